@@ -1,0 +1,80 @@
+"""Every error flanpy raises on purpose, as one tree.
+
+    FlanpyError
+    ├── ConfigError            settings or network config that cannot be used (exit 78, EX_CONFIG)
+    │   └── UsageError         a command line that cannot be used (exit 2)
+    ├── StoreError             etcd said no, or said nothing
+    │   ├── StoreUnavailable   no answer in time, no leader, connection lost: try again
+    │   ├── StoreDenied        wrong credentials or missing permission: an operator must act
+    │   └── StoreCompacted     the revision asked for is gone: list again
+    ├── LeaseError             no subnet can be had: pool exhausted, reservation in the way, conflict
+    ├── KernelError            a netlink request failed; carries errno
+    ├── HostError              a file, lock or sysctl of this host cannot be used
+    │   └── AlreadyRunning     another flanpyd owns the run directory
+    └── ControlError           the control socket of the local daemon cannot be used
+        └── ControlUnreachable nobody listens there
+
+Errors of other packages are translated once, in the adapter that calls them, with `raise ... from`.
+A message names the thing, its value, and what to do, in one line.
+"""
+
+from __future__ import annotations
+
+import os
+
+
+class FlanpyError(Exception):
+    """Base of all errors that flanpy raises on purpose."""
+
+
+class ConfigError(FlanpyError):
+    """A setting or the network config cannot be used; the message names it, its value and the cure."""
+
+
+class UsageError(ConfigError):
+    """The command line cannot be used."""
+
+
+class StoreError(FlanpyError):
+    """etcd refused a request or gave no usable answer."""
+
+
+class StoreUnavailable(StoreError):
+    """No answer in time, no leader, or the connection was lost. A write may or may not have happened."""
+
+
+class StoreDenied(StoreError):
+    """Wrong credentials, an untrusted certificate, or a missing permission."""
+
+
+class StoreCompacted(StoreError):
+    """The revision asked for was compacted away; only a new listing helps."""
+
+
+class LeaseError(FlanpyError):
+    """No subnet can be leased."""
+
+
+class KernelError(FlanpyError):
+    """A netlink request, ioctl or sysctl failed."""
+
+    def __init__(self, message: str, errno: int = 0) -> None:
+        """`errno` is the kernel's positive error number, 0 where there is none."""
+        super().__init__(f"{message}: {os.strerror(errno)}" if errno else message)
+        self.errno = errno
+
+
+class HostError(FlanpyError):
+    """A file, lock or directory of this host cannot be used."""
+
+
+class AlreadyRunning(HostError):
+    """Another flanpyd holds the lock of this run directory."""
+
+
+class ControlError(FlanpyError):
+    """The local daemon's control socket gave no usable answer."""
+
+
+class ControlUnreachable(ControlError):
+    """No daemon listens on the control socket."""
