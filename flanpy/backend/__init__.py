@@ -1,1 +1,1 @@
-
+"""Backends: pure planners from a `World` to the kernel objects that should exist."""

@@ -1,1 +1,1 @@
-
+"""flanpyctl: inspection and control from the command line."""

@@ -1,1 +1,1 @@
-
+"""Files, locks and sysctls of this host."""

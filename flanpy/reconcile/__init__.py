@@ -1,1 +1,1 @@
-
+"""The reconcile loop: the one task that writes to the kernel."""

@@ -1,1 +1,1 @@
-
+"""Status: conditions, the snapshot, metrics and the HTTP listeners that serve them."""

@@ -1,0 +1,48 @@
+"""Conditions: the typed list from which phase, readiness, status and metrics derive, so that they cannot disagree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class ConditionType(Enum):
+    """What is judged. The value is the name that people and machines see."""
+
+    DATASTORE_REACHABLE = "DatastoreReachable"
+    NETWORK_CONFIG_VALID = "NetworkConfigValid"
+    LEASE_VALID = "LeaseValid"
+    LEASE_CONFLICT = "LeaseConflict"
+    UNDERLAY_READY = "UnderlayReady"
+    BACKEND_READY = "BackendReady"
+    PEERS_PROGRAMMED = "PeersProgrammed"
+    PEER_LEASES_VALID = "PeerLeasesValid"
+    MASS_DELETE_HELD = "MassDeleteHeld"
+    FOREIGN_CONFLICT = "ForeignConflict"
+    FORWARDING_ENABLED = "ForwardingEnabled"
+    SUBNET_FILE_WRITTEN = "SubnetFileWritten"
+    DUPLICATE_PUBLIC_IP = "DuplicatePublicIP"
+    RESTART_NEEDED = "RestartNeeded"
+
+
+class Status(Enum):
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One judgement. `healthy` says whether this status is the good one (MassDeleteHeld is good when False).
+
+    `reason` is a CamelCase constant, `message` one line of evidence for people, `cure` what to do about it,
+    `since` wall-clock seconds of the last change of status or reason.
+    """
+
+    type: ConditionType
+    status: Status
+    reason: str
+    message: str
+    healthy: bool
+    cure: str = ""
+    since: float = 0.0

@@ -1,0 +1,46 @@
+"""What the monitor knows of this host: the chosen underlay and the routes that are not ours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+
+from flanpy.model.address import IPAddress, IPNetwork
+
+
+@dataclass(frozen=True, slots=True)
+class Underlay:
+    """The link that carries encapsulated packets, its addresses, and why it was chosen.
+
+    `address`/`address6` are addresses of this host (the VXLAN `local`); what is advertised to peers is the
+    setting `public-ip` if given, else the same. `reason` is one line for people.
+    """
+
+    link: str
+    index: int
+    mtu: int
+    address: IPv4Address | None
+    address6: IPv6Address | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostRoute:
+    """A route of the host that is not ours; `gateway` None means that `destination` is on the link itself."""
+
+    destination: IPNetwork
+    link: str
+    gateway: IPAddress | None
+    metric: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """A frozen picture of the host. `problem` says why there is no underlay, for people."""
+
+    underlay: Underlay | None = None
+    problem: str = ""
+    routes: tuple[HostRoute, ...] = ()
+    addresses: frozenset[IPAddress] = frozenset()
+    ip_forward: bool = True
+    ip6_forward: bool = True

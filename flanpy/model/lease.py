@@ -1,0 +1,103 @@
+"""Leases: etcd's record of which node holds which subnet, in flannel's schema plus a node id.
+
+A *lease* here is a key under `<prefix>/subnets/`; one that is bound to no etcd lease is a *reservation*
+(its owner keeps it for ever). A key that cannot be read is an `InvalidLease`: absent, counted and named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from types import MappingProxyType
+
+from flanpy.model.address import Mac
+
+
+@dataclass(frozen=True, slots=True)
+class VxlanData:
+    """BackendData of a vxlan lease. flannel writes `VNI`; older writers leave it out (None)."""
+
+    mac: Mac
+    vni: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RawData:
+    """BackendData of a backend that we do not interpret here: the JSON text as it stood in etcd."""
+
+    json: str
+
+
+BackendData = VxlanData | RawData
+
+
+@dataclass(frozen=True, slots=True)
+class SubnetKey:
+    """The subnets of a lease, as its etcd key names them: `10.50.25.0-24` or `10.50.25.0-24&fd50:1:0:4c::-64`."""
+
+    subnet: IPv4Network | None
+    subnet6: IPv6Network | None = None
+
+    def __str__(self) -> str:
+        """The last part of the etcd key, byte for byte as flannel writes it."""
+        return "&".join(
+            f"{n.network_address}-{n.prefixlen}" for n in (self.subnet, self.subnet6) if n is not None
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRecord:
+    """The value of a lease: what a node tells the others. `backend_type` is "" for udp and alloc."""
+
+    public_ip: IPv4Address | None
+    public_ip6: IPv6Address | None = None
+    backend_type: str = ""
+    backend_data: BackendData | None = None
+    backend_data6: BackendData | None = None
+    node_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A lease as read from etcd. `lease_id` is the etcd lease it is bound to, 0 for a reservation."""
+
+    key: SubnetKey
+    record: LeaseRecord
+    lease_id: int = 0
+    create_revision: int = 0
+    mod_revision: int = 0
+
+    @property
+    def is_reservation(self) -> bool:
+        return self.lease_id == 0
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidLease:
+    """A key under `subnets/` that cannot be used. `reason` names the field, its value and what is wrong with it."""
+
+    key: str
+    reason: str
+    mod_revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseView:
+    """All leases as last heard from etcd, our own among them.
+
+    `leases` and `deletions` are keyed by the text of the subnet key. `deletions` maps keys that etcd said were
+    deleted (an event, not mere absence) to the revision of that event. `listings` counts complete listings since
+    start; `in_sync` is true from the first one on, and stays true while `stale` (etcd cannot be heard) is true.
+    """
+
+    leases: Mapping[str, Lease] = field(default_factory=lambda: MappingProxyType({}))
+    invalid: tuple[InvalidLease, ...] = ()
+    deletions: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    revision: int = 0
+    listings: int = 0
+    stale: bool = True
+
+    @property
+    def in_sync(self) -> bool:
+        return self.listings > 0

@@ -1,0 +1,33 @@
+"""The network config, as read from `<prefix>/config` (flannel's Documentation/configuration.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from types import MappingProxyType
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkConfig:
+    """A validated network config; everything left out has its default filled in.
+
+    `network`/`network6` are None when that family is off. `subnet_min`..`subnet_max` are the first and last
+    *subnet base* that may be leased. `backend_type` is lower case ("udp" when no Backend is given), and
+    `backend_options` holds its remaining keys in lower case with their JSON values, for the backend to judge.
+    `warnings` are one line each: unknown keys and values that were adjusted. `text` is the JSON as it stood in etcd.
+    """
+
+    network: IPv4Network | None
+    subnet_len: int
+    subnet_min: IPv4Address | None
+    subnet_max: IPv4Address | None
+    network6: IPv6Network | None = None
+    subnet_len6: int = 64
+    subnet_min6: IPv6Address | None = None
+    subnet_max6: IPv6Address | None = None
+    enable_nftables: bool = False
+    backend_type: str = "udp"
+    backend_options: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    warnings: tuple[str, ...] = ()
+    text: str = ""

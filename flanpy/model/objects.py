@@ -1,0 +1,261 @@
+"""Kernel objects that a backend can want: links, addresses, neighbours, FDB entries, routes, sysctls.
+
+Each is a frozen value with a `key` (what makes it *this* object: at most one per key exists in the
+kernel) and a `phase` (when it is put, relative to others). A key is a tuple of primitives, so that
+comparing tens of thousands of them stays cheap.
+
+Why a VXLAN peer is three objects. The *route* sends the peer's subnet to the peer's VTEP address, the
+*neighbour* turns that address into the VTEP's MAC (the job of ARP), and the *FDB entry* turns the MAC
+into the peer's underlay address. The kernel asks for them in the order route, neighbour, FDB, so they
+are put in the opposite order: a route that stands first would make the kernel ARP into the void.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from flanpy.model.address import Family, IPAddress, IPInterface, IPNetwork, Mac
+
+Key = tuple[str | int, ...]
+
+ROUTE_PROTO = 70
+"""Our own routing protocol number (rtnetlink(7) `rtm_protocol`; not taken in iproute2's rt_protos)."""
+
+MAIN_TABLE = 254
+"""RT_TABLE_MAIN of rtnetlink(7)."""
+
+LINK_ALIAS = "flanpy"
+"""The `ifalias` that marks a link as ours."""
+
+
+class Phase(IntEnum):
+    """The order in which objects are put; they are deleted in the opposite order."""
+
+    LINK = 0
+    LINK_SETTING = 1
+    ADDRESS = 2
+    LINK_UP = 3
+    NEIGHBOUR = 4
+    FDB = 5
+    ROUTE = 6
+    HOST_SETTING = 7
+
+
+@dataclass(frozen=True, slots=True)
+class VxlanLink:
+    """A VXLAN device (RFC 7348; ip-link(8) type vxlan).
+
+    `parent` is the *name* of the underlay link, `local` always an address of this host.
+    `mac` is given at creation, so `addr_assign_type` is 3 (set) and udev leaves it alone.
+    """
+
+    name: str
+    vni: int
+    port: int
+    parent: str
+    local: IPAddress
+    mac: Mac
+    mtu: int
+    learning: bool = False
+    gbp: bool = False
+    alias: str = LINK_ALIAS
+
+    phase = Phase.LINK
+
+    @property
+    def key(self) -> Key:
+        return ("link", self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class OtherLink:
+    """A link of a kind that we never make, seen under a name that we want."""
+
+    name: str
+    kind: str
+    alias: str = ""
+
+    phase = Phase.LINK
+
+    @property
+    def key(self) -> Key:
+        return ("link", self.name)
+
+
+Link = VxlanLink | OtherLink
+
+
+@dataclass(frozen=True, slots=True)
+class LinkFeature:
+    """An offload feature of a link, as `ethtool -k` names it (`tx-checksum-ip-generic`)."""
+
+    link: str
+    feature: str
+    enabled: bool
+
+    phase = Phase.LINK_SETTING
+
+    @property
+    def key(self) -> Key:
+        return ("feature", self.link, self.feature)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSysctl:
+    """A per-link sysctl: `net.<family>.conf.<link>.<name>`, kernel ip-sysctl.rst."""
+
+    family: Family
+    link: str
+    name: str
+    value: str
+
+    phase = Phase.LINK_SETTING
+
+    @property
+    def key(self) -> Key:
+        return ("linksysctl", self.link, int(self.family), self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An address on a link of ours."""
+
+    link: str
+    interface: IPInterface
+
+    phase = Phase.ADDRESS
+
+    @property
+    def key(self) -> Key:
+        return (
+            "address",
+            self.link,
+            int(self.interface.ip),
+            self.interface.network.prefixlen,
+            self.interface.version,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LinkUp:
+    """That a link is administratively up (IFF_UP)."""
+
+    link: str
+
+    phase = Phase.LINK_UP
+
+    @property
+    def key(self) -> Key:
+        return ("up", self.link)
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A PERMANENT neighbour: overlay address -> MAC, on a link of ours."""
+
+    link: str
+    address: IPAddress
+    mac: Mac
+
+    phase = Phase.NEIGHBOUR
+
+    @property
+    def key(self) -> Key:
+        return ("neighbour", self.link, int(self.address), self.address.version)
+
+
+@dataclass(frozen=True, slots=True)
+class FdbEntry:
+    """A permanent FDB entry of a VXLAN device (NTF_SELF): MAC -> underlay address of the peer."""
+
+    link: str
+    mac: Mac
+    destination: IPAddress
+
+    phase = Phase.FDB
+
+    @property
+    def key(self) -> Key:
+        return ("fdb", self.link, int.from_bytes(self.mac.packed, "big"))
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A unicast route. `link` is the output link's name; `gateway` None means directly connected."""
+
+    destination: IPNetwork
+    link: str
+    gateway: IPAddress | None = None
+    onlink: bool = False
+    table: int = MAIN_TABLE
+    metric: int = 0
+    proto: int = ROUTE_PROTO
+
+    phase = Phase.ROUTE
+
+    @property
+    def key(self) -> Key:
+        destination = self.destination
+        return (
+            "route",
+            self.table,
+            int(destination.network_address),
+            destination.prefixlen,
+            self.metric,
+            destination.version,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class OtherRoute:
+    """A route of a shape that we never make (multipath, blackhole, another family's gateway), on a key we may want."""
+
+    destination: IPNetwork
+    kind: str
+    table: int = MAIN_TABLE
+    metric: int = 0
+    proto: int = 0
+
+    phase = Phase.ROUTE
+
+    @property
+    def key(self) -> Key:
+        destination = self.destination
+        return (
+            "route",
+            self.table,
+            int(destination.network_address),
+            destination.prefixlen,
+            self.metric,
+            destination.version,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class HostSysctl:
+    """A host-wide sysctl by its dotted name, such as `net.ipv4.ip_forward`."""
+
+    name: str
+    value: str
+
+    phase = Phase.HOST_SETTING
+
+    @property
+    def key(self) -> Key:
+        return ("sysctl", self.name)
+
+
+KernelObject = (
+    VxlanLink
+    | OtherLink
+    | LinkFeature
+    | LinkSysctl
+    | Address
+    | LinkUp
+    | Neighbour
+    | FdbEntry
+    | Route
+    | OtherRoute
+    | HostSysctl
+)

@@ -1,0 +1,35 @@
+"""The world: everything that a planner may look at, frozen together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address
+
+from flanpy.model.facts import HostFacts
+from flanpy.model.lease import Lease, LeaseView
+from flanpy.model.network import NetworkConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What this host's operator decided: identity, advertised addresses, offloads.
+
+    `public_ip`/`public_ip6` override what is advertised to peers, never the address that packets leave from.
+    `tx_checksum` keeps the overlay device's TX checksum offload on (off by default: some NICs get it wrong).
+    """
+
+    node_id: str
+    public_ip: IPv4Address | None = None
+    public_ip6: IPv6Address | None = None
+    tx_checksum: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Input of every planner. `own` is this node's lease, from etcd or, while etcd is away, from disk."""
+
+    policy: Policy
+    network: NetworkConfig | None = None
+    own: Lease | None = None
+    view: LeaseView = field(default_factory=LeaseView)
+    facts: HostFacts = field(default_factory=HostFacts)

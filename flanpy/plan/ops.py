@@ -1,0 +1,48 @@
+"""Operations: what the kernel is asked to do, as values.
+
+Every operation is idempotent. `Put` with `previous` None creates and must fail (EEXIST) if the key is taken: that
+is how a foreign object which appeared meanwhile is never replaced. `Put` with `previous` changes an object of ours
+in place. Deleting what is not there is success.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from flanpy.model.objects import HostSysctl, Key, KernelObject, LinkFeature, LinkSysctl
+
+Objects = Mapping[Key, KernelObject]
+"""Kernel objects by key; at most one per key."""
+
+Setting = LinkFeature | LinkSysctl | HostSysctl
+"""Objects that always have a value in the kernel: they are set, never created or deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    obj: KernelObject
+    previous: KernelObject | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    obj: KernelObject
+
+
+Op = Put | Delete
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a read-back has to look at.
+
+    `links`: names that we want or may have left behind. Links that bear our alias are read in any case.
+    `settings`: settings whose present value is wanted (the value in them is not looked at).
+    A read-back returns, for those links that exist: the link, LinkUp if it is up, its addresses (not link-local ones),
+    its PERMANENT neighbours and its FDB entries that have a destination; the settings that can be read;
+    and all routes of the main table, whosever they are, except those of `proto kernel`.
+    """
+
+    links: frozenset[str] = frozenset()
+    settings: tuple[Setting, ...] = ()
