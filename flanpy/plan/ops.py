@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from flanpy.model.objects import HostSysctl, Key, KernelObject, LinkFeature, LinkSysctl
+from flanpy.model.objects import HostSysctl, KernelObject, Key, LinkFeature, LinkSysctl
 
 Objects = Mapping[Key, KernelObject]
 """Kernel objects by key; at most one per key."""
