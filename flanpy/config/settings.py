@@ -1,0 +1,119 @@
+"""The settings of one daemon, typed and frozen, with the origin of every value.
+
+Owns the shape only: `options.py` says which option fills which field, `loading.py` fills them. Every field stands for
+exactly one option of the same name (with '_' for '-'; the group's prefix left out where the group is called so).
+Durations are seconds. Paths are as given, not resolved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+
+IPAddress = IPv4Address | IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a value came from: `source` is flag, env, file or default; `where` names the place, '' for default."""
+
+    source: str
+    where: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.where}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """An address and TCP port to listen on."""
+
+    host: IPAddress
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if self.host.version == 6 else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EtcdOptions:
+    """How to reach etcd. Endpoints are `http://host:port` or `https://host:port`, all of one scheme, port always there."""
+
+    endpoints: tuple[str, ...] = ("http://127.0.0.1:2379",)
+    prefix: str = "/coreos.com/network"
+    keyfile: Path | None = None
+    certfile: Path | None = None
+    cafile: Path | None = None
+    username: str = ""
+    password: str = field(default="", repr=False)
+
+    @property
+    def tls(self) -> bool:
+        """Whether connections are encrypted; without a CA file the system's roots are trusted."""
+        return self.endpoints[0].startswith("https://")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnderlayOptions:
+    """How to choose the link that carries encapsulated packets, and what to advertise. Each `iface` is an IP or a name."""
+
+    iface: tuple[str, ...] = ()
+    iface_regex: tuple[str, ...] = ()
+    iface_can_reach: IPAddress | None = None
+    public_ip: IPv4Address | None = None
+    public_ipv6: IPv6Address | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilterOptions:
+    """Packet filter and masquerading, in flannel's words."""
+
+    ip_masq: bool = False
+    ip_masq_fully_random_disable: bool = False
+    iptables_resync: float = 5.0
+    iptables_forward_rules: bool = True
+    ip_blackhole_route: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenOptions:
+    """HTTP: flannel's health port (0: off) and the metrics address (None: off)."""
+
+    healthz_ip: IPAddress = IPv4Address("0.0.0.0")  # noqa: S104 - flannel's default, and the port is off by default
+    healthz_port: int = 0
+    metrics_listen: ListenAddress | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogOptions:
+    """How and how much to log; the words of `flanpy.log.configure`."""
+
+    format: str = "auto"
+    level: str = "info"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything an operator can set on one host."""
+
+    etcd: EtcdOptions = EtcdOptions()
+    underlay: UnderlayOptions = UnderlayOptions()
+    filter: FilterOptions = FilterOptions()
+    listen: ListenOptions = ListenOptions()
+    log: LogOptions = LogOptions()
+    node_id: str | None = None
+    state_dir: Path = Path("/var/lib/flanpy")
+    run_dir: Path = Path("/run/flanpy")
+    subnet_file: Path = Path("/run/flannel/subnet.env")
+    subnet_lease_ttl: float = 86400.0
+    subnet_lease_renew_margin: float = 3600.0
+    resync_interval: float = 60.0
+    vxlan_tx_checksum: bool = False
+    config: Path | None = None
+    """The file that was read, None if there was none."""
+    origins: Mapping[str, Origin] = field(default_factory=dict, compare=False)
+    """By option name, as in `etcd-endpoints`."""
+    warnings: tuple[str, ...] = field(default=(), compare=False)
+    """One line each, about what was accepted but deserves the operator's eye; the daemon logs them once."""
