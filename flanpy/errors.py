@@ -6,7 +6,8 @@
     ├── StoreError             etcd said no, or said nothing
     │   ├── StoreUnavailable   no answer in time, no leader, connection lost: try again
     │   ├── StoreDenied        wrong credentials or missing permission: an operator must act
-    │   └── StoreCompacted     the revision asked for is gone: list again
+    │   ├── StoreCompacted     the revision asked for is gone: list again
+    │   └── LeaseGone          an etcd lease ended or was revoked, and its keys with it
     ├── LeaseError             no subnet can be had: pool exhausted, reservation in the way, conflict
     ├── KernelError            a netlink request failed; carries errno
     ├── HostError              a file, lock or sysctl of this host cannot be used
@@ -49,6 +50,10 @@ class StoreDenied(StoreError):
 
 class StoreCompacted(StoreError):
     """The revision asked for was compacted away; only a new listing helps."""
+
+
+class LeaseGone(StoreError):
+    """An etcd lease does not exist (any more): it ended or was revoked, and its keys went with it."""
 
 
 class LeaseError(FlanpyError):

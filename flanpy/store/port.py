@@ -1,0 +1,247 @@
+"""The store as the rest of flanpy sees it: frozen values and the `Store` protocol.
+
+Owns the words for keys, transactions, watch news and etcd leases. Must not import grpc, protobuf or etcd3, so that pure
+code and fakes can use it for nothing. The real store is `etcd.EtcdSession`; `tests/fakes/etcd.py` is the other one, and
+`tests/contract/test_store.py` holds both to the same behaviour.
+
+Keys are text (flannel's are ASCII paths); bytes that are not UTF-8 come in with surrogate escapes, and so round-trip.
+Every method raises `StoreError` or one of its subclasses, never anything of grpc's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class KeyValue:
+    """One key as etcd holds it; `lease_id` 0 means no lease."""
+
+    key: str
+    value: bytes
+    create_revision: int
+    mod_revision: int
+    version: int
+    lease_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """A key that was deleted (by a client or by its lease's end) at `mod_revision`."""
+
+    key: str
+    mod_revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All keys of a prefix at `revision`, in key order. `reason` says why they were listed."""
+
+    items: tuple[KeyValue, ...]
+    revision: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What changed since the last news, net: each key at most once, in `puts` or in `deletes`."""
+
+    puts: tuple[KeyValue, ...]
+    deletes: tuple[Deletion, ...]
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The watch lives, and nothing else changed up to `revision`. The first one after `Stale` ends it."""
+
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """The watch is lost, once per loss: what is known stays, but may be old. Absence of news is not deletion."""
+
+    error: str
+
+
+News = Snapshot | Delta | Progress | Stale
+
+
+class Target(Enum):
+    """What of a key a transaction compares. All numbers are 0 for a key that does not exist."""
+
+    CREATE_REVISION = "create_revision"
+    MOD_REVISION = "mod_revision"
+    VERSION = "version"
+    VALUE = "value"
+    LEASE = "lease"
+
+
+class Relation(Enum):
+    """How it is compared."""
+
+    EQUAL = "=="
+    NOT_EQUAL = "!="
+    GREATER = ">"
+    LESS = "<"
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """`key`'s `target` `relation` `operand`. A VALUE compare on an absent key is false, whatever the relation."""
+
+    key: str
+    target: Target
+    operand: int | bytes
+    relation: Relation = Relation.EQUAL
+
+
+def key_absent(key: str) -> Compare:
+    """True while `key` does not exist."""
+    return Compare(key, Target.CREATE_REVISION, 0)
+
+
+def key_unchanged(seen: KeyValue) -> Compare:
+    """True while nobody wrote or deleted the key since it was `seen`."""
+    return Compare(seen.key, Target.MOD_REVISION, seen.mod_revision)
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Write a key; `lease_id` 0 detaches it from any lease."""
+
+    key: str
+    value: bytes
+    lease_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete a key, or with `prefix` all keys that begin with it."""
+
+    key: str
+    prefix: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Get:
+    """Read a key, or with `prefix` all keys that begin with it."""
+
+    key: str
+    prefix: bool = False
+
+
+Operation = Put | Delete | Get
+
+
+@dataclass(frozen=True, slots=True)
+class Txn:
+    """If every compare holds, `success` is done, else `failure`; all of it at one revision."""
+
+    compare: tuple[Compare, ...] = ()
+    success: tuple[Operation, ...] = ()
+    failure: tuple[Operation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TxnResult:
+    """`reads` are the keys found by the `Get`s of the branch taken, in their order; absent keys add nothing.
+
+    `revision` is the store's after the transaction: the mod_revision of what it put.
+    """
+
+    succeeded: bool
+    revision: int
+    reads: tuple[KeyValue, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseState:
+    """An etcd lease: seconds granted, seconds left, and the keys attached to it."""
+
+    granted: int
+    remaining: int
+    keys: tuple[str, ...]
+
+
+class Watch(Protocol):
+    """News of one prefix, without end: `Snapshot` first, then whatever happens. One consumer; `aclose` when done."""
+
+    def __aiter__(self) -> AsyncIterator[News]:
+        """The news; stopping to iterate does not stop the watch, `aclose` does."""
+        ...
+
+    async def __anext__(self) -> News:
+        """The next news. Never raises a `StoreError`: losing etcd is news (`Stale`), and so is its return."""
+        ...
+
+    def relist(self, reason: str) -> None:
+        """Ask for a new `Snapshot` carrying `reason`, soon; asking twice before it comes gives one."""
+        ...
+
+    async def aclose(self) -> None:
+        """End the watch and free its stream."""
+        ...
+
+
+class KeyStore(Protocol):
+    """Keys: read, write, transactions.
+
+    A write that raises `StoreUnavailable` may or may not have happened: read again before deciding.
+    """
+
+    async def get(self, key: str) -> KeyValue | None:
+        """The key, or None."""
+        ...
+
+    async def list(self, prefix: str) -> Snapshot:
+        """All keys that begin with `prefix`, at one revision."""
+        ...
+
+    async def txn(self, txn: Txn) -> TxnResult:
+        """Run a transaction."""
+        ...
+
+    async def put(self, key: str, value: bytes, lease_id: int = 0) -> int:
+        """Write unconditionally; the new revision. `LeaseGone` if the lease does not exist."""
+        ...
+
+    async def delete(self, key: str) -> bool:
+        """Delete unconditionally; whether the key was there."""
+        ...
+
+
+class LeaseStore(Protocol):
+    """etcd leases. All seconds; all methods but `grant` raise or handle `LeaseGone` as told."""
+
+    async def grant(self, ttl: int) -> int:
+        """A new lease of `ttl` seconds; its id."""
+        ...
+
+    async def revoke(self, lease_id: int) -> None:
+        """End a lease and delete its keys. A lease that is gone already is a success."""
+        ...
+
+    async def keep_alive(self, lease_id: int) -> int:
+        """Restart the lease's time; seconds now left. `LeaseGone` if it ended (etcd itself answers ttl 0)."""
+        ...
+
+    async def time_to_live(self, lease_id: int) -> LeaseState:
+        """What the lease has left; `LeaseGone` if it ended."""
+        ...
+
+
+class WatchStore(Protocol):
+    """Watches."""
+
+    def watch(self, prefix: str) -> Watch:
+        """List, then follow, for ever."""
+        ...
+
+
+class Store(KeyStore, LeaseStore, WatchStore, Protocol):
+    """All of it."""
