@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from flanpy.model.lease import LeaseRecord
+from flanpy.model.lease import Lease, LeaseRecord
 from flanpy.model.world import World
 from flanpy.plan.ops import Objects
 
@@ -14,7 +14,7 @@ class Backend(Protocol):
     """One way to carry packets between hosts. Every method is a pure function of its arguments."""
 
     def validate(self, options: Mapping[str, object]) -> None:
-        """Judge the options of the network config (keys in lower case). Raises ConfigError naming key and value."""
+        """Judge the options of a network config (keys in lower case). Raises ConfigError naming key and value."""
 
     def advertise(self, world: World) -> LeaseRecord | None:
         """The record that our own lease should carry; None while the facts do not suffice (no underlay yet)."""
@@ -22,8 +22,11 @@ class Backend(Protocol):
     def mtu(self, world: World) -> int:
         """MTU of the containers' network, for subnet.env; 0 while the facts do not suffice."""
 
-    def plan(self, world: World) -> Objects:
-        """The kernel objects that should exist; empty while the own lease, network or underlay is missing."""
+    def plan(self, world: World, peers: Sequence[Lease]) -> Objects | None:
+        """The kernel objects that should exist; None (not empty!) while lease, network or underlay is missing.
+
+        `peers` are the leases of the others that were admitted (see `plan.admission`).
+        """
 
     def links(self, world: World) -> frozenset[str]:
         """Names of the links this backend makes for this network, whether or not it can plan yet."""

@@ -26,10 +26,14 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Input of every planner. `own` is this node's lease, from etcd or, while etcd is away, from disk."""
+    """Input of every planner. `own` is this node's lease, from etcd or, while etcd is away, from disk.
+
+    `own_confirmed` tells the two apart: etcd has said since start that the lease is ours.
+    """
 
     policy: Policy
     network: NetworkConfig | None = None
     own: Lease | None = None
+    own_confirmed: bool = False
     view: LeaseView = field(default_factory=LeaseView)
     facts: HostFacts = field(default_factory=HostFacts)

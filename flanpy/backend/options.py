@@ -1,0 +1,29 @@
+"""Reads the options of a backend from the network config, with one clear error for each bad value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flanpy.errors import ConfigError
+
+
+class Reader:
+    """Typed look-ups in the Backend object of a network config; `raw` has its keys in lower case."""
+
+    def __init__(self, backend: str, raw: Mapping[str, object]) -> None:
+        self._backend = backend
+        self._raw = raw
+
+    def integer(self, name: str, default: int, *, low: int, high: int) -> int:
+        value = self._raw.get(name.lower(), default)
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise ConfigError(
+                f"Backend.{name} of {self._backend} is {value!r}: give a whole number from {low} to {high}"
+            )
+        return value
+
+    def boolean(self, name: str, *, default: bool = False) -> bool:
+        value = self._raw.get(name.lower(), default)
+        if not isinstance(value, bool):
+            raise ConfigError(f"Backend.{name} of {self._backend} is {value!r}: give true or false")
+        return value

@@ -1,0 +1,96 @@
+"""The gates: when deletions may be carried out at all, and the brake on mass deletion.
+
+A reconciler's own risk is that one wrong desired state can harm everything at once. So nothing is ever deleted
+before we know what should stand (leases listed, own lease confirmed by etcd, network config parsed) and what does
+stand (kernel read back); and many peers at once only if etcd said so for each, or said so twice.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from ipaddress import ip_network
+
+from flanpy.model.address import IPNetwork
+from flanpy.model.lease import LeaseView
+from flanpy.model.objects import KernelObject, Key, Route
+from flanpy.model.world import World
+from flanpy.plan.ops import Delete
+
+BRAKE_COUNT = 10
+"""Up to this many peers may go at once without further questions."""
+
+
+class Gate(Enum):
+    """Why deletions wait. The value is the reason shown to people."""
+
+    LEASES_NOT_LISTED = "the leases were not listed yet since start"
+    NETWORK_UNKNOWN = "no valid network config was read yet"
+    OWN_LEASE_UNCONFIRMED = "etcd has not confirmed our own lease yet"
+    KERNEL_NOT_READ = "the kernel was not read back yet"
+
+
+def closed_gate(world: World, *, trusted: bool) -> Gate | None:
+    """The first gate that is closed for deletions, None when all are open.
+
+    A stale view closes none: what was listed stays true until news comes, and absence of news deletes nothing.
+    """
+    if not trusted:
+        return Gate.KERNEL_NOT_READ
+    if not world.view.in_sync:
+        return Gate.LEASES_NOT_LISTED
+    if world.network is None:
+        return Gate.NETWORK_UNKNOWN
+    if world.own is None or not world.own_confirmed:
+        return Gate.OWN_LEASE_UNCONFIRMED
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Deletions held by the brake: how many, out of how many peers, and the listing that did not suffice."""
+
+    peers: int
+    present: int
+    listing: int
+
+
+def brake(
+    deletes: Sequence[Delete], owned: Mapping[Key, KernelObject], view: LeaseView, *, held: Hold | None
+) -> Hold | None:
+    """Should `deletes` wait for a second listing? Returns the hold, None to go on.
+
+    Peers are counted by their routes. A peer counts as explained if etcd sent a delete event for its key in a
+    revision that deleted few keys: `etcdctl del --prefix` is one careless revision, not a decision for each peer.
+    """
+    doomed = [op.obj.destination for op in deletes if isinstance(op.obj, Route)]
+    if len(doomed) <= BRAKE_COUNT:
+        return None
+    present = sum(isinstance(obj, Route) for obj in owned.values())
+    explained = _explained(view)
+    unexplained = sum(destination not in explained for destination in doomed)
+    if unexplained <= BRAKE_COUNT or unexplained * 2 <= present:
+        return None
+    if held is not None and view.listings > held.listing and not view.stale:
+        return None
+    return Hold(unexplained, present, held.listing if held else view.listings)
+
+
+def _explained(view: LeaseView) -> frozenset[IPNetwork]:
+    per_revision = Counter(view.deletions.values())
+    return frozenset(
+        network
+        for key, revision in view.deletions.items()
+        if per_revision[revision] <= BRAKE_COUNT
+        for network in _networks(key)
+    )
+
+
+def _networks(key: str) -> tuple[IPNetwork, ...]:
+    """The subnets in the text of a subnet key; empty for a key that is none (then it explains nothing)."""
+    try:
+        return tuple(ip_network("/".join(part.rsplit("-", 1))) for part in key.split("&"))
+    except ValueError:
+        return ()

@@ -1,0 +1,102 @@
+"""Which kernel objects are ours. Only these may ever be changed or deleted.
+
+A link is ours by name *and* kind: it bears our alias, or it is an unmarked VXLAN device that flannel left under
+flannel's name for its VNI (then we adopt it). What sits on our links is ours. A route is ours by its protocol
+number, or because it leaves through a link of ours. Everything else is foreign: on a key that we want it is a
+conflict to be reported, never something to replace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from flanpy.model.objects import (
+    LINK_ALIAS,
+    ROUTE_PROTO,
+    HostSysctl,
+    KernelObject,
+    Key,
+    Link,
+    LinkUp,
+    OtherLink,
+    OtherRoute,
+    Route,
+    VxlanLink,
+)
+
+
+@dataclass(slots=True)
+class Observed:
+    """What stands in the kernel, as far as it was read or written by us, split by owner.
+
+    Mutable on purpose: the reconcile loop owns the one instance and keeps it in step with its own writes.
+    """
+
+    owned: dict[Key, KernelObject] = field(default_factory=dict)
+    foreign: dict[Key, KernelObject] = field(default_factory=dict)
+
+
+def owns_link(link: Link) -> bool:
+    """Is this link ours, or flannel's to be adopted?"""
+    match link:
+        case OtherLink():
+            return False
+        case VxlanLink(alias="", name=name, vni=vni):
+            return name in {f"flannel.{vni}", f"flannel-v6.{vni}"}
+        case VxlanLink(alias=alias):
+            return alias == LINK_ALIAS
+
+
+def link_of(obj: KernelObject) -> str | None:
+    """Name of the link that `obj` lives on and dies with; None for links themselves and what needs none."""
+    match obj:
+        case VxlanLink() | OtherLink() | OtherRoute() | HostSysctl():
+            return None
+        case _:
+            return obj.link
+
+
+def split(objects: Iterable[KernelObject]) -> Observed:
+    """Sort what was read back by owner."""
+    observed = Observed()
+    rest: list[KernelObject] = []
+    links: set[str] = set()
+    for obj in objects:
+        if isinstance(obj, VxlanLink | OtherLink):
+            if owns_link(obj):
+                links.add(obj.name)
+                observed.owned[obj.key] = obj
+            else:
+                observed.foreign[obj.key] = obj
+        else:
+            rest.append(obj)
+    for obj in rest:
+        side = observed.owned if _owns(obj, links) else observed.foreign
+        side[obj.key] = obj
+    return observed
+
+
+def _owns(obj: KernelObject, links: set[str]) -> bool:
+    if isinstance(obj, Route):
+        return obj.proto == ROUTE_PROTO or obj.link in links
+    if isinstance(obj, HostSysctl):
+        return True
+    return link_of(obj) in links
+
+
+def forget_link(observed: Observed, name: str) -> None:
+    """Drop a deleted link from `observed`, and all that went with it."""
+    observed.owned.pop(("link", name), None)
+    gone = [key for key, obj in observed.owned.items() if link_of(obj) == name]
+    for key in gone:
+        del observed.owned[key]
+
+
+def forget_downed(observed: Observed, name: str) -> None:
+    """A link went down: the kernel has flushed the routes through it (ip-sysctl.rst, fib_disable_ip)."""
+    gone = [
+        key for key, obj in observed.owned.items() if isinstance(obj, Route | LinkUp) and obj.link == name
+    ]
+    for key in gone:
+        del observed.owned[key]

@@ -1,0 +1,101 @@
+"""Operations as the `ip`, `bridge`, `ethtool` and `sysctl` lines that would do the same.
+
+One renderer for the log, for `flanpyctl diff` and for golden tests.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from flanpy.model.address import Family
+from flanpy.model.objects import (
+    MAIN_TABLE,
+    Address,
+    FdbEntry,
+    HostSysctl,
+    KernelObject,
+    LinkFeature,
+    LinkSysctl,
+    LinkUp,
+    Neighbour,
+    OtherLink,
+    OtherRoute,
+    Route,
+    VxlanLink,
+)
+from flanpy.plan.ops import Op, Put
+
+
+def render(op: Op) -> str:
+    """One shell line."""
+    if isinstance(op, Put):
+        verb = "add" if op.previous is None else "replace"
+        if isinstance(op.obj, VxlanLink) and isinstance(op.previous, VxlanLink):
+            return _link_change(op.obj, op.previous)
+        return _line(op.obj, verb)
+    return _line(op.obj, "del")
+
+
+def describe(obj: KernelObject) -> str:
+    """An object in words short enough for a condition's message."""
+    return _line(obj, "show")
+
+
+def _line(obj: KernelObject, verb: str) -> str:  # noqa: C901, PLR0911, one line of output for each kind
+    match obj:
+        case VxlanLink():
+            return _link(obj, verb)
+        case OtherLink():
+            return f"ip link {verb} {obj.name} type {obj.kind}"
+        case LinkFeature():
+            return f"ethtool -K {obj.link} {obj.feature} {'on' if obj.enabled else 'off'}"
+        case LinkSysctl():
+            family = "ipv4" if obj.family is Family.IPV4 else "ipv6"
+            return f"sysctl -w net.{family}.conf.{obj.link.replace('.', '/')}.{obj.name}={obj.value}"
+        case HostSysctl():
+            return f"sysctl -w {obj.name}={obj.value}"
+        case Address():
+            return f"ip address {verb} {obj.interface} dev {obj.link}"
+        case LinkUp():
+            return f"ip link set {obj.link} {'down' if verb == 'del' else 'up'}"
+        case Neighbour():
+            return f"ip neighbour {verb} {obj.address} lladdr {obj.mac} dev {obj.link} nud permanent"
+        case FdbEntry():
+            return f"bridge fdb {verb} {obj.mac} dev {obj.link} dst {obj.destination} self permanent"
+        case Route():
+            return _route(obj, verb)
+        case OtherRoute():
+            return f"ip route {verb} {obj.kind} {obj.destination} proto {obj.proto}"
+        case _:
+            assert_never(obj)
+
+
+def _link(link: VxlanLink, verb: str) -> str:
+    if verb != "add":
+        return f"ip link {verb} {link.name}"
+    flags = f"{'learning' if link.learning else 'nolearning'}{' gbp' if link.gbp else ''}"
+    return (
+        f"ip link add {link.name} address {link.mac} mtu {link.mtu} alias {link.alias} type vxlan id {link.vni} "
+        f"dev {link.parent} local {link.local} dstport {link.port} {flags}"
+    )
+
+
+def _link_change(link: VxlanLink, previous: VxlanLink) -> str:
+    words = []
+    for word, name in (("address", "mac"), ("mtu", "mtu"), ("alias", "alias")):
+        if getattr(link, name) != getattr(previous, name):
+            words.append(f"{word} {getattr(link, name)}")
+    if (link.local, link.parent, link.learning) != (previous.local, previous.parent, previous.learning):
+        learning = "learning" if link.learning else "nolearning"
+        words.append(f"type vxlan id {link.vni} dev {link.parent} local {link.local} {learning}")
+    return f"ip link set {link.name} {' '.join(words)}"
+
+
+def _route(route: Route, verb: str) -> str:
+    family = "-6 " if route.destination.version == 6 else ""
+    via = f" via {route.gateway}" if route.gateway is not None else ""
+    onlink = " onlink" if route.onlink else ""
+    table = f" table {route.table}" if route.table != MAIN_TABLE else ""
+    metric = f" metric {route.metric}" if route.metric else ""
+    hop = f"{route.destination}{via} dev {route.link}{onlink}"
+    return f"ip {family}route {verb} {hop} proto {route.proto}{table}{metric}"
