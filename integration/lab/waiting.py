@@ -1,0 +1,20 @@
+"""Owns waiting with a deadline for what can only be polled. It must not be used where an event can be awaited."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from integration.lab.namespaces import LabError
+
+POLL_S = 0.01
+
+
+def wait_until(condition: Callable[[], bool], what: str, *, deadline: float, poll: float = POLL_S) -> float:
+    """Poll `condition` until it holds and return the seconds that took; LabError naming `what` after `deadline` s."""
+    start = time.monotonic()
+    while not condition():
+        if time.monotonic() - start > deadline:
+            raise LabError(f"{what}: not so after {deadline:g} s")
+        time.sleep(poll)
+    return time.monotonic() - start
