@@ -6,6 +6,7 @@ documentation and completion are made from. Must not: log, exit, or touch anythi
 
 from __future__ import annotations
 
+from flanpy.config.loading import DEFAULT_FILE, Described, changed, describe, load, needing_restart
 from flanpy.config.settings import (
     EtcdOptions,
     FilterOptions,
@@ -16,8 +17,11 @@ from flanpy.config.settings import (
     Settings,
     UnderlayOptions,
 )
+from flanpy.config.usage import answer, help_text
 
 __all__ = [
+    "DEFAULT_FILE",
+    "Described",
     "EtcdOptions",
     "FilterOptions",
     "ListenAddress",
@@ -26,4 +30,10 @@ __all__ = [
     "Origin",
     "Settings",
     "UnderlayOptions",
+    "answer",
+    "changed",
+    "describe",
+    "help_text",
+    "load",
+    "needing_restart",
 ]

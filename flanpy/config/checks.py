@@ -1,0 +1,102 @@
+"""What must fit together between options, and what the files they name must allow.
+
+Errors are ConfigError with one line that names the options and where they came from; warnings are lines for the log.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from flanpy.config.options import BY_NAME
+from flanpy.config.settings import Origin, Settings
+from flanpy.errors import ConfigError
+
+_LONGEST_SOCKET_DIR: Final = 80  # unix(7): 108 bytes for a socket's path with its name and the final NUL
+
+
+def checked(settings: Settings) -> Settings:
+    """`settings` with derived values and warnings, or ConfigError."""
+    _check_pairs(settings)
+    _check_tls(settings)
+    _check_run_dir(settings)
+    settings = _with_margin(settings)
+    return dataclasses.replace(settings, warnings=(*settings.warnings, *_warnings(settings)))
+
+
+def _named(settings: Settings, name: str) -> str:
+    option = BY_NAME[name]
+    value = "" if option.secret else f" {option.text(settings)}"
+    return f"{name}{value} ({settings.origins[name]})"
+
+
+def _check_pairs(settings: Settings) -> None:
+    for first, second in (("etcd-keyfile", "etcd-certfile"), ("etcd-username", "etcd-password")):
+        for one, other in ((first, second), (second, first)):
+            if BY_NAME[one].of(settings) and not BY_NAME[other].of(settings):
+                raise ConfigError(f"{_named(settings, one)} is useless without {other}: set both or neither")
+
+
+def _check_tls(settings: Settings) -> None:
+    for name in ("etcd-keyfile", "etcd-certfile", "etcd-cafile"):
+        path = BY_NAME[name].of(settings)
+        if path is None:
+            continue
+        if not settings.etcd.tls:
+            raise ConfigError(
+                f"{_named(settings, name)} is useless as {_named(settings, 'etcd-endpoints')} is not encrypted: "
+                "use https:// endpoints or leave it out"
+            )
+        _check_readable(settings, name, path)
+
+
+def _check_readable(settings: Settings, name: str, path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            head = file.read(1)
+    except OSError as cause:
+        raise ConfigError(f"{_named(settings, name)} cannot be read: {cause.strerror}") from cause
+    if not head:
+        raise ConfigError(f"{_named(settings, name)} is empty: expected PEM")
+
+
+def _check_run_dir(settings: Settings) -> None:
+    if len(str(settings.run_dir.absolute()).encode()) > _LONGEST_SOCKET_DIR:
+        raise ConfigError(
+            f"{_named(settings, 'run-dir')} is too long for a socket in it: at most {_LONGEST_SOCKET_DIR} bytes"
+        )
+
+
+def _with_margin(settings: Settings) -> Settings:
+    """flannel's margin of an hour must not outlive a shorter lease; one that was asked for is not bent."""
+    name, ttl = "subnet-lease-renew-margin", settings.subnet_lease_ttl
+    if settings.subnet_lease_renew_margin < ttl:
+        return settings
+    if settings.origins[name].source != "default":
+        raise ConfigError(
+            f"{_named(settings, name)} leaves nothing of {_named(settings, 'subnet-lease-ttl')}: choose a shorter one"
+        )
+    origins = {**settings.origins, name: Origin("default", "half of subnet-lease-ttl")}
+    return dataclasses.replace(settings, subnet_lease_renew_margin=ttl / 2, origins=origins)
+
+
+def _world_readable(path: Path) -> bool:
+    with suppress(OSError):
+        return bool(path.stat().st_mode & 0o004)
+    return False
+
+
+def _warnings(settings: Settings) -> list[str]:
+    lines = []
+    origin = settings.origins["etcd-password"]
+    if settings.etcd.password and not settings.etcd.tls:
+        lines.append("etcd-password goes over the network in clear text: use https:// endpoints")
+    if origin.source == "flag":
+        lines.append(
+            "etcd-password is in the process list for every user: use FLANPYD_ETCD_PASSWORD or the file"
+        )
+    if origin.source == "file" and settings.config and _world_readable(settings.config):
+        lines.append(f"{settings.config} holds etcd-password and every user can read it: chmod o-r")
+    return lines

@@ -1,0 +1,41 @@
+"""Settings from environment variables.
+
+`FLANPYD_X` wins over flannel's `FLANNELD_X`, and that over the `FLANNEL_ETCD_X` of older packages' sysconfig files. As
+in flannel an empty variable counts as unset. An unknown `FLANPYD_*` is an error, as it is a misspelt setting; an
+unknown `FLANNELD_*` is ignored, as it may be meant for another version of flannel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from flanpy.config.options import OPTIONS
+from flanpy.config.settings import Origin
+from flanpy.config.sources import Given
+from flanpy.config.suggest import nearest
+from flanpy.errors import ConfigError
+
+OURS: Final = "FLANPYD_"
+# What unit files and images use around the daemon: arguments to expand, and a version label.
+_OF_THE_TOOLS: Final = frozenset({"FLANPYD_OPTS", "FLANPYD_OPTIONS", "FLANPYD_ARGS", "FLANPYD_VERSION"})
+_KNOWN: Final = frozenset(name for option in OPTIONS for name in option.env)
+
+
+def read_environ(environ: Mapping[str, str]) -> dict[str, Given]:
+    """Texts by option name. Raises ConfigError for an unknown `FLANPYD_*`."""
+    _refuse_unknown(environ)
+    given = {}
+    for option in OPTIONS:
+        name = next((name for name in option.env if environ.get(name)), None)
+        if name is not None:
+            given[option.name] = Given((environ[name],), Origin("env", name))
+    return given
+
+
+def _refuse_unknown(environ: Mapping[str, str]) -> None:
+    for name in sorted(environ):
+        if name.startswith(OURS) and name not in _KNOWN | _OF_THE_TOOLS:
+            ours = [known for known in _KNOWN if known.startswith(OURS)]
+            hint = nearest(name, ours) or "; flanpyd --help lists the names"
+            raise ConfigError(f"unknown environment variable '{name}'{hint}")

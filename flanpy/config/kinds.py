@@ -1,0 +1,229 @@
+"""Kinds of values: how a text becomes a typed value, and back.
+
+Owns syntax only; what fits together is `checks.py`'s business. A parser raises ValueError with what it expected
+("expected an IPv4 address"), never with the value itself: the caller names it, unless it is a secret.
+"""
+
+from __future__ import annotations
+
+import math
+import posixpath
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from flanpy.config.settings import IPAddress, ListenAddress
+from flanpy.config.suggest import nearest
+
+_ETCD_PORT: Final = 2379
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_TRUE: Final = frozenset({"1", "t", "true"})
+_FALSE: Final = frozenset({"0", "f", "false"})
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """`parse` takes every text that one source gave, which is one unless the kind is `repeatable` (as a flag) or
+    `listed` (in the file)."""
+
+    metavar: str
+    parse: Callable[[tuple[str, ...]], Any]
+    render: Callable[[Any], str]
+    repeatable: bool = False
+    listed: bool = False
+    switch: bool = False
+    choices: tuple[str, ...] = ()
+
+
+def _render(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _last(parse: Callable[[str], Any]) -> Callable[[tuple[str, ...]], Any]:
+    return lambda texts: parse(texts[-1].strip())
+
+
+def _optional(parse: Callable[[str], Any]) -> Callable[[tuple[str, ...]], Any]:
+    return _last(lambda text: parse(text) if text else None)
+
+
+def _text(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("expected text without control characters")
+    return text
+
+
+def _path(text: str) -> Path:
+    if not text or not text.isprintable():
+        raise ValueError("expected a path")
+    return Path(text)
+
+
+def _switch(text: str) -> bool:
+    word = text.lower()
+    if word in _TRUE | _FALSE:
+        return word in _TRUE
+    raise ValueError(f"expected true or false{nearest(word, ('true', 'false'))}")
+
+
+def _number(text: str, low: int, high: int) -> int:
+    expected = f"expected a whole number from {low} to {high}"
+    try:
+        number = int(text, 10 if text.isdigit() else 0)
+    except ValueError as cause:
+        raise ValueError(expected) from cause
+    if not low <= number <= high:
+        raise ValueError(expected)
+    return number
+
+
+def _address(text: str) -> IPAddress:
+    try:
+        return ip_address(text.removeprefix("[").removesuffix("]"))
+    except ValueError as cause:
+        raise ValueError("expected an IPv4 or IPv6 address") from cause
+
+
+def _advertised(kind: type[IPv4Address] | type[IPv6Address], text: str) -> IPAddress:
+    expected = f"expected an IPv{4 if kind is IPv4Address else 6} address that other hosts can reach"
+    try:
+        address = kind(text)
+    except ValueError as cause:
+        raise ValueError(expected) from cause
+    if address.is_unspecified or address.is_multicast or address.is_loopback:
+        raise ValueError(expected)
+    return address
+
+
+def _seconds(text: str, unit: str, low: float) -> float:
+    expected = f"expected a time of at least {_duration_text(low)} such as 30s, 15m or 24h (a bare number is in {unit})"
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|[smhd])", text, re.ASCII)
+    if re.fullmatch(r"\d+(\.\d+)?", text, re.ASCII):
+        seconds = float(text) * _UNITS[unit[0]]
+    elif parts and "".join(number + suffix for number, suffix in parts) == text:
+        seconds = sum(float(number) * _UNITS[suffix] for number, suffix in parts)
+    else:
+        raise ValueError(expected)
+    if not low <= seconds <= 10 * 365 * _UNITS["d"]:
+        raise ValueError(expected)
+    return seconds
+
+
+def _duration_text(seconds: float) -> str:
+    for suffix in ("h", "m"):
+        if seconds >= _UNITS[suffix] and seconds % _UNITS[suffix] == 0:
+            return f"{int(seconds // _UNITS[suffix])}{suffix}"
+    return f"{int(seconds)}s" if seconds == int(seconds) else f"{seconds:f}".rstrip("0") + "s"
+
+
+def _pieces(texts: Iterable[str]) -> tuple[str, ...]:
+    """Items of a list that may be split by commas or white space, or given as several texts."""
+    return tuple(piece for text in texts for piece in re.split(r"[,\s]+", text) if piece)
+
+
+def _endpoint(text: str) -> str:
+    expected = "expected endpoints such as http://10.0.0.1:2379, separated by commas"
+    url = urlsplit(text if "://" in text else f"http://{text}")
+    try:
+        port = url.port or _ETCD_PORT
+    except ValueError as cause:
+        raise ValueError(expected) from cause
+    if "@" in url.netloc:
+        raise ValueError("expected endpoints without user and password; use etcd-username and etcd-password")
+    host = url.hostname or ""
+    named = re.fullmatch(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+(%\w+)?", host)
+    if url.scheme not in {"http", "https"} or not named or url.path.strip("/") or url.query or url.fragment:
+        raise ValueError(expected)
+    return f"{url.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _endpoints(texts: tuple[str, ...]) -> tuple[str, ...]:
+    endpoints = tuple(dict.fromkeys(_endpoint(piece) for piece in _pieces(texts)))
+    if not endpoints:
+        raise ValueError("expected endpoints such as http://10.0.0.1:2379, separated by commas")
+    if len({endpoint.partition(":")[0] for endpoint in endpoints}) > 1:
+        raise ValueError("expected endpoints that are either all http:// or all https://")
+    return endpoints
+
+
+def _prefix(text: str) -> str:
+    if not text.strip("/") or not text.isprintable():
+        raise ValueError("expected a key prefix such as /coreos.com/network")
+    # flannel joins keys with Go's path.Join, which cleans a path in this way
+    cleaned = posixpath.normpath(text)
+    return "/" + cleaned.lstrip("/") if cleaned.startswith("/") else cleaned
+
+
+def _regexes(texts: tuple[str, ...]) -> tuple[str, ...]:
+    for text in texts:
+        try:
+            re.compile(text)
+        except re.error as cause:
+            raise ValueError(f"expected a regular expression ({cause})") from cause
+    return tuple(text for text in texts if text)
+
+
+def _listen(text: str) -> ListenAddress | None:
+    host, _, port = text.rpartition(":")
+    if text in {"", "off"}:
+        return None
+    try:
+        return ListenAddress(ip_address(host.removeprefix("[").removesuffix("]")), _number(port, 1, 65535))
+    except ValueError as cause:
+        raise ValueError("expected ADDRESS:PORT such as 127.0.0.1:9817 or [::]:9817, or off") from cause
+
+
+def _node_id(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", text):
+        raise ValueError("expected 1 to 63 letters, digits, '.', '_' or '-', a letter or digit at both ends")
+    return text
+
+
+def choice(*words: str) -> Kind:
+    """One of a few words, in any case."""
+
+    def parse(text: str) -> str:
+        word = text.lower()
+        if word not in words:
+            raise ValueError(f"expected one of {', '.join(words)}{nearest(word, words)}")
+        return word
+
+    return Kind("|".join(words), _last(parse), str, choices=words)
+
+
+def duration(*, unit: str = "seconds", low: float = 1.0) -> Kind:
+    """A time of at least `low` seconds, as a float; a bare number counts in `unit` (seconds or minutes)."""
+
+    def render(seconds: float) -> str:
+        minutes, rest = divmod(seconds, 60)
+        return str(int(minutes)) if unit == "minutes" and rest == 0 else _duration_text(seconds)
+
+    return Kind(
+        "MINUTES" if unit == "minutes" else "TIME", _last(lambda text: _seconds(text, unit, low)), render
+    )
+
+
+def whole_duration(*, low: int) -> Kind:
+    """A time in whole seconds, rounded up."""
+    return Kind("TIME", _last(lambda text: math.ceil(_seconds(text, "seconds", low))), _duration_text)
+
+
+TEXT: Final = Kind("TEXT", lambda texts: _text(texts[-1]), str)
+PATH: Final = Kind("PATH", _last(_path), _render)
+OPTIONAL_PATH: Final = Kind("PATH", _optional(_path), _render)
+SWITCH: Final = Kind("BOOL", _last(_switch), lambda value: str(value).lower(), switch=True)
+PORT_OR_OFF: Final = Kind("PORT", _last(lambda text: _number(text, 0, 65535)), str)
+ADDRESS: Final = Kind("IP", _last(_address), str)
+OPTIONAL_ADDRESS: Final = Kind("IP", _optional(_address), _render)
+PUBLIC_IPV4: Final = Kind("IPv4", _optional(lambda text: _advertised(IPv4Address, text)), _render)
+PUBLIC_IPV6: Final = Kind("IPv6", _optional(lambda text: _advertised(IPv6Address, text)), _render)
+ENDPOINTS: Final = Kind("URL,...", _endpoints, ",".join, listed=True)
+PREFIX: Final = Kind("KEY", _last(_prefix), str)
+INTERFACES: Final = Kind("IP|NAME", _pieces, ",".join, repeatable=True, listed=True)
+REGEXES: Final = Kind("REGEX", _regexes, " ".join, repeatable=True, listed=True)
+LISTEN: Final = Kind("IP:PORT", _last(_listen), lambda value: "off" if value is None else str(value))
+NODE_ID: Final = Kind("ID", _optional(_node_id), _render)

@@ -1,0 +1,95 @@
+"""From the four sources to `Settings`: flag, then environment, then file, then default; whole values, never merged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from flanpy.config import settings as shape
+from flanpy.config.checks import checked
+from flanpy.config.environ import read_environ
+from flanpy.config.file import read_file
+from flanpy.config.flags import CommandLine, read_flags
+from flanpy.config.options import BY_NAME, OPTIONS
+from flanpy.config.settings import Origin, Settings
+from flanpy.config.sources import Given, parsed
+
+DEFAULT_FILE: Final = Path("/etc/flanpy/flanpyd.toml")
+_GROUPS: Final = {
+    "etcd": shape.EtcdOptions,
+    "underlay": shape.UnderlayOptions,
+    "filter": shape.FilterOptions,
+    "listen": shape.ListenOptions,
+    "log": shape.LogOptions,
+}
+
+
+class Described(NamedTuple):
+    """One line of `flanpyctl config show`."""
+
+    name: str
+    value: str
+    origin: str
+
+
+def load(argv: Sequence[str], environ: Mapping[str, str], *, default_file: Path = DEFAULT_FILE) -> Settings:
+    """Settings from `argv` (without the program's name), `environ` and the file they name, else `default_file`.
+
+    `--help` and `--version` are not answered here, see `usage.answer`. Raises UsageError for the command line,
+    ConfigError for all else; both in one line that names the thing, its value and the nearest right one.
+    """
+    line = read_flags(argv)
+    from_environ = read_environ(environ)
+    file, from_file = _read_named_file(line, from_environ, default_file)
+    sources = (line.given, from_environ, from_file)
+    return checked(_settings(_strongest(sources), file, tuple(line.warnings)))
+
+
+def describe(settings: Settings) -> list[Described]:
+    """Every option with its value as an operator would write it (secrets masked) and its origin."""
+    return [
+        Described(o.name, o.text(settings), str(settings.origins.get(o.name, "default"))) for o in OPTIONS
+    ]
+
+
+def changed(old: Settings, new: Settings) -> tuple[str, ...]:
+    """Names of options whose values differ; where one came from does not count."""
+    return tuple(option.name for option in OPTIONS if option.of(old) != option.of(new))
+
+
+def needing_restart(names: Sequence[str]) -> tuple[str, ...]:
+    """Those of `names` that a reload cannot put into effect."""
+    return tuple(name for name in names if not BY_NAME[name].reloadable)
+
+
+def _read_named_file(
+    line: CommandLine, from_environ: Mapping[str, Given], default_file: Path
+) -> tuple[Path | None, Mapping[str, Given]]:
+    named = line.given.get("config") or from_environ.get("config")
+    path = parsed(BY_NAME["config"], named) if named else None
+    chosen = path if isinstance(path, Path) else default_file
+    given = read_file(chosen, must_exist=path is not None)
+    return (None, {}) if given is None else (chosen, given)
+
+
+def _strongest(sources: Sequence[Mapping[str, Given]]) -> dict[str, Given]:
+    found: dict[str, Given] = {}
+    for source in reversed(sources):
+        found.update(source)
+    return found
+
+
+def _settings(given: Mapping[str, Given], file: Path | None, warnings: tuple[str, ...]) -> Settings:
+    values: dict[str, dict[str, Any]] = {
+        "": {"config": file, "warnings": warnings},
+        **{name: {} for name in _GROUPS},
+    }
+    origins = {option.name: Origin("default") for option in OPTIONS}
+    for name, one in given.items():
+        group, _, attribute = BY_NAME[name].field.rpartition(".")
+        origins[name] = one.origin
+        if name != "config":
+            values[group][attribute] = parsed(BY_NAME[name], one)
+    groups = {name: make(**values[name]) for name, make in _GROUPS.items()}
+    return Settings(**groups, **values[""], origins=origins)

@@ -1,0 +1,32 @@
+"""What one source gave for one option, before it is understood."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flanpy.config.options import Option
+from flanpy.config.settings import Origin
+from flanpy.errors import ConfigError, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Raw texts for an option; more than one only for a repeatable option."""
+
+    texts: tuple[str, ...]
+    origin: Origin
+
+
+def parsed(option: Option, given: Given) -> object:
+    """The typed value; UsageError (flag) or ConfigError names the place, the value and what was expected."""
+    try:
+        return option.kind.parse(given.texts)
+    except ValueError as cause:
+        value = "the value" if option.secret else f"'{_one_line(','.join(given.texts))}'"
+        error = UsageError if given.origin.source == "flag" else ConfigError
+        raise error(f"{given.origin}: {value} cannot be used: {cause}") from cause
+
+
+def _one_line(text: str) -> str:
+    shown = text if text.isprintable() else text.encode("unicode_escape").decode()
+    return shown if len(shown) <= 80 else shown[:77] + "..."
