@@ -15,10 +15,13 @@ from integration.lab.faults import Fault, Faults
 from integration.lab.host import Host, SubnetFile
 from integration.lab.lab import NETWORK, Lab
 from integration.lab.namespaces import LabError
+from integration.lab.peers import Peer, simulated_peers, write_peers
+from integration.lab.traffic import Probe, ProbeReport, Stream, StreamReport, transfer
 from integration.lab.waiting import wait_until
 
 __all__ = [
     "ETCD_PREFIX", "NETWORK", "Container", "Entry", "Etcd", "EtcdApi", "EtcdMember", "Fault", "Faults", "Host",
-    "HostDaemon", "Lab", "LabError", "PingResult", "Program", "ReadyBy", "SubnetFile", "etcd_binary", "flanpyctl",
-    "flanpyd", "unreached", "wait_until",
+    "HostDaemon", "Lab", "LabError", "Peer", "PingResult", "Probe", "ProbeReport", "Program", "ReadyBy", "Stream",
+    "StreamReport", "SubnetFile", "etcd_binary", "flanpyctl", "flanpyd", "simulated_peers", "transfer", "unreached",
+    "wait_until", "write_peers",
 ]  # fmt: skip

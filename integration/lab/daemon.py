@@ -125,9 +125,15 @@ class HostDaemon(Child):
     def wait_ready(self, *, deadline: float = READY_DEADLINE_S) -> float:
         """Wait until it serves; LabError with the end of its log when it ends instead, or is late."""
         try:
-            return wait_until(self._ready_or_ended, f"{self.name} ready", deadline=deadline)
+            return wait_until(self.is_ready_or_ended, f"{self.name} ready", deadline=deadline)
         except LabError as late:
             raise LabError(f"{late}\n{self.log_tail()}") from late
+
+    def is_ready_or_ended(self) -> bool:
+        """Whether it serves now; LabError when it has ended, since it never will."""
+        if not self.running:
+            raise LabError(f"{self.name} ended with exit code {self.exit_code}: {self.log_tail(8)}")
+        return self.is_ready()
 
     def is_ready(self) -> bool:
         """Whether it serves now."""
@@ -154,11 +160,6 @@ class HostDaemon(Child):
     def metrics(self) -> str:
         """Its metrics page."""
         return fetch(self.namespace, ("127.0.0.1", METRICS_PORT), "/metrics")[1]
-
-    def _ready_or_ended(self) -> bool:
-        if not self.running:
-            raise LabError(f"{self.name} ended with {self.exit_code}")
-        return self.is_ready()
 
     def _subnet_file_stamp(self) -> tuple[int, int] | None:
         try:

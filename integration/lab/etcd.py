@@ -70,7 +70,7 @@ class Etcd:
         names = ",".join(f"{member.name}=http://{member.address}:{PEER_PORT}" for member in members)
         for member in members:
             member.initial_cluster = names
-        self._api: tuple[str, EtcdApi] | None = None
+        self._api: tuple[tuple[str, int], EtcdApi] | None = None
 
     @property
     def endpoints(self) -> str:
@@ -79,12 +79,13 @@ class Etcd:
 
     @property
     def api(self) -> EtcdApi:
-        """A connection to the first running member, kept while that one runs."""
+        """A connection to the first running member, kept as long as that one lives."""
         running = next((member for member in self.members if member.running), None)
         if running is None:
             raise LabError("no etcd member runs")
-        if self._api is None or self._api[0] != running.name:
-            self._api = (running.name, EtcdApi(running.namespace, ("127.0.0.1", CLIENT_PORT)))
+        life = (running.name, running.starts)
+        if self._api is None or self._api[0] != life:
+            self._api = (life, EtcdApi(running.namespace, ("127.0.0.1", CLIENT_PORT)))
         return self._api[1]
 
     def launch(self) -> None:

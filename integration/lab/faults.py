@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from integration.lab import namespaces
+from integration.lab import namespaces, topology
 from integration.lab.host import Host
 from integration.lab.topology import PREFIX_LEN
 
@@ -44,7 +45,11 @@ class Faults:
         self._numbers = itertools.count(1)
 
     def cut(self, host: Host) -> Fault:
-        """Pull the cable at the switch: the host's NIC loses its carrier."""
+        """Pull the cable at the switch: the host's NIC loses its carrier.
+
+        Traffic may come back up to a second after the cable: the kernel handles at most one carrier change a second.
+        Where the outage must be exact, use silence().
+        """
         port = host.seat.port
         namespaces.ip_batch(self._switch, [f"link set {port} down"])
         return Fault(lambda: namespaces.ip_batch(self._switch, [f"link set {port} up"]))
@@ -125,13 +130,13 @@ class Faults:
         )
         host.address = new
 
-    def replug(self, host: Host, nic: str = "eth0") -> None:
+    def replug(self, host: Host) -> None:
         """Delete the host's NIC and give it a new one of the same name, cable and address (a new ifindex)."""
-        seat = host.seat
-        host.ip(f"link del {nic}")
-        raise_again = f"link add {nic} netns {host.namespace} mtu {seat.mtu} type veth peer name {seat.port} netns {self._switch}"
-        namespaces.ip_batch(None, [raise_again])
-        namespaces.ip_batch(self._switch, [f"link set {seat.port} mtu 65535 master {seat.bridge} up"])
+        seat = replace(host.seat, address=host.address)
+        host.ip(f"link del {seat.nic}")
+        namespaces.ip_batch(None, [topology.cable_line(self._switch, seat)])
+        namespaces.ip_batch(self._switch, topology.port_lines(seat))
+        host.ip(*topology.seat_lines([seat]))
 
 
 def _ignore(_done: object) -> None:

@@ -115,11 +115,11 @@ class Host:
             address=str(subnet.subnet.network.network_address + 1 + number),
             mtu=subnet.mtu,
         )
-        namespaces.ip_batch(None, [
-            f"netns add {container.namespace}",
+        cable = (
             f"link add eth0 netns {container.namespace} mtu {subnet.mtu} type veth"
-            f" peer name {container.port} mtu {subnet.mtu} netns {self.namespace}",
-        ])  # fmt: skip
+            f" peer name {container.port} mtu {subnet.mtu} netns {self.namespace}"
+        )
+        namespaces.ip_batch(None, [f"netns add {container.namespace}", cable])
         self.refresh_bridge(subnet)
         self.ip(f"link set {container.port} master {BRIDGE} up", f"link set {BRIDGE} mtu {subnet.mtu} up")
         namespaces.ip_batch(container.namespace, [

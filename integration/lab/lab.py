@@ -8,6 +8,7 @@ import json
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -21,6 +22,7 @@ from integration.lab.faults import Faults
 from integration.lab.host import Host
 from integration.lab.namespaces import LabError
 from integration.lab.topology import Plan, Seat
+from integration.lab.waiting import wait_until
 
 NETWORK = "10.50.0.0/16"
 HOST_SYSCTLS = {
@@ -144,9 +146,19 @@ class Lab:
 
     def start_daemons(self, *extra_flags: str, deadline: float = 15.0) -> dict[str, float]:
         """Start every host's daemon at once and wait for all; seconds until each was ready, by host."""
+        start = time.monotonic()
+        took: dict[str, float] = {}
         for host in self.hosts:
             host.daemon.launch(*extra_flags)
-        return {host.name: host.daemon.wait_ready(deadline=deadline) for host in self.hosts}
+
+        def all_ready() -> bool:
+            for host in self.hosts:
+                if host.name not in took and host.daemon.is_ready_or_ended():
+                    took[host.name] = time.monotonic() - start
+            return len(took) == len(self.hosts)
+
+        wait_until(all_ready, "every host's daemon ready", deadline=deadline)
+        return took
 
     def attach_containers(self, each: int = 1) -> list[Container]:
         """So many more containers on every host; returns the new ones."""

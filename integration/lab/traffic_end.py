@@ -1,0 +1,182 @@
+"""One end of a stream or a probe, as a program: run inside a container by traffic.py, with nothing but the stdlib.
+
+It must import nothing of the project, so that it starts in a few milliseconds. All ends of one machine share the
+monotonic clock, so a receiver can tell the age of what it reads. SIGTERM ends an end; its last line of output is its
+report as JSON. Receivers keep a page of shared memory up to date, so that the test can look while traffic flows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import mmap
+import signal
+import socket
+import struct
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+HEADER = struct.Struct("!QQ")  # sequence number, sender's monotonic nanoseconds
+CHUNK = 16_384
+DATAGRAM = 64
+# What the test reads: bytes, units, time of the last arrival, longest gap since the mark; what it writes: the mark.
+GAUGE = struct.Struct("=QQQQ")
+MARK = struct.Struct("=Q")
+PATTERN = bytes((7 * n + n // 251) % 256 for n in range(CHUNK - HEADER.size))
+
+
+class Ended(Exception):
+    """SIGTERM came."""
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    raise Ended
+
+
+class Gauge:
+    """Counts what arrives and the longest silence, where the test can see it."""
+
+    def __init__(self, path: str) -> None:
+        with Path(path).open("r+b") as file:
+            self._page = mmap.mmap(file.fileno(), mmap.PAGESIZE)
+        self._mark = 0
+        self.amount = 0
+        self.units = 0
+        self.first = 0
+        self.last = 0
+        self.longest = 0
+        self._longest_since_mark = 0
+
+    def arrived(self, amount: int, units: int) -> None:
+        """Note an arrival now. A gap that began before the mark counts whole: it had not ended then."""
+        now = time.monotonic_ns()
+        (mark,) = MARK.unpack_from(self._page, GAUGE.size)
+        if mark != self._mark:
+            self._mark, self._longest_since_mark = mark, 0
+        if self.last:
+            gap = now - self.last
+            self.longest = max(self.longest, gap)
+            self._longest_since_mark = max(self._longest_since_mark, gap)
+        else:
+            self.first = now
+        self.last = now
+        self.amount += amount
+        self.units += units
+        GAUGE.pack_into(self._page, 0, self.amount, self.units, now, self._longest_since_mark)
+
+    def times(self) -> dict[str, int]:
+        """The report's part about time, in nanoseconds; silence up to now counts as a gap too."""
+        return {
+            "first": self.first,
+            "last": self.last,
+            "longest_gap": self.longest,
+            "ended": time.monotonic_ns(),
+        }
+
+
+def receive_stream(address: str, port: int, gauge: Gauge) -> dict[str, object]:
+    """Take one connection and check that every chunk is the next one and is whole."""
+    intact, in_order, closed, expected, oldest = True, True, False, 0, 0
+    with contextlib.suppress(Ended), socket.create_server((address, port)) as listener:
+        print("listening", flush=True)
+        connection, _peer = listener.accept()
+        with connection:
+            for chunk in _chunks(connection, gauge):
+                sequence, sent_at = HEADER.unpack_from(chunk)
+                in_order = in_order and sequence == expected
+                intact = intact and chunk[HEADER.size :] == PATTERN
+                oldest = max(oldest, time.monotonic_ns() - sent_at)
+                expected += 1
+            closed = True
+    return {"intact": intact, "in_order": in_order, "closed": closed, "chunks": expected, "oldest": oldest}
+
+
+def _chunks(connection: socket.socket, gauge: Gauge) -> Iterator[bytearray]:
+    chunk, filled = bytearray(CHUNK), 0
+    view = memoryview(chunk)
+    while got := connection.recv_into(view[filled:]):
+        filled += got
+        gauge.arrived(got, filled // CHUNK)
+        if filled == CHUNK:
+            yield chunk
+            filled = 0
+
+
+def send_stream(address: str, port: int, interval_ns: int) -> dict[str, object]:
+    """Send numbered chunks, one each `interval_ns` (0: as fast as they go)."""
+    sent, chunk = 0, bytearray(HEADER.size) + PATTERN
+    with contextlib.suppress(Ended), socket.create_connection((address, port), timeout=20) as connection:
+        connection.settimeout(None)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        print("connected", flush=True)
+        for sequence in _ticks(interval_ns):
+            HEADER.pack_into(chunk, 0, sequence, time.monotonic_ns())
+            connection.sendall(chunk)
+            sent += 1
+    return {"sent": sent}
+
+
+def _ticks(interval_ns: int) -> Iterator[int]:
+    """Count for ever, one number per interval; a tick that is late does not delay the next ones."""
+    sequence, due = 0, time.monotonic_ns()
+    while True:
+        yield sequence
+        sequence += 1
+        due += interval_ns
+        if (rest := due - time.monotonic_ns()) > 0:
+            time.sleep(rest / 1e9)
+
+
+def receive_probe(address: str, port: int, gauge: Gauge) -> dict[str, object]:
+    """Count datagrams, each once, and how many overtook another."""
+    seen: set[int] = set()
+    twice, overtaken, highest = 0, 0, -1
+    with contextlib.suppress(Ended), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as inbox:
+        inbox.bind((address, port))
+        print("listening", flush=True)
+        while True:
+            datagram = inbox.recv(DATAGRAM)
+            sequence, _sent_at = HEADER.unpack_from(datagram)
+            twice += sequence in seen
+            overtaken += sequence < highest
+            seen.add(sequence)
+            highest = max(highest, sequence)
+            gauge.arrived(len(datagram), 1)
+    return {"received": len(seen), "twice": twice, "overtaken": overtaken}
+
+
+def send_probe(address: str, port: int, interval_ns: int) -> dict[str, object]:
+    """Send a numbered datagram each interval; one that cannot be sent (no route) counts as sent and lost."""
+    sent = refused = 0
+    with contextlib.suppress(Ended), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as outbox:
+        print("connected", flush=True)
+        for sequence in _ticks(interval_ns):
+            datagram = HEADER.pack(sequence, time.monotonic_ns()).ljust(DATAGRAM, b"\0")
+            sent += 1
+            try:
+                outbox.sendto(datagram, (address, port))
+            except OSError:
+                refused += 1
+    return {"sent": sent, "refused": refused}
+
+
+def main() -> None:
+    """ROLE ADDRESS PORT (GAUGE-FILE | INTERVAL-NS)."""
+    role, address, port, last = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
+    signal.signal(signal.SIGTERM, _end)
+    if role in ("send_stream", "send_probe"):
+        send = send_stream if role == "send_stream" else send_probe
+        report = send(address, port, int(last))
+    else:
+        gauge = Gauge(last)
+        receive = receive_stream if role == "receive_stream" else receive_probe
+        report = {**receive(address, port, gauge), **gauge.times(), "bytes": gauge.amount}
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    print(json.dumps(report), flush=True)
+
+
+if __name__ == "__main__":
+    main()
