@@ -54,12 +54,16 @@ class Difference:
         return (*self.deletes, *self.puts)
 
 
-def diff(desired: Objects, observed: Observed) -> Difference:
-    """Compare. Cost is one dictionary look-up for each object, desired or owned."""
+def diff(desired: Objects, observed: Observed, *, may_replace: bool = True) -> Difference:
+    """Compare. Cost is one dictionary look-up for each object, desired or owned.
+
+    With `may_replace` False a link that would need a new device is left as it stands, for replacing it is deletion.
+    """
     conflicts = _conflicts(desired, observed.foreign)
     refused = {conflict.wanted.key for conflict in conflicts}
     taken = {obj.name for obj in (c.wanted for c in conflicts) if isinstance(obj, VxlanLink)}
-    replaced = _replaced_links(desired, observed.owned)
+    unfit = _unfit_links(desired, observed.owned)
+    replaced = unfit if may_replace else frozenset()
     puts: list[Put] = []
     blocked = 0
     for key, wanted in desired.items():
@@ -71,6 +75,8 @@ def diff(desired: Objects, observed: Observed) -> Difference:
         if found is not None and _equal(wanted, found):
             continue
         if key in refused or _satisfied_by_foreign(wanted, observed.foreign.get(key)):
+            continue
+        if unfit and not may_replace and isinstance(wanted, VxlanLink) and wanted.name in unfit:
             continue
         if taken and link_of(wanted) in taken:
             blocked += 1
@@ -112,7 +118,7 @@ def _satisfied_by_foreign(wanted: KernelObject, found: KernelObject | None) -> b
     return replace(found, proto=wanted.proto, onlink=wanted.onlink) == wanted
 
 
-def _replaced_links(desired: Objects, owned: Mapping[Key, KernelObject]) -> frozenset[str]:
+def _unfit_links(desired: Objects, owned: Mapping[Key, KernelObject]) -> frozenset[str]:
     """Links of ours that stand with attributes which only a new device can have."""
     names = set()
     for key, wanted in desired.items():

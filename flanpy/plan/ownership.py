@@ -18,7 +18,6 @@ from flanpy.model.objects import (
     KernelObject,
     Key,
     Link,
-    LinkUp,
     OtherLink,
     OtherRoute,
     Route,
@@ -89,14 +88,5 @@ def forget_link(observed: Observed, name: str) -> None:
     """Drop a deleted link from `observed`, and all that went with it."""
     observed.owned.pop(("link", name), None)
     gone = [key for key, obj in observed.owned.items() if link_of(obj) == name]
-    for key in gone:
-        del observed.owned[key]
-
-
-def forget_downed(observed: Observed, name: str) -> None:
-    """A link went down: the kernel has flushed the routes through it (ip-sysctl.rst, fib_disable_ip)."""
-    gone = [
-        key for key, obj in observed.owned.items() if isinstance(obj, Route | LinkUp) and obj.link == name
-    ]
     for key in gone:
         del observed.owned[key]

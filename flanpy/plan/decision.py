@@ -1,0 +1,50 @@
+"""One reconcile pass as a pure function: from the world and what was observed to the operations to apply."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from flanpy.model.objects import FdbEntry, KernelObject, Key, Neighbour, Route
+from flanpy.model.world import World
+from flanpy.plan.diff import Difference, diff
+from flanpy.plan.gates import Gate, Hold, brake, closed_gate
+from flanpy.plan.ops import Delete, Objects, Op
+from flanpy.plan.ownership import Observed
+
+_NOTHING: Mapping[Key, KernelObject] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a pass does and what it refrains from.
+
+    `desired` is None while nothing can be planned yet (no lease, network or underlay): then nothing is done.
+    `gate` and `hold` say why the deletions among `difference` are not among `ops`.
+    """
+
+    desired: Objects | None = None
+    difference: Difference = field(default_factory=Difference)
+    ops: tuple[Op, ...] = ()
+    gate: Gate | None = None
+    hold: Hold | None = None
+
+
+def decide(
+    world: World, desired: Objects | None, observed: Observed, *, held: Hold | None = None
+) -> Decision:
+    """`observed` must have been read back since anything but ourselves changed it; `held` is the last hold."""
+    if desired is None:
+        return Decision(gate=closed_gate(world, trusted=True), hold=held)
+    gate = closed_gate(world, trusted=True)
+    difference = diff(desired, observed, may_replace=gate is None)
+    if gate is not None:
+        return Decision(desired, difference, difference.puts, gate, held)
+    hold = brake(difference.deletes, observed.owned, world.view, held=held)
+    deletes = _not_of_peers(difference.deletes) if hold is not None else difference.deletes
+    return Decision(desired, difference, (*deletes, *difference.puts), None, hold)
+
+
+def _not_of_peers(deletes: Sequence[Delete]) -> tuple[Delete, ...]:
+    return tuple(op for op in deletes if not isinstance(op.obj, Route | Neighbour | FdbEntry))

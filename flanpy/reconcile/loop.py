@@ -1,0 +1,300 @@
+"""The reconcile loop: the one task that writes to the kernel.
+
+Inputs (network, own lease, leases, facts, "something moved") only replace a value and wake the loop. A pass reads the
+kernel back if what we know of it is no longer trusted, asks the backend what should stand, decides with pure code,
+applies, and remembers nothing but the observed objects, the brake's hold and a backoff.
+
+A resync is hastened by any foreign change, but two of them are kept `HOLD_OFF` apart, so that a rival who undoes our
+work at once costs little.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from random import Random
+from types import MappingProxyType
+
+from flanpy.backend.registry import backend_for
+from flanpy.clock import Clock
+from flanpy.errors import KernelError
+from flanpy.kernel.port import Kernel, Moved, OpFailure
+from flanpy.log import Transition, get_logger
+from flanpy.model.facts import HostFacts
+from flanpy.model.lease import Lease, LeaseView
+from flanpy.model.network import NetworkConfig
+from flanpy.model.objects import HostSysctl, KernelObject, Key, LinkFeature, LinkSysctl
+from flanpy.model.world import Policy, World
+from flanpy.plan.admission import Admission, admit
+from flanpy.plan.decision import Decision, decide
+from flanpy.plan.gates import Hold
+from flanpy.plan.host_settings import host_settings
+from flanpy.plan.ops import Delete, Objects, Op, Put, Scope
+from flanpy.plan.ownership import Observed, split
+from flanpy.plan.render import render
+from flanpy.reconcile.backoff import Backoff
+from flanpy.reconcile.tracking import track
+from flanpy.reconcile.wake import set_within
+
+log = get_logger()
+
+HOLD_OFF = 0.1
+"""Seconds between the starts of two resyncs."""
+
+RELIST_DELAY = 5.0
+"""Seconds that the brake gives the others to register anew before it asks etcd for a second listing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What one reconcile pass saw and did. `repairs` counts, by kind, what others had undone."""
+
+    number: int
+    world: World
+    admission: Admission
+    decision: Decision
+    failures: tuple[OpFailure, ...] = ()
+    resync: str = ""
+    repairs: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    took: float = 0.0
+    error: str = ""
+
+
+class ReconcileLoop:
+    """Implements `kernel.port.MonitorSink`. Everything but `run` returns at once."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        policy: Policy,
+        *,
+        clock: Clock,
+        resync_interval: float,
+        on_pass: Callable[[Pass], None],
+        request_listing: Callable[[str], None],
+        rng: Random | None = None,
+    ) -> None:
+        self._kernel = kernel
+        self._clock = clock
+        self._interval = resync_interval
+        self._on_pass = on_pass
+        self._request_listing = request_listing
+        self._rng = rng or Random()
+        self._world = World(policy)
+        self._observed = Observed()
+        self._admitted: tuple[World, Admission] | None = None
+        self._untrusted = "start"
+        self._wake = asyncio.Event()
+        self._backoff = Backoff(rng=self._rng)
+        self._outage = Transition()
+        self._hold: Hold | None = None
+        self._passes = 0
+        self._resynced_at = float("-inf")
+        self._resync_due = float("inf")
+        self._retry_due = float("inf")
+        self._relist_due = float("inf")
+
+    # Inputs
+
+    def network_changed(self, network: NetworkConfig | None) -> None:
+        self._replace(network=network)
+
+    def own_changed(self, own: Lease | None, *, confirmed: bool) -> None:
+        self._replace(own=own, own_confirmed=confirmed)
+
+    def view_changed(self, view: LeaseView) -> None:
+        self._replace(view=view)
+
+    def facts_changed(self, facts: HostFacts) -> None:
+        self._replace(facts=facts)
+
+    def kernel_moved(self, moved: Moved) -> None:
+        self._distrust(moved.value)
+        self._wake.set()
+
+    def set_interval(self, seconds: float) -> None:
+        """Change the time between two periodic resyncs, from now on."""
+        self._interval = seconds
+        self._resync_due = min(self._resync_due, self._clock.monotonic() + seconds)
+        self._wake.set()
+
+    @property
+    def world(self) -> World:
+        return self._world
+
+    @property
+    def observed(self) -> Observed:
+        """For reading only; this loop is its owner."""
+        return self._observed
+
+    # Passes
+
+    async def run(self) -> None:
+        """Reconcile until cancelled."""
+        while True:
+            await set_within(self._wake, self._clock, self._seconds_to_next())
+            if self._untrusted:
+                # Others' changes come in bunches: let the bunch end before it is read back.
+                await self._clock.sleep(max(0.0, self._resynced_at + HOLD_OFF - self._clock.monotonic()))
+            await self.run_pass()
+
+    async def run_pass(self) -> Pass:
+        """One pass: read back if needed, decide, apply, publish."""
+        started = self._clock.monotonic()
+        self._wake.clear()
+        self._note_due(started)
+        self._passes += 1
+        outcome = await self._attempt()
+        outcome = replace(outcome, took=self._clock.monotonic() - started)
+        self._schedule(outcome)
+        _report(outcome)
+        self._on_pass(outcome)
+        return outcome
+
+    async def preview(self) -> Decision:
+        """What a pass would do now, from a fresh read-back that changes nothing of what the loop remembers."""
+        desired = self._desired(self._admission())
+        observed = split((await self._kernel.read_back(self._scope(desired))).values())
+        return decide(self._world, desired, observed, held=self._hold)
+
+    async def _attempt(self) -> Pass:
+        world, admission = self._world, self._admission()
+        desired = self._desired(admission)
+        believed: Mapping[Key, KernelObject] | None = None
+        reason = self._untrusted
+        try:
+            if reason:
+                believed = self._observed.owned
+                await self._resync(desired)
+            decision = decide(world, desired, self._observed, held=self._hold)
+            failures = await self._kernel.apply(decision.ops) if decision.ops else ()
+        except KernelError as error:
+            self._distrust("kernel_error")
+            return Pass(self._passes, world, admission, Decision(), resync=reason, error=str(error))
+        track(self._observed, decision.ops, failures)
+        self._set_hold(decision.hold)
+        repairs = _repairs(decision.ops, believed) if believed else {}
+        return Pass(self._passes, world, admission, decision, failures, reason, MappingProxyType(repairs))
+
+    async def _resync(self, desired: Objects | None) -> None:
+        self._untrusted = ""  # before reading: what moves while we read must be read again
+        now = self._clock.monotonic()
+        self._resynced_at = now
+        self._resync_due = now + self._interval * self._rng.uniform(0.9, 1.1)
+        objects = await self._kernel.read_back(self._scope(desired))
+        self._observed = split(objects.values())
+
+    def _admission(self) -> Admission:
+        """Admission of the present leases; computed again only when what it depends on was replaced."""
+        world, last = self._world, self._admitted
+        if last is not None and _same_for_admission(last[0], world):
+            return last[1]
+        admission = admit(world)
+        self._admitted = (world, admission)
+        return admission
+
+    def _desired(self, admission: Admission) -> Objects | None:
+        network = self._world.network
+        if network is None:
+            return None
+        planned = backend_for(network.backend_type).plan(self._world, admission.peers)
+        if planned is None:
+            return None
+        return {**planned, **{obj.key: obj for obj in host_settings(network)}}
+
+    def _scope(self, desired: Objects | None) -> Scope:
+        network = self._world.network
+        links = backend_for(network.backend_type).links(self._world) if network is not None else frozenset()
+        wanted = (desired or {}).values()
+        return Scope(links, tuple(o for o in wanted if isinstance(o, LinkFeature | LinkSysctl | HostSysctl)))
+
+    # When to run again
+
+    def _replace(self, **changes: object) -> None:
+        self._world = replace(self._world, **changes)  # type: ignore[arg-type]  # the callers above are typed
+        self._wake.set()
+
+    def _distrust(self, reason: str) -> None:
+        self._untrusted = self._untrusted or reason
+
+    def _seconds_to_next(self) -> float:
+        due = min(self._resync_due, self._retry_due, self._relist_due)
+        return max(0.0, min(due - self._clock.monotonic(), 3600.0))
+
+    def _note_due(self, now: float) -> None:
+        if now >= self._resync_due:
+            self._distrust("timer")
+        if now >= self._relist_due:
+            self._relist_due = float("inf")
+            self._request_listing("brake")
+
+    def _set_hold(self, hold: Hold | None) -> None:
+        if hold is not None and self._hold is None:
+            self._relist_due = self._clock.monotonic() + RELIST_DELAY
+            log.warning("mass_delete_held", count=hold.peers, peers=hold.present)
+        elif hold is None and self._hold is not None:
+            self._relist_due = float("inf")
+            log.info("mass_delete_released", count=self._hold.peers)
+        elif hold is not None and self._relist_due == float("inf"):
+            self._relist_due = self._clock.monotonic() + RELIST_DELAY
+        self._hold = hold
+
+    def _schedule(self, outcome: Pass) -> None:
+        if outcome.failures or outcome.error:
+            self._distrust("failure")
+            self._retry_due = self._clock.monotonic() + self._backoff.next_delay()
+        else:
+            self._retry_due = float("inf")
+            self._backoff.reset()
+        self._log_outage(outcome)
+
+    def _log_outage(self, outcome: Pass) -> None:
+        now = self._clock.monotonic()
+        if outcome.failures or outcome.error:
+            error = outcome.error or str(outcome.failures[0].error)
+            count = max(1, len(outcome.failures))
+            if self._outage.failed(now, reason=error, count=count):
+                op = render(outcome.failures[0].op) if outcome.failures else None
+                log.warning(
+                    "kernel_write_failed" if op else "kernel_read_failed", error=error, op=op, count=count
+                )
+        elif ended := self._outage.succeeded(now):
+            log.info("kernel_recovered", outage=round(ended.seconds, 3), count=ended.count)
+
+
+def _same_for_admission(old: World, new: World) -> bool:
+    return (
+        old.view.leases is new.view.leases
+        and old.network is new.network
+        and old.own is new.own
+        and old.facts.underlay == new.facts.underlay
+    )
+
+
+def _repairs(ops: Iterable[Op], believed: Mapping[Key, KernelObject]) -> dict[str, int]:
+    """Count, by kind, the operations that restore what we believed to stand, or remove what we never put."""
+    counts: Counter[str] = Counter()
+    for op in ops:
+        known = believed.get(op.obj.key)
+        if (isinstance(op, Put) and known == op.obj) or (isinstance(op, Delete) and known is None):
+            counts[str(op.obj.key[0])] += 1
+    return dict(counts)
+
+
+def _report(outcome: Pass) -> None:
+    """One canonical line for each pass that did something."""
+    ops = outcome.decision.ops
+    if not ops:
+        return
+    log.info(
+        "pass_applied",
+        pass_id=outcome.number,
+        reason=outcome.resync or "news",
+        adds=sum(isinstance(op, Put) and op.previous is None for op in ops),
+        replaces=sum(isinstance(op, Put) and op.previous is not None for op in ops),
+        deletes=sum(isinstance(op, Delete) for op in ops),
+        count=len(outcome.failures),
+        took_ms=round(outcome.took * 1000, 1),
+    )
