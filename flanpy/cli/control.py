@@ -1,0 +1,99 @@
+"""The client of the local daemon's control socket: HTTP/1.1 and JSON over a unix socket.
+
+Owns the connection and the reading of errors. Must not import aiohttp or asyncio (start-up time), nor give answers a
+meaning: they go to the commands as the daemon sent them.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from pathlib import Path
+from typing import Any, Final
+
+from flanpy.errors import ControlError, ControlUnreachable
+
+SOCKET_NAME: Final = "flanpyd.sock"
+DEADLINE_S: Final = 5.0
+_LONGEST_SOCKET_PATH: Final = 107  # unix(7): sun_path is 108 bytes with its terminating NUL
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path, deadline: float) -> None:
+        super().__init__("flanpyd", timeout=deadline)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+class Control:
+    """The daemon of one run directory. Each call is one request on a connection of its own."""
+
+    def __init__(self, run_dir: Path, *, deadline: float = DEADLINE_S) -> None:
+        self.path = run_dir / SOCKET_NAME
+        self._deadline = deadline
+
+    def answers(self) -> bool:
+        """Whether somebody listens on the socket now."""
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+                sock.settimeout(self._deadline)
+                sock.connect(str(self.path))
+        except OSError:
+            return False
+        return True
+
+    def get(self, resource: str) -> Any:
+        """The JSON under `/v1/<resource>`. ControlUnreachable if nobody answers, ControlError on a bad answer."""
+        return self._call("GET", resource)
+
+    def post(self, resource: str) -> Any:
+        """Ask for an action; its JSON answer. Raises as `get`."""
+        return self._call("POST", resource)
+
+    def _call(self, method: str, resource: str) -> Any:
+        connection = _UnixConnection(self.path, self._deadline)
+        try:
+            connection.request(method, f"/v1/{resource}")
+            answer = connection.getresponse()
+            status, body = answer.status, answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise self._trouble(error, resource) from error
+        finally:
+            connection.close()
+        return self._decoded(status, body, resource)
+
+    def _trouble(self, error: Exception, resource: str) -> ControlError:
+        match error:
+            case FileNotFoundError() | ConnectionRefusedError() | NotADirectoryError():
+                return ControlUnreachable(
+                    f"no flanpyd listens on {self.path}: start it, or name its directory with --run-dir"
+                )
+            case PermissionError():
+                return ControlUnreachable(f"no permission to use {self.path}: run as root or as its group")
+            case TimeoutError():
+                return ControlUnreachable(
+                    f"flanpyd on {self.path} gave no answer to {resource!r} in {self._deadline:g} s: see its log"
+                )
+            case _ if len(str(self.path).encode()) > _LONGEST_SOCKET_PATH:
+                return ControlUnreachable(
+                    f"the path {self.path} is too long for a socket: use a shorter --run-dir"
+                )
+            case _:
+                return ControlUnreachable(f"flanpyd on {self.path} cannot be asked ({error}): see its log")
+
+    def _decoded(self, status: int, body: bytes, resource: str) -> Any:
+        try:
+            answer = json.loads(body)
+        except ValueError as error:
+            raise ControlError(
+                f"flanpyd on {self.path} answered {resource!r} with no JSON (HTTP {status}): do the versions match?"
+            ) from error
+        if status >= 400:
+            text = answer.get("error", answer) if isinstance(answer, dict) else answer
+            raise ControlError(f"flanpyd refused {resource!r} (HTTP {status}): {text}")
+        return answer

@@ -1,0 +1,31 @@
+"""`flanpyctl diff`: what the daemon's next pass would change.
+
+`-o json` is `/v1/diff` unchanged: `trusted`, `lines`, `held`, `conflicts`.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from flanpy.cli.exits import Exit
+from flanpy.cli.host import Host
+from flanpy.cli.output import print_as
+
+
+def show(arguments: Namespace, host: Host) -> Exit:
+    """Print one shell line a change; what keeps a pass from making them comes as comments, so it stays a script."""
+    said = host.control.get("diff")
+    if arguments.output != "lines":
+        print_as(arguments.output, said)
+        return Exit.OK
+    if not said.get("trusted"):
+        print("# the kernel is about to be read back: the next pass may find more")
+    if said.get("held"):
+        print(f"# deletions are held: {said['held']}")
+    for conflict in said.get("conflicts", ()):
+        print(f"# conflict: {conflict}")
+    for line in said.get("lines", ()):
+        print(line)
+    if not said.get("lines"):
+        print("# nothing to change")
+    return Exit.OK

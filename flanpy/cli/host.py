@@ -1,0 +1,45 @@
+"""This host as a command sees it: its settings, and the daemon that may run on it.
+
+Owns how flags, environment and file of flanpyd are read for flanpyctl (so that none is needed on a host that runs it).
+Settings are read on first use: `version` and `completion` work with any settings.
+"""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from flanpy.cli.commands import ETCD_OPTIONS, OPTIONS
+from flanpy.cli.control import Control
+from flanpy.config.arguments import flags_of
+from flanpy.config.loading import load
+from flanpy.config.settings import Settings
+
+
+@dataclass(frozen=True)
+class Host:
+    """Where the command runs, and what was said about it on the command line."""
+
+    arguments: Namespace
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Raises UsageError for a flag, ConfigError for the environment or the file."""
+        return load(flags_of(self.arguments, OPTIONS), self._environ)
+
+    @cached_property
+    def control(self) -> Control:
+        """The daemon's socket, whether or not it answers."""
+        return Control(self.settings.run_dir)
+
+    @property
+    def etcd_named(self) -> bool:
+        """Whether the command line points at an etcd: then the local daemon may speak of another network."""
+        return bool(flags_of(self.arguments, ETCD_OPTIONS))
+
+    @property
+    def _environ(self) -> Mapping[str, str]:
+        return os.environ

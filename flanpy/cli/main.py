@@ -1,0 +1,68 @@
+"""The entry point of flanpyctl: parse, import the one command that was asked for, run it, turn errors into exit codes.
+
+The only place of the CLI that exits. A command is a function of the parsed arguments and this host's `Host`; it
+prints its result and returns an `Exit`, or raises a `FlanpyError` that becomes one line on standard error.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from flanpy.cli.commands import build
+from flanpy.cli.exits import Exit, code_of
+from flanpy.errors import FlanpyError
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+
+def main() -> None:
+    """Run `sys.argv` and exit."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command line; its exit code. Prints to standard output and error."""
+    try:
+        code = _run(argv)
+        sys.stdout.flush()
+    except FlanpyError as error:
+        print(f"flanpyctl: {_one_line(error)}", file=sys.stderr)
+        return code_of(error)
+    except BrokenPipeError:
+        # The reader (head, less) has gone. Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OK
+    except KeyboardInterrupt:
+        return 130  # 128 + SIGINT, as shells have it
+    return code
+
+
+def _run(argv: Sequence[str]) -> int:
+    parser = build()
+    try:
+        arguments = parser.parse_args(argv)
+    except SystemExit as end:  # argparse has answered --help
+        return int(end.code or 0)
+    if getattr(arguments, "version", False):
+        return _call("version:show", arguments)
+    if arguments.command is None:
+        parser.print_help()
+        return Exit.USAGE
+    return _call(arguments.run, arguments)
+
+
+def _call(name: str, arguments: Namespace) -> int:
+    from flanpy.cli.host import Host
+
+    module, _, function = name.partition(":")
+    command = getattr(import_module(f"flanpy.cli.{module}"), function)
+    return int(command(arguments, Host(arguments)))
+
+
+def _one_line(error: FlanpyError) -> str:
+    return " ".join(str(error).split())

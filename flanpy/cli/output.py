@@ -1,0 +1,116 @@
+"""How results are printed: tables, JSON, YAML, names.
+
+Owns the form, never the content: the same cells come out on a terminal (rich, imported only there) and in a pipe
+(plain aligned text). JSON keys are snake_case and stable. Must not know what a row is about.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TextIO
+
+FORMATS = ("table", "json", "yaml")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Column titles, and rows of as many cells. An empty cell is shown as `-`.
+
+    `styles` are rich styles by row number, for what should catch the eye on a terminal; they carry no content.
+    """
+
+    titles: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    styles: Mapping[int, str] = field(default_factory=dict)
+
+
+def print_table(table: Table, stream: TextIO | None = None) -> None:
+    """Print aligned columns; on a terminal through rich unless NO_COLOR or TERM=dumb forbid (no-color.org)."""
+    target = sys.stdout if stream is None else stream
+    if target.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb":
+        _print_rich(table, target)
+    else:
+        target.write(plain_table(table))
+
+
+def plain_table(table: Table) -> str:
+    """The table as text: two spaces between columns, no trailing blanks, one line a row."""
+    lines = [table.titles, *(tuple(cell or "-" for cell in row) for row in table.rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "".join(_aligned(line, widths) for line in lines)
+
+
+def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return (
+        "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        .rstrip()
+        .translate(_CONTROL)
+        + "\n"
+    )
+
+
+# Node ids and reasons come from etcd: a control character in them must not reach the terminal.
+_CONTROL = dict.fromkeys((*range(32), *range(127, 160)), "?")
+
+
+def _print_rich(table: Table, target: TextIO) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    head, *lines = plain_table(table).splitlines()
+    console = Console(file=target, highlight=False, soft_wrap=True)
+    console.print(Text(head, style="bold"))
+    for number, line in enumerate(lines):
+        console.print(Text(line, style=table.styles.get(number, "")))
+
+
+def print_json(value: Any, stream: TextIO | None = None, *, compact: bool = False) -> None:
+    """JSON: indented for people, or one line a value (`compact`) for streams of them."""
+    import json
+
+    target = sys.stdout if stream is None else stream
+    target.write(json.dumps(value, ensure_ascii=False, indent=None if compact else 2, default=str) + "\n")
+
+
+def print_yaml(value: Any, stream: TextIO | None = None) -> None:
+    """YAML 1.2 of mappings, sequences and scalars."""
+    (sys.stdout if stream is None else stream).write(yaml_text(value) + "\n")
+
+
+def print_as(form: str, value: Any) -> None:
+    """Print a value as `json` or `yaml`."""
+    if form == "yaml":
+        print_yaml(value)
+    else:
+        print_json(value)
+
+
+def yaml_text(value: Any, indent: int = 0) -> str:
+    """Block style; every string is double-quoted JSON, which YAML 1.2 reads as it is."""
+    pad = "  " * indent
+    match value:
+        case Mapping() if value:
+            return "\n".join(f"{pad}{key}:{_yaml_below(item, indent)}" for key, item in value.items())
+        case list() | tuple() if value:
+            return "\n".join(f"{pad}-{_yaml_item(item, indent)}" for item in value)
+        case _:
+            return pad + _yaml_scalar(value)
+
+
+def _yaml_below(value: Any, indent: int) -> str:
+    nested = isinstance(value, Mapping | list | tuple) and value
+    return f"\n{yaml_text(value, indent + 1)}" if nested else f" {_yaml_scalar(value)}"
+
+
+def _yaml_item(value: Any, indent: int) -> str:
+    nested = isinstance(value, Mapping | list | tuple) and value
+    return f" {yaml_text(value, indent + 1).lstrip()}" if nested else f" {_yaml_scalar(value)}"
+
+
+def _yaml_scalar(value: Any) -> str:
+    import json
+
+    return json.dumps(value, ensure_ascii=False, default=str)

@@ -1,0 +1,26 @@
+"""Values in people's words: durations, counts, yes and no. Pure text."""
+
+from __future__ import annotations
+
+_UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+
+
+def duration(seconds: float) -> str:
+    """The two largest units: `23 h 12 min`, `4 min 5 s`, `0 s`. Negative counts as 0."""
+    left = max(0, int(seconds))
+    parts: list[str] = []
+    for unit, size in _UNITS:
+        count, left = divmod(left, size)
+        if count or parts:
+            parts.append(f"{count} {unit}" if count else "")
+    return " ".join(filter(None, parts[:2])) or "0 s"
+
+
+def yes(value: object) -> str:
+    """`yes`, or nothing."""
+    return "yes" if value else ""
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 subnet`, `3 subnets`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
