@@ -58,7 +58,7 @@ class EtcdOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnderlayOptions:
-    """How to choose the link that carries encapsulated packets (an `iface` is an IP or a name), and what to advertise."""
+    """How to choose the link for traffic between hosts (an `iface` is an IP or a name), and what to advertise."""
 
     iface: tuple[str, ...] = ()
     iface_regex: tuple[str, ...] = ()

@@ -1,0 +1,93 @@
+"""Files that are either the old ones or the new ones, whatever happens in between.
+
+Owns the sequence temporary file, fsync, rename, fsync of the directory, and the words for what can go wrong. The calls
+block for as long as the disk does: on the event loop only for files on tmpfs.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from flanpy.errors import HostError
+
+_CURES: Final = {
+    errno.ENOSPC: "free some space there",
+    errno.EDQUOT: "free some space there",
+    errno.EROFS: "choose a directory that can be written",
+    errno.EACCES: "let flanpyd's user write there, or choose another directory",
+    errno.EPERM: "let flanpyd's user write there, or choose another directory",
+    errno.EISDIR: "remove that directory, or choose another path",
+    errno.ENOTDIR: "choose a path whose parents are directories",
+    errno.EEXIST: "choose a path whose parents are directories",
+}
+
+
+def host_error(action: str, path: Path, cause: OSError) -> HostError:
+    """`cause` in our words: what was tried, on what, why it failed, what to do."""
+    cure = _CURES.get(cause.errno or 0, "")
+    return HostError(f"cannot {action} '{path}': {cause.strerror or cause}{cure and '; ' + cure}")
+
+
+def write(path: Path, content: bytes, *, mode: int = 0o644) -> bool:
+    """Make `path` hold exactly `content`; False if it did already. Raises HostError, the old file then stands.
+
+    Missing directories are made (0755). Where `path` is a symbolic link the link stays and its target is replaced.
+    """
+    target = Path(os.path.realpath(path))
+    if _holds(target, content, mode):
+        return False
+    try:
+        make_directory(target.parent)
+        _replace(target, content, mode)
+    except OSError as cause:
+        raise host_error("write", path, cause) from cause
+    return True
+
+
+def make_directory(path: Path) -> None:
+    """Make `path` and its missing parents, open to readers whatever the umask. Raises OSError."""
+    if path.is_dir():
+        return
+    make_directory(path.parent)
+    with suppress(FileExistsError):  # another process was faster
+        path.mkdir()
+        path.chmod(0o755)
+    if not path.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+
+
+def _holds(target: Path, content: bytes, mode: int) -> bool:
+    with suppress(OSError):
+        return target.stat().st_mode & 0o7777 == mode and target.read_bytes() == content
+    return False
+
+
+def _replace(target: Path, content: bytes, mode: int) -> None:
+    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+    temporary = Path(name)
+    try:
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
+            file.write(content)
+            file.flush()
+            os.fchmod(descriptor, mode)
+            os.fsync(descriptor)
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_directory(target.parent)
+
+
+def _sync_directory(path: Path) -> None:
+    """So that the new name outlives a power cut; some file systems cannot, and the file is in place by now."""
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

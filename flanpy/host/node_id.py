@@ -1,0 +1,72 @@
+"""Who this host is: a name that outlives address changes, restarts and reboots.
+
+Owns the choice: as configured, else a hash of the machine id, else one made up once and kept in the state directory.
+Copies of one disk image share a machine id unless it is reset (`systemd-firstboot`, or an empty /etc/machine-id in the
+image); such hosts need a configured node id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from flanpy.host import atomic
+
+MACHINE_ID: Final = Path("/etc/machine-id")
+FILE_NAME: Final = "node-id"
+_APPLICATION: Final = b"flanpy node id"
+_DIGITS: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class NodeId:
+    """The identity and, for the log, where it came from."""
+
+    text: str
+    origin: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def node_id(configured: str | None, *, state_dir: Path, machine_id: Path = MACHINE_ID) -> NodeId:
+    """Raises HostError if one must be made up and cannot be kept."""
+    if configured:
+        return NodeId(configured, "setting node-id")
+    if (hashed := _hash_of_machine(machine_id)) is not None:
+        return NodeId(hashed, f"hash of {machine_id}")
+    path = state_dir / FILE_NAME
+    return NodeId(_kept(path) or _made_up(path), str(path))
+
+
+def _hash_of_machine(path: Path) -> str | None:
+    """machine-id(5): the id itself must not leave the machine, a keyed hash specific to the application may.
+
+    None without a usable id: the file may be missing, empty, or say "uninitialized" during the first boot.
+    """
+    try:
+        text = path.read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return None
+    if not re.fullmatch(r"[0-9a-f]{32}", text) or not int(text, 16):
+        return None
+    return hmac.new(bytes.fromhex(text), _APPLICATION, hashlib.sha256).hexdigest()[:_DIGITS]
+
+
+def _kept(path: Path) -> str | None:
+    try:
+        text = path.read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return None
+    return text if re.fullmatch(rf"[0-9a-f]{{{_DIGITS}}}", text) else None
+
+
+def _made_up(path: Path) -> str:
+    text = secrets.token_hex(_DIGITS // 2)
+    atomic.write(path, f"{text}\n".encode())
+    return text

@@ -1,0 +1,128 @@
+"""The own lease on disk, so that a host boots with its subnet while etcd cannot be reached.
+
+Owns `lease.json` in the state directory: format, version, and the judgement whether what lies there may be used.
+Anything odd makes it absent with a reason; it never stops the daemon, which can always lease anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from flanpy.host import atomic
+from flanpy.host.absent import Absent
+from flanpy.model.lease import SubnetKey
+
+FILE_NAME: Final = "lease.json"
+_VERSION: Final = 1
+_LARGEST: Final = 1 << 20
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedLease:
+    """The own lease as last known. `network_config` is the JSON text from etcd; `saved_at` is Unix time."""
+
+    key: SubnetKey
+    lease_id: int
+    revision: int
+    node_id: str
+    network_config: str
+    public_ip: IPv4Address | None
+    public_ip6: IPv6Address | None = None
+    saved_at: float
+
+
+def save(state_dir: Path, lease: SavedLease) -> bool:
+    """Write the file if it differs. Raises HostError; the old file then stands."""
+    return atomic.write(
+        state_dir / FILE_NAME, json.dumps(_document(lease), indent=1).encode() + b"\n", mode=0o600
+    )
+
+
+def forget(state_dir: Path) -> None:
+    """Remove the file, as after the lease was released. Raises HostError."""
+    path = state_dir / FILE_NAME
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as cause:
+        raise atomic.host_error("remove", path, cause) from cause
+
+
+def load(state_dir: Path, *, node_id: str) -> SavedLease | Absent:
+    """The saved lease if it can be read and is this node's (a copied disk carries another's)."""
+    path = state_dir / FILE_NAME
+    try:
+        with path.open("rb") as file:
+            lease = _lease(json.loads(file.read(_LARGEST)))
+    except FileNotFoundError:
+        return Absent()
+    except OSError as cause:
+        return Absent(f"cannot read '{path}': {cause.strerror}")
+    except (ValueError, KeyError, TypeError, RecursionError) as cause:
+        return Absent(
+            f"'{path}' cannot be used, a new lease will replace it: {type(cause).__name__}: {cause}"
+        )
+    if lease.node_id != node_id:
+        return Absent(
+            f"'{path}' belongs to node '{lease.node_id}', this is '{node_id}': it is left out of account"
+        )
+    return lease
+
+
+def _document(lease: SavedLease) -> dict[str, object]:
+    return {
+        "version": _VERSION,
+        "subnet": _text(lease.key.subnet),
+        "subnet6": _text(lease.key.subnet6),
+        "lease_id": lease.lease_id,
+        "revision": lease.revision,
+        "node_id": lease.node_id,
+        "network_config": lease.network_config,
+        "public_ip": _text(lease.public_ip),
+        "public_ip6": _text(lease.public_ip6),
+        "saved_at": lease.saved_at,
+    }
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _lease(document: Any) -> SavedLease:
+    if not isinstance(document, dict) or document.get("version") != _VERSION:
+        found = document.get("version") if isinstance(document, dict) else document
+        raise ValueError(f"version {found!r} is not {_VERSION}")
+    return SavedLease(
+        key=_key(document),
+        lease_id=_typed(document, "lease_id", int),
+        revision=_typed(document, "revision", int),
+        node_id=_typed(document, "node_id", str),
+        network_config=_typed(document, "network_config", str),
+        public_ip=_optional(document, "public_ip", IPv4Address),
+        public_ip6=_optional(document, "public_ip6", IPv6Address),
+        saved_at=float(document["saved_at"]),
+    )
+
+
+def _key(document: dict[str, Any]) -> SubnetKey:
+    key = SubnetKey(_optional(document, "subnet", IPv4Network), _optional(document, "subnet6", IPv6Network))
+    if key.subnet is None and key.subnet6 is None:
+        raise ValueError("no subnet")
+    return key
+
+
+def _typed(document: dict[str, Any], name: str, kind: type[T]) -> T:
+    value = document[name]
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise TypeError(f"{name} {value!r} is no {kind.__name__}")
+    return value
+
+
+def _optional(document: dict[str, Any], name: str, kind: Callable[[str], T]) -> T | None:
+    return None if document[name] is None else kind(_typed(document, name, str))
