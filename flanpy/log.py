@@ -98,6 +98,7 @@ KEYS: Final[Mapping[str, str]] = {
     "logger": "name of a standard library logger",
     "message": "text of a library's line",
     "exc_info": "an exception whose traceback is wanted",
+    "exception": "that traceback",
 }
 
 LEVELS: Final[Mapping[str, int]] = {
