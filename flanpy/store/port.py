@@ -92,12 +92,16 @@ class Relation(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """`key`'s `target` `relation` `operand`. A VALUE compare on an absent key is false, whatever the relation."""
+    """`key`'s `target` `relation` `operand`. A VALUE compare on an absent key is false, whatever the relation.
+
+    With `prefix` it must hold for every key that begins with `key`; it does if there is none (etcd's `range_end`).
+    """
 
     key: str
     target: Target
     operand: int | bytes
     relation: Relation = Relation.EQUAL
+    prefix: bool = False
 
 
 def key_absent(key: str) -> Compare:
@@ -166,6 +170,19 @@ class LeaseState:
     granted: int
     remaining: int
     keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStatus:
+    """One member as it sees itself; `leader` 0 means it knows none, `errors` are its alarms."""
+
+    endpoint: str
+    version: str
+    db_size: int
+    member: int
+    leader: int
+    revision: int
+    errors: tuple[str, ...]
 
 
 class Watch(Protocol):

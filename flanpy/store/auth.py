@@ -1,0 +1,66 @@
+"""Our etcd token: got with user and password, renewed when etcd rejects it.
+
+Owns the token. Must not let password or token into a message, a log or a repr. etcd takes the token as call
+metadata; grpc's call credentials, which etcd3 uses, are refused on plaintext channels. A token ends after
+`--auth-token-ttl`, when etcd restarts (simple tokens), or with any change of users and roles, so its end is the
+normal case, not an error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import grpc
+from grpc.aio import AioRpcError
+
+from flanpy.store import etcdpb as pb
+from flanpy.store.channel import Connections
+
+Metadata = tuple[tuple[str, str], ...]
+_NOT_ENABLED: Final = "authentication is not enabled"
+
+
+class Tokens:
+    """The current token. All callers that find it missing share one request for a new one."""
+
+    def __init__(self, connections: Connections) -> None:
+        """Without a username in the settings no token is ever asked for."""
+        self._connections = connections
+        self._settings = connections.settings
+        self._metadata: Metadata | None = None if self._settings.username else ()
+        self._asking: asyncio.Task[Metadata] | None = None
+
+    async def metadata(self) -> Metadata:
+        """What to send with a call. Raises grpc's `AioRpcError` if etcd gives no token."""
+        if self._metadata is not None:
+            return self._metadata
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._ask(), name="etcd-authenticate")
+            self._asking.add_done_callback(self._asked)
+        # Shielded: one caller that gives up must not take the token from the others.
+        return await asyncio.shield(self._asking)
+
+    def rejected(self, metadata: Metadata) -> None:
+        """Forget the token that was sent, unless a newer one came meanwhile."""
+        if self._settings.username and metadata == self._metadata:
+            self._metadata = None
+
+    async def _ask(self) -> Metadata:
+        request = pb.AuthenticateRequest(name=self._settings.username, password=self._settings.password)
+        try:
+            with self._connections.use() as connection:
+                reply = await connection.stubs.auth.Authenticate(request, timeout=self._settings.timeout)
+        except AioRpcError as error:
+            # As etcd's own client does: a user given to a cluster without authentication is no error.
+            if error.code() is grpc.StatusCode.FAILED_PRECONDITION and _NOT_ENABLED in (
+                error.details() or ""
+            ):
+                return ()
+            raise
+        return (("token", reply.token),)
+
+    def _asked(self, task: asyncio.Task[Metadata]) -> None:
+        self._asking = None
+        if not task.cancelled() and task.exception() is None:
+            self._metadata = task.result()

@@ -1,0 +1,312 @@
+"""The session with etcd: every request has a deadline, fails over, renews its token, and raises only `StoreError`s.
+
+Owns the calls. Must not know flannel's keys or decide about leases. It runs on grpc.aio over the etcd3 package's
+builders (`wire.py`). Requests that only read are tried once at each endpoint; writes go to another endpoint only if
+the first was never reached, because a write whose answer is lost may have happened: that raises `StoreUnavailable`,
+and the caller reads before it writes again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from types import TracebackType
+from typing import Any, NoReturn, Self, TypeVar
+from weakref import WeakSet
+
+import grpc.aio
+
+from flanpy.clock import Clock, SystemClock
+from flanpy.errors import LeaseGone, StoreUnavailable
+from flanpy.log import protect
+from flanpy.store import etcdpb as pb
+from flanpy.store import wire
+from flanpy.store.auth import Metadata, Tokens
+from flanpy.store.channel import Connection, Connections, Stubs
+from flanpy.store.faults import Cure, Fault, Tries, read_fault
+from flanpy.store.port import Delete, KeyValue, LeaseState, Put, ServerStatus, Snapshot, Txn, TxnResult
+from flanpy.store.record import StoreRecord, StoreStats
+from flanpy.store.settings import EtcdSettings
+from flanpy.store.stream import WatchStream
+from flanpy.store.watch import PrefixWatch, WatchPace
+
+# Keys read in one request: bounds a reply's size, and how long decoding it keeps the event loop busy.
+PAGE = 2000
+
+Reply = TypeVar("Reply")
+Send = Callable[[Stubs, Metadata], Awaitable[Reply]]
+
+
+class EtcdSession:
+    """A `port.Store` on a real etcd. Use as an async context manager; nothing is sent before the first call."""
+
+    def __init__(
+        self, settings: EtcdSettings, *, clock: Clock | None = None, pace: WatchPace | None = None
+    ) -> None:
+        """Raises `ConfigError` for an endpoint that cannot be used."""
+        protect(settings.password)
+        self.settings = settings
+        self._clock = clock or SystemClock()
+        self._pace = pace or WatchPace()
+        self._connections = Connections(settings)
+        self._tokens = Tokens(self._connections)
+        self._record = StoreRecord(self._clock)
+        self._watches: WeakSet[PrefixWatch] = WeakSet()
+        self._cluster_id = 0
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End the watches, close the channels. Calls under way raise `StoreUnavailable`."""
+        self._closed = True
+        for watch in tuple(self._watches):
+            await watch.aclose()
+        await self._connections.close()
+
+    @property
+    def record(self) -> StoreRecord:
+        """Counters and outages, for the watches."""
+        return self._record
+
+    @property
+    def stats(self) -> StoreStats:
+        """Counters and outages, for the metrics."""
+        return self._record.snapshot()
+
+    @property
+    def cluster_id(self) -> int:
+        """The cluster that answered last; 0 before the first answer."""
+        return self._cluster_id
+
+    async def get(self, key: str) -> KeyValue | None:
+        """See `port.KeyStore`."""
+        return await self.read_at(key, 0)
+
+    async def read_at(self, key: str, revision: int) -> KeyValue | None:
+        """The key as it was at `revision` (0: now). `StoreCompacted` if etcd does not have that revision."""
+        reply = await self._range("get", wire.range_request(wire.encode_key(key), revision=revision))
+        return wire.key_value(reply.kvs[0]) if reply.kvs else None
+
+    async def list(self, prefix: str) -> Snapshot:
+        """See `port.KeyStore`. Read in pages, all at the first page's revision."""
+        start, end = wire.prefix_range(prefix)
+        items: list[KeyValue] = []
+        revision, more = 0, True
+        while more:
+            request = wire.range_request(start, end, limit=PAGE, revision=revision)
+            reply = await self._range("list", request)
+            items.extend(map(wire.key_value, reply.kvs))
+            revision = revision or reply.header.revision
+            more = reply.more and bool(reply.kvs)
+            if more:
+                start = reply.kvs[-1].key + b"\0"
+        return Snapshot(tuple(items), revision)
+
+    async def txn(self, txn: Txn) -> TxnResult:
+        """See `port.KeyStore`."""
+        request = wire.txn_request(txn)
+        reply = await self._ask("txn", lambda stubs: stubs.kv.Txn, request)
+        return wire.txn_result(reply)
+
+    async def put(self, key: str, value: bytes, lease_id: int = 0) -> int:
+        """See `port.KeyStore`."""
+        return (await self.txn(Txn(success=(Put(key, value, lease_id),)))).revision
+
+    async def delete(self, key: str) -> bool:
+        """See `port.KeyStore`."""
+        request = wire.txn_request(Txn(success=(Delete(key),)))
+        reply = await self._ask("delete", lambda stubs: stubs.kv.Txn, request)
+        return bool(reply.responses[0].response_delete_range.deleted)
+
+    async def grant(self, ttl: int) -> int:
+        """See `port.LeaseStore`. A grant whose answer was lost leaves a lease without keys, which ends by itself."""
+        request = pb.LeaseGrantRequest(TTL=ttl)
+        reply = await self._ask("grant", lambda stubs: stubs.lease.LeaseGrant, request)
+        return int(reply.ID)
+
+    async def revoke(self, lease_id: int) -> None:
+        """See `port.LeaseStore`."""
+        request = pb.LeaseRevokeRequest(ID=lease_id)
+        try:
+            await self._ask("revoke", lambda stubs: stubs.lease.LeaseRevoke, request, repeatable=True)
+        except LeaseGone:
+            return
+
+    async def keep_alive(self, lease_id: int) -> int:
+        """See `port.LeaseStore`. One short stream per beat: a long one would hide a hung server."""
+        reply = await self._call(
+            "keep_alive", lambda stubs, sent: self._beat(stubs, sent, lease_id), repeatable=True
+        )
+        if reply.TTL <= 0:
+            raise self._lease_gone(lease_id)
+        return int(reply.TTL)
+
+    async def time_to_live(self, lease_id: int) -> LeaseState:
+        """See `port.LeaseStore`."""
+        request = pb.LeaseTimeToLiveRequest(ID=lease_id, keys=True)
+        reply = await self._ask(
+            "time_to_live", lambda stubs: stubs.lease.LeaseTimeToLive, request, repeatable=True
+        )
+        if reply.TTL < 0:
+            raise self._lease_gone(lease_id)
+        return LeaseState(reply.grantedTTL, reply.TTL, tuple(map(wire.decode_key, reply.keys)))
+
+    async def status(self) -> ServerStatus:
+        """The member in use, as it sees itself."""
+        request = pb.StatusRequest()
+        reply = await self._ask("status", lambda stubs: stubs.maintenance.Status, request, repeatable=True)
+        header = reply.header
+        return ServerStatus(
+            endpoint=self.stats.endpoint,
+            version=reply.version,
+            db_size=reply.dbSize,
+            member=header.member_id,
+            leader=reply.leader,
+            revision=header.revision,
+            errors=tuple(reply.errors),
+        )
+
+    def watch(self, prefix: str) -> PrefixWatch:
+        """See `port.WatchStore`."""
+        watch = PrefixWatch(self, prefix, pace=self._pace)
+        self._watches.add(watch)
+        return watch
+
+    async def open_stream(self, prefix: str, revision: int) -> tuple[WatchStream, pb.WatchResponse]:
+        """A watch of `prefix` from `revision` on, started, and etcd's first reply."""
+        if self._closed:
+            raise _closed()
+        metadata = await self._metadata()
+        connection = self._connections.acquire()
+        stream = WatchStream(connection, metadata, partial(self._connections.release, connection))
+        started = self._clock.monotonic()
+        try:
+            created = await stream.start(prefix, revision, within=self.settings.timeout)
+        except BaseException as error:  # noqa: BLE001 - translated, and raised again in every case
+            await stream.close()
+            self._raise_translated(error, connection, metadata)
+        self._record.answered("watch", connection.endpoint, self._clock.monotonic() - started)
+        return stream, created
+
+    async def next_reply(
+        self, stream: WatchStream, interrupt: asyncio.Future[None], pace: WatchPace
+    ) -> pb.WatchResponse | None:
+        """`WatchStream.next`, its failures translated."""
+        try:
+            return await stream.next(interrupt, silence=pace.silence, answer=pace.answer)
+        except (grpc.aio.AioRpcError, StoreUnavailable) as error:
+            self._raise_translated(error, stream.connection, ())
+
+    async def _range(self, operation: str, request: pb.RangeRequest) -> pb.RangeResponse:
+        reply: pb.RangeResponse = await self._ask(
+            operation, lambda stubs: stubs.kv.Range, request, repeatable=True
+        )
+        return reply
+
+    async def _ask(
+        self, operation: str, rpc: Callable[[Stubs], Any], request: Any, *, repeatable: bool = False
+    ) -> Any:
+        async def send(stubs: Stubs, metadata: Metadata) -> Any:
+            return await rpc(stubs)(request, timeout=self.settings.timeout, metadata=metadata)
+
+        return await self._call(operation, send, repeatable=repeatable)
+
+    async def _beat(self, stubs: Stubs, metadata: Metadata, lease_id: int) -> Any:
+        call = stubs.lease.LeaseKeepAlive(timeout=self.settings.timeout, metadata=metadata)
+        try:
+            with suppress(asyncio.InvalidStateError):  # it failed already: reading tells why
+                await call.write(pb.LeaseKeepAliveRequest(ID=lease_id))
+            reply = await call.read()
+        finally:
+            call.cancel()
+        if reply is grpc.aio.EOF:
+            raise StoreUnavailable(
+                f"etcd at {self._connections.endpoint} ended the keepalive: see that it runs"
+            )
+        return reply
+
+    async def _call(self, operation: str, send: Send[Reply], *, repeatable: bool = False) -> Reply:
+        """Send until there is an answer or nothing is left to try."""
+        tries = Tries(endpoints=len(self._connections.endpoints))
+        while True:
+            outcome = await self._attempt(operation, send)
+            if not isinstance(outcome, Fault):
+                return outcome
+            if not tries.take(outcome, repeatable=repeatable):
+                if outcome.cure is Cure.OTHER_ENDPOINT:
+                    self._record.lost(outcome.error, self._connections.endpoint)
+                raise outcome.error
+
+    async def _attempt(self, operation: str, send: Send[Reply]) -> Reply | Fault:
+        if self._closed:
+            raise _closed()
+        with self._connections.use() as connection:
+            metadata: Metadata = ()
+            started = self._clock.monotonic()
+            try:
+                metadata = await self._tokens.metadata()
+                reply = await send(connection.stubs, metadata)
+            except grpc.aio.AioRpcError as error:
+                return self._note_failure(error, operation, connection, metadata)
+            except StoreUnavailable as error:
+                self._connections.failed(connection)
+                return Fault(error, Cure.OTHER_ENDPOINT)
+            except asyncio.CancelledError:
+                self._raise_if_closed()
+                raise
+            self._cluster_id = reply.header.cluster_id  # type: ignore[attr-defined]
+            self._record.answered(operation, connection.endpoint, self._clock.monotonic() - started)
+            return reply
+
+    def _note_failure(
+        self, error: grpc.aio.AioRpcError, operation: str, connection: Connection, metadata: Metadata
+    ) -> Fault:
+        fault = read_fault(error, operation, connection.endpoint, username=self.settings.username)
+        fault.error.__cause__ = error
+        self._record.failed(operation, error.code().name)
+        if fault.cure is Cure.NEW_TOKEN:
+            self._tokens.rejected(metadata)
+        elif fault.cure is Cure.OTHER_ENDPOINT:
+            self._connections.failed(connection)
+        return fault
+
+    async def _metadata(self) -> Metadata:
+        try:
+            return await self._tokens.metadata()
+        except grpc.aio.AioRpcError as error:
+            endpoint = self._connections.endpoint
+            raise read_fault(
+                error, "authenticate", endpoint, username=self.settings.username
+            ).error from error
+
+    def _raise_translated(self, error: BaseException, connection: Connection, metadata: Metadata) -> NoReturn:
+        if isinstance(error, grpc.aio.AioRpcError):
+            raise self._note_failure(error, "watch", connection, metadata).error
+        if isinstance(error, StoreUnavailable):
+            self._record.failed("watch", "SILENT")
+            self._connections.failed(connection)
+        elif isinstance(error, asyncio.CancelledError):
+            self._raise_if_closed()
+        raise error
+
+    def _raise_if_closed(self) -> None:
+        """Closing a channel cancels its calls; whoever waits for one was not cancelled and must not look so."""
+        task = asyncio.current_task()
+        if self._closed and (task is None or not task.cancelling()):
+            raise _closed()
+
+    def _lease_gone(self, lease_id: int) -> LeaseGone:
+        return LeaseGone(f"lease {lease_id:x} ended in etcd at {self._connections.endpoint}: take a new one")
+
+
+def _closed() -> StoreUnavailable:
+    return StoreUnavailable("the etcd session was closed")

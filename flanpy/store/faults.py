@@ -1,0 +1,153 @@
+"""What a failed gRPC call means: the one place where grpc's errors become flanpy's.
+
+Owns the texts that operators read: one line with the endpoint, the cause, and the cure. Must not retry or log.
+The texts matched here are etcd's own (etcd api/v3rpc/rpctypes/error.go).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import assert_never
+
+import grpc
+from grpc.aio import AioRpcError
+
+from flanpy.errors import LeaseGone, StoreCompacted, StoreDenied, StoreError, StoreUnavailable
+
+
+class Cure(Enum):
+    """What the session may do about a failed call before it raises."""
+
+    NONE = "none"
+    NEW_TOKEN = "new_token"  # noqa: S105 - the name of a cure
+    OTHER_ENDPOINT = "other_endpoint"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A failed call: the error to raise, what may cure it, and whether the request certainly never took effect."""
+
+    error: StoreError
+    cure: Cure
+    unsent: bool = False
+
+
+@dataclass(slots=True)
+class Tries:
+    """What is left to try for one call: one new token, and each other endpoint once."""
+
+    endpoints: int
+    tokens: int = 1
+
+    def take(self, fault: Fault, *, repeatable: bool) -> bool:
+        """Whether to try again. What may have taken effect is tried again only if that is `repeatable`."""
+        match fault.cure:
+            case Cure.NEW_TOKEN:
+                self.tokens -= 1
+                return self.tokens >= 0
+            case Cure.OTHER_ENDPOINT:
+                self.endpoints -= 1
+                return self.endpoints > 0 and (repeatable or fault.unsent)
+            case Cure.NONE:
+                return False
+            case _:
+                assert_never(fault.cure)
+
+
+_TOKEN_REJECTED = ("invalid auth token", "revision of auth store is old", "user name is empty")
+_WRONG_LOGIN = ("authentication failed", "invalid user ID or password")
+_NEVER_CONNECTED = (
+    "failed to connect to all addresses",
+    "DNS resolution failed",
+    "Name resolution",
+    "name resolver",
+)
+_UNTRUSTED = ("CERTIFICATE_VERIFY_FAILED", "certificate verify failed", "Hostname Verification Check failed")
+_PLAINTEXT = ("WRONG_VERSION_NUMBER", "wrong version number")
+
+_UNREACHED = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNKNOWN,
+    }
+)
+
+
+def read_fault(error: AioRpcError, operation: str, endpoint: object, *, username: str) -> Fault:
+    """Translate one gRPC error of `operation` at `endpoint`."""
+    details = " ".join((error.details() or "").split())
+    where = f"etcd at {endpoint}"
+    if _has(details, _TOKEN_REJECTED) or error.code() is grpc.StatusCode.UNAUTHENTICATED:
+        return _rejected(details, where, username)
+    match error.code():
+        case grpc.StatusCode.PERMISSION_DENIED:
+            return Fault(StoreDenied(_forbidden(operation, where, username)), Cure.NONE)
+        case grpc.StatusCode.INVALID_ARGUMENT if _has(details, _WRONG_LOGIN):
+            return Fault(StoreDenied(_wrong_login(where, username)), Cure.NONE)
+        case grpc.StatusCode.OUT_OF_RANGE:
+            return Fault(
+                StoreCompacted(f"{where} no longer has that revision ({details}): list again"), Cure.NONE
+            )
+        case grpc.StatusCode.NOT_FOUND if "lease not found" in details:
+            return Fault(
+                LeaseGone(f"{where} does not have the lease of this {operation}: it ended"), Cure.NONE
+            )
+        case grpc.StatusCode.RESOURCE_EXHAUSTED if "space exceeded" in details:
+            return Fault(StoreError(_full(where)), Cure.NONE)
+        case code if code in _UNREACHED:
+            return _unreached(details, code, where)
+        case code:
+            return Fault(StoreError(f"{where} refused {operation}: {details} ({code.name})"), Cure.NONE)
+
+
+def silent(endpoint: object, seconds: float) -> StoreUnavailable:
+    """A watch whose server stopped answering."""
+    return StoreUnavailable(
+        f"etcd at {endpoint} has not answered its watch for {seconds:g} s: see if it hangs"
+    )
+
+
+def _has(details: str, texts: tuple[str, ...]) -> bool:
+    return any(text in details for text in texts)
+
+
+def _rejected(details: str, where: str, username: str) -> Fault:
+    if username:
+        return Fault(
+            StoreDenied(f"{where} rejects the token of user {username!r} ({details})"), Cure.NEW_TOKEN
+        )
+    return Fault(StoreDenied(f"{where} asks for a user: set etcd-username and etcd-password"), Cure.NONE)
+
+
+def _forbidden(operation: str, where: str, username: str) -> str:
+    who = f"user {username!r}" if username else "the user of this client certificate"
+    return f"{where} denies {operation} to {who}: grant its role the prefix (etcdctl role grant-permission)"
+
+
+def _wrong_login(where: str, username: str) -> str:
+    return (
+        f"{where} does not accept the password of user {username!r}: correct etcd-username and etcd-password"
+    )
+
+
+def _full(where: str) -> str:
+    return f"{where} is out of space and refuses writes: compact and defragment it, then etcdctl alarm disarm"
+
+
+def _unreached(details: str, code: grpc.StatusCode, where: str) -> Fault:
+    unsent = _has(details, _NEVER_CONNECTED)
+    if _has(details, _UNTRUSTED):
+        text = f"{where} shows a certificate that is not trusted for this name: correct etcd-cafile or the endpoint"
+        return Fault(StoreDenied(text), Cure.OTHER_ENDPOINT, unsent=True)
+    if _has(details, _PLAINTEXT):
+        text = f"{where} does not speak TLS: write the endpoint with http://"
+        return Fault(StoreUnavailable(text), Cure.OTHER_ENDPOINT, unsent=True)
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        text = f"{where} gave no answer in time: see if it hangs or has no quorum"
+        return Fault(StoreUnavailable(text), Cure.OTHER_ENDPOINT)
+    text = f"{where} is unavailable ({details}): see that it runs"
+    return Fault(StoreUnavailable(text), Cure.OTHER_ENDPOINT, unsent)

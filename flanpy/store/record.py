@@ -1,0 +1,116 @@
+"""What happened between us and etcd: counters for the metrics, and one log line at each end of an outage.
+
+Owns the counting and the transitions. Must not know grpc. `snapshot()` hands out frozen values.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from flanpy.clock import Clock
+from flanpy.log import get_logger
+
+log = get_logger()
+
+OK = "OK"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStats:
+    """State of the connection at one moment; times are the monotonic clock's, None where there is none.
+
+    `calls` counts by (operation, gRPC code name); `resyncs` counts listings of a watch by reason.
+    """
+
+    calls: Mapping[tuple[str, str], int]
+    latency_s: Mapping[str, float]
+    resyncs: Mapping[str, int]
+    watch_revision: int
+    endpoint: str
+    connected_since: float | None
+    outage_since: float | None
+
+
+class StoreRecord:
+    """Counts calls and listings, and knows whether etcd answers."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Neither connected nor in an outage yet."""
+        self._clock = clock
+        self._calls: Counter[tuple[str, str]] = Counter()
+        self._latency: dict[str, float] = {}
+        self._resyncs: Counter[str] = Counter()
+        self._watch_revision = 0
+        self._endpoint = ""
+        self._connected_since: float | None = None
+        self._outage_since: float | None = None
+        self._failures = 0
+        self._connected = asyncio.Event()
+
+    def answered(self, operation: str, endpoint: object, took: float) -> None:
+        """A call got its answer, so etcd is there."""
+        self._calls[operation, OK] += 1
+        self._latency[operation] = took
+        self._endpoint = str(endpoint)
+        if self._connected_since is None:
+            self._recover()
+
+    def failed(self, operation: str, code: str) -> None:
+        """One attempt failed; another may still succeed."""
+        self._calls[operation, code] += 1
+
+    def lost(self, error: Exception, endpoint: object) -> None:
+        """No attempt succeeded: an outage, if there is none already."""
+        self._failures += 1
+        if self._outage_since is None:
+            self._outage_since = self._clock.monotonic()
+            self._connected_since = None
+            self._connected.clear()
+            log.warning("datastore_lost", endpoint=str(endpoint), error=str(error))
+
+    def listed(self, reason: str) -> None:
+        """A watch listed its prefix anew."""
+        self._resyncs[reason] += 1
+
+    def followed(self, revision: int) -> None:
+        """A watch is at `revision`."""
+        self._watch_revision = max(self._watch_revision, revision)
+
+    def restarted(self, revision: int) -> None:
+        """A watch listed at `revision`, which may be lower than before if etcd was wiped."""
+        self._watch_revision = revision
+
+    async def pause(self, seconds: float) -> None:
+        """Wait; in an outage only until somebody reaches etcd again."""
+        if self._outage_since is None:
+            await self._clock.sleep(seconds)
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self._connected.wait()
+        except TimeoutError:
+            pass
+
+    def snapshot(self) -> StoreStats:
+        """The counters now."""
+        return StoreStats(
+            MappingProxyType(dict(self._calls)),
+            MappingProxyType(dict(self._latency)),
+            MappingProxyType(dict(self._resyncs)),
+            self._watch_revision,
+            self._endpoint,
+            self._connected_since,
+            self._outage_since,
+        )
+
+    def _recover(self) -> None:
+        now = self._clock.monotonic()
+        if self._outage_since is not None:
+            outage = round(now - self._outage_since, 3)
+            log.info("datastore_recovered", endpoint=self._endpoint, outage=outage, count=self._failures)
+        self._connected_since, self._outage_since, self._failures = now, None, 0
+        self._connected.set()
