@@ -1,0 +1,112 @@
+"""The status board: gathers what the parts publish and holds the last snapshot, replaced whole.
+
+Each `note_*` replaces one input; conditions, readiness and phase are judged anew. Transitions are logged here, so that
+what the log says and what `status` says cannot disagree.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TypeVar
+
+from flanpy.clock import Clock
+from flanpy.log import get_logger
+from flanpy.model.condition import Condition
+from flanpy.plan.ops import Delete, Op
+from flanpy.reconcile.loop import Pass
+from flanpy.status.conditions import Phase, is_ready, judge, phase_of
+from flanpy.status.inputs import Inputs, Totals
+
+log = get_logger()
+
+K = TypeVar("K")
+
+
+@dataclass(frozen=True, slots=True)
+class StatusSnapshot:
+    """All that can be said of this daemon at one moment."""
+
+    inputs: Inputs = field(default_factory=Inputs)
+    totals: Totals = field(default_factory=Totals)
+    conditions: tuple[Condition, ...] = ()
+    phase: Phase = Phase.STARTING
+    ready: bool = False
+
+
+class StatusBoard:
+    """Owner of the snapshot. `on_change` is called after a change of phase, readiness or any condition."""
+
+    def __init__(self, clock: Clock, on_change: Callable[[StatusSnapshot], None] = lambda _: None) -> None:
+        self._clock = clock
+        self._on_change = on_change
+        self.snapshot = StatusSnapshot(conditions=judge(Inputs(), clock.wall()))
+
+    def note(self, **changes: object) -> None:
+        """Replace inputs by name (see `Inputs`) and judge anew."""
+        inputs = replace(self.snapshot.inputs, **changes)  # type: ignore[arg-type]  # names are those of Inputs
+        self._publish(inputs, self.snapshot.totals)
+
+    def note_pass(self, outcome: Pass) -> None:
+        """A reconcile pass ended."""
+        self._publish(replace(self.snapshot.inputs, last=outcome), _add(self.snapshot.totals, outcome))
+
+    def judge_again(self) -> None:
+        """For what changes with time alone, such as a lease that runs out."""
+        self._publish(self.snapshot.inputs, self.snapshot.totals)
+
+    def _publish(self, inputs: Inputs, totals: Totals) -> None:
+        before = self.snapshot
+        conditions = judge(inputs, self._clock.wall(), before.conditions)
+        ready = is_ready(conditions)
+        self.snapshot = StatusSnapshot(inputs, totals, conditions, phase_of(conditions, inputs), ready)
+        if _differs(before, self.snapshot):
+            _log_changes(before, self.snapshot)
+            self._on_change(self.snapshot)
+
+
+def _differs(old: StatusSnapshot, new: StatusSnapshot) -> bool:
+    return old.phase is not new.phase or old.ready != new.ready or old.conditions != new.conditions
+
+
+def _log_changes(old: StatusSnapshot, new: StatusSnapshot) -> None:
+    known = {condition.type: condition for condition in old.conditions}
+    for condition in new.conditions:
+        was = known.get(condition.type)
+        if was is None or was.healthy == condition.healthy:
+            continue
+        if condition.healthy:
+            log.info("condition_cleared", condition=condition.type, reason=condition.reason)
+        else:
+            message = condition.message
+            log.warning("condition_raised", condition=condition.type, reason=condition.reason, error=message)
+    if old.phase is not new.phase:
+        log.info("phase_changed", previous=old.phase, phase=new.phase)
+
+
+def _add(totals: Totals, outcome: Pass) -> Totals:
+    verbs = Counter((str(op.obj.key[0]), _verb(op)) for op in outcome.decision.ops)
+    errors = Counter(failure.error.errno for failure in outcome.failures)
+    resync = Counter([outcome.resync] if outcome.resync else [])
+    return Totals(
+        passes=totals.passes + 1,
+        pass_seconds=totals.pass_seconds + outcome.took,
+        ops=_sum(totals.ops, verbs),
+        errors=_sum(totals.errors, errors),
+        repairs=_sum(totals.repairs, outcome.repairs),
+        resyncs=_sum(totals.resyncs, resync),
+    )
+
+
+def _sum(first: Mapping[K, int], second: Mapping[K, int]) -> Mapping[K, int]:
+    if not second:
+        return first
+    return MappingProxyType({key: first.get(key, 0) + second.get(key, 0) for key in {**first, **second}})
+
+
+def _verb(op: Op) -> str:
+    if isinstance(op, Delete):
+        return "delete"
+    return "add" if op.previous is None else "replace"

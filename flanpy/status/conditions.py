@@ -1,0 +1,252 @@
+"""Judges the inputs: one pure function for each condition, then readiness and phase from the conditions alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from enum import Enum
+
+from flanpy.model.condition import Condition, ConditionType, Status
+from flanpy.model.objects import HostSysctl
+from flanpy.model.objects import Phase as ObjectPhase
+from flanpy.plan.render import describe
+from flanpy.status.inputs import Inputs, OwnSource
+
+
+class Phase(Enum):
+    """What the daemon is about, computed from conditions, never stored."""
+
+    STARTING = "STARTING"
+    LISTING = "LISTING"
+    ACQUIRING = "ACQUIRING"
+    SYNCING = "SYNCING"
+    READY = "READY"
+    DEGRADED = "DEGRADED"
+    STOPPING = "STOPPING"
+
+
+NEEDED_TO_BE_READY = (
+    ConditionType.NETWORK_CONFIG_VALID,
+    ConditionType.LEASE_VALID,
+    ConditionType.UNDERLAY_READY,
+    ConditionType.BACKEND_READY,
+    ConditionType.FORWARDING_ENABLED,
+    ConditionType.SUBNET_FILE_WRITTEN,
+)
+"""Ready means: containers of this host can use the overlay now. An etcd outage alone does not change that."""
+
+_BRIEF = 3
+"""How many offenders a message names before it only counts."""
+
+
+def judge(inputs: Inputs, now: float, before: Iterable[Condition] = ()) -> tuple[Condition, ...]:
+    """All conditions. `now` is wall time in seconds; `since` is kept from `before` where nothing changed."""
+    known = {condition.type: condition for condition in before}
+    return tuple(_since(rule(inputs, now), known, now) for rule in _RULES)
+
+
+def is_ready(conditions: Iterable[Condition]) -> bool:
+    needed = {c.type: c.healthy for c in conditions if c.type in NEEDED_TO_BE_READY}
+    return len(needed) == len(NEEDED_TO_BE_READY) and all(needed.values())
+
+
+def phase_of(conditions: Iterable[Condition], inputs: Inputs) -> Phase:
+    """The phase, by the first thing that is still missing."""
+    by_type = {condition.type: condition for condition in conditions}
+    if inputs.stopping:
+        return Phase.STOPPING
+    if not is_ready(by_type.values()):
+        if inputs.own.lease is not None:
+            return (
+                Phase.SYNCING
+                if inputs.last is None or inputs.last.decision.desired is None
+                else Phase.DEGRADED
+            )
+        if not inputs.store.contacted:
+            return Phase.STARTING
+        return Phase.LISTING if inputs.network is None else Phase.ACQUIRING
+    return Phase.READY if all(condition.healthy for condition in by_type.values()) else Phase.DEGRADED
+
+
+def _since(condition: Condition, known: dict[ConditionType, Condition], now: float) -> Condition:
+    old = known.get(condition.type)
+    same = old is not None and (old.status, old.reason) == (condition.status, condition.reason)
+    return replace(condition, since=old.since if same and old is not None else now)
+
+
+def _good(kind: ConditionType, reason: str, message: str, *, status: Status = Status.TRUE) -> Condition:
+    return Condition(kind, status, reason, message, healthy=True)
+
+
+def _bad(
+    kind: ConditionType, reason: str, message: str, cure: str = "", *, status: Status = Status.FALSE
+) -> Condition:
+    return Condition(kind, status, reason, message, healthy=False, cure=cure)
+
+
+def _unknown(kind: ConditionType, reason: str, message: str) -> Condition:
+    return Condition(kind, Status.UNKNOWN, reason, message, healthy=False)
+
+
+def _datastore(inputs: Inputs, _now: float) -> Condition:
+    kind, store = ConditionType.DATASTORE_REACHABLE, inputs.store
+    if not store.contacted and not store.error:
+        return _unknown(kind, "NotContacted", "no answer from etcd yet since start")
+    if store.stale or store.error:
+        cure = "check etcd and the way to it; forwarding goes on with what was last heard"
+        return _bad(kind, "Unreachable", store.error or "the watch is lost", cure)
+    return _good(kind, "Connected", f"following {store.endpoint}")
+
+
+def _network(inputs: Inputs, _now: float) -> Condition:
+    kind = ConditionType.NETWORK_CONFIG_VALID
+    if inputs.network_error:
+        return _bad(kind, "Invalid", inputs.network_error, "correct it with: flanpyctl network set")
+    if inputs.network is None:
+        return _unknown(kind, "NotRead", "the network config was not read yet")
+    message = "; ".join(inputs.network.warnings) or f"backend {inputs.network.backend_type}"
+    return _good(kind, "Valid", message)
+
+
+def _lease(inputs: Inputs, now: float) -> Condition:
+    kind, own = ConditionType.LEASE_VALID, inputs.own
+    if own.lease is None:
+        return _bad(kind, "NotHeld", own.waiting or "no subnet is leased yet")
+    if own.expires_at is not None and own.expires_at <= now:
+        cure = "bring etcd back: another node may be given the subnet from now on"
+        return _bad(kind, "Expired", f"the lease of {own.lease.key} has expired", cure)
+    if own.source is OwnSource.DISK:
+        return _good(kind, "FromDisk", f"{own.lease.key} from the last run; etcd has not confirmed it yet")
+    reason = "Reserved" if own.lease.is_reservation else "Leased"
+    return _good(kind, reason, f"{own.lease.key} is ours")
+
+
+def _conflict(inputs: Inputs, _now: float) -> Condition:
+    kind = ConditionType.LEASE_CONFLICT
+    if inputs.own.conflict:
+        cure = "see flanpyctl subnets; drain one of the two nodes"
+        return _bad(kind, "OwnedByAnother", inputs.own.conflict, cure, status=Status.TRUE)
+    return _good(kind, "None", "no other node claims our subnet", status=Status.FALSE)
+
+
+def _duplicate(inputs: Inputs, _now: float) -> Condition:
+    kind = ConditionType.DUPLICATE_PUBLIC_IP
+    if inputs.own.duplicate_ip:
+        cure = "give each host its own address, or set --public-ip or --iface"
+        return _bad(kind, "SharedAddress", inputs.own.duplicate_ip, cure, status=Status.TRUE)
+    return _good(kind, "None", "no other node advertises our public IP", status=Status.FALSE)
+
+
+def _underlay(inputs: Inputs, _now: float) -> Condition:
+    kind = ConditionType.UNDERLAY_READY
+    facts = inputs.last.world.facts if inputs.last else None
+    if facts is None or (facts.underlay is None and not facts.problem):
+        return _unknown(kind, "NotRead", "the links of this host were not read yet")
+    if facts.underlay is None:
+        return _bad(kind, "NoLink", facts.problem, "see --iface, --iface-regex, --iface-can-reach")
+    return _good(kind, "Chosen", facts.underlay.reason)
+
+
+def _backend(inputs: Inputs, _now: float) -> Condition:
+    kind, last = ConditionType.BACKEND_READY, inputs.last
+    if last is None or (last.decision.desired is None and not last.error):
+        return _unknown(kind, "Waiting", "lease, network config or underlay are not there yet")
+    if last.error:
+        return _bad(kind, "KernelUnreadable", last.error, "it is tried again; see the log")
+    failed = [f for f in last.failures if f.op.obj.phase <= ObjectPhase.LINK_UP]
+    if failed:
+        return _bad(kind, "LinkFailed", str(failed[0].error), "it is tried again; see flanpyctl diff")
+    taken = [c for c in last.decision.difference.conflicts if c.wanted.phase <= ObjectPhase.LINK_UP]
+    if taken:
+        return _bad(kind, "LinkTaken", describe(taken[0].found), "remove or rename the foreign link")
+    return _good(kind, "Programmed", f"{len(last.decision.desired or ())} objects stand")
+
+
+def _peers(inputs: Inputs, _now: float) -> Condition:
+    kind, last = ConditionType.PEERS_PROGRAMMED, inputs.last
+    if last is None or last.decision.desired is None or not last.world.view.in_sync:
+        return _unknown(kind, "NotListed", "the leases of the other hosts were not listed yet")
+    failed = [f for f in last.failures if ObjectPhase.LINK_UP < f.op.obj.phase <= ObjectPhase.ROUTE]
+    if failed:
+        message = f"{len(failed)} operations failed, the first: {failed[0].error}"
+        return _bad(kind, "Failed", message, "it is tried again; see flanpyctl diff")
+    return _good(kind, "Programmed", f"{len(last.admission.peers)} peers")
+
+
+def _peer_leases(inputs: Inputs, _now: float) -> Condition:
+    kind, last = ConditionType.PEER_LEASES_VALID, inputs.last
+    if last is None:
+        return _good(kind, "None", "no leases yet")
+    offences = [f"{i.key}: {i.reason}" for i in last.world.view.invalid]
+    offences += [f"{r.lease.key}: {r.message}" for r in last.admission.rejected]
+    if not offences:
+        return _good(kind, "Valid", "every lease can be used")
+    more = f" and {len(offences) - _BRIEF} more" if len(offences) > _BRIEF else ""
+    cure = "see flanpyctl subnets; flanpyctl subnets release removes a key"
+    return _bad(kind, "Unusable", "; ".join(offences[:_BRIEF]) + more, cure)
+
+
+def _mass_delete(inputs: Inputs, _now: float) -> Condition:
+    kind = ConditionType.MASS_DELETE_HELD
+    hold = inputs.last.decision.hold if inputs.last else None
+    if hold is None:
+        return _good(kind, "None", "nothing is held", status=Status.FALSE)
+    message = f"{hold.peers} of {hold.present} peers vanished at once; waiting for a second listing to agree"
+    return _bad(kind, "Held", message, "if this was meant, do nothing", status=Status.TRUE)
+
+
+def _foreign(inputs: Inputs, _now: float) -> Condition:
+    kind = ConditionType.FOREIGN_CONFLICT
+    conflicts = inputs.last.decision.difference.conflicts if inputs.last else ()
+    if not conflicts:
+        return _good(kind, "None", "nobody else uses what we need", status=Status.FALSE)
+    message = (
+        f"{len(conflicts)} foreign objects stand where ours should, the first: {describe(conflicts[0].found)}"
+    )
+    return _bad(
+        kind, "Foreign", message, "remove the foreign object; ours follows at once", status=Status.TRUE
+    )
+
+
+def _forwarding(inputs: Inputs, _now: float) -> Condition:
+    kind, last = ConditionType.FORWARDING_ENABLED, inputs.last
+    if last is None or last.decision.desired is None:
+        return _unknown(kind, "NotRead", "not looked at before the backend is planned")
+    failed = [f for f in last.failures if isinstance(f.op.obj, HostSysctl)]
+    if failed:
+        return _bad(kind, "Refused", str(failed[0].error), f"run: {describe(failed[0].op.obj)}")
+    return _good(kind, "On", "the host forwards")
+
+
+def _subnet_file(inputs: Inputs, _now: float) -> Condition:
+    kind = ConditionType.SUBNET_FILE_WRITTEN
+    if inputs.subnet_file_error:
+        return _bad(kind, "WriteFailed", inputs.subnet_file_error, "make room or correct --subnet-file")
+    if not inputs.subnet_file:
+        return _unknown(kind, "NotWritten", "not written before a subnet is leased")
+    return _good(kind, "Written", inputs.subnet_file)
+
+
+def _restart(inputs: Inputs, _now: float) -> Condition:
+    kind = ConditionType.RESTART_NEEDED
+    if inputs.restart_needed:
+        return _bad(kind, "ConfigChanged", inputs.restart_needed, "restart flanpyd", status=Status.TRUE)
+    return _good(kind, "None", "everything set is in force", status=Status.FALSE)
+
+
+_RULES: tuple[Callable[[Inputs, float], Condition], ...] = (
+    _datastore,
+    _network,
+    _lease,
+    _conflict,
+    _duplicate,
+    _underlay,
+    _backend,
+    _peers,
+    _peer_leases,
+    _mass_delete,
+    _foreign,
+    _forwarding,
+    _subnet_file,
+    _restart,
+)

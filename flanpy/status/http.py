@@ -1,0 +1,116 @@
+"""The HTTP listeners: health and metrics on TCP, control on a unix socket.
+
+Serve documents that others make; hold no state. aiohttp costs more memory and start-up time than the rest of the daemon,
+so this module is imported only once the first peers are programmed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.aiohttp import make_aiohttp_handler
+
+from flanpy.errors import FlanpyError, HostError
+from flanpy.status.board import StatusSnapshot
+
+Answer = Callable[[], Awaitable[Any]]
+
+_BACKLOG = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What the control socket can ask: each returns a JSON document."""
+
+    status: Answer
+    subnets: Answer
+    diff: Answer
+    config: Answer
+    reload: Answer
+
+
+def health_app(snapshot: Callable[[], StatusSnapshot], metrics: CollectorRegistry) -> web.Application:
+    """`/healthz` 200 while alive, `/readyz` 200 only while usable (`?verbose` lists conditions), `/metrics`."""
+
+    async def alive(_request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def ready(request: web.Request) -> web.Response:
+        return _readiness(snapshot(), verbose="verbose" in request.query)
+
+    app = web.Application()
+    app.router.add_get("/healthz", alive)
+    app.router.add_get("/readyz", ready)
+    app.router.add_get("/metrics", make_aiohttp_handler(metrics))
+    return app
+
+
+def control_app(control: Control) -> web.Application:
+    """The JSON API of the local daemon; errors are `{"error": "..."}`."""
+    app = web.Application()
+    app.router.add_get("/v1/status", _json(control.status))
+    app.router.add_get("/v1/subnets", _json(control.subnets))
+    app.router.add_get("/v1/diff", _json(control.diff))
+    app.router.add_get("/v1/config", _json(control.config))
+    app.router.add_post("/v1/reload", _json(control.reload))
+    return app
+
+
+async def serve_tcp(app: web.Application, host: str, port: int) -> web.AppRunner:
+    """Listen; raises HostError naming the address."""
+    runner = await _runner(app)
+    try:
+        await web.TCPSite(runner, host, port, backlog=_BACKLOG).start()
+    except OSError as error:
+        await runner.cleanup()
+        raise HostError(f"cannot listen on {host}:{port}: {error.strerror}; choose another port") from error
+    return runner
+
+
+async def serve_unix(app: web.Application, path: Path) -> web.AppRunner:
+    """Listen on a unix socket of mode 0660, replacing one that a dead daemon left; raises HostError."""
+    runner = await _runner(app)
+    try:
+        await asyncio.to_thread(path.unlink, missing_ok=True)
+        await web.UnixSite(runner, str(path), backlog=_BACKLOG).start()
+        path.chmod(0o660)
+    except OSError as error:
+        await runner.cleanup()
+        raise HostError(f"cannot listen on {path}: {error.strerror}; correct --run-dir") from error
+    return runner
+
+
+async def _runner(app: web.Application) -> web.AppRunner:
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+    await runner.setup()
+    return runner
+
+
+def _readiness(snapshot: StatusSnapshot, *, verbose: bool) -> web.Response:
+    lines = [f"phase {snapshot.phase.value}"]
+    for condition in snapshot.conditions:
+        if verbose or not condition.healthy:
+            mark = "+" if condition.healthy else "-"
+            lines.append(f"[{mark}]{condition.type.value} {condition.reason}: {condition.message}")
+    return web.Response(text="\n".join(lines) + "\n", status=200 if snapshot.ready else 503)
+
+
+def _json(answer: Answer) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def respond(_request: web.Request) -> web.Response:
+        try:
+            return web.json_response(await answer(), dumps=_dumps)
+        except FlanpyError as error:
+            return web.json_response({"error": str(error)}, status=500, dumps=_dumps)
+
+    return respond
+
+
+def _dumps(document: Any) -> str:
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False) + "\n"

@@ -1,0 +1,74 @@
+"""What status is computed from: references to frozen values of the other parts, gathered in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+
+from flanpy.model.lease import Lease
+from flanpy.model.network import NetworkConfig
+from flanpy.reconcile.loop import Pass
+
+
+class OwnSource(Enum):
+    """Where the knowledge of our own lease comes from."""
+
+    NONE = "none"
+    DISK = "disk"
+    ETCD = "etcd"
+
+
+@dataclass(frozen=True, slots=True)
+class OwnStatus:
+    """Our own lease as its keeper sees it.
+
+    `expires_at` is wall time in seconds, None for a reservation or when unknown. `conflict`, `duplicate_ip` and
+    `waiting` are one line each for people, empty when there is nothing to say.
+    """
+
+    lease: Lease | None = None
+    source: OwnSource = OwnSource.NONE
+    expires_at: float | None = None
+    conflict: str = ""
+    duplicate_ip: str = ""
+    waiting: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStatus:
+    """The connection to etcd. `contacted` is false until the first answer; `error` is the present outage's."""
+
+    endpoint: str = ""
+    contacted: bool = False
+    stale: bool = True
+    error: str = ""
+    outage_since: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Counts since start. `ops` is by kind and verb, the others by their one label."""
+
+    passes: int = 0
+    pass_seconds: float = 0.0
+    ops: Mapping[tuple[str, str], int] = field(default_factory=lambda: MappingProxyType({}))
+    errors: Mapping[int, int] = field(default_factory=lambda: MappingProxyType({}))
+    repairs: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    resyncs: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Everything that conditions are judged by. `last` is the last pass, None before the first."""
+
+    network: NetworkConfig | None = None
+    network_error: str = ""
+    restart_needed: str = ""
+    own: OwnStatus = field(default_factory=OwnStatus)
+    store: StoreStatus = field(default_factory=StoreStatus)
+    subnet_file: str = ""
+    subnet_file_error: str = ""
+    last: Pass | None = None
+    stopping: bool = False

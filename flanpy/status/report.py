@@ -1,0 +1,233 @@
+"""The snapshot as JSON documents for the control socket; keys are snake_case and stable.
+
+Nothing here is kept: a document is made from the frozen snapshot when it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from flanpy.backend.registry import backend_for
+from flanpy.model.condition import Condition
+from flanpy.model.lease import BackendData, Lease, VxlanData
+from flanpy.model.objects import Route, VxlanLink
+from flanpy.model.world import World
+from flanpy.plan.decision import Decision
+from flanpy.plan.render import describe, render
+from flanpy.reconcile.loop import Pass
+from flanpy.status.board import StatusSnapshot
+from flanpy.status.inputs import Inputs, OwnStatus
+
+Document = dict[str, Any]
+
+
+def status(snapshot: StatusSnapshot, *, now: float, head: Document) -> Document:
+    """`GET /v1/status`. `head` holds what never changes: version, node_id, pid, started_at."""
+    inputs = snapshot.inputs
+    return {
+        **head,
+        "phase": snapshot.phase.value,
+        "ready": snapshot.ready,
+        "conditions": [_condition(condition) for condition in snapshot.conditions],
+        "network": _network(inputs),
+        "own": _own(inputs.own, now),
+        "underlay": _underlay(inputs.last),
+        "backend": _backend(inputs),
+        "peers": peer_counts(inputs.last),
+        "store": {
+            "endpoint": inputs.store.endpoint,
+            "revision": inputs.last.world.view.revision if inputs.last else 0,
+            "stale": inputs.store.stale,
+            "outage_since": inputs.store.outage_since,
+        },
+        "passes": {
+            "count": snapshot.totals.passes,
+            "last_took_ms": round(inputs.last.took * 1000, 3) if inputs.last else None,
+            "last_ops": len(inputs.last.decision.ops) if inputs.last else 0,
+            "resyncs": dict(snapshot.totals.resyncs),
+            "repairs": dict(snapshot.totals.repairs),
+        },
+    }
+
+
+def subnets(snapshot: StatusSnapshot) -> Document:
+    """`GET /v1/subnets`: every lease known, with what became of it here."""
+    last = snapshot.inputs.last
+    if last is None:
+        return {"revision": 0, "stale": True, "subnets": [], "invalid": []}
+    view = last.world.view
+    return {
+        "revision": view.revision,
+        "stale": view.stale,
+        "subnets": list(_rows(last)),
+        "invalid": [{"key": invalid.key, "reason": invalid.reason} for invalid in view.invalid],
+    }
+
+
+def difference(decision: Decision) -> Document:
+    """`GET /v1/diff`: what the next pass would do, as lines of `ip` and `bridge`."""
+    held = decision.gate.value if decision.gate else ""
+    if decision.hold:
+        held = f"{decision.hold.peers} of {decision.hold.present} peers vanished at once"
+    kept_back = set(decision.difference.ops) - set(decision.ops)
+    return {
+        "trusted": decision.desired is not None,
+        "lines": [render(op) for op in decision.ops],
+        "held": held if kept_back else "",
+        "held_lines": [render(op) for op in decision.difference.ops if op in kept_back],
+        "conflicts": [describe(conflict.found) for conflict in decision.difference.conflicts],
+    }
+
+
+def peer_counts(last: Pass | None) -> Document:
+    """Peers by what became of them: `wanted` = `programmed` + `pending` + `failed`; `rejected` beside them."""
+    if last is None:
+        return dict.fromkeys(("wanted", "programmed", "pending", "failed", "rejected"), 0)
+    wanted = len(last.admission.peers)
+    planned = last.decision.desired is not None
+    failed = len(_failed_subnets(last))
+    return {
+        "wanted": wanted,
+        "programmed": wanted - failed if planned else 0,
+        "pending": 0 if planned else wanted,
+        "failed": failed if planned else 0,
+        "rejected": len(last.admission.rejected),
+    }
+
+
+def _failed_subnets(last: Pass) -> set[object]:
+    """Destinations whose route, or something under it, was refused. A peer is as good as its last object."""
+    return {f.op.obj.destination for f in last.failures if isinstance(f.op.obj, Route)}
+
+
+def _rows(last: Pass) -> Iterator[Document]:
+    own = last.world.own
+    rejected = {str(r.lease.key): r.message for r in last.admission.rejected}
+    failed = _failed_subnets(last)
+    for text, lease in sorted(last.world.view.leases.items(), key=lambda item: _order(item[1])):
+        state, reason = "programmed", ""
+        if own is not None and lease.key == own.key:
+            state = "own"
+        elif text in rejected:
+            state, reason = "rejected", rejected[text]
+        elif last.decision.desired is None:
+            state = "pending"
+        elif lease.key.subnet in failed or lease.key.subnet6 in failed:
+            state, reason = "failed", "the kernel refused it; see status"
+        yield {**_lease(lease), "own": state == "own", "state": state, "reason": reason}
+
+
+def _order(lease: Lease) -> tuple[int, int]:
+    key = lease.key
+    return (
+        int(key.subnet.network_address) if key.subnet else 0,
+        int(key.subnet6.network_address) if key.subnet6 else 0,
+    )
+
+
+def _lease(lease: Lease) -> Document:
+    record = lease.record
+    return {
+        "key": str(lease.key),
+        "subnet": _text(lease.key.subnet),
+        "subnet6": _text(lease.key.subnet6),
+        "node_id": record.node_id,
+        "public_ip": _text(record.public_ip),
+        "public_ip6": _text(record.public_ip6),
+        "backend_type": record.backend_type,
+        "vtep_mac": _mac(record.backend_data),
+        "vtep_mac6": _mac(record.backend_data6),
+        "vni": record.backend_data.vni if isinstance(record.backend_data, VxlanData) else None,
+        "lease_id": lease.lease_id,
+        "reservation": lease.is_reservation,
+    }
+
+
+def _condition(condition: Condition) -> Document:
+    return {
+        "type": condition.type.value,
+        "status": condition.status.value,
+        "reason": condition.reason,
+        "message": condition.message,
+        "cure": condition.cure,
+        "since": condition.since,
+        "healthy": condition.healthy,
+    }
+
+
+def _network(inputs: Inputs) -> Document | None:
+    network = inputs.network
+    if network is None:
+        return None
+    return {
+        "network": _text(network.network),
+        "network6": _text(network.network6),
+        "subnet_len": network.subnet_len,
+        "backend_type": network.backend_type,
+        "text": network.text,
+    }
+
+
+def _own(own: OwnStatus, now: float) -> Document | None:
+    lease = own.lease
+    if lease is None:
+        return None
+    return {
+        "key": str(lease.key),
+        "subnet": _text(lease.key.subnet),
+        "subnet6": _text(lease.key.subnet6),
+        "public_ip": _text(lease.record.public_ip),
+        "public_ip6": _text(lease.record.public_ip6),
+        "source": own.source.value,
+        "expires_in": round(own.expires_at - now, 1) if own.expires_at is not None else None,
+        "reservation": lease.is_reservation,
+        "lease_id": lease.lease_id,
+    }
+
+
+def _underlay(last: Pass | None) -> Document | None:
+    underlay = last.world.facts.underlay if last else None
+    if underlay is None:
+        return None
+    return {
+        "link": underlay.link,
+        "address": _text(underlay.address),
+        "address6": _text(underlay.address6),
+        "mtu": underlay.mtu,
+        "reason": underlay.reason,
+    }
+
+
+def _backend(inputs: Inputs) -> Document | None:
+    if inputs.network is None or inputs.last is None:
+        return None
+    links = [obj for obj in (inputs.last.decision.desired or {}).values() if isinstance(obj, VxlanLink)]
+    return {
+        "type": inputs.network.backend_type,
+        "links": [
+            {
+                "name": k.name,
+                "mac": str(k.mac),
+                "vni": k.vni,
+                "port": k.port,
+                "mtu": k.mtu,
+                "local": str(k.local),
+            }
+            for k in links
+        ],
+        "mtu": overlay_mtu(inputs.last.world),
+    }
+
+
+def overlay_mtu(world: World) -> int:
+    """MTU of the containers' network in bytes, 0 while it cannot be known."""
+    return backend_for(world.network.backend_type).mtu(world) if world.network is not None else 0
+
+
+def _mac(extra: BackendData | None) -> str | None:
+    return str(extra.mac) if isinstance(extra, VxlanData) else None
+
+
+def _text(value: object | None) -> str | None:
+    return None if value is None else str(value)
