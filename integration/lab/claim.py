@@ -26,6 +26,7 @@ REGISTRY = Path("/run/flanpy-lab")
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 _KEPT = "kept"
 _DIRECTORY = "directory"
+_OWNER = "owner"
 _HIGHEST_NUMBER = 999
 
 
@@ -50,8 +51,12 @@ class Claim:
         os.close(self._lock)
 
     def release(self) -> None:
-        """Remove everything that bears our number, then give the number back."""
-        remove_remains(self.number)
+        """Remove everything that bears our number, then give the number back.
+
+        After somebody's `down N` the number may be another lab's already; then only our own warden is dismissed.
+        """
+        if _is_locked_by(self._lock, self.number):
+            remove_remains(self.number)
         self._dismiss_warden()
         os.close(self._lock)
 
@@ -84,15 +89,24 @@ def claim() -> Claim:
         if (REGISTRY / str(number) / _KEPT).exists():
             os.close(lock)
             continue
-        remove_remains(number, keep_lock=True)
-        directory = Path(tempfile.mkdtemp(prefix=f"fp{number}-"))
-        (REGISTRY / str(number) / _DIRECTORY).write_text(str(directory))
-        taken = Claim(number=number, directory=directory, _lock=lock)
-        taken.post_warden()
-        return taken
+        return _take(number, lock)
     raise LabError(
         f"all {_HIGHEST_NUMBER} lab numbers are taken: see {REGISTRY}, or `python -m integration down --all`"
     )
+
+
+def _take(number: int, lock: int) -> Claim:
+    remove_remains(number, keep_lock=True)
+    directory = Path(tempfile.mkdtemp(prefix=f"fp{number}-"))
+    (REGISTRY / str(number) / _DIRECTORY).write_text(str(directory))
+    (REGISTRY / str(number) / _OWNER).write_text(str(os.getpid()))
+    taken = Claim(number=number, directory=directory, _lock=lock)
+    try:
+        taken.post_warden()
+    except BaseException:
+        taken.release()
+        raise
+    return taken
 
 
 def numbers() -> list[int]:
@@ -106,6 +120,14 @@ def directory_of(number: int) -> Path | None:
     """Where a lab keeps its files, if it is registered."""
     try:
         return Path((REGISTRY / str(number) / _DIRECTORY).read_text())
+    except FileNotFoundError:
+        return None
+
+
+def owner_of(number: int) -> int | None:
+    """The pid of who built a lab, for people to read: whether it lives is told by the lock, not by the pid."""
+    try:
+        return int((REGISTRY / str(number) / _OWNER).read_text() or 0)
     except FileNotFoundError:
         return None
 
@@ -166,9 +188,17 @@ def _try_lock(number: int) -> int | None:
         return None
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(fd).st_ino == path.stat().st_ino:
-            return fd
-    except OSError:  # held by its owner, or removed between the open and the lock
-        pass
-    os.close(fd)
-    return None
+    except OSError:  # held by its owner
+        os.close(fd)
+        return None
+    if not _is_locked_by(fd, number):  # removed between the open and the lock
+        os.close(fd)
+        return None
+    return fd
+
+
+def _is_locked_by(lock: int, number: int) -> bool:
+    try:
+        return os.fstat(lock).st_ino == (REGISTRY / str(number) / "lock").stat().st_ino
+    except FileNotFoundError:
+        return False

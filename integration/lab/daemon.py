@@ -22,6 +22,7 @@ ETCD_PREFIX = "/coreos.com/network"
 HEALTHZ_PORT = 8287
 METRICS_PORT = 9479
 READY_DEADLINE_S = 15.0
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 
 class ReadyBy(Enum):
@@ -40,13 +41,22 @@ class Program:
 
 
 def flanpyd() -> Program:
-    """The project's daemon out of the virtualenv we run in."""
-    return Program((str(Path(sys.executable).with_name("flanpyd")),), ReadyBy.READYZ)
+    """The project's daemon."""
+    return Program(_console_script("flanpyd", "flanpy.daemon"), ReadyBy.READYZ)
 
 
-def flanpyctl() -> str:
-    """The project's command-line tool out of the virtualenv we run in."""
-    return str(Path(sys.executable).with_name("flanpyctl"))
+def flanpyctl() -> tuple[str, ...]:
+    """How to call the project's command-line tool; words to add arguments to."""
+    return _console_script("flanpyctl", "flanpy.cli.main")
+
+
+def _console_script(name: str, module: str) -> tuple[str, ...]:
+    """The script beside our interpreter, or what it would do where the project is not installed."""
+    script = Path(sys.executable).with_name(name)
+    if script.exists():
+        return (str(script),)
+    call = f"import sys; from {module} import main; sys.exit(main())"
+    return ("env", f"PYTHONPATH={PROJECT_ROOT}", sys.executable, "-c", call)
 
 
 class HostDaemon(Child):

@@ -100,6 +100,17 @@ class Etcd:
             lambda: all(member.healthy() for member in self.members), "etcd healthy", deadline=deadline
         )
 
+    def wait_quorum(self, *, deadline: float = READY_DEADLINE_S) -> float:
+        """Wait until a quorum answers through the first running member; an election may be under way."""
+
+        def answers() -> bool:
+            try:
+                return self.api.revision() > 0
+            except LabError:
+                return False
+
+        return wait_until(answers, "etcd has a quorum", deadline=deadline)
+
     def start(self) -> None:
         """Start every member and wait until the cluster serves."""
         self.launch()

@@ -35,11 +35,17 @@ class NamespaceConnection(http.client.HTTPConnection):
     def __init__(self, namespace: str, host: str, port: int, *, timeout: float) -> None:
         super().__init__(host, port, timeout=timeout)
         self._namespace = namespace
-        self._deadline = timeout
+        self.deadline = timeout
+
+    def set_deadline(self, seconds: float) -> None:
+        """How long each of the next answers may take."""
+        self.deadline = seconds
+        if self.sock is not None:
+            self.sock.settimeout(seconds)
 
     def connect(self) -> None:
         """Open the socket; called by http.client when the first request is made."""
-        self.sock = connect(self._namespace, (self.host, self.port), timeout=self._deadline)
+        self.sock = connect(self._namespace, (self.host, self.port), timeout=self.deadline)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
@@ -75,6 +81,15 @@ class EtcdApi:
             raise LabError(f"etcd {path}: {answer.status} {text.decode(errors='replace').strip()}")
         found: dict[str, Any] = json.loads(text)
         return found
+
+    @property
+    def timeout(self) -> float:
+        """The deadline of each call, in seconds."""
+        return self._connection.deadline
+
+    @timeout.setter
+    def timeout(self, seconds: float) -> None:
+        self._connection.set_deadline(seconds)
 
     def put(self, key: str, value: str, *, lease: int = 0) -> int:
         """Put one key; returns the revision."""

@@ -27,6 +27,7 @@ from integration.lab.waiting import wait_until
 NETWORK = "10.50.0.0/16"
 HOST_SYSCTLS = {
     "net/ipv4/ip_forward": "1",
+    "net/ipv4/conf/all/promote_secondaries": "1",  # as systemd sets it on real hosts
     "net/ipv6/conf/all/accept_dad": "0",
     "net/ipv6/conf/default/accept_dad": "0",
 }
