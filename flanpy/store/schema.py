@@ -1,0 +1,272 @@
+"""The schema of `<prefix>/subnets/`: between etcd's keys and values and our leases.
+
+Owns the text of a subnet key and the JSON of a lease, byte for byte as flannel writes them, with our `NodeID` put last
+(flannel ignores fields it does not know). Nothing but a `Lease` or an `InvalidLease` comes out of `decode_lease`,
+whatever bytes went in: one bad key must not touch the others (it cost flannel every peer).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from json import dumps
+from typing import Final
+
+import msgspec
+
+from flanpy.model.address import Mac
+from flanpy.model.lease import BackendData, InvalidLease, Lease, LeaseRecord, RawData, SubnetKey, VxlanData
+from flanpy.store.port import KeyValue
+
+CONFIG: Final = "/config"
+SUBNETS: Final = "/subnets/"
+
+LONGEST_NODE_ID: Final = 253
+"""Characters of a node id; that of a host name (RFC 1123)."""
+
+_LONGEST_SHOWN: Final = 80
+_OCTET: Final = "(0|[1-9][0-9]{0,2})"
+_IP4: Final = r"\.".join([_OCTET] * 4)
+_IP4_TEXT: Final = re.compile(_IP4)
+_KEY4: Final = re.compile(rf"{_IP4}-(0|[1-9][0-9]?)")
+_KEY6: Final = re.compile(r"([0-9a-f:.]{2,45})-(\d{1,3})", re.ASCII)
+
+
+class _Value(msgspec.Struct):
+    """flannel's LeaseAttrs, and our node id."""
+
+    public_ip: str = msgspec.field(name="PublicIP", default="")
+    public_ip6: str | None = msgspec.field(name="PublicIPv6", default=None)
+    backend_type: str = msgspec.field(name="BackendType", default="")
+    backend_data: msgspec.Raw = msgspec.field(name="BackendData", default=msgspec.Raw())
+    backend_data6: msgspec.Raw = msgspec.field(name="BackendV6Data", default=msgspec.Raw())
+    node_id: str = msgspec.field(name="NodeID", default="")
+
+
+class _Vxlan(msgspec.Struct):
+    mac: str = msgspec.field(name="VtepMAC", default="")
+    vni: int | None = msgspec.field(name="VNI", default=None)
+
+
+_read_value = msgspec.json.Decoder(_Value).decode
+_read_vxlan = msgspec.json.Decoder(_Vxlan).decode
+
+# What a decoder may raise on hostile input: wrong JSON or types, bad UTF-8, brackets nested too deeply, odd numbers.
+_UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError, OverflowError)
+
+
+class _Unusable(ValueError):
+    """Why a key or value cannot be used, for people."""
+
+
+def config_key(prefix: str) -> str:
+    """The key of the network config."""
+    return prefix.rstrip("/") + CONFIG
+
+
+def subnets_prefix(prefix: str) -> str:
+    """What every subnet key begins with."""
+    return prefix.rstrip("/") + SUBNETS
+
+
+def decode_key(text: str) -> SubnetKey | str:
+    """The last part of a subnet key (`10.50.25.0-24`) as a value, or in one line why it is none.
+
+    Only the one text that flannel and we write for a subnet is taken, so that a subnet has one key.
+    """
+    try:
+        return _key(text)
+    except _Unusable as error:
+        return str(error)
+
+
+def decode_lease(kv: KeyValue, prefix: str) -> Lease | InvalidLease:
+    """One key below `prefix` (of `subnets_prefix`) as a lease; never raises."""
+    text = kv.key.removeprefix(prefix)
+    try:
+        key = _key(text)
+        record = _record(kv.value, key, reserved=kv.lease_id == 0)
+    except _Unusable as error:
+        return InvalidLease(text, str(error), kv.mod_revision)
+    return Lease(key, record, kv.lease_id, kv.create_revision, kv.mod_revision)
+
+
+def encode_record(record: LeaseRecord) -> bytes:
+    """The value of a lease, byte for byte as flannel writes it; `NodeID` comes last if there is one."""
+    parts = [
+        f'"PublicIP":"{record.public_ip or IPv4Address(0)}"',
+        f'"PublicIPv6":{_ip6_json(record.public_ip6)}',
+    ]
+    if record.backend_type:
+        parts.append(f'"BackendType":{_json_text(record.backend_type)}')
+    if record.backend_data is not None:
+        parts.append(f'"BackendData":{_data_json(record.backend_data)}')
+    if record.backend_data6 is not None:
+        parts.append(f'"BackendV6Data":{_data_json(record.backend_data6)}')
+    if record.node_id:
+        parts.append(f'"NodeID":{_json_text(record.node_id)}')
+    return f"{{{','.join(parts)}}}".encode()
+
+
+def _ip6_json(address: IPv6Address | None) -> str:
+    return "null" if address is None else f'"{address}"'
+
+
+def _data_json(data: BackendData) -> str:
+    match data:
+        case VxlanData(mac, None):
+            return f'{{"VtepMAC":"{mac}"}}'
+        case VxlanData(mac, vni):
+            return f'{{"VNI":{vni},"VtepMAC":"{mac}"}}'
+        case RawData(json):
+            return json
+
+
+def _json_text(text: str) -> str:
+    return dumps(text)
+
+
+@lru_cache(maxsize=8192)
+def _key(text: str) -> SubnetKey:
+    text4, ampersand, text6 = text.partition("&")
+    if ampersand:
+        key = SubnetKey(_subnet4(text4), _subnet6(text6))
+    elif ":" in text:
+        key = SubnetKey(None, _subnet6(text))
+    else:
+        return SubnetKey(_subnet4(text))  # its pattern takes the canonical text only
+    if str(key) != text:
+        raise _Unusable(f"key {_shown(text)} is not written as {key}")
+    return key
+
+
+def _subnet4(text: str) -> IPv4Network:
+    match = _KEY4.fullmatch(text)
+    if match is None:
+        raise _Unusable(f"key {_shown(text)} is no subnet like 10.50.25.0-24")
+    try:
+        return IPv4Network((_number4(match), int(match[5])))
+    except ValueError as error:
+        raise _Unusable(f"key {_shown(text)} is no subnet: {error}") from error
+
+
+def _number4(match: re.Match[str]) -> int:
+    """An IPv4 address as a number; twice as fast as by way of `ipaddress`, and every peer passes here twice."""
+    a, b, c, d = int(match[1]), int(match[2]), int(match[3]), int(match[4])
+    if a | b | c | d > 255:
+        raise ValueError("an octet is above 255")
+    return a << 24 | b << 16 | c << 8 | d
+
+
+def _subnet6(text: str) -> IPv6Network:
+    match = _KEY6.fullmatch(text)
+    if match is None:
+        raise _Unusable(f"key {_shown(text)} is no subnet like fd50:1:0:4c::-64")
+    try:
+        return IPv6Network((int(IPv6Address(match[1])), int(match[2])))
+    except ValueError as error:
+        raise _Unusable(f"key {_shown(text)} is no subnet: {error}") from error
+
+
+def _record(raw: bytes, key: SubnetKey, *, reserved: bool) -> LeaseRecord:
+    try:
+        value = _read_value(raw)
+    except _UNREADABLE as error:
+        raise _Unusable(f"value {_shown(raw)} cannot be read: {_shown(str(error), quoted=False)}") from error
+    record = LeaseRecord(
+        _public_ip(value.public_ip),
+        _public_ip6(value.public_ip6),
+        value.backend_type,
+        _data("BackendData", value.backend_type, bytes(value.backend_data)),
+        _data("BackendV6Data", value.backend_type, bytes(value.backend_data6)),
+        _node_id(value.node_id),
+    )
+    _check_whole(record, key, reserved=reserved)
+    return record
+
+
+def _check_whole(record: LeaseRecord, key: SubnetKey, *, reserved: bool) -> None:
+    if record.public_ip is None and record.public_ip6 is None and not (reserved and record.node_id):
+        raise _Unusable("PublicIP is missing")
+    if record.backend_type == "vxlan":
+        if key.subnet is not None and record.backend_data is None:
+            raise _Unusable("BackendData is missing, and with it VtepMAC")
+        if key.subnet is None and record.backend_data6 is None:
+            raise _Unusable("BackendV6Data is missing, and with it VtepMAC")
+
+
+def _public_ip(text: str) -> IPv4Address | None:
+    """flannel writes 0.0.0.0 where there is none."""
+    if not text:
+        return None
+    match = _IP4_TEXT.fullmatch(text)
+    try:
+        number = _number4(match) if match else -1
+        address = IPv4Address(number)
+    except ValueError as error:
+        raise _Unusable(f"PublicIP {_shown(text)} is no IPv4 address") from error
+    # 127/8, 169.254/16, 224/4 and above: no host can be reached there from another.
+    if number >> 24 == 127 or number >> 16 == 0xA9FE or number >> 28 >= 0xE:
+        raise _Unusable(f"PublicIP {address} is no address that another host can reach")
+    return address if number else None
+
+
+def _public_ip6(text: str | None) -> IPv6Address | None:
+    if not text:
+        return None
+    try:
+        address = IPv6Address(text)
+    except ValueError as error:
+        raise _Unusable(f"PublicIPv6 {_shown(text)} is no IPv6 address") from error
+    if address.scope_id is not None or address.is_loopback or address.is_link_local or address.is_multicast:
+        raise _Unusable(f"PublicIPv6 {_shown(text)} is no address that another host can reach")
+    return address if int(address) else None
+
+
+def _data(field: str, backend_type: str, raw: bytes) -> BackendData | None:
+    if raw in (b"", b"null"):
+        return None
+    if backend_type == "vxlan":
+        return _vxlan(field, raw)
+    try:
+        return RawData(raw.decode())
+    except UnicodeDecodeError as error:
+        raise _Unusable(f"{field} {_shown(raw)} is not UTF-8") from error
+
+
+def _vxlan(field: str, raw: bytes) -> VxlanData:
+    try:
+        data = _read_vxlan(raw)
+    except _UNREADABLE as error:
+        raise _Unusable(
+            f"{field} {_shown(raw)} cannot be read: {_shown(str(error), quoted=False)}"
+        ) from error
+    if not data.mac:
+        raise _Unusable(f"{field} has no VtepMAC")
+    try:
+        mac = Mac.parse(data.mac)
+    except ValueError as error:
+        raise _Unusable(f"VtepMAC {_shown(data.mac)} of {field} is no MAC address") from error
+    if not mac.is_unicast:
+        raise _Unusable(f"VtepMAC {mac} of {field} is a group address or all zeros")
+    if data.vni is not None and not 0 <= data.vni < 1 << 24:
+        raise _Unusable(f"VNI {_shown(str(data.vni), quoted=False)} of {field} is not within 24 bits")
+    return VxlanData(mac, data.vni)
+
+
+def _node_id(text: str) -> str:
+    if len(text) > LONGEST_NODE_ID or not text.isprintable():
+        raise _Unusable(f"NodeID {_shown(text)} is no name: printable, at most {LONGEST_NODE_ID} characters")
+    return text
+
+
+def _shown(value: str | bytes, *, quoted: bool = True) -> str:
+    """Foreign text as one short, printable line: it ends in logs and on terminals."""
+    text = (
+        value[: 4 * _LONGEST_SHOWN].decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
+    )
+    text = ascii(text[: _LONGEST_SHOWN + 1])[1:-1]
+    if len(text) > _LONGEST_SHOWN:
+        text = f"{text[:_LONGEST_SHOWN]}..."
+    return f"'{text}'" if quoted else text
