@@ -1,0 +1,1 @@
+"""flanpyd: the composition root. The only package that knows every other one."""

@@ -1,0 +1,92 @@
+"""Entry point of flanpyd: settings, lock, identity, then the agent until a signal or a fatal error.
+
+Exit codes: 0 stopped by a signal, 1 failure, 2 usage, 75 another instance runs (EX_TEMPFAIL), 78 configuration
+(EX_CONFIG of sysexits.h, which systemd knows by name).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+from flanpy import __version__
+from flanpy.clock import SystemClock
+from flanpy.config import Settings, load
+from flanpy.errors import AlreadyRunning, ConfigError, FlanpyError, UsageError
+from flanpy.host.lock import RunLock
+from flanpy.host.node_id import NodeId, node_id
+from flanpy.log import configure, get_logger, protect
+from flanpy.systemd import Notifier
+
+log = get_logger()
+
+EXIT_FAILURE, EXIT_USAGE, EXIT_BUSY, EXIT_CONFIG = 1, 2, 75, 78
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run flanpyd; returns its exit code."""
+    words = sys.argv[1:] if argv is None else argv
+    if {"--help", "-help", "-h", "--version", "-version"} & {word.partition("=")[0] for word in words}:
+        from flanpy.config import answer  # noqa: PLC0415, the texts are not needed to run
+
+        text = answer(words)
+        if text is not None:
+            sys.stdout.write(text)
+            return 0
+    try:
+        return _run(words, os.environ)
+    except FlanpyError as error:
+        sys.stderr.write(f"flanpyd: {error}\n")
+        return _exit_code(error)
+
+
+def _run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    settings = load(argv, environ)
+    configure(settings.log.format, settings.log.level)
+    protect(settings.etcd.password)
+    identity = node_id(settings.node_id, state_dir=settings.state_dir)
+    with RunLock.acquire(settings.run_dir, node_id=identity.text):
+        _announce(settings, identity)
+        return asyncio.run(_serve(settings, identity, argv, environ))
+
+
+async def _serve(
+    settings: Settings, identity: NodeId, argv: Sequence[str], environ: Mapping[str, str]
+) -> int:
+    from flanpy.daemon.agent import Agent  # noqa: PLC0415, a second instance is refused before gRPC is loaded
+
+    # What was imported stays for good: leave it out of every collection, and its pages shared.
+    gc.collect()
+    gc.freeze()
+    agent = Agent(
+        settings,
+        identity.text,
+        clock=SystemClock(),
+        notifier=Notifier.from_environ(environ),
+        reload_settings=lambda: load(argv, environ),
+    )
+    await agent.run()
+    return 0
+
+
+def _announce(settings: Settings, identity: NodeId) -> None:
+    log.info(
+        "daemon_started", version=__version__, node=identity.text, origin=identity.origin, pid=os.getpid()
+    )
+    for warning in settings.warnings:
+        log.warning("setting_doubtful", message=warning)
+
+
+def _exit_code(error: FlanpyError) -> int:
+    match error:
+        case UsageError():
+            return EXIT_USAGE
+        case ConfigError():
+            return EXIT_CONFIG
+        case AlreadyRunning():
+            return EXIT_BUSY
+        case _:
+            return EXIT_FAILURE
