@@ -16,7 +16,6 @@ from flanpy.errors import ControlError, ControlUnreachable
 
 SOCKET_NAME: Final = "flanpyd.sock"
 DEADLINE_S: Final = 5.0
-_LONGEST_SOCKET_PATH: Final = 107  # unix(7): sun_path is 108 bytes with its terminating NUL
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -78,10 +77,6 @@ class Control:
             case TimeoutError():
                 return ControlUnreachable(
                     f"flanpyd on {self.path} gave no answer to {resource!r} in {self._deadline:g} s: see its log"
-                )
-            case _ if len(str(self.path).encode()) > _LONGEST_SOCKET_PATH:
-                return ControlUnreachable(
-                    f"the path {self.path} is too long for a socket: use a shorter --run-dir"
                 )
             case _:
                 return ControlUnreachable(f"flanpyd on {self.path} cannot be asked ({error}): see its log")

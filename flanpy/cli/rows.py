@@ -6,7 +6,7 @@ Owns the columns of the table and the keys of the JSON (`SubnetRow`'s fields, st
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from flanpy.cli.output import Table
@@ -42,7 +42,7 @@ class SubnetRow:
     @classmethod
     def from_daemon(cls, said: Mapping[str, Any]) -> SubnetRow:
         """A row of the daemon's `/v1/subnets`; keys we do not know are left out, nulls are our empty values."""
-        return cls(**{name: said[name] for name in cls.__slots__ if said.get(name) is not None})
+        return cls(**{name: said[name] for name in _FIELDS if said.get(name) is not None})
 
     @property
     def name(self) -> str:
@@ -56,6 +56,9 @@ class SubnetRow:
     def as_json(self) -> dict[str, Any]:
         """Field by field."""
         return asdict(self)
+
+
+_FIELDS = tuple(field.name for field in fields(SubnetRow))
 
 
 @dataclass(frozen=True, slots=True)

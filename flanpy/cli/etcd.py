@@ -1,0 +1,41 @@
+"""A session with etcd for the length of one command.
+
+Owns the one event loop of a command, and the settings of its session. grpc is imported here, on use: a quarter of a
+second that commands which the daemon answers do not pay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from flanpy import log
+from flanpy.config.settings import EtcdOptions, Settings
+from flanpy.store.etcd import EtcdSession
+from flanpy.store.settings import EtcdSettings
+
+T = TypeVar("T")
+
+
+def with_etcd(settings: Settings, work: Callable[[EtcdSession], Awaitable[T]]) -> T:
+    """Run `work` with a session, then close it. Raises the session's `StoreError`s."""
+    log.configure("console", "error")  # outages are told once, by the error that ends the command
+
+    async def run() -> T:
+        async with EtcdSession(session_settings(settings.etcd)) as session:
+            return await work(session)
+
+    return asyncio.run(run())
+
+
+def session_settings(options: EtcdOptions) -> EtcdSettings:
+    """The session's settings out of the host's."""
+    return EtcdSettings(
+        endpoints=options.endpoints,
+        ca_file=options.cafile,
+        cert_file=options.certfile,
+        key_file=options.keyfile,
+        username=options.username,
+        password=options.password,
+    )

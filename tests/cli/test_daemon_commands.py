@@ -1,0 +1,193 @@
+"""Commands that ask the local daemon, on its socket with canned answers."""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Ctl
+from tests.cli.stand_in import CONFIG, DIFF, STATUS, StandIn
+
+UNHEALTHY: dict[str, Any] = {
+    **STATUS,
+    "phase": "DEGRADED",
+    "ready": False,
+    "conditions": [
+        *STATUS["conditions"],
+        {
+            "type": "UnderlayReady",
+            "status": "False",
+            "reason": "NoLink",
+            "message": "no link has 192.0.2.11",
+            "cure": "set --iface",
+            "since": 0.0,
+            "healthy": False,
+        },
+    ],
+}
+
+
+@pytest.mark.parametrize("words", [["status"], ["diff"], ["reload"]], ids=" ".join)
+def test_command_exits_3_and_names_the_socket_when_no_daemon_runs(words: list[str], ctl: Ctl) -> None:
+    ended = ctl(*words)
+    assert ended.code == 3
+    assert ended.err == (
+        f"flanpyctl: no flanpyd listens on {ctl.run_dir}/flanpyd.sock: start it, or name its directory with --run-dir\n"
+    )
+
+
+def test_command_exits_3_when_a_socket_was_left_by_a_dead_daemon(ctl: Ctl, daemon: StandIn) -> None:
+    path = ctl.run_dir / "flanpyd.sock"
+    moved = path.rename(ctl.run_dir / "was.sock")
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    assert ctl("status").code == 3
+    assert moved.exists()
+
+
+def test_command_exits_1_with_the_daemons_words_when_it_refuses(ctl: Ctl, daemon: StandIn) -> None:
+    daemon.refusals["reload"] = (400, '{"error": "flanpyd.toml: key \'x\' is unknown"}')
+    ended = ctl("reload")
+    assert ended.code == 1
+    assert "flanpyd.toml: key 'x' is unknown" in ended.err
+
+
+def test_command_exits_1_when_the_answer_is_no_json(ctl: Ctl, daemon: StandIn) -> None:
+    daemon.refusals["diff"] = (500, "<html>")
+    ended = ctl("diff")
+    assert ended.code == 1
+    assert "no JSON (HTTP 500)" in ended.err
+
+
+def test_status_prints_what_the_daemon_said(
+    ctl: Ctl, daemon: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.time", lambda: STATUS["started_at"] + 3700)
+    ended = ctl("status")
+    assert ended.code == 0
+    assert (
+        ended.out
+        == """\
+Daemon    READY, flanpyd 0.1.0, pid 4242, up 1 h 1 min
+Node      node-1
+Network   10.50.0.0/16, a /24 for each host, backend vxlan
+Subnet    10.50.1.0/24 as 192.0.2.11, expires in 23 h 53 min
+Underlay  eth1 192.0.2.11, MTU 1500: default route
+Backend   vxlan on flannel.1, MTU 1450
+Peers     3 wanted, 2 programmed, 1 failed
+etcd      http://192.0.2.1:2379, revision 77
+Passes    12, the last took 1.5 ms for 0 changes; resyncs 1 start, 3 timer; repairs 2 route
+
+OK  CONDITION           STATUS  FOR        REASON       MESSAGE
+ok  DatastoreReachable  True    1 h 1 min  Answered     http://192.0.2.1:2379 answers
+ok  MassDeleteHeld      False   1 h 1 min  NothingHeld  -
+"""
+    )
+
+
+def test_status_of_a_daemon_that_has_nothing_yet(ctl: Ctl, daemon: StandIn) -> None:
+    nothing = dict.fromkeys(("network", "own", "underlay", "backend", "store", "passes", "peers"))
+    daemon.answers["status"] = {**UNHEALTHY, **nothing, "phase": "STARTING", "conditions": []}
+    ended = ctl("status")
+    assert ended.code == 5
+    assert (
+        "Network   no network config yet\nSubnet    none leased yet\nUnderlay  no link chosen yet\n"
+        in ended.out
+    )
+
+
+def test_status_exits_5_and_names_the_condition_with_its_cure_when_not_ready(
+    ctl: Ctl, daemon: StandIn
+) -> None:
+    daemon.answers["status"] = UNHEALTHY
+    ended = ctl("status")
+    assert ended.code == 5
+    assert ended.err == (
+        "flanpyctl: flanpyd is not ready (DEGRADED): "
+        "UnderlayReady False (NoLink): no link has 192.0.2.11, set --iface\n"
+    )
+    lines = ended.out.splitlines()
+    assert lines[-3].startswith("NO  UnderlayReady"), "the unhealthy condition comes first"
+
+
+def test_status_as_json_is_the_daemons_answer(ctl: Ctl, daemon: StandIn) -> None:
+    assert json.loads(ctl("status", "-o", "json").out) == STATUS
+
+
+def test_status_wait_returns_as_soon_as_the_daemon_is_ready(ctl: Ctl, daemon: StandIn) -> None:
+    daemon.answers["status"] = iter([UNHEALTHY, UNHEALTHY, STATUS]).__next__
+    ended = ctl("status", "--wait", "--timeout", "30")
+    assert ended.code == 0
+    assert daemon.asked == ["GET status"] * 3
+
+
+def test_status_wait_exits_5_naming_the_condition_at_the_timeout(ctl: Ctl, daemon: StandIn) -> None:
+    daemon.answers["status"] = UNHEALTHY
+    ended = ctl("status", "--wait", "--timeout", "0.3")
+    assert ended.code == 5
+    assert "UnderlayReady" in ended.err
+
+
+def test_status_wait_exits_3_when_no_daemon_ever_answers(ctl: Ctl) -> None:
+    ended = ctl("status", "--wait", "--timeout", "0.3")
+    assert ended.code == 3
+    assert "waited 0.3 s" in ended.err
+
+
+def test_diff_prints_the_lines_as_a_script(ctl: Ctl, daemon: StandIn) -> None:
+    ended = ctl("diff")
+    assert (ended.code, ended.out) == (0, DIFF["lines"][0] + "\n")
+
+
+def test_diff_tells_what_keeps_a_pass_from_it_in_comments(ctl: Ctl, daemon: StandIn) -> None:
+    daemon.answers["diff"] = {
+        "trusted": False,
+        "lines": [],
+        "held": "not listed yet",
+        "conflicts": ["ip route show 10.50.2.0/24 dev eth0"],
+    }
+    assert ctl("diff").out == (
+        "# the kernel is about to be read back: the next pass may find more\n"
+        "# deletions are held: not listed yet\n"
+        "# conflict: ip route show 10.50.2.0/24 dev eth0\n"
+        "# nothing to change\n"
+    )
+
+
+def test_diff_as_json_is_the_daemons_answer(ctl: Ctl, daemon: StandIn) -> None:
+    assert json.loads(ctl("diff", "-o", "json").out) == DIFF
+
+
+def test_config_is_the_running_daemons(ctl: Ctl, daemon: StandIn) -> None:
+    assert json.loads(ctl("config", "show", "-o", "json").out) == CONFIG
+    assert ctl("config").out == (
+        "NAME         VALUE                ORIGIN\n"
+        "etcd-prefix  /coreos.com/network  default\n"
+        "run-dir      /run/flanpy          env FLANPYD_RUN_DIR\n"
+    )
+
+
+def test_config_is_this_environments_when_asked_or_when_no_daemon_runs(ctl: Ctl) -> None:
+    words = ("config", "show", "-o", "json")
+    found = {one["name"]: one for one in json.loads(ctl(*words).out)}
+    assert found["run-dir"] == {
+        "name": "run-dir",
+        "value": str(ctl.run_dir),
+        "origin": "env FLANPYD_RUN_DIR",
+    }
+    assert ctl(*words, "--local").out == ctl(*words).out
+
+
+def test_config_never_shows_the_password(ctl: Ctl) -> None:
+    ended = ctl("config", "show", "--local", "--etcd-username", "root", "--etcd-password", "swordfish")
+    assert ended.code == 0
+    assert "swordfish" not in ended.out + ended.err
+
+
+def test_reload_says_what_changed(ctl: Ctl, daemon: StandIn) -> None:
+    daemon.answers["reload"] = {"changed": ["log-level"]}
+    assert ctl("reload").out == "changed: log-level\n"
+    assert daemon.asked == ["POST reload"]

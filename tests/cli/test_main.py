@@ -1,0 +1,125 @@
+"""The command line: usage errors, help, settings, completion."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from importlib import import_module
+
+import pytest
+
+from flanpy import __version__
+from flanpy.cli.commands import build
+from tests.cli.conftest import Ctl
+
+
+def commands(
+    parser: ArgumentParser, words: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], ArgumentParser]]:
+    for action in parser._actions:
+        if isinstance(action.choices, dict):
+            for word, below in action.choices.items():
+                yield (*words, word), below
+                yield from commands(below, (*words, word))
+
+
+COMMANDS = dict(commands(build()))
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_is_a_function_and_explains_itself(words: tuple[str, ...], ctl: Ctl) -> None:
+    module, _, function = COMMANDS[words].get_default("run").partition(":")
+    assert callable(getattr(import_module(f"flanpy.cli.{module}"), function))
+    ended = ctl(*words, "--help")
+    assert ended.code == 0
+    assert "examples:\n  flanpyctl " in ended.out
+    assert "7 refused without --force" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["subnet"], "subnets"),
+        (["network", "shwo"], "show"),
+        (["subnets", "-o", "xml"], "xml"),
+        (["status", "--timeout", "soon"], "soon"),
+        (["subnets", "show"], "SUBNET"),
+        (["version", "--bogus"], "--bogus"),
+        (["config", "show", "--local", "--etcd-endpoints", "ftp://x"], "ftp://x"),
+    ],
+    ids=" ".join,
+)
+def test_usage_error_exits_2_with_one_line_that_names_it(words: list[str], named: str, ctl: Ctl) -> None:
+    ended = ctl(*words)
+    assert ended.code == 2
+    assert ended.out == ""
+    assert ended.err.startswith("flanpyctl: ")
+    assert ended.err.count("\n") == 1
+    assert named in ended.err
+
+
+def test_no_command_prints_help_and_exits_2(ctl: Ctl) -> None:
+    ended = ctl()
+    assert ended.code == 2
+    assert ended.out.startswith("usage: flanpyctl")
+
+
+@pytest.mark.parametrize("words", [["version"], ["--version"]], ids=" ".join)
+def test_version_is_printed_even_if_settings_are_broken(
+    words: list[str], ctl: Ctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLANPYD_CONFIG", "/nowhere/at/all")
+    ended = ctl(*words)
+    assert (ended.code, ended.out) == (0, f"flanpyctl {__version__}\n")
+
+
+def test_version_as_json(ctl: Ctl) -> None:
+    assert json.loads(ctl("version", "-o", "json").out) == {"version": __version__}
+
+
+def test_broken_settings_file_exits_1_and_is_named(ctl: Ctl) -> None:
+    (ctl.run_dir / "flanpyd.toml").write_text('etcd-prefx = "/x"\n')
+    ended = ctl("config", "show")
+    assert ended.code == 1
+    assert "etcd-prefx" in ended.err
+    assert "etcd-prefix" in ended.err
+
+
+def test_settings_may_stand_before_or_after_the_command_and_the_last_counts(ctl: Ctl) -> None:
+    words = ("--etcd-prefix=/before", "config", "show", "--local", "-o", "json")
+    assert _value(ctl(*words).out, "etcd-prefix") == "/before"
+    assert _value(ctl(*words, "--etcd-prefix=/after").out, "etcd-prefix") == "/after"
+
+
+def _value(text: str, name: str) -> str:
+    found = next(one for one in json.loads(text) if one["name"] == name)
+    assert found["origin"] == f"flag --{name}"
+    return str(found["value"])
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_names_every_command_and_suits_its_shell(shell: str, ctl: Ctl) -> None:
+    ended = ctl("completion", shell)
+    assert ended.code == 0
+    assert all(word in ended.out for words in COMMANDS for word in words)
+    if program := shutil.which(shell):
+        subprocess.run([program, "-n"], input=ended.out, text=True, check=True, timeout=20)
+
+
+def test_broken_pipe_ends_quietly(ctl: Ctl) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run(
+        [sys.executable, "-c", "from flanpy.cli.main import main; main()", "completion", "bash"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        check=False,
+        timeout=20,
+    )
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (0, b"")
