@@ -1,0 +1,253 @@
+"""The real kernel: the `Kernel` port over netlink, ioctl and /proc/sys.
+
+Owns the translation of operations into requests, and of refusals into failures. Neighbours, FDB entries and routes
+go out in large batches, the few others one by one. Must not: decide what should exist, or retry.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
+
+from flanpy.errors import KernelError
+from flanpy.kernel import dumps, entries, rtnl
+from flanpy.kernel.ethtool import Ethtool
+from flanpy.kernel.link_port import LinkPort
+from flanpy.kernel.port import OpFailure
+from flanpy.kernel.readback import read_back
+from flanpy.kernel.recall import Recall
+from flanpy.kernel.request import RequestSocket, SocketFactory, open_netlink
+from flanpy.kernel.sysctl import ProcSysctls, Sysctls, path_of
+from flanpy.kernel.wire import Refusal
+from flanpy.model.objects import (
+    Address,
+    FdbEntry,
+    HostSysctl,
+    LinkFeature,
+    LinkSysctl,
+    LinkUp,
+    Neighbour,
+    OtherLink,
+    OtherRoute,
+    Route,
+    VxlanLink,
+)
+from flanpy.plan.ops import Delete, Objects, Op, Put, Scope
+
+Written = Callable[[Sequence[bytearray]], None]
+"""Told after each send what was carried out; with nothing after a change that is not an entry."""
+
+_ABSENT = frozenset({errno.ESRCH, errno.ENOENT, errno.ENODEV, errno.EADDRNOTAVAIL})
+_Entry = Neighbour | FdbEntry | Route | OtherRoute
+
+
+class NetlinkKernel:
+    """Make it in a running event loop. `on_written` is where a Monitor hears of our own changes."""
+
+    def __init__(
+        self,
+        *,
+        open_socket: SocketFactory = open_netlink,
+        ethtool: Ethtool | None = None,
+        sysctls: Sysctls | None = None,
+    ) -> None:
+        self._requests = RequestSocket(open_socket())
+        self._ethtool = ethtool or Ethtool()
+        self._sysctls = sysctls or ProcSysctls()
+        self._links = LinkPort(self._requests)
+        self._recall = Recall()
+        self.on_written: Written | None = None
+
+    @property
+    def port(self) -> int:
+        """The netlink port id that events of our changes bear."""
+        return self._requests.port
+
+    def close(self) -> None:
+        self._requests.close()
+        self._ethtool.close()
+
+    async def read_back(self, scope: Scope) -> Objects:
+        recall = Recall()
+        objects = await read_back(self._requests, scope, old=self._recall, new=recall)
+        self._recall = recall
+        for setting in scope.settings:
+            if (present := self._setting(setting)) is not None:
+                objects[present.key] = present
+        return objects
+
+    def _setting(
+        self, setting: LinkFeature | LinkSysctl | HostSysctl
+    ) -> LinkFeature | LinkSysctl | HostSysctl | None:
+        match setting:
+            case LinkFeature(link, feature):
+                enabled = self._ethtool.enabled(link, feature)
+                return None if enabled is None else LinkFeature(link, feature, enabled)
+            case LinkSysctl(family, link, name):
+                value = self._sysctls.read(path_of(setting))
+                return None if value is None else LinkSysctl(family, link, name, value)
+            case HostSysctl(name):
+                value = self._sysctls.read(path_of(setting))
+                return None if value is None else HostSysctl(name, value)
+
+    async def apply(self, ops: Sequence[Op]) -> tuple[OpFailure, ...]:
+        failures: list[OpFailure] = []
+        for are_entries, run in groupby(ops, key=lambda op: isinstance(op.obj, _Entry)):
+            if are_entries:
+                failures += await self._apply_entries(list(run))
+            else:
+                failures += await self._apply_singly(run)
+        return tuple(failures)
+
+    # neighbours, FDB entries, routes
+
+    async def _apply_entries(self, ops: Sequence[Op]) -> list[OpFailure]:
+        indices = await self._indices(ops)
+        batch: list[bytearray] = []
+        owner: list[Op] = []
+        failures: list[OpFailure] = []
+        for op in ops:
+            index = 0 if isinstance(op.obj, OtherRoute) else indices[op.obj.link]  # type: ignore[union-attr]
+            if index is None:
+                if isinstance(op, Put):
+                    failures.append(_failure(op, Refusal(errno.ENODEV)))
+                continue
+            messages = _messages(op, index)
+            batch += messages
+            owner += [op] * len(messages)
+        outcome = await self._requests.change(batch, after_send=self._after_send(batch))
+        for op, refusal in zip(owner, outcome, strict=True):
+            if refusal is None:
+                if isinstance(op, Put):
+                    self._recall.remember(op.obj)
+            elif isinstance(op, Put):
+                failure = await self._second_try(op, refusal, indices)
+                failures += [failure] if failure else []
+            elif refusal.errno not in _ABSENT:
+                failures.append(_failure(op, refusal))
+        return failures
+
+    def _after_send(self, batch: Sequence[bytearray]) -> Callable[[int, int], None] | None:
+        on_written = self.on_written
+        if on_written is None:
+            return None
+        return lambda first, end: on_written(batch[first:end])
+
+    async def _indices(self, ops: Iterable[Op]) -> Mapping[str, int | None]:
+        names = {op.obj.link for op in ops if not isinstance(op.obj, OtherRoute)}  # type: ignore[union-attr]
+        return {name: await self._links.index_of(name) for name in names}
+
+    async def _second_try(
+        self, op: Put, refusal: Refusal, indices: Mapping[str, int | None]
+    ) -> OpFailure | None:
+        """An entry that the kernel made for itself (a failed resolution, a learned MAC) is nobody's: replace it."""
+        obj = op.obj
+        if refusal.errno != errno.EEXIST or not isinstance(obj, Neighbour | FdbEntry):
+            return _failure(op, refusal)
+        index = indices[obj.link] or 0
+        question = (
+            entries.neighbour_question(index, obj.address)
+            if isinstance(obj, Neighbour)
+            else entries.fdb_question(index, obj.mac.packed)
+        )
+        found = await self._requests.ask(question)
+        if isinstance(found, Refusal) or dumps.permanent(found):
+            return _failure(op, refusal)
+        batch = _messages(Put(obj, obj), index)
+        (again,) = await self._requests.change(batch, after_send=self._after_send(batch))
+        if again is None:
+            self._recall.remember(obj)
+        return None if again is None else _failure(op, again)
+
+    # links, addresses, settings
+
+    async def _apply_singly(self, ops: Iterable[Op]) -> list[OpFailure]:
+        failures = []
+        for op in ops:
+            try:
+                await self._apply_one(op)
+            except KernelError as error:
+                if not (isinstance(op, Delete) and error.errno in _ABSENT):
+                    failures.append(OpFailure(op, error))
+            if self.on_written is not None:
+                self.on_written(())
+        return failures
+
+    async def _apply_one(self, op: Op) -> None:  # noqa: C901 - one line for each kind
+        match op:
+            case Put(VxlanLink() as link, None):
+                await self._links.create(link)
+            case Put(VxlanLink() as link, VxlanLink() as previous):
+                await self._links.change(link, previous)
+            case Delete(VxlanLink(name=name) | OtherLink(name=name)):
+                await self._links.delete(name)
+            case Put(LinkUp(name)):
+                await self._links.set_admin_state(name, up=True)
+            case Delete(LinkUp(name)):
+                await self._links.set_admin_state(name, up=False)
+            case Put(Address() as address, previous):
+                await self._links.put_address(address, replace=previous is not None)
+            case Delete(Address() as address):
+                await self._links.delete_address(address)
+            case Put(LinkFeature(link, feature, enabled)):
+                self._ethtool.set(link, feature, enabled=enabled)
+            case Put((LinkSysctl() | HostSysctl()) as setting):
+                self._sysctls.write(path_of(setting), setting.value)
+            case Delete(LinkFeature() | LinkSysctl() | HostSysctl()):
+                pass  # a setting always has some value
+            case _:
+                raise KernelError(f"{op.obj.key}: never made by flanpy", errno=errno.EOPNOTSUPP)
+
+
+def _messages(op: Op, index: int) -> list[bytearray]:
+    """What carries out an operation on an entry; several messages where one cannot."""
+    if isinstance(op, Delete):
+        return [_deletion(op.obj, index)]
+    match op.obj:
+        case Neighbour() as neighbour:
+            return [entries.neighbour(rtnl.NEWNEIGH, _put_flags(op), index, neighbour)]
+        case FdbEntry() as entry if isinstance(op.previous, FdbEntry) and _is_plural(op.previous):
+            # replacing changes only the first destination, so the others go with the whole entry
+            return [
+                entries.fdb_without_destination(rtnl.DELNEIGH, rtnl.REQUEST, index, entry.mac.packed),
+                entries.fdb(rtnl.NEWNEIGH, _NEW, index, entry),
+            ]
+        case FdbEntry() as entry:
+            return [entries.fdb(rtnl.NEWNEIGH, _put_flags(op), index, entry)]
+        case Route() as route:
+            return [entries.route(rtnl.NEWROUTE, _put_flags(op), index, route)]
+        case _:
+            raise KernelError(f"{op.obj.key}: never made by flanpy", errno=errno.EOPNOTSUPP)
+
+
+def _deletion(obj: object, index: int) -> bytearray:
+    match obj:
+        case Neighbour() as neighbour:
+            return entries.neighbour(rtnl.DELNEIGH, rtnl.REQUEST, index, neighbour)
+        case FdbEntry() as entry:
+            return entries.fdb_without_destination(rtnl.DELNEIGH, rtnl.REQUEST, index, entry.mac.packed)
+        case Route() as route:
+            return entries.route(rtnl.DELROUTE, rtnl.REQUEST, index, route)
+        case OtherRoute() as other:
+            return entries.other_route_deletion(other)
+        case _:
+            raise TypeError(f"{obj!r} is no entry")
+
+
+_NEW = rtnl.REQUEST | rtnl.CREATE | rtnl.EXCL
+_CHANGE = rtnl.REQUEST | rtnl.CREATE | rtnl.REPLACE
+
+
+def _put_flags(op: Put) -> int:
+    return _NEW if op.previous is None else _CHANGE
+
+
+def _is_plural(entry: FdbEntry) -> bool:
+    return entry == dumps.several_destinations(entry)
+
+
+def _failure(op: Op, refusal: Refusal) -> OpFailure:
+    verb = "put" if isinstance(op, Put) else "delete"
+    said = f": {refusal.text}" if refusal.text else ""
+    return OpFailure(op, KernelError(f"cannot {verb} {op.obj.key}{said}", errno=refusal.errno))

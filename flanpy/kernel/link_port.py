@@ -1,0 +1,123 @@
+"""Changes of links and their addresses, one request each.
+
+Owns what may go wrong with a VXLAN device, in words. Must not: choose, or repair.
+"""
+
+from __future__ import annotations
+
+import errno
+
+from flanpy.errors import KernelError
+from flanpy.kernel import links, rtnl
+from flanpy.kernel.request import RequestSocket
+from flanpy.kernel.wire import Refusal
+from flanpy.model.objects import Address, VxlanLink
+
+
+class LinkPort:
+    """Every method raises KernelError with the kernel's errno when refused; ENODEV when the link is not there."""
+
+    def __init__(self, requests: RequestSocket) -> None:
+        self._requests = requests
+
+    async def index_of(self, name: str) -> int | None:
+        """The link's index now; it may be another after the link was made anew."""
+        answer = await self._requests.ask(links.link_question(name))
+        return None if isinstance(answer, Refusal) else links.seen_link(answer, 0, len(answer)).index
+
+    async def create(self, link: VxlanLink) -> None:
+        """Make a VXLAN device, down, and check that it is what was asked for."""
+        parent = await self._existing(link.parent)
+        refusals = await self._requests.change(links.creation(link, parent))
+        if refusals[0] is not None:
+            raise await self._why_not_created(link, refusals[0])
+        _raise_refused(f"cannot mark {link.name}", refusals)
+        await self._check(link)
+
+    async def change(self, link: VxlanLink, previous: VxlanLink) -> None:
+        """Change a VXLAN device in place; EOPNOTSUPP for what needs a new one."""
+        if links.needs_new_device(link, previous):
+            raise KernelError(
+                f"cannot change VNI, port, GBP or family of {link.name} in place: delete it first",
+                errno=errno.EOPNOTSUPP,
+            )
+        index = await self._existing(link.name)
+        parent = await self._existing(link.parent)
+        _raise_refused(
+            f"cannot change {link.name}",
+            await self._requests.change(links.change(link, previous, index, parent)),
+        )
+        await self._check(link)
+
+    async def delete(self, name: str) -> None:
+        index = await self._existing(name)
+        _raise_refused(f"cannot delete {name}", await self._requests.change([links.deletion(index)]))
+
+    async def set_admin_state(self, name: str, *, up: bool) -> None:
+        index = await self._existing(name)
+        _raise_refused(
+            f"cannot set {name} {'up' if up else 'down'}",
+            await self._requests.change([links.admin_state(index, up=up)]),
+        )
+
+    async def put_address(self, address: Address, *, replace: bool) -> None:
+        flags = rtnl.CREATE | (rtnl.REPLACE if replace else rtnl.EXCL)
+        await self._change_address("put", rtnl.NEWADDR, flags, address)
+
+    async def delete_address(self, address: Address) -> None:
+        await self._change_address("delete", rtnl.DELADDR, 0, address)
+
+    async def _change_address(self, verb: str, kind: int, flags: int, address: Address) -> None:
+        index = await self._existing(address.link)
+        _raise_refused(
+            f"cannot {verb} {address.interface} on {address.link}",
+            await self._requests.change([links.address_change(kind, flags, index, address)]),
+        )
+
+    async def _existing(self, name: str) -> int:
+        index = await self.index_of(name)
+        if index is None:
+            raise KernelError(f"there is no link {name}", errno=errno.ENODEV)
+        return index
+
+    async def _check(self, link: VxlanLink) -> None:
+        by_index = await self._all_links()
+        names = {index: seen.name for index, seen in by_index.items()}
+        found = next((links.decode(s, names) for s in by_index.values() if s.name == link.name), None)
+        if not isinstance(found, VxlanLink):
+            raise KernelError(f"{link.name} vanished right after it was made", errno=errno.ENODEV)
+        if wrong := ", ".join(links.differences(link, found)):
+            raise KernelError(f"{link.name} is not what was asked for: {wrong}")
+
+    async def _all_links(self) -> dict[int, links.SeenLink]:
+        return {seen.index: seen for seen in await self._requests.dump(links.link_dump(), links.seen_link)}
+
+    async def _why_not_created(self, link: VxlanLink, refusal: Refusal) -> KernelError:
+        if refusal.errno == errno.EOPNOTSUPP:
+            return KernelError(
+                f"cannot make {link.name}: the kernel has no VXLAN (modprobe vxlan)", errno=refusal.errno
+            )
+        if refusal.errno == errno.EEXIST and (owner := await self._vni_owner(link)) is not None:
+            return KernelError(
+                f"cannot make {link.name}: VNI {link.vni} on UDP port {link.port} is used by {owner} (delete it, "
+                "or choose another VNI)",
+                errno=refusal.errno,
+            )
+        said = f" ({refusal.text})" if refusal.text else ""
+        return KernelError(f"cannot make {link.name}{said}", errno=refusal.errno)
+
+    async def _vni_owner(self, link: VxlanLink) -> str | None:
+        by_index = await self._all_links()
+        names = {index: seen.name for index, seen in by_index.items()}
+        others = (links.decode(seen, names) for seen in by_index.values() if seen.name != link.name)
+        for other in others:
+            if isinstance(other, VxlanLink) and (other.vni, other.port) == (link.vni, link.port):
+                return other.name
+        return None
+
+
+def _raise_refused(what: str, refusals: list[Refusal | None]) -> None:
+    for refusal in refusals:
+        if refusal is not None:
+            said = f" ({refusal.text})" if refusal.text else ""
+            raise KernelError(f"{what}{said}", errno=refusal.errno)

@@ -1,0 +1,87 @@
+"""What stands in the kernel now, for a scope: one dump of links, three small ones a link, two of routes.
+
+Must not: judge whose an object is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from flanpy.kernel import dumps, entries, links, rtnl
+from flanpy.kernel.recall import Known, Recall
+from flanpy.kernel.request import RequestSocket
+from flanpy.model.address import Family
+from flanpy.model.objects import (
+    LINK_ALIAS,
+    MAIN_TABLE,
+    ROUTE_PROTO,
+    Address,
+    FdbEntry,
+    KernelObject,
+    Key,
+    LinkUp,
+    OtherRoute,
+    Route,
+)
+from flanpy.plan.ops import Scope
+
+
+async def read_back(
+    requests: RequestSocket, scope: Scope, *, old: Recall, new: Recall
+) -> dict[Key, KernelObject]:
+    """Links of the scope with what is on them, and the main table's routes; settings are the adapter's."""
+    seen = await requests.dump(links.link_dump(), links.seen_link)
+    names = {link.index: link.name for link in seen}
+    objects: dict[Key, KernelObject] = {}
+    for link in seen:
+        if link.name in scope.links or link.alias == LINK_ALIAS:
+            objects["link", link.name] = links.decode(link, names)
+            if link.up:
+                objects["up", link.name] = LinkUp(link.name)
+            await _read_entries(requests, link, objects, old, new)
+    for family in Family:
+        found = await requests.dump(entries.route_dump(family, MAIN_TABLE), dumps.routes(names, old, new))
+        _add_routes(found, objects)
+    return objects
+
+
+async def _read_entries(
+    requests: RequestSocket,
+    link: links.SeenLink,
+    objects: dict[Key, KernelObject],
+    old: Recall,
+    new: Recall,
+) -> None:
+    for family in Family:
+        for seen in await requests.dump(links.address_dump(family, link.index), links.seen_address):
+            if not seen.is_link_local and seen.index == link.index:
+                address = Address(link.name, seen.interface)
+                objects[address.key] = address
+        objects.update(
+            await requests.dump(
+                entries.neighbour_dump(family, link.index), dumps.neighbours(link.name, old, new)
+            )
+        )
+    _add_fdb(
+        await requests.dump(
+            entries.neighbour_dump(rtnl.AF_BRIDGE, link.index), dumps.fdb_entries(link.name, old, new)
+        ),
+        objects,
+    )
+
+
+def _add_fdb(found: Iterable[Known], objects: dict[Key, KernelObject]) -> None:
+    for key, obj in found:
+        if key in objects and isinstance(obj, FdbEntry):
+            objects[key] = dumps.several_destinations(obj)
+        else:
+            objects[key] = obj
+
+
+def _add_routes(found: Iterable[Known], objects: dict[Key, KernelObject]) -> None:
+    """Of several routes on one key (other TOS, other source prefix) keep ours, else the last."""
+    for key, obj in found:
+        standing = objects.get(key)
+        if isinstance(standing, Route | OtherRoute) and standing.proto == ROUTE_PROTO:
+            continue
+        objects[key] = obj

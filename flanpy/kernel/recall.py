@@ -1,0 +1,53 @@
+"""Objects met before, by what identifies them on the wire, so that reading back makes only the new ones anew.
+
+A read-back of 10,000 peers yields 30,000 objects; making them is most of its cost, and the planner compares an
+object with itself for nothing. Each read-back starts a new Recall from the last, so what is gone is forgotten.
+Must not: decide anything; a Recall may be emptied at any time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from flanpy.kernel.entries import kernel_metric
+from flanpy.model.objects import FdbEntry, KernelObject, Key, Neighbour, Route
+
+NeighbourWire = tuple[str, bytes, bytes]
+"""link, address, MAC; in an FDB: link, MAC, destination."""
+RouteWire = tuple[str, bytes, int, bytes | None, int, int, int, bool]
+"""link, destination, its length, gateway, metric, table, protocol, onlink."""
+
+Known = tuple[Key, KernelObject]
+
+
+@dataclass(slots=True)
+class Recall:
+    neighbours: dict[NeighbourWire, Known] = field(default_factory=dict)
+    fdb: dict[NeighbourWire, Known] = field(default_factory=dict)
+    routes: dict[RouteWire, Known] = field(default_factory=dict)
+
+    def remember(self, obj: KernelObject) -> None:
+        """Have the next read-back return this very object where it finds an equal one."""
+        match obj:
+            case Neighbour(link, address, mac):
+                self.neighbours[link, address.packed, mac.packed] = (obj.key, obj)
+            case FdbEntry(link, mac, destination):
+                self.fdb[link, mac.packed, destination.packed] = (obj.key, obj)
+            case Route():
+                self.routes[_route_wire(obj)] = (obj.key, obj)
+            case _:
+                pass
+
+
+def _route_wire(route: Route) -> RouteWire:
+    destination = route.destination
+    return (
+        route.link,
+        destination.network_address.packed,
+        destination.prefixlen,
+        None if route.gateway is None else route.gateway.packed,
+        kernel_metric(route),
+        route.table,
+        route.proto,
+        route.onlink,
+    )

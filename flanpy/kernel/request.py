@@ -1,0 +1,198 @@
+"""A netlink request socket: batches of changes, and dumps.
+
+Owns sequence numbers, acknowledgements and deadlines. Must not: know what a message means.
+
+Netlink answers before `send` returns, so a socket that has nothing to read after a request lost the answer; waiting
+for it is bounded all the same. Only the last message of a batch asks for an ACK: a refused one answers anyway, with
+its sequence number, so no failure is lost, and thousands of ACKs need not be read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Generic, TypeVar
+
+from flanpy.errors import KernelError
+from flanpy.kernel import rtnl, wire
+from flanpy.kernel.wire import HEADER_SIZE, Refusal
+
+SEND_MESSAGES = 256
+ANSWER_DEADLINE_S = 5.0
+_SOL_NETLINK = 270
+_SO_RCVBUFFORCE = 33
+_RECEIVE_BYTES = 1 << 16
+_SOCKET_BUFFER_BYTES = 4 << 20
+_DUMP_TRIES = 8
+
+T = TypeVar("T")
+SocketFactory = Callable[[], socket.socket]
+Parse = Callable[[bytes, int, int], T | None]
+
+
+def open_netlink() -> socket.socket:
+    """A bound, non-blocking NETLINK_ROUTE socket of the network namespace that the calling thread is in."""
+    sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+    sock.bind((0, 0))
+    sock.setblocking(False)
+    return sock
+
+
+def enlarge_receive_buffer(sock: socket.socket, size: int) -> None:
+    """Make room for bursts, beyond net.core.rmem_max where CAP_NET_ADMIN allows it."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, size)
+    except PermissionError:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+
+
+class RequestSocket:
+    """One request at a time; concurrent callers queue. `port` is what the kernel stamps on our changes' events."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        enlarge_receive_buffer(sock, _SOCKET_BUFFER_BYTES)
+        for option in (rtnl.CAP_ACK, rtnl.EXT_ACK, rtnl.STRICT_CHECK):
+            with suppress(OSError):  # kernels before 4.20: no filters, longer answers
+                sock.setsockopt(_SOL_NETLINK, option, 1)
+        self.port: int = sock.getsockname()[0]
+        self._sequence = 0
+        self._turn = asyncio.Lock()
+
+    def close(self) -> None:
+        self._sock.close()
+
+    async def change(
+        self, batch: Sequence[bytearray], *, after_send: Callable[[int, int], None] | None = None
+    ) -> list[Refusal | None]:
+        """Send all messages in order and say which were refused; yields to the loop between sends.
+
+        `after_send(first, end)` is called when messages first..end-1 were carried out. Raises KernelError if the
+        outcome of any is unknown.
+        """
+        outcome: list[Refusal | None] = [None] * len(batch)
+        async with self._turn:
+            for first in range(0, len(batch), SEND_MESSAGES):
+                if first:
+                    await asyncio.sleep(0)
+                end = min(first + SEND_MESSAGES, len(batch))
+                await self._send_part(batch[first:end], first, outcome)
+                if after_send is not None:
+                    after_send(first, end)
+        return outcome
+
+    async def _send_part(self, part: Sequence[bytearray], first: int, outcome: list[Refusal | None]) -> None:
+        base = self._sequence + 1
+        for sequence, message in enumerate(part, base):
+            wire.U32.pack_into(message, wire.SEQUENCE_OFFSET, sequence)
+        last = self._sequence = base + len(part) - 1
+        flags = wire.U16.unpack_from(part[-1], wire.FLAGS_OFFSET)[0]
+        wire.U16.pack_into(part[-1], wire.FLAGS_OFFSET, flags | rtnl.ACK)
+        self._send(b"".join(part))
+        while True:
+            answer = await self._receive()
+            for start, end, kind, answer_flags, sequence, _ in wire.messages(answer):
+                if kind != rtnl.MSG_ERROR or not base <= sequence <= last:
+                    continue  # a late answer to a request that was given up
+                outcome[first + sequence - base] = wire.refusal(answer, start, end, answer_flags)
+                if sequence == last:
+                    return
+
+    async def dump(self, message: bytearray, parse: Parse[T]) -> list[T]:
+        """Run one dump: what `parse(buffer, start, end)` makes of each message, without the Nones.
+
+        Yields to the loop after every datagram. A dump that the kernel says a change interrupted is run again.
+        """
+        async with self._turn:
+            for _ in range(_DUMP_TRIES):
+                dump = _Dump(parse)
+                await self._run_dump(message, dump)
+                if not dump.interrupted:
+                    return dump.found
+        raise KernelError(f"a dump was interrupted by changes {_DUMP_TRIES} times", errno=errno.EAGAIN)
+
+    async def _run_dump(self, message: bytearray, dump: _Dump[T]) -> None:
+        wanted = self._stamp_and_send(message)
+        try:
+            while not dump.take(await self._receive(), wanted):  # noqa: ASYNC110 - lets others run, waits for nothing
+                await asyncio.sleep(0)
+        except BaseException:  # cancelled, most likely: the kernel refuses the next dump while this one runs
+            with suppress(KernelError, OSError):
+                while not dump.take(self._sock.recv(_RECEIVE_BYTES), wanted):
+                    pass
+            raise
+
+    async def ask(self, message: bytearray) -> bytes | Refusal:
+        """One question with one answer (RTM_GET* without NLM_F_DUMP)."""
+        async with self._turn:
+            wanted = self._stamp_and_send(message)
+            while True:
+                answer = await self._receive()
+                for start, end, kind, flags, sequence, _ in wire.messages(answer):
+                    if sequence != wanted:
+                        continue
+                    if kind == rtnl.MSG_ERROR:
+                        return wire.refusal(answer, start, end, flags) or Refusal(errno.ENODATA)
+                    return answer[start:end]
+
+    def _stamp_and_send(self, message: bytearray) -> int:
+        self._sequence += 1
+        wire.U32.pack_into(message, wire.SEQUENCE_OFFSET, self._sequence)
+        self._send(message)
+        return self._sequence
+
+    def _send(self, message: bytes | bytearray) -> None:
+        try:
+            self._sock.send(message)
+        except OSError as error:
+            raise KernelError("cannot send on the netlink socket", errno=error.errno or 0) from error
+
+    async def _receive(self) -> bytes:
+        try:
+            with suppress(BlockingIOError):
+                return self._sock.recv(_RECEIVE_BYTES)
+            async with asyncio.timeout(ANSWER_DEADLINE_S):
+                return await asyncio.get_running_loop().sock_recv(self._sock, _RECEIVE_BYTES)
+        except TimeoutError as error:
+            raise KernelError(
+                f"no answer on the netlink socket in {ANSWER_DEADLINE_S:g} s", errno=errno.ETIMEDOUT
+            ) from error
+        except OSError as error:  # ENOBUFS: answers were lost, so the outcome is unknown
+            raise KernelError("cannot read the netlink socket", errno=error.errno or 0) from error
+
+
+class _Dump(Generic[T]):
+    """What a dump gave so far."""
+
+    def __init__(self, parse: Parse[T]) -> None:
+        self._parse = parse
+        self.found: list[T] = []
+        self.interrupted = False
+
+    def take(self, datagram: bytes, wanted: int) -> bool:
+        """Take one datagram; True if it was the last. Raises KernelError if the kernel refused the dump."""
+        parse, found = self._parse, self.found
+        for start, end, kind, flags, sequence, _ in wire.messages(datagram):
+            if sequence != wanted:
+                continue
+            if flags & rtnl.DUMP_INTR:
+                self.interrupted = True
+            if kind == rtnl.MSG_DONE:
+                status = wire.S32.unpack_from(datagram, start + HEADER_SIZE)[0]
+                _raise_if_refused(Refusal(-status) if status < 0 else None)
+                return True
+            if kind == rtnl.MSG_ERROR:
+                _raise_if_refused(wire.refusal(datagram, start, end, flags))
+                return True
+            one = parse(datagram, start, end)
+            if one is not None:
+                found.append(one)
+        return False
+
+
+def _raise_if_refused(said: Refusal | None) -> None:
+    if said is not None:
+        raise KernelError(said.text or "the kernel refused to list", errno=said.errno)
