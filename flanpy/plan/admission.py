@@ -1,0 +1,298 @@
+"""Which leases of others may become kernel objects: the border between what etcd says and what the host does.
+
+Owns the refusal of leases that would harm: outside the network, overlapping, covering the underlay, borrowing our
+address. flannel has no such border: one lease for `0.0.0.0-0` cut its hosts off for good. Pure; remembers nothing,
+so a caller that asks often keeps the answer while view, network, own lease and facts are the same objects.
+
+Families are judged one by one: of a dual-stack lease in an IPv4-only network the IPv4 part is admitted.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from ipaddress import IPv4Network, IPv6Network
+
+from flanpy.model.address import Family, IPAddress, IPNetwork
+from flanpy.model.lease import Lease, SubnetKey
+from flanpy.model.world import World
+
+_NO_TYPE = frozenset({"udp", "alloc"})
+"""Backends whose leases carry no BackendType (flannel's schema)."""
+
+
+class Reason(Enum):
+    """Why a lease, or one family of it, is not a peer."""
+
+    RESERVED = "Reserved"
+    OTHER_BACKEND = "OtherBackend"
+    NO_PUBLIC_IP = "NoPublicIP"
+    NO_BACKEND_DATA = "NoBackendData"
+    DUPLICATE_PUBLIC_IP = "DuplicatePublicIP"
+    OUTSIDE_NETWORK = "OutsideNetwork"
+    NO_COMMON_FAMILY = "NoCommonFamily"
+    OVERLAPS_OWN = "OverlapsOwn"
+    OVERLAPS_OLDER = "OverlapsOlder"
+    COVERS_UNDERLAY = "CoversUnderlay"
+    PUBLIC_IP_INSIDE_SUBNET = "PublicIPInsideSubnet"
+
+    @property
+    def is_fault(self) -> bool:
+        """False for what is in order: a reservation that nobody has taken up yet."""
+        return self is not Reason.RESERVED
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A lease that is not programmed, and why; `message` is one line that names both sides."""
+
+    lease: Lease
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """`peers` in order of creation, cut down to the families of the network."""
+
+    peers: tuple[Lease, ...] = ()
+    rejected: tuple[Rejected, ...] = ()
+
+
+@dataclass(slots=True)
+class _Space:
+    """The subnets of one family taken so far, as sorted disjoint ranges of numbers, and who took them."""
+
+    family: Family
+    starts: list[int] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
+    owners: list[Lease | None] = field(default_factory=list)
+    publics: list[int] = field(default_factory=list)
+
+    def at(self, number: int) -> int:
+        """Index of the range that holds `number`, or -1."""
+        index = bisect_right(self.starts, number) - 1
+        return index if index >= 0 and number <= self.ends[index] else -1
+
+    def overlapped(self, start: int, end: int) -> int:
+        """Index of a range that shares a number with start..end, or -1."""
+        index = bisect_right(self.starts, end) - 1
+        return index if index >= 0 and self.ends[index] >= start else -1
+
+    def covered_public(self, start: int, end: int) -> bool:
+        index = bisect_right(self.publics, end) - 1
+        return index >= 0 and self.publics[index] >= start
+
+    def take(self, start: int, end: int, owner: Lease | None, public: int) -> None:
+        index = bisect_right(self.starts, start)
+        self.starts.insert(index, start)
+        self.ends.insert(index, end)
+        self.owners.insert(index, owner)
+        self.publics.insert(bisect_right(self.publics, public), public)
+
+
+def admit(world: World) -> Admission:
+    """Judge every lease in the view. Older leases (by create revision) go first, our own before all."""
+    network = world.network
+    if network is None:
+        return Admission()
+    judge = _Judge(world)
+    peers: list[Lease] = []
+    rejected: list[Rejected] = []
+    for lease in sorted(world.view.leases.values(), key=_age):
+        if is_own(lease, world):
+            continue
+        peer = judge.peer(lease, rejected)
+        if peer is not None:
+            peers.append(peer)
+    return Admission(tuple(peers), tuple(rejected))
+
+
+def is_own(lease: Lease, world: World) -> bool:
+    """Ours by node id; or without one (flannel wrote it) by subnet and public IP together."""
+    if lease.record.node_id:
+        return lease.record.node_id == world.policy.node_id
+    own = world.own
+    return own is not None and lease.key == own.key and lease.record.public_ip == own.record.public_ip
+
+
+def _age(lease: Lease) -> int:
+    return lease.create_revision
+
+
+class _Judge:
+    """The rules, with what they are measured against made ready once."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        network = world.network
+        assert network is not None
+        self._type = "" if network.backend_type in _NO_TYPE else network.backend_type
+        self._spaces = [
+            (_Space(Family.of(range_)), range_, *_range(range_))
+            for range_ in (network.network, network.network6)
+            if range_ is not None
+        ]
+        self._here = frozenset(_own_addresses(world))
+        self._underlay = {
+            family: sorted(int(address) for address in self._here if Family.of(address) is family)
+            for family in Family
+        }
+        if world.own is not None:
+            self._take_own(world.own)
+
+    def _take_own(self, own: Lease) -> None:
+        for space, _, _, _ in self._spaces:
+            subnet = _subnet(own.key, space.family)
+            public = _public_ip(own, space.family)
+            if subnet is not None:
+                space.take(*_range(subnet), None, int(public) if public is not None else -1)
+
+    def peer(self, lease: Lease, rejected: list[Rejected]) -> Lease | None:
+        """The lease as far as it is admitted; what is not goes to `rejected`."""
+        whole = self._whole(lease)
+        if whole is not None:
+            rejected.append(Rejected(lease, *whole))
+            return None
+        admitted: list[Family] = []
+        present = 0
+        for space, network, first, last in self._spaces:
+            subnet = _subnet(lease.key, space.family)
+            if subnet is None:
+                continue
+            present += 1
+            fault = self._part(lease, subnet, space, network, first, last)
+            if fault is None:
+                admitted.append(space.family)
+            else:
+                rejected.append(Rejected(lease, *fault))
+        if not present:
+            message = f"lease {lease.key} of {_who(lease)} has no subnet of a family of the network"
+            rejected.append(Rejected(lease, Reason.NO_COMMON_FAMILY, message))
+        return _cut(lease, admitted)
+
+    def _whole(self, lease: Lease) -> tuple[Reason, str] | None:
+        """What makes a lease no peer in any family."""
+        record = lease.record
+        if record.backend_type != self._type:
+            if lease.is_reservation and not record.backend_type:
+                return Reason.RESERVED, f"subnet {lease.key} is reserved for {_who(lease)}, not in use"
+            theirs = record.backend_type or "udp or alloc"
+            return (
+                Reason.OTHER_BACKEND,
+                f"lease {lease.key} of {_who(lease)} is of backend {theirs}, the network's is {self._type or 'udp'}",
+            )
+        for address in (record.public_ip, record.public_ip6):
+            if address is not None and address in self._here:
+                own = self._world.policy.node_id
+                message = (
+                    f"lease {lease.key} of {_who(lease)} has our public IP {address} (we are node {own})"
+                )
+                return Reason.DUPLICATE_PUBLIC_IP, message
+        return None
+
+    def _part(
+        self, lease: Lease, subnet: IPNetwork, space: _Space, network: IPNetwork, first: int, last: int
+    ) -> tuple[Reason, str] | None:
+        """Judge one family's subnet, and take it if nothing speaks against it."""
+        start, end = _range(subnet)
+        if not (first <= start and end <= last and subnet.prefixlen > network.prefixlen):
+            return Reason.OUTSIDE_NETWORK, f"subnet {subnet} of {_who(lease)} is no part of network {network}"
+        public = _public_ip(lease, space.family)
+        if public is None:
+            if lease.is_reservation:
+                return Reason.RESERVED, f"subnet {subnet} is reserved for {_who(lease)}, not in use"
+            return Reason.NO_PUBLIC_IP, f"subnet {subnet} of {_who(lease)} has no public IP of its family"
+        if self._type == "vxlan" and _data(lease, space.family) is None:
+            return Reason.NO_BACKEND_DATA, f"subnet {subnet} of {_who(lease)} has no VtepMAC of its family"
+        return self._place(lease, subnet, space, public)
+
+    def _place(
+        self, lease: Lease, subnet: IPNetwork, space: _Space, public: IPAddress
+    ) -> tuple[Reason, str] | None:
+        start, end = _range(subnet)
+        number = int(public)
+        taken = space.overlapped(start, end)
+        if taken >= 0:
+            return _overlap(lease, subnet, space.owners[taken], self._world)
+        if any(start <= address <= end for address in self._underlay[space.family]):
+            return (
+                Reason.COVERS_UNDERLAY,
+                f"subnet {subnet} of {_who(lease)} holds this host's underlay address",
+            )
+        if start <= number <= end or space.at(number) >= 0:
+            message = f"public IP {public} of {_who(lease)} lies inside a subnet of the overlay"
+            return Reason.PUBLIC_IP_INSIDE_SUBNET, message
+        if space.covered_public(start, end):
+            message = f"subnet {subnet} of {_who(lease)} holds the public IP of an older lease"
+            return Reason.COVERS_UNDERLAY, message
+        space.take(start, end, lease, number)
+        return None
+
+
+def _overlap(lease: Lease, subnet: IPNetwork, older: Lease | None, world: World) -> tuple[Reason, str]:
+    if older is None:
+        own = world.own
+        assert own is not None
+        message = f"subnet {subnet} of {_who(lease)} overlaps our own {own.key} (node {world.policy.node_id})"
+        return Reason.OVERLAPS_OWN, message
+    return (
+        Reason.OVERLAPS_OLDER,
+        f"subnet {subnet} of {_who(lease)} overlaps older {older.key} of {_who(older)}",
+    )
+
+
+def _own_addresses(world: World) -> Iterator[IPAddress]:
+    underlay = world.facts.underlay
+    candidates: Iterable[IPAddress | None] = (
+        world.policy.public_ip,
+        world.policy.public_ip6,
+        *((underlay.address, underlay.address6) if underlay is not None else ()),
+        *((world.own.record.public_ip, world.own.record.public_ip6) if world.own is not None else ()),
+    )
+    return (address for address in candidates if address is not None)
+
+
+def _range(subnet: IPNetwork) -> tuple[int, int]:
+    """First and last address as numbers; far cheaper to compare than `ipaddress` objects."""
+    start = int(subnet.network_address)
+    return start, start + (1 << (subnet.max_prefixlen - subnet.prefixlen)) - 1
+
+
+def _subnet(key: SubnetKey, family: Family) -> IPv4Network | IPv6Network | None:
+    return key.subnet if family is Family.IPV4 else key.subnet6
+
+
+def _public_ip(lease: Lease, family: Family) -> IPAddress | None:
+    return lease.record.public_ip if family is Family.IPV4 else lease.record.public_ip6
+
+
+def _data(lease: Lease, family: Family) -> object:
+    return lease.record.backend_data if family is Family.IPV4 else lease.record.backend_data6
+
+
+def _cut(lease: Lease, admitted: list[Family]) -> Lease | None:
+    """The lease with only the admitted families' parts; the same object if that is all of it."""
+    if not admitted:
+        return None
+    key, record = lease.key, lease.record
+    if key.subnet is not None and Family.IPV4 not in admitted:
+        return replace(
+            lease, key=SubnetKey(None, key.subnet6), record=replace(record, public_ip=None, backend_data=None)
+        )
+    if key.subnet6 is not None and Family.IPV6 not in admitted:
+        return replace(
+            lease, key=SubnetKey(key.subnet), record=replace(record, public_ip6=None, backend_data6=None)
+        )
+    return lease
+
+
+def _who(lease: Lease) -> str:
+    """A lease's owner for people: node id and public IP, as far as there are any."""
+    record = lease.record
+    address = record.public_ip or record.public_ip6
+    if record.node_id and address:
+        return f"node {record.node_id} ({address})"
+    return f"node {record.node_id}" if record.node_id else f"host {address}"

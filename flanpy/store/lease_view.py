@@ -1,0 +1,121 @@
+"""The lease view as a pure fold: what a `LeaseView` becomes when the watch of the subnets has news.
+
+Owns the meaning of a listing, a delta and a lost watch for the view. Does no I/O and decides nothing. A lease that did
+not change stays the same object, and a view in which nothing changed keeps the same mapping: planners go by identity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import TypeVar, assert_never
+
+from flanpy.model.lease import InvalidLease, Lease, LeaseView
+from flanpy.store.port import Deletion, Delta, KeyValue, News, Progress, Snapshot, Stale
+from flanpy.store.schema import decode_lease
+
+_V = TypeVar("_V")
+
+
+def fold(view: LeaseView, news: News, prefix: str) -> LeaseView:
+    """The view after `news` of the keys below `prefix` (of `schema.subnets_prefix`).
+
+    A key that a listing lacks is gone, but counts as a deletion only if the watch said so: the brake on mass deletion
+    asks for the difference.
+    """
+    match news:
+        case Snapshot(items, revision):
+            return _listed(view, items, revision, prefix)
+        case Delta():
+            return _changed(view, news, prefix)
+        case Progress(revision):
+            # The one after `Stale` ends it; before the first listing there is nothing to be in step with.
+            return replace(view, revision=max(revision, view.revision), stale=view.stale and not view.in_sync)
+        case Stale():
+            return replace(view, stale=True)
+        case _:
+            assert_never(news)
+
+
+def _listed(view: LeaseView, items: Iterable[KeyValue], revision: int, prefix: str) -> LeaseView:
+    leases, invalid = _decoded(view, items, prefix)
+    names = leases.keys() | invalid.keys()
+    deletions = {key: at for key, at in view.deletions.items() if key not in names}
+    return LeaseView(
+        leases=_same_or(view.leases, leases),
+        invalid=_in_order(view.invalid, invalid),
+        deletions=_same_or(view.deletions, deletions),
+        revision=revision,
+        listings=view.listings + 1,
+        stale=False,
+    )
+
+
+def _changed(view: LeaseView, delta: Delta, prefix: str) -> LeaseView:
+    put, bad = _decoded(view, delta.puts, prefix)
+    deleted = _deleted(delta.deletes, prefix)
+    gone = deleted.keys() | bad.keys()
+    names = put.keys() | bad.keys()
+    leases = (
+        {**view.leases, **put} if gone.isdisjoint(view.leases) else _without({**view.leases, **put}, gone)
+    )
+    kept = {lease.key: lease for lease in view.invalid if lease.key not in deleted and lease.key not in put}
+    deletions = {**_without(view.deletions, names), **deleted}
+    return LeaseView(
+        leases=_same_or(view.leases, leases),
+        invalid=_in_order(view.invalid, kept | bad),
+        deletions=_same_or(view.deletions, deletions),
+        revision=delta.revision,
+        listings=view.listings,
+        stale=False,
+    )
+
+
+def _decoded(
+    view: LeaseView, items: Iterable[KeyValue], prefix: str
+) -> tuple[dict[str, Lease], dict[str, InvalidLease]]:
+    leases: dict[str, Lease] = {}
+    invalid: dict[str, InvalidLease] = {}
+    for kv in items:
+        text = kv.key.removeprefix(prefix)
+        known = view.leases.get(text)
+        if known is not None and _is_known(known, kv):
+            leases[text] = known
+            continue
+        lease = decode_lease(kv, prefix)
+        if isinstance(lease, InvalidLease):
+            invalid[text] = lease
+        else:
+            leases[text] = known if known is not None and known == lease else lease
+    return leases, invalid
+
+
+def _is_known(lease: Lease, kv: KeyValue) -> bool:
+    """Whether the key is as it was. Revisions start anew in an etcd that lost its data; random lease ids do not."""
+    return (
+        lease.mod_revision == kv.mod_revision
+        and lease.create_revision == kv.create_revision
+        and lease.lease_id == kv.lease_id != 0
+    )
+
+
+def _deleted(deletes: Iterable[Deletion], prefix: str) -> dict[str, int]:
+    return {deletion.key.removeprefix(prefix): deletion.mod_revision for deletion in deletes}
+
+
+def _without(mapping: Mapping[str, _V], names: Iterable[str]) -> dict[str, _V]:
+    rest = dict(mapping)
+    for name in names:
+        rest.pop(name, None)
+    return rest
+
+
+def _same_or(old: Mapping[str, _V], new: dict[str, _V]) -> Mapping[str, _V]:
+    """`old` itself if `new` says the same; with values that are the same objects this compares no contents."""
+    return old if new == old else MappingProxyType(new)
+
+
+def _in_order(old: tuple[InvalidLease, ...], new: Mapping[str, InvalidLease]) -> tuple[InvalidLease, ...]:
+    ordered = tuple(sorted(new.values(), key=lambda lease: lease.key))
+    return old if ordered == old else ordered
