@@ -1,0 +1,44 @@
+# What an operator or a developer types. `make help` lists it. Everything is idempotent.
+PY := .venv/bin/python
+HOSTS ?= 3
+KEEP ?=
+PYTEST_ARGS ?=
+.DEFAULT_GOAL := help
+.PHONY: help setup venv demo test check lint bench lab-up lab-down clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-18s %s\n' "$$name" "$$text"; done
+
+setup: ## install what is missing: system packages (apt, as root) and .venv
+	@sh integration/setup.sh
+
+venv:
+	@sh integration/setup.sh venv
+
+demo: setup ## three hosts, an etcd, containers, faults; KEEP=1 leaves it up
+	@KEEP=$(KEEP) $(PY) -m integration demo
+
+test: setup ## everything: lint, types, layers and all tests (root; namespaces and real etcds)
+	@status=0; \
+	$(MAKE) --no-print-directory lint || status=1; \
+	$(PY) -m pytest -q -n 2 --dist loadfile $(PYTEST_ARGS) || status=1; \
+	exit $$status
+
+check: venv lint ## lint, types, layers and the tests that need neither root nor an etcd
+	@$(PY) -m pytest -q -m 'not netns and not etcd and not lab' $(PYTEST_ARGS)
+
+lint: venv
+	@.venv/bin/ruff check -q && .venv/bin/ruff format -q --check && .venv/bin/mypy && .venv/bin/lint-imports --no-logo
+
+bench: setup ## the figures, as a table, JSON and a plot under bench/results
+	@$(PY) -m bench $(BENCH_ARGS)
+
+lab-up: setup ## build a lab and leave it up (HOSTS=3)
+	@$(PY) -m integration up --hosts $(HOSTS)
+
+lab-down: ## remove the labs left up
+	@[ ! -x $(PY) ] || $(PY) -m integration down
+
+clean: lab-down ## remove the labs left up, the virtualenv and all caches
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,58 @@
+#!/bin/sh
+# Bring a bare Debian 12 to where `make demo` and `make test` run: system packages by name, then the virtualenv.
+# What is there already is left alone, so the second run does nothing. `setup.sh venv` makes the virtualenv only.
+set -eu
+cd "$(dirname "$0")/.."
+venv=.venv
+
+say() { printf '%s\n' "setup: $*"; }
+die() { printf '%s\n' "setup: $*" >&2; exit 1; }
+
+is_new_enough() { [ -x "$(command -v "$1")" ] && "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+
+# The system's own Python first: version switchers in PATH come and go.
+find_python() {
+  for python in ${PYTHON:-} /usr/bin/python3 /usr/bin/python3.13 /usr/bin/python3.12 /usr/bin/python3.11 python3; do
+    if is_new_enough "$python"; then command -v "$python"; return; fi
+  done
+}
+
+missing_packages() {
+  command -v ip >/dev/null && command -v bridge >/dev/null || echo iproute2  # namespaces, links, the lab's own eyes
+  command -v ping >/dev/null || echo iputils-ping   # the pings
+  command -v nft >/dev/null || echo nftables        # the faults
+  command -v nsenter >/dev/null || echo util-linux  # running things inside namespaces
+  python=$(find_python)
+  [ -n "$python" ] || { echo python3; echo python3-venv; return; }
+  "$python" -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
+}
+
+install_packages() {
+  packages=$(missing_packages | sort -u | tr '\n' ' ')
+  [ -n "$packages" ] || return 0
+  command -v apt-get >/dev/null || die "missing: $packages- install them with your package tool"
+  [ "$(id -u)" = 0 ] || die "missing: $packages- install them, or run this as root"
+  say "installing $packages"
+  export DEBIAN_FRONTEND=noninteractive
+  # The lists may be absent or too old for the mirror: try first, refresh only when that fails.
+  # shellcheck disable=SC2086
+  apt-get install -y -qq --no-install-recommends $packages >/dev/null 2>&1 || {
+    apt-get update -qq
+    apt-get install -y -qq --no-install-recommends $packages >/dev/null
+  }
+}
+
+make_venv() {
+  python=$(find_python)
+  [ -n "$python" ] || die "no Python 3.11 or newer: install python3, or name one with PYTHON=/path/to/python3"
+  stamp=$( { pwd; "$python" -VV; cat pyproject.toml constraints.txt; } | sha256sum)
+  [ "$(cat $venv/.stamp 2>/dev/null)" = "$stamp" ] && return 0
+  say "making $venv with $("$python" -V) (a minute the first time)"
+  "$python" -m venv --clear $venv
+  $venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+  printf '%s\n' "$stamp" > $venv/.stamp
+}
+
+[ "$(uname -s)" = Linux ] || die "this runs on Linux only"
+[ "${1:-all}" = venv ] || install_packages
+make_venv
