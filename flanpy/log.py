@@ -279,6 +279,9 @@ class _Bridge(logging.Handler):
         get_logger().log(record.levelno, "library_logged", **keys)
 
 
+_MOST_REASONS: Final = 5
+
+
 @dataclass(frozen=True, slots=True)
 class Outage:
     """A finished run of failures: how long it took and how many failures it held."""
@@ -305,13 +308,14 @@ class Transition:
         return self.since is not None
 
     def failed(self, now: float, *, reason: str = "", count: int = 1) -> bool:
-        """Note `count` failures at once; True if a line is due. `reason` must come from a small set of texts."""
+        """Note `count` failures at once; True if a line is due, which is so for the first few reasons only."""
         if self.since is None:
             self.since = now
         self.count += count
-        news = reason not in self._reasons
+        if reason in self._reasons or len(self._reasons) >= _MOST_REASONS:
+            return False
         self._reasons.add(reason)
-        return news
+        return True
 
     def succeeded(self, now: float) -> Outage | None:
         """Note a success."""

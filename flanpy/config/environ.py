@@ -36,6 +36,9 @@ def read_environ(environ: Mapping[str, str]) -> dict[str, Given]:
 def _refuse_unknown(environ: Mapping[str, str]) -> None:
     for name in sorted(environ):
         if name.startswith(OURS) and name not in _KNOWN | _OF_THE_TOOLS:
-            ours = [known for known in _KNOWN if known.startswith(OURS)]
-            hint = nearest(name, ours) or "; flanpyd --help lists the names"
+            ours = [known.removeprefix(OURS) for known in _KNOWN if known.startswith(OURS)]
+            hint = (
+                nearest(name.removeprefix(OURS), ours, show=f"{OURS}{{}}")
+                or "; flanpyd --help lists the names"
+            )
             raise ConfigError(f"unknown environment variable '{name}'{hint}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from flanpy.config.options import Option
@@ -28,5 +29,6 @@ def parsed(option: Option, given: Given) -> object:
 
 
 def _one_line(text: str) -> str:
+    text = re.sub(r"//[^/]*@", "//********@", text)  # an URL's user and password
     shown = text if text.isprintable() else text.encode("unicode_escape").decode()
     return shown if len(shown) <= 80 else shown[:77] + "..."

@@ -1,0 +1,322 @@
+"""`load`: precedence, origins, and the one-line errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flanpy.config import EtcdOptions, Settings, changed, describe, load, needing_restart
+from flanpy.config.options import BY_NAME, OPTIONS
+from flanpy.config.settings import ListenAddress
+from flanpy.errors import ConfigError, UsageError
+
+NOWHERE = Path("/nonexistent/flanpyd.toml")
+
+
+def _load(*argv: str, **environ: str) -> Settings:
+    return load(argv, environ, default_file=NOWHERE)
+
+
+def _error(kind: type[ConfigError], argv: Sequence[str] = (), environ: dict[str, str] | None = None) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(argv, environ or {}, default_file=NOWHERE)
+    assert type(caught.value) is kind
+    text = str(caught.value)
+    assert text.isprintable(), "one line"
+    return text
+
+
+def test_settings_are_the_defaults_when_nothing_is_given() -> None:
+    settings = _load()
+    assert settings == Settings()
+    assert settings.warnings == ()
+    assert {str(origin) for origin in settings.origins.values()} == {"default"}
+    assert list(settings.origins) == [option.name for option in OPTIONS]
+
+
+# name, text, where it lands, typed value: every option, so that a new one cannot be forgotten
+VALUES: list[tuple[str, str, str, Any]] = [
+    ("etcd-endpoints", "http://a:1,b,[fd00::1]:3", "etcd.endpoints", ("http://a:1", "http://b:2379", "http://[fd00::1]:3")),
+    ("etcd-prefix", "/atomic.io/network/", "etcd.prefix", "/atomic.io/network"),
+    ("etcd-keyfile", "{pem}", "etcd.keyfile", "{pem}"),
+    ("etcd-certfile", "{pem}", "etcd.certfile", "{pem}"),
+    ("etcd-cafile", "{pem}", "etcd.cafile", "{pem}"),
+    ("etcd-username", "root", "etcd.username", "root"),
+    ("etcd-password", "pass word=1", "etcd.password", "pass word=1"),
+    ("iface", "eth1,10.0.0.1", "underlay.iface", ("eth1", "10.0.0.1")),
+    ("iface-regex", "^eth[0-9]{1,2}$", "underlay.iface_regex", ("^eth[0-9]{1,2}$",)),
+    ("iface-can-reach", "10.9.0.1", "underlay.iface_can_reach", IPv4Address("10.9.0.1")),
+    ("public-ip", "192.0.2.7", "underlay.public_ip", IPv4Address("192.0.2.7")),
+    ("public-ipv6", "2001:db8::7", "underlay.public_ipv6", IPv6Address("2001:db8::7")),
+    ("subnet-file", "/run/x.env", "subnet_file", Path("/run/x.env")),
+    ("subnet-lease-renew-margin", "30", "subnet_lease_renew_margin", 1800.0),
+    ("subnet-lease-ttl", "2h", "subnet_lease_ttl", 7200),
+    ("ip-masq", "true", "filter.ip_masq", True),
+    ("ip-masq-fully-random-disable", "1", "filter.ip_masq_fully_random_disable", True),
+    ("iptables-resync", "7", "filter.iptables_resync", 7.0),
+    ("iptables-forward-rules", "0", "filter.iptables_forward_rules", False),
+    ("ip-blackhole-route", "T", "filter.ip_blackhole_route", True),
+    ("healthz-ip", "::1", "listen.healthz_ip", IPv6Address("::1")),
+    ("healthz-port", "8471", "listen.healthz_port", 8471),
+    ("metrics-listen", "[::1]:9817", "listen.metrics_listen", ListenAddress(ip_address("::1"), 9817)),
+    ("log-format", "JSON", "log.format", "json"),
+    ("log-level", "debug", "log.level", "debug"),
+    ("node-id", "h1.example", "node_id", "h1.example"),
+    ("state-dir", "/s", "state_dir", Path("/s")),
+    ("run-dir", "/r", "run_dir", Path("/r")),
+    ("resync-interval", "1m30s", "resync_interval", 90.0),
+    ("vxlan-tx-checksum", "true", "vxlan_tx_checksum", True),
+]  # fmt: skip
+# What an option cannot be given without.
+COMPANY = {
+    "etcd-keyfile": {"FLANPYD_ETCD_CERTFILE": "{pem}", "FLANPYD_ETCD_ENDPOINTS": "https://a"},
+    "etcd-certfile": {"FLANPYD_ETCD_KEYFILE": "{pem}", "FLANPYD_ETCD_ENDPOINTS": "https://a"},
+    "etcd-cafile": {"FLANPYD_ETCD_ENDPOINTS": "https://a"},
+    "etcd-username": {"FLANPYD_ETCD_PASSWORD": "x"},
+    "etcd-password": {"FLANPYD_ETCD_USERNAME": "x"},
+}
+
+
+@pytest.fixture
+def pem(tmp_path: Path) -> Path:
+    (tmp_path / "some.pem").write_text("pem")
+    return tmp_path / "some.pem"
+
+
+def test_table_of_values_names_every_option() -> None:
+    assert [name for name, *_ in VALUES] == [option.name for option in OPTIONS if option.name != "config"]
+
+
+@pytest.mark.parametrize(
+    "form", ["--{}={}", "-{}={}", "--{} {}", "-{} {}", "FLANPYD", "FLANNELD", "file", "file_"]
+)
+@pytest.mark.parametrize(
+    ("name", "text", "field", "value"), VALUES, ids=lambda v: v if isinstance(v, str) else ""
+)
+def test_option_has_its_typed_value_and_origin_from_every_source(
+    name: str, text: str, field: str, value: Any, form: str, pem: Path
+) -> None:
+    option = BY_NAME[name]
+    text, expected = text.replace("{pem}", str(pem)), pem if value == "{pem}" else value
+    environ = {key: item.replace("{pem}", str(pem)) for key, item in COMPANY.get(name, {}).items()}
+    argv, file = list[str](), pem.parent / "flanpyd.toml"
+    where = f"flag --{name}"
+    if form.startswith("-"):
+        if option.kind.switch and " " in form:
+            form = "--{}={}"
+        argv = [part.replace("{}", text) for part in form.replace("{}", name, 1).split(" ")]
+    elif form.startswith("file"):
+        key = name.replace("-", "_") if form == "file_" else name
+        file.write_text(f"\n{key} = '{text}'\n")
+        where = f"file {file}:2"
+    elif form == "FLANNELD" and option.own:
+        return
+    else:
+        environ[f"{form}_{name.upper().replace('-', '_')}"] = text
+        where = f"env {form}_{name.upper().replace('-', '_')}"
+    settings = load(argv, environ, default_file=file)
+    assert option.field == field
+    assert option.of(settings) == expected
+    assert str(settings.origins[name]) == where
+
+
+_SOURCES = ("flag", "FLANPYD", "FLANNELD", "FLANNEL", "file")
+
+
+@given(st.sets(st.sampled_from(_SOURCES)), st.permutations(_SOURCES))
+def test_strongest_source_wins_whatever_others_say(
+    tmp_path_factory: Any, present: set[str], shuffled: list[str]
+) -> None:
+    file = tmp_path_factory.mktemp("config") / "f.toml"
+    argv, environ = list[str](), dict[str, str]()
+    for source in shuffled:
+        if source not in present:
+            continue
+        if source == "flag":
+            argv.append("--etcd-prefix=/flag")
+        elif source == "file":
+            file.write_text("etcd-prefix = '/file'")
+        else:
+            environ[f"{source}_ETCD_PREFIX"] = f"/{source}"
+    settings = load(argv, environ, default_file=file)
+    winner = next((source for source in _SOURCES if source in present), None)
+    assert settings.etcd.prefix == (f"/{winner}" if winner else EtcdOptions().prefix)
+    assert (settings.origins["etcd-prefix"].source == "default") is (winner is None)
+
+
+def test_repeatable_flags_add_up_and_replace_what_weaker_sources_say() -> None:
+    settings = _load("--iface=eth1", "-iface", "eth2,eth3", FLANNELD_IFACE="eth9")
+    assert settings.underlay.iface == ("eth1", "eth2", "eth3")
+    assert _load("--iface-regex=a,b", "--iface-regex=c").underlay.iface_regex == ("a,b", "c")
+
+
+def test_last_flag_wins_when_it_is_given_twice() -> None:
+    assert _load("--log-level=debug", "--log-level=error").log.level == "error"
+
+
+def test_switch_is_on_when_it_stands_alone() -> None:
+    assert _load("-ip-masq").filter.ip_masq
+    assert not _load("--iptables-forward-rules=false").filter.iptables_forward_rules
+
+
+def test_empty_environment_variable_counts_as_unset() -> None:
+    settings = _load(FLANPYD_ETCD_PREFIX="", FLANNELD_ETCD_PREFIX="/b")
+    assert settings.etcd.prefix == "/b"
+
+
+def test_flannel_environment_that_is_not_known_is_ignored() -> None:
+    assert _load(FLANNELD_KUBE_SUBNET_MGR="true", FLANNEL_NETWORK="10.0.0.0/8") == Settings()
+
+
+def test_variables_of_the_tools_are_no_settings() -> None:
+    assert _load(FLANPYD_OPTS="--x") == Settings()
+
+
+@pytest.mark.parametrize(
+    ("argv", "parts"),
+    [
+        (["--etcd-endpoint=x"], ["'--etcd-endpoint'", "did you mean '--etcd-endpoints'"]),
+        (["-qqq"], ["'--qqq'", "--help"]),
+        (["--log-level=inof"], ["--log-level", "'inof'", "did you mean 'info'"]),
+        (["--ip-masq=treu"], ["--ip-masq", "'treu'", "did you mean 'true'"]),
+        (["--ip-masq", "false"], ["'false'", "--ip-masq=false"]),
+        (["run"], ["'run'"]),
+        (["--", "x"], ["'--'"]),
+        (["---iface=x"], ["'---iface=x'"]),
+        (["--iface"], ["--iface needs a value"]),
+        (["--kube-subnet-mgr"], ["--kube-subnet-mgr", "Kubernetes"]),
+        (["--public-ip=10.0.0.300"], ["--public-ip", "'10.0.0.300'", "IPv4"]),
+        (["--public-ip=127.0.0.1"], ["'127.0.0.1'", "reach"]),
+        (["--public-ip=fd00::1"], ["'fd00::1'", "IPv4"]),
+        (["--public-ipv6=10.0.0.1"], ["'10.0.0.1'", "IPv6"]),
+        (["--healthz-port=70000"], ["'70000'", "65535"]),
+        (["--healthz-port=²"], ["'²'", "65535"]),
+        (["--metrics-listen=9817"], ["'9817'", "127.0.0.1:9817"]),
+        (["--metrics-listen=:9817"], ["':9817'"]),
+        (["--subnet-lease-ttl=1"], ["'1'", "at least 2s"]),
+        (["--subnet-lease-ttl=24 hours"], ["'24 hours'", "24h"]),
+        (["--subnet-lease-ttl=٣s"], ["24h"]),
+        (["--subnet-lease-renew-margin=x"], ["'x'", "minutes"]),
+        (["--etcd-endpoints="], ["''", "http://"]),
+        (["--etcd-endpoints=ftp://a"], ["'ftp://a'", "http://10.0.0.1:2379"]),
+        (["--etcd-endpoints=http://a:b"], ["'http://a:b'"]),
+        (["--etcd-endpoints=http://a/v3"], ["'http://a/v3'"]),
+        (["--etcd-endpoints=http://a,https://b"], ["all http://"]),
+        (["--etcd-prefix=/"], ["'/'", "prefix"]),
+        (["--iface-regex=eth["], ["'eth['", "regular expression"]),
+        (["--node-id=a b"], ["'a b'", "letters"]),
+        (["--node-id=a\nb"], ["'a\\nb'"]),
+        (["--state-dir="], ["--state-dir", "path"]),
+        (["--config=/nonexistent/x.toml"], ["'/nonexistent/x.toml'", "does not exist"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_wrong_flag_is_named_with_its_value_and_the_nearest_right_one(
+    argv: list[str], parts: list[str]
+) -> None:
+    kind = ConfigError if "does not exist" in parts else UsageError
+    text = _error(kind, argv)
+    assert [part for part in parts if part not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("environ", "parts"),
+    [
+        ({"FLANPYD_NODEID": "x"}, ["'FLANPYD_NODEID'", "did you mean 'FLANPYD_NODE_ID'"]),
+        ({"FLANPYD_ZZZZZ": "x"}, ["'FLANPYD_ZZZZZ'", "--help"]),
+        ({"FLANNELD_PUBLIC_IP": "x"}, ["env FLANNELD_PUBLIC_IP", "'x'", "IPv4"]),
+        ({"FLANPYD_CONFIG": "/nonexistent/x.toml"}, ["'/nonexistent/x.toml'"]),
+    ],
+)
+def test_wrong_environment_variable_is_named_with_its_value(
+    environ: dict[str, str], parts: list[str]
+) -> None:
+    text = _error(ConfigError, (), environ)
+    assert [part for part in parts if part not in text] == []
+
+
+@pytest.mark.parametrize(
+    "argv", [["--etcd-endpoints=http://root:hunter2@h:1"], ["--etcd-password=hunter2\x07"]]
+)
+def test_error_never_shows_a_password(argv: list[str]) -> None:
+    assert "hunter2" not in _error(UsageError, argv)
+
+
+@pytest.mark.parametrize(
+    ("argv", "parts"),
+    [
+        (["--etcd-keyfile=/k"], ["etcd-keyfile /k (flag --etcd-keyfile)", "etcd-certfile"]),
+        (["--etcd-certfile=/c"], ["etcd-certfile /c", "etcd-keyfile"]),
+        (["--etcd-password=secret1"], ["etcd-password (flag", "etcd-username"]),
+        (["--etcd-username=u"], ["etcd-username u", "etcd-password"]),
+        (["--etcd-cafile=/c"], ["etcd-cafile /c", "https://"]),
+        (["--etcd-cafile=/nope", "--etcd-endpoints=https://a"], ["/nope", "No such file"]),
+        (["--etcd-cafile=/", "--etcd-endpoints=https://a"], ["etcd-cafile /", "directory"]),
+        (["--etcd-cafile=/dev/null", "--etcd-endpoints=https://a"], ["/dev/null", "empty"]),
+        (["--run-dir=/" + "r" * 90], ["run-dir", "80 bytes"]),
+        (
+            ["--subnet-lease-ttl=60", "--subnet-lease-renew-margin=1"],
+            ["renew-margin 1 (flag", "subnet-lease-ttl 1m"],
+        ),
+    ],
+)
+def test_options_that_do_not_fit_together_are_named_with_their_origins(
+    argv: list[str], parts: list[str]
+) -> None:
+    text = _error(ConfigError, argv)
+    assert [part for part in parts if part not in text] == []
+    assert "secret1" not in text
+
+
+def test_renew_margin_shrinks_when_only_the_ttl_was_given() -> None:
+    settings = _load("--subnet-lease-ttl=10")
+    assert settings.subnet_lease_renew_margin == 5.0
+    assert str(settings.origins["subnet-lease-renew-margin"]) == "default half of subnet-lease-ttl"
+
+
+def test_authority_file_alone_is_enough_for_tls(pem: Path) -> None:
+    settings = _load("--etcd-endpoints=https://a", f"--etcd-cafile={pem}")
+    assert settings.etcd.tls
+    assert (settings.etcd.cafile, settings.etcd.certfile) == (pem, None)
+
+
+def test_password_is_masked_wherever_settings_are_shown() -> None:
+    settings = _load(FLANPYD_ETCD_USERNAME="root", FLANPYD_ETCD_PASSWORD="hunter2")
+    assert settings.etcd.password == "hunter2"
+    assert "hunter2" not in repr(settings) + str(describe(settings))
+    shown = {line.name: line for line in describe(settings)}
+    assert shown["etcd-password"] == ("etcd-password", "********", "env FLANPYD_ETCD_PASSWORD")
+
+
+@pytest.mark.parametrize(
+    ("argv", "word"),
+    [
+        (["--etcd-username=u", "--etcd-password=p"], "clear text"),
+        (["--etcd-username=u", "--etcd-password=p"], "process list"),
+        (["-v=4"], "--v has no effect"),
+        (["--logtostderr", "-v", "4"], "--logtostderr has no effect"),
+    ],
+)
+def test_doubtful_settings_are_accepted_with_a_warning(argv: list[str], word: str) -> None:
+    assert any(word in line for line in _load(*argv).warnings)
+
+
+def test_described_values_give_the_same_settings_when_read_again() -> None:
+    argv = [f"--{name}={text}" for name, text, *_ in VALUES if name not in COMPANY]
+    settings = _load(*argv)
+    again = _load(*(f"--{line.name}={line.value}" for line in describe(settings) if line.value))
+    assert again == settings
+
+
+def test_changed_names_options_whose_values_differ_and_not_their_origins() -> None:
+    old = _load("--log-level=debug")
+    assert changed(old, _load(FLANPYD_LOG_LEVEL="debug")) == ()
+    new = _load("--resync-interval=5s", "--node-id=x")
+    assert changed(old, new) == ("log-level", "node-id", "resync-interval")
+    assert needing_restart(changed(old, new)) == ("node-id",)
