@@ -1,0 +1,45 @@
+"""Fixtures for everybody: a real etcd, shared or private."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+
+import pytest
+
+from flanpy.store.settings import EtcdSettings
+from tests.etcd_server import EtcdCluster
+
+_numbers = count(1)
+
+
+@dataclass(frozen=True)
+class EtcdSpace:
+    """A prefix of its own in an etcd that other tests use too: do not stop it, compact it, or list outside."""
+
+    cluster: EtcdCluster
+    prefix: str
+
+    @property
+    def settings(self) -> EtcdSettings:
+        return self.cluster.settings()
+
+
+@pytest.fixture(scope="session")
+def _shared_etcd() -> Iterator[EtcdCluster]:
+    with EtcdCluster.started() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def etcd(_shared_etcd: EtcdCluster) -> EtcdSpace:
+    """The etcd of this test process (one per xdist worker), and a key prefix that no other test has."""
+    return EtcdSpace(_shared_etcd, f"/test-{next(_numbers)}")
+
+
+@pytest.fixture
+def etcd_server() -> Iterator[EtcdCluster]:
+    """An etcd of the test's own, to be killed, frozen, wiped."""
+    with EtcdCluster.started() as cluster:
+        yield cluster
