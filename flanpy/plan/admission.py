@@ -135,11 +135,8 @@ class _Judge:
             for range_ in (network.network, network.network6)
             if range_ is not None
         ]
-        self._here = frozenset(_own_addresses(world))
-        self._underlay = {
-            family: sorted(int(address) for address in self._here if Family.of(address) is family)
-            for family in Family
-        }
+        # Numbers, not addresses: hashing an `ipaddress` object costs as much as all other checks of a lease.
+        self._here = {family: tuple(_own_addresses(world, family)) for family in Family}
         if world.own is not None:
             self._take_own(world.own)
 
@@ -184,8 +181,11 @@ class _Judge:
                 Reason.OTHER_BACKEND,
                 f"lease {lease.key} of {_who(lease)} is of backend {theirs}, the network's is {self._type or 'udp'}",
             )
-        for address in (record.public_ip, record.public_ip6):
-            if address is not None and address in self._here:
+        for address, here in (
+            (record.public_ip, self._here[Family.IPV4]),
+            (record.public_ip6, self._here[Family.IPV6]),
+        ):
+            if address is not None and int(address) in here:
                 own = self._world.policy.node_id
                 message = (
                     f"lease {lease.key} of {_who(lease)} has our public IP {address} (we are node {own})"
@@ -207,24 +207,23 @@ class _Judge:
             return Reason.NO_PUBLIC_IP, f"subnet {subnet} of {_who(lease)} has no public IP of its family"
         if self._type == "vxlan" and _data(lease, space.family) is None:
             return Reason.NO_BACKEND_DATA, f"subnet {subnet} of {_who(lease)} has no VtepMAC of its family"
-        return self._place(lease, subnet, space, public)
+        return self._place(lease, subnet, space, (start, end, int(public)))
 
     def _place(
-        self, lease: Lease, subnet: IPNetwork, space: _Space, public: IPAddress
+        self, lease: Lease, subnet: IPNetwork, space: _Space, numbers: tuple[int, int, int]
     ) -> tuple[Reason, str] | None:
-        start, end = _range(subnet)
-        number = int(public)
+        start, end, number = numbers
         taken = space.overlapped(start, end)
         if taken >= 0:
             return _overlap(lease, subnet, space.owners[taken], self._world)
-        if any(start <= address <= end for address in self._underlay[space.family]):
+        if any([start <= address <= end for address in self._here[space.family]]):  # noqa: C419  (three times as fast)
             return (
                 Reason.COVERS_UNDERLAY,
                 f"subnet {subnet} of {_who(lease)} holds this host's underlay address",
             )
         if start <= number <= end or space.at(number) >= 0:
-            message = f"public IP {public} of {_who(lease)} lies inside a subnet of the overlay"
-            return Reason.PUBLIC_IP_INSIDE_SUBNET, message
+            inside = f"public IP {_public_ip(lease, space.family)} of {_who(lease)} lies in a subnet of the overlay"
+            return Reason.PUBLIC_IP_INSIDE_SUBNET, inside
         if space.covered_public(start, end):
             message = f"subnet {subnet} of {_who(lease)} holds the public IP of an older lease"
             return Reason.COVERS_UNDERLAY, message
@@ -244,7 +243,7 @@ def _overlap(lease: Lease, subnet: IPNetwork, older: Lease | None, world: World)
     )
 
 
-def _own_addresses(world: World) -> Iterator[IPAddress]:
+def _own_addresses(world: World, family: Family) -> Iterator[int]:
     underlay = world.facts.underlay
     candidates: Iterable[IPAddress | None] = (
         world.policy.public_ip,
@@ -252,7 +251,7 @@ def _own_addresses(world: World) -> Iterator[IPAddress]:
         *((underlay.address, underlay.address6) if underlay is not None else ()),
         *((world.own.record.public_ip, world.own.record.public_ip6) if world.own is not None else ()),
     )
-    return (address for address in candidates if address is not None)
+    return (int(address) for address in candidates if address is not None and Family.of(address) is family)
 
 
 def _range(subnet: IPNetwork) -> tuple[int, int]:
