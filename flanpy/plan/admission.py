@@ -38,11 +38,6 @@ class Reason(Enum):
     COVERS_UNDERLAY = "CoversUnderlay"
     PUBLIC_IP_INSIDE_SUBNET = "PublicIPInsideSubnet"
 
-    @property
-    def is_fault(self) -> bool:
-        """False for what is in order: a reservation that nobody has taken up yet."""
-        return self is not Reason.RESERVED
-
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
@@ -55,10 +50,11 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """`peers` in order of creation, cut down to the families of the network."""
+    """`peers` in order of creation, cut down to the families of the network; `reserved` has nobody at home yet."""
 
     peers: tuple[Lease, ...] = ()
     rejected: tuple[Rejected, ...] = ()
+    reserved: tuple[Rejected, ...] = ()
 
 
 @dataclass(slots=True)
@@ -107,7 +103,11 @@ def admit(world: World) -> Admission:
         peer = judge.peer(lease, rejected)
         if peer is not None:
             peers.append(peer)
-    return Admission(tuple(peers), tuple(rejected))
+    return Admission(
+        tuple(peers),
+        tuple(item for item in rejected if item.reason is not Reason.RESERVED),
+        tuple(item for item in rejected if item.reason is Reason.RESERVED),
+    )
 
 
 def is_own(lease: Lease, world: World) -> bool:
