@@ -42,7 +42,7 @@ class Program:
 
 def flanpyd() -> Program:
     """The project's daemon."""
-    return Program(_console_script("flanpyd", "flanpy.daemon"), ReadyBy.READYZ)
+    return Program(_console_script("flanpyd", "flanpy.daemon.main"), ReadyBy.READYZ)
 
 
 def flanpyctl() -> tuple[str, ...]:

@@ -63,9 +63,8 @@ class Host:
         self, *argv: str, check: bool = True, timeout: float = 20.0, stdin: str | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run a command on the host, with the variables flanpyctl finds this host's daemon by."""
-        variables = [f"{key}={value}" for key, value in self.daemon.environment.items()]
         return namespaces.run_in(
-            self.namespace, ["env", *variables, *argv], check=check, timeout=timeout, stdin=stdin
+            self.namespace, argv, check=check, timeout=timeout, stdin=stdin, env=self.daemon.environment
         )
 
     def ip(self, *lines: str) -> None:

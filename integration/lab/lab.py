@@ -114,6 +114,11 @@ class Lab:
         return Host(name, seat, daemon)
 
     @property
+    def is_up(self) -> bool:
+        """Whether start() succeeded and neither close() nor keep() came since."""
+        return self._claim is not None
+
+    @property
     def number(self) -> int:
         """Which lab this is on the machine."""
         return self._held.number

@@ -12,7 +12,7 @@ import os
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,18 +44,33 @@ def run_in(
     check: bool = True,
     timeout: float = DEFAULT_TIMEOUT_S,
     stdin: str | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command in a namespace to its end; raises LabError with its stderr when `check` and it failed."""
-    return run([*enter_argv(namespace), *argv], check=check, timeout=timeout, stdin=stdin)
+    """Run a command in a namespace to its end, with `env` added to ours; LabError with its stderr when it failed."""
+    try:
+        return run([*enter_argv(namespace), *argv], check=check, timeout=timeout, stdin=stdin, env=env)
+    except LabError as error:
+        raise LabError(f"{namespace}: {str(error).partition(' -- ')[2]}") from error
 
 
 def run(
-    argv: Sequence[str], *, check: bool = True, timeout: float = DEFAULT_TIMEOUT_S, stdin: str | None = None
+    argv: Sequence[str],
+    *,
+    check: bool = True,
+    timeout: float = DEFAULT_TIMEOUT_S,
+    stdin: str | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command here to its end, with a deadline in seconds."""
     try:
         done = subprocess.run(
-            list(argv), input=stdin or "", capture_output=True, text=True, timeout=timeout, check=False
+            list(argv),
+            input=stdin or "",
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            env={**os.environ, **(env or {})},
         )
     except subprocess.TimeoutExpired as late:
         raise LabError(f"{' '.join(argv)}: no end after {timeout} s") from late
