@@ -149,6 +149,20 @@ def test_lines_are_lost_and_nothing_raised_when_the_reader_went_away() -> None:
             stream.close()
 
 
+def test_auto_form_is_console_when_a_terminal_watches() -> None:
+    master, slave = os.openpty()
+    try:
+        with os.fdopen(slave, "w") as stream:
+            configure("auto", "info", stream=stream)
+            get_logger().info("daemon_started", node="h1")
+            shown = os.read(master, 4096).decode()
+    finally:
+        configure()
+        os.close(master)
+    assert "daemon_started" in shown
+    assert not shown.startswith("{")
+
+
 def test_lines_carry_a_priority_when_they_go_to_the_journal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

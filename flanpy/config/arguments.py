@@ -21,7 +21,6 @@ def add_arguments(parser: argparse._ActionsContainer, names: Iterable[str]) -> N
             action="append",
             nargs="?" if option.kind.switch else None,
             const="true" if option.kind.switch else None,
-            choices=None,
             metavar=option.kind.metavar,
             help=option.help.replace("%", "%%"),
         )

@@ -13,7 +13,7 @@ from typing import Final
 from flanpy.config.options import OPTIONS
 from flanpy.config.settings import Origin
 from flanpy.config.sources import Given
-from flanpy.config.suggest import nearest
+from flanpy.config.suggest import nearest, one_line
 from flanpy.errors import ConfigError
 
 OURS: Final = "FLANPYD_"
@@ -41,4 +41,4 @@ def _refuse_unknown(environ: Mapping[str, str]) -> None:
                 nearest(name.removeprefix(OURS), ours, show=f"{OURS}{{}}")
                 or "; flanpyd --help lists the names"
             )
-            raise ConfigError(f"unknown environment variable '{name}'{hint}")
+            raise ConfigError(f"unknown environment variable '{one_line(name)}'{hint}")

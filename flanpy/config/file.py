@@ -14,7 +14,7 @@ from typing import Any
 from flanpy.config.options import BY_NAME, GROUPS
 from flanpy.config.settings import Origin
 from flanpy.config.sources import Given
-from flanpy.config.suggest import nearest
+from flanpy.config.suggest import nearest, one_line
 from flanpy.errors import ConfigError
 
 
@@ -38,7 +38,7 @@ def _understood(path: Path, content: bytes) -> dict[str, Given]:
         text = content.decode()
         tables = tomllib.loads(text)
     except ValueError as cause:  # of both UTF-8 and TOML
-        raise ConfigError(f"settings file '{path}' is not TOML: {cause}") from cause
+        raise ConfigError(f"settings file '{path}' is not TOML: {one_line(str(cause))}") from cause
     lines = _lines_of_keys(text)
     given: dict[str, Given] = {}
     for section, key, value in _entries(tables):
@@ -61,13 +61,15 @@ def _entries(tables: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
 def _option_name(section: str, key: str, where: str) -> str:
     group, plain = section.replace("_", "-"), key.replace("_", "-")
     if group and group not in GROUPS:
-        raise ConfigError(f"file {where}: unknown section '[{section}]'{nearest(group, GROUPS, show='[{}]')}")
+        raise ConfigError(
+            f"file {where}: unknown section '[{one_line(section)}]'{nearest(group, GROUPS, show='[{}]')}"
+        )
     for name in (f"{group}-{plain}" if group else plain, plain):
         if name in BY_NAME and BY_NAME[name].in_file:
             return name
     names = [name for name, option in BY_NAME.items() if option.in_file]
     short = [name.removeprefix(f"{group}-") for name in names] if group else []
-    raise ConfigError(f"file {where}: unknown key '{key}'{nearest(plain, [*names, *short])}")
+    raise ConfigError(f"file {where}: unknown key '{one_line(key)}'{nearest(plain, [*names, *short])}")
 
 
 def _texts(name: str, value: object, where: str) -> tuple[str, ...]:

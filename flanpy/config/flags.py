@@ -14,7 +14,7 @@ from typing import Final
 from flanpy.config.options import BY_NAME
 from flanpy.config.settings import Origin
 from flanpy.config.sources import Given
-from flanpy.config.suggest import nearest
+from flanpy.config.suggest import nearest, one_line
 from flanpy.errors import UsageError
 
 # Of flannel's logging library and of no meaning here; True: takes no value. Units in service carry them.
@@ -66,7 +66,7 @@ def _read_one(line: CommandLine, rest: list[str]) -> None:
         return
     if not argument.startswith("-") or not name or name.startswith("-"):
         raise UsageError(
-            f"unexpected argument '{argument}'; a switch takes its value with '=', as --ip-masq=false"
+            f"unexpected argument '{one_line(argument)}'; a switch takes its value with '=', as --ip-masq=false"
         )
     if name in _ASKS:
         line.asks = "" if value.lower() in {"false", "f", "0"} else _ASKS[name]
@@ -87,7 +87,7 @@ def _refuse_unknown(name: str) -> None:
         raise UsageError(f"--{name} is for Kubernetes, which flanpy does not serve; leave it out")
     if name not in BY_NAME and name not in _WITHOUT_EFFECT:
         raise UsageError(
-            f"unknown flag '--{name}'{nearest(name, [*BY_NAME, *_ASKS], show='--{}') or '; see --help'}"
+            f"unknown flag '--{one_line(name)}'{nearest(name, [*BY_NAME, *_ASKS], show='--{}') or '; see --help'}"
         )
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from flanpy.config.options import Option
 from flanpy.config.settings import Origin
+from flanpy.config.suggest import one_line
 from flanpy.errors import ConfigError, UsageError
 
 
@@ -23,12 +23,6 @@ def parsed(option: Option, given: Given) -> object:
     try:
         return option.kind.parse(given.texts)
     except ValueError as cause:
-        value = "the value" if option.secret else f"'{_one_line(','.join(given.texts))}'"
+        value = "the value" if option.secret else f"'{one_line(','.join(given.texts))}'"
         error = UsageError if given.origin.source == "flag" else ConfigError
         raise error(f"{given.origin}: {value} cannot be used: {cause}") from cause
-
-
-def _one_line(text: str) -> str:
-    text = re.sub(r"//[^/]*@", "//********@", text)  # an URL's user and password
-    shown = text if text.isprintable() else text.encode("unicode_escape").decode()
-    return shown if len(shown) <= 80 else shown[:77] + "..."

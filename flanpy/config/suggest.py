@@ -1,8 +1,16 @@
-"""The nearest right word for a wrong one."""
+"""Words for error messages: the nearest right one for a wrong one, and foreign text made fit for one line."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+
+
+def one_line(text: str) -> str:
+    """`text` shortened, without control characters and without the user and password of an URL."""
+    text = re.sub(r"//[^/]*@", "//********@", text)
+    shown = text if text.isprintable() else text.encode("unicode_escape").decode()
+    return shown if len(shown) <= 80 else shown[:77] + "..."
 
 
 def nearest(word: str, candidates: Iterable[str], *, show: str = "{}") -> str:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 import re
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -67,6 +67,6 @@ def _kept(path: Path) -> str | None:
 
 
 def _made_up(path: Path) -> str:
-    text = secrets.token_hex(_DIGITS // 2)
+    text = os.urandom(_DIGITS // 2).hex()
     atomic.write(path, f"{text}\n".encode())
     return text

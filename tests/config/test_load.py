@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flanpy.config import EtcdOptions, Settings, changed, describe, load, needing_restart
-from flanpy.config.options import BY_NAME, OPTIONS
+from flanpy.config.options import BY_NAME, OPTIONS, Option
 from flanpy.config.settings import ListenAddress
 from flanpy.errors import ConfigError, UsageError
 
@@ -148,6 +148,56 @@ def test_strongest_source_wins_whatever_others_say(
     winner = next((source for source in _SOURCES if source in present), None)
     assert settings.etcd.prefix == (f"/{winner}" if winner else EtcdOptions().prefix)
     assert (settings.origins["etcd-prefix"].source == "default") is (winner is None)
+
+
+_TEXTS = st.text(max_size=30) | st.text("0123456789.:/[]@,-hms%{}()*+?\\'\"=", max_size=20)
+
+
+def _understood_or_refused_in_one_line(argv: Sequence[str], environ: dict[str, str], file: Path) -> bool:
+    try:
+        load(argv, environ, default_file=file)
+    except ConfigError as error:
+        text = str(error)
+        return text.isprintable() and len(text) < 400
+    return True
+
+
+@given(st.sampled_from(OPTIONS), _TEXTS, st.sampled_from(["flag", "env", "file"]))
+def test_any_text_is_a_value_or_one_line_of_error(
+    tmp_path_factory: pytest.TempPathFactory, option: Option, text: str, source: str
+) -> None:
+    file = tmp_path_factory.mktemp("config") / "f.toml"
+    if source == "file":
+        file.write_bytes(f"{option.name} = '{text}'".encode(errors="replace"))
+    argv = [f"--{option.name}={text}"] if source == "flag" else []
+    environ = {option.env[0]: text} if source == "env" else {}
+    assert _understood_or_refused_in_one_line(argv, environ, file)
+
+
+_ARGUMENTS = ["--iface", "-ip-masq", "--", "-", "--help", "--x=", "--=x", "--\x07", "--etcd-cafile=/\x07"]
+
+
+@given(st.lists(_TEXTS | st.sampled_from(_ARGUMENTS), max_size=4))
+def test_any_command_line_is_understood_or_refused_in_one_line(argv: list[str]) -> None:
+    assert _understood_or_refused_in_one_line(argv, {}, NOWHERE)
+
+
+@given(_TEXTS)
+def test_any_environment_is_understood_or_refused_in_one_line(name: str) -> None:
+    assert _understood_or_refused_in_one_line([], {f"FLANPYD_{name}": "x"}, NOWHERE)
+
+
+@given(
+    st.text(max_size=60)
+    | st.binary(max_size=60)
+    | st.sampled_from(['"\\u0007" = 1', '["\\u000a"]\na = 1', "a.b.c = 1"])
+)
+def test_any_file_is_understood_or_refused_in_one_line(
+    tmp_path_factory: pytest.TempPathFactory, content: str | bytes
+) -> None:
+    file = tmp_path_factory.mktemp("config") / "f.toml"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode(errors="replace"))
+    assert _understood_or_refused_in_one_line([], {}, file)
 
 
 def test_repeatable_flags_add_up_and_replace_what_weaker_sources_say() -> None:

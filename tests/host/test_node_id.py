@@ -17,7 +17,7 @@ def test_configured_id_wins(tmp_path: Path) -> None:
     assert (str(found), found.origin) == ("h1", "setting node-id")
 
 
-def test_hash_of_the_machine_id_is_stable_and_does_not_show_it(tmp_path: Path) -> None:
+def test_p27_hash_of_the_machine_id_is_stable_and_does_not_show_it(tmp_path: Path) -> None:
     (tmp_path / "machine-id").write_text(f"{_ID}\n")
     found = node_id(None, state_dir=tmp_path, machine_id=tmp_path / "machine-id")
     # As openssl computes it. Fixed for all releases: with another hash every host would be another node.

@@ -81,7 +81,7 @@ except KernelError as error:
 
 @root_only
 @pytest.mark.netns
-def test_forwarding_is_turned_on_in_the_real_kernel_and_refusals_are_named() -> None:
+def test_p04_forwarding_is_turned_on_in_the_real_kernel_and_refusals_are_named() -> None:
     command = ["unshare", "--net", "--mount", "--propagation", "private", sys.executable, "-c", _IN_NAMESPACE]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.stderr == ""
