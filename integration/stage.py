@@ -1,4 +1,4 @@
-"""Owns how the demo looks: numbered steps with timings, in colour on a terminal and plain anywhere else (or NO_COLOR)."""
+"""Owns how the demo looks: numbered steps with timings, in colour on a terminal only (and not with NO_COLOR)."""
 
 from __future__ import annotations
 
