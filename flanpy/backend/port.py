@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from flanpy.model.lease import Lease, LeaseRecord
 from flanpy.model.world import World
+from flanpy.plan.desired import Ground, plan_all
+from flanpy.plan.host_settings import host_settings
 from flanpy.plan.ops import Objects
 
 
@@ -22,11 +24,22 @@ class Backend(Protocol):
     def mtu(self, world: World) -> int:
         """MTU of the containers' network, for subnet.env; 0 while the facts do not suffice."""
 
-    def plan(self, world: World, peers: Sequence[Lease]) -> Objects | None:
-        """The kernel objects that should exist; None (not empty!) while lease, network or underlay is missing.
+    def ground(self, world: World) -> Ground | None:
+        """Our side of the overlay, from which each peer is planned (see `plan.desired`).
 
-        `peers` are the leases of the others that were admitted (see `plan.admission`).
+        None (which is not: nothing desired!) while lease, network or underlay is missing.
         """
 
     def links(self, world: World) -> frozenset[str]:
         """Names of the links this backend makes for this network, whether or not it can plan yet."""
+
+
+def plan(backend: Backend, world: World, peers: Iterable[Lease]) -> Objects | None:
+    """The kernel objects that should exist, planned from nothing; None while that cannot be known.
+
+    `peers` are the leases of the others that were admitted (see `plan.admission`).
+    """
+    ground = backend.ground(world)
+    if ground is None or world.network is None:
+        return None
+    return plan_all(ground, host_settings(world.network), peers)

@@ -7,12 +7,13 @@ DirectRouting a peer on the same L2 segment gets a plain route through its publi
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_interface
 
 from flanpy.backend.options import Reader
 from flanpy.model.address import Family, IPAddress, IPNetwork, Mac
+from flanpy.model.facts import Underlay
 from flanpy.model.lease import Lease, LeaseRecord, VxlanData
 from flanpy.model.network import NetworkConfig
 from flanpy.model.objects import (
@@ -26,9 +27,8 @@ from flanpy.model.objects import (
     Route,
     VxlanLink,
 )
-from flanpy.model.world import World
-from flanpy.plan.next_hop import on_link
-from flanpy.plan.ops import Objects
+from flanpy.model.world import Policy, World
+from flanpy.plan.next_hop import RouteTable
 
 DEFAULT_VNI = 1
 DEFAULT_PORT = 8472
@@ -65,13 +65,44 @@ def read_options(raw: Mapping[str, object]) -> VxlanOptions:
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """One family of the world: everything its device and peers are planned from."""
+    """One family of our host: everything its device and peers are planned from."""
 
     family: Family
     link: str
     mac: Mac
     own: IPNetwork
     local: IPAddress
+
+    def tunnel(self, subnet: IPNetwork, public: IPAddress, mac: Mac) -> tuple[KernelObject, ...]:
+        vtep = subnet.network_address
+        return (
+            Neighbour(self.link, vtep, mac),
+            FdbEntry(self.link, mac, public),
+            Route(subnet, self.link, vtep, onlink=True),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class VxlanGround:
+    """Implements `plan.desired.Ground`. `table` is None without DirectRouting: the host's routes matter not then."""
+
+    fixed: tuple[KernelObject, ...]
+    sides: tuple[_Side, ...]
+    table: RouteTable | None
+
+    def peer(self, lease: Lease) -> Iterator[KernelObject]:
+        for side in self.sides:
+            v4 = side.family is Family.IPV4
+            subnet: IPNetwork | None = lease.key.subnet if v4 else lease.key.subnet6
+            public = lease.record.public_ip if v4 else lease.record.public_ip6
+            extra = lease.record.backend_data if v4 else lease.record.backend_data6
+            if subnet is None or public is None or not isinstance(extra, VxlanData):
+                continue
+            direct = self.table.on_link(public) if self.table is not None else None
+            if direct is not None:
+                yield Route(subnet, direct.link, public)
+            else:
+                yield from side.tunnel(subnet, public, extra.mac)
 
 
 class VxlanBackend:
@@ -111,18 +142,23 @@ class VxlanBackend:
             node_id=policy.node_id,
         )
 
-    def plan(self, world: World, peers: Sequence[Lease]) -> Objects | None:
-        if world.network is None or world.own is None or world.facts.underlay is None:
+    def ground(self, world: World) -> VxlanGround | None:
+        underlay = world.facts.underlay
+        if world.network is None or world.own is None or underlay is None:
             return None
         options = read_options(world.network.backend_options)
-        sides = [_side(world, family, options.vni) for family in _families(world.network)]
-        desired: dict[tuple[str | int, ...], KernelObject] = {}
-        for side in sides:
-            if side is None:
-                return None
-            for obj in (*_device(world, options, side), *_peers(world, options, side, peers)):
-                desired[obj.key] = obj
-        return desired
+        found = [
+            _side(world.own, underlay, family, options.vni, vtep_mac(world, family, options.vni))
+            for family in _families(world.network)
+        ]
+        sides = tuple(side for side in found if side is not None)
+        if len(sides) < len(found):
+            return None
+        return VxlanGround(
+            fixed=tuple(obj for side in sides for obj in _device(world.policy, underlay, options, side)),
+            sides=sides,
+            table=RouteTable.of(world.facts.routes) if options.direct_routing else None,
+        )
 
 
 def vtep_mac(world: World, family: Family, vni: int) -> Mac:
@@ -149,21 +185,16 @@ def _link_name(family: Family, vni: int) -> str:
     return f"flannel.{vni}" if family is Family.IPV4 else f"flannel-v6.{vni}"
 
 
-def _side(world: World, family: Family, vni: int) -> _Side | None:
-    underlay, own = world.facts.underlay, world.own
-    assert underlay is not None
-    assert own is not None
+def _side(own: Lease, underlay: Underlay, family: Family, vni: int, mac: Mac) -> _Side | None:
     v4 = family is Family.IPV4
     subnet = own.key.subnet if v4 else own.key.subnet6
     local = underlay.address if v4 else underlay.address6
     if subnet is None or local is None:
         return None
-    return _Side(family, _link_name(family, vni), vtep_mac(world, family, vni), subnet, local)
+    return _Side(family, _link_name(family, vni), mac, subnet, local)
 
 
-def _device(world: World, options: VxlanOptions, side: _Side) -> Iterator[KernelObject]:
-    underlay = world.facts.underlay
-    assert underlay is not None
+def _device(policy: Policy, underlay: Underlay, options: VxlanOptions, side: _Side) -> Iterator[KernelObject]:
     yield VxlanLink(
         name=side.link,
         vni=options.vni,
@@ -175,7 +206,7 @@ def _device(world: World, options: VxlanOptions, side: _Side) -> Iterator[Kernel
         learning=options.learning,
         gbp=options.gbp,
     )
-    yield LinkFeature(side.link, "tx-checksum-ip-generic", enabled=world.policy.tx_checksum)
+    yield LinkFeature(side.link, "tx-checksum-ip-generic", enabled=policy.tx_checksum)
     if side.family is Family.IPV4:
         # A reply may come back over another path than we would choose; loose mode still drops martians.
         yield LinkSysctl(Family.IPV4, side.link, "rp_filter", "2")
@@ -184,23 +215,3 @@ def _device(world: World, options: VxlanOptions, side: _Side) -> Iterator[Kernel
     # A /32: the address only gives host-to-container traffic a source, no subnet route must come with it.
     yield Address(side.link, ip_interface((side.own.network_address, side.family.bits)))
     yield LinkUp(side.link)
-
-
-def _peers(
-    world: World, options: VxlanOptions, side: _Side, peers: Sequence[Lease]
-) -> Iterator[KernelObject]:
-    v4 = side.family is Family.IPV4
-    for peer in peers:
-        subnet: IPNetwork | None = peer.key.subnet if v4 else peer.key.subnet6
-        public = peer.record.public_ip if v4 else peer.record.public_ip6
-        extra = peer.record.backend_data if v4 else peer.record.backend_data6
-        if subnet is None or public is None or not isinstance(extra, VxlanData):
-            continue
-        direct = on_link(public, world.facts.routes) if options.direct_routing else None
-        if direct is not None:
-            yield Route(subnet, direct.link, public)
-            continue
-        vtep = subnet.network_address
-        yield Neighbour(side.link, vtep, extra.mac)
-        yield FdbEntry(side.link, extra.mac, public)
-        yield Route(subnet, side.link, vtep, onlink=True)

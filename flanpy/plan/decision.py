@@ -30,15 +30,29 @@ class Decision:
     gate: Gate | None = None
     hold: Hold | None = None
 
+    @property
+    def settles(self) -> bool:
+        """Whether desired and observed agree on every key (conflicts aside) once all of `ops` have succeeded."""
+        kept_back = self.gate is not None or self.hold is not None or self.difference.blocked > 0
+        return self.desired is not None and not kept_back
+
 
 def decide(
-    world: World, desired: Objects | None, observed: Observed, *, held: Hold | None = None
+    world: World,
+    desired: Objects | None,
+    observed: Observed,
+    *,
+    held: Hold | None = None,
+    changed: tuple[Key, ...] | None = None,
 ) -> Decision:
-    """`observed` must have been read back since anything but ourselves changed it; `held` is the last hold."""
+    """`observed` must have been read back since anything but ourselves changed it; `held` is the last hold.
+
+    `changed` may be given after a pass that settled: the keys whose desired object may have changed since.
+    """
     if desired is None:
         return Decision(gate=closed_gate(world, trusted=True), hold=held)
     gate = closed_gate(world, trusted=True)
-    difference = diff(desired, observed, may_replace=gate is None)
+    difference = diff(desired, observed, may_replace=gate is None, changed=changed)
     if gate is not None:
         return Decision(desired, difference, difference.puts, gate, held)
     hold = brake(difference.deletes, observed.owned, world.view, held=held)

@@ -2,6 +2,10 @@
 
 Deletions come first, in reverse phase order, then puts in phase order. Whether deletions may be carried out at
 all is not decided here but in `plan.gates`.
+
+Objects on a link stand and fall with it. The kernel drops them all when the link is deleted, and drops even
+permanent neighbours when its MAC changes (neigh_changeaddr in net/core/neighbour.c), so a difference that does
+either puts them anew in the same go.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from flanpy.model.objects import (
     LinkFeature,
     LinkSysctl,
     LinkUp,
+    Neighbour,
     OtherLink,
     OtherRoute,
     Route,
@@ -26,6 +31,9 @@ from flanpy.plan.ownership import Observed, link_of
 
 IN_PLACE = ("mac", "mtu", "alias", "local", "parent", "learning")
 """VxlanLink attributes that the kernel changes without a new device (drivers/net/vxlan, vxlan_changelink)."""
+
+_NEVER_DELETED = (LinkFeature, LinkSysctl, HostSysctl, LinkUp, OtherLink, OtherRoute)
+"""Settings always have some value, links of ours are never merely taken down, and the last two are never ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,37 +62,57 @@ class Difference:
         return (*self.deletes, *self.puts)
 
 
-def diff(desired: Objects, observed: Observed, *, may_replace: bool = True) -> Difference:
+@dataclass(frozen=True, slots=True)
+class _Links:
+    """What becomes of links, by name, as far as it matters to what lives on them.
+
+    `taken`: someone else holds the name. `unfit`: ours, but only a new device can have what we want.
+    `leaving`: will be deleted before the puts. `readdressed`: get another MAC in place.
+    """
+
+    taken: frozenset[str] = frozenset()
+    unfit: frozenset[str] = frozenset()
+    leaving: frozenset[str] = frozenset()
+    readdressed: frozenset[str] = frozenset()
+
+    @property
+    def stir(self) -> bool:
+        """Whether anything above is to be looked at."""
+        return bool(self.taken or self.unfit or self.leaving or self.readdressed)
+
+    def loses(self, obj: KernelObject) -> bool:
+        """Will `obj`, which stands now, be gone by the time of the puts?"""
+        home = _home(obj)
+        return home in self.leaving or (isinstance(obj, Neighbour) and home in self.readdressed)
+
+
+_QUIET = _Links()
+
+
+def diff(
+    desired: Objects,
+    observed: Observed,
+    *,
+    may_replace: bool = True,
+    changed: tuple[Key, ...] | None = None,
+) -> Difference:
     """Compare. Cost is one dictionary look-up for each object, desired or owned.
 
-    With `may_replace` False a link that would need a new device is left as it stands, for replacing it is deletion.
+    With `may_replace` False nothing will be deleted, so a link that would need a new device is left as it stands.
+    `changed` names the only keys on which the two can differ, where the caller knows: all others then cost nothing.
+    No link may be among them.
     """
-    conflicts = _conflicts(desired, observed.foreign)
-    refused = {conflict.wanted.key for conflict in conflicts}
-    taken = {obj.name for obj in (c.wanted for c in conflicts) if isinstance(obj, VxlanLink)}
-    unfit = _unfit_links(desired, observed.owned)
-    replaced = unfit if may_replace else frozenset()
-    puts: list[Put] = []
-    blocked = 0
-    for key, wanted in desired.items():
-        found = observed.owned.get(key)
-        if found is wanted:
-            continue
-        if replaced and _home(wanted) in replaced:
-            found = None
-        if found is not None and _equal(wanted, found):
-            continue
-        if key in refused or _satisfied_by_foreign(wanted, observed.foreign.get(key)):
-            continue
-        if unfit and not may_replace and isinstance(wanted, VxlanLink) and wanted.name in unfit:
-            continue
-        if taken and link_of(wanted) in taken:
-            blocked += 1
-            continue
-        puts.append(Put(wanted, found))
-    puts.sort(key=lambda put: put.obj.phase)
-    deletes = _deletes(desired, observed.owned, replaced)
-    return Difference(deletes=deletes, puts=tuple(puts), conflicts=conflicts, blocked=blocked)
+    links = _QUIET if changed is not None else _links(desired, observed, may_replace=may_replace)
+    conflicts = _conflicts(desired, observed.foreign, links.taken)
+    puts, blocked = _puts(desired, observed, links, changed)
+    if links.readdressed and not may_replace:
+        puts += _kept(desired, observed.owned, links)
+    return Difference(
+        deletes=_deletes(desired, observed.owned, links, changed),
+        puts=tuple(sorted(puts, key=_phase)),
+        conflicts=conflicts,
+        blocked=blocked,
+    )
 
 
 def cleanup_ops(observed: Observed) -> tuple[Delete, ...]:
@@ -92,41 +120,40 @@ def cleanup_ops(observed: Observed) -> tuple[Delete, ...]:
     return diff({}, observed).deletes
 
 
+def objects_by_key(objects: Iterable[KernelObject]) -> dict[Key, KernelObject]:
+    return {obj.key: obj for obj in objects}
+
+
+def _phase(op: Op) -> int:
+    return op.obj.phase
+
+
 def _home(obj: KernelObject) -> str | None:
     """The link that `obj` is, or lives on."""
     return obj.name if isinstance(obj, VxlanLink) else link_of(obj)
 
 
-def _equal(wanted: KernelObject, found: KernelObject) -> bool:
-    if isinstance(wanted, Route) and isinstance(found, Route) and found.proto != wanted.proto:
-        return False  # left by flannel on our link: adopted by writing our protocol number into it
-    return wanted == found
-
-
-def _conflicts(desired: Objects, foreign: Mapping[Key, KernelObject]) -> tuple[Conflict, ...]:
-    return tuple(
-        Conflict(desired[key], found)
-        for key, found in foreign.items()
-        if key in desired and not _satisfied_by_foreign(desired[key], found)
+def _links(desired: Objects, observed: Observed, *, may_replace: bool) -> _Links:
+    taken, unfit, readdressed = set(), set(), set()
+    wanted_links = {obj.name: obj for obj in desired.values() if isinstance(obj, VxlanLink)}
+    for name, wanted in wanted_links.items():
+        found = observed.owned.get(wanted.key)
+        if wanted.key in observed.foreign:
+            taken.add(name)
+        elif isinstance(found, VxlanLink) and not _changeable(wanted, found):
+            unfit.add(name)
+        elif isinstance(found, VxlanLink) and found.mac != wanted.mac:
+            readdressed.add(name)
+    leaving = set(unfit)
+    for obj in observed.owned.values():
+        if isinstance(obj, VxlanLink) and obj.name not in wanted_links:
+            leaving.add(obj.name)
+    return _Links(
+        taken=frozenset(taken),
+        unfit=frozenset(unfit),
+        leaving=frozenset(leaving) if may_replace else frozenset(),
+        readdressed=frozenset(readdressed),
     )
-
-
-def _satisfied_by_foreign(wanted: KernelObject, found: KernelObject | None) -> bool:
-    """Someone else's route that forwards just as ours would is left alone, and does our job."""
-    if not isinstance(wanted, Route) or not isinstance(found, Route):
-        return False
-    return replace(found, proto=wanted.proto, onlink=wanted.onlink) == wanted
-
-
-def _unfit_links(desired: Objects, owned: Mapping[Key, KernelObject]) -> frozenset[str]:
-    """Links of ours that stand with attributes which only a new device can have."""
-    names = set()
-    for key, wanted in desired.items():
-        if isinstance(wanted, VxlanLink):
-            found = owned.get(key)
-            if isinstance(found, VxlanLink) and not _changeable(wanted, found):
-                names.add(wanted.name)
-    return frozenset(names)
 
 
 def _changeable(wanted: VxlanLink, found: VxlanLink) -> bool:
@@ -134,20 +161,70 @@ def _changeable(wanted: VxlanLink, found: VxlanLink) -> bool:
     return replace(found, **same) == wanted
 
 
+def _conflicts(
+    desired: Objects, foreign: Mapping[Key, KernelObject], taken: frozenset[str]
+) -> tuple[Conflict, ...]:
+    """What lives on a taken link is no conflict of its own: it is blocked."""
+    return tuple(
+        Conflict(desired[key], found)
+        for key, found in foreign.items()
+        if key in desired
+        and not _satisfied_by_foreign(desired[key], found)
+        and link_of(desired[key]) not in taken
+    )
+
+
+def _satisfied_by_foreign(wanted: KernelObject, found: KernelObject) -> bool:
+    """Someone else's route that forwards just as ours would is left alone, and does our job."""
+    if not isinstance(wanted, Route) or not isinstance(found, Route):
+        return False
+    return replace(found, proto=wanted.proto, onlink=wanted.onlink) == wanted
+
+
+def _puts(
+    desired: Objects, observed: Observed, links: _Links, changed: tuple[Key, ...] | None
+) -> tuple[list[Put], int]:
+    """The puts, unordered, and how many more are blocked."""
+    owned, foreign, stir = observed.owned, observed.foreign, links.stir
+    keys = desired if changed is None else [key for key in changed if key in desired]
+    puts: list[Put] = []
+    blocked = 0
+    for key in keys:
+        wanted, found = desired[key], owned.get(key)
+        if stir and found is not None and links.loses(found):
+            found = None
+        if found is wanted or found == wanted:
+            continue
+        if stir and link_of(wanted) in links.taken:
+            blocked += 1
+        elif key not in foreign and not (stir and _stays(wanted, found, links)):
+            puts.append(Put(wanted, found))
+    return puts, blocked
+
+
+def _stays(wanted: KernelObject, found: KernelObject | None, links: _Links) -> bool:
+    """Is this a link that only a new device can serve, while none may be replaced?"""
+    return found is not None and isinstance(wanted, VxlanLink) and wanted.name in links.unfit
+
+
+def _kept(desired: Objects, owned: Mapping[Key, KernelObject], links: _Links) -> list[Put]:
+    """Neighbours that we may not delete yet, but that the kernel drops when it changes their link's MAC."""
+    return [
+        Put(obj)
+        for key, obj in owned.items()
+        if isinstance(obj, Neighbour) and obj.link in links.readdressed and key not in desired
+    ]
+
+
 def _deletes(
-    desired: Objects, owned: Mapping[Key, KernelObject], replaced: frozenset[str]
+    desired: Objects, owned: Mapping[Key, KernelObject], links: _Links, changed: tuple[Key, ...] | None
 ) -> tuple[Delete, ...]:
-    doomed = [obj for key, obj in owned.items() if key not in desired and _deletable(obj)]
-    doomed += [owned["link", name] for name in sorted(replaced)]
-    dying = {obj.name for obj in doomed if isinstance(obj, VxlanLink)}
-    deletes = [Delete(obj) for obj in doomed if link_of(obj) not in dying]
-    return tuple(sorted(deletes, key=lambda op: -op.obj.phase))
-
-
-def _deletable(obj: KernelObject) -> bool:
-    """Settings always have some value, and links of ours are never merely taken down."""
-    return not isinstance(obj, LinkFeature | LinkSysctl | HostSysctl | LinkUp | OtherLink | OtherRoute)
-
-
-def objects_by_key(objects: Iterable[KernelObject]) -> dict[Key, KernelObject]:
-    return {obj.key: obj for obj in objects}
+    keys = owned if changed is None else [key for key in changed if key in owned]
+    doomed = [owned[key] for key in keys if key not in desired]
+    doomed += [owned["link", name] for name in sorted(links.leaving & links.unfit)]
+    deletes = [
+        Delete(obj)
+        for obj in doomed
+        if not isinstance(obj, _NEVER_DELETED) and link_of(obj) not in links.leaving
+    ]
+    return tuple(sorted(deletes, key=_phase, reverse=True))

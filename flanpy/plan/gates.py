@@ -8,7 +8,7 @@ stand (kernel read back); and many peers at once only if etcd said so for each, 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import ip_network
@@ -50,11 +50,15 @@ def closed_gate(world: World, *, trusted: bool) -> Gate | None:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Deletions held by the brake: how many, out of how many peers, and the listing that did not suffice."""
+    """Deletions held by the brake: how many, out of how many peers, and the listing that did not suffice.
+
+    `missing` are the subnets that wait for a second listing to agree that they are gone.
+    """
 
     peers: int
     present: int
     listing: int
+    missing: frozenset[IPNetwork] = frozenset()
 
 
 def brake(
@@ -62,20 +66,30 @@ def brake(
 ) -> Hold | None:
     """Should `deletes` wait for a second listing? Returns the hold, None to go on.
 
-    Peers are counted by their routes. A peer counts as explained if etcd sent a delete event for its key in a
-    revision that deleted few keys: `etcdctl del --prefix` is one careless revision, not a decision for each peer.
+    Peers are counted by their routes, a dual-stack peer once. A peer counts as explained if etcd sent a delete event
+    for its key in a revision that deleted few keys (`etcdctl del --prefix` is one careless revision, not a decision
+    for each peer), or if a listing since `held` agrees that it is gone.
     """
     doomed = [op.obj.destination for op in deletes if isinstance(op.obj, Route)]
     if len(doomed) <= BRAKE_COUNT:
         return None
-    present = sum(isinstance(obj, Route) for obj in owned.values())
+    agreed = held is not None and view.listings > held.listing and not view.stale
     explained = _explained(view)
-    unexplained = sum(destination not in explained for destination in doomed)
-    if unexplained <= BRAKE_COUNT or unexplained * 2 <= present:
+    if agreed and held is not None:
+        explained |= held.missing
+    missing = frozenset(destination for destination in doomed if destination not in explained)
+    present = _peers(obj.destination for obj in owned.values() if isinstance(obj, Route))
+    count = _peers(missing)
+    if count <= BRAKE_COUNT or count * 2 <= present:
         return None
-    if held is not None and view.listings > held.listing and not view.stale:
-        return None
-    return Hold(unexplained, present, held.listing if held else view.listings)
+    if held is not None and not agreed:
+        return Hold(count, present, held.listing, missing)
+    return Hold(count, present, view.listings, missing)
+
+
+def _peers(subnets: Iterable[IPNetwork]) -> int:
+    """How many peers have these subnets: each has at most one of either family."""
+    return max(Counter(subnet.version for subnet in subnets).values(), default=0)
 
 
 def _explained(view: LeaseView) -> frozenset[IPNetwork]:

@@ -2,19 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from flanpy.model.address import IPAddress
 from flanpy.model.facts import HostRoute
 
 
+@dataclass(frozen=True, slots=True)
+class RouteTable:
+    """The host's routes, ready to be asked about thousands of addresses.
+
+    `lengths` has for each IP version the prefix lengths in use, longest first, with the best route of each prefix
+    by its number (the network address without its host bits).
+    """
+
+    lengths: Mapping[int, tuple[tuple[int, Mapping[int, HostRoute]], ...]]
+
+    @classmethod
+    def of(cls, routes: Iterable[HostRoute]) -> RouteTable:
+        best: dict[int, dict[int, dict[int, HostRoute]]] = {}
+        for route in routes:
+            destination = route.destination
+            prefixes = best.setdefault(destination.version, {}).setdefault(destination.prefixlen, {})
+            number = _prefix(
+                int(destination.network_address), destination.max_prefixlen, destination.prefixlen
+            )
+            if number not in prefixes or route.metric < prefixes[number].metric:
+                prefixes[number] = route
+        return cls({version: tuple(sorted(by.items(), reverse=True)) for version, by in best.items()})
+
+    def next_hop(self, address: IPAddress) -> HostRoute | None:
+        """The route that leads to `address`; None if there is none."""
+        number = int(address)
+        for length, prefixes in self.lengths.get(address.version, ()):
+            route = prefixes.get(_prefix(number, address.max_prefixlen, length))
+            if route is not None:
+                return route
+        return None
+
+    def on_link(self, address: IPAddress) -> HostRoute | None:
+        """The route to `address` if it needs no gateway (flannel's test for DirectRouting)."""
+        route = self.next_hop(address)
+        return route if route is not None and route.gateway is None else None
+
+
 def next_hop(address: IPAddress, routes: Iterable[HostRoute]) -> HostRoute | None:
-    """The route of the host that leads to `address`; None if there is none. O(routes)."""
-    matching = [r for r in routes if r.destination.version == address.version and address in r.destination]
-    return min(matching, key=lambda r: (-r.destination.prefixlen, r.metric), default=None)
+    """The route among `routes` that leads to `address`; None if there is none."""
+    return RouteTable.of(routes).next_hop(address)
 
 
-def on_link(address: IPAddress, routes: Iterable[HostRoute]) -> HostRoute | None:
-    """The route to `address` if it needs no gateway (flannel's test for DirectRouting)."""
-    route = next_hop(address, routes)
-    return route if route is not None and route.gateway is None else None
+def _prefix(number: int, bits: int, length: int) -> int:
+    return number >> (bits - length)

@@ -8,7 +8,6 @@ conflict to be reported, never something to replace.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from flanpy.model.objects import (
@@ -23,6 +22,10 @@ from flanpy.model.objects import (
     Route,
     VxlanLink,
 )
+from flanpy.plan.ops import Objects
+
+_LINKS = (VxlanLink, OtherLink)
+_ON_NO_LINK = (VxlanLink, OtherLink, OtherRoute, HostSysctl)
 
 
 @dataclass(slots=True)
@@ -49,31 +52,18 @@ def owns_link(link: Link) -> bool:
 
 def link_of(obj: KernelObject) -> str | None:
     """Name of the link that `obj` lives on and dies with; None for links themselves and what needs none."""
-    match obj:
-        case VxlanLink() | OtherLink() | OtherRoute() | HostSysctl():
-            return None
-        case _:
-            return obj.link
+    return None if isinstance(obj, _ON_NO_LINK) else obj.link
 
 
-def split(objects: Iterable[KernelObject]) -> Observed:
+def split(objects: Objects) -> Observed:
     """Sort what was read back by owner."""
-    observed = Observed()
-    rest: list[KernelObject] = []
-    links: set[str] = set()
-    for obj in objects:
-        if isinstance(obj, VxlanLink | OtherLink):
-            if owns_link(obj):
-                links.add(obj.name)
-                observed.owned[obj.key] = obj
-            else:
-                observed.foreign[obj.key] = obj
-        else:
-            rest.append(obj)
-    for obj in rest:
-        side = observed.owned if _owns(obj, links) else observed.foreign
-        side[obj.key] = obj
-    return observed
+    links = {obj.name for obj in objects.values() if isinstance(obj, _LINKS) and owns_link(obj)}
+    owned: dict[Key, KernelObject] = {}
+    foreign: dict[Key, KernelObject] = {}
+    for key, obj in objects.items():
+        side = owned if _owns(obj, links) else foreign
+        side[key] = obj
+    return Observed(owned, foreign)
 
 
 def _owns(obj: KernelObject, links: set[str]) -> bool:
@@ -81,7 +71,7 @@ def _owns(obj: KernelObject, links: set[str]) -> bool:
         return obj.proto == ROUTE_PROTO or obj.link in links
     if isinstance(obj, HostSysctl):
         return True
-    return link_of(obj) in links
+    return (obj.name if isinstance(obj, _LINKS) else link_of(obj)) in links
 
 
 def forget_link(observed: Observed, name: str) -> None:

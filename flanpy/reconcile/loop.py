@@ -14,9 +14,12 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from random import Random
 from types import MappingProxyType
+from typing import TypeVar
 
+from flanpy.backend.port import plan
 from flanpy.backend.registry import backend_for
 from flanpy.clock import Clock
 from flanpy.errors import KernelError
@@ -29,6 +32,7 @@ from flanpy.model.objects import HostSysctl, KernelObject, Key, LinkFeature, Lin
 from flanpy.model.world import Policy, World
 from flanpy.plan.admission import Admission, admit
 from flanpy.plan.decision import Decision, decide
+from flanpy.plan.desired import Planned, plan_from
 from flanpy.plan.gates import Hold
 from flanpy.plan.host_settings import host_settings
 from flanpy.plan.ops import Delete, Objects, Op, Put, Scope
@@ -45,6 +49,13 @@ HOLD_OFF = 0.1
 
 RELIST_DELAY = 5.0
 """Seconds that the brake gives the others to register anew before it asks etcd for a second listing."""
+
+THREAD_FROM = 500
+"""Objects from which on pure work goes to a thread: 5 ms of it or more, while leases are kept and probes answered."""
+
+_SETTINGS = (LinkFeature, LinkSysctl, HostSysctl)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +96,8 @@ class ReconcileLoop:
         self._world = World(policy)
         self._observed = Observed()
         self._admitted: tuple[World, Admission] | None = None
+        self._planned: Planned | None = None
+        self._settled = False
         self._untrusted = "start"
         self._wake = asyncio.Event()
         self._backoff = Backoff(rng=self._rng)
@@ -155,60 +168,76 @@ class ReconcileLoop:
 
     async def preview(self) -> Decision:
         """What a pass would do now, from a fresh read-back that changes nothing of what the loop remembers."""
-        desired = self._desired(self._admission())
-        observed = split((await self._kernel.read_back(self._scope(desired))).values())
-        return decide(self._world, desired, observed, held=self._hold)
+        world, desired = self._world, None
+        admission = admit(world)
+        if world.network is not None:
+            desired = plan(backend_for(world.network.backend_type), world, admission.peers)
+        observed = split(await self._kernel.read_back(_scope(world, desired)))
+        return decide(world, desired, observed, held=self._hold)
 
     async def _attempt(self) -> Pass:
-        world, admission = self._world, self._admission()
-        desired = self._desired(admission)
+        world = self._world
+        admission = await self._beside(partial(self._admission, world), len(world.view.leases))
+        planned = await self._plan(world, admission)
+        desired = planned.objects if planned is not None else None
+        changed = planned.changed if planned is not None and self._settled else None
+        self._settled = False
         believed: Mapping[Key, KernelObject] | None = None
         reason = self._untrusted
         try:
             if reason:
-                believed = self._observed.owned
-                await self._resync(desired)
-            decision = decide(world, desired, self._observed, held=self._hold)
+                believed, changed = self._observed.owned, None
+                await self._resync(_scope(world, desired))
+            weight = len(changed if changed is not None else self._observed.owned)
+            judge = partial(decide, world, desired, self._observed, held=self._hold, changed=changed)
+            decision = await self._beside(judge, weight)
             failures = await self._kernel.apply(decision.ops) if decision.ops else ()
         except KernelError as error:
             self._distrust("kernel_error")
             return Pass(self._passes, world, admission, Decision(), resync=reason, error=str(error))
         track(self._observed, decision.ops, failures)
+        self._settled = decision.settles and not failures
         self._set_hold(decision.hold)
-        repairs = _repairs(decision.ops, believed) if believed else {}
+        repairs = _repairs(decision.ops, failures, believed) if believed else {}
         return Pass(self._passes, world, admission, decision, failures, reason, MappingProxyType(repairs))
 
-    async def _resync(self, desired: Objects | None) -> None:
+    async def _resync(self, scope: Scope) -> None:
         self._untrusted = ""  # before reading: what moves while we read must be read again
         now = self._clock.monotonic()
         self._resynced_at = now
         self._resync_due = now + self._interval * self._rng.uniform(0.9, 1.1)
-        objects = await self._kernel.read_back(self._scope(desired))
-        self._observed = split(objects.values())
+        objects = await self._kernel.read_back(scope)
+        self._observed = await self._beside(partial(split, objects), len(objects))
 
-    def _admission(self) -> Admission:
+    def _admission(self, world: World) -> Admission:
         """Admission of the present leases; computed again only when what it depends on was replaced."""
-        world, last = self._world, self._admitted
+        last = self._admitted
         if last is not None and _same_for_admission(last[0], world):
             return last[1]
         admission = admit(world)
         self._admitted = (world, admission)
         return admission
 
-    def _desired(self, admission: Admission) -> Objects | None:
-        network = self._world.network
-        if network is None:
+    async def _plan(self, world: World, admission: Admission) -> Planned | None:
+        """Plan on from the last pass, which is then no longer to be planned on from."""
+        previous, self._planned = self._planned, None
+        network = world.network
+        ground = backend_for(network.backend_type).ground(world) if network is not None else None
+        if network is None or ground is None:
             return None
-        planned = backend_for(network.backend_type).plan(self._world, admission.peers)
-        if planned is None:
-            return None
-        return {**planned, **{obj.key: obj for obj in host_settings(network)}}
+        settings = host_settings(network)
+        weight = len(admission.peers)
+        if previous is not None and previous.continues(ground, (*ground.fixed, *settings)):
+            weight = abs(weight - len(previous.groups))
+        self._planned = await self._beside(
+            partial(plan_from, previous, ground, settings, admission.peers), weight
+        )
+        return self._planned
 
-    def _scope(self, desired: Objects | None) -> Scope:
-        network = self._world.network
-        links = backend_for(network.backend_type).links(self._world) if network is not None else frozenset()
-        wanted = (desired or {}).values()
-        return Scope(links, tuple(o for o in wanted if isinstance(o, LinkFeature | LinkSysctl | HostSysctl)))
+    @staticmethod
+    async def _beside(work: Callable[[], T], weight: int) -> T:
+        """Do pure work, on so many objects; in a thread if it would keep the event loop from its other duties."""
+        return await asyncio.to_thread(work) if weight > THREAD_FROM else work()
 
     # When to run again
 
@@ -273,13 +302,25 @@ def _same_for_admission(old: World, new: World) -> bool:
     )
 
 
-def _repairs(ops: Iterable[Op], believed: Mapping[Key, KernelObject]) -> dict[str, int]:
-    """Count, by kind, the operations that restore what we believed to stand, or remove what we never put."""
+def _scope(world: World, desired: Objects | None) -> Scope:
+    network = world.network
+    links = backend_for(network.backend_type).links(world) if network is not None else frozenset()
+    wanted = (desired or {}).values()
+    return Scope(links, tuple(obj for obj in wanted if isinstance(obj, _SETTINGS)))
+
+
+def _repairs(
+    ops: Iterable[Op], failures: Iterable[OpFailure], believed: Mapping[Key, KernelObject]
+) -> dict[str, int]:
+    """Count, by kind, the operations that restored what we believed to stand, or removed what we never put."""
+    failed = {id(failure.op) for failure in failures}
     counts: Counter[str] = Counter()
     for op in ops:
-        known = believed.get(op.obj.key)
-        if (isinstance(op, Put) and known == op.obj) or (isinstance(op, Delete) and known is None):
-            counts[str(op.obj.key[0])] += 1
+        key = op.obj.key
+        known = believed.get(key)
+        undone = known == op.obj if isinstance(op, Put) else known is None
+        if undone and id(op) not in failed:
+            counts[str(key[0])] += 1
     return dict(counts)
 
 

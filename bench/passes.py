@@ -1,0 +1,181 @@
+"""What a reconcile pass costs without the kernel: admission, planning and deciding, by the number of peers.
+
+Run `python -m bench.passes [PEERS ...]`. Times are medians in milliseconds; `stall` is the longest time for which the
+event loop did not get to run anything else, over all passes of that row.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address, IPv4Network
+from types import MappingProxyType
+
+import structlog
+
+from flanpy.clock import SystemClock
+from flanpy.kernel.port import Moved, OpFailure
+from flanpy.model.address import Mac
+from flanpy.model.facts import HostFacts, HostRoute, Underlay
+from flanpy.model.lease import Lease, LeaseRecord, LeaseView, SubnetKey, VxlanData
+from flanpy.model.network import NetworkConfig
+from flanpy.model.objects import KernelObject, Key, VxlanLink
+from flanpy.model.world import Policy
+from flanpy.plan.ops import Objects, Op, Put, Scope
+from flanpy.reconcile.loop import ReconcileLoop
+
+NETWORK = NetworkConfig(
+    network=IPv4Network("10.0.0.0/8"),
+    subnet_len=24,
+    subnet_min=IPv4Address("10.0.1.0"),
+    subnet_max=IPv4Address("10.255.255.0"),
+    backend_type="vxlan",
+)
+UNDERLAY = Underlay("eth0", 2, 1500, IPv4Address("172.16.0.1"), None, "bench")
+FACTS = HostFacts(UNDERLAY, routes=(HostRoute(IPv4Network("172.16.0.0/12"), "eth0", None),))
+
+
+def lease(number: int, *, mac: int = 0) -> Lease:
+    """The lease of host `number`; 0 is our own."""
+    subnet = IPv4Network((0x0A000100 + number * 256, 24))
+    record = LeaseRecord(
+        public_ip=IPv4Address(0xAC100001 + number),
+        backend_type="vxlan",
+        backend_data=VxlanData(Mac((0x020000000000 + number + (mac << 24)).to_bytes(6, "big")), 1),
+        node_id=f"node-{number}",
+    )
+    return Lease(
+        SubnetKey(subnet), record, lease_id=number + 1, create_revision=number + 10, mod_revision=number + 10
+    )
+
+
+def view(leases: Sequence[Lease], revision: int) -> LeaseView:
+    return LeaseView(
+        leases=MappingProxyType({str(one.key): one for one in leases}),
+        revision=revision,
+        listings=1,
+        stale=False,
+    )
+
+
+@dataclass
+class Memory:
+    """The least that a kernel can be: it believes everything at once."""
+
+    objects: dict[Key, KernelObject] = field(default_factory=dict)
+
+    async def read_back(self, scope: Scope) -> Objects:
+        await asyncio.sleep(0)
+        return {key: replace(obj) for key, obj in self.objects.items()}  # new objects, as from a dump
+
+    async def apply(self, ops: Sequence[Op]) -> tuple[OpFailure, ...]:
+        await asyncio.sleep(0)
+        for op in ops:
+            if isinstance(op, Put):
+                self.objects[op.obj.key] = op.obj
+            elif not isinstance(op.obj, VxlanLink):
+                self.objects.pop(op.obj.key, None)
+        return ()
+
+
+@dataclass
+class Stall:
+    """The longest gap between two turns of the event loop."""
+
+    longest: float = 0.0
+
+    async def watch(self) -> None:
+        before = time.perf_counter()
+        while True:
+            await asyncio.sleep(0)
+            now = time.perf_counter()
+            self.longest, before = max(self.longest, now - before), now
+
+
+async def measure(name: str, loop: ReconcileLoop, change: Callable[[int], None], rounds: int) -> None:
+    took, plain = [], []
+    for turn in range(rounds):
+        change(turn)
+        before = time.perf_counter()
+        await loop.run_pass()
+        plain.append(time.perf_counter() - before)
+    stall = Stall()
+    watcher = asyncio.create_task(stall.watch())
+    await asyncio.sleep(0)
+    for turn in range(rounds, rounds + max(3, rounds // 4)):
+        change(turn)
+        before = time.perf_counter()
+        await loop.run_pass()
+        took.append(time.perf_counter() - before)
+    watcher.cancel()
+    print(f"  {name:<28}{statistics.median(plain) * 1000:>9.3f} ms   stall {stall.longest * 1000:>7.1f} ms")
+
+
+async def bench(peers: int) -> None:
+    print(f"{peers} peers")
+    loop = ReconcileLoop(
+        Memory(),
+        Policy("node-0"),
+        clock=SystemClock(),
+        resync_interval=60.0,
+        on_pass=lambda _: None,
+        request_listing=lambda _: None,
+    )
+    leases = [lease(number) for number in range(peers + 1)]
+    loop.network_changed(NETWORK)
+    loop.own_changed(leases[0], confirmed=True)
+    loop.facts_changed(FACTS)
+
+    def show() -> None:
+        loop.view_changed(view(leases, len(leases)))
+
+    def add(turn: int) -> None:
+        leases.append(lease(len(leases)))
+        show()
+
+    def alter(turn: int) -> None:
+        leases[5] = lease(5, mac=turn + 1)
+        show()
+
+    def drop(turn: int) -> None:
+        leases.pop()
+        show()
+
+    def more_mtu(turn: int) -> None:
+        loop.facts_changed(replace(FACTS, underlay=replace(UNDERLAY, mtu=1500 + turn)))
+
+    show()
+    before = time.perf_counter()
+    await loop.run_pass()
+    print(f"  {'first pass':<28}{(time.perf_counter() - before) * 1000:>9.3f} ms")
+    await measure("one lease added", loop, add, 40)
+    await measure("one lease changed", loop, alter, 40)
+    await measure("one lease gone", loop, drop, 40)
+    await measure("nothing changed", loop, lambda _: None, 40)
+    await measure("resync, nothing moved", loop, lambda _: loop.kernel_moved(Moved.ROUTE), 5)
+    await measure("underlay MTU changed", loop, more_mtu, 5)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    yield
+    structlog.reset_defaults()
+
+
+def main() -> None:
+    with quiet():
+        for peers in [int(text) for text in sys.argv[1:]] or [1000, 10000]:
+            asyncio.run(bench(peers))
+            gc.collect()
+
+
+if __name__ == "__main__":
+    main()
