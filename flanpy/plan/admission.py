@@ -1,19 +1,21 @@
 """Which leases of others may become kernel objects: the border between what etcd says and what the host does.
 
 Owns the refusal of leases that would harm: outside the network, overlapping, covering the underlay, borrowing our
-address. flannel has no such border: one lease for `0.0.0.0-0` cut its hosts off for good. Pure; remembers nothing,
-so a caller that asks often keeps the answer while view, network, own lease and facts are the same objects.
+address. flannel has no such border: one lease for `0.0.0.0-0` cut its hosts off for good. Pure; remembers nothing:
+a caller that asks often goes on from its last answer (`plan.readmission`).
 
 Families are judged one by one: of a dual-stack lease in an IPv4-only network the IPv4 part is admitted.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
+from copy import copy
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from ipaddress import IPv4Network, IPv6Network
+from operator import attrgetter
 
 from flanpy.model.address import Family, IPAddress, IPNetwork
 from flanpy.model.lease import Lease, SubnetKey
@@ -21,6 +23,8 @@ from flanpy.model.world import World
 
 _NO_TYPE = frozenset({"udp", "alloc"})
 """Backends whose leases carry no BackendType (flannel's schema)."""
+
+created = attrgetter("create_revision")
 
 
 class Reason(Enum):
@@ -88,26 +92,36 @@ class _Space:
         self.owners.insert(index, owner)
         self.publics.insert(bisect_right(self.publics, public), public)
 
+    def release(self, start: int, public: int) -> None:
+        """Take back what was taken from `start` on, with its public address."""
+        index = bisect_left(self.starts, start)
+        del self.starts[index], self.ends[index], self.owners[index]
+        del self.publics[bisect_left(self.publics, public)]
+
+    def copy(self) -> _Space:
+        return _Space(self.family, [*self.starts], [*self.ends], [*self.owners], [*self.publics])
+
 
 def admit(world: World) -> Admission:
     """Judge every lease in the view. Older leases (by create revision) go first, our own before all."""
-    network = world.network
-    if network is None:
+    if world.network is None:
         return Admission()
-    judge = _Judge(world)
+    judge = Judge(world)
     peers: list[Lease] = []
     rejected: list[Rejected] = []
-    for lease in sorted(world.view.leases.values(), key=_age):
-        if is_own(lease, world):
-            continue
+    for lease in by_age(world.view.leases.values()):
         peer = judge.peer(lease, rejected)
         if peer is not None:
             peers.append(peer)
-    return Admission(
-        tuple(peers),
-        tuple(item for item in rejected if item.reason is not Reason.RESERVED),
-        tuple(item for item in rejected if item.reason is Reason.RESERVED),
-    )
+    return Admission(tuple(peers), tuple(rejected))
+
+
+def by_age(leases: Iterable[Lease]) -> list[Lease]:
+    """Oldest first; those made in one transaction in the order of their keys, not of their arrival."""
+    ordered = sorted(leases, key=created)
+    if len({*map(created, ordered)}) < len(ordered):
+        ordered.sort(key=lambda lease: (lease.create_revision, str(lease.key)))
+    return ordered
 
 
 def is_own(lease: Lease, world: World) -> bool:
@@ -118,12 +132,8 @@ def is_own(lease: Lease, world: World) -> bool:
     return own is not None and lease.key == own.key and lease.record.public_ip == own.record.public_ip
 
 
-def _age(lease: Lease) -> int:
-    return lease.create_revision
-
-
-class _Judge:
-    """The rules, with what they are measured against made ready once."""
+class Judge:
+    """The rules, with what they are measured against made ready once: the network, our own lease, those admitted."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -147,8 +157,24 @@ class _Judge:
             if subnet is not None:
                 space.take(*_range(subnet), None, int(public) if public is not None else -1)
 
+    def copy(self) -> Judge:
+        """An equal judge that learns on its own."""
+        twin = copy(self)
+        spaces = [(space.copy(), network, first, last) for space, network, first, last in self._spaces]
+        twin._spaces = spaces  # noqa: SLF001, a twin of this very class
+        return twin
+
+    def release(self, peer: Lease) -> None:
+        """Forget a peer that was admitted (in this form, cut or whole)."""
+        for space, _, _, _ in self._spaces:
+            subnet, public = _subnet(peer.key, space.family), _public_ip(peer, space.family)
+            if subnet is not None and public is not None:
+                space.release(int(subnet.network_address), int(public))
+
     def peer(self, lease: Lease, rejected: list[Rejected]) -> Lease | None:
-        """The lease as far as it is admitted; what is not goes to `rejected`."""
+        """The lease as far as it is admitted; what is not goes to `rejected`. Our own is neither."""
+        if is_own(lease, self._world):
+            return None
         whole = self._whole(lease)
         if whole is not None:
             rejected.append(Rejected(lease, *whole))

@@ -49,6 +49,7 @@ class Planned:
 
     ground: Ground
     fixed: tuple[KernelObject, ...]
+    peers: Sequence[Lease]
     groups: Mapping[int, Group]
     objects: Objects
     disjoint: bool
@@ -72,15 +73,15 @@ def plan_from(
 ) -> Planned:
     """The same objects as `plan_all` gives, with as much as possible taken over from `previous`."""
     fixed = (*ground.fixed, *settings)
-    leases = dict(zip(map(id, peers), peers, strict=True))
     if previous is None or not previous.continues(ground, fixed):
-        return _anew(ground, fixed, {key: _group(ground, lease) for key, lease in leases.items()})
+        return _anew(ground, fixed, peers, {id(lease): _group(ground, lease) for lease in peers})
+    if peers is previous.peers:
+        return replace(previous, changed=())
+    leases = dict(zip(map(id, peers), peers, strict=True))
     gone = previous.groups.keys() - leases.keys()
     new = {key: _group(ground, leases[key]) for key in leases.keys() - previous.groups.keys()}
-    if not gone and not new:
-        return replace(previous, changed=())
-    return _moved_on(previous, gone, new) or _anew(
-        ground, fixed, {key: new.get(key) or previous.groups[key] for key in leases}
+    return _moved_on(previous, peers, gone, new) or _anew(
+        ground, fixed, peers, {key: new.get(key) or previous.groups[key] for key in leases}
     )
 
 
@@ -88,15 +89,19 @@ def _group(ground: Ground, lease: Lease) -> Group:
     return Group(lease, {obj.key: obj for obj in ground.peer(lease)})
 
 
-def _anew(ground: Ground, fixed: tuple[KernelObject, ...], groups: Mapping[int, Group]) -> Planned:
+def _anew(
+    ground: Ground, fixed: tuple[KernelObject, ...], peers: Sequence[Lease], groups: Mapping[int, Group]
+) -> Planned:
     objects = {obj.key: obj for obj in fixed}
     for group in groups.values():
         objects.update(group.objects)
     total = len(fixed) + sum(len(group.objects) for group in groups.values())
-    return Planned(ground, fixed, groups, objects, disjoint=len(objects) == total)
+    return Planned(ground, fixed, peers, groups, objects, disjoint=len(objects) == total)
 
 
-def _moved_on(previous: Planned, gone: Iterable[int], new: Mapping[int, Group]) -> Planned | None:
+def _moved_on(
+    previous: Planned, peers: Sequence[Lease], gone: Iterable[int], new: Mapping[int, Group]
+) -> Planned | None:
     """`previous` without some groups and with others. None if groups share a key: then their order would matter."""
     if not previous.disjoint:
         return None
@@ -112,4 +117,4 @@ def _moved_on(previous: Planned, gone: Iterable[int], new: Mapping[int, Group]) 
         groups[key] = group
         objects.update(group.objects)
         changed.update(dict.fromkeys(group.objects))
-    return replace(previous, groups=groups, objects=objects, changed=tuple(changed))
+    return replace(previous, peers=peers, groups=groups, objects=objects, changed=tuple(changed))

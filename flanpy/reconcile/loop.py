@@ -37,6 +37,7 @@ from flanpy.plan.gates import Hold
 from flanpy.plan.host_settings import host_settings
 from flanpy.plan.ops import Delete, Objects, Op, Put, Scope
 from flanpy.plan.ownership import Observed, split
+from flanpy.plan.readmission import Judged, admit_from
 from flanpy.plan.render import render
 from flanpy.reconcile.backoff import Backoff
 from flanpy.reconcile.tracking import track
@@ -95,7 +96,7 @@ class ReconcileLoop:
         self._rng = rng or Random()
         self._world = World(policy)
         self._observed = Observed()
-        self._admitted: tuple[World, Admission] | None = None
+        self._judged: Judged | None = None
         self._planned: Planned | None = None
         self._settled = False
         self._untrusted = "start"
@@ -177,7 +178,8 @@ class ReconcileLoop:
 
     async def _attempt(self) -> Pass:
         world = self._world
-        admission = await self._beside(partial(self._admission, world), len(world.view.leases))
+        self._judged = await self._beside(partial(admit_from, self._judged, world), self._news(world.view))
+        admission = self._judged.admission
         planned = await self._plan(world, admission)
         desired = planned.objects if planned is not None else None
         changed = planned.changed if planned is not None and self._settled else None
@@ -209,15 +211,6 @@ class ReconcileLoop:
         objects = await self._kernel.read_back(scope)
         self._observed = await self._beside(partial(split, objects), len(objects))
 
-    def _admission(self, world: World) -> Admission:
-        """Admission of the present leases; computed again only when what it depends on was replaced."""
-        last = self._admitted
-        if last is not None and _same_for_admission(last[0], world):
-            return last[1]
-        admission = admit(world)
-        self._admitted = (world, admission)
-        return admission
-
     async def _plan(self, world: World, admission: Admission) -> Planned | None:
         """Plan on from the last pass, which is then no longer to be planned on from."""
         previous, self._planned = self._planned, None
@@ -233,6 +226,10 @@ class ReconcileLoop:
             partial(plan_from, previous, ground, settings, admission.peers), weight
         )
         return self._planned
+
+    def _news(self, view: LeaseView) -> int:
+        """Roughly how many leases the last pass did not see."""
+        return abs(len(view.leases) - (len(self._judged.leases) if self._judged is not None else 0))
 
     @staticmethod
     async def _beside(work: Callable[[], T], weight: int) -> T:
@@ -291,15 +288,6 @@ class ReconcileLoop:
                 )
         elif ended := self._outage.succeeded(now):
             log.info("kernel_recovered", outage=round(ended.seconds, 3), count=ended.count)
-
-
-def _same_for_admission(old: World, new: World) -> bool:
-    return (
-        old.view.leases is new.view.leases
-        and old.network is new.network
-        and old.own is new.own
-        and old.facts.underlay == new.facts.underlay
-    )
 
 
 def _scope(world: World, desired: Objects | None) -> Scope:

@@ -1,0 +1,124 @@
+"""Admission of the next view from that of the last, without judging every lease again.
+
+As long as no two leases contend (overlap, or hold each other's public address) the order in which they are judged does
+not matter: taking some away cannot admit others, and a new one is judged against the rest alone. So only the leases
+that came are judged, unless they, or those already there, contend: then all are. `admit_from` is a pure function with
+the answer of `admit`, whatever `previous` was (tests hold it to that). Leases are told apart by `id`, which is sound
+as `Judged` holds on to them.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from flanpy.model.lease import Lease
+from flanpy.model.world import World
+from flanpy.plan.admission import Admission, Judge, Reason, Rejected, by_age, created
+
+_CONTENTION = frozenset(
+    {Reason.OVERLAPS_OWN, Reason.OVERLAPS_OLDER, Reason.COVERS_UNDERLAY, Reason.PUBLIC_IP_INSIDE_SUBNET}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """An admission, and what is needed to judge the next view from it. `peers` are by the id of the lease in the view.
+
+    `judge` knows those admitted; it is copied before it learns of others. None without a network.
+    """
+
+    world: World
+    admission: Admission = field(default_factory=Admission)
+    leases: Mapping[int, Lease] = field(default_factory=dict)
+    peers: Mapping[int, Lease] = field(default_factory=dict)
+    judge: Judge | None = None
+
+
+def admit_from(previous: Judged | None, world: World) -> Judged:
+    """The same admission as `admit` gives; the same object as before if nothing changed."""
+    if world.network is None:
+        return Judged(world)
+    if previous is not None and previous.judge is not None and _same_measures(previous.world, world):
+        if previous.world.view.leases is world.view.leases:
+            return previous
+        if not _contends(previous.admission.rejected):
+            return _moved_on(previous, previous.judge, world) or _anew(world)
+    return _anew(world)
+
+
+def _same_measures(old: World, new: World) -> bool:
+    """Whether leases are judged by the same network, identity, own lease and underlay."""
+    return (
+        old.network == new.network
+        and old.policy == new.policy
+        and (old.own is new.own or _identity(old.own) == _identity(new.own))
+        and old.facts.underlay == new.facts.underlay
+    )
+
+
+def _identity(own: Lease | None) -> object:
+    return None if own is None else (own.key, own.record)
+
+
+def _contends(rejected: Iterable[Rejected]) -> bool:
+    return any(one.reason in _CONTENTION for one in rejected)
+
+
+def _anew(world: World) -> Judged:
+    judge = Judge(world)
+    leases = by_age(world.view.leases.values())
+    rejected: list[Rejected] = []
+    peers = _judged(judge, leases, rejected)
+    admission = Admission(tuple(peers.values()), tuple(rejected))
+    return Judged(world, admission, {id(lease): lease for lease in leases}, peers, judge)
+
+
+def _judged(judge: Judge, leases: Iterable[Lease], rejected: list[Rejected]) -> dict[int, Lease]:
+    verdicts = ((id(lease), judge.peer(lease, rejected)) for lease in leases)
+    return {key: peer for key, peer in verdicts if peer is not None}
+
+
+def _moved_on(previous: Judged, last: Judge, world: World) -> Judged | None:
+    """`previous` without the leases that went and with those that came; None if order begins to matter."""
+    values = world.view.leases.values()
+    leases = dict(zip(map(id, values), values, strict=True))
+    gone = previous.leases.keys() - leases.keys()
+    came = leases.keys() - previous.leases.keys()
+    judge, peers = last.copy(), dict(previous.peers)
+    left = {key: peers.pop(key) for key in gone if key in peers}
+    for peer in left.values():
+        judge.release(peer)
+    rejected = [one for one in previous.admission.rejected if id(one.lease) not in gone]
+    faults: list[Rejected] = []
+    admitted = _judged(judge, by_age(leases[key] for key in came), faults)
+    ordered = _merged(previous.admission.peers, left.values(), admitted.values())
+    if ordered is None or _contends(faults) or not _distinct_ages(rejected, faults):
+        return None
+    peers.update(admitted)
+    return Judged(
+        world, Admission(ordered, tuple(sorted([*rejected, *faults], key=_age))), leases, peers, judge
+    )
+
+
+def _merged(
+    peers: tuple[Lease, ...], left: Iterable[Lease], came: Iterable[Lease]
+) -> tuple[Lease, ...] | None:
+    """`peers` in order of creation, without and with some; None if a newcomer is as old as another."""
+    away = {*map(id, left)}
+    ordered = [peer for peer in peers if id(peer) not in away] if away else [*peers]
+    for peer in came:
+        place = bisect_right(ordered, peer.create_revision, key=created)
+        if place and ordered[place - 1].create_revision == peer.create_revision:
+            return None
+        ordered.insert(place, peer)
+    return tuple(ordered)
+
+
+def _age(rejected: Rejected) -> int:
+    return rejected.lease.create_revision
+
+
+def _distinct_ages(standing: Iterable[Rejected], faults: Iterable[Rejected]) -> bool:
+    return {*map(_age, standing)}.isdisjoint(map(_age, faults))
