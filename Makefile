@@ -1,4 +1,5 @@
 # What an operator or a developer types. `make help` lists it. Everything is idempotent.
+export PATH := $(PATH):/usr/sbin:/sbin
 PY := .venv/bin/python
 HOSTS ?= 3
 KEEP ?=

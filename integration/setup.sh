@@ -4,6 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 venv=.venv
+PATH=$PATH:/usr/sbin:/sbin  # where ip and nft are; a root shell got by plain su does not look there
 
 say() { printf '%s\n' "setup: $*"; }
 die() { printf '%s\n' "setup: $*" >&2; exit 1; }
