@@ -124,10 +124,17 @@ def excluded(network: NetworkConfig, key: SubnetKey) -> str:
     return ""
 
 
-def overlapping(key: SubnetKey, other: SubnetKey) -> bool:
-    """Whether the two share an address in either family."""
-    pairs = ((key.subnet, other.subnet), (key.subnet6, other.subnet6))
-    return any(a is not None and b is not None and a.overlaps(b) for a, b in pairs)
+def contested(network: NetworkConfig, key: SubnetKey, other: SubnetKey) -> bool:
+    """Whether `other` takes an address of `key`. As large as the network or larger, it takes nothing (see above)."""
+    families = ((network.network, key.subnet, other.subnet), (network.network6, key.subnet6, other.subnet6))
+    return any(
+        range_ is not None
+        and ours is not None
+        and theirs is not None
+        and theirs.prefixlen > range_.prefixlen
+        and ours.overlaps(theirs)
+        for range_, ours, theirs in families
+    )
 
 
 def pool4(network: NetworkConfig) -> _Pool | None:
