@@ -4,12 +4,14 @@
     with EtcdCluster.started(members=3, tls=True) as etcd: etcd.members[0].kill()
 
 Owns child processes and a temporary directory, and removes both whatever happens. Members die with the test process
-(setpriv --pdeathsig, which needs no fork of a process that has grpc loaded), so that an interrupted run leaves nothing behind.
+(setpriv --pdeathsig, which needs no fork of a process that has grpc loaded), so that an interrupted run leaves
+nothing behind.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import socket
@@ -113,9 +115,10 @@ class Member:
         self.stop(signal.SIGKILL)
 
     def freeze(self) -> None:
-        """Stop its clock: connections stay open and nothing is answered (half-open)."""
+        """Stop it in its tracks: connections stay open and nothing is answered (half-open)."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
 
     def thaw(self) -> None:
         """Let it go on."""
@@ -328,6 +331,14 @@ def make_certificate(directory: Path, name: str, *, names: str, ca: str = "ca") 
         directory, "x509", "-req", "-in", f"{name}.csr", "-CA", f"{ca}.crt", "-CAkey", f"{ca}.key", "-CAcreateserial",
         "-days", "2", "-copy_extensions", "copy", "-out", f"{name}.crt",
     )  # fmt: skip
+
+
+def make_jwt_keys(directory: Path, *, ttl: str) -> str:
+    """A key pair for JWT tokens, which live `ttl` whether used or not; the flag that makes etcd use it."""
+    _openssl(directory, "genrsa", "-out", "jwt.key", "2048")
+    _openssl(directory, "rsa", "-in", "jwt.key", "-pubout", "-out", "jwt.pub")
+    keys = f"pub-key={directory / 'jwt.pub'},priv-key={directory / 'jwt.key'}"
+    return f"--auth-token=jwt,{keys},sign-method=RS256,ttl={ttl}"
 
 
 def _openssl(directory: Path, *arguments: str) -> None:

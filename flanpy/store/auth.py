@@ -2,8 +2,8 @@
 
 Owns the token. Must not let password or token into a message, a log or a repr. etcd takes the token as call
 metadata; grpc's call credentials, which etcd3 uses, are refused on plaintext channels. A token ends after
-`--auth-token-ttl`, when etcd restarts (simple tokens), or with any change of users and roles, so its end is the
-normal case, not an error.
+`--auth-token-ttl`, with a change of our user (with JWT: of any user or role), or with a restored etcd, so its end is
+the normal case, not an error.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from grpc.aio import AioRpcError
 
 from flanpy.store import etcdpb as pb
 from flanpy.store.channel import Connections
+from flanpy.store.record import StoreRecord
 
 Metadata = tuple[tuple[str, str], ...]
 _NOT_ENABLED: Final = "authentication is not enabled"
@@ -24,9 +25,10 @@ _NOT_ENABLED: Final = "authentication is not enabled"
 class Tokens:
     """The current token. All callers that find it missing share one request for a new one."""
 
-    def __init__(self, connections: Connections) -> None:
+    def __init__(self, connections: Connections, record: StoreRecord) -> None:
         """Without a username in the settings no token is ever asked for."""
         self._connections = connections
+        self._record = record
         self._settings = connections.settings
         self._metadata: Metadata | None = None if self._settings.username else ()
         self._asking: asyncio.Task[Metadata] | None = None
@@ -52,12 +54,14 @@ class Tokens:
             with self._connections.use() as connection:
                 reply = await connection.stubs.auth.Authenticate(request, timeout=self._settings.timeout)
         except AioRpcError as error:
+            self._record.failed("authenticate", error.code().name)
             # As etcd's own client does: a user given to a cluster without authentication is no error.
             if error.code() is grpc.StatusCode.FAILED_PRECONDITION and _NOT_ENABLED in (
                 error.details() or ""
             ):
                 return ()
             raise
+        self._record.tokens_renewed += 1
         return (("token", reply.token),)
 
     def _asked(self, task: asyncio.Task[Metadata]) -> None:

@@ -8,17 +8,11 @@ because closing one under a call looks to that call like the cancellation of its
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-# Both are read when grpc loads. Nothing here forks (fork with grpc loaded crashes children), and grpc's own lines on
-# standard error would repeat each failed handshake that we already report once.
-os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import grpc
 import grpc.aio
@@ -38,7 +32,9 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.initial_reconnect_backoff_ms", 250),
-    ("grpc.min_reconnect_backoff_ms", 250),
+    # Despite its name, how long one attempt to connect may take; less than a call's deadline, so that a call to an
+    # address that swallows packets fails as never sent.
+    ("grpc.min_reconnect_backoff_ms", 2000),
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.enable_retries", 0),
     ("grpc.max_receive_message_length", 64 << 20),

@@ -51,8 +51,8 @@ class EtcdSession:
         self._clock = clock or SystemClock()
         self._pace = pace or WatchPace()
         self._connections = Connections(settings)
-        self._tokens = Tokens(self._connections)
         self._record = StoreRecord(self._clock)
+        self._tokens = Tokens(self._connections, self._record)
         self._watches: WeakSet[PrefixWatch] = WeakSet()
         self._cluster_id = 0
         self._closed = False

@@ -6,6 +6,7 @@ The texts matched here are etcd's own (etcd api/v3rpc/rpctypes/error.go).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import assert_never
@@ -55,16 +56,24 @@ class Tries:
                 assert_never(fault.cure)
 
 
-_TOKEN_REJECTED = ("invalid auth token", "revision of auth store is old", "user name is empty")
-_WRONG_LOGIN = ("authentication failed", "invalid user ID or password")
-_NEVER_CONNECTED = (
-    "failed to connect to all addresses",
-    "DNS resolution failed",
-    "Name resolution",
-    "name resolver",
+_TOKEN_REJECTED = (
+    "revision in header is old",
+    "invalid auth token",
+    "revision of auth store is old",
+    "user name is empty",
 )
+_WRONG_LOGIN = ("authentication failed", "invalid user ID or password")
+_NEVER_CONNECTED = ("failed to connect to all addresses", "errors resolving", "DNS resolution failed")
 _UNTRUSTED = ("CERTIFICATE_VERIFY_FAILED", "certificate verify failed", "Hostname Verification Check failed")
-_PLAINTEXT = ("WRONG_VERSION_NUMBER", "wrong version number")
+_PLAINTEXT = ("WRONG_VERSION_NUMBER", "Handshake read failed")
+_CERTIFICATE_WANTED = (
+    "ALERT_BAD_CERTIFICATE",
+    "CERTIFICATE_REQUIRED",
+    "ALERT_UNKNOWN_CA",
+    "ALERT_CERTIFICATE",
+)
+# "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: Failed to connect ...: Connection refused"
+_WRAPPING = re.compile(r"^failed to connect to all addresses; last error: [A-Z]+: (ipv[46]:\S+: )?")
 
 _UNREACHED = frozenset(
     {
@@ -139,15 +148,22 @@ def _full(where: str) -> str:
 
 
 def _unreached(details: str, code: grpc.StatusCode, where: str) -> Fault:
-    unsent = _has(details, _NEVER_CONNECTED)
     if _has(details, _UNTRUSTED):
         text = f"{where} shows a certificate that is not trusted for this name: correct etcd-cafile or the endpoint"
         return Fault(StoreDenied(text), Cure.OTHER_ENDPOINT, unsent=True)
-    if _has(details, _PLAINTEXT):
-        text = f"{where} does not speak TLS: write the endpoint with http://"
-        return Fault(StoreUnavailable(text), Cure.OTHER_ENDPOINT, unsent=True)
+    if _has(details, _CERTIFICATE_WANTED):
+        text = f"{where} does not accept our client certificate, or wants one: correct etcd-certfile and etcd-keyfile"
+        return Fault(StoreDenied(text), Cure.OTHER_ENDPOINT, unsent=True)
+    error = StoreUnavailable(_unavailable(details, code, where))
+    return Fault(error, Cure.OTHER_ENDPOINT, unsent=_has(details, _NEVER_CONNECTED))
+
+
+def _unavailable(details: str, code: grpc.StatusCode, where: str) -> str:
+    cause = _WRAPPING.sub("", details)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        text = f"{where} gave no answer in time: see if it hangs or has no quorum"
-        return Fault(StoreUnavailable(text), Cure.OTHER_ENDPOINT)
-    text = f"{where} is unavailable ({details}): see that it runs"
-    return Fault(StoreUnavailable(text), Cure.OTHER_ENDPOINT, unsent)
+        return f"{where} gave no answer in time: see if it hangs or has no quorum"
+    if _has(details, _PLAINTEXT):
+        return f"{where} does not complete a TLS handshake: see if its endpoint begins with http://"
+    if cause == "Socket closed":
+        return f"{where} closed the connection: see that it runs, and if its endpoint begins with https://"
+    return f"{where} is unavailable ({cause}): see that it runs and can be reached"

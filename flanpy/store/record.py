@@ -29,6 +29,7 @@ class StoreStats:
     calls: Mapping[tuple[str, str], int]
     latency_s: Mapping[str, float]
     resyncs: Mapping[str, int]
+    tokens_renewed: int
     watch_revision: int
     endpoint: str
     connected_since: float | None
@@ -40,6 +41,7 @@ class StoreRecord:
 
     def __init__(self, clock: Clock) -> None:
         """Neither connected nor in an outage yet."""
+        self.tokens_renewed = 0
         self._clock = clock
         self._calls: Counter[tuple[str, str]] = Counter()
         self._latency: dict[str, float] = {}
@@ -101,6 +103,7 @@ class StoreRecord:
             MappingProxyType(dict(self._calls)),
             MappingProxyType(dict(self._latency)),
             MappingProxyType(dict(self._resyncs)),
+            self.tokens_renewed,
             self._watch_revision,
             self._endpoint,
             self._connected_since,
