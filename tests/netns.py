@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from flanpy.kernel.sysctl import ProcSysctls
+
 T = TypeVar("T")
 
 _CLONE_NEWNET = 0x40000000
@@ -43,9 +45,7 @@ class Namespace:
         def enter_and_work() -> None:
             try:
                 with self.path.open() as file:
-                    if _libc.setns(file.fileno(), _CLONE_NEWNET):
-                        code = ctypes.get_errno()
-                        raise OSError(code, os.strerror(code), str(self.path))
+                    _enter(file.fileno())
                 results.append(work())
             except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
                 errors.append(error)
@@ -86,12 +86,16 @@ class Namespace:
         return self.do(lambda: file.read_text().strip())
 
 
+def _enter(descriptor: int) -> None:
+    if _libc.setns(descriptor, _CLONE_NEWNET):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
 class NamespaceSysctls:
     """`flanpy.kernel.sysctl.ProcSysctls` as seen from a namespace that the test process is not in."""
 
     def __init__(self, namespace: Namespace) -> None:
-        from flanpy.kernel.sysctl import ProcSysctls
-
         self._namespace = namespace
         self._real = ProcSysctls()
 

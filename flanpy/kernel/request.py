@@ -21,6 +21,8 @@ from flanpy.kernel import rtnl, wire
 from flanpy.kernel.wire import HEADER_SIZE, Refusal
 
 SEND_MESSAGES = 256
+_LEAST_MESSAGES = 16
+_HOLD_S = 0.010
 ANSWER_DEADLINE_S = 5.0
 _SOL_NETLINK = 270
 _SO_RCVBUFFORCE = 33
@@ -60,6 +62,7 @@ class RequestSocket:
                 sock.setsockopt(_SOL_NETLINK, option, 1)
         self.port: int = sock.getsockname()[0]
         self._sequence = 0
+        self._part = SEND_MESSAGES
         self._turn = asyncio.Lock()
 
     def close(self) -> None:
@@ -74,14 +77,18 @@ class RequestSocket:
         outcome of any is unknown.
         """
         outcome: list[Refusal | None] = [None] * len(batch)
+        clock = asyncio.get_running_loop().time
+        first = 0
         async with self._turn:
-            for first in range(0, len(batch), SEND_MESSAGES):
-                if first:
-                    await asyncio.sleep(0)
-                end = min(first + SEND_MESSAGES, len(batch))
+            while first < len(batch):
+                end = min(first + self._part, len(batch))
+                began = clock()
                 await self._send_part(batch[first:end], first, outcome)
                 if after_send is not None:
                     after_send(first, end)
+                self._part = _next_part(end - first, clock() - began)
+                first = end
+                await asyncio.sleep(0)
         return outcome
 
     async def _send_part(self, part: Sequence[bytearray], first: int, outcome: list[Refusal | None]) -> None:
@@ -162,6 +169,15 @@ class RequestSocket:
             ) from error
         except OSError as error:  # ENOBUFS: answers were lost, so the outcome is unknown
             raise KernelError("cannot read the netlink socket", errno=error.errno or 0) from error
+
+
+def _next_part(sent: int, took: float) -> int:
+    """How many messages next, so that the loop is held for no longer than `_HOLD_S`.
+
+    With 10,000 routes on one device the kernel takes 0.3 ms for a route (it compares a new next hop with all that
+    share the device): 256 at a time would be 80 ms.
+    """
+    return max(_LEAST_MESSAGES, min(SEND_MESSAGES, int(sent * _HOLD_S / max(took, 1e-6))))
 
 
 class _Dump(Generic[T]):

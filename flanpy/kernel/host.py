@@ -1,0 +1,183 @@
+"""Reads from the kernel what HostFacts are made of: links, addresses, routes that are not ours, forwarding.
+
+Must not: choose the underlay (kernel.underlay), or watch.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from flanpy.kernel import dumps, entries, links, rtnl, wire
+from flanpy.kernel.request import RequestSocket
+from flanpy.kernel.underlay import HostLink
+from flanpy.kernel.wire import HEADER_SIZE, S32, U32, attribute, attributes, frame
+from flanpy.model.address import Family, IPAddress
+from flanpy.model.facts import HostRoute
+from flanpy.model.objects import LINK_ALIAS, MAIN_TABLE, ROUTE_PROTO
+
+_RTMSG = struct.Struct("=BBBBBBBBI")
+_RTMSG_ATTRIBUTES_AT = HEADER_SIZE + _RTMSG.size
+_RTNEXTHOP = struct.Struct("=HBBi")
+_RTN_UNICAST, _RTM_F_CLONED = 1, 0x200
+_IFF_LOOPBACK = 8
+_MTU = rtnl.IFLA["IFLA_MTU"]
+# ifa_flags of linux/if_addr.h; 0x01 is TEMPORARY for IPv6 and SECONDARY for IPv4: either way second best
+_DAD_FAILED, _TENTATIVE, _DEPRECATED, _TEMPORARY = 0x08, 0x40, 0x20, 0x01
+_NETCONFA_IFINDEX, _NETCONFA_FORWARDING = 1, 2
+ALL_LINKS = -1
+"""NETCONFA_IFINDEX_ALL: the row of `conf/all`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarding:
+    """What a netconf message says of a row's forwarding."""
+
+    family: int
+    index: int
+    enabled: bool
+
+
+async def read_links(
+    requests: RequestSocket, *, learn: Callable[[bytes, int, int], None]
+) -> tuple[HostLink, ...]:
+    """All links with their addresses, best first; `learn` is shown each message too."""
+
+    def parse(buffer: bytes, start: int, end: int) -> HostLink:
+        learn(buffer, start, end)
+        return _host_link(buffer, start, end)
+
+    found = await requests.dump(links.link_dump(), parse)
+    of_link: dict[int, list[tuple[int, IPAddress]]] = {}
+    for family in Family:
+        for seen in await requests.dump(links.address_dump(family, 0), links.seen_address):
+            if not seen.flags & (_DAD_FAILED | (_TENTATIVE if family is Family.IPV6 else 0)):
+                rank = seen.flags & (_DEPRECATED | _TEMPORARY)
+                of_link.setdefault(seen.index, []).append((rank, seen.interface.ip))
+    return tuple(replace(link, addresses=_best_first(of_link.get(link.index, ()))) for link in found)
+
+
+def _best_first(ranked: Iterable[tuple[int, IPAddress]]) -> tuple[IPAddress, ...]:
+    return tuple(address for _, address in sorted(ranked, key=lambda pair: pair[0]))
+
+
+def _host_link(buffer: bytes, start: int, end: int) -> HostLink:
+    seen = links.seen_link(buffer, start, end)
+    found = attributes(buffer, start + HEADER_SIZE + 16, end)
+    flags = U32.unpack_from(buffer, start + HEADER_SIZE + 8)[0]
+    return HostLink(
+        index=seen.index,
+        name=seen.name,
+        mtu=U32.unpack(found[_MTU])[0] if _MTU in found else 0,
+        up=seen.up,
+        loopback=bool(flags & _IFF_LOOPBACK),
+        alias=seen.alias,
+    )
+
+
+async def read_routes(
+    requests: RequestSocket, host_links: Iterable[HostLink], ours: frozenset[str]
+) -> tuple[HostRoute, ...]:
+    """The main table without what is ours; a route with several next hops is one HostRoute for each."""
+    names = {link.index: link.name for link in host_links}
+    skip = {index for index, name in names.items() if name in ours}
+    skip |= {link.index for link in host_links if link.alias == LINK_ALIAS}
+    found: list[HostRoute] = []
+
+    def parse(buffer: bytes, start: int, end: int) -> tuple[HostRoute, ...]:
+        if buffer[start + HEADER_SIZE + 5] == ROUTE_PROTO:  # rtm_protocol, before any costlier look
+            return ()
+        return _host_routes(buffer, start, end, names, skip)
+
+    for family in Family:
+        for hops in await requests.dump(entries.route_dump(family, MAIN_TABLE), parse):
+            found += hops
+    return tuple(found)
+
+
+def _host_routes(
+    buffer: bytes, start: int, end: int, names: Mapping[int, str], skip: set[int]
+) -> tuple[HostRoute, ...]:
+    family, length, *_, kind, flags = _RTMSG.unpack_from(buffer, start + HEADER_SIZE)
+    if kind != _RTN_UNICAST or flags & _RTM_F_CLONED:
+        return ()
+    found = attributes(buffer, start + _RTMSG_ATTRIBUTES_AT, end)
+    base = found.get(rtnl.RTA["RTA_DST"]) or bytes(Family(family).bits // 8)
+    if is_link_scoped(base):
+        return ()
+    destination = dumps.ip_network(base, length)
+    priority = found.get(rtnl.RTA["RTA_PRIORITY"])
+    metric = U32.unpack(priority)[0] if priority else 0
+    return tuple(
+        HostRoute(destination, names[index], gateway, metric)
+        for index, gateway in _hops(found)
+        if index in names and index not in skip
+    )
+
+
+def is_link_scoped(base: bytes) -> bool:
+    """fe80::/10 and ff00::/8, which every link has: of no interest, and one for each container's veth."""
+    return len(base) == 16 and (base[0] == 0xFF or (base[0] == 0xFE and base[1] & 0xC0 == 0x80))
+
+
+def _hops(found: Mapping[int, bytes]) -> Iterable[tuple[int, IPAddress | None]]:
+    if rtnl.RTA["RTA_MULTIPATH"] in found:
+        yield from _next_hops(found[rtnl.RTA["RTA_MULTIPATH"]])
+    elif rtnl.RTA["RTA_OIF"] in found:
+        yield U32.unpack(found[rtnl.RTA["RTA_OIF"]])[0], _gateway(found)
+
+
+def _next_hops(packed: bytes) -> Iterable[tuple[int, IPAddress | None]]:
+    position = 0
+    while position + _RTNEXTHOP.size <= len(packed):
+        length, _, _, index = _RTNEXTHOP.unpack_from(packed, position)
+        if length < _RTNEXTHOP.size:
+            return
+        yield index, _gateway(attributes(packed, position + _RTNEXTHOP.size, position + length))
+        position += (length + 3) & ~3
+
+
+def _gateway(found: Mapping[int, bytes]) -> IPAddress | None:
+    gateway = found.get(rtnl.RTA["RTA_GATEWAY"])
+    if gateway is not None:
+        return dumps.ip_address(gateway)
+    via = found.get(rtnl.RTA["RTA_VIA"])  # struct rtvia: a gateway of the other family
+    return dumps.ip_address(via[2:]) if via is not None else None
+
+
+async def reached_link(
+    requests: RequestSocket, target: IPAddress, host_links: Iterable[HostLink]
+) -> str | None:
+    """The link by which the kernel would send to `target`."""
+    family = Family.of(target)
+    body = _RTMSG.pack(family, family.bits, 0, 0, 0, 0, 0, 0, 0)
+    body += attribute(rtnl.RTA["RTA_DST"], target.packed)
+    answer = await requests.ask(frame(rtnl.GETROUTE, rtnl.REQUEST, body))
+    if isinstance(answer, wire.Refusal):
+        return None
+    oif = attributes(answer, _RTMSG_ATTRIBUTES_AT, len(answer)).get(rtnl.RTA["RTA_OIF"])
+    index = U32.unpack(oif)[0] if oif else 0
+    return next((link.name for link in host_links if link.index == index), None)
+
+
+async def read_forwarding(requests: RequestSocket, family: Family) -> bool:
+    """`net.ipv4.ip_forward`, or `net.ipv6.conf.all.forwarding`. True if the kernel has no such family."""
+    body = bytes([family]) + bytes(3) + attribute(_NETCONFA_IFINDEX, S32.pack(ALL_LINKS))
+    answer = await requests.ask(frame(rtnl.GETNETCONF, rtnl.REQUEST, body))
+    if isinstance(answer, wire.Refusal):
+        return True
+    said = forwarding(answer, 0, len(answer))
+    return said is None or said.enabled
+
+
+def forwarding(buffer: bytes, start: int, end: int) -> Forwarding | None:
+    """What a netconf message says of forwarding, if it does."""
+    found = attributes(buffer, start + HEADER_SIZE + 4, end)
+    if _NETCONFA_IFINDEX not in found or _NETCONFA_FORWARDING not in found:
+        return None
+    return Forwarding(
+        buffer[start + HEADER_SIZE],
+        S32.unpack(found[_NETCONFA_IFINDEX])[0],
+        bool(S32.unpack(found[_NETCONFA_FORWARDING])[0]),
+    )

@@ -1,0 +1,227 @@
+"""Watches the kernel: keeps HostFacts current, and tells when something that may be ours was changed by others.
+
+Owns the event socket, what is read again after which event, and how often. Must not: write to the kernel, or say
+what is to be done about a change.
+
+The reader is a plain callback of the loop: it judges what arrived and sets `_stale`; one task reads facts again, at
+most once in `settle_s`, however many events there were. Right after each send of our own, `absorb` empties the queue,
+so that a burst of our own changes can neither overrun it nor look like somebody else's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Never, Protocol
+
+from flanpy.errors import KernelError
+from flanpy.kernel import host
+from flanpy.kernel.events import EventSocket
+from flanpy.kernel.notice import Echoes, NoticeBoard, Stale
+from flanpy.kernel.port import MonitorSink, Moved
+from flanpy.kernel.request import RequestSocket, SocketFactory, open_netlink
+from flanpy.kernel.underlay import HostLink, HostPicture, UnderlayChoice, choose
+from flanpy.kernel.wire import messages
+from flanpy.log import get_logger
+from flanpy.model.address import Family, IPNetwork
+from flanpy.model.facts import HostFacts, Underlay
+
+log = get_logger()
+
+SETTLE_S = 0.05
+_RETRY_S = 1.0
+_DATAGRAMS_A_TURN = 256
+
+
+class Writer(Protocol):
+    """Who changes the kernel for us: it says its port id, and when it has written."""
+
+    on_written: object
+
+    @property
+    def port(self) -> int: ...
+
+
+class Monitor:
+    """Make it and `start` it in a running event loop, then `run` it as a task."""
+
+    def __init__(
+        self,
+        choice: UnderlayChoice,
+        sink: MonitorSink,
+        *,
+        writer: Writer | None = None,
+        open_socket: SocketFactory = open_netlink,
+        settle_s: float = SETTLE_S,
+    ) -> None:
+        self._choice = choice
+        self._sink = sink
+        self._open_socket = open_socket
+        self._settle_s = settle_s
+        self._board = NoticeBoard(own_port=writer.port if writer is not None else _NO_PORT)
+        self._requests = RequestSocket(open_socket())
+        self._events: EventSocket | None = None
+        self._filtered: frozenset[int] | None = None
+        self._stale = Stale.NOTHING
+        self._wake = asyncio.Event()
+        self._links: tuple[HostLink, ...] = ()
+        self._facts = HostFacts(problem="the kernel was not read yet")
+        if writer is not None:
+            writer.on_written = self.absorb
+
+    @property
+    def facts(self) -> HostFacts:
+        return self._facts
+
+    def choose_by(self, choice: UnderlayChoice) -> None:
+        """Choose the underlay anew (the settings were reloaded)."""
+        self._choice = choice
+        self._mark(Stale.EVERYTHING)
+
+    def watch_links(self, names: frozenset[str], networks: Sequence[IPNetwork] = ()) -> None:
+        """Tell of changes to these links and what is on them, and of routes inside `networks`."""
+        if (names, tuple(networks)) == (self._board.links, self._board.networks):
+            return
+        self._board.links, self._board.networks = names, tuple(networks)
+        self._attach_filter()
+        self._mark(Stale.ROUTES)
+
+    async def start(self) -> HostFacts:
+        """Listen first, then read, so that nothing falls between. Raises KernelError."""
+        self._listen()
+        await self._read(Stale.EVERYTHING)
+        return self._facts
+
+    async def run(self) -> Never:
+        """Keep the facts current, for ever."""
+        try:
+            while True:
+                await self._wake.wait()
+                await self._refresh()
+                await asyncio.sleep(self._settle_s)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        self._hang_up()
+        self._requests.close()
+
+    # events
+
+    def absorb(self, written: Sequence[bytearray] = ()) -> None:
+        """We have just changed the kernel: take what is queued, and our own part of it for what it is."""
+        while self._take_queued(Echoes(written)):
+            pass
+
+    def _readable(self) -> None:
+        self._take_queued(None)
+
+    def _take_queued(self, echoes: Echoes | None) -> bool:
+        """Judge what is queued, up to a bound; True if there may be more. One call to the sink for each kind."""
+        moved: dict[Moved, None] = {}
+        more = True
+        try:
+            for _ in range(_DATAGRAMS_A_TURN):
+                datagram = self._events.receive() if self._events is not None else None
+                if datagram is None:
+                    more = False
+                    break
+                if echoes is None or not echoes.contain_raw(datagram):
+                    self._judge(datagram, echoes, moved)
+        except KernelError as error:
+            more = False
+            moved = {Moved.OVERRUN: None}
+            self._start_over(error)
+        for kind in moved:
+            self._sink.kernel_moved(kind)
+        return more
+
+    def _judge(self, datagram: bytes, echoes: Echoes | None, moved: dict[Moved, None]) -> None:
+        for start, end, *_ in messages(datagram):
+            notice = self._board.judge(datagram, start, end, echoes=echoes)
+            if notice.stale:
+                self._mark(notice.stale)
+            if notice.stale & Stale.LINKS:
+                self._attach_filter()
+            if notice.moved is not None:
+                moved[notice.moved] = None
+
+    def _mark(self, stale: Stale) -> None:
+        self._stale |= stale
+        self._wake.set()
+
+    def _listen(self) -> None:
+        self._events = EventSocket(self._open_socket)
+        self._filtered = None
+        self._attach_filter()
+        asyncio.get_running_loop().add_reader(self._events.fileno(), self._readable)
+
+    def _hang_up(self) -> None:
+        if self._events is not None:
+            asyncio.get_running_loop().remove_reader(self._events.fileno())
+            self._events.close()
+            self._events = None
+
+    def _start_over(self, error: KernelError) -> None:
+        """Events were lost: the socket is of no more use, and nothing that we believe is certain."""
+        log.warning("kernel_events_lost", error=error, action="reading everything again")
+        self._hang_up()
+        self._listen()
+        self._mark(Stale.EVERYTHING)
+
+    def _attach_filter(self) -> None:
+        indices = self._board.indices()
+        if self._events is not None and indices != self._filtered:
+            self._events.attach_filter(self._board.own_port, indices)
+            self._filtered = indices
+
+    # facts
+
+    async def _refresh(self) -> None:
+        stale, self._stale = self._stale, Stale.NOTHING
+        self._wake.clear()
+        before = self._facts
+        try:
+            await self._read(stale)
+        except KernelError as error:
+            log.warning("host_facts_unread", error=error, delay=_RETRY_S)
+            self._mark(stale)
+            await asyncio.sleep(_RETRY_S)
+            return
+        if self._facts != before:
+            self._sink.facts_changed(self._facts)
+
+    async def _read(self, stale: Stale) -> None:
+        facts = self._facts
+        if stale & Stale.LINKS:
+            self._links = await host.read_links(self._requests, learn=self._board.learn)
+            self._attach_filter()
+            facts = replace(facts, addresses=frozenset(a for link in self._links for a in link.addresses))
+        if stale & Stale.ROUTES:
+            ours = self._board.links
+            facts = replace(facts, routes=await host.read_routes(self._requests, self._links, ours))
+            self._board.routed = frozenset(route.link for route in facts.routes)
+        if stale & (Stale.LINKS | Stale.ROUTES):
+            facts = await self._chosen(facts)
+        if stale & Stale.FORWARDING:
+            facts = replace(
+                facts,
+                ip_forward=await host.read_forwarding(self._requests, Family.IPV4),
+                ip6_forward=await host.read_forwarding(self._requests, Family.IPV6),
+            )
+        self._facts = facts
+
+    async def _chosen(self, facts: HostFacts) -> HostFacts:
+        target = self._choice.can_reach
+        reached = None if target is None else await host.reached_link(self._requests, target, self._links)
+        chosen = choose(self._choice, HostPicture(self._links, facts.routes, reached))
+        match chosen:
+            case Underlay():
+                facts = replace(facts, underlay=chosen, problem="")
+            case str():
+                facts = replace(facts, underlay=None, problem=chosen)
+        return facts
+
+
+_NO_PORT = 0xFFFFFFFF

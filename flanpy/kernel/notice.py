@@ -1,0 +1,231 @@
+"""What one rtnetlink notification means for us: nothing, facts to be read again, or that something of ours moved.
+
+Pure apart from its book of links. Must not: open a socket, or call anyone.
+
+A notification that our own change caused is told by its port id where the kernel fills that in. A VXLAN device's FDB
+and a deleted neighbour are announced without one; those are compared with what was just written (`Echoes`).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Flag, auto
+
+from flanpy.kernel import dumps, host, rtnl
+from flanpy.kernel.links import seen_address
+from flanpy.kernel.port import Moved
+from flanpy.kernel.rtnl import IFLA, NDA, RTA
+from flanpy.kernel.wire import HEADER, HEADER_SIZE, U32, attributes, text
+from flanpy.model.address import Family, IPNetwork
+from flanpy.model.objects import MAIN_TABLE, ROUTE_PROTO
+
+_IFINFOMSG = struct.Struct("=BxHiII")
+_NDMSG = struct.Struct("=BxxxiHBB")
+_RTMSG = struct.Struct("=BBBBBBBBI")
+_SHOWN = ("IFLA_IFNAME", "IFLA_MTU", "IFLA_ADDRESS", "IFLA_IFALIAS", "IFLA_MASTER", "IFLA_LINK")
+_CARRIER = ("IFLA_OPERSTATE", "IFLA_CARRIER")
+_IFF_CARRIER = 0x10000 | 0x40  # LOWER_UP, RUNNING
+_ENTRIES = frozenset({rtnl.NEWNEIGH, rtnl.DELNEIGH, rtnl.NEWROUTE, rtnl.DELROUTE})
+_UNSETTLED = 0x01 | 0x08 | 0x10 | 0x20 | 0x40  # NUD_INCOMPLETE, DELAY, PROBE, FAILED, NOARP: the kernel's own
+
+
+class Stale(Flag):
+    """Which facts must be read again."""
+
+    NOTHING = 0
+    LINKS = auto()
+    ROUTES = auto()
+    FORWARDING = auto()
+    EVERYTHING = LINKS | ROUTES | FORWARDING
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    stale: Stale = Stale.NOTHING
+    moved: Moved | None = None
+
+
+_NOTHING = Notice()
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A link as a notification shows it: what people can change, and its carrier."""
+
+    name: str
+    up: bool
+    values: tuple[bytes | None, ...]
+    carrier: tuple[object, ...]
+
+
+class Echoes:
+    """FDB entries and neighbours among messages that we just sent, made out only if a notification asks."""
+
+    def __init__(self, written: Sequence[bytearray] = ()) -> None:
+        self._written = written
+        self._raw: set[bytes] | None = None
+        self._known: set[tuple[int, int, bytes, bytes]] | None = None
+
+    def contain_raw(self, datagram: bytes) -> bool:
+        """Whether this is the announcement of an FDB entry put by us, told by bytes alone (a burst is mostly that).
+
+        A VXLAN device announces MAC and destination in the order in which we write them.
+        """
+        if self._raw is None:
+            self._raw = {bytes(m[4:6] + m[20:24] + m[28:]) for m in self._written}
+        head = datagram[4:6] + datagram[20:24]
+        return head + datagram[28:48] in self._raw or head + datagram[28:60] in self._raw
+
+    def contain(self, kind: int, index: int, subject: bytes, rest: bytes) -> bool:
+        """`subject` is the MAC of an FDB entry, the address of a neighbour; `rest` the destination, or empty."""
+        if self._known is None:
+            self._known = {echo for message in self._written for echo in _echoes(message)}
+        return (kind, index, subject, rest) in self._known or (kind, index, subject, b"") in self._known
+
+
+@dataclass(slots=True)
+class NoticeBoard:
+    """Judges notifications, given whose they are: our port, the names of our links, the ranges of our routes."""
+
+    own_port: int = 0
+    links: frozenset[str] = frozenset()
+    networks: tuple[IPNetwork, ...] = ()
+    routed: frozenset[str] = frozenset()
+    """Links that have routes of the host: when one goes down, IPv4 routes go without a notification."""
+    _shown: dict[int, _Shown] = field(default_factory=dict)
+
+    def indices(self) -> frozenset[int]:
+        """The indices of our links now."""
+        return frozenset(index for index, shown in self._shown.items() if shown.name in self.links)
+
+    def judge(self, buffer: bytes, start: int, end: int, *, echoes: Echoes | None) -> Notice:
+        """`echoes` is given right after a change of our own, when events without a port id are taken for its."""
+        _, kind, flags, _, port = HEADER.unpack_from(buffer, start)
+        own = port == self.own_port or (port == 0 and echoes is not None)
+        if port == self.own_port and kind in _ENTRIES:
+            return _NOTHING
+        if kind in (rtnl.NEWNEIGH, rtnl.DELNEIGH):
+            return self._neighbour(buffer, start, end, kind, echoes or Echoes())
+        if kind in (rtnl.NEWROUTE, rtnl.DELROUTE):
+            return self._route(buffer, start, end, replaced=bool(flags & rtnl.REPLACE))
+        if kind in (rtnl.NEWLINK, rtnl.DELLINK):
+            notice = self._link(buffer, start, end, gone=kind == rtnl.DELLINK)
+        elif kind in (rtnl.NEWADDR, rtnl.DELADDR):
+            notice = self._address(buffer, start, end)
+        elif kind == rtnl.NEWNETCONF:
+            notice = _netconf(buffer, start, end)
+        else:
+            return _NOTHING
+        return Notice(notice.stale) if own else notice
+
+    def learn(self, buffer: bytes, start: int, end: int) -> None:
+        """Take a link from a dump into the book."""
+        self._link(buffer, start, end, gone=False)
+
+    def _link(self, buffer: bytes, start: int, end: int, *, gone: bool) -> Notice:
+        family, _, index, flags, _ = _IFINFOMSG.unpack_from(buffer, start + HEADER_SIZE)
+        if family:  # a bridge telling of its port
+            return _NOTHING
+        before = self._shown.get(index)
+        if gone:
+            self._shown.pop(index, None)
+            ours = before is not None and before.name in self.links
+            return Notice(Stale.LINKS | self._routes_of(before), Moved.LINK if ours else None)
+        now = self._shown[index] = _show(buffer, start, end, flags)
+        ours = now.name in self.links or (before is not None and before.name in self.links)
+        same = before is not None and (now.name, now.up, now.values) == (
+            before.name,
+            before.up,
+            before.values,
+        )
+        only_carrier = same and before is not None and now.carrier != before.carrier
+        return Notice(
+            Stale.NOTHING if same else Stale.LINKS | self._routes_of(before),
+            Moved.LINK if ours and not only_carrier else None,
+        )
+
+    def _address(self, buffer: bytes, start: int, end: int) -> Notice:
+        seen = seen_address(buffer, start, end)
+        if seen is None:
+            return _NOTHING
+        shown = self._shown.get(seen.index)
+        ours = shown is not None and shown.name in self.links and not seen.is_link_local
+        return Notice(Stale.LINKS | self._routes_of(shown), Moved.ADDRESS if ours else None)
+
+    def _routes_of(self, shown: _Shown | None) -> Stale:
+        return Stale.ROUTES if shown is not None and shown.name in self.routed else Stale.NOTHING
+
+    def _neighbour(self, buffer: bytes, start: int, end: int, kind: int, echoes: Echoes) -> Notice:
+        family, index, state, _, _ = _NDMSG.unpack_from(buffer, start + HEADER_SIZE)
+        shown = self._shown.get(index)
+        if shown is None or shown.name not in self.links:
+            return _NOTHING
+        if kind == rtnl.NEWNEIGH and state & _UNSETTLED and not state & rtnl.NUD_PERMANENT:
+            return _NOTHING
+        found = attributes(buffer, start + HEADER_SIZE + _NDMSG.size, end)
+        address, mac = found.get(NDA["NDA_DST"], b""), found.get(NDA["NDA_LLADDR"], b"")
+        if family != rtnl.AF_BRIDGE:
+            echo = echoes.contain(kind, index, address, b"")
+        else:
+            echo = echoes.contain(kind, index, mac, address)
+        return _NOTHING if echo else Notice(moved=Moved.NEIGHBOUR)
+
+    def _route(self, buffer: bytes, start: int, end: int, *, replaced: bool) -> Notice:
+        family, length, _, _, table, proto, _, _, _ = _RTMSG.unpack_from(buffer, start + HEADER_SIZE)
+        if table != MAIN_TABLE:
+            return _NOTHING
+        found = attributes(buffer, start + HEADER_SIZE + _RTMSG.size, end)
+        oif = found.get(RTA["RTA_OIF"])
+        shown = self._shown.get(U32.unpack(oif)[0]) if oif else None
+        on_our_link = shown is not None and shown.name in self.links
+        base = found.get(RTA["RTA_DST"]) or bytes(Family(family).bits // 8)
+        if proto == rtnl.PROTO_KERNEL:
+            return Notice(Stale.NOTHING if host.is_link_scoped(base) else Stale.ROUTES)
+        of_ours = proto == ROUTE_PROTO or on_our_link
+        return Notice(
+            Stale.ROUTES if replaced or not of_ours else Stale.NOTHING,
+            Moved.ROUTE if of_ours or replaced or self._in_range(base, length) else None,
+        )
+
+    def _in_range(self, base: bytes, length: int) -> bool:
+        if not self.networks:
+            return False
+        destination = dumps.ip_network(base, length)
+        return any(
+            destination.version == network.version and destination.overlaps(network)
+            for network in self.networks
+            if length
+        )
+
+
+def _show(buffer: bytes, start: int, end: int, flags: int) -> _Shown:
+    found = attributes(buffer, start + HEADER_SIZE + _IFINFOMSG.size, end)
+    return _Shown(
+        name=text(found.get(IFLA["IFLA_IFNAME"], b"")),
+        up=bool(flags & rtnl.IFF_UP),
+        values=tuple(found.get(IFLA[name]) for name in _SHOWN),
+        carrier=(flags & _IFF_CARRIER, *(found.get(IFLA[name]) for name in _CARRIER)),
+    )
+
+
+def _netconf(buffer: bytes, start: int, end: int) -> Notice:
+    said = host.forwarding(buffer, start, end)
+    if said is None or said.index != host.ALL_LINKS:
+        return _NOTHING
+    return Notice(Stale.FORWARDING, Moved.SYSCTL)
+
+
+def _echoes(message: bytearray) -> Iterable[tuple[int, int, bytes, bytes]]:
+    _, kind, _, _, _ = HEADER.unpack_from(message)
+    if kind not in (rtnl.NEWNEIGH, rtnl.DELNEIGH):
+        return
+    packed = bytes(message)
+    family, index, *_ = _NDMSG.unpack_from(packed, HEADER_SIZE)
+    found = attributes(packed, HEADER_SIZE + _NDMSG.size, len(packed))
+    address, mac = found.get(NDA["NDA_DST"], b""), found.get(NDA["NDA_LLADDR"], b"")
+    if family == rtnl.AF_BRIDGE:
+        yield kind, index, mac, address
+    else:
+        yield kind, index, address, b""

@@ -1,0 +1,194 @@
+"""Which link carries the encapsulated packets: flannel's rule, as a pure function of what the host has.
+
+Order (flannel's Documentation/configuration.md): `iface` values as given, each an address (the link that has it) or a
+name; then `iface-regex`, each against all addresses, then all names; then the link of the route to
+`iface-can-reach`; and only if none of these is set, the link of the default route with the lowest metric.
+A link that was asked for and is not there is waited for, never replaced by a guess.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from flanpy.model.address import IPAddress
+from flanpy.model.facts import HostRoute, Underlay
+from flanpy.model.objects import LINK_ALIAS
+
+_OVERLAY_NAME = re.compile(r"flannel(-v6)?[.\d].*")
+_DOCKER_BRIDGE = re.compile(r"docker\d+|docker_gwbridge|br-[0-9a-f]{12}")
+
+
+@dataclass(frozen=True, slots=True)
+class UnderlayChoice:
+    """The operator's settings of the same names."""
+
+    iface: tuple[str, ...] = ()
+    iface_regex: tuple[str, ...] = ()
+    can_reach: IPAddress | None = None
+
+    @property
+    def is_explicit(self) -> bool:
+        return bool(self.iface or self.iface_regex or self.can_reach is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class HostLink:
+    """A link and its addresses, best first; `up` is the administrative state: carrier comes and goes."""
+
+    index: int
+    name: str
+    mtu: int
+    up: bool = True
+    loopback: bool = False
+    alias: str = ""
+    addresses: tuple[IPAddress, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HostPicture:
+    """What the choice looks at. `reached` is the link of the kernel's route to `can_reach`, None if there is none."""
+
+    links: tuple[HostLink, ...] = ()
+    routes: tuple[HostRoute, ...] = ()
+    reached: str | None = None
+
+    def named(self, name: str) -> HostLink | None:
+        return next((link for link in self.links if link.name == name), None)
+
+    def owner(self, address: IPAddress) -> HostLink | None:
+        return next((link for link in self.links if address in link.addresses), None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    link: HostLink
+    reason: str
+    address: IPAddress | None = None
+
+
+def choose(choice: UnderlayChoice, picture: HostPicture) -> Underlay | str:
+    """The underlay, or in one line why there is none."""
+    refusals: list[str] = []
+    for candidate in _candidates(choice, picture):
+        if isinstance(candidate, str):
+            refusals.append(candidate)
+        elif refusal := _refusal(candidate):
+            refusals.append(refusal)
+        else:
+            return _underlay(candidate, refusals)
+    return "; ".join(refusals) or "there is no default route: set iface to the underlay's link or address"
+
+
+def _candidates(choice: UnderlayChoice, picture: HostPicture) -> Iterator[_Candidate | str]:
+    """Links in order of preference; texts say what was looked for in vain."""
+    for value in choice.iface:
+        yield _by_iface(value, picture)
+    for pattern in choice.iface_regex:
+        found = list(_by_regex(pattern, picture))
+        yield from found
+        if not found:
+            yield f"iface-regex {pattern}: matches no link's address or name"
+    if choice.can_reach is not None:
+        yield _by_reach(choice.can_reach, picture)
+    if not choice.is_explicit:
+        yield from _by_default_route(picture)
+
+
+def _by_iface(value: str, picture: HostPicture) -> _Candidate | str:
+    try:
+        address = ip_address(value)
+    except ValueError:
+        link = picture.named(value)
+        return f"iface {value}: no such link" if link is None else _Candidate(link, f"iface {value}")
+    link = picture.owner(address)
+    if link is None:
+        return f"iface {value}: no link of this host has that address"
+    return _Candidate(link, f"iface {value} is on {link.name}", address)
+
+
+def _by_regex(pattern: str, picture: HostPicture) -> Iterator[_Candidate]:
+    matcher = re.compile(pattern)
+    eligible = [link for link in picture.links if not link.loopback and not _is_overlay_or_docker(link)]
+    for link in eligible:
+        for address in link.addresses:
+            if not address.is_link_local and matcher.search(str(address)):
+                yield _Candidate(link, f"iface-regex {pattern} matches {address}", address)
+    for link in eligible:
+        if matcher.search(link.name):
+            yield _Candidate(link, f"iface-regex {pattern} matches {link.name}")
+
+
+def _by_reach(target: IPAddress, picture: HostPicture) -> _Candidate | str:
+    link = picture.named(picture.reached) if picture.reached is not None else None
+    if link is None:
+        return f"iface-can-reach {target}: no route to it"
+    return _Candidate(link, f"iface-can-reach {target} goes by {link.name}")
+
+
+def _by_default_route(picture: HostPicture) -> Iterator[_Candidate | str]:
+    """IPv4 before IPv6, by metric; of an equal-cost pair the one the kernel lists first."""
+    for version in (4, 6):
+        defaults = [
+            r for r in picture.routes if r.destination.prefixlen == 0 and r.destination.version == version
+        ]
+        for route in sorted(defaults, key=lambda route: route.metric):
+            link = picture.named(route.link)
+            if link is None:
+                continue
+            if _is_overlay_or_docker(link):
+                yield f"default route goes by {link.name}, which is an overlay or Docker link"
+                continue
+            yield _Candidate(link, _default_reason(route, defaults))
+
+
+def _default_reason(route: HostRoute, defaults: Sequence[HostRoute]) -> str:
+    equal = [other.link for other in defaults if other.metric == route.metric]
+    if len(equal) > 1:
+        return f"first of the equal default routes by {', '.join(equal)}"
+    return f"default route, metric {route.metric}" if len(defaults) > 1 else "default route"
+
+
+def _refusal(candidate: _Candidate) -> str:
+    link, why = candidate.link, candidate.reason
+    if link.loopback:
+        return f"{why}: {link.name} is a loopback link"
+    if link.alias == LINK_ALIAS or _OVERLAY_NAME.fullmatch(link.name):
+        return f"{why}: {link.name} is an overlay link"
+    if not link.up:
+        return f"{why}: {link.name} is down"
+    if candidate.address is not None and not _usable(candidate.address):
+        return f"{why}: {candidate.address} is link-local or loopback, so peers cannot reach it"
+    if not any(_usable(address) for address in link.addresses):
+        return f"{why}: {link.name} has no address that peers could reach"
+    return ""
+
+
+def _usable(address: IPAddress) -> bool:
+    return not (
+        address.is_link_local or address.is_loopback or address.is_multicast or address.is_unspecified
+    )
+
+
+def _is_overlay_or_docker(link: HostLink) -> bool:
+    return (
+        link.alias == LINK_ALIAS
+        or _OVERLAY_NAME.fullmatch(link.name) is not None
+        or _DOCKER_BRIDGE.fullmatch(link.name) is not None
+    )
+
+
+def _underlay(candidate: _Candidate, refusals: Sequence[str]) -> Underlay:
+    link = candidate.link
+    preferred = [candidate.address] if candidate.address is not None else []
+    usable = [address for address in (*preferred, *link.addresses) if _usable(address)]
+    return Underlay(
+        link=link.name,
+        index=link.index,
+        mtu=link.mtu,
+        address=next((a for a in usable if isinstance(a, IPv4Address)), None),
+        address6=next((a for a in usable if isinstance(a, IPv6Address)), None),
+        reason="; ".join([f"{link.name}: {candidate.reason}", *(f"not {refusal}" for refusal in refusals)]),
+    )
