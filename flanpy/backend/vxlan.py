@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_interface
+from itertools import chain
 
 from flanpy.backend.options import Reader
 from flanpy.model.address import Family, IPAddress, IPNetwork, Mac
@@ -27,7 +28,7 @@ from flanpy.model.objects import (
     Route,
     VxlanLink,
 )
-from flanpy.model.world import Policy, World
+from flanpy.model.world import World
 from flanpy.plan.next_hop import RouteTable
 
 DEFAULT_VNI = 1
@@ -65,13 +66,10 @@ def read_options(raw: Mapping[str, object]) -> VxlanOptions:
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """One family of our host: everything its device and peers are planned from."""
+    """One family of the overlay, and our device in it."""
 
     family: Family
     link: str
-    mac: Mac
-    own: IPNetwork
-    local: IPAddress
 
     def tunnel(self, subnet: IPNetwork, public: IPAddress, mac: Mac) -> tuple[KernelObject, ...]:
         vtep = subnet.network_address
@@ -86,7 +84,7 @@ class _Side:
 class VxlanGround:
     """Implements `plan.desired.Ground`. `table` is None without DirectRouting: the host's routes matter not then."""
 
-    fixed: tuple[KernelObject, ...]
+    fixed: tuple[KernelObject, ...] = field(compare=False)
     sides: tuple[_Side, ...]
     table: RouteTable | None
 
@@ -147,15 +145,12 @@ class VxlanBackend:
         if world.network is None or world.own is None or underlay is None:
             return None
         options = read_options(world.network.backend_options)
-        found = [
-            _side(world.own, underlay, family, options.vni, vtep_mac(world, family, options.vni))
-            for family in _families(world.network)
-        ]
-        sides = tuple(side for side in found if side is not None)
-        if len(sides) < len(found):
+        sides = tuple(_Side(family, _link_name(family, options.vni)) for family in _families(world.network))
+        devices = [_device(world, options, side, world.own, underlay) for side in sides]
+        if not all(devices):
             return None
         return VxlanGround(
-            fixed=tuple(obj for side in sides for obj in _device(world.policy, underlay, options, side)),
+            fixed=tuple(chain.from_iterable(devices)),
             sides=sides,
             table=RouteTable.of(world.facts.routes) if options.direct_routing else None,
         )
@@ -185,33 +180,33 @@ def _link_name(family: Family, vni: int) -> str:
     return f"flannel.{vni}" if family is Family.IPV4 else f"flannel-v6.{vni}"
 
 
-def _side(own: Lease, underlay: Underlay, family: Family, vni: int, mac: Mac) -> _Side | None:
-    v4 = family is Family.IPV4
+def _device(
+    world: World, options: VxlanOptions, side: _Side, own: Lease, underlay: Underlay
+) -> tuple[KernelObject, ...]:
+    """The device of one family and what belongs to it; nothing while our subnet or address of that family lacks."""
+    v4 = side.family is Family.IPV4
     subnet = own.key.subnet if v4 else own.key.subnet6
     local = underlay.address if v4 else underlay.address6
     if subnet is None or local is None:
-        return None
-    return _Side(family, _link_name(family, vni), mac, subnet, local)
-
-
-def _device(policy: Policy, underlay: Underlay, options: VxlanOptions, side: _Side) -> Iterator[KernelObject]:
-    yield VxlanLink(
+        return ()
+    link = VxlanLink(
         name=side.link,
         vni=options.vni,
         port=options.port,
         parent=underlay.link,
-        local=side.local,
-        mac=side.mac,
+        local=local,
+        mac=vtep_mac(world, side.family, options.vni),
         mtu=(options.mtu or underlay.mtu) - OVERHEAD[side.family],
         learning=options.learning,
         gbp=options.gbp,
     )
-    yield LinkFeature(side.link, "tx-checksum-ip-generic", enabled=policy.tx_checksum)
-    if side.family is Family.IPV4:
-        # A reply may come back over another path than we would choose; loose mode still drops martians.
-        yield LinkSysctl(Family.IPV4, side.link, "rp_filter", "2")
-    else:
-        yield LinkSysctl(Family.IPV6, side.link, "accept_ra", "0")
-    # A /32: the address only gives host-to-container traffic a source, no subnet route must come with it.
-    yield Address(side.link, ip_interface((side.own.network_address, side.family.bits)))
-    yield LinkUp(side.link)
+    # IPv4: a reply may come back over another path than we would choose; loose mode still drops martians.
+    sysctl = ("rp_filter", "2") if v4 else ("accept_ra", "0")
+    return (
+        link,
+        LinkFeature(side.link, "tx-checksum-ip-generic", enabled=world.policy.tx_checksum),
+        LinkSysctl(side.family, side.link, *sysctl),
+        # A /32: the address only gives host-to-container traffic a source, no subnet route must come with it.
+        Address(side.link, ip_interface((subnet.network_address, side.family.bits))),
+        LinkUp(side.link),
+    )

@@ -10,7 +10,7 @@ Families are judged one by one: of a dual-stack lease in an IPv4-only network th
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from copy import copy
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -113,7 +113,17 @@ def admit(world: World) -> Admission:
         peer = judge.peer(lease, rejected)
         if peer is not None:
             peers.append(peer)
-    return Admission(tuple(peers), tuple(rejected))
+    return admission(peers, rejected)
+
+
+def admission(peers: Iterable[Lease], rejected: Iterable[Rejected]) -> Admission:
+    """From what a judge said, in order of age. A reservation that nobody uses yet is no fault."""
+    rejected = tuple(rejected)
+    return Admission(
+        tuple(peers),
+        tuple(item for item in rejected if item.reason is not Reason.RESERVED),
+        tuple(item for item in rejected if item.reason is Reason.RESERVED),
+    )
 
 
 def by_age(leases: Iterable[Lease]) -> list[Lease]:
@@ -146,7 +156,11 @@ class Judge:
             if range_ is not None
         ]
         # Numbers, not addresses: hashing an `ipaddress` object costs as much as all other checks of a lease.
-        self._here = {family: tuple(_own_addresses(world, family)) for family in Family}
+        here = own_addresses(world)
+        self._here = {
+            family: tuple(int(address) for address in here if Family.of(address) is family)
+            for family in Family
+        }
         if world.own is not None:
             self._take_own(world.own)
 
@@ -269,7 +283,8 @@ def _overlap(lease: Lease, subnet: IPNetwork, older: Lease | None, world: World)
     )
 
 
-def _own_addresses(world: World, family: Family) -> Iterator[int]:
+def own_addresses(world: World) -> frozenset[IPAddress]:
+    """The addresses that others know us by, or that our packets leave from."""
     underlay = world.facts.underlay
     candidates: Iterable[IPAddress | None] = (
         world.policy.public_ip,
@@ -277,7 +292,7 @@ def _own_addresses(world: World, family: Family) -> Iterator[int]:
         *((underlay.address, underlay.address6) if underlay is not None else ()),
         *((world.own.record.public_ip, world.own.record.public_ip6) if world.own is not None else ()),
     )
-    return (int(address) for address in candidates if address is not None and Family.of(address) is family)
+    return frozenset(address for address in candidates if address is not None)
 
 
 def _range(subnet: IPNetwork) -> tuple[int, int]:

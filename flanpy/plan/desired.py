@@ -1,10 +1,11 @@
 """The desired objects of a world, and how to plan the next world from the last without planning every peer again.
 
-What one peer adds depends on its lease and on nothing but the *ground*: our side of the overlay, all that a backend
-takes from a world except the peers. So while the ground stays equal, a lease that is still the same object still adds
-the same objects. `plan_from` uses that: it is a pure function whose `objects` are those of planning from nothing,
-whatever `previous` was (tests hold it to that), and besides it says on which keys they differ from the previous
-ones. One lease put among 1,000 costs the planning of three objects; finding that one costs a few set operations in C.
+What one peer adds depends on its lease and on nothing but the *ground*: our side of the overlay, as far as peers are
+planned from it (our own MTU or address are not part of that). So while the ground stays equal, a lease that is still
+the same object still adds the same objects. `plan_from` uses that: it is a pure function whose `objects` are those of
+planning from nothing, whatever `previous` was (tests hold it to that), and besides it says on which keys they differ
+from the previous ones. One lease put among 1,000 costs the planning of three objects; finding that one costs a few
+set operations in C.
 
 Leases are told apart by `id`, which is sound as the groups hold on to them.
 """
@@ -21,7 +22,7 @@ from flanpy.plan.ops import Objects
 
 
 class Ground(Protocol):
-    """Our side of the overlay in one world. Equal grounds give equal objects for equal leases."""
+    """Our side of the overlay in one world. Equal grounds plan equal objects for equal leases; `fixed` may differ."""
 
     @property
     def fixed(self) -> tuple[KernelObject, ...]:
@@ -55,10 +56,6 @@ class Planned:
     disjoint: bool
     changed: tuple[Key, ...] | None = None
 
-    def continues(self, ground: Ground, fixed: tuple[KernelObject, ...]) -> bool:
-        """May groups be taken over for this ground?"""
-        return self.ground == ground and self.fixed == fixed
-
 
 def plan_all(ground: Ground, settings: Iterable[KernelObject], peers: Iterable[Lease]) -> Objects:
     """Every desired object, planned from nothing. Of two on one key the later lease's stands."""
@@ -73,16 +70,18 @@ def plan_from(
 ) -> Planned:
     """The same objects as `plan_all` gives, with as much as possible taken over from `previous`."""
     fixed = (*ground.fixed, *settings)
-    if previous is None or not previous.continues(ground, fixed):
+    if previous is None or previous.ground != ground:
         return _anew(ground, fixed, peers, {id(lease): _group(ground, lease) for lease in peers})
-    if peers is previous.peers:
+    if peers is previous.peers and fixed == previous.fixed:
         return replace(previous, changed=())
     leases = dict(zip(map(id, peers), peers, strict=True))
     gone = previous.groups.keys() - leases.keys()
     new = {key: _group(ground, leases[key]) for key in leases.keys() - previous.groups.keys()}
-    return _moved_on(previous, peers, gone, new) or _anew(
-        ground, fixed, peers, {key: new.get(key) or previous.groups[key] for key in leases}
-    )
+    if previous.disjoint and fixed == previous.fixed:
+        moved_on = _moved_on(previous, peers, gone, new)
+        if moved_on is not None:
+            return moved_on
+    return _anew(ground, fixed, peers, {key: new.get(key) or previous.groups[key] for key in leases})
 
 
 def _group(ground: Ground, lease: Lease) -> Group:
@@ -103,8 +102,6 @@ def _moved_on(
     previous: Planned, peers: Sequence[Lease], gone: Iterable[int], new: Mapping[int, Group]
 ) -> Planned | None:
     """`previous` without some groups and with others. None if groups share a key: then their order would matter."""
-    if not previous.disjoint:
-        return None
     groups, objects = dict(previous.groups), dict(previous.objects)
     changed: dict[Key, None] = {}
     for key in gone:

@@ -15,7 +15,16 @@ from dataclasses import dataclass, field
 
 from flanpy.model.lease import Lease
 from flanpy.model.world import World
-from flanpy.plan.admission import Admission, Judge, Reason, Rejected, by_age, created
+from flanpy.plan.admission import (
+    Admission,
+    Judge,
+    Reason,
+    Rejected,
+    admission,
+    by_age,
+    created,
+    own_addresses,
+)
 
 _CONTENTION = frozenset(
     {Reason.OVERLAPS_OWN, Reason.OVERLAPS_OLDER, Reason.COVERS_UNDERLAY, Reason.PUBLIC_IP_INSIDE_SUBNET}
@@ -49,12 +58,12 @@ def admit_from(previous: Judged | None, world: World) -> Judged:
 
 
 def _same_measures(old: World, new: World) -> bool:
-    """Whether leases are judged by the same network, identity, own lease and underlay."""
+    """Whether leases are judged by the same network, identity, own lease and addresses."""
     return (
         old.network == new.network
         and old.policy == new.policy
         and (old.own is new.own or _identity(old.own) == _identity(new.own))
-        and old.facts.underlay == new.facts.underlay
+        and (old.facts is new.facts or own_addresses(old) == own_addresses(new))
     )
 
 
@@ -71,8 +80,9 @@ def _anew(world: World) -> Judged:
     leases = by_age(world.view.leases.values())
     rejected: list[Rejected] = []
     peers = _judged(judge, leases, rejected)
-    admission = Admission(tuple(peers.values()), tuple(rejected))
-    return Judged(world, admission, {id(lease): lease for lease in leases}, peers, judge)
+    return Judged(
+        world, admission(peers.values(), rejected), {id(lease): lease for lease in leases}, peers, judge
+    )
 
 
 def _judged(judge: Judge, leases: Iterable[Lease], rejected: list[Rejected]) -> dict[int, Lease]:
@@ -90,16 +100,16 @@ def _moved_on(previous: Judged, last: Judge, world: World) -> Judged | None:
     left = {key: peers.pop(key) for key in gone if key in peers}
     for peer in left.values():
         judge.release(peer)
-    rejected = [one for one in previous.admission.rejected if id(one.lease) not in gone]
+    before = (*previous.admission.rejected, *previous.admission.reserved)
+    standing = [one for one in before if id(one.lease) not in gone]
     faults: list[Rejected] = []
     admitted = _judged(judge, by_age(leases[key] for key in came), faults)
     ordered = _merged(previous.admission.peers, left.values(), admitted.values())
-    if ordered is None or _contends(faults) or not _distinct_ages(rejected, faults):
+    if ordered is None or _contends(faults) or not _distinct_ages(standing, faults):
         return None
     peers.update(admitted)
-    return Judged(
-        world, Admission(ordered, tuple(sorted([*rejected, *faults], key=_age))), leases, peers, judge
-    )
+    rejected = sorted([*standing, *faults], key=_age)
+    return Judged(world, admission(ordered, rejected), leases, peers, judge)
 
 
 def _merged(

@@ -220,7 +220,7 @@ class ReconcileLoop:
             return None
         settings = host_settings(network)
         weight = len(admission.peers)
-        if previous is not None and previous.continues(ground, (*ground.fixed, *settings)):
+        if previous is not None and previous.ground == ground:
             weight = abs(weight - len(previous.groups))
         self._planned = await self._beside(
             partial(plan_from, previous, ground, settings, admission.peers), weight
