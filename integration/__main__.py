@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from integration.lab import Lab, LabError, Program, claim, namespaces
+from integration.lab import Lab, LabError, Program, claim, flanpyctl, namespaces
 
 EXAMPLES = """examples:
   python -m integration up --hosts 3                  three hosts with flanpyd, left up
@@ -103,6 +103,8 @@ def _exec(typed: argparse.Namespace) -> int:
         known = ", ".join(name.partition("-")[2] for name in namespaces.names_with(f"fp{number}-"))
         raise LabError(f"lab {number} has no {typed.where}; it has {known}")
     argv = typed.argv or [os.environ.get("SHELL", "/bin/sh")]
+    if argv[0] == "flanpyctl":
+        argv = [*flanpyctl(), *argv[1:]]
     hosts = [host for host in _description(number)["hosts"] if host["namespace"] == namespace]
     here = Path(sys.executable).parent  # so that flanpyctl is found
     environment = {

@@ -154,12 +154,13 @@ class Demo:
     def show_around(self) -> None:
         """What to type while the lab is up."""
         run = f"{_shown(Path(sys.executable))} -m integration"
+        inside = f"{run} exec --lab {self.lab.number}"
         host, containers = self.lab.hosts[0], self.lab.containers
         print(f"Lab {self.lab.number} is left up. Look around:")
         for line in (
-            f"{run} exec {host.name} flanpyctl subnets",
-            f"{run} exec {host.name} flanpyctl status",
-            *(f"{run} exec {one.name} ping -c3 {other.address}" for one, other in _pairs(containers)[:1]),
+            f"{inside} {host.name} flanpyctl subnets",
+            f"{inside} {host.name} flanpyctl status",
+            *(f"{inside} {one.name} ping -c3 {other.address}" for one, other in _pairs(containers)[:1]),
             f"ip -n {host.namespace} route",
             f"bridge -n {host.namespace} fdb show dev flannel.1",
             f"tail -f {host.daemon.log}",

@@ -13,7 +13,7 @@ from typing import Any
 
 from integration.lab import namespaces
 from integration.lab.child import Child
-from integration.lab.container import Container
+from integration.lab.container import Container, PingResult, ping
 from integration.lab.daemon import HostDaemon
 from integration.lab.namespaces import LabError
 from integration.lab.topology import Seat
@@ -86,6 +86,13 @@ class Host:
     def routes(self) -> dict[str, dict[str, Any]]:
         """The main table's IPv4 routes by destination."""
         return {route["dst"]: route for route in self.ip_json("-4", "route", "show")}
+
+    def ping(
+        self, other: Host | str, *, count: int = 1, wait: float = 1.0, size: int | None = None
+    ) -> PingResult:
+        """Ping another host on the underlay, or an address."""
+        address = other if isinstance(other, str) else other.address
+        return ping(self.namespace, address, count=count, wait=wait, size=size)
 
     def child(self, name: str) -> Child:
         """A further program on this host (start it with argv); it ends with the lab."""

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -80,7 +81,7 @@ class _Traffic:
         self.target = target
         self._interval_ns = int(interval_ms * _NS_PER_MS)
         self._ends: list[subprocess.Popen[str]] = []
-        self._page: mmap.mmap | None = None
+        self._page: memoryview[int] | None = None
         self._marks = itertools.count(1)
         self._stopped_at = 0
 
@@ -98,7 +99,7 @@ class _Traffic:
         port = str(next(_PORTS))
         with tempfile.NamedTemporaryFile(prefix="gauge-") as file:
             os.ftruncate(file.fileno(), mmap.PAGESIZE)
-            self._page = mmap.mmap(file.fileno(), mmap.PAGESIZE)
+            self._page = traffic_end.cells(mmap.mmap(file.fileno(), mmap.PAGESIZE))
             self._begin(self.target, [f"receive_{self.role}", self.target.address, port, file.name])
         self._begin(self.source, [f"send_{self.role}", self.target.address, port, str(self._interval_ns)])
 
@@ -118,39 +119,44 @@ class _Traffic:
                 f"{arguments[0]} {self.source.name} -> {self.target.name}: {trouble.strip()[-300:]}"
             )
 
-    def _gauge(self) -> tuple[int, int, int, int]:
+    @property
+    def _cells(self) -> memoryview[int]:
         if self._page is None:
             raise LabError("the traffic was not started")
-        amount, units, last, longest = traffic_end.GAUGE.unpack_from(self._page, 0)
-        return amount, units, last, longest
+        return self._page
 
     @property
     def received_bytes(self) -> int:
         """Bytes that have come so far."""
-        return self._gauge()[0]
+        return self._cells[traffic_end.AMOUNT]
 
     @property
     def silent_ms(self) -> float:
-        """How long ago the last arrival was."""
-        return (time.monotonic_ns() - self._gauge()[2]) / _NS_PER_MS
+        """How long ago the last arrival was; LabError before the first."""
+        last = self._cells[traffic_end.LAST]
+        if last == 0:
+            raise LabError(f"{self.role} {self.source.name} -> {self.target.name}: nothing came yet")
+        return (time.monotonic_ns() - last) / _NS_PER_MS
 
     @property
     def longest_gap_ms(self) -> float:
         """The longest gap since the last mark(), the silence that lasts now included."""
-        return max(self._gauge()[3] / _NS_PER_MS, self.silent_ms)
+        return max(self._cells[traffic_end.LONGEST] / _NS_PER_MS, self.silent_ms)
 
-    def mark(self) -> None:
-        """Begin a new window for longest_gap_ms; waits for the next arrival, so that the window begins with traffic."""
-        if self._page is None:
-            raise LabError("the traffic was not started")
-        traffic_end.MARK.pack_into(self._page, traffic_end.GAUGE.size, next(self._marks))
-        self.wait_flowing()
+    def mark(self, *, deadline: float = 30.0) -> None:
+        """Begin a new window for longest_gap_ms at the next arrival, and wait for that."""
+        mark = next(self._marks)
+        self._cells[traffic_end.MARK] = mark
+        self._wait(lambda: self._cells[traffic_end.ECHO] == mark, deadline)
 
     def wait_flowing(self, *, deadline: float = 30.0) -> float:
         """Wait for the next arrival; returns the seconds it took."""
-        before = self._gauge()[0]
+        before = self.received_bytes
+        return self._wait(lambda: self.received_bytes > before, deadline)
+
+    def _wait(self, condition: Callable[[], bool], deadline: float) -> float:
         what = f"{self.role} {self.source.name} -> {self.target.name} flows"
-        return wait_until(lambda: self._gauge()[0] > before, what, deadline=deadline, poll=0.002)
+        return wait_until(condition, what, deadline=deadline, poll=0.002)
 
     def abort(self) -> None:
         """Kill both ends."""

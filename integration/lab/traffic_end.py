@@ -22,9 +22,8 @@ from types import FrameType
 HEADER = struct.Struct("!QQ")  # sequence number, sender's monotonic nanoseconds
 CHUNK = 16_384
 DATAGRAM = 64
-# What the test reads: bytes, units, time of the last arrival, longest gap since the mark; what it writes: the mark.
-GAUGE = struct.Struct("=QQQQ")
-MARK = struct.Struct("=Q")
+# The shared page, in 8-byte cells that are stored whole: what the test reads, then the mark it sets and its echo.
+AMOUNT, LAST, LONGEST, MARK, ECHO = range(5)
 PATTERN = bytes((7 * n + n // 251) % 256 for n in range(CHUNK - HEADER.size))
 
 
@@ -41,21 +40,19 @@ class Gauge:
 
     def __init__(self, path: str) -> None:
         with Path(path).open("r+b") as file:
-            self._page = mmap.mmap(file.fileno(), mmap.PAGESIZE)
-        self._mark = 0
+            self._cells = cells(mmap.mmap(file.fileno(), mmap.PAGESIZE))
         self.amount = 0
-        self.units = 0
         self.first = 0
         self.last = 0
         self.longest = 0
         self._longest_since_mark = 0
 
-    def arrived(self, amount: int, units: int) -> None:
+    def arrived(self, amount: int) -> None:
         """Note an arrival now. A gap that began before the mark counts whole: it had not ended then."""
         now = time.monotonic_ns()
-        (mark,) = MARK.unpack_from(self._page, GAUGE.size)
-        if mark != self._mark:
-            self._mark, self._longest_since_mark = mark, 0
+        mark = self._cells[MARK]
+        if mark != self._cells[ECHO]:
+            self._longest_since_mark = 0
         if self.last:
             gap = now - self.last
             self.longest = max(self.longest, gap)
@@ -64,8 +61,10 @@ class Gauge:
             self.first = now
         self.last = now
         self.amount += amount
-        self.units += units
-        GAUGE.pack_into(self._page, 0, self.amount, self.units, now, self._longest_since_mark)
+        self._cells[LONGEST] = self._longest_since_mark
+        self._cells[LAST] = now
+        self._cells[AMOUNT] = self.amount
+        self._cells[ECHO] = mark
 
     def times(self) -> dict[str, int]:
         """The report's part about time, in nanoseconds; silence up to now counts as a gap too."""
@@ -75,6 +74,11 @@ class Gauge:
             "longest_gap": self.longest,
             "ended": time.monotonic_ns(),
         }
+
+
+def cells(page: mmap.mmap) -> memoryview[int]:
+    """The page as cells; a struct would be zeroed before it is packed, and the other side would see that."""
+    return memoryview(page).cast("Q")
 
 
 def receive_stream(address: str, port: int, gauge: Gauge) -> dict[str, object]:
@@ -99,7 +103,7 @@ def _chunks(connection: socket.socket, gauge: Gauge) -> Iterator[bytearray]:
     view = memoryview(chunk)
     while got := connection.recv_into(view[filled:]):
         filled += got
-        gauge.arrived(got, filled // CHUNK)
+        gauge.arrived(got)
         if filled == CHUNK:
             yield chunk
             filled = 0
@@ -144,7 +148,7 @@ def receive_probe(address: str, port: int, gauge: Gauge) -> dict[str, object]:
             overtaken += sequence < highest
             seen.add(sequence)
             highest = max(highest, sequence)
-            gauge.arrived(len(datagram), 1)
+            gauge.arrived(len(datagram))
     return {"received": len(seen), "twice": twice, "overtaken": overtaken}
 
 

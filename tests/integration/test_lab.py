@@ -166,6 +166,14 @@ def test_mtu_and_address_of_the_underlay_change_and_come_back(lab: Lab) -> None:
     assert unreached(lab.containers) == ()
 
 
+def test_switch_port_with_a_small_mtu_swallows_large_packets(lab: Lab) -> None:
+    one, two = lab.hosts[:2]
+    with lab.faults.set_switch_mtu(two, 1400):
+        assert one.ping(two, size=1300).ok
+        assert not one.ping(two, size=1450).ok
+    assert one.ping(two, size=1450).ok
+
+
 def test_replugged_nic_has_a_new_index_and_the_old_address() -> None:
     with Lab(hosts=2, program=HANDMADE) as lab:
         one, two = lab.hosts
