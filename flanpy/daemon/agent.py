@@ -1,0 +1,230 @@
+"""The agent of one host: builds all parts, connects them, and runs them until a signal.
+
+Data goes one way: store and monitor publish frozen values, the loop turns them into kernel objects, the board into
+status. What connects two parts stands here, as one short method each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from flanpy.backend.registry import backend_for
+from flanpy.clock import Clock
+from flanpy.config import Settings, changed, needing_restart
+from flanpy.daemon.host_files import SubnetFile
+from flanpy.daemon.leasing import Leasing
+from flanpy.daemon.listeners import Listeners
+from flanpy.daemon.store_metrics import store_counts
+from flanpy.daemon.tasks import run_until
+from flanpy.errors import FlanpyError
+from flanpy.kernel.adapter import NetlinkKernel
+from flanpy.kernel.monitor import Monitor
+from flanpy.kernel.port import Moved
+from flanpy.kernel.underlay import UnderlayChoice
+from flanpy.log import configure, get_logger
+from flanpy.model.facts import HostFacts
+from flanpy.model.world import Policy
+from flanpy.reconcile.loop import Pass, ReconcileLoop
+from flanpy.status.board import StatusBoard, StatusSnapshot
+from flanpy.store.etcd import EtcdSession
+from flanpy.store.settings import EtcdSettings
+from flanpy.systemd import Notifier, watchdog_interval
+
+log = get_logger()
+
+JUDGE_INTERVAL = 5.0
+"""Seconds between two looks at conditions that change by time alone."""
+
+
+class Agent:
+    """One host's flanpyd. Make it inside the running event loop; `run` returns after SIGTERM or SIGINT."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        node_id: str,
+        *,
+        clock: Clock,
+        notifier: Notifier,
+        reload_settings: Callable[[], Settings],
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._notifier = notifier
+        self._reload_settings = reload_settings
+        self._stop = asyncio.Event()
+        self._programmed = asyncio.Event()
+        self._ready_said = False
+        underlay = settings.underlay
+        policy = Policy(node_id, underlay.public_ip, underlay.public_ipv6, settings.vxlan_tx_checksum)
+        self._board = StatusBoard(clock, self._status_changed)
+        self._session = EtcdSession(_etcd_settings(settings), clock=clock)
+        self._kernel = NetlinkKernel()
+        self._loop = ReconcileLoop(
+            self._kernel,
+            policy,
+            clock=clock,
+            resync_interval=settings.resync_interval,
+            on_pass=self._pass_done,
+            request_listing=self._request_listing,
+        )
+        self._monitor = Monitor(_choice(settings), self, writer=self._kernel)
+        self._leasing = Leasing(
+            self._session, settings, node_id, clock=clock, loop=self._loop, board=self._board
+        )
+        self._subnet_file = SubnetFile(
+            settings.subnet_file, ip_masq=settings.filter.ip_masq, note=self._note_subnet_file
+        )
+
+    async def run(self) -> None:
+        """Run until a signal. Kernel state and lease stay in place: traffic outlives the daemon."""
+        running = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            running.add_signal_handler(number, self._signalled, number)
+        running.add_signal_handler(signal.SIGHUP, self._hung_up)
+        self._notifier.status("starting")
+        self._leasing.recall()
+        try:
+            await run_until(self._stop, self._tasks())
+        finally:
+            self._board.note(stopping=True)
+            self._notifier.stopping()
+            await self._session.aclose()
+            self._kernel.close()
+        log.info("daemon_stopped")
+
+    def _tasks(self) -> dict[str, Any]:
+        listeners = Listeners(
+            node_id=self._loop.world.policy.node_id,
+            settings=lambda: self._settings,
+            board=self._board,
+            loop=self._loop,
+            clock=self._clock,
+            reload=self._reload,
+            store_counts=lambda: store_counts(self._session.stats),
+            programmed=self._programmed,
+        )
+        return {
+            "monitor": self._watch_kernel(),
+            "reconcile": self._loop.run(),
+            **self._leasing.tasks(),
+            "listeners": listeners.run(),
+            "pulse": self._pulse(),
+        }
+
+    async def _watch_kernel(self) -> None:
+        self.facts_changed(await self._monitor.start())
+        await self._monitor.run()
+
+    # From the monitor (kernel.port.MonitorSink)
+
+    def facts_changed(self, facts: HostFacts) -> None:
+        before = self._loop.world.facts
+        if before.underlay != facts.underlay or before.problem != facts.problem:
+            _log_underlay(facts)
+        self._loop.facts_changed(facts)
+        self._leasing.world_changed()
+
+    def kernel_moved(self, moved: Moved) -> None:
+        self._loop.kernel_moved(moved)
+
+    # From the loop
+
+    def _pass_done(self, outcome: Pass) -> None:
+        network = outcome.world.network
+        if network is not None:
+            self._monitor.watch_links(backend_for(network.backend_type).links(outcome.world))
+            if outcome.decision.desired is not None:
+                self._subnet_file.after_pass(outcome, backend_for(network.backend_type).mtu(outcome.world))
+        self._board.note_pass(outcome)
+        if outcome.decision.desired is not None and not outcome.failures:
+            self._programmed.set()
+
+    def _request_listing(self, reason: str) -> None:
+        self._leasing.relist(reason)
+
+    def _note_subnet_file(self, text: str, error: str) -> None:
+        self._board.note(subnet_file=text, subnet_file_error=error)
+
+    # Towards systemd
+
+    def _status_changed(self, snapshot: StatusSnapshot) -> None:
+        unhealthy = [c for c in snapshot.conditions if not c.healthy]
+        text = snapshot.phase.value
+        if unhealthy:
+            text += f": {unhealthy[0].type.value} {unhealthy[0].reason}: {unhealthy[0].message}"
+        self._notifier.status(text)
+        if snapshot.ready and not self._ready_said:
+            self._ready_said = True
+            self._notifier.ready(text)
+
+    async def _pulse(self) -> None:
+        """Tells systemd that the event loop turns, and judges what changes by time alone."""
+        interval = watchdog_interval(os.environ)
+        while True:
+            self._board.judge_again()
+            if interval is not None:
+                self._notifier.watchdog()
+            await self._clock.sleep(min(interval or JUDGE_INTERVAL, JUDGE_INTERVAL))
+
+    # Signals
+
+    def _signalled(self, number: int) -> None:
+        log.info("signal_received", signal=signal.Signals(number).name)
+        self._stop.set()
+
+    def _hung_up(self) -> None:
+        self._notifier.reloading()
+        self._reload_now()
+        self._notifier.ready()
+
+    async def _reload(self) -> dict[str, Any]:
+        return {"changed": list(self._reload_now())}
+
+    def _reload_now(self) -> tuple[str, ...]:
+        """Read the settings again and put into effect what can be; what cannot becomes a condition."""
+        try:
+            new = self._reload_settings()
+        except FlanpyError as error:
+            log.error("reload_refused", error=str(error))
+            return ()
+        names = changed(self._settings, new)
+        later = needing_restart(names)
+        configure(new.log.format, new.log.level)
+        self._loop.set_interval(new.resync_interval)
+        text = f"changed and not yet in force: {', '.join(later)}" if later else ""
+        self._board.note(restart_needed=text)
+        if not later:
+            self._settings = new
+        log.info("settings_reloaded", options=names, action=text or "all in force")
+        return names
+
+
+def _log_underlay(facts: HostFacts) -> None:
+    underlay = facts.underlay
+    if underlay is None:
+        log.warning("underlay_lost", reason=facts.problem)
+        return
+    address = underlay.address or underlay.address6
+    log.info("underlay_chosen", link=underlay.link, address=address, mtu=underlay.mtu, reason=underlay.reason)
+
+
+def _etcd_settings(settings: Settings) -> EtcdSettings:
+    etcd = settings.etcd
+    return EtcdSettings(
+        endpoints=etcd.endpoints,
+        ca_file=etcd.cafile,
+        cert_file=etcd.certfile,
+        key_file=etcd.keyfile,
+        username=etcd.username,
+        password=etcd.password,
+    )
+
+
+def _choice(settings: Settings) -> UnderlayChoice:
+    underlay = settings.underlay
+    return UnderlayChoice(underlay.iface, underlay.iface_regex, underlay.iface_can_reach)

@@ -1,0 +1,267 @@
+"""Leasing: follows the network config and the leases in etcd, and connects the keeper of our own lease.
+
+In: the two watches, the keeper's state, the lease on disk. Out: network, view and own lease to the reconcile loop, the
+same to the status board, and to disk what a boot without etcd needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Iterable
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+from flanpy.backend.registry import backend_for
+from flanpy.clock import Clock
+from flanpy.config import Settings
+from flanpy.errors import ConfigError, HostError
+from flanpy.host import state_file, subnet_env
+from flanpy.host.absent import Absent
+from flanpy.host.state_file import SavedLease
+from flanpy.log import get_logger
+from flanpy.model.lease import Lease, LeaseRecord, LeaseView, SubnetKey
+from flanpy.model.network import NetworkConfig
+from flanpy.model.network_config import parse_network_config
+from flanpy.reconcile.loop import ReconcileLoop
+from flanpy.status.board import StatusBoard
+from flanpy.status.inputs import OwnSource, OwnStatus, StoreStatus
+from flanpy.store.allocation import excluded
+from flanpy.store.etcd import EtcdSession
+from flanpy.store.keeper import LeaseKeeper
+from flanpy.store.lease_view import fold
+from flanpy.store.own_lease import LeaseSource, LeaseTerms, OwnLeaseState, StoredLease
+from flanpy.store.port import Delta, News, Snapshot, Stale
+from flanpy.store.schema import config_key, subnets_prefix
+
+log = get_logger()
+
+RELIST_INTERVAL = 600.0
+"""Seconds between two listings made for no reason but to be sure."""
+
+
+class Leasing:
+    """Everything between etcd and the loop. `tasks` are root tasks of the daemon."""
+
+    def __init__(
+        self,
+        session: EtcdSession,
+        settings: Settings,
+        node_id: str,
+        *,
+        clock: Clock,
+        loop: ReconcileLoop,
+        board: StatusBoard,
+    ) -> None:
+        self._session = session
+        self._settings = settings
+        self._node_id = node_id
+        self._clock = clock
+        self._loop = loop
+        self._board = board
+        self._prefix = settings.etcd.prefix
+        self._view = LeaseView()
+        self._network: NetworkConfig | None = None
+        self._own = OwnLeaseState()
+        self._contacted = False
+        self._leases = session.watch(subnets_prefix(self._prefix))
+        self._config = session.watch(config_key(self._prefix))
+        self._keeper = LeaseKeeper(
+            session,
+            self._prefix,
+            clock=clock,
+            rng=Random(),
+            on_change=self._own_changed,
+            remember=self._remember,
+            terms=LeaseTerms(ttl=settings.subnet_lease_ttl, margin=settings.subnet_lease_renew_margin),
+        )
+
+    def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """What to run, by name."""
+        return {
+            "config_watch": self._follow_config(),
+            "lease_watch": self._follow_leases(),
+            "lease_keeper": self._keeper.run(),
+            "lease_relist": self._relist_now_and_then(),
+        }
+
+    def recall(self) -> None:
+        """Before the tasks: take what the disk knows, so that a host boots with its subnet while etcd is away."""
+        env = subnet_env.read(self._settings.subnet_file)
+        previous = None if isinstance(env, Absent) else SubnetKey(env.subnet, env.ipv6_subnet)
+        saved = state_file.load(self._settings.state_dir, node_id=self._node_id)
+        if isinstance(saved, Absent):
+            if saved.reason:
+                log.warning("saved_lease_refused", reason=saved.reason)
+            self._keeper.recall(None, previous=previous)
+            return
+        network = self._parsed(saved.network_config)
+        if network is not None:
+            self._use_network(network)
+        record = LeaseRecord(saved.public_ip, saved.public_ip6, node_id=self._node_id)
+        lease = Lease(saved.key, record, saved.lease_id, mod_revision=saved.revision)
+        self._keeper.recall(StoredLease(lease, in_use=saved.key == previous), previous=previous)
+
+    def relist(self, reason: str) -> None:
+        """Ask etcd for a fresh listing of all leases."""
+        self._leases.relist(reason)
+
+    def world_changed(self) -> None:
+        """Facts, network or leases changed: what our lease must say may have changed with them."""
+        world, network = self._loop.world, self._network
+        if network is None or not self._view.in_sync:
+            return
+        # What etcd shows of our lease goes first: peers have programmed the MAC that stands there.
+        published = _own_in(self._view.leases.values(), self._node_id, self._own.lease, world.facts.addresses)
+        world = replace(world, network=network, own=published or self._own.lease)
+        record = backend_for(network.backend_type).advertise(world)
+        if record is not None:
+            self._keeper.want(network, record)
+
+    # etcd to loop
+
+    async def _follow_leases(self) -> None:
+        async for news in self._leases:
+            self._note_store(news)
+            self._view = fold(self._view, news, subnets_prefix(self._prefix))
+            self._loop.view_changed(self._view)
+            self.world_changed()
+            self._keeper.observe(self._view)
+
+    async def _follow_config(self) -> None:
+        async for news in self._config:
+            match news:
+                case Snapshot(items):
+                    values = [kv.value for kv in items if kv.key == config_key(self._prefix)]
+                    self._config_read(values[0] if values else None)
+                case Delta(puts, deletes):
+                    for kv in puts:
+                        if kv.key == config_key(self._prefix):
+                            self._config_read(kv.value)
+                    if any(gone.key == config_key(self._prefix) for gone in deletes):
+                        self._config_read(None)
+                case _:
+                    pass
+
+    async def _relist_now_and_then(self) -> None:
+        while True:
+            await self._clock.sleep(RELIST_INTERVAL)
+            self.relist("periodic")
+            self._config.relist("periodic")
+
+    def _config_read(self, value: bytes | None) -> None:
+        key = config_key(self._prefix)
+        if value is None:
+            self._refuse(f"there is no network config at {key}: put one with flanpyctl network init")
+            return
+        network = self._parsed(value)
+        if network is None or (self._network is not None and network.text == self._network.text):
+            return
+        if unfit := self._unfit(network):
+            self._board.note(restart_needed=unfit)
+            log.warning("network_change_held", reason=unfit)
+            return
+        self._board.note(restart_needed="")
+        self._use_network(network)
+
+    def _unfit(self, network: NetworkConfig) -> str:
+        """Why a changed config cannot be put into effect under running containers, "" if it can."""
+        own = self._own.lease
+        if self._own.source is not LeaseSource.ETCD or own is None:
+            return ""
+        lacking = (network.network and not own.key.subnet) or (network.network6 and not own.key.subnet6)
+        reason = f"{own.key} lacks a family of it" if lacking else excluded(network, own.key)
+        return f"the network config was changed, the old one stays in force: {reason}" if reason else ""
+
+    def _parsed(self, value: bytes | str) -> NetworkConfig | None:
+        """A config that can be used; what cannot is named in a condition, and the last good one stays in force."""
+        try:
+            network = parse_network_config(value)
+            backend_for(network.backend_type).validate(network.backend_options)
+        except ConfigError as error:
+            self._refuse(str(error))
+            return None
+        if self._board.snapshot.inputs.network_error:
+            self._board.note(network_error="")
+        return network
+
+    def _refuse(self, error: str) -> None:
+        if error != self._board.snapshot.inputs.network_error:
+            log.warning("network_refused", error=error)
+            self._board.note(network_error=error)
+
+    def _use_network(self, network: NetworkConfig) -> None:
+        self._network = network
+        log.info("network_read", network=network.network or network.network6, backend=network.backend_type)
+        for warning in network.warnings:
+            log.warning("network_doubtful", message=warning)
+        self._board.note(network=network)
+        self._loop.network_changed(network)
+        self._remember(self._own.lease)
+        self.world_changed()
+
+    def _note_store(self, news: News) -> None:
+        stats = self._session.stats
+        stale = isinstance(news, Stale)
+        self._contacted = self._contacted or not stale
+        known = self._board.snapshot.inputs.store
+        error = news.error if isinstance(news, Stale) else ""
+        since = (known.outage_since or self._clock.wall()) if stale else None
+        status = StoreStatus(stats.endpoint, self._contacted, stale, error, since)
+        if status != known:
+            self._board.note(store=status)
+
+    # keeper to loop, status and disk
+
+    def _own_changed(self, state: OwnLeaseState) -> None:
+        self._own = state
+        self._loop.own_changed(state.lease, confirmed=state.source is LeaseSource.ETCD)
+        expires_at = state.expires_at
+        if expires_at is not None:
+            expires_at += self._clock.wall() - self._clock.monotonic()
+        status = OwnStatus(
+            lease=state.lease,
+            source=OwnSource(state.source.value),
+            expires_at=expires_at,
+            conflict=state.conflict,
+            duplicate_ip=state.duplicate_ip,
+            waiting=state.waiting or state.last_error,
+        )
+        self._board.note(own=status)
+        if state.restart_needed:
+            self._board.note(restart_needed=state.restart_needed)
+
+    def _remember(self, lease: Lease | None) -> None:
+        if lease is None or self._network is None:
+            return
+        saved = SavedLease(
+            key=lease.key,
+            lease_id=lease.lease_id,
+            revision=lease.mod_revision,
+            node_id=self._node_id,
+            network_config=self._network.text,
+            public_ip=lease.record.public_ip,
+            public_ip6=lease.record.public_ip6,
+            saved_at=self._clock.wall(),
+        )
+        try:
+            state_file.save(self._settings.state_dir, saved)
+        except HostError as error:
+            log.warning(
+                "lease_not_saved", error=str(error), action="a boot without etcd would have no subnet"
+            )
+
+
+def _own_in(
+    leases: Iterable[Lease], node_id: str, held: Lease | None, here: Iterable[object]
+) -> Lease | None:
+    """Our lease as etcd shows it: by node id, or without one (flannel wrote it) by an address of this host."""
+    addresses = set(here)
+    for lease in leases:
+        record = lease.record
+        if record.node_id == node_id:
+            return lease
+        if not record.node_id and (
+            record.public_ip in addresses or (held is not None and lease.key == held.key)
+        ):
+            return lease
+    return None
