@@ -35,7 +35,7 @@ class OwnState:
 
     `record` is what our lease must say, node id included. `held` is the lease as last confirmed, by etcd or the
     disk; `in_use` says that the data plane stands on it. `previous` is where a new lease would like to be.
-    `settled` is true once etcd confirmed a lease since start. `renew_at` is when the etcd lease is due for a keep-alive.
+    `settled` is true once etcd confirmed a lease since start. `renew_at` is when the etcd lease is due.
     """
 
     record: LeaseRecord

@@ -1,0 +1,44 @@
+"""Sleep that news can end: at once if it is urgent, a little later if not, so that a burst costs one awakening."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+from flanpy.clock import Clock
+
+
+class Alarm:
+    """Wakes one task. Rings that come while it is awake count for its next rest."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._news = asyncio.Event()
+        self._urgent = asyncio.Event()
+
+    def ring(self, *, urgent: bool) -> None:
+        """Something happened."""
+        self._news.set()
+        if urgent:
+            self._urgent.set()
+
+    async def rest(self, seconds: float, *, quiet: float) -> None:
+        """Sleep for `seconds` (may be infinite), until urgent news, or until `quiet` seconds after other news."""
+        if seconds > 0 and not await self._passes(self._news, seconds):
+            await self._passes(self._urgent, min(quiet, seconds))
+        self._news.clear()
+        self._urgent.clear()
+
+    async def _passes(self, event: asyncio.Event, seconds: float) -> bool:
+        """Whether `seconds` passed before `event` came."""
+        if seconds == math.inf:
+            await event.wait()
+            return False
+        waiting = asyncio.ensure_future(event.wait())
+        sleeping = asyncio.ensure_future(self._clock.sleep(seconds))
+        try:
+            await asyncio.wait((waiting, sleeping), return_when=asyncio.FIRST_COMPLETED)
+            return not event.is_set()
+        finally:
+            waiting.cancel()
+            sleeping.cancel()
