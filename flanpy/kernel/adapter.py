@@ -7,7 +7,7 @@ go out in large batches, the few others one by one. Must not: decide what should
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 from flanpy.errors import KernelError
@@ -17,7 +17,7 @@ from flanpy.kernel.link_port import LinkPort
 from flanpy.kernel.port import OpFailure
 from flanpy.kernel.readback import read_back
 from flanpy.kernel.recall import Recall
-from flanpy.kernel.request import RequestSocket, SocketFactory, open_netlink
+from flanpy.kernel.request import RequestSocket, SocketFactory, Written, open_netlink
 from flanpy.kernel.sysctl import ProcSysctls, Sysctls, path_of
 from flanpy.kernel.wire import Refusal
 from flanpy.model.objects import (
@@ -35,15 +35,12 @@ from flanpy.model.objects import (
 )
 from flanpy.plan.ops import Delete, Objects, Op, Put, Scope
 
-Written = Callable[[Sequence[bytearray]], None]
-"""Told after each send what was carried out; with nothing after a change that is not an entry."""
-
 _ABSENT = frozenset({errno.ESRCH, errno.ENOENT, errno.ENODEV, errno.EADDRNOTAVAIL})
 _Entry = Neighbour | FdbEntry | Route | OtherRoute
 
 
 class NetlinkKernel:
-    """Make it in a running event loop. `on_written` is where a Monitor hears of our own changes."""
+    """Make it in a running event loop."""
 
     def __init__(
         self,
@@ -57,12 +54,15 @@ class NetlinkKernel:
         self._sysctls = sysctls or ProcSysctls()
         self._links = LinkPort(self._requests)
         self._recall = Recall()
-        self.on_written: Written | None = None
 
     @property
     def port(self) -> int:
         """The netlink port id that events of our changes bear."""
         return self._requests.port
+
+    def tell(self, on_written: Written) -> None:
+        """Call `on_written` right after each change: a Monitor tells our own changes from others' by that."""
+        self._requests.on_written = on_written
 
     def close(self) -> None:
         self._requests.close()
@@ -116,7 +116,7 @@ class NetlinkKernel:
             messages = _messages(op, index)
             batch += messages
             owner += [op] * len(messages)
-        outcome = await self._requests.change(batch, after_send=self._after_send(batch))
+        outcome = await self._requests.change(batch)
         for op, refusal in zip(owner, outcome, strict=True):
             if refusal is None:
                 if isinstance(op, Put):
@@ -127,12 +127,6 @@ class NetlinkKernel:
             elif refusal.errno not in _ABSENT:
                 failures.append(_failure(op, refusal))
         return failures
-
-    def _after_send(self, batch: Sequence[bytearray]) -> Callable[[int, int], None] | None:
-        on_written = self.on_written
-        if on_written is None:
-            return None
-        return lambda first, end: on_written(batch[first:end])
 
     async def _indices(self, ops: Iterable[Op]) -> Mapping[str, int | None]:
         names = {op.obj.link for op in ops if not isinstance(op.obj, OtherRoute)}  # type: ignore[union-attr]
@@ -155,7 +149,7 @@ class NetlinkKernel:
         if isinstance(found, Refusal) or dumps.permanent(found):
             return _failure(op, refusal)
         batch = _messages(Put(obj, obj), index)
-        (again,) = await self._requests.change(batch, after_send=self._after_send(batch))
+        (again,) = await self._requests.change(batch)
         if again is None:
             self._recall.remember(obj)
         return None if again is None else _failure(op, again)
@@ -170,8 +164,6 @@ class NetlinkKernel:
             except KernelError as error:
                 if not (isinstance(op, Delete) and error.errno in _ABSENT):
                     failures.append(OpFailure(op, error))
-            if self.on_written is not None:
-                self.on_written(())
         return failures
 
     async def _apply_one(self, op: Op) -> None:  # noqa: C901 - one line for each kind
@@ -192,8 +184,10 @@ class NetlinkKernel:
                 await self._links.delete_address(address)
             case Put(LinkFeature(link, feature, enabled)):
                 self._ethtool.set(link, feature, enabled=enabled)
+                self._requests.on_written(())
             case Put((LinkSysctl() | HostSysctl()) as setting):
                 self._sysctls.write(path_of(setting), setting.value)
+                self._requests.on_written(())
             case Delete(LinkFeature() | LinkSysctl() | HostSysctl()):
                 pass  # a setting always has some value
             case _:

@@ -20,7 +20,7 @@ from flanpy.kernel import host
 from flanpy.kernel.events import EventSocket
 from flanpy.kernel.notice import Echoes, NoticeBoard, Stale
 from flanpy.kernel.port import MonitorSink, Moved
-from flanpy.kernel.request import RequestSocket, SocketFactory, open_netlink
+from flanpy.kernel.request import RequestSocket, SocketFactory, Written, open_netlink
 from flanpy.kernel.underlay import HostLink, HostPicture, UnderlayChoice, choose
 from flanpy.kernel.wire import messages
 from flanpy.log import get_logger
@@ -35,12 +35,12 @@ _DATAGRAMS_A_TURN = 256
 
 
 class Writer(Protocol):
-    """Who changes the kernel for us: it says its port id, and when it has written."""
-
-    on_written: object
+    """Who changes the kernel for us: it says its netlink port id, and when it has written."""
 
     @property
     def port(self) -> int: ...
+
+    def tell(self, on_written: Written) -> None: ...
 
 
 class Monitor:
@@ -68,7 +68,7 @@ class Monitor:
         self._links: tuple[HostLink, ...] = ()
         self._facts = HostFacts(problem="the kernel was not read yet")
         if writer is not None:
-            writer.on_written = self.absorb
+            writer.tell(self.absorb)
 
     @property
     def facts(self) -> HostFacts:

@@ -33,6 +33,8 @@ _DUMP_TRIES = 8
 T = TypeVar("T")
 SocketFactory = Callable[[], socket.socket]
 Parse = Callable[[bytes, int, int], T | None]
+Written = Callable[[Sequence[bytearray]], None]
+"""Told what the kernel has just carried out, before anything else runs; nothing, for what was no message."""
 
 
 def open_netlink() -> socket.socket:
@@ -64,17 +66,15 @@ class RequestSocket:
         self._sequence = 0
         self._part = SEND_MESSAGES
         self._turn = asyncio.Lock()
+        self.on_written: Written = lambda _: None
 
     def close(self) -> None:
         self._sock.close()
 
-    async def change(
-        self, batch: Sequence[bytearray], *, after_send: Callable[[int, int], None] | None = None
-    ) -> list[Refusal | None]:
+    async def change(self, batch: Sequence[bytearray]) -> list[Refusal | None]:
         """Send all messages in order and say which were refused; yields to the loop between sends.
 
-        `after_send(first, end)` is called when messages first..end-1 were carried out. Raises KernelError if the
-        outcome of any is unknown.
+        Raises KernelError if the outcome of any is unknown.
         """
         outcome: list[Refusal | None] = [None] * len(batch)
         clock = asyncio.get_running_loop().time
@@ -84,11 +84,11 @@ class RequestSocket:
                 end = min(first + self._part, len(batch))
                 began = clock()
                 await self._send_part(batch[first:end], first, outcome)
-                if after_send is not None:
-                    after_send(first, end)
+                self.on_written(batch[first:end])
                 self._part = _next_part(end - first, clock() - began)
                 first = end
-                await asyncio.sleep(0)
+                if first < len(batch):
+                    await asyncio.sleep(0)
         return outcome
 
     async def _send_part(self, part: Sequence[bytearray], first: int, outcome: list[Refusal | None]) -> None:
