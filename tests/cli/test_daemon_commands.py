@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Ctl
+from tests.cli.conftest import GOLDEN, Ctl
 from tests.cli.stand_in import CONFIG, DIFF, STATUS, StandIn
 
 UNHEALTHY: dict[str, Any] = {
@@ -68,24 +68,7 @@ def test_status_prints_what_the_daemon_said(
     monkeypatch.setattr("time.time", lambda: STATUS["started_at"] + 3700)
     ended = ctl("status")
     assert ended.code == 0
-    assert (
-        ended.out
-        == """\
-Daemon    READY, flanpyd 0.1.0, pid 4242, up 1 h 1 min
-Node      node-1
-Network   10.50.0.0/16, a /24 for each host, backend vxlan
-Subnet    10.50.1.0/24 as 192.0.2.11, expires in 23 h 53 min
-Underlay  eth1 192.0.2.11, MTU 1500: default route
-Backend   vxlan on flannel.1, MTU 1450
-Peers     3 wanted, 2 programmed, 1 failed
-etcd      http://192.0.2.1:2379, revision 77
-Passes    12, the last took 1.5 ms for 0 changes; resyncs 1 start, 3 timer; repairs 2 route
-
-OK  CONDITION           STATUS  FOR        REASON       MESSAGE
-ok  DatastoreReachable  True    1 h 1 min  Answered     http://192.0.2.1:2379 answers
-ok  MassDeleteHeld      False   1 h 1 min  NothingHeld  -
-"""
-    )
+    assert ended.out == (GOLDEN / "status.txt").read_text()
 
 
 def test_status_of_a_daemon_that_has_nothing_yet(ctl: Ctl, daemon: StandIn) -> None:

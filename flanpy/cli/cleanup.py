@@ -1,0 +1,165 @@
+"""`flanpyctl cleanup`: remove what flanpyd left on this host, and nothing else.
+
+Owns the asking and the order: kernel first, then subnet.env, then the daemon's own files, the lease in etcd last, so
+that an interrupted cleanup can be repeated. What is ours is decided by `plan.ownership`, as for the daemon: an unmarked
+`flannel.1` that flannel left is not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from argparse import Namespace
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from flanpy.cli.control import SOCKET_NAME
+from flanpy.cli.exits import CommandError, Exit
+from flanpy.cli.host import Host
+from flanpy.cli.listing import own_node_id
+from flanpy.cli.wording import plural
+from flanpy.errors import AlreadyRunning, KernelError
+from flanpy.host import lock, node_id, state_file, subnet_env
+from flanpy.host.absent import Absent
+from flanpy.host.atomic import host_error
+from flanpy.kernel.adapter import NetlinkKernel
+from flanpy.kernel.port import Kernel
+from flanpy.plan.diff import cleanup_ops
+from flanpy.plan.ops import Op, Scope
+from flanpy.plan.ownership import split
+from flanpy.plan.render import render
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """What of ours is on this host: operations that remove it from the kernel, and files."""
+
+    ops: tuple[Op, ...]
+    files: tuple[Path, ...]
+
+    @property
+    def lines(self) -> list[str]:
+        """As shell lines."""
+        return [*map(render, self.ops), *(f"rm {path}" for path in self.files)]
+
+
+def cleanup(arguments: Namespace, host: Host) -> Exit:
+    """Show, ask, remove. REFUSED while a daemon runs, or if nobody said yes."""
+    held = _held_lock(host, force=arguments.force)
+    try:
+        remains = found(host, in_use=held is None and host.control.answers())
+        lines = [*remains.lines, *(["flanpyctl subnets release own"] if arguments.release else [])]
+        if not lines:
+            print("nothing of ours is here")
+            return Exit.OK
+        print("\n".join(lines))
+        if arguments.dry_run:
+            return Exit.OK
+        _ask(arguments, len(lines))
+        _remove(remains, host)
+        if arguments.release:
+            _release(host)
+    finally:
+        if held is not None:
+            held.release()
+    print(f"removed: {plural(len(remains.lines), 'object')}")
+    return Exit.OK
+
+
+def _held_lock(host: Host, *, force: bool) -> lock.RunLock | None:
+    """The daemon's lock, so that none starts meanwhile; None if there is none, or with `force` if it is taken."""
+    run_dir = host.settings.run_dir
+    if not (run_dir / lock.FILE_NAME).exists():
+        return None
+    try:
+        return lock.RunLock.acquire(run_dir, node_id="flanpyctl cleanup")
+    except AlreadyRunning as error:
+        if force:
+            return None
+        raise CommandError(
+            Exit.REFUSED, f"{error}; --force removes all the same, and the daemon puts it back"
+        ) from error
+
+
+def found(host: Host, *, in_use: bool) -> Remains:
+    """What is to be removed; the socket and the lock stay while they are `in_use`."""
+    return Remains(_with_kernel(_kernel_ops), tuple(_files(host, in_use=in_use)))
+
+
+async def _kernel_ops(kernel: Kernel) -> tuple[Op, ...]:
+    return cleanup_ops(split(await kernel.read_back(Scope())))
+
+
+def _with_kernel(work: Callable[[Kernel], Awaitable[T]]) -> T:
+    async def run() -> T:
+        kernel = NetlinkKernel()
+        try:
+            return await work(kernel)
+        finally:
+            kernel.close()
+
+    return asyncio.run(run())
+
+
+def _files(host: Host, *, in_use: bool) -> list[Path]:
+    settings = host.settings
+    wanted = [settings.subnet_file] if _wrote_subnet_file(host) else []
+    if not in_use:
+        wanted += [
+            settings.state_dir / state_file.FILE_NAME,
+            settings.run_dir / SOCKET_NAME,
+            settings.run_dir / lock.FILE_NAME,
+        ]
+    return [path for path in wanted if path.is_socket() or path.exists()]
+
+
+def _wrote_subnet_file(host: Host) -> bool:
+    """subnet.env is ours if it names the subnet of our lease on disk; flannel writes a file of the same name."""
+    written = subnet_env.read(host.settings.subnet_file)
+    saved = state_file.load(host.settings.state_dir, node_id=own_node_id(host) or "")
+    if isinstance(written, Absent) or isinstance(saved, Absent):
+        return False
+    return (written.subnet, written.ipv6_subnet) == (saved.key.subnet, saved.key.subnet6)
+
+
+def _ask(arguments: Namespace, count: int) -> None:
+    if arguments.yes:
+        return
+    if not sys.stdin.isatty():
+        raise CommandError(Exit.REFUSED, "nothing was removed: there is no terminal to ask on, say --yes")
+    print(f"Remove {'this' if count == 1 else 'these'}? [y/N] ", end="", flush=True)
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        raise CommandError(Exit.REFUSED, "nothing was removed")
+
+
+def _remove(remains: Remains, host: Host) -> None:
+    _with_kernel(lambda kernel: _apply(kernel, remains.ops))
+    for path in remains.files:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as cause:
+            raise host_error("remove", path, cause) from cause
+    for directory in (host.settings.run_dir, host.settings.state_dir):
+        with suppress(OSError):  # not empty: something there is not ours
+            directory.rmdir()
+
+
+async def _apply(kernel: Kernel, ops: tuple[Op, ...]) -> None:
+    failures = await kernel.apply(ops)
+    if failures:
+        first = failures[0]
+        more = f" (and {plural(len(failures) - 1, 'more failure')})" if len(failures) > 1 else ""
+        raise KernelError(f"{render(first.op)}: {first.error}{more}; has this user CAP_NET_ADMIN?")
+
+
+def _release(host: Host) -> None:
+    """Give our lease back, and then the made-up identity too, which nothing needs any more."""
+    from flanpy.cli.holding import release_own
+
+    release_own(host)
+    (host.settings.state_dir / node_id.FILE_NAME).unlink(missing_ok=True)

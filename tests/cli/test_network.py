@@ -1,0 +1,164 @@
+"""`flanpyctl network` on a real etcd."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+
+from flanpy.cli import network as commands
+from flanpy.store.port import Store
+from tests.cli.conftest import Ctl, Network
+
+VXLAN = '{"Network":"10.50.0.0/16","Backend":{"Type":"vxlan","VNI":7}}'
+LEASE = '{"PublicIP":"192.0.2.1","PublicIPv6":null,"BackendType":"host-gw"}'
+
+
+def test_init_writes_what_was_said_and_show_fills_the_defaults_in(network: Network) -> None:
+    ended = network("network", "init", "10.50.0.0/16", "--option", "vni=7", "--option", "DirectRouting=true")
+    assert ended.code == 0
+    assert json.loads(network.text("config") or "") == {
+        "Network": "10.50.0.0/16",
+        "Backend": {"Type": "vxlan", "VNI": 7, "DirectRouting": True},
+    }
+    shown = network("network", "show")
+    assert (shown.code, shown.out) == (0, ended.out)
+    assert shown.out.splitlines()[:5] == [
+        "Network       10.50.0.0/16",
+        "SubnetLen     24",
+        "SubnetMin     10.50.1.0",
+        "SubnetMax     10.50.255.0",
+        "Backend       vxlan",
+    ]
+    assert network("network").out == shown.out
+
+
+def test_init_of_both_families(network: Network) -> None:
+    words = ("10.50.0.0/16", "--network6", "fd50:1::/48", "--subnet-len", "26", "--subnet-min", "10.50.9.0")
+    assert network("network", "init", *words).code == 0
+    shown = json.loads(network("network", "show", "-o", "json").out)
+    assert (shown["SubnetLen"], shown["SubnetMin"], shown["IPv6Network"], shown["IPv6SubnetLen"]) == (
+        26,
+        "10.50.9.0",
+        "fd50:1::/48",
+        64,
+    )
+
+
+def test_init_exits_6_and_leaves_the_config_that_exists(network: Network) -> None:
+    network.configure(VXLAN)
+    ended = network("network", "init", "10.99.0.0/16")
+    assert ended.code == 6
+    assert f"{network.prefix}/config exists" in ended.err
+    assert network.text("config") == VXLAN
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["10.50.0.0"], "10.50.0.0"),
+        (["10.50.0.0/16", "--subnet-len", "8"], "SubnetLen"),
+        (["10.50.0.0/16", "--backend", "vxlna"], "vxlan"),
+        (["10.50.0.0/16", "--option", "VNI=-4"], "-4"),
+    ],
+    ids=" ".join,
+)
+def test_init_exits_1_and_writes_nothing_when_the_config_is_wrong(
+    words: list[str], named: str, network: Network
+) -> None:
+    ended = network("network", "init", *words)
+    assert (ended.code, ended.err.count("\n")) == (1, 1)
+    assert named in ended.err
+    assert network.text("config") is None
+
+
+def test_init_exits_2_when_an_option_has_no_value(network: Network) -> None:
+    ended = network("network", "init", "10.50.0.0/16", "--option", "VNI")
+    assert ended.code == 2
+    assert "'VNI'" in ended.err
+
+
+@pytest.mark.parametrize("words", [["show"], ["validate"]], ids=" ".join)
+def test_config_that_is_not_there_exits_4(words: list[str], network: Network) -> None:
+    ended = network("network", *words)
+    assert ended.code == 4
+    assert "flanpyctl network init" in ended.err
+
+
+def test_set_replaces_the_config_from_a_file_byte_for_byte(network: Network) -> None:
+    network.configure(VXLAN)
+    file = network.ctl.run_dir / "network.json"
+    file.write_text('{ "Network": "10.60.0.0/16",\n "Backend": {"Type": "vxlan"} }')
+    assert network("network", "set", str(file)).code == 0
+    assert network.text("config") == file.read_text()
+
+
+def test_set_reads_standard_input_and_creates_the_config(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(VXLAN))
+    assert network("network", "set", "-").code == 0
+    assert network.text("config") == VXLAN
+
+
+def test_set_exits_7_when_subnets_in_use_would_be_left_outside_and_writes_with_force(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network.configure('{"Network":"10.60.0.0/16","Backend":{"Type":"vxlan"}}')
+    network.put("10.60.1.0-24", LEASE, ttl=1000)
+    network.put("junk", LEASE)
+    monkeypatch.setattr("sys.stdin", io.StringIO(VXLAN))
+    refused = network("network", "set", "-")
+    assert refused.code == 7
+    assert "1 subnet in use" in refused.err
+    assert "10.60.1.0/24" in refused.err
+    assert "--force" in refused.err
+    assert "10.60.0.0" in (network.text("config") or "")
+    monkeypatch.setattr("sys.stdin", io.StringIO(VXLAN))
+    assert network("network", "set", "-", "--force").code == 0
+    assert network.text("config") == VXLAN
+
+
+def test_set_exits_6_when_someone_else_changes_the_config_meanwhile(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network.configure(VXLAN)
+    leased = commands._leased
+
+    async def meanwhile(store: Store, prefix: str) -> object:
+        await store.put(f"{network.prefix}/config", b"someone else's")
+        return await leased(store, prefix)
+
+    monkeypatch.setattr(commands, "_leased", meanwhile)
+    monkeypatch.setattr("sys.stdin", io.StringIO(VXLAN))
+    ended = network("network", "set", "-")
+    assert ended.code == 6
+    assert network.text("config") == "someone else's"
+
+
+def test_set_exits_2_when_the_file_cannot_be_read(network: Network) -> None:
+    ended = network("network", "set", "/nowhere/network.json")
+    assert ended.code == 2
+    assert "'/nowhere/network.json': No such file or directory" in ended.err
+
+
+def test_validate_judges_a_file_without_etcd(ctl: Ctl) -> None:
+    file = ctl.run_dir / "network.json"
+    file.write_text('{"Network":"10.50.0.0/16","Bakcend":{"Type":"vxlan"}, "Backend":{"Type":"vxlan"}}')
+    ended = ctl("network", "validate", str(file), "--etcd-endpoints", "http://127.0.0.1:1")
+    assert ended.code == 0
+    assert "did you mean Backend?" in ended.err
+
+
+def test_validate_exits_1_when_etcd_holds_a_broken_config(network: Network) -> None:
+    network.configure('{"Network":"10.50.0.0/33"}')
+    ended = network("network", "validate")
+    assert ended.code == 1
+    assert "10.50.0.0/33" in ended.err
+
+
+@pytest.mark.parametrize("words", [["show"], ["validate"], ["init", "10.50.0.0/16"]], ids=" ".join)
+def test_command_exits_3_when_etcd_is_out_of_reach(words: list[str], ctl: Ctl) -> None:
+    ended = ctl("network", *words, "--etcd-endpoints", "http://127.0.0.1:1")
+    assert (ended.code, ended.out, ended.err.count("\n")) == (3, "", 1)
