@@ -100,6 +100,7 @@ class ReconcileLoop:
         self._planned: Planned | None = None
         self._settled = False
         self._untrusted = "start"
+        self._read_links: frozenset[str] = frozenset()
         self._wake = asyncio.Event()
         self._backoff = Backoff(rng=self._rng)
         self._outage = Transition()
@@ -185,11 +186,15 @@ class ReconcileLoop:
         changed = planned.changed if planned is not None and self._settled else None
         self._settled = False
         believed: Mapping[Key, KernelObject] | None = None
-        reason = self._untrusted
+        scope = _scope(world, desired)
+        if scope.links != self._read_links:
+            self._distrust("scope")
+        # Before anything can be planned there is nothing to compare with.
+        reason = self._untrusted if desired is not None else ""
         try:
             if reason:
                 believed, changed = self._observed.owned, None
-                await self._resync(_scope(world, desired))
+                await self._resync(scope)
             weight = len(changed if changed is not None else self._observed.owned)
             judge = partial(decide, world, desired, self._observed, held=self._hold, changed=changed)
             decision = await self._beside(judge, weight)
@@ -209,6 +214,7 @@ class ReconcileLoop:
         self._resynced_at = now
         self._resync_due = now + self._interval * self._rng.uniform(0.9, 1.1)
         objects = await self._kernel.read_back(scope)
+        self._read_links = scope.links
         self._observed = await self._beside(partial(split, objects), len(objects))
 
     async def _plan(self, world: World, admission: Admission) -> Planned | None:

@@ -1,7 +1,7 @@
 """The HTTP listeners: health and metrics on TCP, control on a unix socket.
 
-Serve documents that others make; hold no state. aiohttp costs more memory and start-up time than the rest of the daemon,
-so this module is imported only once the first peers are programmed.
+Serve documents that others make; hold no state. aiohttp takes longer to import than the rest of the daemon takes to
+program its peers, so this module is imported only after the first of them stand.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ async def serve_unix(app: web.Application, path: Path) -> web.AppRunner:
     try:
         await asyncio.to_thread(path.unlink, missing_ok=True)
         await web.UnixSite(runner, str(path), backlog=_BACKLOG).start()
-        path.chmod(0o660)
+        await asyncio.to_thread(path.chmod, 0o660)
     except OSError as error:
         await runner.cleanup()
         raise HostError(f"cannot listen on {path}: {error.strerror}; correct --run-dir") from error

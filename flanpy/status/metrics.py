@@ -58,10 +58,12 @@ def gauge(name: str, text: str, value: float) -> Metric:
     return GaugeMetricFamily(name, text, value)
 
 
-def counter(name: str, text: str, labels: tuple[str, ...], values: Mapping[tuple[str, ...], float]) -> Metric:
-    """A counter family; `values` maps label values to counts."""
+def counter(
+    name: str, text: str, labels: tuple[str, ...], values: Iterable[tuple[tuple[str, ...], float]]
+) -> Metric:
+    """A counter family; `values` are pairs of label values and count."""
     family = CounterMetricFamily(name, text, labels=labels)
-    for label_values, value in sorted(values.items()):
+    for label_values, value in sorted(values):
         family.add_metric(label_values, value)
     return family
 
@@ -127,11 +129,15 @@ def _work(totals: Totals) -> Iterator[Metric]:
     yield SummaryMetricFamily(
         "flanpy_reconcile_pass_duration_seconds", "Reconcile passes.", totals.passes, totals.pass_seconds
     )
-    ops = {key: float(count) for key, count in totals.ops.items()}
+    ops = [(key, float(count)) for key, count in totals.ops.items()]
     yield counter("flanpy_kernel_operations", "Kernel changes by object and verb.", ("object", "verb"), ops)
-    errors = {(str(errno),): float(count) for errno, count in totals.errors.items()}
+    errors = [((str(errno),), float(count)) for errno, count in totals.errors.items()]
     yield counter("flanpy_kernel_errors", "Kernel changes refused, by errno.", ("errno",), errors)
-    repairs = {(kind,): float(count) for kind, count in totals.repairs.items()}
+    repairs = _by_label(totals.repairs)
     yield counter("flanpy_repairs", "Objects restored after others changed them.", ("object",), repairs)
-    resyncs = {(reason,): float(count) for reason, count in totals.resyncs.items()}
+    resyncs = _by_label(totals.resyncs)
     yield counter("flanpy_resyncs", "Read-backs of the kernel, by reason.", ("reason",), resyncs)
+
+
+def _by_label(counts: Mapping[str, int]) -> list[tuple[tuple[str, ...], float]]:
+    return [((label,), float(count)) for label, count in counts.items()]
