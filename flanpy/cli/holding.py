@@ -71,7 +71,7 @@ def reserve(arguments: Namespace, host: Host) -> Exit:
 
     async def run(table: Table) -> str:
         network = await _network(table.store, config_key(host.settings.etcd.prefix))
-        return await _reserve(table, network, key, record)
+        return await create(table, network, key, record)
 
     print(_on_table(host, run))
     return Exit.OK
@@ -115,7 +115,8 @@ async def _network(store: Store, key: str) -> NetworkConfig:
     return parse_network_config(seen.value)
 
 
-async def _reserve(table: Table, network: NetworkConfig, key: SubnetKey, record: LeaseRecord) -> str:
+async def create(table: Table, network: NetworkConfig, key: SubnetKey, record: LeaseRecord) -> str:
+    """Put the reservation if its range is free, and stayed free since `table` was read; says so."""
     if not fits(network, key):
         raise UsageError(f"{_ranges(key)} is no subnet that the network leases: see 'flanpyctl network show'")
     value = encode_record(record)

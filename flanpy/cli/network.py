@@ -22,7 +22,7 @@ from flanpy.model.lease import SubnetKey
 from flanpy.model.network import NetworkConfig
 from flanpy.model.network_config import BACKEND_OPTIONS, parse_network_config, render_network_config
 from flanpy.store.allocation import excluded
-from flanpy.store.port import KeyValue, Put, Store, Txn, key_absent, key_unchanged
+from flanpy.store.port import KeyStore, Put, Store, Txn, key_absent, key_unchanged
 from flanpy.store.schema import config_key, decode_key, subnets_prefix
 
 
@@ -85,28 +85,26 @@ def _options(arguments: Namespace) -> Iterator[tuple[str, object]]:
 def replace(arguments: Namespace, host: Host) -> Exit:
     """Replace the config. REFUSED if subnets would be left outside, CONFLICT if it changes meanwhile."""
     config = _checked(_read(arguments.file))
-    key = config_key(host.settings.etcd.prefix)
-
-    async def write(store: Store) -> bool:
-        seen = await store.get(key)
-        if not arguments.force:
-            _refuse_if_left_outside(config, await _leased(store, subnets_prefix(host.settings.etcd.prefix)))
-        return (await store.txn(_replacement(key, seen, config))).succeeded
-
-    if not with_etcd(host.settings, write):
-        raise CommandError(
-            Exit.CONFLICT, f"{key} was changed by someone else meanwhile: look at it, then try again"
-        )
+    prefix = host.settings.etcd.prefix
+    with_etcd(host.settings, lambda store: write(store, prefix, config, force=arguments.force))
     _print(config)
     return Exit.OK
 
 
-def _replacement(key: str, seen: KeyValue | None, config: NetworkConfig) -> Txn:
+async def write(store: KeyStore, prefix: str, config: NetworkConfig, *, force: bool) -> None:
+    """See `replace`."""
+    key = config_key(prefix)
+    seen = await store.get(key)
+    if not force:
+        _refuse_if_left_outside(config, await _leased(store, subnets_prefix(prefix)))
     unchanged = key_absent(key) if seen is None else key_unchanged(seen)
-    return Txn((unchanged,), (Put(key, config.text.encode()),))
+    if not (await store.txn(Txn((unchanged,), (Put(key, config.text.encode()),)))).succeeded:
+        raise CommandError(
+            Exit.CONFLICT, f"{key} was changed by someone else meanwhile: look at it, then try again"
+        )
 
 
-async def _leased(store: Store, prefix: str) -> list[SubnetKey]:
+async def _leased(store: KeyStore, prefix: str) -> list[SubnetKey]:
     keys = [decode_key(item.key.removeprefix(prefix)) for item in (await store.list(prefix)).items]
     return [key for key in keys if isinstance(key, SubnetKey)]
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
 from flanpy.cli import holding
-from flanpy.store.port import Store
+from flanpy.cli.commands import build
+from flanpy.cli.exits import CommandError, Exit
+from flanpy.cli.host import Host
+from flanpy.model.lease import LeaseRecord, SubnetKey
+from flanpy.model.network_config import parse_network_config
+from flanpy.store.etcd import EtcdSession
+from flanpy.store.port import Put
 from tests.cli.conftest import Network
 from tests.cli.stand_in import standing_in
 
@@ -72,19 +78,20 @@ def test_reserve_exits_6_when_another_subnet_overlaps(held: str, configured: Net
 
 
 @pytest.mark.parametrize("came", [KEY, "10.50.7.128-25"])
-def test_reserve_exits_6_when_the_subnet_is_leased_between_look_and_write(
-    came: str, configured: Network, monkeypatch: pytest.MonkeyPatch
+def test_reserve_is_a_conflict_when_the_subnet_is_leased_between_look_and_write(
+    came: str, configured: Network
 ) -> None:
-    look = holding._network
+    async def work(session: EtcdSession) -> None:
+        table = await holding.Table.read(session, configured.prefix, own=None)
+        await session.put(f"{configured.prefix}/subnets/{came}", (VXLAN % (9, "")).encode())
+        wanted = SubnetKey(IPv4Network("10.50.7.0/24"))
+        await holding.create(
+            table, parse_network_config(CONFIG), wanted, LeaseRecord(IPv4Address("192.0.2.7"))
+        )
 
-    async def lease_meanwhile(store: Store, key: str) -> object:
-        await store.put(f"{configured.prefix}/subnets/{came}", (VXLAN % (9, "")).encode())
-        return await look(store, key)
-
-    monkeypatch.setattr(holding, "_network", lease_meanwhile)
-    ended = configured("subnets", "reserve", "10.50.7.0/24", "--public-ip", "192.0.2.7")
-    assert ended.code == 6
-    assert "meanwhile" in ended.err
+    with pytest.raises(CommandError, match="meanwhile") as raised:
+        configured.session(work)
+    assert raised.value.code is Exit.CONFLICT
     assert "192.0.2.7" not in (configured.text(f"subnets/{KEY}") or "")
 
 
@@ -175,31 +182,26 @@ def test_release_of_an_unreadable_key_needs_force(configured: Network) -> None:
     assert lease_of(configured, "junk") is None
 
 
-def test_release_exits_6_when_the_host_writes_meanwhile(
-    configured: Network, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("change", [None, b"new"], ids=["deleted", "written"])
+def test_change_is_a_conflict_when_the_host_was_faster(change: bytes | None, configured: Network) -> None:
     configured.put(KEY, VXLAN % (7, ""))
+    path = f"{configured.prefix}/subnets/{KEY}"
 
-    async def rewrite_meanwhile(table: holding.Table, _row: object) -> None:
-        await table.store.put(table.prefix + KEY, (VXLAN % (7, "")).encode())
+    async def work(session: EtcdSession) -> None:
+        table = await holding.Table.read(session, configured.prefix, own=None)
+        await (session.delete(path) if change is None else session.put(path, change))
+        await table.write(table.seen(KEY), Put(path, b"ours"))
 
-    monkeypatch.setattr(holding, "_refuse_if_used", rewrite_meanwhile)
-    assert configured("subnets", "release", "10.50.7.0/24").code == 6
-    assert lease_of(configured, KEY) == 0
+    with pytest.raises(CommandError) as raised:
+        configured.session(work)
+    assert raised.value.code is Exit.CONFLICT
+    assert configured.text(f"subnets/{KEY}") == (change and change.decode())
 
 
-def test_cleanup_with_release_gives_the_own_lease_back_and_no_other(
-    configured: Network, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_release_own_gives_back_the_own_lease_and_no_other(configured: Network) -> None:
     configured.put(KEY, OWN, ttl=1000)
     configured.put("10.50.8.0-24", VXLAN % (8, ""), ttl=1000)
-    monkeypatch.setattr("flanpy.cli.cleanup._with_kernel", lambda _work: ())
-    made_up = Path(configured.ctl.run_dir, "state", "node-id")
-    made_up.parent.mkdir()
-    made_up.touch()
-    ended = configured("cleanup", "--release", "--yes")
-    assert ended.code == 0
-    assert "flanpyctl subnets release own\n" in ended.out
+    host = Host(build().parse_args(["subnets", "release", "own", *configured.flags]))
+    holding.release_own(host)
     assert (lease_of(configured, KEY), lease_of(configured, "10.50.8.0-24") is not None) == (None, True)
-    assert not made_up.exists()
-    assert configured("cleanup", "--release", "--yes").code == 0, "again is fine"
+    holding.release_own(host)  # again is fine

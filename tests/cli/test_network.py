@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+from typing import Any, cast
 
 import pytest
 
 from flanpy.cli import network as commands
-from flanpy.store.port import Store
+from flanpy.cli.exits import CommandError, Exit
+from flanpy.model.network_config import parse_network_config
+from flanpy.store.etcd import EtcdSession
+from flanpy.store.port import KeyStore, Snapshot
 from tests.cli.conftest import Ctl, Network
 
 VXLAN = '{"Network":"10.50.0.0/16","Backend":{"Type":"vxlan","VNI":7}}'
@@ -120,20 +124,36 @@ def test_set_exits_7_when_subnets_in_use_would_be_left_outside_and_writes_with_f
     assert network.text("config") == VXLAN
 
 
-def test_set_exits_6_when_someone_else_changes_the_config_meanwhile(
-    network: Network, monkeypatch: pytest.MonkeyPatch
+class Meddler:
+    """The real store, in which somebody else writes the config while the subnets are being listed."""
+
+    def __init__(self, store: KeyStore, key: str) -> None:
+        self._store = store
+        self._key = key
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def list(self, prefix: str) -> Snapshot:
+        await self._store.put(self._key, b"someone else's")
+        return await self._store.list(prefix)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_set_is_a_conflict_when_someone_else_writes_the_config_meanwhile(
+    there: bool, network: Network
 ) -> None:
-    network.configure(VXLAN)
-    leased = commands._leased
+    if there:
+        network.configure(VXLAN)
+    config = parse_network_config(VXLAN)
 
-    async def meanwhile(store: Store, prefix: str) -> object:
-        await store.put(f"{network.prefix}/config", b"someone else's")
-        return await leased(store, prefix)
+    async def work(session: EtcdSession) -> None:
+        meddler = cast(KeyStore, Meddler(session, f"{network.prefix}/config"))
+        await commands.write(meddler, network.prefix, config, force=False)
 
-    monkeypatch.setattr(commands, "_leased", meanwhile)
-    monkeypatch.setattr("sys.stdin", io.StringIO(VXLAN))
-    ended = network("network", "set", "-")
-    assert ended.code == 6
+    with pytest.raises(CommandError) as raised:
+        network.session(work)
+    assert raised.value.code is Exit.CONFLICT
     assert network.text("config") == "someone else's"
 
 
