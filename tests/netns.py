@@ -18,6 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from flanpy.kernel.adapter import NetlinkKernel
+from flanpy.kernel.ethtool import Ethtool
+from flanpy.kernel.request import open_netlink
 from flanpy.kernel.sysctl import ProcSysctls
 
 T = TypeVar("T")
@@ -117,3 +120,15 @@ def namespace(label: str = "t") -> Iterator[Namespace]:
         yield here
     finally:
         subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True, timeout=20)
+
+
+@contextmanager
+def opened_kernel(here: Namespace) -> Iterator[NetlinkKernel]:
+    """The real adapter, acting in `here`. To be made in a running event loop."""
+    kernel = NetlinkKernel(
+        open_socket=lambda: here.do(open_netlink), ethtool=here.do(Ethtool), sysctls=NamespaceSysctls(here)
+    )
+    try:
+        yield kernel
+    finally:
+        kernel.close()

@@ -8,10 +8,12 @@ from __future__ import annotations
 import errno
 
 from flanpy.errors import KernelError
-from flanpy.kernel import links, rtnl
+from flanpy.kernel import dumps, entries, links, rtnl
+from flanpy.kernel.recall import Recall
 from flanpy.kernel.request import RequestSocket
 from flanpy.kernel.wire import Refusal
-from flanpy.model.objects import Address, VxlanLink
+from flanpy.model.address import Family
+from flanpy.model.objects import Address, Neighbour, VxlanLink
 
 
 class LinkPort:
@@ -43,11 +45,24 @@ class LinkPort:
             )
         index = await self._existing(link.name)
         parent = await self._existing(link.parent)
-        _raise_refused(
-            f"cannot change {link.name}",
-            await self._requests.change(links.change(link, previous, index, parent)),
-        )
+        changes = links.change(link, previous, index, parent)
+        if link.mac != previous.mac:
+            # a link that changes its address forgets all its neighbours, the permanent too (neigh_changeaddr)
+            changes += await self._restorations(link.name, index)
+        _raise_refused(f"cannot change {link.name}", await self._requests.change(changes))
         await self._check(link)
+
+    async def _restorations(self, name: str, index: int) -> list[bytearray]:
+        """Messages that put the link's permanent neighbours back, as they stand now."""
+        flags = rtnl.REQUEST | rtnl.CREATE | rtnl.REPLACE
+        return [
+            entries.neighbour(rtnl.NEWNEIGH, flags, index, neighbour)
+            for family in Family
+            for _, neighbour in await self._requests.dump(
+                entries.neighbour_dump(family, index), dumps.neighbours(name, Recall(), Recall())
+            )
+            if isinstance(neighbour, Neighbour)
+        ]
 
     async def delete(self, name: str) -> None:
         index = await self._existing(name)
