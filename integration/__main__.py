@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from integration.demo import run_demo
 from integration.lab import Lab, LabError, Program, claim, flanpyctl, namespaces
 
 EXAMPLES = """examples:
@@ -152,9 +153,7 @@ def _sweep(_typed: argparse.Namespace) -> int:
 
 
 def _demo(typed: argparse.Namespace) -> int:
-    from integration.demo import run_demo  # noqa: PLC0415 - rich is only needed here
-
-    return run_demo(keep=typed.keep)
+    return run_demo(Lab(hosts=3), keep=typed.keep)
 
 
 def _the_lab(number: int | None) -> int:

@@ -190,9 +190,9 @@ def _overlay(host: Host) -> tuple[str, ...]:
     return (links[0]["address"], *routes) if links else ()
 
 
-def run_demo(*, keep: bool) -> int:
-    """The whole tour; returns the exit code. With `keep` the lab stays up, also after a failure."""
-    demo = Demo(Lab(hosts=3))
+def run_demo(lab: Lab, *, keep: bool) -> int:
+    """The whole tour on a lab not built yet; the exit code. With `keep` the lab stays up, also after a failure."""
+    demo = Demo(lab)
     try:
         demo.run()
     except (LabError, Failed) as failure:

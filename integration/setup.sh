@@ -50,7 +50,7 @@ make_venv() {
   [ "$(cat $venv/.stamp 2>/dev/null)" = "$stamp" ] && return 0
   say "making $venv with $("$python" -V) (a minute the first time)"
   "$python" -m venv --clear $venv
-  $venv/bin/python -m pip install -q --disable-pip-version-check --use-pep517 -c constraints.txt -e '.[dev]'
+  $venv/bin/python -m pip install -qq --disable-pip-version-check --use-pep517 -c constraints.txt -e '.[dev]'
   printf '%s\n' "$stamp" > $venv/.stamp
 }
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from integration.lab import namespaces
+from integration.demo import run_demo
+from integration.lab import Lab, namespaces
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
 
@@ -18,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def _demo(**env: str) -> subprocess.CompletedProcess[str]:
+    """As `make demo` runs it."""
     return subprocess.run(
         [sys.executable, "-m", "integration", "demo"],
         capture_output=True, text=True, cwd=ROOT, timeout=110, check=False, env={**os.environ, **env},
@@ -38,13 +40,17 @@ def test_p11_p17_demo_shows_every_step_and_cleans_up() -> None:
     assert [namespaces.names_with(lab) for lab in _labs(done.stdout)] == [[]]
 
 
-def test_demo_names_the_step_and_shows_the_log_when_a_daemon_does_not_start() -> None:
-    done = _demo(FLANPYD_LOG_LEVEL="nonsense")
+def test_demo_names_the_step_and_shows_the_log_when_a_daemon_does_not_start(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lab = Lab(hosts=3, program=("sh", "-c", "echo no etcd in sight; exit 3"))
+    code = run_demo(lab, keep=False)
 
-    assert done.returncode == 1
-    assert "FAILED at step 3, Start three flanpyd at once" in done.stdout
-    assert "nonsense" in done.stdout
-    assert [namespaces.names_with(lab) for lab in _labs(done.stdout)] == [[]]
+    said = capsys.readouterr().out
+    assert code == 1
+    assert "FAILED at step 3, Start three flanpyd at once" in said
+    assert re.search(r"h1/daemon\.log \(last \d+ lines\)\n +no etcd in sight", said)
+    assert [namespaces.names_with(prefix) for prefix in _labs(said)] == [[]]
 
 
 def test_demo_is_left_up_when_asked_and_says_how_to_look_around() -> None:
