@@ -37,7 +37,7 @@ V6 = replace(
 )
 DUAL = replace(V4, network6=V6.network6, subnet_min6=V6.subnet_min6, subnet_max6=V6.subnet_max6)
 
-UNDERLAY = Underlay("eth0", 2, 1500, IPv4Address("192.0.2.10"), IPv6Address("2001:db8::10"), "default route")
+UNDERLAY = Underlay("eth0", 2, 1500, IPv4Address("192.0.2.10"), IPv6Address("2001:db8::a"), "default route")
 FACTS = HostFacts(
     UNDERLAY,
     routes=(

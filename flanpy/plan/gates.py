@@ -50,15 +50,11 @@ def closed_gate(world: World, *, trusted: bool) -> Gate | None:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Deletions held by the brake: how many, out of how many peers, and the listing that did not suffice.
-
-    `missing` are the subnets that wait for a second listing to agree that they are gone.
-    """
+    """Deletions held by the brake: how many, out of how many peers, and the listing that did not suffice."""
 
     peers: int
     present: int
     listing: int
-    missing: frozenset[IPNetwork] = frozenset()
 
 
 def brake(
@@ -67,24 +63,21 @@ def brake(
     """Should `deletes` wait for a second listing? Returns the hold, None to go on.
 
     Peers are counted by their routes, a dual-stack peer once. A peer counts as explained if etcd sent a delete event
-    for its key in a revision that deleted few keys (`etcdctl del --prefix` is one careless revision, not a decision
-    for each peer), or if a listing since `held` agrees that it is gone.
+    for its key in a revision that deleted few keys: `etcdctl del --prefix` is one careless revision, not a decision
+    for each peer. Any later listing releases `held`: of those it agrees on two listings speak, and the others cannot be
+    more than half.
     """
     doomed = [op.obj.destination for op in deletes if isinstance(op.obj, Route)]
     if len(doomed) <= BRAKE_COUNT:
         return None
-    agreed = held is not None and view.listings > held.listing and not view.stale
     explained = _explained(view)
-    if agreed and held is not None:
-        explained |= held.missing
-    missing = frozenset(destination for destination in doomed if destination not in explained)
     present = _peers(obj.destination for obj in owned.values() if isinstance(obj, Route))
-    count = _peers(missing)
+    count = _peers(destination for destination in doomed if destination not in explained)
     if count <= BRAKE_COUNT or count * 2 <= present:
         return None
-    if held is not None and not agreed:
-        return Hold(count, present, held.listing, missing)
-    return Hold(count, present, view.listings, missing)
+    if held is not None and view.listings > held.listing and not view.stale:
+        return None
+    return Hold(count, present, held.listing if held is not None else view.listings)
 
 
 def _peers(subnets: Iterable[IPNetwork]) -> int:
