@@ -20,7 +20,6 @@ import grpc.aio
 
 from flanpy.clock import Clock, SystemClock
 from flanpy.errors import LeaseGone, StoreUnavailable
-from flanpy.log import protect
 from flanpy.store import etcdpb as pb
 from flanpy.store import wire
 from flanpy.store.auth import Metadata, Tokens
@@ -46,7 +45,10 @@ class EtcdSession:
         self, settings: EtcdSettings, *, clock: Clock | None = None, pace: WatchPace | None = None
     ) -> None:
         """Raises `ConfigError` for an endpoint that cannot be used."""
-        protect(settings.password)
+        if settings.password:
+            from flanpy.log import protect  # noqa: PLC0415 - see `record.logger`
+
+            protect(settings.password)
         self.settings = settings
         self._clock = clock or SystemClock()
         self._pace = pace or WatchPace()

@@ -23,14 +23,11 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from flanpy.errors import StoreCompacted, StoreError, StoreUnavailable
-from flanpy.log import get_logger
 from flanpy.store import etcdpb as pb
 from flanpy.store import wire
 from flanpy.store.port import Delta, KeyValue, News, Progress, Snapshot, Stale
-from flanpy.store.record import StoreRecord
+from flanpy.store.record import StoreRecord, logger
 from flanpy.store.stream import WatchCanceled, WatchStream
-
-log = get_logger()
 
 STARTED: Final = "started"
 
@@ -162,7 +159,7 @@ class PrefixWatch:
         self._source.record.listed(reason)
         self._source.record.restarted(listed.revision)
         if reason != STARTED:
-            log.info("watch_relisted", prefix=self._prefix, reason=reason, revision=listed.revision)
+            logger().info("watch_relisted", prefix=self._prefix, reason=reason, revision=listed.revision)
         return Snapshot(listed.items, listed.revision, reason)
 
     async def _resume(self) -> Progress | None:
@@ -235,7 +232,7 @@ class PrefixWatch:
         # An unavailable etcd is the session's to report. A refusal is reported once, until it changes or ends.
         if not isinstance(error, StoreUnavailable) and str(error) != self._refusal:
             self._refusal = str(error)
-            log.warning("watch_refused", prefix=self._prefix, error=str(error))
+            logger().warning("watch_refused", prefix=self._prefix, error=str(error))
 
     async def _drop_stream(self) -> None:
         stream, self._stream, self._interrupt = self._stream, None, None

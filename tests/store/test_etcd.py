@@ -10,7 +10,7 @@ import pytest
 
 from flanpy.errors import LeaseGone, StoreCompacted, StoreDenied, StoreUnavailable
 from flanpy.store.etcd import EtcdSession
-from flanpy.store.port import Snapshot, Stale
+from flanpy.store.port import Delta, Snapshot, Stale
 from flanpy.store.settings import EtcdSettings
 from flanpy.store.watch import WatchPace
 from tests.conftest import EtcdSpace
@@ -178,9 +178,11 @@ async def test_p24_watch_resumes_and_writes_go_on_when_the_token_ended_during_an
 ) -> None:
     with EtcdCluster.started(make_jwt_keys(tmp_path, ttl="1s"), password=SECRET) as etcd:
         async with EtcdSession(etcd.settings(), pace=WatchPace(first_delay=0.02)) as session:
-            revision = await session.put("/a", b"1")
+            await session.put("/a", b"1")
             watch = session.watch("/a")
             assert isinstance(await anext(watch), Snapshot)
+            revision = await session.put("/a", b"live")
+            assert isinstance(await anext(watch), Delta)
             etcd.kill()
             assert isinstance(await anext(watch), Stale)
             await asyncio.sleep(1.5)

@@ -50,6 +50,14 @@ async def until(watch: PrefixWatch, *kinds: type[News]) -> News:
     return got
 
 
+async def follow(etcd: EtcdCluster, watch: PrefixWatch) -> Mirror:
+    """A mirror of `watch`, listed and then seen to follow: its stream is open."""
+    mirror = Mirror()
+    mirror.take(await news(watch))
+    await mirror.follow(watch, await write(etcd, live=""))
+    return mirror
+
+
 class Mirror:
     """What a view would hold, by the rules of `port`."""
 
@@ -85,17 +93,17 @@ async def test_p23_p24_watch_resumes_without_losing_events_when_etcd_is_killed_a
     await write(etcd_server, a="1", b="1")
     async with opened(etcd_server) as session:
         watch = session.watch("/w/")
-        mirror = Mirror()
-        mirror.take(await news(watch))
+        mirror = await follow(etcd_server, watch)
         etcd_server.kill()
         lost = await news(watch)
         assert isinstance(lost, Stale)
         assert etcd_server.urls[0] in lost.error
         mirror.take(lost)
-        assert len(mirror.keys) == 2, "absence of news is not deletion"
+        assert len(mirror.keys) == 3, "absence of news is not deletion"
         etcd_server.start()
         await write(etcd_server, a="2", c="1")
         await delete(etcd_server, "b")
+        await delete(etcd_server, "live")
         last = await write(etcd_server, d="1")
         await mirror.follow(watch, last)
         assert {key: kv.value for key, kv in mirror.keys.items()} == {
@@ -110,10 +118,9 @@ async def test_p23_p24_watch_resumes_without_losing_events_when_etcd_is_killed_a
 async def test_p24_watch_says_stale_once_and_then_that_it_lives_when_etcd_was_away(
     etcd_server: EtcdCluster,
 ) -> None:
-    revision = await write(etcd_server, a="1")
     async with opened(etcd_server) as session:
         watch = session.watch("/w/")
-        await news(watch)
+        revision = (await follow(etcd_server, watch)).revision
         etcd_server.kill()
         got = asyncio.create_task(collect(watch, 2))
         await failures(session, 5)
@@ -143,7 +150,7 @@ async def test_p24_outage_is_logged_once_at_each_end_however_often_it_is_retried
     await write(etcd_server, a="1")
     async with opened(etcd_server) as session:
         watch = session.watch("/w/")
-        await news(watch)
+        await follow(etcd_server, watch)
         with capture_logs() as lines:
             etcd_server.kill()
             got = asyncio.create_task(collect(watch, 2))
@@ -176,12 +183,12 @@ async def test_p24_watch_notices_a_frozen_etcd_and_catches_up_when_it_thaws(
     await write(etcd_server, a="1")
     async with opened(etcd_server) as session:
         watch = session.watch("/w/")
-        await news(watch)
+        mirror = await follow(etcd_server, watch)
         etcd_server.members[0].freeze()
-        assert isinstance(await news(watch), Stale)
+        lost = await news(watch)
+        assert isinstance(lost, Stale)
+        assert "has not answered its watch for 2 s" in lost.error
         etcd_server.members[0].thaw()
-        mirror = Mirror()
-        mirror.keys = {"/w/a": KeyValue("/w/a", b"1", 0, 0, 1, 0)}
         last = await write(etcd_server, a="2")
         await mirror.follow(watch, last)
         assert mirror.keys["/w/a"].value == b"2"
@@ -210,7 +217,7 @@ async def test_p15_p23_watch_lists_again_and_shows_deletions_when_its_position_w
     await write(etcd_server, a="1", b="1")
     async with opened(etcd_server) as session:
         watch = session.watch("/w/")
-        await news(watch)
+        await follow(etcd_server, watch)
         etcd_server.kill()
         assert isinstance(await news(watch), Stale)
         etcd_server.start()
@@ -220,7 +227,7 @@ async def test_p15_p23_watch_lists_again_and_shows_deletions_when_its_position_w
         got = await news(watch)
         assert isinstance(got, Snapshot)
         assert got.reason == "compacted"
-        assert [(kv.key, kv.value) for kv in got.items] == [("/w/a", b"2")]
+        assert [(kv.key, kv.value) for kv in got.items] == [("/w/a", b"2"), ("/w/live", b"")]
         await write(etcd_server, c="1")
         assert isinstance(await news(watch), Delta)
 
@@ -246,7 +253,7 @@ async def test_p25_watch_lists_again_when_etcd_was_wiped(etcd_server: EtcdCluste
     await write(etcd_server, a="1", b="1", c="1")
     async with opened(etcd_server) as session:
         watch = session.watch("/w/")
-        await news(watch)
+        await follow(etcd_server, watch)
         etcd_server.kill()
         assert isinstance(await news(watch), Stale)
         etcd_server.wipe()
@@ -266,8 +273,7 @@ async def test_p24_watch_moves_to_another_member_when_its_own_is_killed_or_froze
         await write(etcd, a="1")
         async with opened(etcd) as session:
             watch = session.watch("/w/")
-            mirror = Mirror()
-            mirror.take(await news(watch))
+            mirror = await follow(etcd, watch)
             for how in ("kill", "freeze"):
                 member = next(one for one in etcd.members if one.url == session.stats.endpoint)
                 member.kill() if how == "kill" else member.freeze()
@@ -275,7 +281,7 @@ async def test_p24_watch_moves_to_another_member_when_its_own_is_killed_or_froze
                 await mirror.follow(watch, last)
                 assert session.stats.endpoint != member.url
                 member.thaw() if how == "freeze" else member.start()
-            assert set(mirror.keys) == {"/w/a", "/w/kill", "/w/freeze"}
+            assert set(mirror.keys) == {"/w/a", "/w/live", "/w/kill", "/w/freeze"}
             assert session.stats.resyncs == {"started": 1}
 
 
@@ -296,13 +302,12 @@ async def test_p24_watch_goes_stale_when_its_member_has_no_leader() -> None:
         await write(etcd, a="1")
         async with opened(etcd) as session:
             watch = session.watch("/w/")
-            mirror = Mirror()
-            mirror.take(await news(watch))
+            mirror = await follow(etcd, watch)
             others = [one for one in etcd.members if one.url != session.stats.endpoint]
             for member in others:
                 member.kill()
             mirror.take(await until(watch, Stale))
-            assert set(mirror.keys) == {"/w/a"}
+            assert set(mirror.keys) == {"/w/a", "/w/live"}
             for member in others:
                 member.start()
             last = await write_anyhow(etcd, "b")
