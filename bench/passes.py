@@ -1,4 +1,4 @@
-"""What a reconcile pass costs without the kernel: admission, planning and deciding, by the number of peers.
+"""Part `passes`: what a reconcile pass costs without the kernel: admission, planning and deciding, by number of peers.
 
 Run `python -m bench.passes [PEERS ...]`. Times are medians in milliseconds; `stall` is the longest time for which the
 event loop did not get to run anything else, over all passes of that row.
@@ -12,13 +12,15 @@ import logging
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network
 
 import structlog
 
+from bench.figures import Figure, figure
+from bench.run import Run
 from flanpy.clock import SystemClock
 from flanpy.kernel.port import Moved, OpFailure
 from flanpy.model.address import Mac
@@ -112,7 +114,16 @@ class Stall:
             self.longest, before = max(self.longest, now - before), now
 
 
-async def measure(name: str, loop: ReconcileLoop, change: Callable[[int], None], rounds: int) -> None:
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One kind of pass, in milliseconds."""
+
+    name: str
+    took: tuple[float, ...]
+    stall: float
+
+
+async def measured(name: str, loop: ReconcileLoop, change: Callable[[int], None], rounds: int) -> Row:
     took = []
     for turn in range(rounds):
         change(turn)
@@ -126,11 +137,11 @@ async def measure(name: str, loop: ReconcileLoop, change: Callable[[int], None],
         await asyncio.sleep(0)
         await loop.run_pass()
         watcher.cancel()
-    print(f"  {name:<28}{statistics.median(took) * 1000:>9.3f} ms   stall {stall.longest * 1000:>7.1f} ms")
+    return Row(name, tuple(seconds * 1000 for seconds in took), stall.longest * 1000)
 
 
-async def bench(peers: int) -> None:
-    print(f"{peers} peers")
+async def rows(peers: int) -> list[Row]:
+    """Every kind of pass among so many peers."""
     kernel = Memory()
     loop = ReconcileLoop(
         kernel,
@@ -165,13 +176,33 @@ async def bench(peers: int) -> None:
         loop.facts_changed(replace(FACTS, underlay=replace(UNDERLAY, mtu=1501 + turn)))
 
     loop.view_changed(leases.view())
-    await measure("first pass", loop, lambda _: None, 1)
-    await measure("one lease added", loop, add, 40)
-    await measure("one lease changed", loop, alter, 40)
-    await measure("one lease gone", loop, drop, 40)
-    await measure("nothing changed", loop, lambda _: None, 40)
-    await measure("resync, nothing moved", loop, distrust, 5)
-    await measure("underlay MTU changed", loop, more_mtu, 5)
+    return [
+        await measured("first pass", loop, lambda _: None, 1),
+        await measured("one lease added", loop, add, 40),
+        await measured("one lease changed", loop, alter, 40),
+        await measured("one lease gone", loop, drop, 40),
+        await measured("nothing changed", loop, lambda _: None, 40),
+        await measured("resync, nothing moved", loop, distrust, 5),
+        await measured("underlay MTU changed", loop, more_mtu, 5),
+    ]
+
+
+def measure(run: Run) -> Iterable[Figure]:
+    """The passes among 1,000 and 10,000 peers, as figures."""
+    note = "ReconcileLoop.run_pass over a kernel in memory: admission, planning, decision and book-keeping."
+    for peers in run.pick((1000, 10_000), (1000,)):
+        run.say(f"passes: {peers:,} peers")
+        for row in taken(peers):
+            slug = row.name.replace(",", "").replace(" ", "_").lower()
+            yield figure(f"passes.{peers}.{slug}", f"{peers:,} peers: {row.name}", "ms", row.took, note=note)
+
+
+def taken(peers: int) -> list[Row]:
+    """Measure in an event loop of its own, without log lines."""
+    with quiet():
+        found = asyncio.run(rows(peers))
+    gc.collect()
+    return found
 
 
 @contextmanager
@@ -182,10 +213,11 @@ def quiet() -> Iterator[None]:
 
 
 def main() -> None:
-    with quiet():
-        for peers in [int(text) for text in sys.argv[1:]] or [1000, 10000]:
-            asyncio.run(bench(peers))
-            gc.collect()
+    for peers in [int(text) for text in sys.argv[1:]] or [1000, 10000]:
+        print(f"{peers} peers")
+        for row in taken(peers):
+            middle = statistics.median(row.took)
+            print(f"  {row.name:<28}{middle:>9.3f} ms   stall {row.stall:>7.1f} ms")
 
 
 if __name__ == "__main__":
