@@ -25,11 +25,19 @@ test: setup ## everything: lint, types, layers and all tests (root; namespaces a
 	$(PY) -m pytest -q -n 2 --dist loadfile $(PYTEST_ARGS) || status=1; \
 	exit $$status
 
-check: venv lint ## lint, types, layers and the tests that need neither root nor an etcd
-	@$(PY) -m pytest -q -m 'not netns and not etcd and not lab' $(PYTEST_ARGS)
+check: venv ## lint, types, layers and the tests that need neither root nor an etcd
+	@status=0; \
+	$(MAKE) --no-print-directory lint || status=1; \
+	$(PY) -m pytest -q -m 'not netns and not etcd and not lab' $(PYTEST_ARGS) || status=1; \
+	exit $$status
 
 lint: venv
-	@.venv/bin/ruff check -q && .venv/bin/ruff format -q --check && .venv/bin/mypy && .venv/bin/lint-imports --no-logo
+	@status=0; \
+	.venv/bin/ruff check -q || status=1; \
+	.venv/bin/ruff format -q --check || status=1; \
+	.venv/bin/mypy || status=1; \
+	.venv/bin/lint-imports --no-logo || status=1; \
+	exit $$status
 
 bench: setup ## the figures, as a table, JSON and a plot under bench/results
 	@$(PY) -m bench $(BENCH_ARGS)
