@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -21,7 +22,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,15 +41,18 @@ def binary(name: str) -> str:
 
 
 def free_ports(number: int) -> list[int]:
-    """Ports on 127.0.0.1 that nobody listens on now."""
-    sockets = [socket.socket() for _ in range(number)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    """Ports on 127.0.0.1 that nobody listens on now.
+
+    Not from the ephemeral range: a client that keeps dialing a dead port from there may connect to itself, and the
+    server that should come back finds its port taken.
+    """
+    found: list[int] = []
+    while len(found) < number:
+        port = random.randrange(12_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            found += [port] if port not in found else []
+    return found
 
 
 def poll(condition: Callable[[], bool], what: str, *, deadline: float = START_DEADLINE_S) -> None:
@@ -157,8 +161,7 @@ class EtcdCluster:
         directory = Path(tempfile.mkdtemp(prefix="fp-etcd-"))
         etcd = cls(directory, [], tls=tls or client_certs, client_certs=client_certs)
         try:
-            etcd._make_members(members, arguments)
-            etcd.start()
+            etcd._first_start(members, arguments)
             if password:
                 etcd.enable_auth(password)
             yield etcd
@@ -272,14 +275,30 @@ class EtcdCluster:
             self.ctl("role", "grant-permission", f"{name}-role", "readwrite", prefix, "--prefix")
         self.ctl("user", "grant-role", name, f"{name}-role")
 
+    def _first_start(self, number: int, arguments: tuple[str, ...]) -> None:
+        """Make and start the members; on other ports if somebody took ours meanwhile."""
+        for attempt in range(5):
+            self._make_members(number, arguments)
+            try:
+                self.start()
+            except AssertionError as error:
+                self.kill()
+                if "address already in use" not in str(error) or attempt == 4:
+                    raise
+                for member in self.members:
+                    shutil.rmtree(member.storage, ignore_errors=True)
+            else:
+                return
+
     def _make_members(self, number: int, arguments: tuple[str, ...]) -> None:
         ports = free_ports(2 * number)
+        self.members = []
         scheme = "https" if self.tls else "http"
         names = [f"m{index}" for index in range(number)]
         peers = ",".join(
             f"{name}=http://127.0.0.1:{port}" for name, port in zip(names, ports[number:], strict=True)
         )
-        if self.tls:
+        if self.tls and not self.ca.exists():
             make_certificates(self.directory)
         for name, client_port, peer_port in zip(names, ports[:number], ports[number:], strict=True):
             own = (
