@@ -17,7 +17,7 @@ from flanpy.kernel.link_port import LinkPort
 from flanpy.kernel.port import OpFailure
 from flanpy.kernel.readback import read_back
 from flanpy.kernel.recall import Recall
-from flanpy.kernel.request import RequestSocket, SocketFactory, Written, open_netlink
+from flanpy.kernel.request import RequestSocket, SocketFactory, SocketUnusable, Written, open_netlink
 from flanpy.kernel.sysctl import ProcSysctls, Sysctls, path_of
 from flanpy.kernel.wire import Refusal
 from flanpy.model.objects import (
@@ -113,9 +113,8 @@ class NetlinkKernel:
                 if isinstance(op, Put):
                     failures.append(_failure(op, Refusal(errno.ENODEV)))
                 continue
-            messages = _messages(op, index)
-            batch += messages
-            owner += [op] * len(messages)
+            batch.append(_message(op, index))
+            owner.append(op)
         outcome = await self._requests.change(batch)
         for op, refusal in zip(owner, outcome, strict=True):
             if refusal is None:
@@ -148,8 +147,7 @@ class NetlinkKernel:
         found = await self._requests.ask(question)
         if isinstance(found, Refusal) or dumps.permanent(found):
             return _failure(op, refusal)
-        batch = _messages(Put(obj, obj), index)
-        (again,) = await self._requests.change(batch)
+        (again,) = await self._requests.change([_message(Put(obj, obj), index)])
         if again is None:
             self._recall.remember(obj)
         return None if again is None else _failure(op, again)
@@ -161,6 +159,8 @@ class NetlinkKernel:
         for op in ops:
             try:
                 await self._apply_one(op)
+            except SocketUnusable:
+                raise
             except KernelError as error:
                 if not (isinstance(op, Delete) and error.errno in _ABSENT):
                     failures.append(OpFailure(op, error))
@@ -194,23 +194,17 @@ class NetlinkKernel:
                 raise KernelError(f"{op.obj.key}: never made by flanpy", errno=errno.EOPNOTSUPP)
 
 
-def _messages(op: Op, index: int) -> list[bytearray]:
-    """What carries out an operation on an entry; several messages where one cannot."""
+def _message(op: Op, index: int) -> bytearray:
+    """What carries out an operation on an entry."""
     if isinstance(op, Delete):
-        return [_deletion(op.obj, index)]
+        return _deletion(op.obj, index)
     match op.obj:
         case Neighbour() as neighbour:
-            return [entries.neighbour(rtnl.NEWNEIGH, _put_flags(op), index, neighbour)]
-        case FdbEntry() as entry if isinstance(op.previous, FdbEntry) and _is_plural(op.previous):
-            # replacing changes only the first destination, so the others go with the whole entry
-            return [
-                entries.fdb_without_destination(rtnl.DELNEIGH, rtnl.REQUEST, index, entry.mac.packed),
-                entries.fdb(rtnl.NEWNEIGH, _NEW, index, entry),
-            ]
+            return entries.neighbour(rtnl.NEWNEIGH, _put_flags(op), index, neighbour)
         case FdbEntry() as entry:
-            return [entries.fdb(rtnl.NEWNEIGH, _put_flags(op), index, entry)]
+            return entries.fdb(rtnl.NEWNEIGH, _put_flags(op), index, entry)
         case Route() as route:
-            return [entries.route(rtnl.NEWROUTE, _put_flags(op), index, route)]
+            return entries.route(rtnl.NEWROUTE, _put_flags(op), index, route)
         case _:
             raise KernelError(f"{op.obj.key}: never made by flanpy", errno=errno.EOPNOTSUPP)
 
@@ -235,10 +229,6 @@ _CHANGE = rtnl.REQUEST | rtnl.CREATE | rtnl.REPLACE
 
 def _put_flags(op: Put) -> int:
     return _NEW if op.previous is None else _CHANGE
-
-
-def _is_plural(entry: FdbEntry) -> bool:
-    return entry == dumps.several_destinations(entry)
 
 
 def _failure(op: Op, refusal: Refusal) -> OpFailure:

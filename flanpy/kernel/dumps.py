@@ -75,7 +75,8 @@ def neighbours(link: str, old: Recall, new: Recall) -> Parser:
 def fdb_entries(link: str, old: Recall, new: Recall) -> Parser:
     """PERMANENT FDB entries of one VXLAN device that have a destination.
 
-    A MAC with several destinations is several messages; they become one object, see `merged`.
+    Only the all-zero and multicast MACs can have several destinations, and we put none of them: of theirs one is
+    enough, as deletion takes the MAC with all.
     """
 
     def parse(buffer: bytes, start: int, end: int) -> Known | None:
@@ -94,11 +95,6 @@ def fdb_entries(link: str, old: Recall, new: Recall) -> Parser:
         return known
 
     return parse
-
-
-def several_destinations(entry: FdbEntry) -> FdbEntry:
-    """Stands for a MAC that has more than one destination, and so equals no entry that anyone wants."""
-    return FdbEntry(entry.link, entry.mac, ip_address(_ZERO[len(entry.destination.packed)]))
 
 
 def routes(names: Mapping[int, str], old: Recall, new: Recall) -> Parser:

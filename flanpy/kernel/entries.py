@@ -63,7 +63,7 @@ def fdb(kind: int, flags: int, index: int, entry: FdbEntry) -> bytearray:
 
 
 def fdb_without_destination(kind: int, flags: int, index: int, mac: bytes) -> bytearray:
-    """The same for a MAC with all its destinations (a deletion), or a question for them."""
+    """The same for a MAC whatever its destinations are: a deletion takes them all."""
     body = _NDMSG.pack(rtnl.AF_BRIDGE, 0, 0, index, rtnl.NUD_PERMANENT, rtnl.NTF_SELF, 0)
     return frame(kind, flags, body + attribute(NDA["NDA_LLADDR"], mac))
 

@@ -16,7 +16,6 @@ from flanpy.model.objects import (
     MAIN_TABLE,
     ROUTE_PROTO,
     Address,
-    FdbEntry,
     KernelObject,
     Key,
     LinkUp,
@@ -62,20 +61,11 @@ async def _read_entries(
                 entries.neighbour_dump(family, link.index), dumps.neighbours(link.name, old, new)
             )
         )
-    _add_fdb(
+    objects.update(
         await requests.dump(
             entries.neighbour_dump(rtnl.AF_BRIDGE, link.index), dumps.fdb_entries(link.name, old, new)
-        ),
-        objects,
+        )
     )
-
-
-def _add_fdb(found: Iterable[Known], objects: dict[Key, KernelObject]) -> None:
-    for key, obj in found:
-        if key in objects and isinstance(obj, FdbEntry):
-            objects[key] = dumps.several_destinations(obj)
-        else:
-            objects[key] = obj
 
 
 def _add_routes(found: Iterable[Known], objects: dict[Key, KernelObject]) -> None:

@@ -53,6 +53,10 @@ def enlarge_receive_buffer(sock: socket.socket, size: int) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
 
 
+class SocketUnusable(KernelError):
+    """The socket gave no usable answer: what was asked for may have happened, or not."""
+
+
 class RequestSocket:
     """One request at a time; concurrent callers queue. `port` is what the kernel stamps on our changes' events."""
 
@@ -74,7 +78,7 @@ class RequestSocket:
     async def change(self, batch: Sequence[bytearray]) -> list[Refusal | None]:
         """Send all messages in order and say which were refused; yields to the loop between sends.
 
-        Raises KernelError if the outcome of any is unknown.
+        Raises SocketUnusable if the outcome of any is unknown.
         """
         outcome: list[Refusal | None] = [None] * len(batch)
         clock = asyncio.get_running_loop().time
@@ -155,7 +159,7 @@ class RequestSocket:
         try:
             self._sock.send(message)
         except OSError as error:
-            raise KernelError("cannot send on the netlink socket", errno=error.errno or 0) from error
+            raise SocketUnusable("cannot send on the netlink socket", errno=error.errno or 0) from error
 
     async def _receive(self) -> bytes:
         try:
@@ -164,11 +168,11 @@ class RequestSocket:
             async with asyncio.timeout(ANSWER_DEADLINE_S):
                 return await asyncio.get_running_loop().sock_recv(self._sock, _RECEIVE_BYTES)
         except TimeoutError as error:
-            raise KernelError(
+            raise SocketUnusable(
                 f"no answer on the netlink socket in {ANSWER_DEADLINE_S:g} s", errno=errno.ETIMEDOUT
             ) from error
         except OSError as error:  # ENOBUFS: answers were lost, so the outcome is unknown
-            raise KernelError("cannot read the netlink socket", errno=error.errno or 0) from error
+            raise SocketUnusable("cannot read the netlink socket", errno=error.errno or 0) from error
 
 
 def _next_part(sent: int, took: float) -> int:
