@@ -51,8 +51,9 @@ class Remains:
 def cleanup(arguments: Namespace, host: Host) -> Exit:
     """Show, ask, remove. REFUSED while a daemon runs, or if nobody said yes."""
     held = _held_lock(host, force=arguments.force)
+    in_use = held is None and (host.settings.run_dir / lock.FILE_NAME).exists()
     try:
-        remains = found(host, in_use=held is None and host.control.answers())
+        remains = found(host, in_use=in_use)
         lines = [*remains.lines, *(["flanpyctl subnets release own"] if arguments.release else [])]
         if not lines:
             print("nothing of ours is here")
@@ -82,12 +83,13 @@ def _held_lock(host: Host, *, force: bool) -> lock.RunLock | None:
         if force:
             return None
         raise CommandError(
-            Exit.REFUSED, f"{error}; --force removes all the same, and the daemon puts it back"
+            Exit.REFUSED,
+            f"{str(error).partition(': stop')[0]}: stop it first; with --force it would put everything back",
         ) from error
 
 
 def found(host: Host, *, in_use: bool) -> Remains:
-    """What is to be removed; the socket and the lock stay while they are `in_use`."""
+    """What is to be removed; the lease on disk, the socket and the lock stay while a daemon has them `in_use`."""
     return Remains(_with_kernel(_kernel_ops), tuple(_files(host, in_use=in_use)))
 
 
@@ -130,7 +132,7 @@ def _wrote_subnet_file(host: Host) -> bool:
 def _ask(arguments: Namespace, count: int) -> None:
     if arguments.yes:
         return
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise CommandError(Exit.REFUSED, "nothing was removed: there is no terminal to ask on, say --yes")
     print(f"Remove {'this' if count == 1 else 'these'}? [y/N] ", end="", flush=True)
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:

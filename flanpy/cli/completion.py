@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import Action, ArgumentParser, Namespace
+from collections.abc import Iterator
 
 from flanpy.cli.commands import build
 from flanpy.cli.exits import Exit
@@ -13,5 +14,17 @@ def show(arguments: Namespace, _host: Host) -> Exit:
     """Print the script."""
     import shtab
 
-    print(shtab.complete(build(), arguments.shell))
+    parser = build()
+    for action in _actions(parser):
+        if action.metavar in {"PATH", "FILE"}:
+            action.complete = shtab.FILE  # type: ignore[attr-defined]
+    print(shtab.complete(parser, arguments.shell))
     return Exit.OK
+
+
+def _actions(parser: ArgumentParser) -> Iterator[Action]:
+    """Every argument of every command."""
+    for action in parser._actions:  # noqa: SLF001, as shtab itself does
+        yield action
+        for below in action.choices.values() if isinstance(action.choices, dict) else ():
+            yield from _actions(below)

@@ -6,6 +6,7 @@ would use. `-o json` is a list of `{"name", "value", "origin"}`; secrets are mas
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any
@@ -31,7 +32,8 @@ def show(arguments: Namespace, host: Host) -> Exit:
 def _effective(host: Host) -> list[Mapping[str, Any]]:
     try:
         return list(host.control.get("config"))
-    except ControlUnreachable:
+    except ControlUnreachable as error:
+        print(f"{error}; these are the settings of one that is started now", file=sys.stderr)
         return _local(host)
 
 

@@ -37,13 +37,15 @@ class Control:
         self._deadline = deadline
 
     def answers(self) -> bool:
-        """Whether somebody listens on the socket now."""
+        """Whether somebody listens on the socket now; true as well if we may not know."""
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
                 sock.settimeout(self._deadline)
                 sock.connect(str(self.path))
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
             return False
+        except OSError:
+            return True
         return True
 
     def get(self, resource: str) -> Any:

@@ -1,6 +1,6 @@
 """`flanpyctl diff`: what the daemon's next pass would change.
 
-`-o json` is `/v1/diff` unchanged: `trusted`, `lines`, `held`, `conflicts`.
+`-o json` is `/v1/diff` unchanged: `trusted`, `lines`, `held`, `held_lines`, `conflicts`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ def show(arguments: Namespace, host: Host) -> Exit:
         print_as(arguments.output, said)
         return Exit.OK
     if not said.get("trusted"):
-        print("# the kernel is about to be read back: the next pass may find more")
+        print("# network config, own lease or underlay are not known yet: see 'flanpyctl status'")
     if said.get("held"):
-        print(f"# deletions are held: {said['held']}")
+        print(f"# held: {said['held']}")
+    for line in said.get("held_lines", ()):
+        print(f"# held: {line}")
     for conflict in said.get("conflicts", ()):
         print(f"# conflict: {conflict}")
     for line in said.get("lines", ()):

@@ -32,14 +32,20 @@ def asks_etcd(arguments: Namespace, host: Host) -> bool:
 
 def current(arguments: Namespace, host: Host, *, expiry: bool) -> Listing:
     """All subnets now. The daemon's answer if there is one, with expiries from etcd if `expiry`."""
-    if not asks_etcd(arguments, host):
-        try:
-            listing = listing_from_daemon(host.control.get("subnets"))
-        except ControlError:  # no daemon, or one of another version: etcd knows as well
-            pass
-        else:
-            return _with_expiries(host, listing) if expiry and not listing.has_expiry else listing
-    return _from_etcd(host, expiry=expiry)
+    listing = daemons_listing(arguments, host)
+    if listing is None:
+        return _from_etcd(host, expiry=expiry)
+    return _with_expiries(host, listing) if expiry and not listing.has_expiry else listing
+
+
+def daemons_listing(arguments: Namespace, host: Host) -> Listing | None:
+    """What the local daemon says, None if it does not answer or is not to be asked: etcd knows as well."""
+    if asks_etcd(arguments, host):
+        return None
+    try:
+        return listing_from_daemon(host.control.get("subnets"))
+    except ControlError:
+        return None
 
 
 def _with_expiries(host: Host, listing: Listing) -> Listing:

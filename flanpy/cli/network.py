@@ -138,7 +138,7 @@ def _stored(host: Host) -> str:
 
 def _read(name: str) -> str:
     try:
-        return sys.stdin.read() if name == "-" else Path(name).read_text()
+        return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as cause:
         raise UsageError(f"cannot read {name!r}: {getattr(cause, 'strerror', None) or cause}") from cause
 

@@ -115,13 +115,14 @@ def _underlay(underlay: Said | None) -> str:
     if not underlay:
         return "no link chosen yet"
     addresses = ", ".join(filter(None, (underlay.get("address"), underlay.get("address6"))))
-    return f"{underlay.get('link')} {addresses}, MTU {underlay.get('mtu')}: {underlay.get('reason')}"
+    reason = str(underlay.get("reason", "")).removeprefix(f"{underlay.get('link')}: ")
+    return f"{underlay.get('link')} {addresses}, MTU {underlay.get('mtu')} ({reason})"
 
 
 def _backend(backend: Said | None) -> str:
     if not backend:
         return "none yet"
-    links = ", ".join(backend.get("links") or ()) or "no link"
+    links = ", ".join(link["name"] for link in backend.get("links") or ()) or "no link"
     return f"{backend.get('type')} on {links}, MTU {backend.get('mtu')}"
 
 

@@ -10,13 +10,14 @@ import sys
 import time
 from argparse import Namespace
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from flanpy.cli.exits import Exit
 from flanpy.cli.host import Host
-from flanpy.cli.listing import asks_etcd, of_snapshot, own_node_id, with_expiries
+from flanpy.cli.listing import daemons_listing, of_snapshot, own_node_id, with_expiries
 from flanpy.cli.rows import Listing, listing_from_daemon
 from flanpy.cli.subnets import print_listing, wants_expiry
+from flanpy.errors import ControlError
 
 if TYPE_CHECKING:
     from flanpy.store.port import KeyValue, News, Store
@@ -28,19 +29,27 @@ _CLEAR: Final = "\x1b[H\x1b[2J"  # home, erase the display (ECMA-48)
 def watch(arguments: Namespace, host: Host) -> Exit:
     """Never returns but by an interrupt or an error."""
     gc.enable()  # unlike other commands this one may live for days
-    if asks_etcd(arguments, host) or wants_expiry(arguments) or not host.control.answers():
-        return _watch_etcd(arguments, host)
-    return _watch_daemon(arguments, host)
+    first = None if wants_expiry(arguments) else daemons_listing(arguments, host)
+    if first is not None:
+        _watch_daemon(arguments, host, first)
+    return _watch_etcd(arguments, host)
 
 
-def _watch_daemon(arguments: Namespace, host: Host) -> Exit:
+def _watch_daemon(arguments: Namespace, host: Host, listing: Listing) -> NoReturn:
     last: Listing | None = None
+    answered = True
     while True:
-        listing = listing_from_daemon(host.control.get("subnets"))
         if last is None or replace(listing, revision=last.revision) != last:
             _print(listing, arguments.output)
             last = listing
         time.sleep(POLL_S)
+        try:
+            listing = listing_from_daemon(host.control.get("subnets"))
+            answered = True
+        except ControlError as error:  # it may be restarting
+            if answered:
+                print(f"{error}; still watching", file=sys.stderr)
+            answered = False
 
 
 def _watch_etcd(arguments: Namespace, host: Host) -> Exit:

@@ -1,4 +1,7 @@
-"""A stand-in for the daemon's control socket: real HTTP on a real unix socket, canned answers. For tests only."""
+"""A stand-in for the daemon's control socket: real HTTP on a real unix socket, canned answers.
+
+For tests only. `test_real_daemon.py` compares the shape of every answer with a real daemon's.
+"""
 
 from __future__ import annotations
 
@@ -119,7 +122,20 @@ STATUS: dict[str, Any] = {
         "mtu": 1500,
         "reason": "default route",
     },
-    "backend": {"type": "vxlan", "links": ["flannel.1"], "mtu": 1450},
+    "backend": {
+        "type": "vxlan",
+        "links": [
+            {
+                "name": "flannel.1",
+                "mac": "02:00:5e:10:00:01",
+                "vni": 1,
+                "port": 8472,
+                "mtu": 1450,
+                "local": "192.0.2.11",
+            }
+        ],
+        "mtu": 1450,
+    },
     "peers": {"wanted": 3, "programmed": 2, "pending": 0, "failed": 1, "rejected": 0},
     "store": {"endpoint": "http://192.0.2.1:2379", "revision": 77, "stale": False, "outage_since": None},
     "passes": {
@@ -177,6 +193,7 @@ DIFF: dict[str, Any] = {
     "trusted": True,
     "lines": ["ip route add 10.50.2.0/24 via 10.50.2.0 dev flannel.1 onlink proto 70"],
     "held": "",
+    "held_lines": [],
     "conflicts": [],
 }
 

@@ -130,11 +130,13 @@ def test_diff_tells_what_keeps_a_pass_from_it_in_comments(ctl: Ctl, daemon: Stan
         "trusted": False,
         "lines": [],
         "held": "not listed yet",
+        "held_lines": ["ip route del 10.50.3.0/24"],
         "conflicts": ["ip route show 10.50.2.0/24 dev eth0"],
     }
     assert ctl("diff").out == (
-        "# the kernel is about to be read back: the next pass may find more\n"
-        "# deletions are held: not listed yet\n"
+        "# network config, own lease or underlay are not known yet: see 'flanpyctl status'\n"
+        "# held: not listed yet\n"
+        "# held: ip route del 10.50.3.0/24\n"
         "# conflict: ip route show 10.50.2.0/24 dev eth0\n"
         "# nothing to change\n"
     )

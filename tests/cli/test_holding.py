@@ -18,6 +18,8 @@ from flanpy.store.port import Put
 from tests.cli.conftest import Network
 from tests.cli.stand_in import standing_in
 
+pytestmark = pytest.mark.etcd
+
 CONFIG = '{"Network":"10.50.0.0/16","Backend":{"Type":"vxlan"}}'
 DUAL = '{"Network":"10.50.0.0/16","EnableIPv6":true,"IPv6Network":"fd50:1::/48","Backend":{"Type":"vxlan"}}'
 VXLAN = (

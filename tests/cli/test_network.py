@@ -15,6 +15,8 @@ from flanpy.store.etcd import EtcdSession
 from flanpy.store.port import KeyStore, Snapshot
 from tests.cli.conftest import Ctl, Network
 
+pytestmark = pytest.mark.etcd
+
 VXLAN = '{"Network":"10.50.0.0/16","Backend":{"Type":"vxlan","VNI":7}}'
 LEASE = '{"PublicIP":"192.0.2.1","PublicIPv6":null,"BackendType":"host-gw"}'
 

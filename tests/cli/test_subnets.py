@@ -7,11 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiohttp import web
 
 from tests.cli.conftest import GOLDEN, Ctl, Network
 from tests.cli.stand_in import SUBNETS, StandIn
@@ -287,12 +288,17 @@ def _subnets(line: str) -> list[str]:
     return [row["subnet"] for row in json.loads(line)["subnets"]]
 
 
-def test_watch_of_the_daemon_prints_when_something_changed(
+def test_watch_of_the_daemon_prints_changes_and_outlives_an_outage(
     ctl: Ctl, daemon: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     newer = {**SUBNETS, "revision": 78}
-    answers = iter([SUBNETS, newer, {**newer, "subnets": SUBNETS["subnets"][:1]}])
-    daemon.answers["subnets"] = lambda: next(answers, None) or _interrupt()
+    fewer = {**newer, "subnets": SUBNETS["subnets"][:1]}
+    answers = iter([lambda: SUBNETS, lambda: newer, _refuse, _refuse, lambda: fewer, _interrupt])
+
+    def answer() -> dict[str, Any]:
+        return next(answers, lambda: fewer)()
+
+    daemon.answers["subnets"] = answer
     monkeypatch.setattr("flanpy.cli.watching.POLL_S", 0.01)
     ended = ctl("subnets", "--watch", "-o", "json")
     assert ended.code == 130
@@ -300,9 +306,13 @@ def test_watch_of_the_daemon_prints_when_something_changed(
         ["10.50.1.0/24", "10.50.2.0/24"],
         ["10.50.1.0/24"],
     ]
+    assert ended.err.count("still watching") == 1
 
 
-def _interrupt() -> dict[str, object]:
+def _refuse() -> dict[str, Any]:
+    raise web.HTTPServiceUnavailable
+
+
+def _interrupt() -> dict[str, Any]:
     os.kill(os.getpid(), signal.SIGINT)
-    time.sleep(0.05)
     return SUBNETS
