@@ -81,6 +81,11 @@ class Member:
         return f"{self.scheme}://127.0.0.1:{self.client_port}"
 
     @property
+    def peer_url(self) -> str:
+        """Where other members find it."""
+        return f"http://127.0.0.1:{self.peer_port}"
+
+    @property
     def storage(self) -> Path:
         """Its data directory."""
         return self.directory / f"{self.name}.etcd"
@@ -93,8 +98,8 @@ class Member:
                 [
                     "setpriv", "--pdeathsig=KILL", binary("etcd"), f"--name={self.name}", f"--data-dir={self.storage}",
                     f"--listen-client-urls={self.url}", f"--advertise-client-urls={self.url}",
-                    f"--listen-peer-urls=http://127.0.0.1:{self.peer_port}",
-                    f"--initial-advertise-peer-urls=http://127.0.0.1:{self.peer_port}",
+                    f"--listen-peer-urls={self.peer_url}",
+                    f"--initial-advertise-peer-urls={self.peer_url}",
                     "--unsafe-no-fsync", "--log-level=warn", "--heartbeat-interval=50", "--election-timeout=500",
                     *self.arguments,
                 ],
@@ -223,6 +228,25 @@ class EtcdCluster:
             shutil.rmtree(member.storage)
         self.start()
 
+    def snapshot(self) -> Path:
+        """A backup of now, for `restore`."""
+        path = self.directory / "backup.db"
+        path.unlink(missing_ok=True)
+        self.ctl("snapshot", "save", str(path), endpoints=self.urls[:1])
+        return path
+
+    def restore(self, snapshot: Path) -> None:
+        """Kill, and start with what the backup holds, as an operator does after a disaster."""
+        self.kill()
+        for member in self.members:
+            shutil.rmtree(member.storage)
+            own = [flag for flag in member.arguments if flag.startswith("--initial-cluster=")]
+            _run(
+                binary("etcdutl"), "snapshot", "restore", str(snapshot), f"--name={member.name}",
+                f"--data-dir={member.storage}", f"--initial-advertise-peer-urls={member.peer_url}", *own,
+            )  # fmt: skip
+        self.start()
+
     def healthy(self, member: Member) -> bool:
         """Whether it answers /health (a linearizable read); a member that ended fails the test."""
         assert member.process is not None
@@ -233,11 +257,11 @@ class EtcdCluster:
         except OSError:
             return False
 
-    def ctl(self, *arguments: str) -> str:
-        """Run etcdctl as root against all members; its output."""
+    def ctl(self, *arguments: str, endpoints: tuple[str, ...] = ()) -> str:
+        """Run etcdctl as root against these endpoints, or all; its output."""
         command = [
             binary("etcdctl"),
-            f"--endpoints={','.join(self.urls)}",
+            f"--endpoints={','.join(endpoints or self.urls)}",
             "--command-timeout=10s",
             *arguments,
         ]
@@ -247,11 +271,7 @@ class EtcdCluster:
             command += [f"--cert={self.directory / 'client.crt'}", f"--key={self.directory / 'client.key'}"]
         if self.username:
             command.append(f"--user={self.username}:{self.password}")
-        done = subprocess.run(
-            command, check=False, env={"ETCDCTL_API": "3"}, capture_output=True, text=True, timeout=30
-        )
-        assert done.returncode == 0, f"etcdctl {' '.join(arguments)}: {done.stderr}"
-        return done.stdout
+        return _run(*command, environment={"ETCDCTL_API": "3"})
 
     def compact(self) -> int:
         """Forget all history; the revision."""
@@ -361,7 +381,12 @@ def make_jwt_keys(directory: Path, *, ttl: str) -> str:
 
 
 def _openssl(directory: Path, *arguments: str) -> None:
+    _run("openssl", *arguments, directory=directory)
+
+
+def _run(*command: str, directory: Path | None = None, environment: dict[str, str] | None = None) -> str:
     done = subprocess.run(
-        ["openssl", *arguments], check=False, cwd=directory, capture_output=True, text=True, timeout=30
+        command, check=False, cwd=directory, env=environment, capture_output=True, text=True, timeout=30
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
+    return done.stdout

@@ -19,7 +19,7 @@ from weakref import WeakSet
 import grpc.aio
 
 from flanpy.clock import Clock, SystemClock
-from flanpy.errors import LeaseGone, StoreUnavailable
+from flanpy.errors import LeaseGone, StoreCompacted, StoreUnavailable
 from flanpy.store import etcdpb as pb
 from flanpy.store import wire
 from flanpy.store.auth import Metadata, Tokens
@@ -100,6 +100,12 @@ class EtcdSession:
 
     async def list(self, prefix: str) -> Snapshot:
         """See `port.KeyStore`. Read in pages, all at the first page's revision."""
+        try:
+            return await self._pages(prefix)
+        except StoreCompacted:  # between two pages
+            return await self._pages(prefix)
+
+    async def _pages(self, prefix: str) -> Snapshot:
         start, end = wire.prefix_range(prefix)
         items: list[KeyValue] = []
         revision, more = 0, True
@@ -240,12 +246,13 @@ class EtcdSession:
         """Send until there is an answer or nothing is left to try."""
         tries = Tries(endpoints=len(self._connections.endpoints))
         while True:
+            tried = self._connections.endpoint
             outcome = await self._attempt(operation, send)
             if not isinstance(outcome, Fault):
                 return outcome
             if not tries.take(outcome, repeatable=repeatable):
                 if outcome.cure is Cure.OTHER_ENDPOINT:
-                    self._record.lost(outcome.error, self._connections.endpoint)
+                    self._record.lost(outcome.error, tried)
                 raise outcome.error
 
     async def _attempt(self, operation: str, send: Send[Reply]) -> Reply | Fault:

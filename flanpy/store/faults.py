@@ -105,8 +105,8 @@ def read_fault(error: AioRpcError, operation: str, endpoint: object, *, username
             return Fault(
                 LeaseGone(f"{where} does not have the lease of this {operation}: it ended"), Cure.NONE
             )
-        case grpc.StatusCode.RESOURCE_EXHAUSTED if "space exceeded" in details:
-            return Fault(StoreError(_full(where)), Cure.NONE)
+        case grpc.StatusCode.RESOURCE_EXHAUSTED:
+            return _exhausted(details, where)
         case code if code in _UNREACHED:
             return _unreached(details, code, where)
         case code:
@@ -143,8 +143,12 @@ def _wrong_login(where: str, username: str) -> str:
     )
 
 
-def _full(where: str) -> str:
-    return f"{where} is out of space and refuses writes: compact and defragment it, then etcdctl alarm disarm"
+def _exhausted(details: str, where: str) -> Fault:
+    if "space exceeded" in details:
+        text = f"{where} is out of space and refuses writes: compact and defragment it, then etcdctl alarm disarm"
+        return Fault(StoreError(text), Cure.NONE)
+    text = f"{where} has too much to do ({details}): see its load"
+    return Fault(StoreUnavailable(text), Cure.OTHER_ENDPOINT, unsent=True)
 
 
 def _unreached(details: str, code: grpc.StatusCode, where: str) -> Fault:

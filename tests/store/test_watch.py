@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from flanpy.errors import StoreUnavailable
 from flanpy.store.etcd import EtcdSession
-from flanpy.store.port import Delta, KeyValue, News, Progress, Snapshot, Stale
+from flanpy.store.port import Delta, KeyValue, News, Progress, Put, Snapshot, Stale, Txn
 from flanpy.store.watch import PrefixWatch, WatchPace
 from tests.etcd_server import EtcdCluster
 
@@ -268,6 +268,28 @@ async def test_p25_watch_lists_again_when_etcd_was_wiped(etcd_server: EtcdCluste
 
 
 @pytest.mark.asyncio
+async def test_p25_watch_lists_again_when_an_old_backup_of_etcd_was_restored(
+    etcd_server: EtcdCluster,
+) -> None:
+    await write(etcd_server, a="1", b="1")
+    backup = etcd_server.snapshot()
+    async with opened(etcd_server) as session:
+        watch = session.watch("/w/")
+        await follow(etcd_server, watch)
+        await delete(etcd_server, "b")
+        assert isinstance(await news(watch), Delta)
+        etcd_server.kill()
+        assert isinstance(await news(watch), Stale)
+        etcd_server.restore(backup)
+        for number in range(20):
+            await write(etcd_server, c=str(number))
+        got = await news(watch)
+        assert isinstance(got, Snapshot)
+        assert got.reason == "history_replaced"
+        assert [kv.key for kv in got.items] == ["/w/a", "/w/b", "/w/c"]
+
+
+@pytest.mark.asyncio
 async def test_p24_watch_moves_to_another_member_when_its_own_is_killed_or_frozen() -> None:
     with EtcdCluster.started(members=3) as etcd:
         await write(etcd, a="1")
@@ -317,7 +339,9 @@ async def test_p24_watch_goes_stale_when_its_member_has_no_leader() -> None:
 @pytest.mark.asyncio
 async def test_watch_lists_a_large_prefix_in_pages_at_one_revision(etcd_server: EtcdCluster) -> None:
     async with opened(etcd_server) as session:
-        await asyncio.gather(*(session.put(f"/w/{number:05}", b"x" * 200) for number in range(4500)))
+        for first in range(0, 4500, 100):  # etcd takes 128 operations in one transaction
+            puts = tuple(Put(f"/w/{number:05}", b"x" * 200) for number in range(first, first + 100))
+            await session.txn(Txn(success=puts))
         listed = await session.list("/w/")
         assert [kv.key for kv in listed.items] == [f"/w/{number:05}" for number in range(4500)]
         assert max(kv.mod_revision for kv in listed.items) <= listed.revision
