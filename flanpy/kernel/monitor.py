@@ -111,7 +111,8 @@ class Monitor:
 
     def absorb(self, written: Sequence[bytearray] = ()) -> None:
         """We have just changed the kernel: take what is queued, and our own part of it for what it is."""
-        while self._take_queued(Echoes(written)):
+        echoes = Echoes(written)
+        while self._take_queued(echoes):
             pass
 
     def _readable(self) -> None:

@@ -28,7 +28,10 @@ _SHOWN = ("IFLA_IFNAME", "IFLA_MTU", "IFLA_ADDRESS", "IFLA_IFALIAS", "IFLA_MASTE
 _CARRIER = ("IFLA_OPERSTATE", "IFLA_CARRIER")
 _IFF_CARRIER = 0x10000 | 0x40  # LOWER_UP, RUNNING
 _ENTRIES = frozenset({rtnl.NEWNEIGH, rtnl.DELNEIGH, rtnl.NEWROUTE, rtnl.DELROUTE})
-_UNSETTLED = 0x01 | 0x08 | 0x10 | 0x20 | 0x40  # NUD_INCOMPLETE, DELAY, PROBE, FAILED, NOARP: the kernel's own
+_NUD_NOARP = 0x40  # multicast groups
+_UNSETTLED = (
+    0x01 | 0x08 | 0x10 | 0x20 | _NUD_NOARP
+)  # INCOMPLETE, DELAY, PROBE, FAILED: the kernel's own doing
 
 
 class Stale(Flag):
@@ -162,7 +165,8 @@ class NoticeBoard:
         shown = self._shown.get(index)
         if shown is None or shown.name not in self.links:
             return _NOTHING
-        if kind == rtnl.NEWNEIGH and state & _UNSETTLED and not state & rtnl.NUD_PERMANENT:
+        ignored = _UNSETTLED if kind == rtnl.NEWNEIGH else _NUD_NOARP
+        if state & ignored and not state & rtnl.NUD_PERMANENT:
             return _NOTHING
         found = attributes(buffer, start + HEADER_SIZE + _NDMSG.size, end)
         address, mac = found.get(NDA["NDA_DST"], b""), found.get(NDA["NDA_LLADDR"], b"")

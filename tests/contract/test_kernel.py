@@ -336,6 +336,19 @@ async def test_a_link_that_goes_down_loses_routes_and_neighbours_but_not_its_fdb
 
 
 @pytest.mark.asyncio
+async def test_a_link_that_loses_its_last_ipv4_address_loses_ipv4_routes_and_neighbours(kind: str) -> None:
+    async with with_vtep(kind) as host:
+        address, second = (Address(NAME, IPv4Interface(text)) for text in ("10.50.8.0/32", "10.50.9.0/32"))
+        neighbour6, _, route6 = peer(2, version=6)
+        await host.put(address, second, *peer(1), neighbour6, route6)
+        assert await host.errors(Delete(address)) == []
+        assert {obj.key for obj in peer(1)} <= set(await host.standing())
+        assert await host.errors(Delete(second)) == []
+        left = {VTEP.key, ("up", NAME), peer(1)[1].key, neighbour6.key, route6.key}
+        assert set(await host.standing()) == left
+
+
+@pytest.mark.asyncio
 async def test_settings_of_a_new_link_have_their_defaults_again(kind: str) -> None:
     async with with_vtep(kind) as host:
         assert await host.errors(Put(CHECKSUM), Delete(VTEP), Put(VTEP)) == []

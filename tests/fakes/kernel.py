@@ -23,6 +23,7 @@ from flanpy.model.objects import (
     LinkFeature,
     LinkSysctl,
     LinkUp,
+    Neighbour,
     OtherLink,
     OtherRoute,
     Route,
@@ -172,27 +173,29 @@ class FakeKernel:
         del self.objects[obj.key]
         match obj:
             case VxlanLink(name=name) | OtherLink(name=name):
-                for key in [k for k, other in self.objects.items() if getattr(other, "link", None) == name]:
-                    del self.objects[key]
+                self._drop(self._on(name))
                 for key in [k for k, other in self.settings.items() if getattr(other, "link", None) == name]:
                     del self.settings[key]
             case LinkUp(name):
                 self._drop_routes(name)
-                for key in [k for k in self.objects if k[:2] == ("neighbour", name)]:
-                    del self.objects[key]
-                self._drop_ipv6_addresses(name)
+                self._drop(obj for obj in self._on(name) if isinstance(obj, Neighbour))
+                self._drop(obj for obj in self._on(name) if isinstance(obj, Address) and _version(obj) == 6)
+            case Address(link) if _version(obj) == 4:
+                if not any(isinstance(other, Address) and _version(other) == 4 for other in self._on(link)):
+                    gone = (obj for obj in self._on(link) if isinstance(obj, Neighbour | Route))
+                    self._drop(obj for obj in gone if _version(obj) == 4)
             case _:
                 pass
 
-    def _drop_routes(self, link: str) -> None:
-        for key, obj in list(self.objects.items()):
-            if isinstance(obj, Route) and obj.link == link:
-                del self.objects[key]
+    def _on(self, link: str) -> list[KernelObject]:
+        return [obj for obj in self.objects.values() if getattr(obj, "link", None) == link]
 
-    def _drop_ipv6_addresses(self, link: str) -> None:
-        for key, obj in list(self.objects.items()):
-            if isinstance(obj, Address) and obj.link == link and obj.interface.version == 6:
-                del self.objects[key]
+    def _drop(self, gone: Iterable[KernelObject]) -> None:
+        for obj in gone:
+            del self.objects[obj.key]
+
+    def _drop_routes(self, link: str) -> None:
+        self._drop(obj for obj in self._on(link) if isinstance(obj, Route))
 
     def _set(self, setting: Setting) -> int:
         if not isinstance(setting, HostSysctl) and not self._exists(setting.link):
@@ -220,6 +223,16 @@ class FakeKernel:
 
     def _is_up(self, link: str) -> bool:
         return link in self.host_links or ("up", link) in self.objects
+
+
+def _version(obj: Address | Neighbour | Route) -> int:
+    match obj:
+        case Address(interface=interface):
+            return interface.version
+        case Neighbour(address=address):
+            return address.version
+        case Route(destination=destination):
+            return destination.version
 
 
 def _is_read(obj: KernelObject, links: set[str]) -> bool:
