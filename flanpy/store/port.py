@@ -94,7 +94,8 @@ class Relation(Enum):
 class Compare:
     """`key`'s `target` `relation` `operand`. A VALUE compare on an absent key is false, whatever the relation.
 
-    With `prefix` it must hold for every key that begins with `key`; it does if there is none (etcd's `range_end`).
+    With `prefix` it must hold for every key that begins with `key`, or if there is none for an absent one (etcd's
+    `range_end`).
     """
 
     key: str

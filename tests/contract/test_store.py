@@ -159,6 +159,25 @@ async def test_txn_refuses_a_write_when_the_key_changed_since_it_was_read(
 
 
 @pytest.mark.asyncio
+async def test_txn_compares_every_key_of_a_prefix(kind: str, request: pytest.FixtureRequest) -> None:
+    async with opened(kind, request) as space:
+
+        async def holds(operand: int, relation: Relation) -> bool:
+            compare = Compare(space.key("a/"), Target.CREATE_REVISION, operand, relation, prefix=True)
+            return (await space.store.txn(Txn((compare,)))).succeeded
+
+        assert await holds(0, Relation.EQUAL)
+        assert not await holds(0, Relation.GREATER)
+        first = await space.store.put(space.key("a/1"), b"")
+        await space.store.put(space.key("b"), b"")
+        assert await holds(first + 1, Relation.LESS)
+        second = await space.store.put(space.key("a/2"), b"")
+        assert not await holds(first + 1, Relation.LESS)
+        assert await holds(second + 1, Relation.LESS)
+        assert not await holds(first, Relation.EQUAL)
+
+
+@pytest.mark.asyncio
 async def test_txn_writes_several_keys_at_one_revision_and_reads_what_it_wrote(
     kind: str, request: pytest.FixtureRequest
 ) -> None:

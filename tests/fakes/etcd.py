@@ -225,6 +225,10 @@ class FakeEtcd:
             self.leases[old.lease_id].keys.discard(old.key)
 
     def _holds(self, compare: Compare) -> bool:
+        if compare.prefix:
+            # As etcd does: over no key at all it judges one absent key.
+            keys = [kv.key for kv in self.find(compare.key)] or [compare.key]
+            return all(self._holds(replace(compare, key=key, prefix=False)) for key in keys)
         kv = self.keys.get(compare.key)
         if kv is None and compare.target is Target.VALUE:
             return False
