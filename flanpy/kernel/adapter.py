@@ -6,6 +6,7 @@ go out in large batches, the few others one by one. Must not: decide what should
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
@@ -17,7 +18,14 @@ from flanpy.kernel.link_port import LinkPort
 from flanpy.kernel.port import OpFailure
 from flanpy.kernel.readback import read_back
 from flanpy.kernel.recall import Recall
-from flanpy.kernel.request import RequestSocket, SocketFactory, SocketUnusable, Written, open_netlink
+from flanpy.kernel.request import (
+    SEND_MESSAGES,
+    RequestSocket,
+    SocketFactory,
+    SocketUnusable,
+    Written,
+    open_netlink,
+)
 from flanpy.kernel.sysctl import ProcSysctls, Sysctls, path_of
 from flanpy.kernel.wire import Refusal
 from flanpy.model.objects import (
@@ -104,19 +112,28 @@ class NetlinkKernel:
 
     async def _apply_entries(self, ops: Sequence[Op]) -> list[OpFailure]:
         indices = await self._indices(ops)
+        failures: list[OpFailure] = []
+        for first in range(
+            0, len(ops), SEND_MESSAGES
+        ):  # packed as they go: 30,000 at once would hold the loop
+            if first:
+                await asyncio.sleep(0)
+            failures += await self._apply_part(ops[first : first + SEND_MESSAGES], indices)
+        return failures
+
+    async def _apply_part(self, ops: Sequence[Op], indices: Mapping[str, int | None]) -> list[OpFailure]:
         batch: list[bytearray] = []
-        owner: list[Op] = []
+        sent: list[Op] = []
         failures: list[OpFailure] = []
         for op in ops:
             index = 0 if isinstance(op.obj, OtherRoute) else indices[op.obj.link]  # type: ignore[union-attr]
-            if index is None:
-                if isinstance(op, Put):
-                    failures.append(_failure(op, Refusal(errno.ENODEV)))
-                continue
-            batch.append(_message(op, index))
-            owner.append(op)
+            if index is not None:
+                batch.append(_message(op, index))
+                sent.append(op)
+            elif isinstance(op, Put):
+                failures.append(_failure(op, Refusal(errno.ENODEV)))
         outcome = await self._requests.change(batch)
-        for op, refusal in zip(owner, outcome, strict=True):
+        for op, refusal in zip(sent, outcome, strict=True):
             if refusal is None:
                 if isinstance(op, Put):
                     self._recall.remember(op.obj)
