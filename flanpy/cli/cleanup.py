@@ -19,7 +19,6 @@ from typing import TypeVar
 from flanpy.cli.control import SOCKET_NAME
 from flanpy.cli.exits import CommandError, Exit
 from flanpy.cli.host import Host
-from flanpy.cli.listing import own_node_id
 from flanpy.cli.wording import plural
 from flanpy.errors import AlreadyRunning, KernelError
 from flanpy.host import lock, node_id, state_file, subnet_env
@@ -123,7 +122,7 @@ def _files(host: Host, *, in_use: bool) -> list[Path]:
 def _wrote_subnet_file(host: Host) -> bool:
     """subnet.env is ours if it names the subnet of our lease on disk; flannel writes a file of the same name."""
     written = subnet_env.read(host.settings.subnet_file)
-    saved = state_file.load(host.settings.state_dir, node_id=own_node_id(host) or "")
+    saved = state_file.load(host.settings.state_dir, node_id=host.node_id or "")
     if isinstance(written, Absent) or isinstance(saved, Absent):
         return False
     return (written.subnet, written.ipv6_subnet) == (saved.key.subnet, saved.key.subnet6)

@@ -13,9 +13,9 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import TypeVar
 
 from flanpy.cli.etcd import with_etcd
+from flanpy.cli.etcd_listing import of_snapshot
 from flanpy.cli.exits import CommandError, Exit
 from flanpy.cli.host import Host
-from flanpy.cli.listing import of_snapshot, own_node_id
 from flanpy.cli.rows import Listing, SubnetRow
 from flanpy.cli.subnets import found
 from flanpy.errors import LeaseGone, UsageError
@@ -60,7 +60,7 @@ class Table:
 
 def _on_table(host: Host, work: Callable[[Table], Awaitable[T]]) -> T:
     async def run(store: Store) -> T:
-        return await work(await Table.read(store, host.settings.etcd.prefix, own=own_node_id(host)))
+        return await work(await Table.read(store, host.settings.etcd.prefix, own=host.node_id))
 
     return with_etcd(host.settings, run)
 

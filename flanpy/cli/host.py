@@ -11,12 +11,16 @@ from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from flanpy.cli.commands import ETCD_OPTIONS, OPTIONS
-from flanpy.cli.control import Control
 from flanpy.config.arguments import flags_of
 from flanpy.config.loading import load
 from flanpy.config.settings import Settings
+from flanpy.errors import HostError
+
+if TYPE_CHECKING:
+    from flanpy.cli.control import Control
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,19 @@ class Host:
     @cached_property
     def control(self) -> Control:
         """The daemon's socket, whether or not it answers."""
+        from flanpy.cli.control import Control  # http.client: 20 ms that etcd's commands do not need
+
         return Control(self.settings.run_dir)
+
+    @cached_property
+    def node_id(self) -> str | None:
+        """This host's identity in leases, None if it has none and cannot keep one."""
+        from flanpy.host.node_id import node_id
+
+        try:
+            return node_id(self.settings.node_id, state_dir=self.settings.state_dir).text
+        except HostError:
+            return None
 
     @property
     def etcd_named(self) -> bool:

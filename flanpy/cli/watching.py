@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from flanpy.cli.exits import Exit
 from flanpy.cli.host import Host
-from flanpy.cli.listing import daemons_listing, of_snapshot, own_node_id, with_expiries
+from flanpy.cli.listing import daemons_listing
 from flanpy.cli.rows import Listing, listing_from_daemon
 from flanpy.cli.subnets import print_listing, wants_expiry
 from flanpy.errors import ControlError
@@ -63,11 +63,11 @@ def _watch_etcd(arguments: Namespace, host: Host) -> Exit:
 
 
 async def _follow(store: Store, arguments: Namespace, host: Host) -> None:
+    from flanpy.cli.etcd_listing import of_snapshot, with_expiries
     from flanpy.store.port import Progress, Snapshot
     from flanpy.store.schema import subnets_prefix
 
     prefix = subnets_prefix(host.settings.etcd.prefix)
-    own = own_node_id(host)
     await store.list(prefix)  # etcd out of reach is an error now; later it is only news
     following = store.watch(prefix)
     items: dict[str, KeyValue] = {}
@@ -78,7 +78,7 @@ async def _follow(store: Store, arguments: Namespace, host: Host) -> None:
                 continue
             stale, revision = _apply(news, items)
             ordered = tuple(items[key] for key in sorted(items))
-            listing = replace(of_snapshot(Snapshot(ordered, revision), prefix, own=own), stale=stale)
+            listing = replace(of_snapshot(Snapshot(ordered, revision), prefix, own=host.node_id), stale=stale)
             if wants_expiry(arguments) and not stale:
                 listing = await with_expiries(store, listing)
             _print(listing, arguments.output)

@@ -111,6 +111,29 @@ def test_completion_names_every_command_and_suits_its_shell(shell: str, ctl: Ctl
         subprocess.run([program, "-n"], input=ended.out, text=True, check=True, timeout=20)
 
 
+@pytest.mark.parametrize(
+    ("modules", "heavy"),
+    [
+        ("main host subnets listing control", {"asyncio", "grpc", "aiohttp", "rich", "structlog", "msgspec"}),
+        (
+            "main host subnets listing etcd etcd_listing",
+            {"http.client", "aiohttp", "rich", "pyroute2", "shtab"},
+        ),
+    ],
+    ids=["by socket", "by etcd"],
+)
+def test_listing_of_subnets_imports_nothing_that_would_make_it_slow(modules: str, heavy: set[str]) -> None:
+    imports = ", ".join(f"flanpy.cli.{module}" for module in modules.split())
+    loaded = subprocess.run(
+        [sys.executable, "-c", f"import sys, {imports}; print(*sys.modules)"],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=20,
+    )
+    assert heavy & set(loaded.stdout.split()) == set()
+
+
 def test_broken_pipe_ends_quietly(ctl: Ctl) -> None:
     reader, writer = os.pipe()
     os.close(reader)
