@@ -129,21 +129,23 @@ async def test_keeper_with_a_lease_looks_once_a_second_however_many_others_chang
 
 
 async def test_p15_disk_lease_is_published_at_once_when_containers_stand_on_it_and_etcd_is_away() -> None:
-    async with a_host() as (clock, session, host):
-        lease = host.lease
-        session.cut()
-        host.start()
-        host.states.clear()
-        task = asyncio.create_task(host.live())
-        await clock.advance(0.1)
-        assert [state.source for state in host.states] == [LeaseSource.DISK]
-        assert host.lease == lease
-        session.mend()
-        await clock.advance(60)
-        assert host.states[-1].source is LeaseSource.ETCD
-        assert host.lease == lease
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+    clock = FakeClock()
+    session = FakeSession(FakeEtcd(clock))
+    before = Host(1, session, "/net", network(), clock=clock)
+    await before.steps()
+    session.cut()
+    after = Host(1, session, "/net", network(), clock=clock, disk=before.disk)
+    assert [(state.source, state.lease) for state in after.states] == [(LeaseSource.DISK, before.lease)]
+    task = asyncio.create_task(after.live())
+    await clock.advance(60)
+    assert after.lease == before.lease
+    assert {state.source for state in after.states} == {LeaseSource.DISK}
+    session.mend()
+    await clock.advance(60)
+    assert after.states[-1].source is LeaseSource.ETCD
+    assert after.lease == before.lease
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_etcd_leases_that_hang_loose_are_revoked() -> None:
