@@ -411,3 +411,27 @@ async def test_watch_ends_when_it_is_closed_under_its_reader(
         await watch.aclose()
         async with asyncio.timeout(DEADLINE_S):
             assert await reader == "ended"
+
+
+@pytest.mark.asyncio
+async def test_compare_over_a_prefix_holds_when_it_does_for_every_key_or_for_an_absent_one(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    async with opened(kind, request) as space:
+        first = await space.store.put(space.key("a/1"), b"x")
+        last = await space.store.put(space.key("a/2"), b"y")
+        for target, operand, relation, expected in (
+            (Target.MOD_REVISION, last + 1, Relation.LESS, True),
+            (Target.MOD_REVISION, last, Relation.LESS, False),
+            (Target.MOD_REVISION, first, Relation.GREATER, False),
+            (Target.CREATE_REVISION, 0, Relation.EQUAL, False),
+            (Target.VALUE, b"z", Relation.LESS, True),
+            (Target.VALUE, b"x", Relation.EQUAL, False),
+        ):
+            compare = Compare(space.key("a/"), target, operand, relation, prefix=True)
+            assert await holds(space, compare) == expected, compare
+        nothing = space.key("absent/")
+        assert await holds(space, Compare(nothing, Target.CREATE_REVISION, 0, prefix=True))
+        assert await holds(space, Compare(nothing, Target.MOD_REVISION, 1, Relation.LESS, prefix=True))
+        assert not await holds(space, Compare(nothing, Target.MOD_REVISION, 0, Relation.GREATER, prefix=True))
+        assert not await holds(space, Compare(nothing, Target.VALUE, b"", prefix=True))
