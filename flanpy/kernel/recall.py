@@ -8,8 +8,10 @@ Must not: decide anything; a Recall may be emptied at any time.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address
 
 from flanpy.kernel.entries import kernel_metric
+from flanpy.model.address import IPAddress, Mac
 from flanpy.model.objects import FdbEntry, KernelObject, Key, Neighbour, Route
 
 NeighbourWire = tuple[str, bytes, bytes]
@@ -25,6 +27,23 @@ class Recall:
     neighbours: dict[NeighbourWire, Known] = field(default_factory=dict)
     fdb: dict[NeighbourWire, Known] = field(default_factory=dict)
     routes: dict[RouteWire, Known] = field(default_factory=dict)
+    macs: dict[bytes, Mac] = field(default_factory=dict)
+    addresses: dict[bytes, IPAddress] = field(default_factory=dict)
+
+    def mac(self, packed: bytes) -> Mac:
+        """A peer's MAC stands in its neighbour and in its FDB entry: one object for both."""
+        mac = self.macs.get(packed)
+        if mac is None:
+            mac = self.macs[packed] = Mac(packed)
+        return mac
+
+    def address(self, packed: bytes) -> IPAddress:
+        """A peer's VTEP address stands in its neighbour and as its route's gateway."""
+        address = self.addresses.get(packed)
+        if address is None:
+            address = IPv4Address(packed) if len(packed) == 4 else IPv6Address(packed)
+            self.addresses[packed] = address
+        return address
 
     def remember(self, obj: KernelObject) -> None:
         """Have the next read-back return this very object where it finds an equal one."""

@@ -45,8 +45,9 @@ def attribute(kind: int, value: bytes) -> bytes:
 def attributes(buffer: bytes, start: int, end: int) -> dict[int, bytes]:
     """The attributes in `buffer[start:end]` by number; of equal numbers the last."""
     found = {}
+    unpack = ATTRIBUTE.unpack_from
     while start + 4 <= end:
-        length, kind = ATTRIBUTE.unpack_from(buffer, start)
+        length, kind = unpack(buffer, start)
         if length < 4:
             break
         found[kind & ~_NESTED_AND_ORDER_FLAGS] = buffer[start + 4 : start + length]
