@@ -137,7 +137,9 @@ class Agent:
     def _pass_done(self, outcome: Pass) -> None:
         network = outcome.world.network
         if network is not None:
-            self._monitor.watch_links(backend_for(network.backend_type).links(outcome.world))
+            # the ranges too: a foreign route that goes there may have stood where ours should
+            ranges = [range_ for range_ in (network.network, network.network6) if range_ is not None]
+            self._monitor.watch_links(backend_for(network.backend_type).links(outcome.world), ranges)
             if outcome.decision.desired is not None:
                 self._subnet_file.after_pass(outcome, backend_for(network.backend_type).mtu(outcome.world))
         self._board.note_pass(outcome)

@@ -25,7 +25,7 @@ _IFF_LOOPBACK = 8
 _MTU = rtnl.IFLA["IFLA_MTU"]
 # ifa_flags of linux/if_addr.h; 0x01 is TEMPORARY for IPv6 and SECONDARY for IPv4: either way second best
 _DAD_FAILED, _TENTATIVE, _DEPRECATED, _TEMPORARY = 0x08, 0x40, 0x20, 0x01
-_NETCONFA_IFINDEX, _NETCONFA_FORWARDING = 1, 2
+_NETCONFA_IFINDEX, _NETCONFA_FORWARDING, _NETCONFA_RP_FILTER = 1, 2, 3
 ALL_LINKS = -1
 """NETCONFA_IFINDEX_ALL: the row of `conf/all`."""
 
@@ -181,3 +181,12 @@ def forwarding(buffer: bytes, start: int, end: int) -> Forwarding | None:
         S32.unpack(found[_NETCONFA_IFINDEX])[0],
         bool(S32.unpack(found[_NETCONFA_FORWARDING])[0]),
     )
+
+
+def reverse_path_link(buffer: bytes, start: int, end: int) -> int | None:
+    """The link (index) whose `rp_filter` a netconf message tells of, if it does."""
+    found = attributes(buffer, start + HEADER_SIZE + 4, end)
+    if _NETCONFA_IFINDEX not in found or _NETCONFA_RP_FILTER not in found:
+        return None
+    index: int = S32.unpack(found[_NETCONFA_IFINDEX])[0]
+    return index

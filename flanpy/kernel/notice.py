@@ -118,7 +118,7 @@ class NoticeBoard:
         elif kind in (rtnl.NEWADDR, rtnl.DELADDR):
             notice = self._address(buffer, start, end)
         elif kind == rtnl.NEWNETCONF:
-            notice = _netconf(buffer, start, end)
+            notice = self._netconf(buffer, start, end)
         else:
             return _NOTHING
         return Notice(notice.stale) if own else notice
@@ -156,6 +156,14 @@ class NoticeBoard:
         shown = self._shown.get(seen.index)
         ours = shown is not None and shown.name in self.links and not seen.is_link_local
         return Notice(Stale.LINKS | self._routes_of(shown), Moved.ADDRESS if ours else None)
+
+    def _netconf(self, buffer: bytes, start: int, end: int) -> Notice:
+        said = host.forwarding(buffer, start, end)
+        if said is not None and said.index == host.ALL_LINKS:
+            return Notice(Stale.FORWARDING, Moved.SYSCTL)
+        shown = self._shown.get(host.reverse_path_link(buffer, start, end) or 0)
+        ours = shown is not None and shown.name in self.links
+        return Notice(moved=Moved.SYSCTL) if ours else _NOTHING
 
     def _routes_of(self, shown: _Shown | None) -> Stale:
         return Stale.ROUTES if shown is not None and shown.name in self.routed else Stale.NOTHING
@@ -212,13 +220,6 @@ def _show(buffer: bytes, start: int, end: int, flags: int) -> _Shown:
         values=tuple(found.get(IFLA[name]) for name in _SHOWN),
         carrier=(flags & _IFF_CARRIER, *(found.get(IFLA[name]) for name in _CARRIER)),
     )
-
-
-def _netconf(buffer: bytes, start: int, end: int) -> Notice:
-    said = host.forwarding(buffer, start, end)
-    if said is None or said.index != host.ALL_LINKS:
-        return _NOTHING
-    return Notice(Stale.FORWARDING, Moved.SYSCTL)
 
 
 def _echoes(message: bytearray) -> Iterable[tuple[int, int, bytes, bytes]]:

@@ -303,6 +303,13 @@ async def test_p04_forwarding_turned_off_is_told_and_known() -> None:
 
 
 @pytest.mark.asyncio
+async def test_p05_rp_filter_of_our_link_is_told() -> None:
+    async with overlay() as at:
+        at.here.sysctl(f"net/ipv4/conf/{NAME}/rp_filter", "1")
+        await at.hears(Moved.SYSCTL)
+
+
+@pytest.mark.asyncio
 async def test_what_others_do_elsewhere_is_not_told() -> None:
     async with overlay() as at:
         at.here.ip("link add eth1 type veth peer name far1")
