@@ -333,3 +333,7 @@ def _report(outcome: Pass) -> None:
         count=len(outcome.failures),
         took_ms=round(outcome.took * 1000, 1),
     )
+    if "sysctl" in outcome.repairs:
+        for op in ops:
+            if isinstance(op.obj, HostSysctl):
+                log.warning("setting_restored", op=render(op), reason="somebody changed it on this host")
