@@ -7,7 +7,7 @@ from dataclasses import replace
 from enum import Enum
 
 from flanpy.model.condition import Condition, ConditionType, Status
-from flanpy.model.objects import HostSysctl
+from flanpy.model.objects import HostSysctl, KernelObject, OtherLink, VxlanLink
 from flanpy.model.objects import Phase as ObjectPhase
 from flanpy.plan.render import describe
 from flanpy.status.inputs import Inputs, OwnSource
@@ -147,6 +147,18 @@ def _underlay(inputs: Inputs, _now: float) -> Condition:
     return _good(kind, "Chosen", facts.underlay.reason)
 
 
+def _whose(found: KernelObject) -> str:
+    """A foreign object, and by what it is not ours."""
+    match found:
+        case VxlanLink(name=name, vni=vni, port=port, alias=alias):
+            marked = f"marked {alias!r}" if alias else "unmarked"
+            return f"{name} is another's VXLAN device (VNI {vni}, UDP port {port}, {marked})"
+        case OtherLink(name=name, kind=kind):
+            return f"{name} is another's link of kind {kind}"
+        case _:
+            return describe(found)
+
+
 def _backend(inputs: Inputs, _now: float) -> Condition:
     kind, last = ConditionType.BACKEND_READY, inputs.last
     if last is None or (last.decision.desired is None and not last.error):
@@ -158,7 +170,7 @@ def _backend(inputs: Inputs, _now: float) -> Condition:
         return _bad(kind, "LinkFailed", str(failed[0].error), "it is tried again; see flanpyctl diff")
     taken = [c for c in last.decision.difference.conflicts if c.wanted.phase <= ObjectPhase.LINK_UP]
     if taken:
-        return _bad(kind, "LinkTaken", describe(taken[0].found), "remove or rename the foreign link")
+        return _bad(kind, "LinkTaken", _whose(taken[0].found), "remove or rename the foreign link")
     return _good(kind, "Programmed", f"{len(last.decision.desired or ())} objects stand")
 
 
@@ -201,7 +213,7 @@ def _foreign(inputs: Inputs, _now: float) -> Condition:
     if not conflicts:
         return _good(kind, "None", "nobody else uses what we need", status=Status.FALSE)
     message = (
-        f"{len(conflicts)} foreign objects stand where ours should, the first: {describe(conflicts[0].found)}"
+        f"{len(conflicts)} foreign objects stand where ours should, the first: {_whose(conflicts[0].found)}"
     )
     return _bad(
         kind, "Foreign", message, "remove the foreign object; ours follows at once", status=Status.TRUE
