@@ -132,11 +132,23 @@ class Faults:
 
     def replug(self, host: Host) -> None:
         """Delete the host's NIC and give it a new one of the same name, cable and address (a new ifindex)."""
+        self.remove_nic(host).undo()
+
+    def remove_nic(self, host: Host) -> Fault:
+        """Delete the host's NIC; undone, it has a new one of the same name, cable and addresses (a new ifindex).
+
+        The MAC stays too, as when a driver finds its card again; else the neighbours' ARP caches would be the outage.
+        """
         seat = replace(host.seat, address=host.address)
+        mac = host.ip_json("link", "show", "dev", seat.nic)[0]["address"]
         host.ip(f"link del {seat.nic}")
-        namespaces.ip_batch(None, [topology.cable_line(self._switch, seat)])
-        namespaces.ip_batch(self._switch, topology.port_lines(seat))
-        host.ip(*topology.seat_lines([seat]))
+
+        def put_back() -> None:
+            namespaces.ip_batch(None, [topology.cable_line(self._switch, seat)])
+            namespaces.ip_batch(self._switch, topology.port_lines(seat))
+            host.ip(f"link set {seat.nic} address {mac}", *topology.seat_lines([seat]))
+
+        return Fault(put_back)
 
 
 def _ignore(_done: object) -> None:

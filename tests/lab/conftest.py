@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from integration.lab import Lab
+from integration.lab import Lab, LabError
 from tests.lab.overlay import assert_settled
 
 LOG_LINES = 25
@@ -31,25 +31,55 @@ def _built(stack: ExitStack, *sizes: int, **options: Any) -> Lab:
     return lab
 
 
+class SharedLab:
+    """Three hosts with flanpyd and a container each, for a whole module; built anew if a test left it broken."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._lab: Lab | None = None
+
+    def healthy(self) -> Lab:
+        """The lab, once all is as it must be."""
+        if self._lab is not None:
+            try:
+                _wake(self._lab)
+            except (AssertionError, LabError):
+                self.close()
+            else:
+                return self._lab
+        self._lab = _built(self._stack, 3)
+        self._lab.configure()
+        self._lab.start_daemons()
+        self._lab.attach_containers()
+        _wake(self._lab)
+        return self._lab
+
+    def close(self) -> None:
+        self._stack.close()
+        self._lab = None
+
+
+def _wake(lab: Lab) -> None:
+    for host in lab.hosts:
+        if not host.daemon.running:
+            host.daemon.up()
+    assert_settled(lab)
+
+
 @pytest.fixture(scope="module")
-def shared_lab() -> Iterator[Lab]:
-    """Three hosts with flanpyd and a container each, for a whole module: take it as `lab`."""
-    with ExitStack() as stack:
-        lab = _built(stack, 3)
-        lab.configure()
-        lab.start_daemons()
-        lab.attach_containers()
-        yield lab
+def shared_lab() -> Iterator[SharedLab]:
+    """Take it as `lab`."""
+    shared = SharedLab()
+    try:
+        yield shared
+    finally:
+        shared.close()
 
 
 @pytest.fixture
-def lab(shared_lab: Lab) -> Iterator[Lab]:
-    """The module's lab, healthy before the test. A test that ends well must leave it healthy: the next one sees."""
-    for host in shared_lab.hosts:
-        if not host.daemon.running:
-            host.daemon.up()
-    assert_settled(shared_lab)
-    yield shared_lab
+def lab(shared_lab: SharedLab) -> Lab:
+    """The module's lab, healthy. A test leaves it healthy, or at least mendable by a new one."""
+    return shared_lab.healthy()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Any
 
-from integration.lab import ETCD_PREFIX, Host, Lab, flanpyctl
+from integration.lab import ETCD_PREFIX, Host, Lab, LabError, flanpyctl
 from integration.lab.namespaces import sysctl
 
 DEADLINE_S = 5.0
@@ -179,11 +179,18 @@ def eventually(
 ) -> None:
     """Poll until `holds` is true; AssertionError with what `otherwise` says then."""
     end = time.monotonic() + deadline
-    while not holds():
+    while not _now(holds):
         if time.monotonic() > end:
             said = otherwise if isinstance(otherwise, str) else otherwise()
             raise AssertionError(f"not so after {deadline:g} s: {said}")
         time.sleep(0.01)
+
+
+def _now(holds: Callable[[], object]) -> object:
+    try:
+        return holds()
+    except (LabError, OSError):  # what is looked at may vanish between two looks
+        return False
 
 
 def never(happens: Callable[[], object], what: str, *, seconds: float) -> None:
@@ -240,15 +247,15 @@ DECOY_LINES = (
     "route add blackhole 203.0.113.128/25 proto boot",
     "route add 198.18.0.0/24 via 192.0.2.9 dev decoybr table 4242",
     "rule add pref 30000 to 198.18.0.0/15 lookup 4242",
-    "-6 addr add 2001:db8:de::1/64 dev decoybr nodad",
-    "-6 route add 2001:db8:df::/64 via 2001:db8:de::9 dev decoybr proto static",
+    "addr add 2001:db8:de::1/64 dev decoybr nodad",
+    "route add 2001:db8:df::/64 via 2001:db8:de::9 dev decoybr proto static",
 )
 
 
 def add_decoys(host: Host) -> None:
     """Objects of every kind that belong to somebody else, some of them near to ours."""
     host.ip(*DECOY_LINES)
-    host.run("bridge", "fdb", "append", "02:de:c0:00:00:0b", "dev", "decoyvx", "dst", "192.0.2.77", "self", "permanent")
+    host.run(*"bridge fdb append 02:de:c0:00:00:0b dev decoyvx dst 192.0.2.77 self permanent".split())
 
 
 def remove_decoys(host: Host) -> None:
@@ -263,7 +270,9 @@ def remove_decoys(host: Host) -> None:
     )
 
 
-_RESTLESS = frozenset({"gc_timer", "hello_timer", "tcn_timer", "topology_change_timer", "used", "updated", "probes"})
+_RESTLESS = frozenset(
+    {"gc_timer", "hello_timer", "tcn_timer", "topology_change_timer", "used", "updated", "probes"}
+)
 
 
 def foreign_state(host: Host) -> str:
@@ -291,8 +300,6 @@ def _calm(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _calm(inner) for key, inner in value.items() if key not in _RESTLESS}
     return [_calm(inner) for inner in value] if isinstance(value, list) else value
-
-
 
 
 def link_sysctl(host: Host, name: str, *, link: str = "flannel.1", family: str = "ipv4") -> str:

@@ -1,0 +1,106 @@
+"""Settings that others turn behind our back: forwarding, rp_filter, checksum offload."""
+
+from __future__ import annotations
+
+import array
+import fcntl
+import socket
+import struct
+
+import pytest
+
+from integration.lab import Host, Lab, unreached
+from integration.lab.namespaces import in_namespace, sysctl
+from tests.lab.overlay import assert_settled, eventually, events, link_sysctl, repairs, standing
+
+pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
+
+SIOCETHTOOL = 0x8946
+GET_TX_CHECKSUM, SET_TX_CHECKSUM = 0x16, 0x17  # linux/ethtool.h ETHTOOL_GTXCSUM, ETHTOOL_STXCSUM
+
+
+def _tx_checksum(host: Host, value: int | None = None) -> int:
+    """`ethtool -k flannel.1` (or -K), by the ioctl that every kernel has."""
+
+    def ask() -> int:
+        command = array.array("I", [GET_TX_CHECKSUM if value is None else SET_TX_CHECKSUM, value or 0])
+        request = struct.pack("16sP", b"flannel.1", command.buffer_info()[0]).ljust(40, b"\0")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+            fcntl.ioctl(asked, SIOCETHTOOL, request)
+        return command[1]
+
+    return in_namespace(host.namespace, ask)
+
+
+def test_p04_forwarding_turned_off_is_put_back_and_said(lab: Lab) -> None:
+    host = lab.hosts[1]
+    counted = repairs(host, "sysctl")
+    said = len(events(host, "setting_restored"))
+
+    host.run("sh", "-c", "echo 0 > /proc/sys/net/ipv4/ip_forward")
+    eventually(lambda: sysctl(host.namespace, "net/ipv4/ip_forward") == "1", "ip_forward is 1 again")
+
+    eventually(lambda: repairs(host, "sysctl") == counted + 1, lambda: repairs(host, "sysctl"))
+    (line,) = events(host, "setting_restored")[said:]
+    assert line["level"] == "warning"
+    assert "net.ipv4.ip_forward" in str(line)
+    assert_settled(lab)
+    assert unreached(lab.containers) == ()
+
+
+def test_p04_forwarding_off_at_start_is_turned_on(lab: Lab) -> None:
+    host = lab.hosts[1]
+    host.daemon.kill()
+    host.run("sh", "-c", "echo 0 > /proc/sys/net/ipv4/ip_forward")
+    host.daemon.up()
+    eventually(lambda: sysctl(host.namespace, "net/ipv4/ip_forward") == "1", "ip_forward is 1")
+    assert_settled(lab)
+
+
+def test_p05_rp_filter_is_loose_on_our_device_whatever_the_hosts_default(lab: Lab) -> None:
+    host = lab.hosts[1]
+    host.run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/conf/default/rp_filter")
+    try:
+        host.ip("link del flannel.1")
+        assert_settled(lab)
+        assert link_sysctl(host, "rp_filter") == "2"
+    finally:
+        host.run("sh", "-c", "echo 0 > /proc/sys/net/ipv4/conf/default/rp_filter")
+
+
+def test_p05_rp_filter_set_strict_by_hand_is_loosened_again(lab: Lab) -> None:
+    host = lab.hosts[1]
+    counted = repairs(host, "linksysctl")
+    host.run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/conf/flannel.1/rp_filter")
+    eventually(lambda: link_sysctl(host, "rp_filter") == "2", lambda: link_sysctl(host, "rp_filter"))
+    eventually(lambda: repairs(host, "linksysctl") == counted + 1, lambda: repairs(host, "linksysctl"))
+
+
+def test_p07_tx_checksum_is_off_after_creation_recreation_and_toggle(lab: Lab) -> None:
+    host = lab.hosts[1]
+    assert [_tx_checksum(each) for each in lab.hosts] == [0, 0, 0]
+
+    host.ip("link del flannel.1")
+    assert_settled(lab)
+    eventually(lambda: _tx_checksum(host) == 0, "off on the new device")
+
+    counted = repairs(host, "feature")
+    _tx_checksum(host, 1)
+    eventually(lambda: _tx_checksum(host) == 0, "off after somebody turned it on")
+    eventually(lambda: repairs(host, "feature") == counted + 1, lambda: repairs(host, "feature"))
+
+
+def test_p07_tx_checksum_stays_on_when_asked_for(lab: Lab) -> None:
+    host = lab.hosts[1]
+    before = standing(lab, host)
+    host.daemon.kill()
+    host.daemon.up("--vxlan-tx-checksum")
+    try:
+        eventually(lambda: _tx_checksum(host) == 1, "on, as set")
+        host.ip("link del flannel.1")
+        eventually(
+            lambda: standing(lab, host) == before and _tx_checksum(host) == 1, "on with the new device"
+        )
+    finally:
+        host.daemon.restart()
+    eventually(lambda: _tx_checksum(host) == 0, "off by default")
