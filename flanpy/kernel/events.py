@@ -7,7 +7,7 @@ enter the queue. Must not: interpret what arrives.
 
 from __future__ import annotations
 
-import ctypes
+import array
 import socket
 import struct
 from collections.abc import Iterable
@@ -47,8 +47,8 @@ class EventSocket:
     def attach_filter(self, own_port: int, indices: Iterable[int]) -> None:
         """Let through neighbour events of these links only, and no route or neighbour events of our own."""
         program = filter_program(own_port, sorted(indices))
-        code = ctypes.create_string_buffer(program)
-        header = struct.pack("HP", len(program) // 8, ctypes.addressof(code))
+        code = array.array("B", program)
+        header = struct.pack("HP", len(program) // 8, code.buffer_info()[0])
         self._sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, header)
 
     def receive(self) -> bytes | None:
