@@ -35,7 +35,7 @@ from flanpy.plan.decision import Decision, decide
 from flanpy.plan.desired import Planned, plan_from
 from flanpy.plan.gates import Hold
 from flanpy.plan.host_settings import host_settings
-from flanpy.plan.ops import Delete, Objects, Op, Put, Scope
+from flanpy.plan.ops import Delete, Op, Put, Scope
 from flanpy.plan.ownership import Observed, split
 from flanpy.plan.readmission import Judged, admit_from
 from flanpy.plan.render import render
@@ -174,7 +174,7 @@ class ReconcileLoop:
         admission = admit(world)
         if world.network is not None:
             desired = plan(backend_for(world.network.backend_type), world, admission.peers)
-        observed = split(await self._kernel.read_back(_scope(world, desired)))
+        observed = split(await self._kernel.read_back(_scope(world, (desired or {}).values())))
         return decide(world, desired, observed, held=self._hold)
 
     async def _attempt(self) -> Pass:
@@ -186,7 +186,7 @@ class ReconcileLoop:
         changed = planned.changed if planned is not None and self._settled else None
         self._settled = False
         believed: Mapping[Key, KernelObject] | None = None
-        scope = _scope(world, desired)
+        scope = _scope(world, planned.fixed if planned is not None else ())
         if scope.links != self._read_links:
             self._distrust("scope")
         # Before anything can be planned there is nothing to compare with.
@@ -257,6 +257,9 @@ class ReconcileLoop:
 
     def _note_due(self, now: float) -> None:
         if now >= self._resync_due:
+            self._resync_due = float(
+                "inf"
+            )  # a read-back sets it anew; while there is nothing to compare, none comes
             self._distrust("timer")
         if now >= self._relist_due:
             self._relist_due = float("inf")
@@ -296,10 +299,9 @@ class ReconcileLoop:
             log.info("kernel_recovered", outage=round(ended.seconds, 3), count=ended.count)
 
 
-def _scope(world: World, desired: Objects | None) -> Scope:
+def _scope(world: World, wanted: Iterable[KernelObject]) -> Scope:
     network = world.network
     links = backend_for(network.backend_type).links(world) if network is not None else frozenset()
-    wanted = (desired or {}).values()
     return Scope(links, tuple(obj for obj in wanted if isinstance(obj, _SETTINGS)))
 
 
