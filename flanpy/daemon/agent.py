@@ -7,6 +7,7 @@ status. What connects two parts stands here, as one short method each.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import Callable
@@ -106,6 +107,7 @@ class Agent:
             clock=self._clock,
             reload=self._reload,
             store_counts=lambda: store_counts(self._session.stats),
+            remaining=self._leasing.remaining,
             programmed=self._programmed,
         )
         return {
@@ -114,6 +116,7 @@ class Agent:
             **self._leasing.tasks(),
             "listeners": listeners.run(),
             "pulse": self._pulse(),
+            "subnet_file": self._subnet_file.watch(self._clock),
         }
 
     async def _watch_kernel(self) -> None:
@@ -143,8 +146,10 @@ class Agent:
             if outcome.decision.desired is not None:
                 self._subnet_file.after_pass(outcome, backend_for(network.backend_type).mtu(outcome.world))
         self._board.note_pass(outcome)
-        if outcome.decision.desired is not None and not outcome.failures:
+        if outcome.decision.desired is not None and not outcome.failures and not self._programmed.is_set():
             self._programmed.set()
+            # Peers live long: keep them, too, out of every later collection, which would stop the loop for tens of ms.
+            gc.freeze()
 
     def _request_listing(self, reason: str) -> None:
         self._leasing.relist(reason)
@@ -181,19 +186,21 @@ class Agent:
 
     def _hung_up(self) -> None:
         self._notifier.reloading()
-        self._reload_now()
+        try:
+            self._reload_now()
+        except FlanpyError as error:
+            log.error("reload_refused", error=str(error))
         self._notifier.ready()
 
     async def _reload(self) -> dict[str, Any]:
         return {"changed": list(self._reload_now())}
 
     def _reload_now(self) -> tuple[str, ...]:
-        """Read the settings again and put into effect what can be; what cannot becomes a condition."""
-        try:
-            new = self._reload_settings()
-        except FlanpyError as error:
-            log.error("reload_refused", error=str(error))
-            return ()
+        """Read the settings again and put into effect what can be; what cannot becomes a condition.
+
+        Raises ConfigError, and then everything stays as it was.
+        """
+        new = self._reload_settings()
         names = changed(self._settings, new)
         later = needing_restart(names)
         configure(new.log.format, new.log.level)

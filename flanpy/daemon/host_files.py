@@ -1,7 +1,8 @@
 """Keeps subnet.env in step with the passes of the reconcile loop.
 
-The file is written once the device stands, for Docker must not be told of a subnet that leads nowhere. It is looked at
-after each pass, so that a lost or altered file comes back with the next one.
+The file is written once the device stands, for Docker must not be told of a subnet that leads nowhere. It is read after
+each pass and looked at every second, so that a lost or altered file is soon back: a Docker that starts meanwhile would
+start without the overlay.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from flanpy.clock import Clock
 from flanpy.errors import HostError
 from flanpy.host.subnet_env import SubnetEnv, write
 from flanpy.log import get_logger
@@ -18,6 +20,11 @@ from flanpy.reconcile.loop import Pass
 
 log = get_logger()
 
+LOOK_INTERVAL = 1.0
+"""Seconds between two looks at the file; one costs a system call."""
+
+Stamp = tuple[int, int, int]
+
 
 class SubnetFile:
     """Writes subnet.env; `note` takes (text for status, error), one of them empty."""
@@ -26,19 +33,39 @@ class SubnetFile:
         self._path = path
         self._ip_masq = ip_masq
         self._note = note
+        self._env: SubnetEnv | None = None
+        self._stamp: Stamp | None = None
 
     def after_pass(self, outcome: Pass, mtu: int) -> None:
         """Write the file if the backend stands and the file differs."""
         if outcome.decision.desired is None or _device_failed(outcome):
             return
-        env = subnet_env(outcome.world, mtu, ip_masq=self._ip_masq)
+        self._write(subnet_env(outcome.world, mtu, ip_masq=self._ip_masq))
+
+    async def watch(self, clock: Clock) -> None:
+        """Look at the file now and then, for ever."""
+        while True:
+            await clock.sleep(LOOK_INTERVAL)
+            if self._env is not None and (self._stamp is None or self._stamp_now() != self._stamp):
+                self._write(self._env)
+
+    def _write(self, env: SubnetEnv) -> None:
+        self._env, self._stamp = env, None
         try:
             if write(self._path, env):
-                log.info("subnet_file_written", path=self._path, subnet=env.subnet, mtu=mtu)
+                log.info("subnet_file_written", path=self._path, subnet=env.subnet, mtu=env.mtu)
         except HostError as error:
             self._note("", str(error))
         else:
-            self._note(f"{self._path}: {env.subnet or env.ipv6_subnet}, MTU {mtu}", "")
+            self._stamp = self._stamp_now()
+            self._note(f"{self._path}: {env.subnet or env.ipv6_subnet}, MTU {env.mtu}", "")
+
+    def _stamp_now(self) -> Stamp | None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_ctime_ns
 
 
 def subnet_env(world: World, mtu: int, *, ip_masq: bool) -> SubnetEnv:

@@ -6,7 +6,9 @@ same to the status board, and to disk what a boot without etcd needs.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterable
+import asyncio
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -14,7 +16,7 @@ from typing import Any
 from flanpy.backend.registry import backend_for
 from flanpy.clock import Clock
 from flanpy.config import Settings
-from flanpy.errors import ConfigError, HostError
+from flanpy.errors import ConfigError, HostError, LeaseGone, StoreError
 from flanpy.host import state_file, subnet_env
 from flanpy.host.absent import Absent
 from flanpy.host.state_file import SavedLease
@@ -37,6 +39,12 @@ log = get_logger()
 
 RELIST_INTERVAL = 600.0
 """Seconds between two listings made for no reason but to be sure."""
+
+MOST_EXPIRIES = 200
+"""Leases whose remaining time is asked for when somebody lists them: one request each."""
+
+EXPIRY_DEADLINE = 0.5
+"""Seconds that a listing may wait for them."""
 
 
 class Leasing:
@@ -104,6 +112,22 @@ class Leasing:
     def relist(self, reason: str) -> None:
         """Ask etcd for a fresh listing of all leases."""
         self._leases.relist(reason)
+
+    async def remaining(self, leases: Sequence[int]) -> Mapping[int, float]:
+        """Seconds that etcd leases have left; empty when etcd is away, slow, or there are too many to ask for."""
+        asked = {lease for lease in leases if lease}
+        if self._view.stale or len(asked) > MOST_EXPIRIES:
+            return {}
+        with suppress(StoreError, TimeoutError):
+            async with asyncio.timeout(EXPIRY_DEADLINE):
+                return dict(await asyncio.gather(*map(self._left, asked)))
+        return {}
+
+    async def _left(self, lease: int) -> tuple[int, float]:
+        try:
+            return lease, (await self._session.time_to_live(lease)).remaining
+        except LeaseGone:
+            return lease, 0
 
     def world_changed(self) -> None:
         """Facts, network or leases changed: what our lease must say may have changed with them."""
@@ -223,6 +247,7 @@ class Leasing:
             source=OwnSource(state.source.value),
             expires_at=expires_at,
             conflict=state.conflict,
+            yielded=state.yielded,
             duplicate_ip=state.duplicate_ip,
             waiting=state.waiting or state.last_error,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -40,6 +40,7 @@ class Listeners:
     clock: Clock
     reload: Callable[[], Awaitable[dict[str, Any]]]
     store_counts: Callable[[], Iterable[Metric]]
+    remaining: Callable[[Sequence[int]], Awaitable[Mapping[int, float]]]
     programmed: asyncio.Event
 
     async def run(self) -> None:
@@ -73,7 +74,9 @@ class Listeners:
             return report.status(self.board.snapshot, now=self.clock.wall(), head=head)
 
         async def subnets() -> Any:
-            return report.subnets(self.board.snapshot)
+            last = self.board.snapshot.inputs.last
+            leases = last.world.view.leases.values() if last else ()
+            return report.subnets(self.board.snapshot, await self.remaining([x.lease_id for x in leases]))
 
         async def diff() -> Any:
             return report.difference(await self.loop.preview())

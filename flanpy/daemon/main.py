@@ -23,6 +23,9 @@ from flanpy.systemd import Notifier
 
 log = get_logger()
 
+GC_THRESHOLDS = (20_000, 20, 20)
+"""Frozen values make no cycles, so collections find little; a burst of peers must not trigger one every 700 objects."""
+
 EXIT_FAILURE, EXIT_USAGE, EXIT_BUSY, EXIT_CONFIG = 1, 2, 75, 78
 
 
@@ -61,6 +64,7 @@ async def _serve(
     # What was imported stays for good: leave it out of every collection, and its pages shared.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
     agent = Agent(
         settings,
         identity.text,

@@ -5,7 +5,7 @@ Nothing here is kept: a document is made from the frozen snapshot when it is ask
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flanpy.backend.registry import backend_for
@@ -51,8 +51,11 @@ def status(snapshot: StatusSnapshot, *, now: float, head: Document) -> Document:
     }
 
 
-def subnets(snapshot: StatusSnapshot) -> Document:
-    """`GET /v1/subnets`: every lease known, with what became of it here."""
+def subnets(snapshot: StatusSnapshot, remaining: Mapping[int, float]) -> Document:
+    """`GET /v1/subnets`: every lease known, with what became of it here.
+
+    `remaining` maps etcd leases to the seconds they have left, as far as that is known.
+    """
     last = snapshot.inputs.last
     if last is None:
         return {"revision": 0, "stale": True, "subnets": [], "invalid": []}
@@ -60,7 +63,7 @@ def subnets(snapshot: StatusSnapshot) -> Document:
     return {
         "revision": view.revision,
         "stale": view.stale,
-        "subnets": list(_rows(last)),
+        "subnets": list(_rows(last, remaining)),
         "invalid": [{"key": invalid.key, "reason": invalid.reason} for invalid in view.invalid],
     }
 
@@ -101,7 +104,7 @@ def _failed_subnets(last: Pass) -> set[object]:
     return {f.op.obj.destination for f in last.failures if isinstance(f.op.obj, Route)}
 
 
-def _rows(last: Pass) -> Iterator[Document]:
+def _rows(last: Pass, remaining: Mapping[int, float]) -> Iterator[Document]:
     own = last.world.own
     rejected = {str(r.lease.key): r.message for r in last.admission.rejected}
     failed = _failed_subnets(last)
@@ -115,7 +118,14 @@ def _rows(last: Pass) -> Iterator[Document]:
             state = "pending"
         elif lease.key.subnet in failed or lease.key.subnet6 in failed:
             state, reason = "failed", "the kernel refused it; see status"
-        yield {**_lease(lease), "own": state == "own", "state": state, "reason": reason}
+        expires_in = remaining.get(lease.lease_id)
+        yield {
+            **_lease(lease),
+            "own": state == "own",
+            "state": state,
+            "reason": reason,
+            **({"expires_in": expires_in} if expires_in is not None else {}),
+        }
 
 
 def _order(lease: Lease) -> tuple[int, int]:
