@@ -1,7 +1,8 @@
 """Settings from a TOML file.
 
 Keys are flag names, with '-' or '_'. They may be grouped: in `[etcd]`, `endpoints` means `etcd-endpoints`; full names
-do as well. A value is a string, number or boolean; a list where an option takes several. The origin carries the line.
+do as well. A value is a string; a number or boolean where the option is one, a list where it takes several. The origin
+carries the line.
 """
 
 from __future__ import annotations
@@ -9,13 +10,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from flanpy.config.kinds import Kind
 from flanpy.config.options import BY_NAME, GROUPS
 from flanpy.config.settings import Origin
 from flanpy.config.sources import Given
 from flanpy.config.suggest import nearest, one_line
 from flanpy.errors import ConfigError
+
+_TYPES: Final[dict[type, str]] = {
+    str: "a string",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    list: "a list",
+    dict: "a table",
+}
 
 
 def read_file(path: Path, *, must_exist: bool) -> dict[str, Given] | None:
@@ -73,22 +84,24 @@ def _option_name(section: str, key: str, where: str) -> str:
 
 
 def _texts(name: str, value: object, where: str) -> tuple[str, ...]:
-    option = BY_NAME[name]
-    if isinstance(value, list) and option.kind.listed:
+    if isinstance(value, list) and BY_NAME[name].kind.listed:
         return tuple(_text(name, item, where) for item in value)
     return (_text(name, value, where),)
 
 
 def _text(name: str, value: object, where: str) -> str:
-    match value:
-        case bool():
-            return str(value).lower()
-        case str() | int() | float():
-            return str(value)
-        case _:
-            raise ConfigError(
-                f"file {where}: {name} takes a string, number or boolean, not a {type(value).__name__}"
-            )
+    """The value as a flag would have it. No type is bent into another: `endpoints = 5` is no endpoint called 5."""
+    option = BY_NAME[name]
+    if type(value) not in (str, *option.kind.typed):
+        found = _TYPES.get(type(value), "a date or time")
+        shown = "" if option.secret else f": {one_line(str(value))}"
+        raise ConfigError(f"file {where}: {name} takes {_wanted(option.kind)}, not {found}{shown}")
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _wanted(kind: Kind) -> str:
+    words = [_TYPES[each] for each in kind.typed] + ["a string"]
+    return " or ".join([*words, "a list of strings"] if kind.listed else words)
 
 
 def _lines_of_keys(text: str) -> dict[tuple[str, str], int]:

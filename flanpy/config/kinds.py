@@ -23,12 +23,13 @@ _ETCD_PORT: Final = 2379
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _TRUE: Final = frozenset({"1", "t", "true"})
 _FALSE: Final = frozenset({"0", "f", "false"})
+_NUMBERS: Final = (int, float)
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
     """`parse` takes every text that one source gave, which is one unless the kind is `repeatable` (as a flag) or
-    `listed` (in the file)."""
+    `listed` (in the file). `typed` are the TOML types that mean such a value without quotes."""
 
     metavar: str
     parse: Callable[[tuple[str, ...]], Any]
@@ -36,6 +37,7 @@ class Kind:
     repeatable: bool = False
     listed: bool = False
     switch: bool = False
+    typed: tuple[type, ...] = ()
     choices: tuple[str, ...] = ()
 
 
@@ -202,21 +204,21 @@ def duration(*, unit: str = "seconds", low: float = 1.0) -> Kind:
         minutes, rest = divmod(seconds, 60)
         return str(int(minutes)) if unit == "minutes" and rest == 0 else _duration_text(seconds)
 
-    return Kind(
-        "MINUTES" if unit == "minutes" else "TIME", _last(lambda text: _seconds(text, unit, low)), render
-    )
+    metavar = "MINUTES" if unit == "minutes" else "TIME"
+    return Kind(metavar, _last(lambda text: _seconds(text, unit, low)), render, typed=_NUMBERS)
 
 
 def whole_duration(*, low: int) -> Kind:
     """A time in whole seconds, rounded up."""
-    return Kind("TIME", _last(lambda text: math.ceil(_seconds(text, "seconds", low))), _duration_text)
+    parse = _last(lambda text: math.ceil(_seconds(text, "seconds", low)))
+    return Kind("TIME", parse, _duration_text, typed=_NUMBERS)
 
 
 TEXT: Final = Kind("TEXT", lambda texts: _text(texts[-1]), str)
 PATH: Final = Kind("PATH", _last(_path), _render)
 OPTIONAL_PATH: Final = Kind("PATH", _optional(_path), _render)
-SWITCH: Final = Kind("BOOL", _last(_switch), lambda value: str(value).lower(), switch=True)
-PORT_OR_OFF: Final = Kind("PORT", _last(lambda text: _number(text, 0, 65535)), str)
+SWITCH: Final = Kind("BOOL", _last(_switch), lambda value: str(value).lower(), switch=True, typed=(bool,))
+PORT_OR_OFF: Final = Kind("PORT", _last(lambda text: _number(text, 0, 65535)), str, typed=(int,))
 ADDRESS: Final = Kind("IP", _last(_address), str)
 OPTIONAL_ADDRESS: Final = Kind("IP", _optional(_address), _render)
 PUBLIC_IPV4: Final = Kind("IPv4", _optional(lambda text: _advertised(IPv4Address, text)), _render)

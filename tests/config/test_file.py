@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from flanpy.config import Settings, load
+from flanpy.config.options import OPTIONS, Option
 from flanpy.errors import ConfigError
 
 
@@ -62,7 +64,13 @@ def test_named_file_in_the_environment_is_read(tmp_path: Path) -> None:
         ("etcd-prefix = '/a'\n[etcd]\nprefix = '/b'", ["toml:3", "etcd-prefix a second time", "toml:1"]),
         ("etcd-prefix = 2026-01-01", ["etcd-prefix", "date"]),
         ("etcd-prefix = ['/a']", ["etcd-prefix", "list"]),
-        ("[log]\nlevel = { a = 1 }", ["log-level", "dict"]),
+        ("[log]\nlevel = { a = 1 }", ["log-level", "a string", "a table"]),
+        ("etcd-endpoints = 5", ["flanpyd.toml:1", "etcd-endpoints takes a string or a list", "whole number: 5"]),
+        ("etcd-endpoints = ['http://a:1', 5]", ["etcd-endpoints", "whole number: 5"]),
+        ("ip-masq = 1", ["ip-masq takes true or false", "whole number: 1"]),
+        ("healthz-port = true", ["healthz-port takes a whole number", "true or false: True"]),
+        ("healthz-port = 80.0", ["healthz-port", "a number: 80.0"]),
+        ("resync-interval = [1]", ["resync-interval takes a whole number or a number", "a list"]),
         ("log-level = 'debg'", ["file", "flanpyd.toml:1", "'debg'", "did you mean 'debug'"]),
         ("log-level = ", ["not TOML"]),
         ("log-level = 'a'\nlog-level = 'b'", ["not TOML"]),
@@ -91,3 +99,24 @@ def test_password_in_a_file_that_all_can_read_gets_a_warning(tmp_path: Path) -> 
     assert not any(
         "chmod" in line for line in load(["--config", str(tmp_path / "flanpyd.toml")], {}).warnings
     )
+
+
+def _wrong_values(option: Option) -> list[str]:
+    """TOML values of every type that the option does not take."""
+    values = {bool: "true", int: "7", float: "7.5", list: "[[1]]", dict: "{ a = 1 }", date: "2026-01-01"}
+    return [text for kind, text in values.items() if kind not in option.kind.typed]
+
+
+@pytest.mark.parametrize("option", [o for o in OPTIONS if o.in_file], ids=lambda option: option.name)
+def test_value_of_a_wrong_type_is_refused_for_every_option(tmp_path: Path, option: Option) -> None:
+    for value in _wrong_values(option):
+        with pytest.raises(ConfigError) as caught:
+            _from(tmp_path, f"[{option.group}]\n{option.name} = {value}")
+        assert "\n" not in str(caught.value)
+        assert f"flanpyd.toml:2: {option.name} takes" in str(caught.value)
+
+
+def test_password_of_a_wrong_type_is_not_shown(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        _from(tmp_path, "[etcd]\npassword = 4711")
+    assert "4711" not in str(caught.value)
