@@ -89,6 +89,7 @@ class LeaseView:
     `leases` and `deletions` are keyed by the text of the subnet key. `deletions` maps keys that etcd said were
     deleted (an event, not mere absence) to the revision of that event. `listings` counts complete listings since
     start; `in_sync` is true from the first one on, and stays true while `stale` (etcd cannot be heard) is true.
+    `rewound` is the listing that found etcd's history replaced (wiped, restored from a backup), 0 if none did.
     """
 
     leases: Mapping[str, Lease] = field(default_factory=lambda: MappingProxyType({}))
@@ -97,7 +98,13 @@ class LeaseView:
     revision: int = 0
     listings: int = 0
     stale: bool = True
+    rewound: int = 0
 
     @property
     def in_sync(self) -> bool:
         return self.listings > 0
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the last listing is of an etcd that lost data: what it lacks may be about to be written anew."""
+        return 0 < self.rewound == self.listings

@@ -65,17 +65,18 @@ def brake(
     Peers are counted by their routes, a dual-stack peer once. A peer counts as explained if etcd sent a delete event
     for its key in a revision that deleted few keys: `etcdctl del --prefix` is one careless revision, not a decision
     for each peer. Any later listing releases `held`: of those it agrees on two listings speak, and the others cannot be
-    more than half.
+    more than half. A listing of an etcd that lost data (wiped, restored) releases nobody, however few: the others are
+    about to register anew, and a stream to them need not notice.
     """
     doomed = [op.obj.destination for op in deletes if isinstance(op.obj, Route)]
-    if len(doomed) <= BRAKE_COUNT:
+    if len(doomed) <= BRAKE_COUNT and not view.doubtful:
         return None
     explained = _explained(view)
     present = _peers(obj.destination for obj in owned.values() if isinstance(obj, Route))
     count = _peers(destination for destination in doomed if destination not in explained)
-    if count <= BRAKE_COUNT or count * 2 <= present:
+    if not count or not (view.doubtful or (count > BRAKE_COUNT and count * 2 > present)):
         return None
-    if held is not None and view.listings > held.listing and not view.stale:
+    if held is not None and view.listings > held.listing and not (view.stale or view.doubtful):
         return None
     return Hold(count, present, held.listing if held is not None else view.listings)
 

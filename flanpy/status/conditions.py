@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from enum import Enum
+from errno import EOPNOTSUPP, EPERM
 
+from flanpy.errors import KernelError
 from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.objects import HostSysctl, KernelObject, OtherLink, VxlanLink
 from flanpy.model.objects import Phase as ObjectPhase
@@ -26,14 +28,16 @@ class Phase(Enum):
 
 
 NEEDED_TO_BE_READY = (
-    ConditionType.NETWORK_CONFIG_VALID,
     ConditionType.LEASE_VALID,
+    ConditionType.LEASE_CONFLICT,
     ConditionType.UNDERLAY_READY,
     ConditionType.BACKEND_READY,
     ConditionType.FORWARDING_ENABLED,
     ConditionType.SUBNET_FILE_WRITTEN,
 )
-"""Ready means: containers of this host can use the overlay now. An etcd outage alone does not change that."""
+"""Ready means: containers of this host can use the overlay now. Neither an etcd outage nor a config that cannot be read
+changes that, as the last good one stays in force (without any there is no backend); a subnet that peers send elsewhere
+does."""
 
 _BRIEF = 3
 """How many offenders a message names before it only counts."""
@@ -112,6 +116,8 @@ def _lease(inputs: Inputs, now: float) -> Condition:
     kind, own = ConditionType.LEASE_VALID, inputs.own
     if own.lease is None:
         return _bad(kind, "NotHeld", own.waiting or "no subnet is leased yet")
+    if own.yielded:
+        return _bad(kind, "Lost", f"{own.lease.key} is another node's now: see LeaseConflict")
     if own.expires_at is not None and own.expires_at <= now:
         cure = "bring etcd back: another node may be given the subnet from now on"
         return _bad(kind, "Expired", f"the lease of {own.lease.key} has expired", cure)
@@ -159,6 +165,16 @@ def _whose(found: KernelObject) -> str:
             return describe(found)
 
 
+_CURES = {
+    EPERM: "give flanpyd the capability CAP_NET_ADMIN, or run it as root",
+    EOPNOTSUPP: "this kernel has no VXLAN: load the module vxlan, or boot a kernel that has it",
+}
+
+
+def _cure(error: KernelError) -> str:
+    return _CURES.get(error.errno, "it is tried again; see flanpyctl diff")
+
+
 def _backend(inputs: Inputs, _now: float) -> Condition:
     kind, last = ConditionType.BACKEND_READY, inputs.last
     if last is None or (last.decision.desired is None and not last.error):
@@ -167,7 +183,7 @@ def _backend(inputs: Inputs, _now: float) -> Condition:
         return _bad(kind, "KernelUnreadable", last.error, "it is tried again; see the log")
     failed = [f for f in last.failures if f.op.obj.phase <= ObjectPhase.LINK_UP]
     if failed:
-        return _bad(kind, "LinkFailed", str(failed[0].error), "it is tried again; see flanpyctl diff")
+        return _bad(kind, "LinkFailed", str(failed[0].error), _cure(failed[0].error))
     taken = [c for c in last.decision.difference.conflicts if c.wanted.phase <= ObjectPhase.LINK_UP]
     if taken:
         return _bad(kind, "LinkTaken", _whose(taken[0].found), "remove or rename the foreign link")
@@ -181,7 +197,7 @@ def _peers(inputs: Inputs, _now: float) -> Condition:
     failed = [f for f in last.failures if ObjectPhase.LINK_UP < f.op.obj.phase <= ObjectPhase.ROUTE]
     if failed:
         message = f"{len(failed)} operations failed, the first: {failed[0].error}"
-        return _bad(kind, "Failed", message, "it is tried again; see flanpyctl diff")
+        return _bad(kind, "Failed", message, _cure(failed[0].error))
     return _good(kind, "Programmed", f"{len(last.admission.peers)} peers")
 
 
@@ -239,10 +255,31 @@ def _subnet_file(inputs: Inputs, _now: float) -> Condition:
     return _good(kind, "Written", inputs.subnet_file)
 
 
+def _lease_file(inputs: Inputs, _now: float) -> Condition:
+    kind = ConditionType.LEASE_SAVED
+    if inputs.lease_file_error:
+        cure = "make room or correct --state-dir; a boot without etcd would have no subnet"
+        return _bad(kind, "WriteFailed", inputs.lease_file_error, cure)
+    if not inputs.lease_file:
+        return _good(kind, "None", "no lease to save yet")
+    return _good(kind, "Saved", inputs.lease_file)
+
+
+def _listeners(inputs: Inputs, _now: float) -> Condition:
+    kind = ConditionType.LISTENERS_UP
+    if inputs.listeners_error:
+        cure = "end what holds the address, or choose another; it is tried again"
+        return _bad(kind, "CannotListen", inputs.listeners_error, cure)
+    if inputs.listeners is None:
+        return _good(kind, "NotTried", "the first peers are programmed before anybody is answered")
+    return _good(kind, "Listening", inputs.listeners)
+
+
 def _restart(inputs: Inputs, _now: float) -> Condition:
     kind = ConditionType.RESTART_NEEDED
-    if inputs.restart_needed:
-        return _bad(kind, "ConfigChanged", inputs.restart_needed, "restart flanpyd", status=Status.TRUE)
+    pending = "; ".join(filter(None, (inputs.pending_settings, inputs.pending_network, inputs.pending_lease)))
+    if pending:
+        return _bad(kind, "ConfigChanged", pending, "restart flanpyd", status=Status.TRUE)
     return _good(kind, "None", "everything set is in force", status=Status.FALSE)
 
 
@@ -260,5 +297,7 @@ _RULES: tuple[Callable[[Inputs, float], Condition], ...] = (
     _foreign,
     _forwarding,
     _subnet_file,
+    _lease_file,
+    _listeners,
     _restart,
 )

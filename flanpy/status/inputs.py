@@ -24,7 +24,8 @@ class OwnSource(Enum):
 class OwnStatus:
     """Our own lease as its keeper sees it.
 
-    `expires_at` is wall time in seconds, None for a reservation or when unknown. `conflict`, `duplicate_ip` and
+    `expires_at` is wall time in seconds, None for a reservation or when unknown. `yielded`: another node has the subnet
+    of `lease` now. `conflict`, `duplicate_ip` and
     `waiting` are one line each for people, empty when there is nothing to say.
     """
 
@@ -32,6 +33,7 @@ class OwnStatus:
     source: OwnSource = OwnSource.NONE
     expires_at: float | None = None
     conflict: str = ""
+    yielded: bool = False
     duplicate_ip: str = ""
     waiting: str = ""
 
@@ -61,14 +63,24 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Everything that conditions are judged by. `last` is the last pass, None before the first."""
+    """Everything that conditions are judged by. `last` is the last pass, None before the first.
+
+    What only a restart puts into effect comes from three sides: settings of this host, the network config, our lease.
+    All texts are one line for people, empty when there is nothing to say; `listeners` is None before any is tried.
+    """
 
     network: NetworkConfig | None = None
     network_error: str = ""
-    restart_needed: str = ""
+    pending_settings: str = ""
+    pending_network: str = ""
+    pending_lease: str = ""
     own: OwnStatus = field(default_factory=OwnStatus)
     store: StoreStatus = field(default_factory=StoreStatus)
     subnet_file: str = ""
     subnet_file_error: str = ""
+    lease_file: str = ""
+    lease_file_error: str = ""
+    listeners: str | None = None
+    listeners_error: str = ""
     last: Pass | None = None
     stopping: bool = False

@@ -254,6 +254,7 @@ class LeaseKeeper:
                 return self._keep(step, until, lease)
             case Yield():
                 self._shown(conflict=step.message, waiting="")
+                self._publish(yielded=True)
                 return math.inf
             case Wait(message):
                 self._shown(waiting=message)
@@ -334,6 +335,7 @@ class LeaseKeeper:
             expires_at=None if lease.is_reservation else expires_at,
             waiting="",
             conflict="",
+            yielded=False,
         )
 
     async def _drop(self, leases: tuple[Lease, ...]) -> float:
@@ -382,6 +384,7 @@ class LeaseKeeper:
         if lease != self._own.held or not self._own.settled:
             self._hold(lease, self._state.expires_at)
         self._shown(restart_needed=step.restart_needed, conflict=step.conflict, waiting="")
+        self._publish(yielded=False)
         return until - self._clock.monotonic()
 
     def _shown(self, **lines: str) -> None:

@@ -15,6 +15,9 @@ from flanpy.model.lease import InvalidLease, Lease, LeaseView
 from flanpy.store.port import Deletion, Delta, KeyValue, News, Progress, Snapshot, Stale
 from flanpy.store.schema import decode_lease
 
+REWRITTEN = frozenset({"history_replaced", "cluster_changed"})
+"""Reasons of a listing (see `watch`) by which what was known is not this etcd's past."""
+
 _V = TypeVar("_V")
 
 
@@ -26,7 +29,7 @@ def fold(view: LeaseView, news: News, prefix: str) -> LeaseView:
     """
     match news:
         case Snapshot(items, revision):
-            return _listed(view, items, revision, prefix)
+            return _listed(view, items, revision, prefix, rewound=_is_rewound(view, news))
         case Delta():
             return _changed(view, news, prefix)
         case Progress(revision):
@@ -38,7 +41,13 @@ def fold(view: LeaseView, news: News, prefix: str) -> LeaseView:
             assert_never(news)
 
 
-def _listed(view: LeaseView, items: Iterable[KeyValue], revision: int, prefix: str) -> LeaseView:
+def _is_rewound(view: LeaseView, news: Snapshot) -> bool:
+    return view.in_sync and (news.reason in REWRITTEN or news.revision < view.revision)
+
+
+def _listed(
+    view: LeaseView, items: Iterable[KeyValue], revision: int, prefix: str, *, rewound: bool
+) -> LeaseView:
     leases, invalid = _decoded(view, items, prefix)
     names = leases.keys() | invalid.keys()
     deletions = {key: at for key, at in view.deletions.items() if key not in names}
@@ -49,6 +58,7 @@ def _listed(view: LeaseView, items: Iterable[KeyValue], revision: int, prefix: s
         revision=revision,
         listings=view.listings + 1,
         stale=False,
+        rewound=view.listings + 1 if rewound else view.rewound,
     )
 
 
@@ -69,6 +79,7 @@ def _changed(view: LeaseView, delta: Delta, prefix: str) -> LeaseView:
         revision=delta.revision,
         listings=view.listings,
         stale=False,
+        rewound=view.rewound,
     )
 
 

@@ -22,13 +22,15 @@ class OwnLeaseState:
 
     `expires_at` is in seconds of the monotonic clock, None for a reservation or while unknown. `conflict`,
     `duplicate_ip`, `waiting`, `restart_needed` and `last_error` are one line each for people, "" if there is nothing to
-    say. `moved_from` is the subnet that this lease replaced since start: containers must be restarted.
+    say. `yielded`: another node has the subnet of `lease` by now, though our data plane stands on it. `moved_from` is
+    the subnet that this lease replaced since start: containers must be restarted.
     """
 
     lease: Lease | None = None
     source: LeaseSource = LeaseSource.NONE
     expires_at: float | None = None
     conflict: str = ""
+    yielded: bool = False
     duplicate_ip: str = ""
     waiting: str = ""
     restart_needed: str = ""
