@@ -54,7 +54,7 @@ def status(snapshot: StatusSnapshot, *, now: float, head: Document) -> Document:
 def subnets(snapshot: StatusSnapshot, remaining: Mapping[int, float]) -> Document:
     """`GET /v1/subnets`: every lease known, with what became of it here.
 
-    `remaining` maps etcd leases to the seconds they have left, as far as that is known.
+    `remaining` maps etcd leases to the seconds they have left; if it is empty, rows have no `expires_in`.
     """
     last = snapshot.inputs.last
     if last is None:
@@ -118,13 +118,12 @@ def _rows(last: Pass, remaining: Mapping[int, float]) -> Iterator[Document]:
             state = "pending"
         elif lease.key.subnet in failed or lease.key.subnet6 in failed:
             state, reason = "failed", "the kernel refused it; see status"
-        expires_in = remaining.get(lease.lease_id)
         yield {
             **_lease(lease),
             "own": state == "own",
             "state": state,
             "reason": reason,
-            **({"expires_in": expires_in} if expires_in is not None else {}),
+            **({"expires_in": remaining.get(lease.lease_id)} if remaining else {}),
         }
 
 
