@@ -6,7 +6,7 @@ documentation and completion are made from. Must not: log, exit, or touch anythi
 
 from __future__ import annotations
 
-from flanpy.config.loading import DEFAULT_FILE, Described, changed, describe, load, needing_restart
+from flanpy.config.loading import DEFAULT_FILE, Described, changed, describe, in_force, load, needing_restart
 from flanpy.config.settings import (
     EtcdOptions,
     FilterOptions,
@@ -34,6 +34,7 @@ __all__ = [
     "changed",
     "describe",
     "help_text",
+    "in_force",
     "load",
     "needing_restart",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -61,6 +62,22 @@ def changed(old: Settings, new: Settings) -> tuple[str, ...]:
 def needing_restart(names: Sequence[str]) -> tuple[str, ...]:
     """Those of `names` that a reload cannot put into effect."""
     return tuple(name for name in names if not BY_NAME[name].reloadable)
+
+
+def in_force(running: Settings, new: Settings) -> Settings:
+    """`running` with what a reload can put into effect taken from `new`, with its origin."""
+    origins = dict(running.origins)
+    for option in (option for option in OPTIONS if option.reloadable):
+        running = _with(running, option.field, option.of(new))
+        origins[option.name] = new.origins.get(option.name, Origin("default"))
+    return replace(running, origins=origins)
+
+
+def _with(settings: Settings, field: str, value: object) -> Settings:
+    group, _, attribute = field.rpartition(".")
+    if not group:
+        return replace(settings, **{attribute: value})  # type: ignore[arg-type]  # the table of options fits the shape
+    return replace(settings, **{group: replace(getattr(settings, group), **{attribute: value})})
 
 
 def _read_named_file(

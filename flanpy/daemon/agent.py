@@ -11,11 +11,12 @@ import gc
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from flanpy.backend.registry import backend_for
 from flanpy.clock import Clock
-from flanpy.config import Settings, changed, needing_restart
+from flanpy.config import Settings, changed, in_force, needing_restart
 from flanpy.daemon.host_files import SubnetFile
 from flanpy.daemon.leasing import Leasing
 from flanpy.daemon.listeners import Listeners
@@ -170,10 +171,11 @@ class Agent:
             self._notifier.ready(text)
 
     async def _pulse(self) -> None:
-        """Tells systemd that the event loop turns, and judges what changes by time alone."""
+        """Tells systemd that the event loop turns, judges what changes by time alone, saves what found no room."""
         interval = watchdog_interval(os.environ)
         while True:
             self._board.judge_again()
+            self._leasing.save_again()
             if interval is not None:
                 self._notifier.watchdog()
             await self._clock.sleep(min(interval or JUDGE_INTERVAL, JUDGE_INTERVAL))
@@ -185,30 +187,35 @@ class Agent:
         self._stop.set()
 
     def _hung_up(self) -> None:
-        self._notifier.reloading()
-        try:
+        if self._ready_said:  # before that, READY=1 at the end would be a lie
+            self._notifier.reloading()
+        with suppress(FlanpyError):  # it is in the log
             self._reload_now()
-        except FlanpyError as error:
-            log.error("reload_refused", error=str(error))
-        self._notifier.ready()
+        if self._ready_said:
+            self._notifier.ready()
 
     async def _reload(self) -> dict[str, Any]:
-        return {"changed": list(self._reload_now())}
+        names = self._reload_now()
+        return {"changed": list(names), "restart_needed": list(needing_restart(names))}
 
     def _reload_now(self) -> tuple[str, ...]:
         """Read the settings again and put into effect what can be; what cannot becomes a condition.
 
         Raises ConfigError, and then everything stays as it was.
         """
-        new = self._reload_settings()
+        try:
+            new = self._reload_settings()
+        except FlanpyError as error:
+            log.error("reload_refused", error=str(error))
+            raise
         names = changed(self._settings, new)
         later = needing_restart(names)
+        self._settings = in_force(self._settings, new)
         configure(new.log.format, new.log.level)
         self._loop.set_interval(new.resync_interval)
+        self._leasing.use_margin(new.subnet_lease_renew_margin)
         text = f"changed and not yet in force: {', '.join(later)}" if later else ""
-        self._board.note(restart_needed=text)
-        if not later:
-            self._settings = new
+        self._board.note(pending_settings=text)
         log.info("settings_reloaded", options=names, action=text or "all in force")
         return names
 

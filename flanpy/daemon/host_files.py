@@ -1,8 +1,8 @@
-"""Keeps subnet.env in step with the passes of the reconcile loop.
+"""The two files that the daemon keeps: subnet.env for Docker, and the lease for a boot without etcd.
 
-The file is written once the device stands, for Docker must not be told of a subnet that leads nowhere. It is read after
-each pass and looked at every second, so that a lost or altered file is soon back: a Docker that starts meanwhile would
-start without the overlay.
+subnet.env is written once the device stands, for Docker must not be told of a subnet that leads nowhere. It is read
+after each pass and looked at every second, so that a lost or altered file is soon back: a Docker that starts meanwhile
+would start without the overlay. What could not be written (a full disk) stays to be written.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from pathlib import Path
 
 from flanpy.clock import Clock
 from flanpy.errors import HostError
+from flanpy.host import state_file
+from flanpy.host.state_file import SavedLease
 from flanpy.host.subnet_env import SubnetEnv, write
 from flanpy.log import get_logger
 from flanpy.model.objects import Phase
@@ -66,6 +68,31 @@ class SubnetFile:
         except OSError:
             return None
         return found.st_ino, found.st_mtime_ns, found.st_ctime_ns
+
+
+class LeaseFile:
+    """Writes the lease to the state directory; `note` takes (text for status, error), one of them empty."""
+
+    def __init__(self, state_dir: Path, *, note: Callable[[str, str], None]) -> None:
+        self._state_dir = state_dir
+        self._note = note
+        self._unwritten: SavedLease | None = None
+
+    def save(self, lease: SavedLease) -> None:
+        """Keep this one from now on."""
+        try:
+            state_file.save(self._state_dir, lease)
+        except HostError as error:
+            self._unwritten = lease
+            self._note("", str(error))
+        else:
+            self._unwritten = None
+            self._note(f"{self._state_dir}: {lease.key}", "")
+
+    def try_again(self) -> None:
+        """Write what could not be written the last time, if anything."""
+        if self._unwritten is not None:
+            self.save(self._unwritten)
 
 
 def subnet_env(world: World, mtu: int, *, ip_masq: bool) -> SubnetEnv:

@@ -16,7 +16,8 @@ from typing import Any
 from flanpy.backend.registry import backend_for
 from flanpy.clock import Clock
 from flanpy.config import Settings
-from flanpy.errors import ConfigError, HostError, LeaseGone, StoreError
+from flanpy.daemon.host_files import LeaseFile
+from flanpy.errors import ConfigError, LeaseGone, StoreError
 from flanpy.host import state_file, subnet_env
 from flanpy.host.absent import Absent
 from flanpy.host.state_file import SavedLease
@@ -71,6 +72,7 @@ class Leasing:
         self._network: NetworkConfig | None = None
         self._own = OwnLeaseState()
         self._contacted = False
+        self._lease_file = LeaseFile(settings.state_dir, note=self._note_lease_file)
         self._leases = session.watch(subnets_prefix(self._prefix))
         self._config = session.watch(config_key(self._prefix))
         self._keeper = LeaseKeeper(
@@ -108,6 +110,14 @@ class Leasing:
         record = LeaseRecord(saved.public_ip, saved.public_ip6, node_id=self._node_id)
         lease = Lease(saved.key, record, saved.lease_id, mod_revision=saved.revision)
         self._keeper.recall(StoredLease(lease, in_use=saved.key == previous), previous=previous)
+
+    def save_again(self) -> None:
+        """Write the lease to disk if that failed the last time."""
+        self._lease_file.try_again()
+
+    def use_margin(self, margin: float) -> None:
+        """Renew the lease this many seconds before its end at the latest, from now on."""
+        self._keeper.use_margin(margin)
 
     def relist(self, reason: str) -> None:
         """Ask etcd for a fresh listing of all leases."""
@@ -181,10 +191,10 @@ class Leasing:
         if network is None or (self._network is not None and network.text == self._network.text):
             return
         if unfit := self._unfit(network):
-            self._board.note(restart_needed=unfit)
+            self._board.note(pending_network=unfit)
             log.warning("network_change_held", reason=unfit)
             return
-        self._board.note(restart_needed="")
+        self._board.note(pending_network="")
         self._use_network(network)
 
     def _unfit(self, network: NetworkConfig) -> str:
@@ -236,6 +246,9 @@ class Leasing:
 
     # keeper to loop, status and disk
 
+    def _note_lease_file(self, text: str, error: str) -> None:
+        self._board.note(lease_file=text, lease_file_error=error)
+
     def _own_changed(self, state: OwnLeaseState) -> None:
         self._own = state
         self._loop.own_changed(state.lease, confirmed=state.source is LeaseSource.ETCD)
@@ -251,29 +264,23 @@ class Leasing:
             duplicate_ip=state.duplicate_ip,
             waiting=state.waiting or state.last_error,
         )
-        self._board.note(own=status)
-        if state.restart_needed:
-            self._board.note(restart_needed=state.restart_needed)
+        self._board.note(own=status, pending_lease=state.restart_needed)
 
     def _remember(self, lease: Lease | None) -> None:
         if lease is None or self._network is None:
             return
-        saved = SavedLease(
-            key=lease.key,
-            lease_id=lease.lease_id,
-            revision=lease.mod_revision,
-            node_id=self._node_id,
-            network_config=self._network.text,
-            public_ip=lease.record.public_ip,
-            public_ip6=lease.record.public_ip6,
-            saved_at=self._clock.wall(),
-        )
-        try:
-            state_file.save(self._settings.state_dir, saved)
-        except HostError as error:
-            log.warning(
-                "lease_not_saved", error=str(error), action="a boot without etcd would have no subnet"
+        self._lease_file.save(
+            SavedLease(
+                key=lease.key,
+                lease_id=lease.lease_id,
+                revision=lease.mod_revision,
+                node_id=self._node_id,
+                network_config=self._network.text,
+                public_ip=lease.record.public_ip,
+                public_ip6=lease.record.public_ip6,
+                saved_at=self._clock.wall(),
             )
+        )
 
 
 def _own_in(

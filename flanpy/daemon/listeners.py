@@ -1,4 +1,7 @@
-"""Starts the HTTP listeners once the first peers stand, and answers the control socket."""
+"""Starts the HTTP listeners once the first peers stand, and answers the control socket.
+
+An address that somebody else holds is a condition and tried again: it must not take the overlay's control plane down.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +15,28 @@ from typing import TYPE_CHECKING, Any
 
 from flanpy import __version__
 from flanpy.clock import Clock
-from flanpy.config import Settings, describe
+from flanpy.config import ListenAddress, Settings, describe
+from flanpy.errors import HostError
 from flanpy.reconcile.loop import ReconcileLoop
 from flanpy.reconcile.wake import set_within
 from flanpy.status import report
 from flanpy.status.board import StatusBoard
 
 if TYPE_CHECKING:
+    from aiohttp.web import AppRunner
     from prometheus_client.metrics_core import Metric
 
     from flanpy.status.http import Control
+
+    Start = Callable[[], Awaitable[AppRunner]]
 
 PATIENCE = 1.5
 """Seconds to wait for the first programmed pass before listening anyway: an operator may ask why there is none."""
 
 SOCKET_NAME = "flanpyd.sock"
+
+RETRY_INTERVAL = 2.0
+"""Seconds between two attempts to listen where it failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +60,33 @@ class Listeners:
         # In a thread, for the import takes a third of a second that the loop has better use for.
         await asyncio.to_thread(importlib.import_module, "flanpy.status.http")
         async with AsyncExitStack() as stack:
-            await self._start(stack, started_at)
+            missing = self._wanted(started_at)
+            names = ", ".join(missing)
+            while missing:
+                errors = await _start(missing, stack)
+                self.board.note(listeners="" if errors else names, listeners_error="; ".join(errors))
+                await self.clock.sleep(RETRY_INTERVAL if missing else 0)
             await asyncio.Event().wait()
 
-    async def _start(self, stack: AsyncExitStack, started_at: float) -> None:
+    def _wanted(self, started_at: float) -> dict[str, Start]:
+        """How to start each listener, by its address."""
         from flanpy.status import http  # noqa: PLC0415, see run
         from flanpy.status.metrics import registry  # noqa: PLC0415
 
         settings = self.settings()
-        control = http.control_app(self._control(started_at))
-        stack.push_async_callback((await http.serve_unix(control, settings.run_dir / SOCKET_NAME)).cleanup)
+        path = settings.run_dir / SOCKET_NAME
+        control = self._control(started_at)
         metrics = registry(lambda: self.board.snapshot, self.store_counts)
-        for host, port in _addresses(settings):
-            health = http.health_app(lambda: self.board.snapshot, metrics)
-            stack.push_async_callback((await http.serve_tcp(health, host, port)).cleanup)
+
+        def health(address: ListenAddress) -> Start:
+            return lambda: http.serve_tcp(
+                http.health_app(lambda: self.board.snapshot, metrics), str(address.host), address.port
+            )
+
+        return {
+            str(path): lambda: http.serve_unix(http.control_app(control), path),
+            **{str(address): health(address) for address in _addresses(settings)},
+        }
 
     def _control(self, started_at: float) -> Control:
         from flanpy.status.http import Control  # noqa: PLC0415, see run
@@ -87,10 +110,22 @@ class Listeners:
         return Control(status=status, subnets=subnets, diff=diff, config=config, reload=self.reload)
 
 
-def _addresses(settings: Settings) -> list[tuple[str, int]]:
+async def _start(missing: dict[str, Start], stack: AsyncExitStack) -> list[str]:
+    """Start what is missing; what started is taken out, and cleaned up by `stack`. Returns why the others did not."""
+    errors = []
+    for name, start in list(missing.items()):
+        try:
+            runner = await start()
+        except HostError as error:
+            errors.append(str(error))
+        else:
+            stack.push_async_callback(runner.cleanup)
+            del missing[name]
+    return errors
+
+
+def _addresses(settings: Settings) -> list[ListenAddress]:
     """Where health and metrics are served: flanneld's health port, our metrics address, or both."""
     listen = settings.listen
-    addresses = [(str(listen.healthz_ip), listen.healthz_port)] if listen.healthz_port else []
-    if listen.metrics_listen is not None:
-        addresses.append((str(listen.metrics_listen.host), listen.metrics_listen.port))
-    return addresses
+    health = ListenAddress(listen.healthz_ip, listen.healthz_port) if listen.healthz_port else None
+    return [address for address in (health, listen.metrics_listen) if address is not None]

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
+from types import FrameType
 
 from flanpy import __version__
 from flanpy.clock import SystemClock
@@ -47,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    _mind_signals()
     settings = load(argv, environ)
     configure(settings.log.format, settings.log.level)
     protect(settings.etcd.password)
@@ -54,6 +57,17 @@ def _run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     with RunLock.acquire(settings.run_dir, node_id=identity.text):
         _announce(settings, identity)
         return asyncio.run(_serve(settings, identity, argv, environ))
+
+
+def _mind_signals() -> None:
+    """Until the agent handles signals: end at once without a trace, and do not die of a reload."""
+
+    def leave(_number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(0)
+
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGINT, leave)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 async def _serve(

@@ -21,6 +21,8 @@ class ConditionType(Enum):
     FOREIGN_CONFLICT = "ForeignConflict"
     FORWARDING_ENABLED = "ForwardingEnabled"
     SUBNET_FILE_WRITTEN = "SubnetFileWritten"
+    LEASE_SAVED = "LeaseSaved"
+    LISTENERS_UP = "ListenersUp"
     DUPLICATE_PUBLIC_IP = "DuplicatePublicIP"
     RESTART_NEEDED = "RestartNeeded"
 

@@ -80,8 +80,13 @@ def _log_changes(old: StatusSnapshot, new: StatusSnapshot) -> None:
         if condition.healthy:
             log.info("condition_cleared", condition=condition.type, reason=condition.reason)
         else:
-            message = condition.message
-            log.warning("condition_raised", condition=condition.type, reason=condition.reason, error=message)
+            log.warning(
+                "condition_raised",
+                condition=condition.type,
+                reason=condition.reason,
+                error=condition.message,
+                action=condition.cure or None,
+            )
     if old.phase is not new.phase:
         log.info("phase_changed", previous=old.phase, phase=new.phase)
 
