@@ -22,6 +22,7 @@ from flanpy.status.board import StatusSnapshot
 from flanpy.status.conditions import Phase
 from flanpy.status.inputs import Inputs, OwnSource, Totals
 from flanpy.status.report import peer_counts
+from flanpy.store.allocation import usage
 
 StoreCounts = Callable[[], Iterable[Metric]]
 
@@ -50,6 +51,7 @@ class SnapshotCollector:
         yield from _health(snapshot)
         yield from _lease(snapshot.inputs)
         yield from _peers(snapshot.inputs)
+        yield from _pool(snapshot.inputs)
         yield from _work(snapshot.totals)
         yield from self._store_counts()
 
@@ -118,6 +120,19 @@ def _peers(inputs: Inputs) -> Iterator[Metric]:
     yield gauge("flanpy_held_deletions", "Peers whose removal the brake holds.", _held(inputs))
     conflicts = len(inputs.last.decision.difference.conflicts) if inputs.last else 0
     yield gauge("flanpy_foreign_conflicts", "Foreign kernel objects where ours should stand.", conflicts)
+
+
+def _pool(inputs: Inputs) -> Iterator[Metric]:
+    if inputs.network is None or inputs.last is None:
+        return
+    family = GaugeMetricFamily(
+        "flanpy_subnets", "Subnets of the network, taken and free.", labels=("family", "state")
+    )
+    for name, used in zip(("ipv4", "ipv6"), usage(inputs.network, inputs.last.world.view), strict=True):
+        if used is not None:
+            family.add_metric((name, "taken"), used.taken)
+            family.add_metric((name, "free"), used.free)
+    yield family
 
 
 def _held(inputs: Inputs) -> int:
