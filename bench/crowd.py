@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from bench.figures import Figure, figure
 from bench.run import Run
-from integration.lab import Lab, wait_until
+from integration.lab import Lab, LabError, wait_until
 from integration.lab.daemon import ETCD_PREFIX
 
 HOSTS = 50
@@ -69,9 +70,8 @@ def _attempts(lines: list[dict[str, object]]) -> int:
     return sum(int(str(line.get("attempt", 0))) for line in lines)
 
 
-def _wait(condition: object, what: str) -> None:
-    assert callable(condition)
+def _wait(condition: Callable[[], bool], what: str) -> None:
     try:
         wait_until(condition, what, deadline=DEADLINE_S, poll=0.1)
-    except RuntimeError as late:  # a figure says how many were lost
-        print(late)
+    except LabError as late:  # a figure says how many were lost
+        sys.stderr.write(f"{late}\n")

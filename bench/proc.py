@@ -48,5 +48,10 @@ def mappings(pid: int) -> Iterator[tuple[str, dict[str, int]]]:
 
 
 def _is_pythons(path: str) -> bool:
-    homes = {str(Path(home).resolve()) for home in (sys.prefix, sys.base_prefix)} | {sys.prefix, sys.base_prefix}
-    return path.startswith("/") and ("python" in Path(path).name or any(path.startswith(f"{h}/") for h in homes - {"/usr"}))
+    homes = {str(Path(home).resolve()) for home in (sys.prefix, sys.base_prefix)} | {
+        sys.prefix,
+        sys.base_prefix,
+    }
+    return path.startswith("/") and (
+        "python" in Path(path).name or any(path.startswith(f"{h}/") for h in homes - {"/usr"})
+    )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from bench.figures import Figure, figure
 from bench.overlay import all_marks, forget, kernel_watch, overlay, peers_from
 from bench.proc import cpu_seconds
 from bench.run import Run
-from integration.lab import Host, Lab, Peer
+from integration.lab import Host, Lab, LabError, Peer
 
 TARGETS = ((1000, 1.4, "0.9-1.4 s"), (4000, 2.5, "3.4 s"))
 _NOTE = (
@@ -51,7 +51,7 @@ def once(lab: Lab, host: Host, peers: tuple[Peer, ...]) -> dict[str, float]:
         before, wall = time.monotonic_ns(), time.time()
         host.daemon.launch()
         try:
-            last = wait(60.0)
+            last = _last(wait, host)
             cpu = cpu_seconds(host.daemon.pid)
             first = min(watch.seen[mark] for mark in marks)
         finally:
@@ -65,6 +65,13 @@ def once(lab: Lab, host: Host, peers: tuple[Peer, ...]) -> dict[str, float]:
         "last": (last - before) / 1e9,
         "cpu": cpu,
     }
+
+
+def _last(wait: Callable[[float], int], host: Host) -> int:
+    try:
+        return wait(60.0)
+    except TimeoutError as late:
+        raise LabError(f"{late}; the daemon says:\n{host.daemon.log_tail(6)}") from late
 
 
 def _logged(lines: list[dict[str, Any]], event: str) -> float:

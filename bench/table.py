@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 from bench.figures import Figure, Verdict
@@ -43,7 +43,7 @@ def row(figure: Figure) -> tuple[str, ...]:
     )
 
 
-def render(figures: Sequence[Figure], titles: dict[str, str]) -> str:
+def render(figures: Sequence[Figure], titles: Mapping[str, str]) -> str:
     """The whole table, a block for each part under its title."""
     cells = [row(figure) for figure in figures]
     widths = [max(len(line[column]) for line in [HEAD, *cells]) for column in range(len(HEAD))]

@@ -1,0 +1,45 @@
+"""The parts of the benchmark, in the order in which they are run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from typing import cast
+
+from bench.figures import Figure
+from bench.run import Part, Run
+
+TITLES: Mapping[str, str] = {
+    "kernel": "Programming peers into an empty kernel",
+    "readback": "Reading 10,000 peers back from the kernel",
+    "passes": "A reconcile pass, without the kernel",
+    "latency": "A lease put in etcd, to its peer in the kernel",
+    "burst": "1,000 leases put at once",
+    "idle": "Idling",
+    "start": "Starting",
+    "memory": "Memory",
+    "ctl": "The command line",
+    "crowd": "50 daemons started at one instant",
+    "path": "Traffic between containers on two hosts",
+}
+"""What each block of rows is called, by the first word of their ids."""
+
+NAMES: Mapping[str, str] = {
+    "kernel": "kernel",
+    "readback": "readback",
+    "passes": "passes",
+    "latency": "latency",
+    "idle": "idle",
+    "start": "startup",
+    "memory": "memory",
+    "ctl": "ctl",
+    "crowd": "crowd",
+    "path": "path",
+}
+"""The parts one can ask for, and their modules; `latency` gives the rows of `burst`, too."""
+
+
+def measure(name: str, run: Run) -> Iterable[Figure]:
+    """Run one part. Its module is imported here, so that one that cannot be does not keep the others from running."""
+    part = cast(Part, import_module(f"bench.{NAMES[name]}").measure)
+    return part(run)
