@@ -116,7 +116,7 @@ class NoticeBoard:
         if kind in (rtnl.NEWLINK, rtnl.DELLINK):
             notice = self._link(buffer, start, end, gone=kind == rtnl.DELLINK)
         elif kind in (rtnl.NEWADDR, rtnl.DELADDR):
-            notice = self._address(buffer, start, end)
+            notice = self._address(buffer, start, end, kind)
         elif kind == rtnl.NEWNETCONF:
             notice = self._netconf(buffer, start, end)
         else:
@@ -134,8 +134,9 @@ class NoticeBoard:
         before = self._shown.get(index)
         if gone:
             self._shown.pop(index, None)
-            ours = before is not None and before.name in self.links
-            return Notice(Stale.LINKS | self._routes_of(before), Moved.LINK if ours else None)
+            if before is not None and before.name in self.links:
+                return Notice(Stale.LINKS | self._routes_of(before), Moved.LINK)
+            return Notice(Stale.LINKS | self._routes_of(before), self._silently_lost(before))
         now = self._shown[index] = _show(buffer, start, end, flags)
         ours = now.name in self.links or (before is not None and before.name in self.links)
         same = before is not None and (now.name, now.up, now.values) == (
@@ -143,19 +144,26 @@ class NoticeBoard:
             before.up,
             before.values,
         )
+        if not ours:
+            turned = before is not None and before.up != now.up
+            lost = self._silently_lost(before) if turned else None
+            return Notice(Stale.NOTHING if same else Stale.LINKS | self._routes_of(before), lost)
         only_carrier = same and before is not None and now.carrier != before.carrier
         return Notice(
             Stale.NOTHING if same else Stale.LINKS | self._routes_of(before),
-            Moved.LINK if ours and not only_carrier else None,
+            None if only_carrier else Moved.LINK,
         )
 
-    def _address(self, buffer: bytes, start: int, end: int) -> Notice:
+    def _address(self, buffer: bytes, start: int, end: int, kind: int) -> Notice:
         seen = seen_address(buffer, start, end)
         if seen is None:
             return _NOTHING
         shown = self._shown.get(seen.index)
-        ours = shown is not None and shown.name in self.links and not seen.is_link_local
-        return Notice(Stale.LINKS | self._routes_of(shown), Moved.ADDRESS if ours else None)
+        if shown is not None and shown.name in self.links:
+            moved = None if seen.is_link_local else Moved.ADDRESS
+        else:
+            moved = self._silently_lost(shown) if kind == rtnl.DELADDR else None
+        return Notice(Stale.LINKS | self._routes_of(shown), moved)
 
     def _netconf(self, buffer: bytes, start: int, end: int) -> Notice:
         said = host.forwarding(buffer, start, end)
@@ -167,6 +175,10 @@ class NoticeBoard:
 
     def _routes_of(self, shown: _Shown | None) -> Stale:
         return Stale.ROUTES if shown is not None and shown.name in self.routed else Stale.NOTHING
+
+    def _silently_lost(self, shown: _Shown | None) -> Moved | None:
+        """Routes by a link that goes down, or loses its last address, are dropped without a word: ours among them."""
+        return Moved.ROUTE if self._routes_of(shown) else None
 
     def _neighbour(self, buffer: bytes, start: int, end: int, kind: int, echoes: Echoes) -> Notice:
         family, index, state, _, _ = _NDMSG.unpack_from(buffer, start + HEADER_SIZE)

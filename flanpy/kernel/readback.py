@@ -5,8 +5,10 @@ Must not: judge whose an object is.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 
+from flanpy.errors import KernelError
 from flanpy.kernel import dumps, entries, links, rtnl
 from flanpy.kernel.recall import Known, Recall
 from flanpy.kernel.request import RequestSocket
@@ -28,16 +30,25 @@ from flanpy.plan.ops import Scope
 async def read_back(
     requests: RequestSocket, scope: Scope, *, old: Recall, new: Recall
 ) -> dict[Key, KernelObject]:
-    """Links of the scope with what is on them, and the main table's routes; settings are the adapter's."""
+    """Links of the scope with what is on them, and the main table's routes; settings are the adapter's.
+
+    A link that vanishes while we read is no trouble but an answer: it is not there, nor is anything on it.
+    """
     seen = await requests.dump(links.link_dump(), links.seen_link)
     names = {link.index: link.name for link in seen}
     objects: dict[Key, KernelObject] = {}
     for link in seen:
         if link.name in scope.links or link.alias == LINK_ALIAS:
-            objects["link", link.name] = links.decode(link, names)
+            on_link: dict[Key, KernelObject] = {("link", link.name): links.decode(link, names)}
             if link.up:
-                objects["up", link.name] = LinkUp(link.name)
-            await _read_entries(requests, link, objects, old, new)
+                on_link["up", link.name] = LinkUp(link.name)
+            try:
+                await _read_entries(requests, link, on_link, old, new)
+            except KernelError as error:
+                if error.errno != errno.ENODEV:
+                    raise
+            else:
+                objects.update(on_link)
     for family in Family:
         found = await requests.dump(entries.route_dump(family, MAIN_TABLE), dumps.routes(names, old, new))
         _add_routes(found, objects)

@@ -12,13 +12,16 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from flanpy.errors import KernelError
 from flanpy.kernel import links
 from flanpy.kernel.adapter import NetlinkKernel
-from flanpy.kernel.request import SEND_MESSAGES
+from flanpy.kernel.readback import read_back
+from flanpy.kernel.recall import Recall
+from flanpy.kernel.request import SEND_MESSAGES, Parse, RequestSocket, open_netlink
 from flanpy.model.address import Mac
 from flanpy.model.objects import (
     FdbEntry,
@@ -35,6 +38,7 @@ from tests.netns import Namespace, namespace, opened_kernel
 
 pytestmark = pytest.mark.netns
 
+T = TypeVar("T")
 NAME = "flannel.7"
 VTEP = VxlanLink(NAME, 7, 8472, "eth0", IPv4Address("172.16.0.1"), Mac.parse("02:00:5e:00:00:01"), 1450)
 SCOPE = Scope(frozenset({NAME}))
@@ -226,6 +230,23 @@ async def test_a_renamed_link_gives_its_objects_the_new_name() -> None:
         here.ip(f"link set {NAME} name renamed")
         found = await kernel.read_back(Scope())
         assert {getattr(obj, "link", getattr(obj, "name", "")) for obj in found.values()} == {"renamed"}
+
+
+@pytest.mark.asyncio
+async def test_p11_a_link_that_vanishes_while_it_is_read_is_not_there() -> None:
+    class Robbed(RequestSocket):
+        async def dump(self, message: bytearray, parse: Parse[T]) -> list[T]:
+            found = await super().dump(message, parse)
+            here.ip(f"link del {NAME}", check=False)  # right after the links were listed, and ever after
+            return found
+
+    async with host() as (here, _):
+        robbed = Robbed(here.do(open_netlink))
+        try:
+            objects = await read_back(robbed, SCOPE, old=Recall(), new=Recall())
+        finally:
+            robbed.close()
+        assert not [key for key in objects if NAME in key]
 
 
 @pytest.mark.asyncio

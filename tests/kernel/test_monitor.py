@@ -303,6 +303,15 @@ async def test_p04_forwarding_turned_off_is_told_and_known() -> None:
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("line", ["link set eth0 down", "addr flush dev eth0", "link del eth0"])
+async def test_p11_p13_our_routes_that_went_with_the_underlay_without_a_word_are_told(line: str) -> None:
+    async with overlay() as at:
+        await at.kernel.apply([Put(Route(IPv4Network("10.50.99.0/24"), "eth0", IPv4Address("172.16.0.9")))])
+        at.here.ip(line)
+        await at.hears(Moved.ROUTE)
+
+
+@pytest.mark.asyncio
 async def test_p05_rp_filter_of_our_link_is_told() -> None:
     async with overlay() as at:
         at.here.sysctl(f"net/ipv4/conf/{NAME}/rp_filter", "1")
