@@ -128,6 +128,10 @@ class NetlinkKernel:
         for op in ops:
             index = 0 if isinstance(op.obj, OtherRoute) else indices[op.obj.link]  # type: ignore[union-attr]
             if index is not None:
+                way = _in_the_way(op)
+                if way is not None and (of_way := indices[way.link]) is not None:
+                    batch.append(_deletion(way, of_way))
+                    sent.append(Delete(way))
                 batch.append(_message(op, index))
                 sent.append(op)
             elif isinstance(op, Put):
@@ -146,6 +150,7 @@ class NetlinkKernel:
 
     async def _indices(self, ops: Iterable[Op]) -> Mapping[str, int | None]:
         names = {op.obj.link for op in ops if not isinstance(op.obj, OtherRoute)}  # type: ignore[union-attr]
+        names |= {way.link for op in ops if (way := _in_the_way(op)) is not None}
         return {name: await self._links.index_of(name) for name in names}
 
     async def _second_try(
@@ -224,6 +229,19 @@ def _message(op: Op, index: int) -> bytearray:
             return entries.route(rtnl.NEWROUTE, _put_flags(op), index, route)
         case _:
             raise KernelError(f"{op.obj.key}: never made by flanpy", errno=errno.EOPNOTSUPP)
+
+
+def _in_the_way(op: Op) -> Route | None:
+    """What must go before an IPv6 route can be put in its place.
+
+    The kernel does not replace a route without gateway by one with (both stand then), and refuses an onlink gateway
+    that the present route reaches by another link.
+    """
+    if not (isinstance(op, Put) and isinstance(op.obj, Route) and isinstance(op.previous, Route)):
+        return None
+    new, old = op.obj, op.previous
+    alike = (new.link, new.gateway is None) == (old.link, old.gateway is None)
+    return None if alike or new.destination.version == 4 else old
 
 
 def _deletion(obj: object, index: int) -> bytearray:

@@ -7,6 +7,7 @@ because that encoder takes 60 to 100 us a message. Must not: open a socket, or c
 from __future__ import annotations
 
 import struct
+from ipaddress import IPv6Address
 
 from flanpy.kernel import rtnl
 from flanpy.kernel.rtnl import NDA, RTA
@@ -83,9 +84,12 @@ def fdb_question(index: int, mac: bytes) -> bytearray:
 def route(kind: int, flags: int, index: int, entry: Route) -> bytearray:
     """RTM_NEWROUTE or RTM_DELROUTE for a unicast route with one next hop.
 
-    A deletion carries everything we know, so that it cannot hit another route to the same destination.
+    A deletion carries everything we know, so that it cannot hit another route to the same destination: of an IPv6
+    route without gateway the gateway `::`, as the kernel takes a deletion that names none for any.
     """
     gateway = entry.gateway
+    if gateway is None and kind == rtnl.DELROUTE and entry.destination.version == 6:
+        gateway = IPv6Address(0)
     scope = _SCOPE_LINK if gateway is None else _SCOPE_UNIVERSE
     head = _RTMSG.pack(
         Family.of(entry.destination), entry.destination.prefixlen, 0, 0, _table_in_header(entry.table),

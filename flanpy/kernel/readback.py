@@ -80,9 +80,12 @@ async def _read_entries(
 
 
 def _add_routes(found: Iterable[Known], objects: dict[Key, KernelObject]) -> None:
-    """Of several routes on one key (other TOS, other source prefix) keep ours, else the last."""
+    """Of several routes on one key (other TOS, other source prefix) keep ours, else the last.
+
+    Of two of ours (IPv6 lets a route without gateway stand beside one with) the one without: who put it is not us.
+    """
     for key, obj in found:
         standing = objects.get(key)
-        if isinstance(standing, Route | OtherRoute) and standing.proto == ROUTE_PROTO:
-            continue
-        objects[key] = obj
+        ours = isinstance(standing, Route | OtherRoute) and standing.proto == ROUTE_PROTO
+        if not ours or (isinstance(obj, Route) and obj.proto == ROUTE_PROTO and obj.gateway is None):
+            objects[key] = obj

@@ -10,7 +10,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import TypeVar
 
@@ -230,6 +230,36 @@ async def test_a_renamed_link_gives_its_objects_the_new_name() -> None:
         here.ip(f"link set {NAME} name renamed")
         found = await kernel.read_back(Scope())
         assert {getattr(obj, "link", getattr(obj, "name", "")) for obj in found.values()} == {"renamed"}
+
+
+@pytest.mark.asyncio
+async def test_p22_p14_an_ipv6_route_is_replaced_whatever_its_shape_was() -> None:
+    async with host() as (here, kernel):
+        here.ip("addr add 2001:db8::1/64 dev eth0 nodad")
+        subnet, gateway = IPv6Network("fd50:0:0:b::/64"), IPv6Address("fd50:0:0:b::")
+        tunnel = Route(subnet, NAME, gateway, onlink=True)
+        direct = Route(subnet, "eth0", IPv6Address("2001:db8::b"))
+        bare = Route(subnet, NAME)
+        standing = None
+        for wanted in (direct, tunnel, bare, tunnel, direct, bare, direct):
+            assert await kernel.apply([Put(wanted, standing)]) == ()
+            assert len(here.json(f"-6 route show {subnet}")) == 1
+            standing = wanted
+            assert (await kernel.read_back(SCOPE))[wanted.key] == wanted
+
+
+@pytest.mark.asyncio
+async def test_p22_p14_a_bare_ipv6_route_put_beside_ours_is_seen_and_replaced() -> None:
+    async with host() as (here, kernel):
+        subnet = IPv6Network("fd50:0:0:b::/64")
+        wanted = Route(subnet, NAME, IPv6Address("fd50:0:0:b::"), onlink=True)
+        await kernel.apply([Put(wanted)])
+        here.ip(f"-6 route replace {subnet} dev {NAME} proto 70")
+        found = (await kernel.read_back(SCOPE))[wanted.key]
+        assert found == replace(wanted, gateway=None, onlink=False)
+        assert await kernel.apply([Put(wanted, found)]) == ()
+        (line,) = here.json(f"-6 route show {subnet}")
+        assert line["gateway"] == "fd50:0:0:b::"
 
 
 @pytest.mark.asyncio

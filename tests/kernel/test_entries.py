@@ -90,6 +90,8 @@ def test_packed_routes_equal_those_of_pyroute2(kind: int, flags: int, index: int
     attrs: list[tuple[str, object]] = [("RTA_DST", str(route.destination.network_address))]
     if route.gateway is not None:
         attrs.append(("RTA_GATEWAY", str(route.gateway)))
+    elif kind == rtnl.DELROUTE and route.destination.version == 6:
+        attrs.append(("RTA_GATEWAY", "::"))
     attrs.append(("RTA_OIF", index))
     if route.metric:
         attrs.append(("RTA_PRIORITY", route.metric))
