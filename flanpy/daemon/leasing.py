@@ -144,12 +144,21 @@ class Leasing:
         world, network = self._loop.world, self._network
         if network is None or not self._view.in_sync:
             return
-        # What etcd shows of our lease goes first: peers have programmed the MAC that stands there.
-        published = _own_in(self._view.leases.values(), self._node_id, self._own.lease, world.facts.addresses)
-        world = replace(world, network=network, own=published or self._own.lease)
-        record = backend_for(network.backend_type).advertise(world)
+        record = backend_for(network.backend_type).advertise(
+            replace(world, network=network, own=self._published() or self._own.lease)
+        )
         if record is not None:
             self._keeper.want(network, record)
+
+    def _published(self) -> Lease | None:
+        """Our lease as etcd shows it at start: peers have programmed the MAC that stands there.
+
+        Later it is we who know the MAC; a restored backup or a careless hand does not.
+        """
+        if self._own.source is LeaseSource.ETCD:
+            return None
+        facts = self._loop.world.facts
+        return _own_in(self._view.leases.values(), self._node_id, self._own.lease, facts.addresses)
 
     # etcd to loop
 

@@ -3,9 +3,8 @@
 Deletions come first, in reverse phase order, then puts in phase order. Whether deletions may be carried out at
 all is not decided here but in `plan.gates`.
 
-Objects on a link stand and fall with it. The kernel drops them all when the link is deleted, and drops even
-permanent neighbours when its MAC changes (neigh_changeaddr in net/core/neighbour.c), so a difference that does
-either puts them anew in the same go.
+Objects on a link stand and fall with it: the kernel drops them all when the link is deleted, so a difference that does
+that puts them anew in the same go. A change of its MAC costs nothing here: the port keeps the neighbours over it.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ from flanpy.model.objects import (
     LinkFeature,
     LinkSysctl,
     LinkUp,
-    Neighbour,
     OtherLink,
     OtherRoute,
     Route,
@@ -67,23 +65,21 @@ class _Links:
     """What becomes of links, by name, as far as it matters to what lives on them.
 
     `taken`: someone else holds the name. `unfit`: ours, but only a new device can have what we want.
-    `leaving`: will be deleted before the puts. `readdressed`: get another MAC in place.
+    `leaving`: will be deleted before the puts.
     """
 
     taken: frozenset[str] = frozenset()
     unfit: frozenset[str] = frozenset()
     leaving: frozenset[str] = frozenset()
-    readdressed: frozenset[str] = frozenset()
 
     @property
     def stir(self) -> bool:
         """Whether anything above is to be looked at."""
-        return bool(self.taken or self.unfit or self.leaving or self.readdressed)
+        return bool(self.taken or self.unfit or self.leaving)
 
     def loses(self, obj: KernelObject) -> bool:
         """Will `obj`, which stands now, be gone by the time of the puts?"""
-        home = _home(obj)
-        return home in self.leaving or (isinstance(obj, Neighbour) and home in self.readdressed)
+        return _home(obj) in self.leaving
 
 
 _QUIET = _Links()
@@ -105,8 +101,6 @@ def diff(
     links = _QUIET if changed is not None else _links(desired, observed, may_replace=may_replace)
     conflicts = _conflicts(desired, observed.foreign, links.taken)
     puts, blocked = _puts(desired, observed, links, changed)
-    if links.readdressed and not may_replace:
-        puts += _kept(desired, observed.owned, links)
     return Difference(
         deletes=_deletes(desired, observed.owned, links, changed),
         puts=tuple(sorted(puts, key=_phase)),
@@ -134,7 +128,7 @@ def _home(obj: KernelObject) -> str | None:
 
 
 def _links(desired: Objects, observed: Observed, *, may_replace: bool) -> _Links:
-    taken, unfit, readdressed = set(), set(), set()
+    taken, unfit = set(), set()
     wanted_links = {obj.name: obj for obj in desired.values() if isinstance(obj, VxlanLink)}
     for name, wanted in wanted_links.items():
         found = observed.owned.get(wanted.key)
@@ -142,8 +136,6 @@ def _links(desired: Objects, observed: Observed, *, may_replace: bool) -> _Links
             taken.add(name)
         elif isinstance(found, VxlanLink) and not _changeable(wanted, found):
             unfit.add(name)
-        elif isinstance(found, VxlanLink) and found.mac != wanted.mac:
-            readdressed.add(name)
     leaving = set(unfit)
     for obj in observed.owned.values():
         if isinstance(obj, VxlanLink) and obj.name not in wanted_links:
@@ -152,7 +144,6 @@ def _links(desired: Objects, observed: Observed, *, may_replace: bool) -> _Links
         taken=frozenset(taken),
         unfit=frozenset(unfit),
         leaving=frozenset(leaving) if may_replace else frozenset(),
-        readdressed=frozenset(readdressed),
     )
 
 
@@ -205,15 +196,6 @@ def _puts(
 def _stays(wanted: KernelObject, found: KernelObject | None, links: _Links) -> bool:
     """Is this a link that only a new device can serve, while none may be replaced?"""
     return found is not None and isinstance(wanted, VxlanLink) and wanted.name in links.unfit
-
-
-def _kept(desired: Objects, owned: Mapping[Key, KernelObject], links: _Links) -> list[Put]:
-    """Neighbours that we may not delete yet, but that the kernel drops when it changes their link's MAC."""
-    return [
-        Put(obj)
-        for key, obj in owned.items()
-        if isinstance(obj, Neighbour) and obj.link in links.readdressed and key not in desired
-    ]
 
 
 def _deletes(

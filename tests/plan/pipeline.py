@@ -21,7 +21,6 @@ from flanpy.model.objects import (
     LinkFeature,
     LinkSysctl,
     LinkUp,
-    Neighbour,
     Route,
     VxlanLink,
 )
@@ -70,7 +69,7 @@ class Standing:
                 return errno.EEXIST
             if previous is not None and found is None:
                 return errno.ENOENT
-        return self._check(obj, found) or self._set(obj, found)
+        return self._check(obj, found) or self._set(obj)
 
     def _check(self, obj: KernelObject, found: KernelObject | None) -> int:
         link = link_of(obj)
@@ -83,11 +82,7 @@ class Standing:
             return 0 if replace(found, **same) == obj else errno.EOPNOTSUPP
         return 0
 
-    def _set(self, obj: KernelObject, found: KernelObject | None) -> int:
-        if isinstance(obj, VxlanLink) and isinstance(found, VxlanLink) and found.mac != obj.mac:
-            self._drop(
-                one for one in self.objects.values() if isinstance(one, Neighbour) and one.link == obj.name
-            )
+    def _set(self, obj: KernelObject) -> int:
         self.objects[obj.key] = obj
         return 0
 

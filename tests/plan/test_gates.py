@@ -12,7 +12,7 @@ from flanpy.model.objects import Route
 from flanpy.model.world import World
 from flanpy.plan import decision as decision_module
 from flanpy.plan.decision import Decision
-from flanpy.plan.gates import BRAKE_COUNT, Gate, closed_gate
+from flanpy.plan.gates import BRAKE_COUNT, Gate, Hold, closed_gate
 from flanpy.plan.ops import Delete, Put
 from tests.plan.pipeline import Run, agree, desired_of
 from tests.states import DIRECT, DUAL, FACTS, POLICY, V4, crowd, lease, view, world
@@ -242,3 +242,21 @@ def test_p16_brake_lets_the_device_of_a_former_network_go() -> None:
     decision = run.step(replace(after(peers(*HALF)), network=other))
     assert Delete((desired_of(crowd(30)) or {})["link", "flannel.1"]) in decision.ops
     assert run.failures == []
+
+
+def test_p25_listing_of_an_etcd_that_lost_data_releases_nobody_until_a_second_agrees() -> None:
+    run = standing(crowd(3))
+    lost = after(peers(1))
+    doubtful = replace(lost, view=replace(lost.view, listings=2, rewound=2))
+    assert run.step(doubtful).hold == Hold(2, 3, 2)
+    assert routes(run) == 3
+    assert run.step(replace(lost, view=replace(lost.view, listings=3, rewound=2))).hold is None
+    assert routes(run) == 1
+
+
+def test_p25_etcd_that_loses_data_twice_is_doubted_twice() -> None:
+    run = standing(crowd(3))
+    lost = after(peers(1))
+    run.step(replace(lost, view=replace(lost.view, listings=2, rewound=2)))
+    assert run.step(replace(lost, view=replace(lost.view, listings=3, rewound=3))).hold is not None
+    assert routes(run) == 3

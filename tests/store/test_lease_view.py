@@ -117,3 +117,20 @@ def test_view_is_the_same_by_deltas_as_by_a_listing(changes: list[tuple[bool, in
     assert dict(view.leases) == dict(fresh.leases)
     assert view.invalid == fresh.invalid
     assert not view.deletions.keys() & view.leases.keys()
+
+
+def test_p25_view_doubts_a_listing_that_went_back_in_revisions_and_believes_the_next() -> None:
+    view = listed(kv(1, 3), revision=10)
+    assert not view.doubtful
+    back = listed(kv(1, 2), revision=4, view=view)
+    assert back.doubtful
+    assert changed(back, [kv(2, 11)]).doubtful
+    assert not listed(kv(1, 2), revision=5, view=back).doubtful
+
+
+def test_p25_view_doubts_a_listing_made_because_history_was_replaced() -> None:
+    view = listed(kv(1, 3), revision=10)
+    assert fold(view, Snapshot((), 12, "history_replaced"), PREFIX).doubtful
+    assert fold(view, Snapshot((), 12, "cluster_changed"), PREFIX).doubtful
+    assert not fold(view, Snapshot((), 12, "compacted"), PREFIX).doubtful
+    assert not fold(LeaseView(), Snapshot((), 12, "history_replaced"), PREFIX).doubtful
