@@ -61,6 +61,7 @@ class Agent:
         self._stop = asyncio.Event()
         self._programmed = asyncio.Event()
         self._ready_said = False
+        self._status_said = ""
         underlay = settings.underlay
         policy = Policy(node_id, underlay.public_ip, underlay.public_ipv6, settings.vxlan_tx_checksum)
         self._board = StatusBoard(clock, self._status_changed)
@@ -165,10 +166,12 @@ class Agent:
         text = snapshot.phase.value
         if unhealthy:
             text += f": {unhealthy[0].type.value} {unhealthy[0].reason}: {unhealthy[0].message}"
-        self._notifier.status(text)
         if snapshot.ready and not self._ready_said:
             self._ready_said = True
             self._notifier.ready(text)
+        elif text != self._status_said:
+            self._notifier.status(text)
+        self._status_said = text
 
     async def _pulse(self) -> None:
         """Tells systemd that the event loop turns, judges what changes by time alone, saves what found no room."""

@@ -48,15 +48,16 @@ def watching_kernel(host: Host) -> Iterator[Child]:
     watcher = host.child("monitor")
     watcher.start(["ip", "monitor", "link", "address", "route", "neigh"])
     try:
-        mark = "192.0.2.250"
-        eventually(lambda: _poke(host, mark) or mark in watcher.log_text(), "ip monitor hears nothing")
+        eventually(lambda: _hears(watcher, host), "ip monitor hears nothing")
         yield watcher
     finally:
         watcher.kill()
 
 
-def _poke(host: Host, mark: str) -> None:
+def _hears(watcher: Child, host: Host) -> bool:
+    mark = "192.0.2.250"
     host.ip(f"route add blackhole {mark} proto boot", f"route del blackhole {mark} proto boot")
+    return mark in watcher.log_text()
 
 
 def overlay_events(watcher: Child) -> list[str]:
