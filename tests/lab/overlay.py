@@ -229,6 +229,11 @@ def events(host: Host, name: str) -> list[dict[str, Any]]:
     return [line for line in parsed if line.get("event") == name]
 
 
+def bridge(host: Host, line: str, *, check: bool = True) -> None:
+    """One `bridge` command on the host, its words split at blanks."""
+    host.run("bridge", *line.split(), check=check)
+
+
 DECOY_LINES = (
     "link add decoybr type bridge",
     "link add decoyve type veth peer name decoypeer",
@@ -238,14 +243,14 @@ DECOY_LINES = (
     "link set decoyve up",
     "link set decoypeer up",
     "link set decoyvx up",
-    "addr add 192.0.2.1/24 dev decoybr",
+    "addr add 198.19.0.1/24 dev decoybr",
     "addr add 198.51.100.1/24 dev decoyve",
-    "neigh add 192.0.2.9 lladdr 02:de:c0:00:00:09 dev decoybr nud permanent",
+    "neigh add 198.19.0.9 lladdr 02:de:c0:00:00:09 dev decoybr nud permanent",
     "neigh add 198.51.100.9 lladdr 02:de:c0:00:00:0a dev decoyvx nud permanent",
-    "route add 203.0.113.0/24 via 192.0.2.9 dev decoybr proto static",
-    "route add 10.50.0.0/17 via 192.0.2.9 dev decoybr proto bird metric 4000",
+    "route add 203.0.113.0/24 via 198.19.0.9 dev decoybr proto static",
+    "route add 10.50.0.0/17 via 198.19.0.9 dev decoybr proto bird metric 4000",
     "route add blackhole 203.0.113.128/25 proto boot",
-    "route add 198.18.0.0/24 via 192.0.2.9 dev decoybr table 4242",
+    "route add 198.18.0.0/24 via 198.19.0.9 dev decoybr table 4242",
     "rule add pref 30000 to 198.18.0.0/15 lookup 4242",
     "addr add 2001:db8:de::1/64 dev decoybr nodad",
     "route add 2001:db8:df::/64 via 2001:db8:de::9 dev decoybr proto static",
@@ -255,7 +260,7 @@ DECOY_LINES = (
 def add_decoys(host: Host) -> None:
     """Objects of every kind that belong to somebody else, some of them near to ours."""
     host.ip(*DECOY_LINES)
-    host.run(*"bridge fdb append 02:de:c0:00:00:0b dev decoyvx dst 192.0.2.77 self permanent".split())
+    bridge(host, "fdb append 02:de:c0:00:00:0b dev decoyvx dst 198.19.0.77 self permanent")
 
 
 def remove_decoys(host: Host) -> None:

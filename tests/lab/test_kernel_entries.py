@@ -10,9 +10,10 @@ import pytest
 from integration.lab import ETCD_PREFIX, Host, Lab, Stream, flanpyctl, simulated_peers, unreached, write_peers
 from tests.lab.overlay import (
     assert_settled,
+    bridge,
     condition,
-    eventually,
     events,
+    eventually,
     leases,
     metric,
     never,
@@ -170,7 +171,7 @@ def test_p14_further_fdb_destinations_are_removed(lab: Lab) -> None:
     host = lab.hosts[1]
     before, peer = standing(lab, host), leases(lab)["h1"]
     for extra in ("192.0.2.66", "192.0.2.67"):
-        host.run(*f"bridge fdb append {peer.mac} dev flannel.1 dst {extra} self permanent".split())
+        bridge(host, f"fdb append {peer.mac} dev flannel.1 dst {extra} self permanent")
     eventually(lambda: standing(lab, host) == before, lambda: wrongs(lab, host))
     assert unreached(lab.containers) == ()
 
@@ -178,7 +179,7 @@ def test_p14_further_fdb_destinations_are_removed(lab: Lab) -> None:
 def test_p14_first_fdb_destination_replaced_by_another_is_put_right(lab: Lab) -> None:
     host = lab.hosts[1]
     before, peer = standing(lab, host), leases(lab)["h1"]
-    host.run(*f"bridge fdb replace {peer.mac} dev flannel.1 dst 192.0.2.66 self permanent".split())
+    bridge(host, f"fdb replace {peer.mac} dev flannel.1 dst 192.0.2.66 self permanent")
     eventually(lambda: standing(lab, host) == before, lambda: wrongs(lab, host))
     assert unreached(lab.containers) == ()
 
@@ -191,15 +192,15 @@ def test_p14_permanent_garbage_on_our_device_is_pruned(lab: Lab) -> None:
         "route add 10.50.254.0/24 via 10.50.254.0 dev flannel.1 onlink",
         "route add 10.50.253.0/24 dev flannel.1 proto static metric 7",
     )
-    host.run(*"bridge fdb append 02:66:00:00:00:01 dev flannel.1 dst 192.0.2.66 self permanent".split())
-    host.run(*"bridge fdb append 02:66:00:00:00:01 dev flannel.1 dst 192.0.2.67 self permanent".split())
+    bridge(host, "fdb append 02:66:00:00:00:01 dev flannel.1 dst 192.0.2.66 self permanent")
+    bridge(host, "fdb append 02:66:00:00:00:01 dev flannel.1 dst 192.0.2.67 self permanent")
     eventually(lambda: standing(lab, host) == before, lambda: wrongs(lab, host))
 
 
 def test_p14_default_fdb_entry_that_floods_is_pruned(lab: Lab) -> None:
     host = lab.hosts[1]
     before = standing(lab, host)
-    host.run(*"bridge fdb append 00:00:00:00:00:00 dev flannel.1 dst 192.0.2.66 self permanent".split())
+    bridge(host, "fdb append 00:00:00:00:00:00 dev flannel.1 dst 192.0.2.66 self permanent")
     eventually(lambda: standing(lab, host) == before, lambda: wrongs(lab, host))
 
 
@@ -220,7 +221,7 @@ def test_p14_random_corruption_converges(lab: Lab, seed: int) -> None:
             verb = chance.choice(
                 [f"replace {peer.vtep_mac} dst 192.0.2.9", f"del {peer.vtep_mac} dst {peer.public_ip}"]
             )
-            host.run(*f"bridge fdb {verb} dev flannel.1 self permanent".split(), check=False)
+            bridge(host, f"fdb {verb} dev flannel.1 self permanent", check=False)
     eventually(lambda: standing(lab, host) == before, lambda: wrongs(lab, host))
     for peer in peers:  # one by one: so many in one revision would have to be agreed upon by a second listing
         lab.etcd.api.delete(SUBNETS + peer.key)

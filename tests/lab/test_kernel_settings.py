@@ -11,7 +11,7 @@ import pytest
 
 from integration.lab import Host, Lab, unreached
 from integration.lab.namespaces import in_namespace, sysctl
-from tests.lab.overlay import assert_settled, eventually, events, link_sysctl, repairs, standing
+from tests.lab.overlay import assert_settled, events, eventually, link_sysctl, repairs, standing
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
 
