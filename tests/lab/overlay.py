@@ -79,7 +79,10 @@ def _wanted(lab: Lab, host: Host, version: int) -> Iterator[str]:
     backend = config(lab)["Backend"]
     name, nic = device(lab, version=version), nic_of(host)
     peers = leases(lab, version=version)
-    own = peers.pop(host.name)
+    own = peers.pop(host.name, None)
+    if own is None:
+        yield f"lease of {host.name} in etcd"
+        return
     vni, port = backend.get("VNI", 1), backend.get("Port", 8472)
     underlay = host.ip_json("link", "show", "dev", nic)[0]["mtu"]
     mtu = (backend.get("MTU") or underlay) - (50 if version == 4 else 70)
@@ -261,6 +264,14 @@ def add_decoys(host: Host) -> None:
     """Objects of every kind that belong to somebody else, some of them near to ours."""
     host.ip(*DECOY_LINES)
     bridge(host, "fdb append 02:de:c0:00:00:0b dev decoyvx dst 198.19.0.77 self permanent")
+    seen: list[str] = []
+
+    def at_rest() -> bool:
+        """Carriers come up and addresses are probed for a while."""
+        seen.append(foreign_state(host))
+        return len(seen) > 20 and len(set(seen[-20:])) == 1 and "tentative" not in seen[-1]
+
+    eventually(at_rest, "the decoys are at rest", deadline=15)
 
 
 def remove_decoys(host: Host) -> None:
