@@ -1,4 +1,4 @@
-"""Fixtures for everybody: a real etcd, shared or private."""
+"""Fixtures for everybody: a real etcd, shared or private; logging as it is before anybody configures it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import count
 
 import pytest
+import structlog
 
 from flanpy.store.settings import EtcdSettings
 from tests.etcd_server import EtcdCluster
@@ -24,6 +25,13 @@ class EtcdSpace:
     @property
     def settings(self) -> EtcdSettings:
         return self.cluster.settings()
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """What one test sets (a level, a form) must not decide what the next one sees."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")
