@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ load_server_half()
 
 # ruff: noqa: E402
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import CollectorRegistry
 from prometheus_client.aiohttp import make_aiohttp_handler
 
@@ -28,6 +30,16 @@ from flanpy.status.board import StatusSnapshot
 Answer = Callable[[], Awaitable[Any]]
 
 _BACKLOG = 64
+
+
+def _is_our_fault(record: logging.LogRecord) -> bool:
+    """aiohttp logs a traceback for each malformed request: a port scan must not fill the journal."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError)
+
+
+_log = logging.getLogger("flanpy.status.http")
+_log.addFilter(_is_our_fault)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +105,7 @@ async def serve_unix(app: web.Application, path: Path) -> web.AppRunner:
 
 
 async def _runner(app: web.Application) -> web.AppRunner:
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+    runner = web.AppRunner(app, access_log=None, logger=_log, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
     return runner
 
