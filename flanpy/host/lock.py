@@ -35,8 +35,11 @@ class RunLock:
             raise host_error("open", path, cause) from cause
         try:
             _take(descriptor, path)
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()} {node_id}\n".encode(), 0)
+            with suppress(
+                OSError
+            ):  # the name is for people; a full disk must not keep the daemon from running
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, f"{os.getpid()} {node_id}\n".encode(), 0)
         except BaseException:
             os.close(descriptor)
             raise

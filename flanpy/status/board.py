@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from flanpy.clock import Clock
 from flanpy.log import get_logger
-from flanpy.model.condition import Condition
+from flanpy.model.condition import Condition, Status
 from flanpy.plan.ops import Delete, Op
 from flanpy.reconcile.loop import Pass
 from flanpy.status.conditions import Phase, is_ready, judge, phase_of
@@ -75,7 +75,7 @@ def _log_changes(old: StatusSnapshot, new: StatusSnapshot) -> None:
     known = {condition.type: condition for condition in old.conditions}
     for condition in new.conditions:
         was = known.get(condition.type)
-        if was is None or was.healthy == condition.healthy:
+        if was is None or not _is_news(was, condition):
             continue
         if condition.healthy:
             log.info("condition_cleared", condition=condition.type, reason=condition.reason)
@@ -89,6 +89,13 @@ def _log_changes(old: StatusSnapshot, new: StatusSnapshot) -> None:
             )
     if old.phase is not new.phase:
         log.info("phase_changed", previous=old.phase, phase=new.phase)
+
+
+def _is_news(old: Condition, new: Condition) -> bool:
+    """A change for better or worse, and a trouble that took the place of another or of mere ignorance."""
+    if old.healthy != new.healthy:
+        return True
+    return not new.healthy and new.status is not Status.UNKNOWN and new.reason != old.reason
 
 
 def _add(totals: Totals, outcome: Pass) -> Totals:
