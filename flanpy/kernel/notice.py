@@ -17,7 +17,7 @@ from flanpy.kernel import dumps, host, rtnl
 from flanpy.kernel.links import seen_address
 from flanpy.kernel.port import Moved
 from flanpy.kernel.rtnl import IFLA, NDA, RTA
-from flanpy.kernel.wire import HEADER, HEADER_SIZE, U32, attributes, text
+from flanpy.kernel.wire import HEADER, HEADER_SIZE, U16, U32, attributes, text
 from flanpy.model.address import Family, IPNetwork
 from flanpy.model.objects import MAIN_TABLE, ROUTE_PROTO
 
@@ -29,6 +29,8 @@ _CARRIER = ("IFLA_OPERSTATE", "IFLA_CARRIER")
 _IFF_CARRIER = 0x10000 | 0x40  # LOWER_UP, RUNNING
 _ENTRIES = frozenset({rtnl.NEWNEIGH, rtnl.DELNEIGH, rtnl.NEWROUTE, rtnl.DELROUTE})
 _NUD_NOARP = 0x40  # multicast groups
+_TYPE_AT = 4
+_LINK_CHANGES = frozenset({rtnl.NEWLINK, rtnl.SETLINK, rtnl.DELLINK, rtnl.NEWADDR, rtnl.DELADDR})
 _UNSETTLED = (
     0x01 | 0x08 | 0x10 | 0x20 | _NUD_NOARP
 )  # INCOMPLETE, DELAY, PROBE, FAILED: the kernel's own doing
@@ -71,6 +73,16 @@ class Echoes:
         self._raw: set[bytes] | None = None
         self._known: set[tuple[int, int, bytes, bytes]] | None = None
 
+    @property
+    def may_touch_links(self) -> bool:
+        """Whether what we wrote may have caused a notification about a link, an address or a setting.
+
+        Neighbours, FDB entries and routes cause none: such a one is somebody else's, however soon it comes after.
+        Settings are no messages, so nothing written stands for one of them.
+        """
+        kinds = (U16.unpack_from(message, _TYPE_AT)[0] for message in self._written)
+        return not self._written or any(kind in _LINK_CHANGES for kind in kinds)
+
     def contain_raw(self, datagram: bytes) -> bool:
         """Whether this is the announcement of an FDB entry put by us, told by bytes alone (a burst is mostly that).
 
@@ -106,7 +118,7 @@ class NoticeBoard:
     def judge(self, buffer: bytes, start: int, end: int, *, echoes: Echoes | None) -> Notice:
         """`echoes` is given right after a change of our own, when events without a port id are taken for its."""
         _, kind, flags, _, port = HEADER.unpack_from(buffer, start)
-        own = port == self.own_port or (port == 0 and echoes is not None)
+        own = port == self.own_port or (port == 0 and echoes is not None and echoes.may_touch_links)
         if port == self.own_port and kind in _ENTRIES:
             return _NOTHING
         if kind in (rtnl.NEWNEIGH, rtnl.DELNEIGH):

@@ -303,6 +303,20 @@ async def test_p04_forwarding_turned_off_is_told_and_known() -> None:
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("line", "moved"),
+    [(f"link set {NAME} mtu 1280", Moved.LINK), (f"addr add 10.50.9.9/32 dev {NAME}", Moved.ADDRESS)],
+)
+async def test_p11_what_others_do_to_our_link_is_told_though_we_write_entries_at_that_moment(
+    line: str, moved: Moved
+) -> None:
+    async with overlay() as at:
+        at.here.ip(line)  # without a turn of the loop: queued when our own write takes what is queued
+        await at.kernel.apply([Put(peers(4)[n]) for n in (3, 7, 11)])
+        await at.hears(moved)
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize("line", ["link set eth0 down", "addr flush dev eth0", "link del eth0"])
 async def test_p11_p13_our_routes_that_went_with_the_underlay_without_a_word_are_told(line: str) -> None:
     async with overlay() as at:
