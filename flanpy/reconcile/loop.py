@@ -48,6 +48,9 @@ log = get_logger()
 HOLD_OFF = 0.1
 """Seconds between the starts of two resyncs."""
 
+LONGEST_GATHER = 0.02
+"""Seconds that news which came during a pass may wait for more of it."""
+
 RELIST_DELAY = 5.0
 """Seconds that the brake gives the others to register anew before it asks etcd for a second listing."""
 
@@ -153,7 +156,10 @@ class ReconcileLoop:
             if self._untrusted:
                 # Others' changes come in bunches: let the bunch end before it is read back.
                 await self._clock.sleep(max(0.0, self._resynced_at + HOLD_OFF - self._clock.monotonic()))
-            await self.run_pass()
+            outcome = await self.run_pass()
+            if self._wake.is_set():
+                # News faster than passes: let it gather, or each lease of a burst would have a pass of its own.
+                await self._clock.sleep(min(outcome.took, LONGEST_GATHER))
 
     async def run_pass(self) -> Pass:
         """One pass: read back if needed, decide, apply, publish."""
@@ -202,7 +208,8 @@ class ReconcileLoop:
         except KernelError as error:
             self._distrust("kernel_error")
             return Pass(self._passes, world, admission, Decision(), resync=reason, error=str(error))
-        track(self._observed, decision.ops, failures)
+        note = partial(track, self._observed, decision.ops, failures)
+        await self._beside(note, len(decision.ops))
         self._settled = decision.settles and not failures
         self._set_hold(decision.hold)
         repairs = _repairs(decision.ops, failures, believed) if believed else {}
