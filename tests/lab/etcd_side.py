@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from integration.lab import ETCD_PREFIX, Container, Entry, Host, Lab, Probe, flanpyctl
+from integration.lab import ETCD_PREFIX, Container, Entry, Host, Lab, LabError, Probe, flanpyctl
+from tests.lab.overlay import assert_settled, eventually, metric
 
 SUBNETS = f"{ETCD_PREFIX}/subnets/"
 CONFIG = f"{ETCD_PREFIX}/config"
@@ -108,8 +109,11 @@ def cpu_seconds(pid: int) -> float:
 
 
 def status(host: Host) -> dict[str, Any]:
-    """`flanpyctl status -o json`."""
-    found: dict[str, Any] = json.loads(ctl(host, "status", "-o", "json", check=False))
+    """`flanpyctl status -o json`; LabError while nobody answers."""
+    text = ctl(host, "status", "-o", "json", check=False)
+    if not text:
+        raise LabError(f"{host.name}: no daemon answers")
+    found: dict[str, Any] = json.loads(text)
     return found
 
 
@@ -127,3 +131,32 @@ def ctl(host: Host, *words: str, check: bool = True) -> str:
 def put_config(lab: Lab, **fields: object) -> None:
     """Put a network config: the lab's usual one with these fields changed."""
     lab.etcd.api.put(CONFIG, json.dumps({"Network": "10.50.0.0/16", "Backend": {"Type": "vxlan"}, **fields}))
+
+
+PEER = "10.50.240.0-24"
+"""A subnet for a peer that no host of the lab takes by chance in practice."""
+
+MOST_LINES = 12
+"""Of log for one outage; the promise is 20."""
+
+
+def lines(host: Host) -> int:
+    return len(host.daemon.log_text(all_starts=True).splitlines())
+
+
+def stale(host: Host) -> bool:
+    return metric(host, "flanpy_store_stale") == 1
+
+
+def relistings(host: Host) -> list[dict[str, Any]]:
+    """When and why it listed the subnets again."""
+    return [line for line in host.daemon.events("watch_relisted") if line["prefix"] == SUBNETS]
+
+
+def assert_followed(lab: Lab, key: str = PEER) -> None:
+    """A lease put now is programmed on every host, then goes again."""
+    put(lab, key, lease_value("10.99.16.240", "02:fa:00:00:00:40"))
+    for host in lab.hosts:
+        eventually(lambda host=host: route_to(host, key), f"{host.name} follows etcd", deadline=20)
+    delete(lab, key)
+    assert_settled(lab, deadline=20)
