@@ -83,7 +83,10 @@ def _targets(axes: Axes, figures: Sequence[Figure]) -> None:
         text = (
             f"{each.what.strip()}: {number(each.value, each.unit)} of {number(each.at_most or 0, each.unit)}"
         )
-        axes.text(0, at + 0.18, text, transform=axes.get_yaxis_transform(), fontsize=8.2, va="bottom")
+        axes.text(
+            0, at + 0.2, text, transform=axes.get_yaxis_transform(), fontsize=8.2, va="bottom",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
+        )  # fmt: skip
     axes.set_xscale("log")
     axes.set_xlim(min(0.08, *ratios) * 0.8, max(2.0, *ratios) * 1.15)
     axes.set_ylim(-0.6, len(judged) - 0.1)
@@ -128,7 +131,7 @@ def _reading(axes: Axes, figures: Figures) -> None:
 
 
 def _memory(axes: Axes, figures: Figures) -> None:
-    axes.set_title("Memory of the daemon, MB")
+    axes.set_title("Memory of the daemon, MiB")
     rows = [
         (f"{peers}\n{text}", f"memory.{number}.{key}", colour)
         for peers, number in (("1,000", 1000), ("10,000", 10_000))
@@ -234,13 +237,17 @@ def _path(axes: Axes, figures: Figures) -> None:
                 number(each.value, each.unit), (at + side, height), (0, 2),
                 textcoords="offset points", ha="center", fontsize=8.2,
             )  # fmt: skip
+    offload = figures.get("path.tcp.offload")
+    if offload is not None and "path.tcp.underlay" in figures:
+        height = offload.value / figures["path.tcp.underlay"].value * 100
+        axes.hlines(height, -0.37, -0.01, color=SHADES[0], linewidth=2.2, label="with --vxlan-tx-checksum")
     axes.bar(0, 0, color=OURS, label="overlay")
     axes.bar(0, 0, color=THEIRS, label="underlay = 100 %")
     axes.set_xticks(range(len(kinds)), [text for _, text in kinds])
     axes.tick_params(axis="x", length=0)
     axes.set_ylabel("% of the underlay's")
     axes.margins(y=0.25)
-    axes.legend(loc="upper left", fontsize=8.2, ncols=2)
+    axes.legend(loc="upper left", fontsize=8.2)
 
 
 _TRAFFIC = (("tcp", "TCP throughput"), ("udp", "64-byte datagrams"), ("ping", "ping (less is better)"))

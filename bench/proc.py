@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-KIB = 1024
-MB = 1e6
+KIB_IN_MIB = 1024
 
 
 def cpu_seconds(pid: int) -> float:
@@ -18,17 +16,17 @@ def cpu_seconds(pid: int) -> float:
 
 
 def memory(pid: int) -> dict[str, float]:
-    """Megabytes (10^6): Pss, Rss and so on as in smaps_rollup, and `Alone`.
+    """Mebibytes: Pss, Rss, Anonymous and so on as in smaps_rollup, and `Alone`.
 
-    Alone is the PSS that the process would have were it the only Python of the machine: pages of Python's own files
-    count in full, whoever else has them mapped at the moment. That figure does not depend on what else is running.
+    Alone is the PSS that the process would have were it the only Python of the machine: every file but those that all
+    processes map (the C library) counts in full, whoever else has it mapped at the moment. PSS itself is smaller the
+    more other Pythons happen to run.
     """
     totals: Counter[str] = Counter()
     for path, sizes in mappings(pid):
-        for name, size in sizes.items():
-            totals[name] += size
-        totals["Alone"] += sizes["Rss" if _is_pythons(path) else "Pss"]
-    return {name: size * KIB / MB for name, size in totals.items()}
+        totals.update(sizes)
+        totals["Alone"] += sizes["Pss" if _is_everybodys(path) else "Rss"]
+    return {name: size / KIB_IN_MIB for name, size in totals.items()}
 
 
 def mappings(pid: int) -> Iterator[tuple[str, dict[str, int]]]:
@@ -47,11 +45,5 @@ def mappings(pid: int) -> Iterator[tuple[str, dict[str, int]]]:
         yield path, sizes
 
 
-def _is_pythons(path: str) -> bool:
-    homes = {str(Path(home).resolve()) for home in (sys.prefix, sys.base_prefix)} | {
-        sys.prefix,
-        sys.base_prefix,
-    }
-    return path.startswith("/") and (
-        "python" in Path(path).name or any(path.startswith(f"{h}/") for h in homes - {"/usr"})
-    )
+def _is_everybodys(path: str) -> bool:
+    return Path(path).name.startswith(("libc.", "libm.", "ld-linux")) or "/locale/" in path
