@@ -40,6 +40,7 @@ from flanpy.plan.ownership import Observed, split
 from flanpy.plan.readmission import Judged, admit_from
 from flanpy.plan.render import render
 from flanpy.reconcile.backoff import Backoff
+from flanpy.reconcile.pace import Pace
 from flanpy.reconcile.tracking import track
 from flanpy.reconcile.wake import set_within
 
@@ -47,9 +48,6 @@ log = get_logger()
 
 HOLD_OFF = 0.1
 """Seconds between the starts of two resyncs."""
-
-LONGEST_GATHER = 0.02
-"""Seconds that news which came during a pass may wait for more of it."""
 
 RELIST_DELAY = 5.0
 """Seconds that the brake gives the others to register anew before it asks etcd for a second listing."""
@@ -105,6 +103,7 @@ class ReconcileLoop:
         self._untrusted = "start"
         self._read_links: frozenset[str] = frozenset()
         self._wake = asyncio.Event()
+        self._pace = Pace()
         self._backoff = Backoff(rng=self._rng)
         self._outage = Transition()
         self._hold: Hold | None = None
@@ -156,10 +155,10 @@ class ReconcileLoop:
             if self._untrusted:
                 # Others' changes come in bunches: let the bunch end before it is read back.
                 await self._clock.sleep(max(0.0, self._resynced_at + HOLD_OFF - self._clock.monotonic()))
-            outcome = await self.run_pass()
-            if self._wake.is_set():
-                # News faster than passes: let it gather, or each lease of a burst would have a pass of its own.
-                await self._clock.sleep(min(outcome.took, LONGEST_GATHER))
+            if pause := self._pace.pause(self._clock.monotonic()):
+                await self._clock.sleep(pause)
+            await self.run_pass()
+            self._pace.ended(self._clock.monotonic())
 
     async def run_pass(self) -> Pass:
         """One pass: read back if needed, decide, apply, publish."""
