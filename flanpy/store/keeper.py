@@ -49,7 +49,7 @@ _CROWDED = 0.05
 """The same while we hold no lease."""
 _FIRST_DELAY, _LONGEST_DELAY = 0.25, 30.0
 _TRIES_PER_LISTING = 8
-_RACE_DELAY, _LONGEST_RACE_DELAY = 0.01, 0.5
+_RACE_DELAY, _LONGEST_RACE_DELAY = 0.01, 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +165,10 @@ class LeaseKeeper:
             return deleted
 
     async def _rest(self, pause: float) -> None:
+        if self._losses and pause <= _LONGEST_RACE_DELAY:
+            # The news are the others' leases: who let them cut the pause short would run into the next one.
+            await self._clock.sleep(pause)
+            return
         offline = max(self._offline_at - self._clock.monotonic(), AT_ONCE)
         await self._alarm.rest(min(pause, offline), quiet=QUIET if self._holds() else _CROWDED)
 
@@ -283,8 +287,10 @@ class LeaseKeeper:
             if step.replaces is not None:
                 break
         self._unsure = True
-        # The crowd of a cold start thins out by itself; the spread keeps it from trying in step.
-        return self._rng.uniform(0, min(self._losses * _RACE_DELAY, _LONGEST_RACE_DELAY))
+        # Near free subnets are raced for one at a time; a pair is raced for by everybody who leases any pair, so that
+        # the spread must grow with the crowd, which nobody can count: it doubles until somebody gets through.
+        spread = _RACE_DELAY * (self._losses if narrow else 2.0 ** min(self._losses, 16))
+        return self._rng.uniform(0, min(spread, _LONGEST_RACE_DELAY))
 
     def _acquired(self, lease: Lease, step: Acquire) -> float:
         held = self._own.held
