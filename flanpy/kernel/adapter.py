@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 
 from flanpy.errors import KernelError
@@ -68,9 +68,10 @@ class NetlinkKernel:
         """The netlink port id that events of our changes bear."""
         return self._requests.port
 
-    def tell(self, on_written: Written) -> None:
-        """Call `on_written` right after each change: a Monitor tells our own changes from others' by that."""
+    def tell(self, on_written: Written, before_writing: Callable[[], None]) -> None:
+        """Call these right after and before each change: a Monitor tells our own changes from others' by that."""
         self._requests.on_written = on_written
+        self._requests.before_writing = before_writing
 
     def close(self) -> None:
         self._requests.close()
@@ -205,9 +206,11 @@ class NetlinkKernel:
             case Delete(Address() as address):
                 await self._links.delete_address(address)
             case Put(LinkFeature(link, feature, enabled)):
+                self._requests.before_writing()
                 self._ethtool.set(link, feature, enabled=enabled)
                 self._requests.on_written(())
             case Put((LinkSysctl() | HostSysctl()) as setting):
+                self._requests.before_writing()
                 self._sysctls.write(path_of(setting), setting.value)
                 self._requests.on_written(())
             case Delete(LinkFeature() | LinkSysctl() | HostSysctl()):

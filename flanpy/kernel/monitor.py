@@ -11,7 +11,7 @@ so that a burst of our own changes can neither overrun it nor look like somebody
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Never, Protocol
 
@@ -40,7 +40,7 @@ class Writer(Protocol):
     @property
     def port(self) -> int: ...
 
-    def tell(self, on_written: Written) -> None: ...
+    def tell(self, on_written: Written, before_writing: Callable[[], None]) -> None: ...
 
 
 class Monitor:
@@ -68,7 +68,7 @@ class Monitor:
         self._links: tuple[HostLink, ...] = ()
         self._facts = HostFacts(problem="the kernel was not read yet")
         if writer is not None:
-            writer.tell(self.absorb)
+            writer.tell(self.absorb, self.catch_up)
 
     @property
     def facts(self) -> HostFacts:
@@ -108,6 +108,11 @@ class Monitor:
         self._requests.close()
 
     # events
+
+    def catch_up(self) -> None:
+        """We are about to change the kernel: what is queued until now is others' doing."""
+        while self._take_queued(None):
+            pass
 
     def absorb(self, written: Sequence[bytearray] = ()) -> None:
         """We have just changed the kernel: take what is queued, and our own part of it for what it is."""

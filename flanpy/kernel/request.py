@@ -70,6 +70,7 @@ class RequestSocket:
         self._sequence = 0
         self._part = SEND_MESSAGES
         self._turn = asyncio.Lock()
+        self.before_writing: Callable[[], None] = lambda: None
         self.on_written: Written = lambda _: None
 
     def close(self) -> None:
@@ -86,6 +87,7 @@ class RequestSocket:
         async with self._turn:
             while first < len(batch):
                 end = min(first + self._part, len(batch))
+                self.before_writing()
                 began = clock()
                 await self._send_part(batch[first:end], first, outcome)
                 self.on_written(batch[first:end])

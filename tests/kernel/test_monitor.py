@@ -302,17 +302,29 @@ async def test_p04_forwarding_turned_off_is_told_and_known() -> None:
         await at.knows(lambda facts: not facts.ip_forward)
 
 
+WRITES: dict[str, list[Op]] = {
+    "entries": [Put(Neighbour(NAME, IPv4Address("10.50.3.1"), Mac.parse("02:01:00:00:00:09")))],
+    "a setting": [Put(CHECKSUM)],
+    "an address": [Put(Address(NAME, IPv4Interface("10.50.3.2/32")))],
+}
+
+
 @pytest.mark.asyncio
+@pytest.mark.parametrize("writes", WRITES)
 @pytest.mark.parametrize(
     ("line", "moved"),
-    [(f"link set {NAME} mtu 1280", Moved.LINK), (f"addr add 10.50.9.9/32 dev {NAME}", Moved.ADDRESS)],
+    [
+        (f"link set {NAME} mtu 1280", Moved.LINK),
+        (f"addr add 10.50.9.9/32 dev {NAME}", Moved.ADDRESS),
+        (f"addr add fd50::9/128 dev {NAME} nodad", Moved.ADDRESS),
+    ],
 )
-async def test_p11_what_others_do_to_our_link_is_told_though_we_write_entries_at_that_moment(
-    line: str, moved: Moved
+async def test_p11_p14_what_others_do_to_our_link_is_told_though_we_write_at_that_moment(
+    line: str, moved: Moved, writes: str
 ) -> None:
     async with overlay() as at:
-        at.here.ip(line)  # without a turn of the loop: queued when our own write takes what is queued
-        await at.kernel.apply([Put(peers(4)[n]) for n in (3, 7, 11)])
+        at.here.ip(line)  # without a turn of the loop: still queued when we write
+        assert await at.kernel.apply(WRITES[writes]) == ()
         await at.hears(moved)
 
 
