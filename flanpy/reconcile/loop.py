@@ -200,7 +200,8 @@ class ReconcileLoop:
             if reason:
                 believed, changed = self._observed.owned, None
                 await self._resync(scope)
-            weight = len(changed if changed is not None else self._observed.owned)
+            whole = len(desired or ()) + len(self._observed.owned)
+            weight = len(changed) if changed is not None else whole
             judge = partial(decide, world, desired, self._observed, held=self._hold, changed=changed)
             decision = await self._beside(judge, weight)
             failures = await self._kernel.apply(decision.ops) if decision.ops else ()
