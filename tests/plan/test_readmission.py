@@ -1,0 +1,126 @@
+"""The quick way of admission: what it takes over, and when it must judge all leases again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from flanpy.model.lease import Lease, LeaseView
+from flanpy.model.world import World
+from flanpy.plan.admission import Judge, admit
+from flanpy.plan.readmission import Judged, admit_from
+from tests.states import POLICY, V4, crowd, lease, moved, view, world
+
+
+def seen(*leases: Lease) -> World:
+    """Our host sees these leases besides its own, which is always the same object."""
+    return replace(BASE, view=view([OWN, *leases]))
+
+
+OWN = lease(0)
+BASE = world(own=OWN)
+ONE, TWO, THREE = lease(1), lease(2), lease(3)
+
+
+def follow(*worlds: World) -> Judged:
+    judged = admit_from(None, worlds[0])
+    for step in worlds[1:]:
+        judged = admit_from(judged, step)
+        assert judged.admission == admit(step)
+    return judged
+
+
+def test_leases_are_admitted_as_if_judged_anew() -> None:
+    judged = follow(seen(ONE), seen(ONE, THREE), seen(ONE, THREE, TWO), seen(TWO))
+    assert judged.admission.peers == (TWO,)
+
+
+def test_view_that_is_the_same_object_costs_nothing() -> None:
+    before = admit_from(None, seen(ONE))
+    assert admit_from(before, replace(before.world, own_confirmed=False)) is before
+
+
+def test_only_newcomers_are_judged_while_none_contend() -> None:
+    judged_leases: list[Lease] = []
+
+    class Counting(Judge):
+        def peer(self, lease: Lease, rejected: list[object]) -> Lease | None:  # type: ignore[override]
+            judged_leases.append(lease)
+            return super().peer(lease, rejected)  # type: ignore[arg-type]
+
+    before = admit_from(None, seen(ONE, TWO))
+    counting = replace(before, judge=Counting(before.world))
+    for peer in before.peers.values():
+        assert counting.judge is not None
+        counting.judge.peer(peer, [])
+    judged_leases.clear()
+    after = admit_from(counting, seen(ONE, TWO, THREE))
+    assert judged_leases == [THREE]
+    assert after.admission == admit(after.world)
+
+
+def test_lease_that_contended_is_admitted_once_its_rival_goes() -> None:
+    rival = replace(lease(2), key=ONE.key)
+    younger = {"one": ONE, "two": rival}
+    both = replace(BASE, view=LeaseView(younger, listings=1, stale=False))
+    alone = replace(BASE, view=LeaseView({"two": rival}, listings=1, stale=False))
+    judged = follow(both, alone)
+    assert judged.admission.peers == (rival,)
+    assert judged.admission.rejected == ()
+
+
+def test_newcomer_older_than_those_present_takes_precedence() -> None:
+    older = replace(lease(4, public="192.0.2.77", revision=2), key=THREE.key)
+    leases = {"three": THREE, "four": older}
+    before = replace(BASE, view=LeaseView({"three": THREE}, listings=1, stale=False))
+    judged = follow(before, replace(BASE, view=LeaseView(leases, listings=1, stale=False)))
+    assert judged.admission.peers == (older,)
+
+
+def test_leases_of_one_transaction_come_in_the_order_of_their_keys() -> None:
+    together = [lease(number, revision=50) for number in (3, 1, 2)]
+    judged = follow(seen(*together[:1]), seen(*together[:2]), seen(*together))
+    assert [str(peer.key) for peer in judged.admission.peers] == [
+        "10.50.11.0-24",
+        "10.50.12.0-24",
+        "10.50.13.0-24",
+    ]
+
+
+def test_faults_of_one_transaction_come_in_the_order_of_their_keys() -> None:
+    strangers = [
+        replace(lease(n, revision=50), record=replace(lease(n).record, backend_type="udp")) for n in (3, 1, 2)
+    ]
+    judged = follow(seen(*strangers[:1]), seen(*strangers[:2]), seen(*strangers))
+    assert [str(one.lease.key) for one in judged.admission.rejected] == [
+        "10.50.11.0-24",
+        "10.50.12.0-24",
+        "10.50.13.0-24",
+    ]
+
+
+def test_all_are_judged_anew_when_what_they_are_measured_by_changes() -> None:
+    before = seen(ONE, TWO)
+    assert OWN.key.subnet is not None
+    for after in (
+        replace(before, own=replace(OWN, key=TWO.key)),
+        replace(before, facts=moved(address=TWO.record.public_ip)),
+        replace(before, policy=replace(POLICY, public_ip=ONE.record.public_ip)),
+        replace(before, network=replace(V4, backend_type="udp")),
+        replace(before, network=None),
+    ):
+        assert admit_from(admit_from(None, before), after).admission == admit(after) != admit(before)
+
+
+def test_renewed_own_lease_and_another_mtu_change_nothing() -> None:
+    before = admit_from(None, seen(ONE))
+    renewed = replace(before.world, own=replace(OWN, mod_revision=99), facts=moved(mtu=1400))
+    assert admit_from(before, renewed) is before
+
+
+def test_earlier_answers_stay_as_they_were() -> None:
+    first = admit_from(None, crowd(3))
+    peers = dict(first.peers)
+    admit_from(first, world())
+    admit_from(first, crowd(9))
+    assert dict(first.peers) == peers
+    assert admit_from(first, crowd(3)).admission == admit(crowd(3))
