@@ -89,7 +89,8 @@ def peer_counts(last: Pass | None) -> Document:
         return dict.fromkeys(("wanted", "programmed", "pending", "failed", "rejected"), 0)
     wanted = len(last.admission.peers)
     planned = last.decision.desired is not None
-    failed = len(_failed_subnets(last))
+    broken = _broken_subnets(last)
+    failed = sum(_is_broken(peer, broken) for peer in last.admission.peers) if broken else 0
     return {
         "wanted": wanted,
         "programmed": wanted - failed if planned else 0,
@@ -99,15 +100,27 @@ def peer_counts(last: Pass | None) -> Document:
     }
 
 
-def _failed_subnets(last: Pass) -> set[object]:
-    """Destinations whose route, or something under it, was refused. A peer is as good as its last object."""
-    return {f.op.obj.destination for f in last.failures if isinstance(f.op.obj, Route)}
+def _broken_subnets(last: Pass) -> set[object]:
+    """Destinations whose route is not there: refused, in a foreign one's place, or on a link that is another's.
+
+    A peer is as good as its last object, the route: what it leads over goes first, and fails first.
+    """
+    conflicts = [conflict.wanted for conflict in last.decision.difference.conflicts]
+    taken = {obj.name for obj in conflicts if isinstance(obj, VxlanLink)}
+    desired = (last.decision.desired or {}).values() if taken else ()
+    routes = [failure.op.obj for failure in last.failures] + conflicts
+    broken: set[object] = {obj.destination for obj in routes if isinstance(obj, Route)}
+    return broken | {obj.destination for obj in desired if isinstance(obj, Route) and obj.link in taken}
+
+
+def _is_broken(lease: Lease, broken: set[object]) -> bool:
+    return lease.key.subnet in broken or lease.key.subnet6 in broken
 
 
 def _rows(last: Pass, remaining: Mapping[int, float]) -> Iterator[Document]:
     own = last.world.own
     rejected = {str(r.lease.key): r.message for r in last.admission.rejected}
-    failed = _failed_subnets(last)
+    broken = _broken_subnets(last)
     for text, lease in sorted(last.world.view.leases.items(), key=lambda item: _order(item[1])):
         state, reason = "programmed", ""
         if own is not None and lease.key == own.key:
@@ -116,8 +129,8 @@ def _rows(last: Pass, remaining: Mapping[int, float]) -> Iterator[Document]:
             state, reason = "rejected", rejected[text]
         elif last.decision.desired is None:
             state = "pending"
-        elif lease.key.subnet in failed or lease.key.subnet6 in failed:
-            state, reason = "failed", "the kernel refused it; see status"
+        elif _is_broken(lease, broken):
+            state, reason = "failed", "its route does not stand; see flanpyctl status"
         yield {
             **_lease(lease),
             "own": state == "own",

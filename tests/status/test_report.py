@@ -1,0 +1,164 @@
+"""The documents of the control socket: what flanpyctl reads is there, and peers are counted by what became of them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from ipaddress import IPv4Network
+from typing import Any
+
+import pytest
+
+from flanpy.model.condition import ConditionType
+from flanpy.model.lease import InvalidLease
+from flanpy.model.objects import OtherLink, OtherRoute, Route
+from flanpy.plan.decision import Decision
+from flanpy.plan.diff import Difference
+from flanpy.plan.gates import Gate, Hold
+from flanpy.plan.ops import Delete, Put
+from flanpy.reconcile.loop import Pass
+from flanpy.status import report
+from flanpy.status.board import StatusSnapshot
+from flanpy.status.conditions import is_ready, judge, phase_of
+from flanpy.status.inputs import Inputs
+from tests.cli import stand_in
+from tests.states import DUAL, V4, crowd, lease, view, world
+from tests.status.passes import NOW, OWN, TWO_PEERS, WELL, conflicting, desired, last, link, passed, refused
+
+HEAD = {"version": "1", "node_id": "node-0", "pid": 1, "started_at": NOW}
+ROUTES = [obj for obj in desired().values() if isinstance(obj, Route)]
+ROUTE = ROUTES[0]
+FOREIGN = OtherRoute(ROUTE.destination, "blackhole", proto=4)
+
+
+def _snapshot(inputs: Inputs = WELL) -> StatusSnapshot:
+    judged = judge(inputs, NOW)
+    return StatusSnapshot(inputs, conditions=judged, phase=phase_of(judged, inputs), ready=is_ready(judged))
+
+
+def _status(inputs: Inputs) -> dict[str, Any]:
+    return report.status(_snapshot(inputs), now=NOW, head=HEAD)
+
+
+def _shape(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: _shape(item) for key, item in value.items()}
+        case [first, *_]:
+            return [_shape(first)]
+        case _:
+            return None
+
+
+def test_status_has_the_keys_that_flanpyctl_reads() -> None:
+    wanted, found = json.loads(json.dumps(stand_in.STATUS)), _status(WELL)
+    for counted in ("resyncs", "repairs"):
+        wanted["passes"].pop(counted)
+        found["passes"].pop(counted)
+    assert _shape(found) == _shape(wanted)
+
+
+def test_status_is_json_and_complete_before_anything_is_known() -> None:
+    said = json.loads(json.dumps(_status(Inputs())))
+    assert said.keys() == stand_in.STATUS.keys()
+    assert (said["phase"], said["ready"]) == ("STARTING", False)
+    assert [said[key] for key in ("network", "own", "underlay", "backend")] == [None] * 4
+    assert len(said["conditions"]) == len(ConditionType)
+    assert set(said["peers"].values()) == {0}
+
+
+def test_status_tells_what_is_left_of_the_lease_or_nothing_for_a_reservation() -> None:
+    assert _status(WELL)["own"]["expires_in"] == 86_400
+    reserved = replace(WELL, own=replace(WELL.own, lease=lease(0, reserved=True), expires_at=None))
+    assert _status(reserved)["own"]["expires_in"] is None
+    assert _status(reserved)["own"]["reservation"] is True
+
+
+def test_subnets_have_the_keys_that_flanpyctl_reads() -> None:
+    said = report.subnets(_snapshot(), {1001: 40.0})
+    assert said.keys() == stand_in.SUBNETS.keys()
+    wanted = stand_in.SUBNETS["subnets"][0].keys() - {"expires_in"}
+    for row in json.loads(json.dumps(said["subnets"])):
+        assert row.keys() - {"expires_in"} == wanted
+    assert report.subnets(_snapshot(Inputs()), {}).keys() == said.keys()
+
+
+def test_subnets_are_in_order_with_what_became_of_each() -> None:
+    stray = replace(lease(3), key=replace(lease(3).key, subnet=IPv4Network("10.99.3.0/24")))
+    peers = (lease(2), lease(1), stray)
+    inputs = replace(WELL, last=passed(world(V4, *peers), failures=(refused(ROUTE),)))
+    rows = report.subnets(_snapshot(inputs), {})["subnets"]
+    assert [(row["subnet"], row["state"], row["own"]) for row in rows] == [
+        ("10.50.10.0/24", "own", True),
+        ("10.50.11.0/24", "failed", False),
+        ("10.50.12.0/24", "programmed", False),
+        ("10.99.3.0/24", "rejected", False),
+    ]
+    assert all(bool(row["reason"]) == (row["state"] in {"failed", "rejected"}) for row in rows)
+    pending = report.subnets(_snapshot(last(desired=None)), {})["subnets"]
+    assert [row["state"] for row in pending] == ["own", "pending", "pending"]
+
+
+def test_subnets_name_keys_that_cannot_be_read() -> None:
+    junk = InvalidLease("/coreos.com/network/subnets/junk", "no subnet")
+    inputs = replace(WELL, last=passed(replace(TWO_PEERS, view=view([OWN], invalid=(junk,), stale=True))))
+    said = report.subnets(_snapshot(inputs), {})
+    assert said["invalid"] == [{"key": junk.key, "reason": "no subnet"}]
+    assert said["stale"] is True
+
+
+DUAL_TWO = crowd(2, DUAL)
+BOTH_ROUTES = [
+    obj for obj in desired(DUAL_TWO).values() if isinstance(obj, Route) and str(obj.destination) in
+    {"10.50.11.0/24", "fd50:0:0:b::/64"}
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("outcome", "programmed", "pending", "failed"),
+    [
+        (None, 0, 0, 0),
+        (passed(), 2, 0, 0),
+        (passed(desired=None), 0, 2, 0),
+        (passed(failures=(refused(ROUTE),)), 1, 0, 1),
+        (passed(DUAL_TWO, failures=tuple(refused(route) for route in BOTH_ROUTES)), 1, 0, 1),
+        (passed(difference=conflicting((ROUTE, FOREIGN))), 1, 0, 1),
+        (passed(difference=conflicting((link(), OtherLink("flannel.1", "bridge")))), 0, 0, 2),
+    ],
+    ids=["no pass", "all", "unplanned", "refused", "dual refused", "foreign route", "foreign link"],
+)
+def test_peers_are_counted_by_what_became_of_them(
+    outcome: Pass | None, programmed: int, pending: int, failed: int
+) -> None:
+    counts = report.peer_counts(outcome)
+    assert (counts["programmed"], counts["pending"], counts["failed"]) == (programmed, pending, failed)
+    assert counts["wanted"] == programmed + pending + failed
+
+
+def test_peers_in_the_status_and_rows_of_the_subnets_agree_when_a_foreign_link_is_in_the_way() -> None:
+    inputs = last(difference=conflicting((link(), OtherLink("flannel.1", "bridge"))))
+    rows = report.subnets(_snapshot(inputs), {})["subnets"]
+    assert [row["state"] for row in rows] == ["own", "failed", "failed"]
+    assert _status(inputs)["peers"]["failed"] == 2
+
+
+def test_difference_has_the_keys_that_flanpyctl_reads_and_tells_held_lines_apart() -> None:
+    decision = Decision(
+        desired(),
+        Difference(deletes=(Delete(ROUTE),), puts=(Put(link()),)),
+        ops=(Put(link()),),
+        gate=Gate.LEASES_NOT_LISTED,
+    )
+    said = report.difference(decision)
+    assert said.keys() == stand_in.DIFF.keys()
+    assert said["trusted"] is True
+    assert [line.split()[:3] for line in said["lines"]] == [["ip", "link", "add"]]
+    assert [line.split()[:3] for line in said["held_lines"]] == [["ip", "route", "del"]]
+    assert said["held"] == Gate.LEASES_NOT_LISTED.value
+    braked = replace(decision, gate=None, hold=Hold(30, 40, 1))
+    assert report.difference(braked)["held"] == "30 of 40 peers vanished at once"
+    assert report.difference(Decision())["trusted"] is False
+
+
+def test_difference_names_what_is_held_only_when_something_is() -> None:
+    assert report.difference(Decision(desired(), gate=Gate.LEASES_NOT_LISTED))["held"] == ""
