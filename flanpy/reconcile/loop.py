@@ -21,7 +21,7 @@ from typing import TypeVar
 
 from flanpy.backend.port import plan
 from flanpy.backend.registry import backend_for
-from flanpy.clock import Clock
+from flanpy.clock import Clock, set_within
 from flanpy.errors import KernelError
 from flanpy.kernel.port import Kernel, Moved, OpFailure
 from flanpy.log import Transition, get_logger
@@ -42,7 +42,6 @@ from flanpy.plan.render import render
 from flanpy.reconcile.backoff import Backoff
 from flanpy.reconcile.pace import Pace
 from flanpy.reconcile.tracking import track
-from flanpy.reconcile.wake import set_within
 
 log = get_logger()
 
@@ -264,9 +263,8 @@ class ReconcileLoop:
 
     def _note_due(self, now: float) -> None:
         if now >= self._resync_due:
-            self._resync_due = float(
-                "inf"
-            )  # a read-back sets it anew; while there is nothing to compare, none comes
+            # A read-back sets it anew; while there is nothing to compare with, none comes.
+            self._resync_due = float("inf")
             self._distrust("timer")
         if now >= self._relist_due:
             self._relist_due = float("inf")
