@@ -7,7 +7,9 @@ only for what leaves the machine or the boot (timestamps in files and tables), a
 from __future__ import annotations
 
 import asyncio
+import math
 import time
+from contextlib import suppress
 from typing import Protocol
 
 
@@ -38,3 +40,31 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(max(0.0, seconds))
+
+
+async def set_within(event: asyncio.Event, clock: Clock, seconds: float) -> bool:
+    """Wait until `event` is set, at most `seconds` (may be infinite); says whether it is set. Does not clear it.
+
+    The caller waits for the event itself and only the timer is a task, so that news takes one turn of the loop.
+    """
+    if event.is_set() or seconds <= 0:
+        # One turn of the loop all the same: a caller that is always due must not starve the others.
+        await asyncio.sleep(0)
+        return event.is_set()
+    if seconds == math.inf:
+        return await event.wait()
+    timer = asyncio.create_task(clock.sleep(seconds))
+    with suppress(TimeoutError):
+        async with asyncio.timeout(None) as limit:
+            timer.add_done_callback(lambda done: _expire(done, limit))
+            try:
+                await event.wait()
+            finally:
+                timer.cancel()
+    return event.is_set()
+
+
+def _expire(timer: asyncio.Task[None], limit: asyncio.Timeout) -> None:
+    if not timer.cancelled():
+        with suppress(RuntimeError):  # the event came in the same turn
+            limit.reschedule(0.0)

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flanpy import __version__
-from flanpy.clock import Clock
+from flanpy.clock import Clock, set_within
 from flanpy.config import ListenAddress, Settings, describe
 from flanpy.errors import HostError
 from flanpy.reconcile.loop import ReconcileLoop
-from flanpy.reconcile.wake import set_within
 from flanpy.status import report
 from flanpy.status.board import StatusBoard
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import math
 
-from flanpy.clock import Clock
+from flanpy.clock import Clock, set_within
 
 
 class Alarm:
@@ -31,14 +30,4 @@ class Alarm:
 
     async def _passes(self, event: asyncio.Event, seconds: float) -> bool:
         """Whether `seconds` passed before `event` came."""
-        if seconds == math.inf:
-            await event.wait()
-            return False
-        waiting = asyncio.ensure_future(event.wait())
-        sleeping = asyncio.ensure_future(self._clock.sleep(seconds))
-        try:
-            await asyncio.wait((waiting, sleeping), return_when=asyncio.FIRST_COMPLETED)
-            return not event.is_set()
-        finally:
-            waiting.cancel()
-            sleeping.cancel()
+        return not await set_within(event, self._clock, seconds)

@@ -8,6 +8,7 @@ from random import Random
 
 import pytest
 
+from flanpy.clock import set_within
 from flanpy.errors import KernelError
 from flanpy.kernel.port import OpFailure
 from flanpy.model.address import Mac
@@ -17,7 +18,6 @@ from flanpy.plan.ops import Delete, Op, Put
 from flanpy.plan.ownership import Observed
 from flanpy.reconcile.backoff import Backoff
 from flanpy.reconcile.tracking import track
-from flanpy.reconcile.wake import set_within
 from tests.fakes.clock import FakeClock, settle
 
 MAC = Mac(bytes([2, 0, 0, 0, 0, 1]))
