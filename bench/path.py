@@ -92,8 +92,8 @@ def measure(run: Run) -> Iterable[Figure]:
         )
         yield figure(
             "path.tcp.offload", "TCP throughput, overlay with --vxlan-tx-checksum", "Gbit/s", offload,
-            note="The default, as flannel's, has tx-checksum-ip-generic off on the VXLAN device, for network cards that "
-            "get it wrong; the kernel then cuts TCP into packets before the device. With the flag it need not.",
+            note="The default, as flannel's, has tx-checksum-ip-generic off on the VXLAN device, for network cards "
+            "that get it wrong; the kernel then cuts TCP into packets before the device. With the flag it need not.",
         )  # fmt: skip
 
 
