@@ -52,14 +52,15 @@ class SubnetFile:
                 self._write(self._env)
 
     def _write(self, env: SubnetEnv) -> None:
-        self._env, self._stamp = env, None
+        seen, self._env, self._stamp = self._stamp_now(), env, None
         try:
             if write(self._path, env):
                 log.info("subnet_file_written", path=self._path, subnet=env.subnet, mtu=env.mtu)
+            else:
+                self._stamp = seen  # what was looked at before it was found right
         except HostError as error:
             self._note("", str(error))
         else:
-            self._stamp = self._stamp_now()
             self._note(f"{self._path}: {env.subnet or env.ipv6_subnet}, MTU {env.mtu}", "")
 
     def _stamp_now(self) -> Stamp | None:

@@ -32,6 +32,7 @@ from flanpy.store.allocation import excluded
 from flanpy.store.etcd import EtcdSession
 from flanpy.store.keeper import LeaseKeeper
 from flanpy.store.lease_view import fold
+from flanpy.store.linger import Lingering
 from flanpy.store.own_lease import LeaseSource, LeaseTerms, OwnLeaseState, StoredLease
 from flanpy.store.port import Delta, News, Snapshot, Stale
 from flanpy.store.schema import config_key, subnets_prefix
@@ -69,6 +70,8 @@ class Leasing:
         self._board = board
         self._prefix = settings.etcd.prefix
         self._view = LeaseView()
+        self._lingering = Lingering()
+        self._parting = asyncio.Event()
         self._network: NetworkConfig | None = None
         self._own = OwnLeaseState()
         self._contacted = False
@@ -92,6 +95,7 @@ class Leasing:
             "lease_watch": self._follow_leases(),
             "lease_keeper": self._keeper.run(),
             "lease_relist": self._relist_now_and_then(),
+            "lease_parting": self._let_go(),
         }
 
     def recall(self) -> None:
@@ -114,10 +118,6 @@ class Leasing:
     def save_again(self) -> None:
         """Write the lease to disk if that failed the last time."""
         self._lease_file.try_again()
-
-    def use_margin(self, margin: float) -> None:
-        """Renew the lease this many seconds before its end at the latest, from now on."""
-        self._keeper.use_margin(margin)
 
     def relist(self, reason: str) -> None:
         """Ask etcd for a fresh listing of all leases."""
@@ -165,10 +165,23 @@ class Leasing:
     async def _follow_leases(self) -> None:
         async for news in self._leases:
             self._note_store(news)
-            self._view = fold(self._view, news, subnets_prefix(self._prefix))
-            self._loop.view_changed(self._view)
+            before, self._view = self._view, fold(self._view, news, subnets_prefix(self._prefix))
+            self._lingering = self._lingering.after(before, self._view, self._clock.monotonic())
+            if self._lingering.leases:
+                self._parting.set()
+            self._loop.view_changed(self._lingering.shown(self._view))
             self.world_changed()
             self._keeper.observe(self._view)
+
+    async def _let_go(self) -> None:
+        """Take peers whose lease is deleted for good out of the view."""
+        while True:
+            await self._parting.wait()
+            self._parting.clear()
+            while (pause := self._lingering.pause(self._clock.monotonic())) is not None:
+                await self._clock.sleep(pause)
+                self._lingering = self._lingering.after(self._view, self._view, self._clock.monotonic())
+                self._loop.view_changed(self._lingering.shown(self._view))
 
     async def _follow_config(self) -> None:
         async for news in self._config:

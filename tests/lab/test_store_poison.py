@@ -192,3 +192,13 @@ def test_p16_keys_beside_the_subnets_are_left_alone(lab: Lab) -> None:
     eventually(lambda: standing(lab, lab.hosts[0]) == before, "as before")
     for key in neighbours:
         lab.etcd.api.delete(key)
+
+
+def test_p16_deleting_the_prefix_of_a_small_cluster_costs_no_datagram(lab: Lab) -> None:
+    """Too few for the brake: the leases linger until they are back."""
+    subnets = own_keys(lab)
+    with undisturbed(*ring(lab)):
+        for _ in range(3):
+            lab.etcd.api.delete_prefix(SUBNETS)
+            eventually(lambda: own_keys(lab) == subnets, lambda: own_keys(lab))
+            assert_settled(lab)

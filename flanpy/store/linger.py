@@ -1,0 +1,67 @@
+"""Peers whose lease was deleted a moment ago: kept in the view for a breath, as most come back.
+
+A lease that expired in a frozen etcd, was revoked, or was deleted by a careless hand is written anew by its host within
+milliseconds; obeying the deletion at once would cut streams to it for nothing. Owns which leases linger and until when.
+Pure; time comes in as monotonic seconds. The keeper of our own lease must not see them: what is deleted is free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+from flanpy.model.lease import Lease, LeaseView, SubnetKey
+
+LINGER = 0.5
+"""Seconds. A host sees that its key went and writes it anew in 5 to 50 ms."""
+
+_MOST_PAIRS = 20_000
+"""Comparisons of new leases with lingering ones in one go: some milliseconds. Beyond that nobody lingers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lingering:
+    """`leases` are by the text of their key, `until` when each is let go."""
+
+    leases: Mapping[str, Lease] = field(default_factory=lambda: MappingProxyType({}))
+    until: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+
+    def pause(self, now: float) -> float | None:
+        """Seconds until the first is let go, None if there is none."""
+        return max(0.0, min(self.until.values()) - now) if self.until else None
+
+    def shown(self, view: LeaseView) -> LeaseView:
+        """The view with those that linger; `view` itself if there are none."""
+        if not self.leases:
+            return view
+        return replace(view, leases=MappingProxyType({**view.leases, **self.leases}))
+
+    def after(self, before: LeaseView, view: LeaseView, now: float) -> Lingering:
+        """Who lingers once `view` follows `before`.
+
+        Only a deletion that etcd told of makes a lease linger: what a listing lacks is judged by the gates. Nobody
+        lingers in the way of another lease.
+        """
+        if not self.leases and view.deletions is before.deletions:
+            return self
+        told = view.deletions.keys() - before.deletions.keys()
+        kept = {key: at for key, at in self.until.items() if at > now}
+        kept |= {key: now + LINGER for key in told if key in before.leases}
+        known = {**before.leases, **self.leases}
+        taken = view.leases.keys() - before.leases.keys() if kept else set()
+        broken = {invalid.key for invalid in view.invalid} if kept else set()
+        keys = kept.keys() - taken - broken - view.leases.keys()
+        if len(keys) * len(taken) > _MOST_PAIRS:
+            return Lingering()
+        newcomers = [view.leases[key].key for key in taken]
+        stay = {key: known[key] for key in keys if not _contested(known[key].key, newcomers)}
+        return Lingering(MappingProxyType(stay), MappingProxyType({key: kept[key] for key in stay}))
+
+
+def _contested(key: SubnetKey, newcomers: Iterable[SubnetKey]) -> bool:
+    return any(
+        (key.subnet and other.subnet and key.subnet.overlaps(other.subnet))
+        or (key.subnet6 and other.subnet6 and key.subnet6.overlaps(other.subnet6))
+        for other in newcomers
+    )

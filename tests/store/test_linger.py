@@ -1,0 +1,115 @@
+"""Peers whose lease was deleted a moment ago."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flanpy.model.lease import LeaseView
+from flanpy.store.lease_view import fold
+from flanpy.store.linger import LINGER, Lingering
+from flanpy.store.port import Deletion, Delta, KeyValue, Snapshot, Stale
+from flanpy.store.schema import encode_record
+from tests.store.lease_hosts import record
+
+PREFIX = "/net/subnets/"
+
+
+def kv(key: str, revision: int, value: bytes = encode_record(record(1, "node-1"))) -> KeyValue:
+    return KeyValue(PREFIX + key, value, revision, revision, 1, 5)
+
+
+def key(number: int, length: int = 24) -> str:
+    return f"10.50.{number}.0-{length}"
+
+
+class Watched:
+    """The view and who lingers, as news comes."""
+
+    def __init__(self, *keys: str) -> None:
+        self.view = fold(LeaseView(), Snapshot(tuple(kv(each, 3) for each in keys), 10), PREFIX)
+        self.lingering = Lingering()
+
+    def news(self, *, puts: Sequence[KeyValue] = (), gone: Sequence[str] = (), now: float = 0.0) -> None:
+        revision = self.view.revision + 1
+        deletes = tuple(Deletion(PREFIX + each, revision) for each in gone)
+        self.follow(fold(self.view, Delta(tuple(puts), deletes, revision), PREFIX), now)
+
+    def follow(self, view: LeaseView, now: float = 0.0) -> None:
+        self.lingering = self.lingering.after(self.view, view, now)
+        self.view = view
+
+    @property
+    def shown(self) -> set[str]:
+        return set(self.lingering.shown(self.view).leases)
+
+
+def test_p25_deleted_lease_lingers_and_is_let_go_in_time() -> None:
+    watched = Watched(key(1), key(2))
+    watched.news(gone=[key(1)])
+    assert key(1) not in watched.view.leases
+    assert watched.shown == {key(1), key(2)}
+    assert watched.lingering.pause(LINGER / 2) == LINGER / 2
+    watched.follow(watched.view, LINGER / 2)
+    assert watched.shown == {key(1), key(2)}
+    watched.follow(watched.view, LINGER)
+    assert watched.shown == {key(2)}
+    assert watched.lingering.pause(LINGER) is None
+    assert watched.lingering.shown(watched.view) is watched.view
+
+
+def test_p25_lease_written_anew_is_shown_as_it_is_now() -> None:
+    watched = Watched(key(1))
+    watched.news(gone=[key(1)])
+    watched.news(puts=[kv(key(1), 12, encode_record(record(7, "node-7")))])
+    assert watched.lingering == Lingering()
+    assert watched.lingering.shown(watched.view).leases[key(1)].record.node_id == "node-7"
+
+
+def test_nobody_lingers_in_the_way_of_another_lease() -> None:
+    watched = Watched(key(1), key(2))
+    watched.news(gone=[key(1), key(2)])
+    watched.news(puts=[kv(key(1, 25), 12)])
+    assert watched.shown == {key(2), key(1, 25)}
+    watched.news(puts=[kv(key(0, 16), 13)])
+    assert watched.shown == {key(1, 25), key(0, 16)}
+
+
+def test_garbage_over_a_key_is_no_deletion_and_ends_lingering() -> None:
+    watched = Watched(key(1), key(2))
+    watched.news(puts=[kv(key(1), 11, b"{{{")])
+    assert watched.shown == {key(2)}
+    watched.news(gone=[key(2)])
+    watched.news(puts=[kv(key(2), 13, b"{{{")])
+    assert watched.shown == set()
+
+
+def test_lease_that_a_listing_lacks_does_not_linger() -> None:
+    watched = Watched(key(1))
+    watched.follow(fold(watched.view, Snapshot((), 20), PREFIX))
+    assert watched.shown == set()
+
+
+def test_lingering_goes_on_while_the_watch_is_lost() -> None:
+    watched = Watched(key(1))
+    watched.news(gone=[key(1)])
+    watched.follow(fold(watched.view, Stale("no etcd"), PREFIX), LINGER / 2)
+    assert watched.shown == {key(1)}
+    watched.follow(watched.view, LINGER)
+    assert watched.shown == set()
+
+
+def test_each_lease_lingers_from_its_own_deletion_on() -> None:
+    watched = Watched(key(1), key(2))
+    watched.news(gone=[key(1)], now=0.0)
+    watched.news(gone=[key(2)], now=0.3)
+    assert watched.lingering.pause(0.3) == LINGER - 0.3
+    watched.follow(watched.view, LINGER)
+    assert watched.shown == {key(2)}
+
+
+def test_thousands_that_go_while_thousands_come_do_not_linger() -> None:
+    keys = [f"10.{50 + n // 250}.{n % 250}.0-24" for n in range(500)]
+    others = [f"10.{60 + n // 250}.{n % 250}.0-24" for n in range(500)]
+    watched = Watched(*keys)
+    watched.news(puts=[kv(each, 11) for each in others], gone=keys)
+    assert watched.shown == set(others)
