@@ -53,12 +53,13 @@ def test_direct_routing_routes_on_link_peers_and_tunnels_to_routed_ones(build_la
     assert_settled(lab)
     assert _tunnelled(lab, "h1") == {"h3", "h4"}
 
+    assert foreign_state(lab.host("h1")) == decoys
+
     # with the link down its routes go, and with the link they come back
     with lab.faults.link_down(lab.host("h1")):
         eventually(lambda: not lab.host("h1").daemon.is_ready(), "not ready without the underlay")
     assert_settled(lab, deadline=15)
     assert unreached(lab.containers) == ()
-    assert foreign_state(lab.host("h1")) == decoys
 
 
 def test_direct_routing_follows_a_route_that_makes_a_peer_routed(build_lab: BuildLab) -> None:
