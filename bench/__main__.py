@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import parts, record, table
+from bench import document, parts, record, table
 from bench.figures import Figure
 from bench.run import Run
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -19,15 +22,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     names = _names(arguments.only)
     path: Path = arguments.results / "latest.json"
-    if arguments.show:
-        return _show(path)
+    if arguments.show or arguments.docs:
+        return _show(path, write_docs=arguments.docs)
     if os.geteuid() != 0:
         sys.stderr.write("bench: needs root, for network namespaces: run it with sudo\n")
         return 2
     run, about = Run(quick=arguments.quick), record.machine()
     figures, failed = _measured(names, run)
     if figures:
-        found = record.merged(record.load(path), record.document(figures, about, quick=run.quick))
+        found = record.merged(
+            record.load(path), record.document(figures, about, quick=run.quick), list(parts.TITLES)
+        )
         record.save(path, found)
         _print(figures)
         _plot(found, path.with_suffix(".png"))
@@ -42,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", metavar="PART,...", default="", help=f"some of {choices}")
     parser.add_argument("--quick", action="store_true", help="few runs of each: minutes, and rough figures")
     parser.add_argument("--show", action="store_true", help="print the figures taken last, measure nothing")
+    parser.add_argument("--docs", action="store_true", help="the same, and write docs/benchmarks.md")
     parser.add_argument("--results", type=Path, default=record.RESULTS, help="directory (bench/results)")
     return parser
 
@@ -67,13 +73,16 @@ def _measured(names: Sequence[str], run: Run) -> tuple[list[Figure], list[str]]:
     return figures, failed
 
 
-def _show(path: Path) -> int:
+def _show(path: Path, *, write_docs: bool) -> int:
     found = record.load(path)
     if found is None:
         sys.stderr.write(f"bench: no figures at {path} yet\n")
         return 1
     _print(record.figures_of(found))
     _plot(found, path.with_suffix(".png"))
+    if write_docs:
+        (DOCS / "benchmarks.md").write_text(document.markdown(found, parts.TITLES))
+        shutil.copyfile(path.with_suffix(".png"), DOCS / "benchmarks.png")
     return 0
 
 

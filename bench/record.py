@@ -47,13 +47,18 @@ def document(figures: Sequence[Figure], about: dict[str, Any], *, quick: bool) -
     }
 
 
-def merged(old: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
-    """`new` with the figures of the parts that it did not measure taken over from `old`; those bear an older date."""
-    if not old or old.get("schema") != SCHEMA:
-        return new
-    measured = {row["part"] for row in new["figures"]}
-    kept = [{"taken_at": old["taken_at"], **row} for row in old["figures"] if row["part"] not in measured]
-    return {**new, "figures": [*new["figures"], *kept]}
+def merged(old: dict[str, Any] | None, new: dict[str, Any], order: Sequence[str]) -> dict[str, Any]:
+    """`new` with the figures of the parts that it did not measure taken over from `old`, parts in this order.
+
+    Figures that are older than the document say so.
+    """
+    kept: list[dict[str, Any]] = []
+    if old and old.get("schema") == SCHEMA:
+        measured = {row["part"] for row in new["figures"]}
+        age = {"taken_at": old["taken_at"], "quick": old["quick"]}
+        kept = [{**age, **row} for row in old["figures"] if row["part"] not in measured]
+    rows = sorted([*new["figures"], *kept], key=lambda row: order.index(row["part"]))
+    return {**new, "figures": rows}
 
 
 def load(path: Path) -> dict[str, Any] | None:

@@ -100,7 +100,9 @@ class KernelWatch:
         return wait
 
     def _read(self) -> None:
-        with suppress(OSError):  # this thread only; without it a timestamp can be a millisecond late on busy cores
+        with suppress(
+            OSError
+        ):  # this thread only; without it a timestamp can be a millisecond late on busy cores
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
         while not self._stop:
             try:

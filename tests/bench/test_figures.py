@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import parts, record, table
+from bench import document, parts, record, table
 from bench.figures import Figure, Spread, Verdict, figure, paired_ratios, percentile
 from bench.run import alternated
 
@@ -108,20 +108,39 @@ def test_parts_not_measured_this_time_keep_their_figures_and_their_date() -> Non
     def document(*figures: Figure) -> dict[str, object]:
         return record.document(figures, {}, quick=False)
 
-    old = {**document(FAST, PLAIN), "taken_at": "before"}
-    found = record.merged(old, document(SLOW))
-    assert [row["id"] for row in found["figures"]] == ["start.4000", "path.ping"]
-    assert found["figures"][1]["taken_at"] == "before"
-    assert "taken_at" not in found["figures"][0]
+    old = {**document(SLOW, PLAIN), "taken_at": "before"}
+    found = record.merged(old, document(figure("path.tcp", "TCP", "Gbit/s", 7)), ["start", "path"])
+    assert [row["id"] for row in found["figures"]] == ["start.4000", "path.tcp"]
+    assert found["figures"][0]["taken_at"] == "before"
+    assert "taken_at" not in found["figures"][1]
 
 
 def test_figures_of_another_schema_are_left_behind() -> None:
     new = record.document([FAST], {}, quick=False)
-    assert record.merged({"schema": 0, "figures": [1]}, new) == new
-    assert record.merged(None, new) == new
+    assert record.merged({"schema": 0, "figures": [1]}, new, ["start"]) == new
+    assert record.merged(None, new, ["start"]) == new
 
 
 def test_nothing_stored_reads_as_nothing(tmp_path: Path) -> None:
     (tmp_path / "torn.json").write_text('{"schema"')
     assert record.load(tmp_path / "absent.json") is None
     assert record.load(tmp_path / "torn.json") is None
+
+
+def test_page_has_a_table_for_each_part_and_says_where_and_when() -> None:
+    about = {
+        "cores": 2,
+        "cpu": "X",
+        "kernel": "6.1",
+        "python": "3.11",
+        "iproute2": "ip-6",
+        "packages": {"grpcio": "1"},
+    }
+    found = {**record.document([FAST, SLOW, PLAIN], about, quick=False), "taken_at": "2026-01-02T03:04:05Z"}
+    page = document.markdown(found, parts.TITLES)
+    assert "Taken 2026-01-02 on 2 cores of X, Linux 6.1, Python 3.11, ip-6; grpcio 1." in page
+    assert [line for line in page.splitlines() if line.startswith("## ")] == [
+        "## Starting", "## Traffic between containers on two hosts",
+    ]  # fmt: skip
+    assert "| exec to ready | 0.80 s | 0.75 .. 0.85 | ≤ 1.40 s | met | 1.2 s |" in page
+    assert page.count("A start.") == 1
