@@ -120,13 +120,6 @@ class LeaseKeeper:
             self._own = replace(self._own, record=record)
             self._alarm.ring(urgent=True)
 
-    def use_margin(self, margin: float) -> None:
-        """Renew at the latest this many seconds before the end of the lease, from now on."""
-        old, self._terms = self._terms, replace(self._terms, margin=margin)
-        sooner = old.renew_after(old.ttl) - self._terms.renew_after(old.ttl)
-        self._own = replace(self._own, renew_at=self._own.renew_at - sooner)
-        self._alarm.ring(urgent=False)
-
     def observe(self, view: LeaseView) -> None:
         """Take the watch's newest view. One that lags behind our own listing or write is left out."""
         if view.stale or not view.in_sync:

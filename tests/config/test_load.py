@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flanpy.config import EtcdOptions, Settings, changed, describe, load, needing_restart
+from flanpy.config import EtcdOptions, Settings, changed, describe, in_force, load, needing_restart
 from flanpy.config.options import BY_NAME, OPTIONS, Option
 from flanpy.config.settings import ListenAddress
 from flanpy.errors import ConfigError, UsageError
@@ -370,3 +370,23 @@ def test_changed_names_options_whose_values_differ_and_not_their_origins() -> No
     new = _load("--resync-interval=5s", "--node-id=x")
     assert changed(old, new) == ("log-level", "node-id", "resync-interval")
     assert needing_restart(changed(old, new)) == ("node-id",)
+
+
+def test_reload_puts_in_force_what_it_can_and_keeps_the_rest_with_its_origin() -> None:
+    running = load(["--iface=eth0", "--log-level=info", "--resync-interval=1m"], {})
+    new = load(["--iface=eth1"], {"FLANPYD_LOG_LEVEL": "debug"})
+    merged = in_force(running, new)
+    assert merged.log.level == "debug"
+    assert str(merged.origins["log-level"]) == "env FLANPYD_LOG_LEVEL"
+    assert (merged.resync_interval, str(merged.origins["resync-interval"])) == (60.0, "default")
+    assert (merged.underlay.iface, str(merged.origins["iface"])) == (("eth0",), "flag --iface")
+    assert needing_restart(changed(merged, new)) == ("iface",)
+    assert changed(in_force(running, running), running) == ()
+
+
+@pytest.mark.parametrize("option", [option for option in OPTIONS if option.reloadable], ids=lambda o: o.name)
+def test_every_reloadable_option_is_put_in_force(option: Option) -> None:
+    text = {"log-format": "json", "log-level": "error"}.get(option.name, "7")
+    new = load([f"--{option.name}={text}"], {})
+    assert option.of(new) != option.default
+    assert option.of(in_force(load([], {}), new)) == option.of(new)

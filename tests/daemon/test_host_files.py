@@ -1,0 +1,171 @@
+"""subnet.env and the saved lease: written when they must be, and again once it is possible."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from flanpy.daemon.host_files import LOOK_INTERVAL, LeaseFile, SubnetFile
+from flanpy.host import state_file
+from flanpy.host.state_file import SavedLease
+from flanpy.model.objects import OtherLink, Route
+from tests.fakes.clock import FakeClock
+from tests.states import lease
+from tests.status.passes import conflicting, desired, link, passed, refused
+
+MTU = 1450
+ROUTE = next(obj for obj in desired().values() if isinstance(obj, Route))
+
+
+@dataclass
+class Noted:
+    """What was told to the status board."""
+
+    texts: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def __call__(self, text: str, error: str) -> None:
+        assert bool(text) != bool(error)
+        self.texts.append(text)
+        self.errors.append(error)
+
+
+@pytest.fixture
+def noted() -> Noted:
+    return Noted()
+
+
+def _subnet_file(path: Path, noted: Noted, *, ip_masq: bool = False) -> SubnetFile:
+    return SubnetFile(path, ip_masq=ip_masq, note=noted)
+
+
+@asynccontextmanager
+async def _watched(file: SubnetFile) -> AsyncIterator[FakeClock]:
+    clock = FakeClock()
+    task = asyncio.create_task(file.watch(clock))
+    try:
+        yield clock
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def test_subnet_file_is_written_in_flannels_form_after_a_pass(tmp_path: Path, noted: Noted) -> None:
+    path = tmp_path / "flannel" / "subnet.env"
+    _subnet_file(path, noted, ip_masq=True).after_pass(passed(), MTU)
+    assert path.read_text().split() == [
+        "FLANNEL_NETWORK=10.50.0.0/16", "FLANNEL_SUBNET=10.50.10.1/24", "FLANNEL_MTU=1450", "FLANNEL_IPMASQ=true",
+    ]  # fmt: skip
+    assert str(path) in noted.texts[-1]
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        passed(desired=None),
+        passed(failures=(refused(link()),)),
+        passed(difference=conflicting((link(), OtherLink("flannel.1", "bridge")))),
+    ],
+    ids=["unplanned", "refused", "taken"],
+)
+def test_subnet_file_is_not_written_before_the_device_stands(
+    tmp_path: Path, noted: Noted, outcome: object
+) -> None:
+    path = tmp_path / "subnet.env"
+    _subnet_file(path, noted).after_pass(outcome, MTU)  # type: ignore[arg-type]  # a table of passes
+    assert not path.exists()
+    assert noted.texts == []
+
+
+def test_subnet_file_is_written_though_a_peer_failed(tmp_path: Path, noted: Noted) -> None:
+    path = tmp_path / "subnet.env"
+    _subnet_file(path, noted).after_pass(passed(failures=(refused(ROUTE),)), MTU)
+    assert path.exists()
+
+
+def test_subnet_file_that_holds_already_is_not_touched(tmp_path: Path, noted: Noted) -> None:
+    path = tmp_path / "subnet.env"
+    _subnet_file(path, noted).after_pass(passed(), MTU)
+    before = path.stat()
+    _subnet_file(path, noted).after_pass(passed(), MTU)
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("damage", ["delete", "alter"])
+async def test_subnet_file_comes_back_within_a_look_when_it_was_lost_or_altered(
+    tmp_path: Path, noted: Noted, damage: str
+) -> None:
+    path = tmp_path / "subnet.env"
+    file = _subnet_file(path, noted)
+    file.after_pass(passed(), MTU)
+    text = path.read_text()
+    async with _watched(file) as clock:
+        await clock.advance(LOOK_INTERVAL)
+        if damage == "delete":
+            path.unlink()
+        else:
+            path.write_text("FLANNEL_MTU=9000\n")
+        await clock.advance(LOOK_INTERVAL)
+    assert path.read_text() == text
+
+
+@pytest.mark.asyncio
+async def test_subnet_file_is_written_once_it_can_be(tmp_path: Path, noted: Noted) -> None:
+    parent = tmp_path / "flannel"
+    parent.touch()  # a file where the directory should be
+    file = _subnet_file(parent / "subnet.env", noted)
+    file.after_pass(passed(), MTU)
+    assert "choose a path whose parents are directories" in noted.errors[-1]
+    async with _watched(file) as clock:
+        await clock.advance(3 * LOOK_INTERVAL)
+        assert noted.texts[-1] == ""
+        parent.unlink()
+        await clock.advance(LOOK_INTERVAL)
+    assert (parent / "subnet.env").exists()
+    assert noted.errors[-1] == ""
+
+
+@pytest.mark.asyncio
+async def test_subnet_file_is_not_made_by_the_watch_before_any_pass(tmp_path: Path, noted: Noted) -> None:
+    async with _watched(_subnet_file(tmp_path / "subnet.env", noted)) as clock:
+        await clock.advance(5 * LOOK_INTERVAL)
+    assert not (tmp_path / "subnet.env").exists()
+
+
+def _saved(number: int = 0) -> SavedLease:
+    own = lease(number)
+    return SavedLease(
+        key=own.key, lease_id=own.lease_id, revision=1, node_id="node-0", network_config="{}",
+        public_ip=own.record.public_ip, public_ip6=None, saved_at=1.0,
+    )  # fmt: skip
+
+
+def test_lease_file_is_what_a_boot_reads(tmp_path: Path, noted: Noted) -> None:
+    LeaseFile(tmp_path, note=noted).save(_saved())
+    assert state_file.load(tmp_path, node_id="node-0") == _saved()
+    assert "10.50.10.0-24" in noted.texts[-1]
+
+
+def test_lease_file_is_written_once_it_can_be_and_then_the_last_one_given(
+    tmp_path: Path, noted: Noted
+) -> None:
+    state_dir = tmp_path / "state"
+    state_dir.touch()
+    file = LeaseFile(state_dir, note=noted)
+    file.save(_saved(1))
+    file.save(_saved(2))
+    file.try_again()
+    assert len(noted.errors) == 3
+    assert all(noted.errors)
+    state_dir.unlink()
+    file.try_again()
+    assert state_file.load(state_dir, node_id="node-0") == _saved(2)
+    file.try_again()
+    assert noted.errors[3:] == [""]

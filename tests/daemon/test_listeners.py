@@ -1,0 +1,153 @@
+"""The listeners: a taken address is a condition, tried again, and keeps none of the others back."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession, UnixConnector
+
+from flanpy.config import Settings, load
+from flanpy.daemon.listeners import PATIENCE, RETRY_INTERVAL, SOCKET_NAME, Listeners
+from flanpy.model.condition import Condition, ConditionType
+from flanpy.status.board import StatusBoard
+from tests.fakes.clock import FakeClock
+from tests.reconcile.rig import Rig
+
+pytestmark = pytest.mark.asyncio
+
+DEADLINE_S = 10.0
+
+
+def _settings(run_dir: Path, *flags: str) -> Settings:
+    return load([f"--run-dir={run_dir}", *flags], {}, default_file=run_dir / "none.toml")
+
+
+class Served:
+    """Listeners that run on a fake clock."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.clock = FakeClock()
+        self.board = StatusBoard(self.clock)
+        self.programmed = asyncio.Event()
+        self.settings = settings
+        self.listeners = Listeners(
+            node_id="node-0",
+            settings=lambda: settings,
+            board=self.board,
+            loop=Rig().loop,
+            clock=self.clock,
+            reload=self._reload,
+            store_counts=lambda: (),
+            remaining=self._remaining,
+            programmed=self.programmed,
+        )
+
+    async def _reload(self) -> dict[str, Any]:
+        return {"changed": []}
+
+    async def _remaining(self, _leases: object) -> dict[int, float]:
+        return {}
+
+    @property
+    def condition(self) -> Condition:
+        return next(c for c in self.board.snapshot.conditions if c.type is ConditionType.LISTENERS_UP)
+
+    async def until(self, reason: str) -> None:
+        """Let real work be done between steps of the clock until the condition has this reason."""
+        async with asyncio.timeout(DEADLINE_S):
+            while self.condition.reason != reason:
+                await self.clock.advance(RETRY_INTERVAL)
+                await asyncio.sleep(0.01)
+
+    async def ask(self, resource: str) -> tuple[int, Any]:
+        connector = UnixConnector(str(self.settings.run_dir / SOCKET_NAME))
+        async with (
+            ClientSession(connector=connector) as session,
+            session.get(f"http://x{resource}") as answer,
+        ):
+            return answer.status, await answer.json()
+
+
+@asynccontextmanager
+async def _serving(settings: Settings) -> AsyncIterator[Served]:
+    served = Served(settings)
+    task = asyncio.create_task(served.listeners.run())
+    try:
+        yield served
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        return int(held.getsockname()[1])
+
+
+async def test_nothing_listens_before_the_first_peers_stand_or_patience_ends(tmp_path: Path) -> None:
+    async with _serving(_settings(tmp_path)) as served:
+        await served.clock.advance(PATIENCE - 0.1)
+        assert served.condition.reason == "NotTried"
+        assert not (tmp_path / SOCKET_NAME).exists()
+        served.programmed.set()
+        await served.until("Listening")
+        assert (await served.ask("/v1/status"))[1]["phase"] == "STARTING"
+
+
+async def test_patience_ends_without_any_peer(tmp_path: Path) -> None:
+    async with _serving(_settings(tmp_path)) as served:
+        await served.clock.advance(PATIENCE + 0.1)
+        await served.until("Listening")
+
+
+async def test_taken_port_is_a_condition_and_keeps_no_other_listener_back(tmp_path: Path) -> None:
+    free = _free_port()
+    with socket.create_server(("127.0.0.1", 0)) as squatter:
+        taken = squatter.getsockname()[1]
+        flags = ["--healthz-ip=127.0.0.1", f"--healthz-port={taken}", f"--metrics-listen=127.0.0.1:{free}"]
+        async with _serving(_settings(tmp_path, *flags)) as served:
+            served.programmed.set()
+            await served.until("CannotListen")
+            assert f"127.0.0.1:{taken}" in served.condition.message
+            assert (await served.ask("/v1/status"))[0] == 200
+            with socket.create_connection(("127.0.0.1", free), timeout=2):
+                pass
+            squatter.close()
+            await served.until("Listening")
+            with socket.create_connection(("127.0.0.1", taken), timeout=2):
+                pass
+
+
+async def test_health_and_metrics_on_one_address_are_one_listener(tmp_path: Path) -> None:
+    port = _free_port()
+    flags = ["--healthz-ip=127.0.0.1", f"--healthz-port={port}", f"--metrics-listen=127.0.0.1:{port}"]
+    async with _serving(_settings(tmp_path, *flags)) as served:
+        served.programmed.set()
+        await served.until("Listening")
+
+
+async def test_run_dir_that_is_gone_is_a_condition_until_it_is_back(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    async with _serving(_settings(run_dir)) as served:
+        served.programmed.set()
+        await served.until("CannotListen")
+        assert "--run-dir" in served.condition.message
+        run_dir.mkdir()
+        await served.until("Listening")
+        assert (await served.ask("/v1/config"))[0] == 200
+
+
+async def test_listeners_are_closed_when_the_task_is_cancelled(tmp_path: Path) -> None:
+    port = _free_port()
+    async with _serving(_settings(tmp_path, "--healthz-ip=127.0.0.1", f"--healthz-port={port}")) as served:
+        served.programmed.set()
+        await served.until("Listening")
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=2)
