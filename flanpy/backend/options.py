@@ -14,9 +14,11 @@ class Reader:
         self._backend = backend
         self._raw = raw
 
-    def integer(self, name: str, default: int, *, low: int, high: int) -> int:
+    def integer(self, name: str, default: int, *, low: int, high: int, off: int | None = None) -> int:
+        """A whole number from `low` to `high`, or `off` where that stands for "not given"."""
         value = self._raw.get(name.lower(), default)
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        allowed = isinstance(value, int) and (low <= value <= high or value == off)
+        if isinstance(value, bool) or not isinstance(value, int) or not allowed:
             raise ConfigError(
                 f"Backend.{name} of {self._backend} is {value!r}: give a whole number from {low} to {high}"
             )

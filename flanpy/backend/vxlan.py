@@ -35,6 +35,9 @@ DEFAULT_VNI = 1
 DEFAULT_PORT = 8472
 """Linux's own default, not IANA's 4789: flannel leaves the port to the kernel."""
 
+LOWEST_MTU = 138
+"""What leaves IPv4's least MTU of 68 bytes (RFC 791) under the larger overhead."""
+
 OVERHEAD = {Family.IPV4: 50, Family.IPV6: 70}
 """Outer IP + UDP + VXLAN + inner Ethernet header in bytes (RFC 7348): 20|40 + 8 + 8 + 14."""
 
@@ -57,7 +60,7 @@ def read_options(raw: Mapping[str, object]) -> VxlanOptions:
     return VxlanOptions(
         vni=reader.integer("VNI", DEFAULT_VNI, low=1, high=2**24 - 1),
         port=reader.integer("Port", 0, low=0, high=65535) or DEFAULT_PORT,
-        mtu=reader.integer("MTU", 0, low=0, high=65535),
+        mtu=reader.integer("MTU", 0, low=LOWEST_MTU, high=65535, off=0),
         gbp=reader.boolean("GBP"),
         learning=reader.boolean("Learning"),
         direct_routing=reader.boolean("DirectRouting"),

@@ -35,6 +35,7 @@ def test_options_default_to_flannels() -> None:
         ({"vni": True}, "Backend.VNI of vxlan is True"),
         ({"port": 65536}, "Backend.Port of vxlan is 65536"),
         ({"mtu": -1}, "Backend.MTU of vxlan is -1"),
+        ({"mtu": 49}, "Backend.MTU of vxlan is 49: give a whole number from 138 to 65535"),
         ({"gbp": 1}, "Backend.GBP of vxlan is 1: give true or false"),
         ({"directrouting": "yes"}, "Backend.DirectRouting of vxlan is 'yes'"),
     ],
