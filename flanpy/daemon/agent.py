@@ -131,6 +131,8 @@ class Agent:
         before = self._loop.world.facts
         if before.underlay != facts.underlay or before.problem != facts.problem:
             _log_underlay(facts)
+        if _moved(before, facts):
+            self._session.reconnect("underlay_address_changed")
         self._loop.facts_changed(facts)
         self._leasing.world_changed()
 
@@ -220,6 +222,11 @@ class Agent:
         self._board.note(pending_settings=text)
         log.info("settings_reloaded", options=names, action=text or "all in force")
         return names
+
+
+def _moved(before: HostFacts, now: HostFacts) -> bool:
+    """Did an address that connections may stand on go away?"""
+    return bool(before.addresses - now.addresses)
 
 
 def _log_underlay(facts: HostFacts) -> None:

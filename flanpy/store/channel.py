@@ -127,6 +127,10 @@ class Connections:
             self._retire()
             self._index = (self._index + 1) % len(self.endpoints)
 
+    def renew(self) -> None:
+        """Let the next call open a connection of its own; the present one is closed with its last call."""
+        self._retire()
+
     async def close(self) -> None:
         """Close all channels; calls still under way are cancelled."""
         self._current = None
