@@ -210,7 +210,10 @@ class Leasing:
             self._refuse(f"there is no network config at {key}: put one with flanpyctl network init")
             return
         network = self._parsed(value)
-        if network is None or (self._network is not None and network.text == self._network.text):
+        if network is None:
+            return
+        if self._network is not None and network.text == self._network.text:
+            self._board.note(pending_network="")  # a change that was held may have been taken back
             return
         if unfit := self._unfit(network):
             self._board.note(pending_network=unfit)
