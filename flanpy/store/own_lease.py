@@ -55,6 +55,10 @@ class StoredLease:
     in_use: bool = False
 
 
+LEAST_SHARE = 20
+"""A margin close to the TTL must not make renewal a busy loop: not before a twentieth of the time has passed."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseTerms:
     """Times in seconds. `ttl` of the etcd lease (flannel's day), `margin` before its end by which it is renewed at the
@@ -66,5 +70,6 @@ class LeaseTerms:
 
     def renew_after(self, remaining: float) -> float:
         """When an etcd lease with `remaining` seconds is due, in seconds from now."""
-        third = remaining / 3
-        return min(third, remaining - self.margin) if remaining > 2 * self.margin else third
+        if self.margin >= self.ttl:
+            return remaining / 3
+        return min(remaining / 3, max(remaining - self.margin, remaining / LEAST_SHARE))

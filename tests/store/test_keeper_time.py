@@ -51,7 +51,8 @@ async def test_keeper_renews_three_times_within_a_ttl_and_asks_nothing_else_all_
     ("terms", "remaining", "after"),
     [
         (LeaseTerms(), 86400, 28800),
-        (LeaseTerms(margin=20 * HOUR), 86400, 28800),
+        (LeaseTerms(margin=20 * HOUR), 86400, 4 * HOUR),
+        (LeaseTerms(margin=23.9 * HOUR), 86400, 86400 / 20),
         (LeaseTerms(margin=10 * HOUR), 21 * HOUR, 7 * HOUR),
         (LeaseTerms(ttl=60), 60, 20),
     ],
