@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import compileall
 import os
 import shutil
 import sys
@@ -14,7 +15,8 @@ from bench import document, parts, record, table
 from bench.figures import Figure
 from bench.run import Run
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+ROOT = Path(__file__).resolve().parents[1]
+DOCS, PACKAGE = ROOT / "docs", ROOT / "flanpy"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,6 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if os.geteuid() != 0:
         sys.stderr.write("bench: needs root, for network namespaces: run it with sudo\n")
         return 2
+    # As any installed package is; a checkout where Python may not write would compile itself at each start.
+    compileall.compile_dir(PACKAGE, quiet=1)
     run, about = Run(quick=arguments.quick), record.machine()
     figures, failed = _measured(names, run)
     if figures:
