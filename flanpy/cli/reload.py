@@ -9,7 +9,10 @@ from flanpy.cli.host import Host
 
 
 def reload(_arguments: Namespace, host: Host) -> Exit:
-    """Print the names of the options that changed."""
-    changed = host.control.post("reload").get("changed", ())
+    """Print the names of the options that changed, and which of them wait for a restart."""
+    answer = host.control.post("reload")
+    changed, later = answer.get("changed", ()), answer.get("restart_needed", ())
     print(f"changed: {', '.join(changed)}" if changed else "nothing changed")
+    if later:
+        print(f"not in force before a restart of flanpyd: {', '.join(later)}")
     return Exit.OK

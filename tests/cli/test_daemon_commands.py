@@ -176,3 +176,9 @@ def test_reload_says_what_changed(ctl: Ctl, daemon: StandIn) -> None:
     daemon.answers["reload"] = {"changed": ["log-level"]}
     assert ctl("reload").out == "changed: log-level\n"
     assert daemon.asked == ["POST reload"]
+
+
+def test_reload_says_what_waits_for_a_restart(ctl: Ctl, daemon: StandIn) -> None:
+    daemon.answers["reload"] = {"changed": ["iface", "log-level"], "restart_needed": ["iface"]}
+    said = "changed: iface, log-level\nnot in force before a restart of flanpyd: iface\n"
+    assert ctl("reload").out == said
