@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from integration.lab import ETCD_PREFIX, Container, Entry, Host, Lab, LabError, Probe, flanpyctl
-from tests.lab.overlay import assert_settled, eventually, metric
+from tests.lab.overlay import DEADLINE_S, assert_settled, eventually, metric
 
 SUBNETS = f"{ETCD_PREFIX}/subnets/"
 CONFIG = f"{ETCD_PREFIX}/config"
@@ -157,6 +157,14 @@ def assert_followed(lab: Lab, key: str = PEER) -> None:
     """A lease put now is programmed on every host, then goes again."""
     put(lab, key, lease_value("10.99.16.240", "02:fa:00:00:00:40"))
     for host in lab.hosts:
-        eventually(lambda host=host: route_to(host, key), f"{host.name} follows etcd", deadline=20)
+        on_each([host], lambda host: route_to(host, key), f"{host.name} follows etcd", deadline=20)
     delete(lab, key)
     assert_settled(lab, deadline=20)
+
+
+def on_each(
+    hosts: Iterable[Host], holds: Callable[[Host], object], what: str, *, deadline: float = DEADLINE_S
+) -> None:
+    """`eventually` on one host after the other."""
+    for host in hosts:
+        eventually(lambda one=host: holds(one), what, deadline=deadline)  # type: ignore[misc]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from integration.lab import Host, Lab
+from integration.lab import Entry, Host, Lab
 from tests.lab.conftest import BuildLab
 from tests.lab.etcd_side import (
     conditions,
@@ -12,6 +12,7 @@ from tests.lab.etcd_side import (
     delete,
     keys,
     lease_value,
+    on_each,
     own_key,
     own_keys,
     owned,
@@ -37,7 +38,7 @@ def test_p25_own_key_comes_back_on_the_same_subnet_after_deletion(lab: Lab) -> N
         for _ in range(5):
             was = owned(lab, host)
             lab.etcd.api.delete(before.key)
-            eventually(lambda was=was: owned(lab, host) not in (None, was), "the key is back")
+            wait_rewritten(lab, host, was)
             assert_settled(lab)
 
     after = owned(lab, host)
@@ -92,6 +93,10 @@ def test_p25_garbage_written_over_the_own_key_is_overwritten(lab: Lab) -> None:
         assert lab.etcd.api.time_to_live(entry.lease) > 0
 
 
+def wait_rewritten(lab: Lab, host: Host, was: Entry | None) -> None:
+    eventually(lambda: owned(lab, host) not in (None, was), "the key is back")
+
+
 def values_of(lab: Lab) -> dict[str, str]:
     """What each host's key says."""
     return {host: keys(lab)[key].value for host, key in own_keys(lab).items()}
@@ -113,7 +118,7 @@ def test_failure_16_wiped_etcd_is_filled_again_and_no_datagram_is_lost(lab: Lab)
         eventually(lambda: conditions(host)["NetworkConfigValid"]["healthy"], "the config is back")
         assert_settled(lab)
         for each in lab.hosts:
-            eventually(lambda each=each: metric(each, "flanpy_held_deletions") == 0, "nothing is held")
+            on_each([each], lambda each: metric(each, "flanpy_held_deletions") == 0, "nothing is held")
 
     assert values_of(lab) == values
     assert all(host.daemon.starts == 1 for host in lab.hosts)

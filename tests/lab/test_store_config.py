@@ -7,7 +7,7 @@ import json
 import pytest
 
 from integration.lab import Host, Lab
-from tests.lab.etcd_side import CONFIG, conditions, own_keys, put_config, ring, status, undisturbed
+from tests.lab.etcd_side import CONFIG, conditions, on_each, own_keys, put_config, ring, status, undisturbed
 from tests.lab.overlay import assert_settled, eventually, standing
 
 pytestmark = pytest.mark.lab
@@ -41,11 +41,11 @@ def test_mtu_change_is_followed_without_a_restart(steady: Lab) -> None:
         put_config(steady, Backend={"Type": "vxlan", "MTU": 1400})
         assert_settled(steady)
         for host in steady.hosts:
-            eventually(lambda host=host: host.subnet_file.mtu == 1350, "subnet.env follows")
+            on_each([host], lambda host: host.subnet_file.mtu == 1350, "subnet.env follows")
         put_config(steady)
         assert_settled(steady)
         for host in steady.hosts:
-            eventually(lambda host=host: host.subnet_file.mtu == 1450, "subnet.env follows")
+            on_each([host], lambda host: host.subnet_file.mtu == 1450, "subnet.env follows")
     assert own_keys(steady) == subnets
     assert all(host.daemon.starts == 1 for host in steady.hosts)
 
@@ -60,7 +60,7 @@ def test_direct_routing_is_followed_both_ways_without_a_restart(steady: Lab) -> 
     assert all(host.daemon.starts == 1 for host in steady.hosts)
 
 
-UNSAFE = {
+UNSAFE: dict[str, dict[str, object]] = {
     "another_network": {"Network": "10.60.0.0/16"},
     "a_smaller_network_without_our_subnets": {"Network": "10.50.254.0/23", "SubnetLen": 26},
     "ipv6": {"EnableIPv6": True, "IPv6Network": "fd50::/48"},
@@ -73,7 +73,7 @@ def test_unsafe_change_is_held_until_a_restart_and_named(steady: Lab, name: str)
     with undisturbed(*ring(steady)):
         put_config(steady, **UNSAFE[name])
         for host in steady.hosts:
-            eventually(lambda host=host: not conditions(host)["RestartNeeded"]["healthy"], "it is held")
+            on_each([host], lambda host: not conditions(host)["RestartNeeded"]["healthy"], "it is held")
             assert conditions(host)["RestartNeeded"]["reason"] == "ConfigChanged"
             assert host.daemon.is_ready()
         assert everything(steady) == before
@@ -90,7 +90,7 @@ def test_subnet_length_is_followed_for_hosts_to_come_and_keeps_those_there_are(s
     with undisturbed(*ring(steady)):
         put_config(steady, SubnetLen=26)
         for each in steady.hosts:
-            eventually(lambda each=each: status(each)["network"]["subnet_len"] == 26, "it is in force")
+            on_each([each], lambda each: status(each)["network"]["subnet_len"] == 26, "it is in force")
         assert conditions(host)["RestartNeeded"]["healthy"]
         host.daemon.restart()
         assert own_keys(steady) == subnets
@@ -118,7 +118,7 @@ def test_p16_unreadable_config_is_named_and_the_old_one_stays_in_force(steady: L
         else:
             steady.etcd.api.put(CONFIG, value)
         for host in steady.hosts:
-            eventually(lambda host=host: not conditions(host)["NetworkConfigValid"]["healthy"], "it is named")
+            on_each([host], lambda host: not conditions(host)["NetworkConfigValid"]["healthy"], "it is named")
             said = conditions(host)["NetworkConfigValid"]
             assert (said["status"], said["reason"]) == ("False", "Invalid")
             assert said["message"]

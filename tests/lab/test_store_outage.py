@@ -18,6 +18,7 @@ from tests.lab.etcd_side import (
     delete,
     lease_value,
     lines,
+    on_each,
     own_keys,
     put,
     relistings,
@@ -43,7 +44,7 @@ def test_p24_killed_etcd_costs_nothing_and_is_followed_again(lab: Lab) -> None:
     with undisturbed(*ring(lab)):
         lab.etcd.kill()
         for host in lab.hosts:
-            eventually(lambda host=host: stale(host), "the outage is known")
+            on_each([host], stale, "the outage is known")
         share = cpu_share(lab, 8)
         print("share of a core while etcd is away:", share)
         assert max(share.values()) < 0.05, share  # the promise is 1 %: the benchmark's to measure
@@ -53,7 +54,7 @@ def test_p24_killed_etcd_costs_nothing_and_is_followed_again(lab: Lab) -> None:
         assert {host.name: standing(lab, host) for host in lab.hosts} == before
         lab.etcd.start()
         for host in lab.hosts:
-            eventually(lambda host=host: not stale(host), "the outage is over", deadline=15)
+            on_each([host], lambda host: not stale(host), "the outage is over", deadline=15)
         assert_followed(lab)
     grown = {host.name: lines(host) - said[host.name] for host in lab.hosts}
     print("log lines of the outage, and of two passes:", grown)
@@ -66,7 +67,7 @@ def test_p24_frozen_etcd_is_noticed_and_followed_again(lab: Lab) -> None:
         lab.etcd.freeze()
         try:
             for host in lab.hosts:
-                eventually(lambda host=host: stale(host), "the silence is known", deadline=25)
+                on_each([host], stale, "the silence is known", deadline=25)
             share = cpu_share(lab, 5)
             print("share of a core while etcd is frozen:", share)
             assert max(share.values()) < 0.05, share
@@ -163,7 +164,7 @@ def test_p24_death_of_the_leader_of_three_is_no_outage(build_lab: BuildLab) -> N
         first.kill()
         second.kill()
         for host in lab.hosts:
-            eventually(lambda host=host: stale(host), "no quorum is an outage", deadline=25)
+            on_each([host], stale, "no quorum is an outage", deadline=25)
             assert host.daemon.is_ready()
         lab.etcd.start()
         assert_followed(lab)

@@ -13,6 +13,7 @@ from tests.lab.etcd_side import (
     ctl,
     delete,
     lease_value,
+    on_each,
     own_key,
     own_keys,
     put,
@@ -121,9 +122,13 @@ def test_failure_01_ten_poisons_at_once_leave_every_peer(lab: Lab) -> None:
 def test_failure_02_dual_stack_lease_gives_its_ipv4_part_in_an_ipv4_network(lab: Lab) -> None:
     host = lab.hosts[0]
     key = "10.50.202.0-24&fd50:1:0:4c::-64"
-    more = {"PublicIPv6": "fd99::77", "BackendV6Data": {"VNI": 1, "VtepMAC": "02:fa:00:00:00:66"}}
+    data6 = {"VNI": 1, "VtepMAC": "02:fa:00:00:00:66"}
     with undisturbed(ring(lab)[0]):
-        put(lab, key, lease_value("10.99.16.202", "02:fa:00:00:00:22", **more))
+        put(
+            lab,
+            key,
+            lease_value("10.99.16.202", "02:fa:00:00:00:22", PublicIPv6="fd99::77", BackendV6Data=data6),
+        )
         eventually(lambda: route_to(host, "10.50.202.0-24"), "the IPv4 part is a peer")
         put(lab, *VALID)
         eventually(lambda: route_to(host, VALID[0]), "later events are handled")
@@ -140,7 +145,7 @@ def test_p16_overlapping_leases_are_refused_by_age_and_named(lab: Lab) -> None:
     with undisturbed(*ring(lab)):
         put(lab, half, lease_value(STRANGER))
         for host in (one, three):
-            eventually(lambda host=host: unusable(host) == 1, "the overlap is counted")
+            on_each([host], lambda host: unusable(host) == 1, "the overlap is counted")
             message = conditions(host)["PeerLeasesValid"]["message"]
             assert half in message
             assert theirs in message
@@ -169,7 +174,7 @@ def test_p16_deleting_the_prefix_tears_nothing_down_and_all_register_anew(lab: L
         lab.etcd.api.delete_prefix(SUBNETS)
         eventually(lambda: own_keys(lab) == subnets, lambda: own_keys(lab))
         for host in lab.hosts:
-            eventually(lambda host=host: metric(host, "flanpy_held_deletions") == 14, "14 peers are held")
+            on_each([host], lambda host: metric(host, "flanpy_held_deletions") == 14, "14 peers are held")
             assert route_to(host, gone[0].key)
         held = conditions(lab.hosts[0])["MassDeleteHeld"]
         assert held["status"] == "True"
