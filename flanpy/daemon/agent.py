@@ -218,6 +218,7 @@ class Agent:
         self._settings = in_force(self._settings, new)
         configure(new.log.format, new.log.level)
         self._loop.set_interval(new.resync_interval)
+        self._leasing.use_margin(new.subnet_lease_renew_margin)
         text = f"changed and not yet in force: {', '.join(later)}" if later else ""
         self._board.note(pending_settings=text)
         log.info("settings_reloaded", options=names, action=text or "all in force")

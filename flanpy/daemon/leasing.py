@@ -119,6 +119,10 @@ class Leasing:
         """Write the lease to disk if that failed the last time."""
         self._lease_file.try_again()
 
+    def use_margin(self, seconds: float) -> None:
+        """Renew our lease by another margin from now on."""
+        self._keeper.use_margin(seconds)
+
     def relist(self, reason: str) -> None:
         """Ask etcd for a fresh listing of all leases."""
         self._leases.relist(reason)

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from flanpy.model.objects import FdbEntry, KernelObject, Key, Neighbour, Route
 from flanpy.model.world import World
-from flanpy.plan.diff import Difference, diff
+from flanpy.plan.diff import Difference, diff, in_order
 from flanpy.plan.gates import Gate, Hold, brake, closed_gate
 from flanpy.plan.ops import Delete, Objects, Op
 from flanpy.plan.ownership import Observed
@@ -57,7 +57,7 @@ def decide(
         return Decision(desired, difference, difference.puts, gate, held)
     hold = brake(difference.deletes, observed.owned, world.view, held=held)
     deletes = _not_of_peers(difference.deletes) if hold is not None else difference.deletes
-    return Decision(desired, difference, (*deletes, *difference.puts), None, hold)
+    return Decision(desired, difference, in_order(deletes, difference.puts), None, hold)
 
 
 def _not_of_peers(deletes: Sequence[Delete]) -> tuple[Delete, ...]:

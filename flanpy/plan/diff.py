@@ -1,7 +1,8 @@
 """The difference between desired and observed, as operations in dependency order.
 
-Deletions come first, in reverse phase order, then puts in phase order. Whether deletions may be carried out at
-all is not decided here but in `plan.gates`.
+Make before break: links that go are deleted first, as their names and VNIs may be wanted; then come the puts in phase
+order; then the other deletions, in reverse phase order. So a route that moves from the tunnel to the LAN has left the
+tunnel's neighbour before that goes. Whether deletions may be carried out at all is decided in `plan.gates`.
 
 Objects on a link stand and fall with it: the kernel drops them all when the link is deleted, so a difference that does
 that puts them anew in the same go. A change of its MAC costs nothing here: the port keeps the neighbours over it.
@@ -21,6 +22,7 @@ from flanpy.model.objects import (
     LinkUp,
     OtherLink,
     OtherRoute,
+    Phase,
     Route,
     VxlanLink,
 )
@@ -44,7 +46,7 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What separates observed from desired. `deletes` and `puts` are in the order in which to apply them.
+    """What separates observed from desired; `ops` is in the order in which to apply it.
 
     A link that must be replaced is both: deleted, then put. `blocked` are objects that cannot be put because their
     link is held by someone else.
@@ -57,7 +59,16 @@ class Difference:
 
     @property
     def ops(self) -> tuple[Op, ...]:
-        return (*self.deletes, *self.puts)
+        return in_order(self.deletes, self.puts)
+
+
+def in_order(deletes: Iterable[Delete], puts: Iterable[Put]) -> tuple[Op, ...]:
+    """`deletes` and `puts`, each in its own order, woven as the module says."""
+    first: list[Op] = []
+    last: list[Op] = []
+    for op in deletes:
+        (first if op.obj.phase is Phase.LINK else last).append(op)
+    return (*first, *puts, *last)
 
 
 @dataclass(frozen=True, slots=True)

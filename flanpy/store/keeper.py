@@ -120,6 +120,15 @@ class LeaseKeeper:
             self._own = replace(self._own, record=record)
             self._alarm.ring(urgent=True)
 
+    def use_margin(self, seconds: float) -> None:
+        """Renew by another margin from now on (the settings were reloaded)."""
+        self._terms = replace(self._terms, margin=seconds)
+        now, expires = self._clock.monotonic(), self._state.expires_at
+        if expires is not None:
+            due = now + self._terms.renew_after(max(expires - now, 0.0))
+            self._own = replace(self._own, renew_at=min(self._own.renew_at, due))
+            self._alarm.ring(urgent=True)
+
     def observe(self, view: LeaseView) -> None:
         """Take the watch's newest view. One that lags behind our own listing or write is left out."""
         if view.stale or not view.in_sync:

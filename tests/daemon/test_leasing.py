@@ -170,17 +170,26 @@ async def test_state_dir_that_takes_nothing_is_a_condition_and_written_later(
         assert rig.condition(ConditionType.LEASE_SAVED).reason == "Saved"
 
 
-@pytest.mark.parametrize("margin", ["1s", "440s", "890s"])
-async def test_lease_is_renewed_after_a_third_whatever_the_margin(tmp_path: Path, margin: str) -> None:
-    """A third of the TTL is always before a margin that is less than half of it: a reload has nothing to do."""
+@pytest.mark.parametrize(("margin", "due"), [("1s", 300), ("440s", 300), ("700s", 200), ("890s", 45)])
+async def test_lease_is_renewed_after_a_third_or_when_the_margin_says(
+    tmp_path: Path, margin: str, due: int
+) -> None:
     rig = make(tmp_path, "--subnet-lease-ttl=900s", f"--subnet-lease-renew-margin={margin}")
     rig.configure()
     async with running(rig):
-        await rig.clock.advance(295)
+        for beats in range(2):
+            await rig.clock.advance(due - 5)
+            assert rig.session.calls["keep_alive"] == beats
+            await rig.clock.advance(5)
+            assert rig.session.calls["keep_alive"] == beats + 1
+
+
+async def test_wider_margin_renews_sooner_when_it_is_reloaded(tmp_path: Path) -> None:
+    rig = make(tmp_path, "--subnet-lease-ttl=900s", "--subnet-lease-renew-margin=1s")
+    rig.configure()
+    async with running(rig):
+        rig.leasing.use_margin(800)
+        await rig.clock.advance(95)
         assert rig.session.calls["keep_alive"] == 0
         await rig.clock.advance(10)
         assert rig.session.calls["keep_alive"] == 1
-        await rig.clock.advance(290)
-        assert rig.session.calls["keep_alive"] == 1
-        await rig.clock.advance(10)
-        assert rig.session.calls["keep_alive"] == 2
