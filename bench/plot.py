@@ -184,12 +184,9 @@ def _latency(axes: Axes, figures: Figures) -> None:
         )
     floor = figures.get("latency.floor")
     if floor is not None:
-        axes.axvline(floor.value, color=FAINT, linewidth=1, linestyle=":")
-        axes.text(
-            floor.value, 2, " a bare watch", fontsize=8, color=FAINT, rotation=90, va="bottom", ha="right"
-        )
-    axes.axvline(3, color=MISSED, linewidth=1.4, linestyle="--")
-    axes.text(3, 2, " target for the median", fontsize=8, color=MISSED, rotation=90, va="bottom", ha="right")
+        label = f"event at a bare watch: {digits(floor.value)}"
+        axes.axvline(floor.value, color=FAINT, linewidth=1.4, linestyle=":", label=label)
+    axes.axvline(3, color=MISSED, linewidth=1.4, linestyle="--", label="target for the median: 3")
     last = max(sorted(each.samples)[int(len(each.samples) * 0.97) - 1] for each, _, _ in rows)
     axes.set_xlim(0, max(5.0, last))
     axes.set_ylabel("% of leases")
