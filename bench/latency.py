@@ -39,8 +39,8 @@ def measure(run: Run) -> Iterable[Figure]:
             add_peers(lab, peers - existing, first=existing)
             existing = peers
             run.say(f"latency: {puts} leases, one at a time, among {peers:,} peers")
-            rows = _inside(lab, host, "single", puts)
-            yield from _single(peers, rows)
+            found = _inside(lab, host, "single", puts)
+            yield from _single(peers, found)
         yield figure("latency.answer", "  etcd's answer to such a put", "ms", found["answer"])
         yield figure(
             "latency.floor", "  its event at a bare Python watch", "ms", [row["event"] for row in bare],
