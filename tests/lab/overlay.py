@@ -310,7 +310,7 @@ def foreign_state(host: Host) -> str:
         [
             route
             for route in host.ip_json(family, "-d", "route", "show", "table", "all")
-            if route.get("dev") not in mine and route.get("protocol") != OUR_PROTO
+            if route.get("dev") not in mine and route.get("protocol") != OUR_PROTO and not _link_local(route)
         ]
         for family in ("-4", "-6")
     ]
@@ -319,6 +319,11 @@ def foreign_state(host: Host) -> str:
     parts.append(host.ip_json("rule", "show"))
     parts.append(host.run("nft", "list", "ruleset").stdout)
     return json.dumps(_calm(parts), indent=1, sort_keys=True)
+
+
+def _link_local(route: dict[str, Any]) -> bool:
+    """The kernel adds these by itself, a second or two after a link came up (duplicate address detection)."""
+    return str(route.get("dst", "")).startswith(("fe80:", "ff00:"))
 
 
 def _calm(value: Any) -> Any:

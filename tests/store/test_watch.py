@@ -75,7 +75,7 @@ class Mirror:
                 assert revision > self.revision, "events came twice or out of order"
                 self.keys.update({kv.key: kv for kv in puts})
                 for gone in deletes:
-                    del self.keys[gone.key]
+                    self.keys.pop(gone.key, None)  # news is net: it may have come and gone since the last
                 self.revision = revision
             case _:
                 pass
