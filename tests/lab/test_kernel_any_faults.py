@@ -304,7 +304,7 @@ faults = st.builds(
     st.sampled_from(LINKS),
     st.sampled_from(PEERS),
     st.integers(2, 98),
-    st.sampled_from((1280, 1400, 1499, 2000)),
+    st.sampled_from((1360, 1400, 1499, 2000)),  # below 1350 the overlay has no room for IPv6 (RFC 8200: 1280)
 )
 crowds = st.sets(st.sampled_from(PEERS)).flatmap(
     lambda numbers: st.tuples(*(st.tuples(st.just(number), st.integers(0, 2)) for number in sorted(numbers)))
