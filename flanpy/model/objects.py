@@ -180,6 +180,12 @@ class FdbEntry:
         return ("fdb", self.link, int.from_bytes(self.mac.packed, "big"))
 
 
+def _route_key(destination: IPNetwork, table: int, metric: int) -> Key:
+    """What the kernel tells routes apart by, whatever their shape."""
+    base = int(destination.network_address)
+    return ("route", table, base, destination.prefixlen, metric, destination.version)
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """A unicast route. `link` is the output link's name; `gateway` None means directly connected."""
@@ -196,15 +202,7 @@ class Route:
 
     @property
     def key(self) -> Key:
-        destination = self.destination
-        return (
-            "route",
-            self.table,
-            int(destination.network_address),
-            destination.prefixlen,
-            self.metric,
-            destination.version,
-        )
+        return _route_key(self.destination, self.table, self.metric)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,15 +219,7 @@ class OtherRoute:
 
     @property
     def key(self) -> Key:
-        destination = self.destination
-        return (
-            "route",
-            self.table,
-            int(destination.network_address),
-            destination.prefixlen,
-            self.metric,
-            destination.version,
-        )
+        return _route_key(self.destination, self.table, self.metric)
 
 
 @dataclass(frozen=True, slots=True)
