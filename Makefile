@@ -22,7 +22,7 @@ demo: setup ## three hosts, an etcd, containers, faults; KEEP=1 leaves it up
 test: setup ## everything: lint, types, layers and all tests (root; namespaces and real etcds)
 	@status=0; \
 	$(MAKE) --no-print-directory lint || status=1; \
-	$(PY) -m pytest -q -n 2 --dist loadfile $(PYTEST_ARGS) || status=1; \
+	sh tests/run.sh $(PY) $(PYTEST_ARGS) || status=1; \
 	exit $$status
 
 check: venv ## lint, types, layers and the tests that need neither root nor an etcd

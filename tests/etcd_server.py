@@ -29,7 +29,7 @@ from pathlib import Path
 
 from flanpy.store.settings import EtcdSettings
 
-START_DEADLINE_S = 30.0
+START_DEADLINE_S = 90.0
 
 
 def binary(name: str) -> str:
@@ -185,7 +185,7 @@ class EtcdCluster:
         return self.directory / "ca.crt"
 
     def settings(
-        self, *, timeout: float = 3.0, username: str | None = None, password: str | None = None
+        self, *, timeout: float = 15.0, username: str | None = None, password: str | None = None
     ) -> EtcdSettings:
         """How a client with all rights reaches it."""
         return EtcdSettings(

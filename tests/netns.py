@@ -113,13 +113,13 @@ class NamespaceSysctls:
 def namespace(label: str = "t") -> Iterator[Namespace]:
     """A fresh namespace, gone on exit with everything in it."""
     name = f"fp-{os.getpid()}-{next(_numbers)}-{label}"
-    subprocess.run(["ip", "netns", "add", name], check=True, capture_output=True, timeout=20)
+    subprocess.run(["ip", "netns", "add", name], check=True, capture_output=True, timeout=60)
     try:
         here = Namespace(name)
         here.ip("link set lo up")
         yield here
     finally:
-        subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True, timeout=20)
+        subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True, timeout=60)
 
 
 @contextmanager

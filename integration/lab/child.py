@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from integration.lab.namespaces import LabError, enter_argv
+from integration.lab.waiting import PATIENCE
 
 STOP_DEADLINE_S = 10.0
 
@@ -80,17 +81,17 @@ class Child:
         """SIGKILL and wait for the end."""
         self.signal(signal.SIGKILL)
         if self._running is not None:
-            self._running.wait(timeout=STOP_DEADLINE_S)
+            self._running.wait(timeout=STOP_DEADLINE_S * PATIENCE)
 
     def wait(self, *, deadline: float) -> int | None:
         """Wait for it to end by itself; returns the exit code, None when it was never started."""
         if self._running is None:
             return None
         try:
-            return self._running.wait(timeout=deadline)
+            return self._running.wait(timeout=deadline * PATIENCE)
         except subprocess.TimeoutExpired as late:
             raise LabError(
-                f"{self.name} (pid {self.pid}) still runs after {deadline:g} s: {self.log}"
+                f"{self.name} (pid {self.pid}) still runs after {deadline * PATIENCE:g} s: {self.log}"
             ) from late
 
     def freeze(self) -> None:

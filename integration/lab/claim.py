@@ -75,7 +75,7 @@ class Claim:
         if self._warden is None:
             return
         with contextlib.suppress(BrokenPipeError):
-            self._warden.communicate(b"done\n", timeout=5)
+            self._warden.communicate(b"done\n", timeout=30)
         self._warden = None
 
 

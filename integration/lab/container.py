@@ -67,7 +67,7 @@ class Container:
     address: str
     mtu: int
 
-    def run(self, *argv: str, check: bool = True, timeout: float = 20.0) -> subprocess.CompletedProcess[str]:
+    def run(self, *argv: str, check: bool = True, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
         """Run a command inside."""
         return namespaces.run_in(self.namespace, argv, check=check, timeout=timeout)
 

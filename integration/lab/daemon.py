@@ -169,7 +169,7 @@ class HostDaemon(Child):
 
     def metrics(self) -> str:
         """Its metrics page."""
-        return fetch(self.namespace, ("127.0.0.1", METRICS_PORT), "/metrics")[1]
+        return fetch(self.namespace, ("127.0.0.1", METRICS_PORT), "/metrics", timeout=20.0)[1]
 
     def _subnet_file_stamp(self) -> tuple[int, int] | None:
         try:

@@ -56,7 +56,7 @@ class EtcdMember(Child):
         if not self.running:
             raise LabError(f"etcd {self.name} ended with {self.exit_code}:\n{self.log_tail()}")
         try:
-            status, body = fetch(self.namespace, ("127.0.0.1", CLIENT_PORT), "/health", timeout=1.0)
+            status, body = fetch(self.namespace, ("127.0.0.1", CLIENT_PORT), "/health", timeout=5.0)
         except OSError:
             return False
         return status == 200 and '"true"' in body

@@ -65,7 +65,7 @@ def fetch(namespace: str, address: tuple[str, int], path: str, *, timeout: float
 class EtcdApi:
     """The calls tests and benchmarks make behind the daemons' backs; one connection, for one thread at a time."""
 
-    def __init__(self, namespace: str, address: tuple[str, int], *, timeout: float = 5.0) -> None:
+    def __init__(self, namespace: str, address: tuple[str, int], *, timeout: float = 20.0) -> None:
         self._connection = NamespaceConnection(namespace, *address, timeout=timeout)
 
     def call(self, path: str, body: dict[str, Any]) -> dict[str, Any]:

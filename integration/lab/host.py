@@ -60,7 +60,7 @@ class Host:
         )
 
     def run(
-        self, *argv: str, check: bool = True, timeout: float = 20.0, stdin: str | None = None
+        self, *argv: str, check: bool = True, timeout: float = 60.0, stdin: str | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run a command on the host, with the variables flanpyctl finds this host's daemon by."""
         return namespaces.run_in(

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 NETNS_DIR = Path("/run/netns")
-DEFAULT_TIMEOUT_S = 20.0
+DEFAULT_TIMEOUT_S = 60.0
 _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 

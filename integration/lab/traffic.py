@@ -28,7 +28,7 @@ from integration.lab.waiting import wait_until
 
 _PORTS = itertools.count(20_000)
 _NS_PER_MS = 1e6
-DRAIN_S = 5.0
+DRAIN_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)

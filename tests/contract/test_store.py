@@ -31,7 +31,7 @@ from flanpy.store.port import (
 from tests.conftest import EtcdSpace
 from tests.fakes.etcd import FakeSession
 
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from flanpy.store.watch import WatchPace
 from tests.etcd_server import EtcdCluster
 from tests.fakes.etcd import FakeEtcd, FakeSession
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 class Rig(Protocol):

@@ -41,7 +41,7 @@ NAME = "flannel.7"
 NETWORK = IPv4Network("10.50.0.0/16")
 VTEP = VxlanLink(NAME, 7, 8472, "eth0", IPv4Address("172.16.0.1"), Mac.parse("02:00:5e:00:00:01"), 1450)
 CHECKSUM = LinkFeature(NAME, "tx-checksum-ip-generic", enabled=False)
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 
 
 @dataclass

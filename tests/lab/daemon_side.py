@@ -153,7 +153,7 @@ def run_flanpyd(
         start_new_session=True,
     )
     try:
-        out, err = started.communicate(timeout=15)
+        out, err = started.communicate(timeout=60)
     except subprocess.TimeoutExpired:
         os.killpg(started.pid, signal.SIGKILL)
         out, err = started.communicate()

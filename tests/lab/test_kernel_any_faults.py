@@ -169,7 +169,7 @@ class World:
     def _shell(self, lines: str) -> str:
         done = subprocess.run(
             ["nsenter", f"--net={self.here.path}", "--", "sh"],
-            input=lines, capture_output=True, text=True, timeout=30, check=False,
+            input=lines, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         return "\n".join(line.split(": ", 1)[-1] for line in done.stdout.splitlines())  # without the ifindex
 

@@ -37,12 +37,12 @@ def test_status_wait_returns_as_soon_as_the_daemon_is_ready(build_lab: BuildLab)
     host = lab.hosts[0]
     host.daemon.launch()
     ended: list[subprocess.CompletedProcess[str]] = []
-    waiting = threading.Thread(target=lambda: ended.append(_ctl(host, "status", "--wait", "--timeout", "15")))
+    waiting = threading.Thread(target=lambda: ended.append(_ctl(host, "status", "--wait", "--timeout", "60")))
     waiting.start()
     eventually(lambda: host.daemon.answers("/healthz"), host.daemon.log_tail)
     assert ended == []
     lab.configure()
-    waiting.join(timeout=15)
+    waiting.join(timeout=90)
     assert ended[0].returncode == 0
     assert "READY" in ended[0].stdout
 

@@ -161,7 +161,7 @@ def test_busy_health_and_metrics_ports_are_a_condition_and_served_once_they_are_
     try:
         eventually(lambda: "held" in squatter.log_text(), squatter.log_tail)
         host.daemon.launch()
-        done = host.run(*_status("--wait", "--timeout", "10"))
+        done = host.run(*_status("--wait", "--timeout", "60"))
         assert "ListenersUp" in done.stdout
         for part in ("CannotListen", f"127.0.0.1:{HEALTHZ_PORT}", f"127.0.0.1:{METRICS_PORT}", "DEGRADED"):
             assert part in done.stdout

@@ -18,7 +18,7 @@ from tests.etcd_server import EtcdCluster, free_ports, make_jwt_keys, poll
 
 pytestmark = pytest.mark.etcd
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 SECRET = "s3cret-passphrase"
 
 

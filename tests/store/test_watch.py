@@ -17,7 +17,7 @@ from tests.etcd_server import EtcdCluster
 
 pytestmark = pytest.mark.etcd
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 QUICK = WatchPace(silence=1.0, answer=1.0, first_delay=0.02, longest_delay=0.1)
 
 
