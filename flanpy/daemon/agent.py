@@ -24,6 +24,7 @@ from flanpy.daemon.store_metrics import store_counts
 from flanpy.daemon.tasks import run_until
 from flanpy.errors import FlanpyError
 from flanpy.kernel.adapter import NetlinkKernel
+from flanpy.kernel.composite import CompositeKernel
 from flanpy.kernel.monitor import Monitor
 from flanpy.kernel.port import Moved
 from flanpy.kernel.underlay import UnderlayChoice
@@ -68,7 +69,7 @@ class Agent:
         self._session = EtcdSession(_etcd_settings(settings), clock=clock)
         self._kernel = NetlinkKernel()
         self._loop = ReconcileLoop(
-            self._kernel,
+            CompositeKernel(self._kernel),
             policy,
             clock=clock,
             resync_interval=settings.resync_interval,

@@ -46,6 +46,8 @@ class Moved(Enum):
     ROUTE = "route"
     SYSCTL = "sysctl"
     OVERRUN = "overrun"
+    DATA_PLANE = "data_plane"
+    FILTER = "filter"
 
 
 class MonitorSink(Protocol):
