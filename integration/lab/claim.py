@@ -18,7 +18,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from integration.lab import namespaces
+from integration.lab import cgroups, namespaces
 from integration.lab.namespaces import LabError
 from integration.lab.waiting import wait_until
 
@@ -158,6 +158,7 @@ def remove_remains(number: int, *, keep_lock: bool = False) -> None:
     """Kill what runs in lab `number`, delete its namespaces and files; nothing there is success."""
     prefix = f"fp{number}-"
     _kill_all(prefix)
+    cgroups.remove(prefix)
     namespaces.ip_batch(None, [f"netns del {name}" for name in namespaces.names_with(prefix)], force=True)
     directory = directory_of(number)
     if directory is not None and directory.name.startswith(prefix):
@@ -170,7 +171,8 @@ def remove_remains(number: int, *, keep_lock: bool = False) -> None:
 
 def _kill_all(prefix: str) -> None:
     def gone() -> bool:
-        left = [pid for pid in namespaces.pids_in(namespaces.names_with(prefix)) if pid != os.getpid()]
+        inside = namespaces.pids_in(namespaces.names_with(prefix)) + cgroups.pids_in(prefix)
+        left = [pid for pid in inside if pid != os.getpid()]
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

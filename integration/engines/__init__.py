@@ -1,0 +1,19 @@
+"""Hosts with a real dockerd each, on one machine: every host has a network and a mount namespace of its own.
+
+with DockerLab(hosts=2) as lab:
+    lab.configure()
+    lab.start_daemons()                     # flanpyd, in the same namespaces
+    lab.start_engines()                     # dockerd with bip and mtu of subnet.env
+    web = lab.hosts[0].engine.run_container("web", "-p", "8080:80")
+    job = lab.hosts[1].engine.run_container("job")
+    assert job.as_end().ping(web.as_end()).ok
+"""
+
+from integration.engines.container import EngineContainer
+from integration.engines.engine import Engine
+from integration.engines.host import DockerHost
+from integration.engines.image import IMAGE
+from integration.engines.lab import DockerLab
+from integration.engines.releases import SYSTEM, Release, release
+
+__all__ = ["IMAGE", "SYSTEM", "DockerHost", "DockerLab", "Engine", "EngineContainer", "Release", "release"]
