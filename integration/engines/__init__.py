@@ -14,6 +14,6 @@ from integration.engines.engine import Engine
 from integration.engines.host import DockerHost
 from integration.engines.image import IMAGE
 from integration.engines.lab import DockerLab
-from integration.engines.releases import SYSTEM, Release, release
+from integration.engines.releases import FETCHED, SYSTEM, Release, release
 
-__all__ = ["IMAGE", "SYSTEM", "DockerHost", "DockerLab", "Engine", "EngineContainer", "Release", "release"]
+__all__ = ["FETCHED", "IMAGE", "SYSTEM", "DockerHost", "DockerLab", "Engine", "EngineContainer", "Release", "release"]

@@ -14,6 +14,7 @@ from pathlib import Path
 from integration.lab import LabError
 
 SYSTEM = "20.10"
+FETCHED = ("26.1", "28.5")
 NEEDED = ("dockerd", "containerd", "runc", "iptables", "nsenter", "mount")
 
 
@@ -33,10 +34,25 @@ class Release:
 
 def release(version: str) -> Release:
     """The engine of that version; LabError saying how to get it when it is not here."""
-    if version != SYSTEM:
-        raise LabError(f"Docker {version} is not here: run `make engines`")
-    found = Release(SYSTEM)
+    if version not in (SYSTEM, *FETCHED):
+        raise LabError(f"no Docker {version} is known; there are {', '.join((SYSTEM, *FETCHED))}")
+    found = Release(version, _directories(version))
     missing = [name for name in NEEDED if shutil.which(name, path=found.path) is None]
     if missing:
         raise LabError(f"no {', '.join(missing)} here: run `make setup`")
     return found
+
+
+def _directories(version: str) -> tuple[Path, ...]:
+    if version == SYSTEM:
+        return ()
+    directories = tuple(_store() / version / "usr" / name for name in ("sbin", "bin"))
+    if not (directories[0] / "dockerd").exists():
+        raise LabError(f"Docker {version} is not in {_store()}: run `make engines`")
+    return directories
+
+
+def _store() -> Path:
+    """Where fetch.sh puts them; it looks at the same variables."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("FLANPY_ENGINES") or Path(cache, "flanpy", "engines"))
