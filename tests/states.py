@@ -104,6 +104,25 @@ def crowd(count: int, network: NetworkConfig = V4) -> World:
     return world(network, *(lease(number, network) for number in range(1, count + 1)))
 
 
+def as_backend(name: str, one: World) -> World:
+    """The same world in a network of another backend, of which all leases are."""
+    assert one.network is not None
+    assert one.own is not None
+    leases = [_of_backend(name, lease) for lease in one.view.leases.values()]
+    return replace(
+        one,
+        network=replace(one.network, backend_type=name),
+        own=_of_backend(name, one.own),
+        view=replace(one.view, leases=MappingProxyType({str(lease.key): lease for lease in leases})),
+    )
+
+
+def _of_backend(name: str, lease: Lease) -> Lease:
+    says = "" if name in {"udp", "alloc"} else name
+    record = replace(lease.record, backend_type=says, backend_data=None, backend_data6=None)
+    return replace(lease, record=record)
+
+
 def moved(one: HostFacts = FACTS, **underlay: object) -> HostFacts:
     assert one.underlay is not None
     return replace(one, underlay=replace(one.underlay, **underlay))  # type: ignore[arg-type]  # as above

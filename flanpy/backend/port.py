@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
-from flanpy.model.lease import Lease, LeaseRecord
+from flanpy.backend.way import Ways
+from flanpy.model.lease import LeaseRecord
 from flanpy.model.world import World
-from flanpy.plan.desired import Ground, plan_all
-from flanpy.plan.host_settings import host_settings
-from flanpy.plan.ops import Objects
+from flanpy.plan.desired import Ground
 
 
 class Backend(Protocol):
@@ -30,16 +29,12 @@ class Backend(Protocol):
         None (which is not: nothing desired!) while lease, network or underlay is missing.
         """
 
+    @property
+    def cure(self) -> str:
+        """What to do about peers that this backend has no way to."""
+
+    def ways(self, world: World) -> Ways:
+        """How peers are reached, for people."""
+
     def links(self, world: World) -> frozenset[str]:
         """Names of the links this backend makes for this network, whether or not it can plan yet."""
-
-
-def plan(backend: Backend, world: World, peers: Iterable[Lease]) -> Objects | None:
-    """The kernel objects that should exist, planned from nothing; None while that cannot be known.
-
-    `peers` are the leases of the others that were admitted (see `plan.admission`).
-    """
-    ground = backend.ground(world)
-    if ground is None or world.network is None:
-        return None
-    return plan_all(ground, host_settings(world.network), peers)

@@ -7,16 +7,18 @@ DirectRouting a peer on the same L2 segment gets a plain route through its publi
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_interface
 from itertools import chain
 
+from flanpy.backend.advert import public_addresses
+from flanpy.backend.direct import DirectRoutes
 from flanpy.backend.options import Reader
+from flanpy.backend.way import Way, WayKind, Ways, joined, one_way
 from flanpy.model.address import Family, IPAddress, IPNetwork, Mac
 from flanpy.model.facts import Underlay
 from flanpy.model.lease import Lease, LeaseRecord, VxlanData
-from flanpy.model.network import NetworkConfig
 from flanpy.model.objects import (
     Address,
     FdbEntry,
@@ -29,7 +31,6 @@ from flanpy.model.objects import (
     VxlanLink,
 )
 from flanpy.model.world import World
-from flanpy.plan.next_hop import RouteTable
 
 DEFAULT_VNI = 1
 DEFAULT_PORT = 8472
@@ -85,29 +86,34 @@ class _Side:
 
 @dataclass(frozen=True, slots=True)
 class VxlanGround:
-    """Implements `plan.desired.Ground`. `table` is None without DirectRouting: the host's routes matter not then."""
+    """Implements `plan.desired.Ground`. `direct` is None without DirectRouting: the host's routes matter not then."""
 
     fixed: tuple[KernelObject, ...] = field(compare=False)
     sides: tuple[_Side, ...]
-    table: RouteTable | None
+    direct: DirectRoutes | None
 
     def peer(self, lease: Lease) -> Iterator[KernelObject]:
         for side in self.sides:
-            v4 = side.family is Family.IPV4
-            subnet: IPNetwork | None = lease.key.subnet if v4 else lease.key.subnet6
-            public = lease.record.public_ip if v4 else lease.record.public_ip6
-            extra = lease.record.backend_data if v4 else lease.record.backend_data6
+            family = side.family
+            subnet, public = lease.key.of(family), lease.record.public(family)
+            extra = lease.record.data(family)
             if subnet is None or public is None or not isinstance(extra, VxlanData):
                 continue
-            direct = self.table.on_link(public) if self.table is not None else None
+            direct = self.direct.route(subnet, public) if self.direct is not None else None
             if direct is not None:
-                yield Route(subnet, direct.link, public)
+                yield direct
             else:
                 yield from side.tunnel(subnet, public, extra.mac)
+
+    def unreached(self, lease: Lease) -> bool:
+        """The tunnel needs nothing but a route to the peer, which may come any moment."""
+        return False
 
 
 class VxlanBackend:
     """Implements `backend.port.Backend`."""
+
+    cure = ""
 
     def validate(self, options: Mapping[str, object]) -> None:
         read_options(options)
@@ -116,31 +122,28 @@ class VxlanBackend:
         if world.network is None:
             return frozenset()
         options = read_options(world.network.backend_options)
-        return frozenset(_link_name(family, options.vni) for family in _families(world.network))
+        return frozenset(_link_name(family, options.vni) for family in world.network.families)
 
     def mtu(self, world: World) -> int:
         if world.network is None or world.facts.underlay is None:
             return 0
         options = read_options(world.network.backend_options)
-        overhead = max(OVERHEAD[family] for family in _families(world.network))
+        overhead = max(OVERHEAD[family] for family in world.network.families)
         return (options.mtu or world.facts.underlay.mtu) - overhead
 
     def advertise(self, world: World) -> LeaseRecord | None:
-        network, underlay, policy = world.network, world.facts.underlay, world.policy
-        if network is None or underlay is None:
+        public = public_addresses(world)
+        if public is None or world.network is None:
             return None
-        options = read_options(network.backend_options)
-        ip = (policy.public_ip or underlay.address) if network.network else None
-        ip6 = (policy.public_ip6 or underlay.address6) if network.network6 else None
-        if (network.network and ip is None) or (network.network6 and ip6 is None):
-            return None
+        options = read_options(world.network.backend_options)
+        vni = options.vni
         return LeaseRecord(
-            public_ip=ip,
-            public_ip6=ip6,
+            public_ip=public.ip,
+            public_ip6=public.ip6,
             backend_type="vxlan",
-            backend_data=VxlanData(vtep_mac(world, Family.IPV4, options.vni), options.vni) if ip else None,
-            backend_data6=VxlanData(vtep_mac(world, Family.IPV6, options.vni), options.vni) if ip6 else None,
-            node_id=policy.node_id,
+            backend_data=VxlanData(vtep_mac(world, Family.IPV4, vni), vni) if public.ip else None,
+            backend_data6=VxlanData(vtep_mac(world, Family.IPV6, vni), vni) if public.ip6 else None,
+            node_id=world.policy.node_id,
         )
 
     def ground(self, world: World) -> VxlanGround | None:
@@ -148,15 +151,22 @@ class VxlanBackend:
         if world.network is None or world.own is None or underlay is None:
             return None
         options = read_options(world.network.backend_options)
-        sides = tuple(_Side(family, _link_name(family, options.vni)) for family in _families(world.network))
+        sides = tuple(_Side(family, _link_name(family, options.vni)) for family in world.network.families)
         devices = [_device(world, options, side, world.own, underlay) for side in sides]
         if not all(devices):
             return None
         return VxlanGround(
             fixed=tuple(chain.from_iterable(devices)),
             sides=sides,
-            table=RouteTable.of(world.facts.routes) if options.direct_routing else None,
+            direct=DirectRoutes.of(world) if options.direct_routing else None,
         )
+
+    def ways(self, world: World) -> Ways:
+        network = world.network
+        if network is None or not read_options(network.backend_options).direct_routing:
+            return one_way(WayKind.TUNNEL)
+        direct, families = DirectRoutes.of(world), network.families
+        return lambda lease: _way(direct, families, lease)
 
 
 def vtep_mac(world: World, family: Family, vni: int) -> Mac:
@@ -167,16 +177,19 @@ def vtep_mac(world: World, family: Family, vni: int) -> Mac:
     """
     if world.own is not None:
         record = world.own.record
-        advertised = record.backend_data if family is Family.IPV4 else record.backend_data6
+        advertised = record.data(family)
         if isinstance(advertised, VxlanData) and advertised.vni in (None, vni):
             return advertised.mac
     digest = hashlib.sha256(f"{world.policy.node_id}/{vni}/{family.name}".encode()).digest()
     return Mac(bytes([digest[0] & 0xFC | 0x02]) + digest[1:6])
 
 
-def _families(network: NetworkConfig) -> tuple[Family, ...]:
-    wanted = ((Family.IPV4, network.network), (Family.IPV6, network.network6))
-    return tuple(family for family, overlay in wanted if overlay is not None)
+def _way(direct: DirectRoutes, families: Iterable[Family], lease: Lease) -> Way:
+    publics = [public for family in families if (public := lease.record.public(family)) is not None]
+    return joined(
+        (WayKind.TUNNEL if direct.table.on_link(public) is None else WayKind.DIRECT, direct.explain(public))
+        for public in publics
+    )
 
 
 def _link_name(family: Family, vni: int) -> str:
@@ -187,9 +200,7 @@ def _device(
     world: World, options: VxlanOptions, side: _Side, own: Lease, underlay: Underlay
 ) -> tuple[KernelObject, ...]:
     """The device of one family and what belongs to it; nothing while our subnet or address of that family lacks."""
-    v4 = side.family is Family.IPV4
-    subnet = own.key.subnet if v4 else own.key.subnet6
-    local = underlay.address if v4 else underlay.address6
+    subnet, local = own.key.of(side.family), underlay.local(side.family)
     if subnet is None or local is None:
         return ()
     link = VxlanLink(
@@ -204,7 +215,7 @@ def _device(
         gbp=options.gbp,
     )
     # IPv4: a reply may come back over another path than we would choose; loose mode still drops martians.
-    sysctl = ("rp_filter", "2") if v4 else ("accept_ra", "0")
+    sysctl = ("rp_filter", "2") if side.family is Family.IPV4 else ("accept_ra", "0")
     return (
         link,
         LinkFeature(side.link, "tx-checksum-ip-generic", enabled=world.policy.tx_checksum),

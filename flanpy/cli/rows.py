@@ -19,7 +19,8 @@ class SubnetRow:
 
     `key` is the last part of the etcd key. `own` is None where it cannot be told (another host's etcd only).
     `expires_in` is seconds, None for a reservation and where it was not asked. `state` is own, programmed, pending,
-    failed or rejected if the local daemon said so, else "". Addresses and MACs are text, "" where absent.
+    failed or rejected if the local daemon said so, else "". Addresses and MACs are text, "" where absent. `way` is how
+    the local daemon reaches the peer: direct, tunnel, command or none, and `way_reason` why.
     """
 
     key: str
@@ -37,6 +38,8 @@ class SubnetRow:
     own: bool | None = None
     state: str = ""
     reason: str = ""
+    way: str = ""
+    way_reason: str = ""
     expires_in: int | None = None
 
     @classmethod
@@ -105,7 +108,7 @@ def table_of(listing: Listing, *, wide: bool = False) -> Table:
     titles = ["NODE", "SUBNET", "PUBLIC IP", "BACKEND", "VTEP MAC"]
     titles += ["EXPIRY"] if listing.has_expiry else []
     titles += ["RESERVED", "OWN"]
-    titles += ["VNI", "LEASE", "STATE", "REASON"] if wide else []
+    titles += ["VNI", "LEASE", "STATE", "WAY", "REASON"] if wide else []
     rows = tuple(_cells(row, expiry=listing.has_expiry, wide=wide) for row in listing.rows)
     return Table(tuple(titles), rows, _styles(listing.rows))
 
@@ -122,7 +125,8 @@ def _cells(row: SubnetRow, *, expiry: bool, wide: bool) -> tuple[str, ...]:
     cells += [yes(row.reservation), "?" if row.own is None else yes(row.own)]
     if wide:
         vni = "" if row.vni is None else str(row.vni)
-        cells += [vni, f"{row.lease_id:x}" if row.lease_id else "", row.state, row.reason]
+        cells += [vni, f"{row.lease_id:x}" if row.lease_id else "", row.state, row.way]
+        cells += [row.reason or row.way_reason]
     return tuple(cells)
 
 

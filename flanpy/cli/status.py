@@ -83,7 +83,7 @@ def _lines(said: Said, now: float) -> Iterator[tuple[str, str]]:
     yield "Subnet", _own(said.get("own"))
     yield "Underlay", _underlay(said.get("underlay"))
     yield "Backend", _backend(said.get("backend"))
-    yield "Peers", _counts(said.get("peers"))
+    yield "Peers", _reached(said.get("peers"), said.get("backend"))
     yield "etcd", _store(said.get("store"))
     yield "Passes", _passes(said.get("passes"))
 
@@ -123,7 +123,18 @@ def _backend(backend: Said | None) -> str:
     if not backend:
         return "none yet"
     links = ", ".join(link["name"] for link in backend.get("links") or ()) or "no link"
-    return f"{backend.get('type')} on {links}, MTU {backend.get('mtu')}"
+    moving = f", moving from {backend['moving_from']}" if backend.get("moving_from") else ""
+    return f"{backend.get('type')} on {links}, MTU {backend.get('mtu')}{moving}"
+
+
+def _reached(peers: Said | None, backend: Said | None) -> str:
+    """`3 wanted, 3 programmed (1 direct, 2 tunnel)`: the ways only where they differ."""
+    ways = (backend or {}).get("ways") or {}
+    return _counts(peers) + (f" ({_ways(ways)})" if len(ways) > 1 else "")
+
+
+def _ways(ways: Said) -> str:
+    return ", ".join(f"{count} {name}" for name, count in sorted(ways.items()))
 
 
 def _counts(counts: Said | None) -> str:

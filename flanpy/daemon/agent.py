@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from flanpy.backend.registry import backend_for
+from flanpy.backend import choice
 from flanpy.clock import Clock
 from flanpy.config import Settings, changed, in_force, needing_restart
 from flanpy.daemon.host_files import SubnetFile
@@ -147,9 +147,9 @@ class Agent:
         if network is not None:
             # the ranges too: a foreign route that goes there may have stood where ours should
             ranges = [range_ for range_ in (network.network, network.network6) if range_ is not None]
-            self._monitor.watch_links(backend_for(network.backend_type).links(outcome.world), ranges)
+            self._monitor.watch_links(choice.links(outcome.world), ranges)
             if outcome.decision.desired is not None:
-                self._subnet_file.after_pass(outcome, backend_for(network.backend_type).mtu(outcome.world))
+                self._subnet_file.after_pass(outcome, choice.mtu(outcome.world))
         self._board.note_pass(outcome)
         if outcome.decision.desired is not None and not outcome.failures and not self._programmed.is_set():
             self._programmed.set()

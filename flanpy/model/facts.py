@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
-from flanpy.model.address import IPAddress, IPNetwork
+from flanpy.model.address import Family, IPAddress, IPNetwork
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,10 @@ class Underlay:
     address: IPv4Address | None
     address6: IPv6Address | None
     reason: str
+
+    def local(self, family: Family) -> IPAddress | None:
+        """This host's address of one family."""
+        return self.address if family is Family.IPV4 else self.address6
 
 
 @dataclass(frozen=True, slots=True)

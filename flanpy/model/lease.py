@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from types import MappingProxyType
 
-from flanpy.model.address import Mac
+from flanpy.model.address import Family, IPAddress, IPNetwork, Mac
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,10 @@ class SubnetKey:
     subnet: IPv4Network | None
     subnet6: IPv6Network | None = None
 
+    def of(self, family: Family) -> IPNetwork | None:
+        """The subnet of one family."""
+        return self.subnet if family is Family.IPV4 else self.subnet6
+
     def __str__(self) -> str:
         """The last part of the etcd key, byte for byte as flannel writes it."""
         return "&".join(
@@ -56,6 +60,14 @@ class LeaseRecord:
     backend_data: BackendData | None = None
     backend_data6: BackendData | None = None
     node_id: str = ""
+
+    def public(self, family: Family) -> IPAddress | None:
+        """The public address of one family."""
+        return self.public_ip if family is Family.IPV4 else self.public_ip6
+
+    def data(self, family: Family) -> BackendData | None:
+        """The backend's data of one family."""
+        return self.backend_data if family is Family.IPV4 else self.backend_data6
 
 
 @dataclass(frozen=True, slots=True)

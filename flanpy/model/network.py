@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from types import MappingProxyType
 
+from flanpy.model.address import Family, IPNetwork
+
 
 @dataclass(frozen=True, slots=True)
 class NetworkConfig:
@@ -31,3 +33,12 @@ class NetworkConfig:
     backend_options: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
     warnings: tuple[str, ...] = ()
     text: str = ""
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """The families that are on, IPv4 first."""
+        return tuple(family for family in Family if self.range(family) is not None)
+
+    def range(self, family: Family) -> IPNetwork | None:
+        """The whole overlay range of one family."""
+        return self.network if family is Family.IPV4 else self.network6

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 
 from flanpy.model.facts import HostFacts
-from flanpy.model.lease import Lease, LeaseView
+from flanpy.model.lease import Lease, LeaseRecord, LeaseView
 from flanpy.model.network import NetworkConfig
 
 
@@ -25,6 +25,18 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
+class Former:
+    """The backend that the network had until its config was changed, while hosts are on their way to the new one.
+
+    `network` is that config, `record` what our lease said then: peers that still advertise that backend are reached,
+    and reach us, by it.
+    """
+
+    network: NetworkConfig
+    record: LeaseRecord
+
+
+@dataclass(frozen=True, slots=True)
 class World:
     """Input of every planner. `own` is this node's lease, from etcd or, while etcd is away, from disk.
 
@@ -37,3 +49,4 @@ class World:
     own_confirmed: bool = False
     view: LeaseView = field(default_factory=LeaseView)
     facts: HostFacts = field(default_factory=HostFacts)
+    former: Former | None = None

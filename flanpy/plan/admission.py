@@ -14,7 +14,6 @@ from collections.abc import Iterable
 from copy import copy
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from ipaddress import IPv4Network, IPv6Network
 from operator import attrgetter
 
 from flanpy.model.address import Family, IPAddress, IPNetwork
@@ -25,6 +24,23 @@ _NO_TYPE = frozenset({"udp", "alloc"})
 """Backends whose leases carry no BackendType (flannel's schema)."""
 
 created = attrgetter("create_revision")
+
+
+def lease_type(backend_type: str) -> str:
+    """What leases of this backend say as their BackendType."""
+    return "" if backend_type in _NO_TYPE else backend_type
+
+
+def _lease_types(world: World) -> frozenset[str] | None:
+    """What a peer's lease may say: the network's backend, or the one that hosts are moving from. None: anything.
+
+    alloc leads nowhere, so it does not matter to it how others are reached.
+    """
+    network = world.network
+    if network is None or network.backend_type == "alloc":
+        return None
+    former = [world.former.network.backend_type] if world.former is not None else []
+    return frozenset(map(lease_type, [network.backend_type, *former]))
 
 
 class Reason(Enum):
@@ -149,7 +165,8 @@ class Judge:
         self._world = world
         network = world.network
         assert network is not None
-        self._type = "" if network.backend_type in _NO_TYPE else network.backend_type
+        self._type = network.backend_type
+        self._types = _lease_types(world)
         self._spaces = [
             (_Space(Family.of(range_)), range_, *_range(range_))
             for range_ in (network.network, network.network6)
@@ -166,8 +183,8 @@ class Judge:
 
     def _take_own(self, own: Lease) -> None:
         for space, _, _, _ in self._spaces:
-            subnet = _subnet(own.key, space.family)
-            public = _public_ip(own, space.family)
+            subnet = own.key.of(space.family)
+            public = own.record.public(space.family)
             if subnet is not None:
                 space.take(*_range(subnet), None, int(public) if public is not None else -1)
 
@@ -181,7 +198,7 @@ class Judge:
     def release(self, peer: Lease) -> None:
         """Forget a peer that was admitted (in this form, cut or whole)."""
         for space, _, _, _ in self._spaces:
-            subnet, public = _subnet(peer.key, space.family), _public_ip(peer, space.family)
+            subnet, public = peer.key.of(space.family), peer.record.public(space.family)
             if subnet is not None and public is not None:
                 space.release(int(subnet.network_address), int(public))
 
@@ -196,7 +213,7 @@ class Judge:
         admitted: list[Family] = []
         present = 0
         for space, network, first, last in self._spaces:
-            subnet = _subnet(lease.key, space.family)
+            subnet = lease.key.of(space.family)
             if subnet is None:
                 continue
             present += 1
@@ -213,13 +230,13 @@ class Judge:
     def _whole(self, lease: Lease) -> tuple[Reason, str] | None:
         """What makes a lease no peer in any family."""
         record = lease.record
-        if record.backend_type != self._type:
+        if self._types is not None and record.backend_type not in self._types:
             if lease.is_reservation and not record.backend_type:
                 return Reason.RESERVED, f"subnet {lease.key} is reserved for {_who(lease)}, not in use"
             theirs = record.backend_type or "udp or alloc"
             return (
                 Reason.OTHER_BACKEND,
-                f"lease {lease.key} of {_who(lease)} is of backend {theirs}, the network's is {self._type or 'udp'}",
+                f"lease {lease.key} of {_who(lease)} is of backend {theirs}, the network's is {self._type}",
             )
         for address, here in (
             (record.public_ip, self._here[Family.IPV4]),
@@ -240,12 +257,12 @@ class Judge:
         start, end = _range(subnet)
         if not (first <= start and end <= last and subnet.prefixlen > network.prefixlen):
             return Reason.OUTSIDE_NETWORK, f"subnet {subnet} of {_who(lease)} is no part of network {network}"
-        public = _public_ip(lease, space.family)
+        public = lease.record.public(space.family)
         if public is None:
             if lease.is_reservation:
                 return Reason.RESERVED, f"subnet {subnet} is reserved for {_who(lease)}, not in use"
             return Reason.NO_PUBLIC_IP, f"subnet {subnet} of {_who(lease)} has no public IP of its family"
-        if self._type == "vxlan" and _data(lease, space.family) is None:
+        if self._types and lease.record.backend_type == "vxlan" and lease.record.data(space.family) is None:
             return Reason.NO_BACKEND_DATA, f"subnet {subnet} of {_who(lease)} has no VtepMAC of its family"
         return self._place(lease, subnet, space, (start, end, int(public)))
 
@@ -262,7 +279,7 @@ class Judge:
                 f"subnet {subnet} of {_who(lease)} holds this host's underlay address",
             )
         if start <= number <= end or space.at(number) >= 0:
-            inside = f"public IP {_public_ip(lease, space.family)} of {_who(lease)} lies in a subnet of the overlay"
+            inside = f"public IP {lease.record.public(space.family)} of {_who(lease)} lies in a subnet of the overlay"
             return Reason.PUBLIC_IP_INSIDE_SUBNET, inside
         if space.covered_public(start, end):
             message = f"subnet {subnet} of {_who(lease)} holds the public IP of an older lease"
@@ -299,18 +316,6 @@ def _range(subnet: IPNetwork) -> tuple[int, int]:
     """First and last address as numbers; far cheaper to compare than `ipaddress` objects."""
     start = int(subnet.network_address)
     return start, start + (1 << (subnet.max_prefixlen - subnet.prefixlen)) - 1
-
-
-def _subnet(key: SubnetKey, family: Family) -> IPv4Network | IPv6Network | None:
-    return key.subnet if family is Family.IPV4 else key.subnet6
-
-
-def _public_ip(lease: Lease, family: Family) -> IPAddress | None:
-    return lease.record.public_ip if family is Family.IPV4 else lease.record.public_ip6
-
-
-def _data(lease: Lease, family: Family) -> object:
-    return lease.record.backend_data if family is Family.IPV4 else lease.record.backend_data6
 
 
 def _cut(lease: Lease, admitted: list[Family]) -> Lease | None:

@@ -31,6 +31,9 @@ class Ground(Protocol):
     def peer(self, lease: Lease) -> Iterable[KernelObject]:
         """What should exist to reach the peer with this lease."""
 
+    def unreached(self, lease: Lease) -> bool:
+        """Whether this backend has no way to the peer, or to one of its subnets, from here."""
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -45,7 +48,7 @@ class Planned:
     """Desired objects, and what is needed to plan the next ones.
 
     `changed` are the keys on which `objects` may differ from those of the `Planned` this one came from; None: any.
-    `disjoint`: no two groups want the same key.
+    `disjoint`: no two groups want the same key. `unreached` are leases that the backend has no way to, by their id.
     """
 
     ground: Ground
@@ -54,6 +57,7 @@ class Planned:
     groups: Mapping[int, Group]
     objects: Objects
     disjoint: bool
+    unreached: Mapping[int, Lease]
     changed: tuple[Key, ...] | None = None
 
 
@@ -95,7 +99,8 @@ def _anew(
     for group in groups.values():
         objects.update(group.objects)
     total = len(fixed) + sum(len(group.objects) for group in groups.values())
-    return Planned(ground, fixed, peers, groups, objects, disjoint=len(objects) == total)
+    unreached = {key: group.lease for key, group in groups.items() if ground.unreached(group.lease)}
+    return Planned(ground, fixed, peers, groups, objects, len(objects) == total, unreached)
 
 
 def _moved_on(
@@ -114,4 +119,8 @@ def _moved_on(
         groups[key] = group
         objects.update(group.objects)
         changed.update(dict.fromkeys(group.objects))
-    return replace(previous, peers=peers, groups=groups, objects=objects, changed=tuple(changed))
+    unreached = {key: lease for key, lease in previous.unreached.items() if key in groups}
+    unreached |= {key: group.lease for key, group in new.items() if previous.ground.unreached(group.lease)}
+    return replace(
+        previous, peers=peers, groups=groups, objects=objects, unreached=unreached, changed=tuple(changed)
+    )

@@ -61,6 +61,7 @@ def _same_measures(old: World, new: World) -> bool:
     """Whether leases are judged by the same network, identity, own lease and addresses."""
     return (
         old.network == new.network
+        and old.former == new.former
         and old.policy == new.policy
         and (old.own is new.own or _identity(old.own) == _identity(new.own))
         and (old.facts is new.facts or own_addresses(old) == own_addresses(new))

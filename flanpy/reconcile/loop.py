@@ -19,8 +19,7 @@ from random import Random
 from types import MappingProxyType
 from typing import TypeVar
 
-from flanpy.backend.port import plan
-from flanpy.backend.registry import backend_for
+from flanpy.backend import choice
 from flanpy.clock import Clock, set_within
 from flanpy.errors import KernelError
 from flanpy.kernel.port import Kernel, Moved, OpFailure
@@ -29,7 +28,7 @@ from flanpy.model.facts import HostFacts
 from flanpy.model.lease import Lease, LeaseView
 from flanpy.model.network import NetworkConfig
 from flanpy.model.objects import HostSysctl, KernelObject, Key, LinkFeature, LinkSysctl
-from flanpy.model.world import Policy, World
+from flanpy.model.world import Former, Policy, World
 from flanpy.plan.admission import Admission, admit
 from flanpy.plan.decision import Decision, decide
 from flanpy.plan.desired import Planned, plan_from
@@ -61,12 +60,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What one reconcile pass saw and did. `repairs` counts, by kind, what others had undone."""
+    """What one reconcile pass saw and did. `repairs` counts, by kind, what others had undone.
+
+    `unreached` are peers that the backend has no way to from here.
+    """
 
     number: int
     world: World
     admission: Admission
     decision: Decision
+    unreached: tuple[Lease, ...] = ()
     failures: tuple[OpFailure, ...] = ()
     resync: str = ""
     repairs: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
@@ -114,8 +117,8 @@ class ReconcileLoop:
 
     # Inputs
 
-    def network_changed(self, network: NetworkConfig | None) -> None:
-        self._replace(network=network)
+    def network_changed(self, network: NetworkConfig | None, former: Former | None = None) -> None:
+        self._replace(network=network, former=former)
 
     def own_changed(self, own: Lease | None, *, confirmed: bool) -> None:
         self._replace(own=own, own_confirmed=confirmed)
@@ -174,10 +177,9 @@ class ReconcileLoop:
 
     async def preview(self) -> Decision:
         """What a pass would do now, from a fresh read-back that changes nothing of what the loop remembers."""
-        world, desired = self._world, None
+        world = self._world
         admission = admit(world)
-        if world.network is not None:
-            desired = plan(backend_for(world.network.backend_type), world, admission.peers)
+        desired = choice.plan(world, admission.peers)
         observed = split(await self._kernel.read_back(_scope(world, (desired or {}).values())))
         return decide(world, desired, observed, held=self._hold)
 
@@ -206,13 +208,16 @@ class ReconcileLoop:
             failures = await self._kernel.apply(decision.ops) if decision.ops else ()
         except KernelError as error:
             self._distrust("kernel_error")
-            return Pass(self._passes, world, admission, Decision(), resync=reason, error=str(error))
+            return Pass(self._passes, world, admission, Decision(), (), resync=reason, error=str(error))
         note = partial(track, self._observed, decision.ops, failures)
         await self._beside(note, len(decision.ops))
         self._settled = decision.settles and not failures
         self._set_hold(decision.hold)
         repairs = _repairs(decision.ops, failures, believed) if believed else {}
-        return Pass(self._passes, world, admission, decision, failures, reason, MappingProxyType(repairs))
+        unreached = tuple(planned.unreached.values()) if planned is not None else ()
+        return Pass(
+            self._passes, world, admission, decision, unreached, failures, reason, MappingProxyType(repairs)
+        )
 
     async def _resync(self, scope: Scope) -> None:
         self._untrusted = ""  # before reading: what moves while we read must be read again
@@ -226,8 +231,7 @@ class ReconcileLoop:
     async def _plan(self, world: World, admission: Admission) -> Planned | None:
         """Plan on from the last pass, which is then no longer to be planned on from."""
         previous, self._planned = self._planned, None
-        network = world.network
-        ground = backend_for(network.backend_type).ground(world) if network is not None else None
+        network, ground = world.network, choice.ground(world)
         if network is None or ground is None:
             return None
         settings = host_settings(network)
@@ -305,9 +309,7 @@ class ReconcileLoop:
 
 
 def _scope(world: World, wanted: Iterable[KernelObject]) -> Scope:
-    network = world.network
-    links = backend_for(network.backend_type).links(world) if network is not None else frozenset()
-    return Scope(links, tuple(obj for obj in wanted if isinstance(obj, _SETTINGS)))
+    return Scope(choice.links(world), tuple(obj for obj in wanted if isinstance(obj, _SETTINGS)))
 
 
 def _repairs(

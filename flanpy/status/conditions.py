@@ -7,11 +7,14 @@ from dataclasses import replace
 from enum import Enum
 from errno import EOPNOTSUPP, EPERM
 
+from flanpy.backend import choice
+from flanpy.backend.registry import backend_for
 from flanpy.errors import KernelError
 from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.objects import HostSysctl, KernelObject, OtherLink, VxlanLink
 from flanpy.model.objects import Phase as ObjectPhase
 from flanpy.plan.render import describe
+from flanpy.reconcile.loop import Pass
 from flanpy.status.inputs import Inputs, OwnSource
 
 
@@ -198,7 +201,20 @@ def _peers(inputs: Inputs, _now: float) -> Condition:
     if failed:
         message = f"{len(failed)} operations failed, the first: {failed[0].error}"
         return _bad(kind, "Failed", message, _cure(failed[0].error))
+    if last.unreached and last.world.network is not None:
+        return _bad(kind, "NoWay", _no_way(last), backend_for(last.world.network.backend_type).cure)
     return _good(kind, "Programmed", f"{len(last.admission.peers)} peers")
+
+
+def _no_way(last: Pass) -> str:
+    """Which peers the backend cannot reach from here, and what stands in between (P18)."""
+    way_of = choice.ways(last.world)
+    named = [
+        f"{lease.record.node_id or lease.key}: {way_of(lease).reason}" for lease in last.unreached[:_BRIEF]
+    ]
+    more = f" and {len(last.unreached) - _BRIEF} more" if len(last.unreached) > _BRIEF else ""
+    count = f"{len(last.unreached)} of {len(last.admission.peers)} peers"
+    return f"{count} cannot be reached: {'; '.join(named)}{more}"
 
 
 def _peer_leases(inputs: Inputs, _now: float) -> Condition:

@@ -5,10 +5,11 @@ Nothing here is kept: a document is made from the frozen snapshot when it is ask
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from flanpy.backend.registry import backend_for
+from flanpy.backend import choice
 from flanpy.model.condition import Condition
 from flanpy.model.lease import BackendData, Lease, VxlanData
 from flanpy.model.objects import Route, VxlanLink
@@ -91,6 +92,8 @@ def peer_counts(last: Pass | None) -> Document:
     planned = last.decision.desired is not None
     broken = _broken_subnets(last)
     failed = sum(_is_broken(peer, broken) for peer in last.admission.peers) if broken else 0
+    if last.unreached:
+        failed += sum(not _is_broken(peer, broken) for peer in last.unreached)
     return {
         "wanted": wanted,
         "programmed": wanted - failed if planned else 0,
@@ -121,8 +124,12 @@ def _rows(last: Pass, remaining: Mapping[int, float]) -> Iterator[Document]:
     own = last.world.own
     rejected = {str(r.lease.key): r.message for r in last.admission.rejected}
     broken = _broken_subnets(last)
+    lost = {str(lease.key) for lease in last.unreached}
+    peers = {str(lease.key): lease for lease in last.admission.peers}
+    way_of = choice.ways(last.world) if last.world.network is not None else None
     for text, lease in sorted(last.world.view.leases.items(), key=lambda item: _order(item[1])):
         state, reason = "programmed", ""
+        way = way_of(lease) if way_of is not None and text in peers else None
         if own is not None and lease.key == own.key:
             state = "own"
         elif text in rejected:
@@ -131,8 +138,12 @@ def _rows(last: Pass, remaining: Mapping[int, float]) -> Iterator[Document]:
             state = "pending"
         elif _is_broken(lease, broken):
             state, reason = "failed", "its route does not stand; see flanpyctl status"
+        elif text in lost and way is not None:
+            state, reason = "failed", way.reason
         yield {
             **_lease(lease),
+            "way": "" if way is None else str(way),
+            "way_reason": "" if way is None else way.reason,
             "own": state == "own",
             "state": state,
             "reason": reason,
@@ -238,13 +249,22 @@ def _backend(inputs: Inputs) -> Document | None:
             }
             for k in links
         ],
-        "mtu": overlay_mtu(inputs.last.world),
+        "mtu": choice.mtu(inputs.last.world),
+        "ways": _ways(inputs.last),
+        "moving_from": _moving_from(inputs.last.world),
     }
 
 
-def overlay_mtu(world: World) -> int:
-    """MTU of the containers' network in bytes, 0 while it cannot be known."""
-    return backend_for(world.network.backend_type).mtu(world) if world.network is not None else 0
+def _ways(last: Pass) -> dict[str, int]:
+    """How many peers are reached how."""
+    if last.world.network is None:
+        return {}
+    way_of = choice.ways(last.world)
+    return dict(Counter(str(way_of(peer)) for peer in last.admission.peers))
+
+
+def _moving_from(world: World) -> str | None:
+    return world.former.network.backend_type if world.former is not None else None
 
 
 def _mac(extra: BackendData | None) -> str | None:

@@ -7,7 +7,6 @@ from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
-from flanpy.backend.registry import BACKENDS, backend_for
 from flanpy.backend.vxlan import VxlanBackend, VxlanOptions, read_options, vtep_mac
 from flanpy.errors import ConfigError
 from flanpy.model.address import Family, Mac
@@ -157,11 +156,3 @@ def test_host_routes_matter_with_direct_routing_only() -> None:
     direct = crowd(0, options(V4, directrouting=True))
     assert BACKEND.ground(crowd(0)) == BACKEND.ground(replace(crowd(0), facts=fewer))
     assert BACKEND.ground(direct) != BACKEND.ground(replace(direct, facts=fewer))
-
-
-def test_unknown_backend_is_named_with_the_nearest_one() -> None:
-    assert backend_for("vxlan") is BACKENDS["vxlan"]
-    with pytest.raises(ConfigError, match="did you mean 'vxlan'"):
-        backend_for("vxlna")
-    with pytest.raises(ConfigError, match="there is vxlan"):
-        backend_for("carrier-pigeon")

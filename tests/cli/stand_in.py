@@ -135,6 +135,8 @@ STATUS: dict[str, Any] = {
             }
         ],
         "mtu": 1450,
+        "ways": {"tunnel": 3},
+        "moving_from": None,
     },
     "peers": {"wanted": 3, "programmed": 2, "pending": 0, "failed": 1, "rejected": 0},
     "store": {"endpoint": "http://192.0.2.1:2379", "revision": 77, "stale": False, "outage_since": None},
@@ -167,6 +169,8 @@ SUBNETS: dict[str, Any] = {
             "own": True,
             "state": "own",
             "reason": "",
+            "way": "",
+            "way_reason": "",
         },
         {
             "key": "10.50.2.0-24&fd50:1:0:2::-64",
@@ -184,6 +188,8 @@ SUBNETS: dict[str, Any] = {
             "own": False,
             "state": "failed",
             "reason": "no route to host",
+            "way": "tunnel",
+            "way_reason": "192.0.2.12 is behind gateway 192.0.2.1 on eth0",
         },
     ],
     "invalid": [{"key": "junk", "reason": "key 'junk' is no subnet"}],

@@ -125,7 +125,7 @@ def test_wide_listing_of_the_daemon_has_everything_on_one_line(
 def test_wide_listing_has_lease_ids_and_vnis(three: Network) -> None:
     lines = three("subnets", "-o", "wide").out.splitlines()
     lease = three.put("10.50.11.0-24", VXLAN % (11, 11, ""), ttl=5000)
-    assert lines[0].split()[-4:] == ["VNI", "LEASE", "STATE", "REASON"]
+    assert lines[0].split()[-5:] == ["VNI", "LEASE", "STATE", "WAY", "REASON"]
     assert f" {lease:x} " in three("subnets", "-o", "wide").out
 
 
@@ -151,6 +151,8 @@ def test_json_listing_has_every_key_and_typed_values(three: Network) -> None:
         "own": True,
         "state": "",
         "reason": "",
+        "way": "",
+        "way_reason": "",
     }
 
 

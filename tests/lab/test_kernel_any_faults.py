@@ -18,8 +18,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from flanpy.backend.port import plan
-from flanpy.backend.registry import backend_for
+from flanpy.backend import choice
 from flanpy.clock import SystemClock
 from flanpy.kernel.monitor import Monitor
 from flanpy.kernel.port import Moved
@@ -107,7 +106,7 @@ class World:
         network = outcome.world.network
         if network is not None:
             ranges = [range_ for range_ in (network.network, network.network6) if range_ is not None]
-            self.monitor.watch_links(backend_for(network.backend_type).links(outcome.world), ranges)
+            self.monitor.watch_links(choice.links(outcome.world), ranges)
 
     def facts_changed(self, facts: HostFacts) -> None:
         self.loop.facts_changed(facts)
@@ -137,14 +136,14 @@ class World:
     def desired(self) -> Objects | None:
         now = self.loop.world
         assert now.network is not None
-        return plan(backend_for(now.network.backend_type), now, admit(now).peers)
+        return choice.plan(now, admit(now).peers)
 
     async def standing(self, desired: Objects) -> Objects:
         """What of ours stands, by a fresh read-back."""
         wanted = tuple(o for o in desired.values() if isinstance(o, LinkFeature | LinkSysctl | HostSysctl))
         now = self.loop.world
         assert now.network is not None
-        links = backend_for(now.network.backend_type).links(now)
+        links = choice.links(now)
         return split(await self.kernel.read_back(Scope(links, wanted))).owned
 
     async def calm(self) -> None:

@@ -10,8 +10,7 @@ import errno
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from flanpy.backend.port import plan
-from flanpy.backend.registry import backend_for
+from flanpy.backend import choice
 from flanpy.errors import KernelError
 from flanpy.kernel.port import OpFailure
 from flanpy.model.objects import (
@@ -110,7 +109,7 @@ def desired_of(world: World) -> Objects | None:
     """What a world wants, planned from nothing."""
     if world.network is None:
         return None
-    return plan(backend_for(world.network.backend_type), world, admit(world).peers)
+    return choice.plan(world, admit(world).peers)
 
 
 @dataclass
@@ -162,7 +161,7 @@ class Run:
     def _plan(self, world: World) -> Planned | None:
         if world.network is None or self.judged is None:
             return None
-        ground = backend_for(world.network.backend_type).ground(world)
+        ground = choice.ground(world)
         if ground is None:
             return None
         return plan_from(self.planned, ground, host_settings(world.network), self.judged.admission.peers)

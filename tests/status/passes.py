@@ -6,8 +6,7 @@ import errno
 from dataclasses import replace
 from typing import Any
 
-from flanpy.backend.port import plan
-from flanpy.backend.registry import backend_for
+from flanpy.backend import choice
 from flanpy.errors import KernelError
 from flanpy.kernel.port import OpFailure
 from flanpy.model.objects import KernelObject, VxlanLink
@@ -28,7 +27,7 @@ TWO_PEERS = crowd(2)
 def desired(world: World = TWO_PEERS) -> Objects:
     """What the world's backend wants."""
     assert world.network is not None
-    wanted = plan(backend_for(world.network.backend_type), world, admit(world).peers)
+    wanted = choice.plan(world, admit(world).peers)
     assert wanted is not None
     return wanted
 
@@ -40,8 +39,9 @@ def passed(world: World = TWO_PEERS, **more: Any) -> Pass:
     }
     if "desired" not in more:
         more["desired"] = desired(world)
-    decision = Decision(**more)
-    return Pass(1, world, admit(world), decision, **of_pass)
+    decision, ground = Decision(**more), choice.ground(world)
+    unreached = tuple(peer for peer in admit(world).peers if ground is not None and ground.unreached(peer))
+    return Pass(1, world, admit(world), decision, unreached, **of_pass)
 
 
 def refused(obj: KernelObject, code: int = errno.ENOMEM) -> OpFailure:

@@ -20,7 +20,7 @@ from flanpy.plan.gates import Hold
 from flanpy.status import conditions
 from flanpy.status.conditions import NEEDED_TO_BE_READY, Phase, is_ready, judge, phase_of
 from flanpy.status.inputs import Inputs, OwnSource, OwnStatus, StoreStatus
-from tests.states import V4, lease, view, world
+from tests.states import ROUTED, V4, as_backend, lease, view, world
 from tests.status.passes import (
     NOW,
     OWN,
@@ -49,6 +49,9 @@ FORWARD = HostSysctl("net.ipv4.ip_forward", "1")
 JUNK = InvalidLease("/coreos.com/network/subnets/junk", "no subnet")
 JUNKED = replace(TWO_PEERS, view=view([OWN], invalid=(JUNK,)))
 STRAY = replace(lease(3), key=SubnetKey(IPv4Network("10.99.3.0/24"), None))  # outside of the network
+
+BEYOND = as_backend("host-gw", world(V4, lease(1), ROUTED))
+"""A host-gw network with a peer behind a router."""
 
 CASES = [
     (C.DATASTORE_REACHABLE, BLANK, U, "NotContacted", BAD, "since start"),
@@ -85,6 +88,8 @@ CASES = [
     (C.PEERS_PROGRAMMED, last(failures=(refused(ROUTE), refused(ROUTE))), F, "Failed", BAD, "2 operations"),
     (C.PEERS_PROGRAMMED, last(failures=(refused(FORWARD),)), T, "Programmed", GOOD, ""),
     (C.PEERS_PROGRAMMED, WELL, T, "Programmed", GOOD, "2 peers"),
+    (C.PEERS_PROGRAMMED, last(world=BEYOND), F, "NoWay", BAD,
+     "1 of 2 peers cannot be reached: node-3: 198.51.100.3 is behind gateway 192.0.2.1 on eth0"),
     (C.PEER_LEASES_VALID, BLANK, T, "None", GOOD, ""),
     (C.PEER_LEASES_VALID, last(world=JUNKED), F, "Unusable", BAD, "junk"),
     (C.PEER_LEASES_VALID, last(world=world(V4, lease(1), STRAY)), F, "Unusable", BAD, str(STRAY.key)),

@@ -1,0 +1,37 @@
+"""What the leases of most backends say of their host: its public addresses, and of which backend it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+
+from flanpy.model.lease import LeaseRecord
+from flanpy.model.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class PublicAddresses:
+    """What peers send to; None for a family that is off."""
+
+    ip: IPv4Address | None
+    ip6: IPv6Address | None
+
+
+def public_addresses(world: World) -> PublicAddresses | None:
+    """The addresses to advertise; None while a family of the network has none here."""
+    network, underlay, policy = world.network, world.facts.underlay, world.policy
+    if network is None or underlay is None:
+        return None
+    ip = (policy.public_ip or underlay.address) if network.network else None
+    ip6 = (policy.public_ip6 or underlay.address6) if network.network6 else None
+    if (network.network and ip is None) or (network.network6 and ip6 is None):
+        return None
+    return PublicAddresses(ip, ip6)
+
+
+def plain_record(world: World, backend_type: str) -> LeaseRecord | None:
+    """The record of a backend that has nothing to tell but where this host is."""
+    public = public_addresses(world)
+    if public is None:
+        return None
+    return LeaseRecord(public.ip, public.ip6, backend_type, node_id=world.policy.node_id)

@@ -1,0 +1,110 @@
+"""What the network's backend wants, and while hosts move from another backend, what that one still wants.
+
+A peer is reached by what *its* lease advertises, and what our lease advertised is kept standing as long as anybody may
+use it: so both ways work all the time, whoever of two hosts moves first. Nothing is remembered here: `World.former`
+says which backend the network had, and who goes by it follows from the leases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from flanpy.backend.registry import backend_for
+from flanpy.backend.way import Way, Ways
+from flanpy.model.lease import Lease
+from flanpy.model.objects import KernelObject
+from flanpy.model.world import World
+from flanpy.plan.admission import lease_type
+from flanpy.plan.desired import Ground, plan_all
+from flanpy.plan.host_settings import host_settings
+from flanpy.plan.ops import Objects
+
+
+@dataclass(frozen=True, slots=True)
+class MovingGround:
+    """Implements `plan.desired.Ground` for two backends at once; leases that say `former_type` go by `former`."""
+
+    current: Ground
+    former: Ground
+    former_type: str
+
+    @property
+    def fixed(self) -> tuple[KernelObject, ...]:
+        """Where both want the same thing, the current one has its way."""
+        wanted = {obj.key: obj for obj in (*self.former.fixed, *self.current.fixed)}
+        return tuple(wanted.values())
+
+    def peer(self, lease: Lease) -> Iterable[KernelObject]:
+        return self._of(lease).peer(lease)
+
+    def unreached(self, lease: Lease) -> bool:
+        return self._of(lease).unreached(lease)
+
+    def _of(self, lease: Lease) -> Ground:
+        return self.former if lease.record.backend_type == self.former_type else self.current
+
+
+def ground(world: World) -> Ground | None:
+    """Our side of the overlay; None while lease, network or underlay is missing."""
+    network = world.network
+    current = backend_for(network.backend_type).ground(world) if network is not None else None
+    then = former_world(world)
+    if current is None or then is None or then.network is None:
+        return current
+    former = backend_for(then.network.backend_type).ground(then)
+    if former is None:
+        return current
+    return MovingGround(current, former, lease_type(then.network.backend_type))
+
+
+def plan(world: World, peers: Iterable[Lease]) -> Objects | None:
+    """The kernel objects that should exist, planned from nothing; None while that cannot be known."""
+    found = ground(world)
+    if found is None or world.network is None:
+        return None
+    return plan_all(found, host_settings(world.network), peers)
+
+
+def links(world: World) -> frozenset[str]:
+    """Names of the links that are ours to make in this world."""
+    if world.network is None:
+        return frozenset()
+    names = backend_for(world.network.backend_type).links(world)
+    then = former_world(world)
+    if then is None or then.network is None:
+        return names
+    return names | backend_for(then.network.backend_type).links(then)
+
+
+def mtu(world: World) -> int:
+    """MTU of the containers' network in bytes, 0 while it cannot be known."""
+    return backend_for(world.network.backend_type).mtu(world) if world.network is not None else 0
+
+
+def ways(world: World) -> Ways:
+    """How peers are reached, for people. The network must be known."""
+    assert world.network is not None
+    now = backend_for(world.network.backend_type).ways(world)
+    then = former_world(world)
+    if then is None or then.network is None:
+        return now
+    name = then.network.backend_type
+    before, before_type = backend_for(name).ways(then), lease_type(name)
+
+    def way(lease: Lease) -> Way:
+        if lease.record.backend_type != before_type:
+            return now(lease)
+        found = before(lease)
+        reason = "; ".join(filter(None, (f"it still advertises {name}", found.reason)))
+        return replace(found, reason=reason)
+
+    return way
+
+
+def former_world(world: World) -> World | None:
+    """The world as the former backend sees it, None if no backend is being moved from."""
+    former, own = world.former, world.own
+    if former is None or own is None:
+        return None
+    return replace(world, network=former.network, own=replace(own, record=former.record), former=None)

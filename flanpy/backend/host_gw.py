@@ -1,0 +1,86 @@
+"""The host-gw backend: every peer is the gateway to its own subnet. No device, no encapsulation, the underlay's MTU.
+
+It needs all hosts on one L2 segment. flannel refuses nothing and lets the kernel fail; here a peer that is not on-link
+gets no route, and is named together with the gateway in between (P18).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from flanpy.backend.advert import plain_record
+from flanpy.backend.direct import DirectRoutes
+from flanpy.backend.way import Way, WayKind, Ways, joined
+from flanpy.model.address import Family, IPAddress, IPNetwork
+from flanpy.model.lease import Lease, LeaseRecord
+from flanpy.model.objects import KernelObject
+from flanpy.model.world import World
+
+CURE = (
+    "put all hosts on one L2 segment, or have a tunnel where there is a gateway in between:"
+    ' Backend {"Type": "vxlan", "DirectRouting": true}'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HostGwGround:
+    """Implements `plan.desired.Ground`."""
+
+    families: tuple[Family, ...]
+    direct: DirectRoutes
+
+    @property
+    def fixed(self) -> tuple[KernelObject, ...]:
+        """Nothing: there is no device."""
+        return ()
+
+    def peer(self, lease: Lease) -> Iterator[KernelObject]:
+        for subnet, public in self._parts(lease):
+            route = self.direct.route(subnet, public)
+            if route is not None:
+                yield route
+
+    def unreached(self, lease: Lease) -> bool:
+        return any(self.direct.table.on_link(public) is None for _, public in self._parts(lease))
+
+    def way(self, lease: Lease) -> Way:
+        """How the peer is reached."""
+        return joined(
+            (WayKind.NONE if self.direct.route(subnet, public) is None else WayKind.DIRECT,
+             self.direct.explain(public))
+            for subnet, public in self._parts(lease)
+        )  # fmt: skip
+
+    def _parts(self, lease: Lease) -> Iterator[tuple[IPNetwork, IPAddress]]:
+        for family in self.families:
+            subnet, public = lease.key.of(family), lease.record.public(family)
+            if subnet is not None and public is not None:
+                yield subnet, public
+
+
+class HostGwBackend:
+    """Implements `backend.port.Backend`."""
+
+    cure = CURE
+
+    def validate(self, options: Mapping[str, object]) -> None:
+        """It has no options; flannel ignores what is there."""
+
+    def links(self, world: World) -> frozenset[str]:
+        return frozenset()
+
+    def mtu(self, world: World) -> int:
+        return world.facts.underlay.mtu if world.facts.underlay is not None else 0
+
+    def advertise(self, world: World) -> LeaseRecord | None:
+        return plain_record(world, "host-gw")
+
+    def ground(self, world: World) -> HostGwGround | None:
+        if world.network is None or world.own is None or world.facts.underlay is None:
+            return None
+        return HostGwGround(world.network.families, DirectRoutes.of(world))
+
+    def ways(self, world: World) -> Ways:
+        ground = HostGwGround(world.network.families if world.network else (), DirectRoutes.of(world))
+        return ground.way
