@@ -39,6 +39,7 @@ from flanpy.model.objects import (
     OtherLink,
     OtherRoute,
     Route,
+    TunLink,
     VxlanLink,
 )
 from flanpy.plan.ops import Delete, Objects, Op, Put, Scope
@@ -189,13 +190,17 @@ class NetlinkKernel:
                     failures.append(OpFailure(op, error))
         return failures
 
-    async def _apply_one(self, op: Op) -> None:  # noqa: C901 - one line for each kind
+    async def _apply_one(self, op: Op) -> None:  # noqa: C901, PLR0912 - one line for each kind
         match op:
             case Put(VxlanLink() as link, None):
                 await self._links.create(link)
             case Put(VxlanLink() as link, VxlanLink() as previous):
                 await self._links.change(link, previous)
-            case Delete(VxlanLink(name=name) | OtherLink(name=name)):
+            case Put(TunLink() as link, None):
+                await self._links.create_tun(link)
+            case Put(TunLink() as link, TunLink() as previous):
+                await self._links.change_tun(link, previous)
+            case Delete(VxlanLink(name=name) | TunLink(name=name) | OtherLink(name=name)):
                 await self._links.delete(name)
             case Put(LinkUp(name)):
                 await self._links.set_admin_state(name, up=True)

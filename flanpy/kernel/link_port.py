@@ -8,12 +8,12 @@ from __future__ import annotations
 import errno
 
 from flanpy.errors import KernelError
-from flanpy.kernel import dumps, entries, links, rtnl
+from flanpy.kernel import dumps, entries, links, rtnl, tun
 from flanpy.kernel.recall import Recall
 from flanpy.kernel.request import RequestSocket
 from flanpy.kernel.wire import Refusal
 from flanpy.model.address import Family
-from flanpy.model.objects import Address, Neighbour, VxlanLink
+from flanpy.model.objects import Address, Neighbour, OwnLink, TunLink, VxlanLink
 
 
 class LinkPort:
@@ -64,6 +64,28 @@ class LinkPort:
             if isinstance(neighbour, Neighbour)
         ]
 
+    async def create_tun(self, link: TunLink) -> None:
+        """Make a persistent TUN device, down, and check that it is what was asked for."""
+        if await self.index_of(link.name) is not None:
+            raise KernelError(f"cannot make {link.name}: there is one already", errno=errno.EEXIST)
+
+        async def settle() -> None:
+            await self.change_tun(link, None)
+
+        # An ioctl says not whose doing its events are: they are told by falling between these two calls.
+        self._requests.before_writing()
+        try:
+            await tun.create(link, settle)
+        finally:
+            self._requests.on_written(())
+        await self._check(link)
+
+    async def change_tun(self, link: TunLink, previous: TunLink | None) -> None:
+        """Give a TUN device its MTU and alias."""
+        index = await self._existing(link.name)
+        changes = links.settled(link, previous, index)
+        _raise_refused(f"cannot change {link.name}", await self._requests.change(changes))
+
     async def delete(self, name: str) -> None:
         index = await self._existing(name)
         _raise_refused(f"cannot delete {name}", await self._requests.change([links.deletion(index)]))
@@ -95,11 +117,11 @@ class LinkPort:
             raise KernelError(f"there is no link {name}", errno=errno.ENODEV)
         return index
 
-    async def _check(self, link: VxlanLink) -> None:
+    async def _check(self, link: OwnLink) -> None:
         by_index = await self._all_links()
         names = {index: seen.name for index, seen in by_index.items()}
         found = next((links.decode(s, names) for s in by_index.values() if s.name == link.name), None)
-        if not isinstance(found, VxlanLink):
+        if not isinstance(found, OwnLink) or type(found) is not type(link):
             raise KernelError(f"{link.name} vanished right after it was made", errno=errno.ENODEV)
         if wrong := ", ".join(links.differences(link, found)):
             raise KernelError(f"{link.name} is not what was asked for: {wrong}")

@@ -1,6 +1,7 @@
 """Links and addresses as rtnetlink messages, by pyroute2's message types.
 
-Owns how a VxlanLink looks on the wire, both ways. Must not: open a socket, or choose what to write.
+Owns how a VxlanLink looks on the wire, both ways, and how a TUN device is read. Must not: open a socket, or choose
+what to write.
 pyroute2 drops attributes that it does not know without a word, so who creates a link reads it back and compares.
 """
 
@@ -14,7 +15,7 @@ from typing import Any
 from flanpy.kernel import rtnl
 from flanpy.kernel.wire import HEADER_SIZE, U32, attribute, attributes, frame, text
 from flanpy.model.address import Family, IPAddress, IPInterface, Mac
-from flanpy.model.objects import Address, Link, OtherLink, VxlanLink
+from flanpy.model.objects import Address, Link, OtherLink, OwnLink, TunLink, VxlanLink
 
 _IFINFOMSG_ATTRIBUTES_AT = HEADER_SIZE + 16
 _IFADDRMSG_ATTRIBUTES_AT = HEADER_SIZE + 8
@@ -23,6 +24,10 @@ _NAME, _ALIAS, _MASK = rtnl.IFLA["IFLA_IFNAME"], rtnl.IFLA["IFLA_IFALIAS"], rtnl
 _SKIP_STATISTICS = 8  # RTEXT_FILTER_SKIP_STATS
 _NODAD = 0x02
 _SCOPE_LINK = 253
+# linux/if_link.h: IFLA_INFO_KIND, IFLA_INFO_DATA, and in the latter of a TUN device IFLA_TUN_*
+_INFO_KIND, _INFO_DATA = 1, 2
+_TUN_TYPE, _TUN_PERSIST, _TUN_MULTI_QUEUE = 3, 6, 7
+_IS_TUN = b"\x01"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,9 @@ def seen_link(buffer: bytes, start: int, end: int) -> SeenLink:
 
 def decode(seen: SeenLink, names: Mapping[int, str]) -> Link:
     """The whole link. A parent that is not in `names` is in another namespace or gone, and named by its index."""
+    tun = _tun(seen)
+    if tun is not None:
+        return tun
     message = rtnl.LinkMessage(seen.message)
     message.decode()
     linkinfo = message.get_attr("IFLA_LINKINFO")
@@ -79,6 +87,24 @@ def decode(seen: SeenLink, names: Mapping[int, str]) -> Link:
         mtu=message.get_attr("IFLA_MTU"),
         learning=bool(details.get_attr("IFLA_VXLAN_LEARNING")),
         gbp=details.get_attr("IFLA_VXLAN_GBP") is not None,
+        alias=seen.alias,
+    )
+
+
+def _tun(seen: SeenLink) -> TunLink | None:
+    """A TUN device that stays (not a TAP device, nor one that goes with the process that opened it)."""
+    found = attributes(seen.message, _IFINFOMSG_ATTRIBUTES_AT, len(seen.message))
+    linkinfo = found.get(rtnl.IFLA["IFLA_LINKINFO"], b"")
+    info = attributes(linkinfo, 0, len(linkinfo))
+    if text(info.get(_INFO_KIND, b"")) != "tun":
+        return None
+    details = attributes(info.get(_INFO_DATA, b""), 0, len(info.get(_INFO_DATA, b"")))
+    if details.get(_TUN_TYPE) != _IS_TUN or not any(details.get(_TUN_PERSIST, b"")):
+        return None
+    return TunLink(
+        name=seen.name,
+        mtu=U32.unpack(found[rtnl.IFLA["IFLA_MTU"]])[0],
+        multi_queue=any(details.get(_TUN_MULTI_QUEUE, b"")),
         alias=seen.alias,
     )
 
@@ -126,6 +152,16 @@ def change(link: VxlanLink, previous: VxlanLink, index: int, parent: int) -> lis
     if plain:
         changes.append(_link_message(rtnl.NEWLINK, index=index, attrs=plain))
     return changes
+
+
+def settled(link: TunLink, previous: TunLink | None, index: int) -> list[bytearray]:
+    """Give a TUN device its alias and MTU, as far as `previous` has others."""
+    attrs: list[tuple[str, Any]] = []
+    if previous is None or link.alias != previous.alias:
+        attrs.append(("IFLA_IFALIAS", link.alias))
+    if previous is None or link.mtu != previous.mtu:
+        attrs.append(("IFLA_MTU", link.mtu))
+    return [_link_message(rtnl.NEWLINK, index=index, attrs=attrs)] if attrs else []
 
 
 def needs_new_device(link: VxlanLink, previous: VxlanLink) -> bool:
@@ -183,9 +219,9 @@ def seen_address(buffer: bytes, start: int, end: int) -> SeenAddress | None:
     return SeenAddress(index, interface, scope == _SCOPE_LINK or interface.ip.is_link_local, flags)
 
 
-def differences(wanted: VxlanLink, found: VxlanLink) -> Iterator[str]:
+def differences(wanted: OwnLink, found: OwnLink) -> Iterator[str]:
     """`mtu 1450 instead of 1400`, for each attribute that the kernel did not take as asked."""
-    for field in fields(VxlanLink):
+    for field in fields(wanted):
         asked, got = getattr(wanted, field.name), getattr(found, field.name)
         if asked != got:
             yield f"{field.name} {got} instead of {asked}"

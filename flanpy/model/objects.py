@@ -1,4 +1,4 @@
-"""Kernel objects that a backend can want: links, addresses, neighbours, FDB entries, routes, sysctls.
+"""Kernel objects that a backend can want: links, addresses, tunnels, neighbours, FDB entries, routes, sysctls.
 
 Each is a frozen value with a `key` (what makes it *this* object: at most one per key exists in the
 kernel) and a `phase` (when it is put, relative to others). A key is a tuple of primitives, so that
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from ipaddress import IPv4Address, IPv4Network
 
 from flanpy.model.address import Family, IPAddress, IPInterface, IPNetwork, Mac
 
@@ -36,10 +37,11 @@ class Phase(IntEnum):
     LINK_SETTING = 1
     ADDRESS = 2
     LINK_UP = 3
-    NEIGHBOUR = 4
-    FDB = 5
-    ROUTE = 6
-    HOST_SETTING = 7
+    TUNNEL = 4
+    NEIGHBOUR = 5
+    FDB = 6
+    ROUTE = 7
+    HOST_SETTING = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,25 @@ class VxlanLink:
 
 
 @dataclass(frozen=True, slots=True)
+class TunLink:
+    """A persistent TUN device (kernel networking/tuntap.rst): it outlives whoever has its queues open.
+
+    flannel's own is not persistent and goes with flanneld. `multi_queue` cannot be changed later.
+    """
+
+    name: str
+    mtu: int
+    multi_queue: bool = True
+    alias: str = LINK_ALIAS
+
+    phase = Phase.LINK
+
+    @property
+    def key(self) -> Key:
+        return ("link", self.name)
+
+
+@dataclass(frozen=True, slots=True)
 class OtherLink:
     """A link of a kind that we never make, seen under a name that we want."""
 
@@ -83,7 +104,10 @@ class OtherLink:
         return ("link", self.name)
 
 
-Link = VxlanLink | OtherLink
+OwnLink = VxlanLink | TunLink
+"""Links of the kinds that we make."""
+
+Link = OwnLink | OtherLink
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +172,48 @@ class LinkUp:
     @property
     def key(self) -> Key:
         return ("up", self.link)
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelEnd:
+    """This host's end of the UDP tunnel: what carries packets between the TUN device `link` and the underlay.
+
+    Datagrams leave from `local`:`port` on the link called `underlay` and arrive there; `own` is this host's subnet,
+    `mtu` the largest inner packet in bytes. `fast`: with the in-kernel plane before the one in user space.
+    """
+
+    link: str
+    underlay: str
+    local: IPv4Address
+    port: int
+    mtu: int
+    own: IPv4Network
+    fast: bool = False
+
+    phase = Phase.TUNNEL
+
+    @property
+    def key(self) -> Key:
+        return ("tunnel", self.link)
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelPeer:
+    """A peer in the table of the UDP tunnel: `subnet` is reached through `peer`, and only `peer` may send from it.
+
+    `fast`: both hosts have the in-kernel plane.
+    """
+
+    link: str
+    subnet: IPv4Network
+    peer: IPv4Address
+    fast: bool = False
+
+    phase = Phase.TUNNEL
+
+    @property
+    def key(self) -> Key:
+        return ("tunnelpeer", self.link, int(self.subnet.network_address), self.subnet.prefixlen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,11 +304,14 @@ class HostSysctl:
 
 KernelObject = (
     VxlanLink
+    | TunLink
     | OtherLink
     | LinkFeature
     | LinkSysctl
     | Address
     | LinkUp
+    | TunnelEnd
+    | TunnelPeer
     | Neighbour
     | FdbEntry
     | Route

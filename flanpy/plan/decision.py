@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from flanpy.model.objects import FdbEntry, KernelObject, Key, Neighbour, Route
+from flanpy.model.objects import FdbEntry, KernelObject, Key, Neighbour, Route, TunnelPeer
 from flanpy.model.world import World
 from flanpy.plan.diff import Difference, diff, in_order
 from flanpy.plan.gates import Gate, Hold, brake, closed_gate
@@ -61,4 +61,4 @@ def decide(
 
 
 def _not_of_peers(deletes: Sequence[Delete]) -> tuple[Delete, ...]:
-    return tuple(op for op in deletes if not isinstance(op.obj, Route | Neighbour | FdbEntry))
+    return tuple(op for op in deletes if not isinstance(op.obj, Route | Neighbour | FdbEntry | TunnelPeer))

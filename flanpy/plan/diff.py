@@ -22,8 +22,11 @@ from flanpy.model.objects import (
     LinkUp,
     OtherLink,
     OtherRoute,
+    OwnLink,
     Phase,
     Route,
+    TunnelEnd,
+    TunnelPeer,
     VxlanLink,
 )
 from flanpy.plan.ops import Delete, Objects, Op, Put
@@ -31,6 +34,9 @@ from flanpy.plan.ownership import Observed, link_of
 
 IN_PLACE = ("mac", "mtu", "alias", "local", "parent", "learning")
 """VxlanLink attributes that the kernel changes without a new device (drivers/net/vxlan, vxlan_changelink)."""
+
+IN_PLACE_TUN = ("mtu", "alias")
+"""Those of a TunLink (drivers/net/tun.c, tun_set_iff: whether there are several queues is settled at creation)."""
 
 _NEVER_DELETED = (LinkFeature, LinkSysctl, HostSysctl, LinkUp, OtherLink, OtherRoute)
 """Settings always have some value, links of ours are never merely taken down, and the last two are never ours."""
@@ -135,21 +141,26 @@ def _phase(op: Op) -> int:
 
 def _home(obj: KernelObject) -> str | None:
     """The link that `obj` is, or lives on."""
-    return obj.name if isinstance(obj, VxlanLink) else link_of(obj)
+    return obj.name if isinstance(obj, OwnLink) else link_of(obj)
+
+
+def _needed(obj: KernelObject) -> str | None:
+    """The link without which `obj` cannot be put."""
+    return obj.link if isinstance(obj, TunnelEnd | TunnelPeer) else link_of(obj)
 
 
 def _links(desired: Objects, observed: Observed, *, may_replace: bool) -> _Links:
     taken, unfit = set(), set()
-    wanted_links = {obj.name: obj for obj in desired.values() if isinstance(obj, VxlanLink)}
+    wanted_links = {obj.name: obj for obj in desired.values() if isinstance(obj, OwnLink)}
     for name, wanted in wanted_links.items():
         found = observed.owned.get(wanted.key)
         if wanted.key in observed.foreign:
             taken.add(name)
-        elif isinstance(found, VxlanLink) and not _changeable(wanted, found):
+        elif isinstance(found, OwnLink) and not _changeable(wanted, found):
             unfit.add(name)
     leaving = set(unfit)
     for obj in observed.owned.values():
-        if isinstance(obj, VxlanLink) and obj.name not in wanted_links:
+        if isinstance(obj, OwnLink) and obj.name not in wanted_links:
             leaving.add(obj.name)
     return _Links(
         taken=frozenset(taken),
@@ -158,9 +169,15 @@ def _links(desired: Objects, observed: Observed, *, may_replace: bool) -> _Links
     )
 
 
-def _changeable(wanted: VxlanLink, found: VxlanLink) -> bool:
-    same = {name: getattr(wanted, name) for name in IN_PLACE}
+def _changeable(wanted: OwnLink, found: OwnLink) -> bool:
+    if type(wanted) is not type(found):
+        return False
+    same = {name: getattr(wanted, name) for name in _in_place(wanted)}
     return replace(found, **same) == wanted
+
+
+def _in_place(link: OwnLink) -> tuple[str, ...]:
+    return IN_PLACE if isinstance(link, VxlanLink) else IN_PLACE_TUN
 
 
 def _conflicts(
@@ -197,7 +214,7 @@ def _puts(
             found = None
         if found is wanted or found == wanted:
             continue
-        if stir and link_of(wanted) in links.taken:
+        if stir and _needed(wanted) in links.taken:
             blocked += 1
         elif key not in foreign and not (stir and _stays(wanted, found, links)):
             puts.append(Put(wanted, found))
@@ -206,7 +223,7 @@ def _puts(
 
 def _stays(wanted: KernelObject, found: KernelObject | None, links: _Links) -> bool:
     """Is this a link that only a new device can serve, while none may be replaced?"""
-    return found is not None and isinstance(wanted, VxlanLink) and wanted.name in links.unfit
+    return found is not None and isinstance(wanted, OwnLink) and wanted.name in links.unfit
 
 
 def _deletes(

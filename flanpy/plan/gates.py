@@ -8,14 +8,14 @@ stand (kernel read back); and many peers at once only if etcd said so for each, 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import ip_network
 
 from flanpy.model.address import IPNetwork
 from flanpy.model.lease import LeaseView
-from flanpy.model.objects import KernelObject, Key, Route
+from flanpy.model.objects import KernelObject, Key, Route, TunnelPeer
 from flanpy.model.world import World
 from flanpy.plan.ops import Delete
 
@@ -62,23 +62,31 @@ def brake(
 ) -> Hold | None:
     """Should `deletes` wait for a second listing? Returns the hold, None to go on.
 
-    Peers are counted by their routes, a dual-stack peer once. A peer counts as explained if etcd sent a delete event
-    for its key in a revision that deleted few keys: `etcdctl del --prefix` is one careless revision, not a decision
-    for each peer. Any later listing releases `held`: of those it agrees on two listings speak, and the others cannot be
-    more than half. A listing of an etcd that lost data (wiped, restored) releases nobody, however few: the others are
-    about to register anew, and a stream to them need not notice.
+    Peers are counted by their routes or their places in a tunnel's table, a dual-stack peer once. A peer counts as
+    explained if etcd sent a delete event for its key in a revision that deleted few keys: `etcdctl del --prefix` is
+    one careless revision, not a decision for each peer. Any later listing releases `held`: of those it agrees on two
+    listings speak, and the others cannot be more than half. A listing of an etcd that lost data (wiped, restored)
+    releases nobody, however few: the others are about to register anew, and a stream to them need not notice.
     """
-    doomed = [op.obj.destination for op in deletes if isinstance(op.obj, Route)]
+    doomed = list(_destinations(op.obj for op in deletes))
     if len(doomed) <= BRAKE_COUNT and not view.doubtful:
         return None
     explained = _explained(view)
-    present = _peers(obj.destination for obj in owned.values() if isinstance(obj, Route))
+    present = _peers(_destinations(owned.values()))
     count = _peers(destination for destination in doomed if destination not in explained)
     if not count or not (view.doubtful or (count > BRAKE_COUNT and count * 2 > present)):
         return None
     if held is not None and view.listings > held.listing and not (view.stale or view.doubtful):
         return None
     return Hold(count, present, held.listing if held is not None else view.listings)
+
+
+def _destinations(objects: Iterable[KernelObject]) -> Iterator[IPNetwork]:
+    for obj in objects:
+        if isinstance(obj, Route):
+            yield obj.destination
+        elif isinstance(obj, TunnelPeer):
+            yield obj.subnet
 
 
 def _peers(subnets: Iterable[IPNetwork]) -> int:

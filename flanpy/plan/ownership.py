@@ -1,9 +1,9 @@
 """Which kernel objects are ours. Only these may ever be changed or deleted.
 
 A link is ours by name *and* kind: it bears our alias, or it is an unmarked VXLAN device that flannel left under
-flannel's name for its VNI (then we adopt it). What sits on our links is ours. A route is ours by its protocol
-number, or because it leaves through a link of ours. Everything else is foreign: on a key that we want it is a
-conflict to be reported, never something to replace.
+flannel's name for its VNI (then we adopt it; its TUN device leaves nothing, as it goes with flanneld). What sits on
+our links is ours. A route is ours by its protocol number, or because it leaves through a link of ours. Everything
+else is foreign: on a key that we want it is a conflict to be reported, never something to replace.
 """
 
 from __future__ import annotations
@@ -20,12 +20,15 @@ from flanpy.model.objects import (
     OtherLink,
     OtherRoute,
     Route,
+    TunLink,
+    TunnelEnd,
+    TunnelPeer,
     VxlanLink,
 )
 from flanpy.plan.ops import Objects
 
-_LINKS = (VxlanLink, OtherLink)
-_ON_NO_LINK = (VxlanLink, OtherLink, OtherRoute, HostSysctl)
+_LINKS = (VxlanLink, TunLink, OtherLink)
+_ON_NO_LINK = (*_LINKS, TunnelEnd, TunnelPeer, OtherRoute, HostSysctl)
 
 
 @dataclass(slots=True)
@@ -46,12 +49,15 @@ def owns_link(link: Link) -> bool:
             return False
         case VxlanLink(alias="", name=name, vni=vni):
             return name in {f"flannel.{vni}", f"flannel-v6.{vni}"}
-        case VxlanLink(alias=alias):
+        case VxlanLink(alias=alias) | TunLink(alias=alias):
             return alias == LINK_ALIAS
 
 
 def link_of(obj: KernelObject) -> str | None:
-    """Name of the link that `obj` lives on and dies with; None for links themselves and what needs none."""
+    """Name of the link that `obj` lives on and dies with; None for links themselves and what needs none.
+
+    A tunnel does not: its processes and filters have to be ended in any case.
+    """
     return None if isinstance(obj, _ON_NO_LINK) else obj.link
 
 
@@ -69,7 +75,7 @@ def split(objects: Objects) -> Observed:
 def _owns(obj: KernelObject, links: set[str]) -> bool:
     if isinstance(obj, Route):
         return obj.proto == ROUTE_PROTO or obj.link in links
-    if isinstance(obj, HostSysctl):
+    if isinstance(obj, HostSysctl | TunnelEnd | TunnelPeer):
         return True
     return (obj.name if isinstance(obj, _LINKS) else link_of(obj)) in links
 

@@ -1,10 +1,12 @@
 """Operations as the `ip`, `bridge`, `ethtool` and `sysctl` lines that would do the same.
 
-One renderer for the log, for `flanpyctl diff` and for golden tests.
+One renderer for the log, for `flanpyctl diff` and for golden tests. The UDP tunnel, which no tool of the system can
+make, has lines of the same form that begin with `tunnel`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import assert_never
 
 from flanpy.model.address import Family
@@ -21,6 +23,9 @@ from flanpy.model.objects import (
     OtherLink,
     OtherRoute,
     Route,
+    TunLink,
+    TunnelEnd,
+    TunnelPeer,
     VxlanLink,
 )
 from flanpy.plan.ops import Op, Put
@@ -32,6 +37,8 @@ def render(op: Op) -> str:
         verb = "add" if op.previous is None else "replace"
         if isinstance(op.obj, VxlanLink) and isinstance(op.previous, VxlanLink):
             return _link_change(op.obj, op.previous)
+        if isinstance(op.obj, TunLink) and isinstance(op.previous, TunLink):
+            return f"ip link set {op.obj.name} {_words(op.obj, op.previous, (('mtu', 'mtu'), ('alias', 'alias')))}"
         return _line(op.obj, verb)
     return _line(op.obj, "del")
 
@@ -41,10 +48,12 @@ def describe(obj: KernelObject) -> str:
     return _line(obj, "show")
 
 
-def _line(obj: KernelObject, verb: str) -> str:  # noqa: C901, PLR0911, one line of output for each kind
+def _line(obj: KernelObject, verb: str) -> str:  # noqa: C901, PLR0911, PLR0912, one line of output for each kind
     match obj:
         case VxlanLink():
             return _link(obj, verb)
+        case TunLink():
+            return _tun(obj, verb)
         case OtherLink():
             return f"ip link {verb} {obj.name} type {obj.kind}"
         case LinkFeature():
@@ -58,6 +67,12 @@ def _line(obj: KernelObject, verb: str) -> str:  # noqa: C901, PLR0911, one line
             return f"ip address {verb} {obj.interface} dev {obj.link}"
         case LinkUp():
             return f"ip link set {obj.link} {'down' if verb == 'del' else 'up'}"
+        case TunnelEnd():
+            return _tunnel_end(obj, verb)
+        case TunnelPeer():
+            return (
+                f"tunnel peer {verb} {obj.subnet} via {obj.peer} dev {obj.link}{' fast' if obj.fast else ''}"
+            )
         case Neighbour():
             return f"ip neighbour {verb} {obj.address} lladdr {obj.mac} dev {obj.link} nud permanent"
         case FdbEntry():
@@ -81,14 +96,36 @@ def _link(link: VxlanLink, verb: str) -> str:
 
 
 def _link_change(link: VxlanLink, previous: VxlanLink) -> str:
-    words = []
-    for word, name in (("address", "mac"), ("mtu", "mtu"), ("alias", "alias")):
-        if getattr(link, name) != getattr(previous, name):
-            words.append(f"{word} {getattr(link, name)}")
+    words = [_words(link, previous, (("address", "mac"), ("mtu", "mtu"), ("alias", "alias")))]
     if (link.local, link.parent, link.learning) != (previous.local, previous.parent, previous.learning):
         learning = "learning" if link.learning else "nolearning"
         words.append(f"type vxlan id {link.vni} dev {link.parent} local {link.local} {learning}")
-    return f"ip link set {link.name} {' '.join(words)}"
+    return f"ip link set {link.name} {' '.join(filter(None, words))}"
+
+
+def _words(new: object, old: object, attributes: Iterable[tuple[str, str]]) -> str:
+    """`mtu 1450`, for each attribute that differs, given with its word."""
+    return " ".join(
+        f"{word} {getattr(new, name)}"
+        for word, name in attributes
+        if getattr(new, name) != getattr(old, name)
+    )
+
+
+def _tun(link: TunLink, verb: str) -> str:
+    if verb != "add":
+        return f"ip link {verb} {link.name}"
+    queues = " multi_queue" if link.multi_queue else ""
+    make = f"ip tuntap add {link.name} mode tun{queues} vnet_hdr"
+    return f"{make} && ip link set {link.name} mtu {link.mtu} alias {link.alias}"
+
+
+def _tunnel_end(end: TunnelEnd, verb: str) -> str:
+    if verb in {"del", "show"}:
+        return f"tunnel {verb} dev {end.link}"
+    plane = "kernel" if end.fast else "user"
+    where = f"underlay {end.underlay} local {end.local} port {end.port}"
+    return f"tunnel {verb} dev {end.link} {where} subnet {end.own} mtu {end.mtu} plane {plane}"
 
 
 def _route(route: Route, verb: str) -> str:

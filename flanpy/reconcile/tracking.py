@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from flanpy.kernel.port import OpFailure
-from flanpy.model.objects import VxlanLink
+from flanpy.model.objects import OwnLink
 from flanpy.plan.ops import Op, Put
 from flanpy.plan.ownership import Observed, forget_link
 
@@ -18,7 +18,7 @@ def track(observed: Observed, ops: Iterable[Op], failures: Sequence[OpFailure]) 
             observed.owned.pop(op.obj.key, None)
         elif isinstance(op, Put):
             observed.owned[op.obj.key] = op.obj
-        elif isinstance(op.obj, VxlanLink):
+        elif isinstance(op.obj, OwnLink):
             forget_link(observed, op.obj.name)
         else:
             observed.owned.pop(op.obj.key, None)
