@@ -5,25 +5,34 @@ HOSTS ?= 3
 KEEP ?=
 PYTEST_ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help setup venv demo test check lint bench lab-up lab-down clean
+.PHONY: help setup setup-lab venv demo test test-engines engines check lint bench lab-up lab-down clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-18s %s\n' "$$name" "$$text"; done
 
-setup: ## install what is missing: system packages (apt, as root) and .venv
+setup: ## install what is missing: system packages with Docker (apt, as root; nothing is started) and .venv
 	@sh integration/setup.sh
+
+setup-lab:
+	@sh integration/setup.sh lab
 
 venv:
 	@sh integration/setup.sh venv
 
-demo: setup ## three hosts, an etcd, containers, faults; KEEP=1 leaves it up
+demo: setup-lab ## three hosts, an etcd, containers, faults; KEEP=1 leaves it up
 	@KEEP=$(KEEP) $(PY) -m integration demo
 
-test: setup ## everything: lint, types, layers and all tests (root; namespaces and real etcds)
+test: setup ## everything: lint, types, layers and all tests (root; namespaces, real etcds, a real Docker)
 	@status=0; \
 	$(MAKE) --no-print-directory lint || status=1; \
 	sh tests/run.sh $(PY) $(PYTEST_ARGS) || status=1; \
 	exit $$status
+
+engines: ## fetch newer Docker engines (Debian's 26.1 and 28.5, 60 MB each) to the user's cache; unpacked, not installed
+	@sh integration/engines/fetch.sh
+
+test-engines: setup engines ## the tests on the newer Docker engines, and the long ones on this system's
+	@sh tests/run.sh $(PY) -m more_engines tests/engines $(PYTEST_ARGS)
 
 check: venv ## lint, types, layers and the tests that need neither root nor an etcd
 	@status=0; \
@@ -39,10 +48,10 @@ lint: venv
 	.venv/bin/lint-imports --no-logo || status=1; \
 	exit $$status
 
-bench: setup ## the figures, as a table, JSON and a plot under bench/results
+bench: setup-lab ## the figures, as a table, JSON and a plot under bench/results
 	@$(PY) -m bench $(BENCH_ARGS)
 
-lab-up: setup ## build a lab and leave it up (HOSTS=3)
+lab-up: setup-lab ## build a lab and leave it up (HOSTS=3)
 	@$(PY) -m integration up --hosts $(HOSTS)
 
 lab-down: ## remove the labs left up

@@ -1,6 +1,9 @@
 #!/bin/sh
 # Bring a bare Debian 12 to where `make demo` and `make test` run: system packages by name, then the virtualenv.
-# What is there already is left alone, so the second run does nothing. `setup.sh venv` makes the virtualenv only.
+# What is there already is left alone, so the second run does nothing. No daemon is started by what is installed.
+#   setup.sh        everything, with Docker: for the tests
+#   setup.sh lab    without Docker: for the demo, the labs and the figures
+#   setup.sh venv   the virtualenv only
 set -eu
 cd "$(dirname "$0")/.."
 venv=.venv
@@ -28,19 +31,50 @@ missing_packages() {
   "$python" -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
 }
 
+# A Docker of whatever version that is there already is used and left alone.
+missing_docker_packages() {
+  { command -v dockerd && command -v containerd && command -v runc && command -v docker; } >/dev/null || echo docker.io
+  { command -v iptables && command -v iptables-legacy; } >/dev/null || echo iptables
+  busybox=$(command -v busybox) || { echo busybox-static; return; }  # the containers' image
+  ldd "$busybox" >/dev/null 2>&1 && echo busybox-static  # ldd fails on a static program
+  return 0
+}
+
+# Packages ask this file whether their daemons may start. What the machine had comes back, also after an interrupt, and
+# by the next run if this one is killed.
+policy=/usr/sbin/policy-rc.d
+mark='# by flanpy setup: nothing starts while packages are installed'
+
+hold_daemons() {
+  release_daemons
+  [ ! -e $policy ] || mv $policy $policy.before-flanpy
+  trap release_daemons EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+  printf '%s\n' '#!/bin/sh' "$mark" 'exit 101' > $policy
+  chmod 755 $policy
+}
+
+release_daemons() {
+  ! grep -qsF "$mark" $policy || rm -f $policy
+  [ ! -e $policy.before-flanpy ] || mv $policy.before-flanpy $policy
+}
+
 install_packages() {
-  packages=$(missing_packages | sort -u | tr '\n' ' ')
+  packages=$({ missing_packages; [ "$1" = lab ] || missing_docker_packages; } | sort -u | tr '\n' ' ')
   [ -n "$packages" ] || return 0
   command -v apt-get >/dev/null || die "missing: $packages- install them with your package tool"
   [ "$(id -u)" = 0 ] || die "missing: $packages- install them, or run this as root"
   say "installing $packages"
   export DEBIAN_FRONTEND=noninteractive
+  hold_daemons
   # The lists may be absent or too old for the mirror: try first, refresh only when that fails.
   # shellcheck disable=SC2086
   apt-get install -y -qq --no-install-recommends $packages >/dev/null 2>&1 || {
     apt-get update -qq
     apt-get install -y -qq --no-install-recommends $packages >/dev/null
   }
+  release_daemons
 }
 
 make_venv() {
@@ -55,5 +89,9 @@ make_venv() {
 }
 
 [ "$(uname -s)" = Linux ] || die "this runs on Linux only"
-[ "${1:-all}" = venv ] || install_packages
+case ${1:-all} in
+  all | lab) install_packages "${1:-all}" ;;
+  venv) ;;
+  *) die "what is $1? There are all, lab and venv" ;;
+esac
 make_venv
