@@ -9,19 +9,24 @@ from types import MappingProxyType
 from flanpy.backend.alloc import AllocBackend
 from flanpy.backend.host_gw import HostGwBackend
 from flanpy.backend.port import Backend
+from flanpy.backend.udp import UdpBackend
 from flanpy.backend.vxlan import VxlanBackend
 from flanpy.errors import ConfigError
+from flanpy.model.network import NetworkConfig
 
 BACKENDS: Mapping[str, Backend] = MappingProxyType(
     {
         "vxlan": VxlanBackend(),
         "host-gw": HostGwBackend(),
         "alloc": AllocBackend(),
+        "udp": UdpBackend(),
     }
 )
 
 _FLANNELS: Mapping[str, str] = MappingProxyType({"ipip": "vxlan", "wireguard": "vxlan"})
 """Backends of flannel's that are not here yet, and which one carries packets over the same networks instead."""
+
+_IPV4_ONLY = frozenset({"udp"})
 
 
 def backend_for(name: str) -> Backend:
@@ -30,6 +35,17 @@ def backend_for(name: str) -> Backend:
         return BACKENDS[name]
     except KeyError:
         raise ConfigError(f"Backend.Type of the network config is {name!r}, which {_lack(name)}") from None
+
+
+def validate_network(network: NetworkConfig) -> None:
+    """Judge backend, its options and its families. Raises ConfigError naming key, value and cure."""
+    name = network.backend_type
+    backend_for(name).validate(network.backend_options)
+    if name in _IPV4_ONLY and network.network6 is not None:
+        raise ConfigError(
+            f"Backend.Type of the network config is {name!r}, which carries IPv4 only, but IPv6Network is "
+            f"{network.network6}: use 'vxlan', or set EnableIPv6 to false"
+        )
 
 
 def _lack(name: str) -> str:

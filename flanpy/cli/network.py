@@ -11,7 +11,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
-from flanpy.backend.registry import backend_for
+from flanpy.backend.registry import validate_network
 from flanpy.cli.etcd import with_etcd
 from flanpy.cli.exits import CommandError, Exit
 from flanpy.cli.host import Host
@@ -146,7 +146,7 @@ def _read(name: str) -> str:
 def _checked(text: str) -> NetworkConfig:
     """Raises ConfigError as the daemon would, its backend's judgement included; warnings go to standard error."""
     config = parse_network_config(text)
-    backend_for(config.backend_type).validate(config.backend_options)
+    validate_network(config)
     for warning in config.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     return config

@@ -13,7 +13,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from flanpy.backend.registry import backend_for
+from flanpy.backend.registry import backend_for, validate_network
 from flanpy.clock import Clock
 from flanpy.config import Settings
 from flanpy.daemon.host_files import LeaseFile
@@ -239,7 +239,7 @@ class Leasing:
         """A config that can be used; what cannot is named in a condition, and the last good one stays in force."""
         try:
             network = parse_network_config(value)
-            backend_for(network.backend_type).validate(network.backend_options)
+            validate_network(network)
         except ConfigError as error:
             self._refuse(str(error))
             return None

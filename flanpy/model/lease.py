@@ -52,7 +52,10 @@ class SubnetKey:
 
 @dataclass(frozen=True, slots=True)
 class LeaseRecord:
-    """The value of a lease: what a node tells the others. `backend_type` is "" for udp and alloc."""
+    """The value of a lease: what a node tells the others. `backend_type` is "" for udp and alloc.
+
+    `fast_path`: the node has the in-kernel plane of the udp backend, and may be sent what only that can receive.
+    """
 
     public_ip: IPv4Address | None
     public_ip6: IPv6Address | None = None
@@ -60,6 +63,7 @@ class LeaseRecord:
     backend_data: BackendData | None = None
     backend_data6: BackendData | None = None
     node_id: str = ""
+    fast_path: bool = False
 
     def public(self, family: Family) -> IPAddress | None:
         """The public address of one family."""

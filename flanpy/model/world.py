@@ -16,12 +16,14 @@ class Policy:
 
     `public_ip`/`public_ip6` override what is advertised to peers, never the address that packets leave from.
     `tx_checksum` keeps the overlay device's TX checksum offload on (off by default: some NICs get it wrong).
+    `fast_path`: the in-kernel plane of the udp backend can run here and is not switched off.
     """
 
     node_id: str
     public_ip: IPv4Address | None = None
     public_ip6: IPv6Address | None = None
     tx_checksum: bool = False
+    fast_path: bool = False
 
 
 @dataclass(frozen=True, slots=True)

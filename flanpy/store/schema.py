@@ -1,8 +1,8 @@
 """The schema of `<prefix>/subnets/`: between etcd's keys and values and our leases.
 
-Owns the text of a subnet key and the JSON of a lease, byte for byte as flannel writes them, with our `NodeID` put last
-(flannel ignores fields it does not know). Nothing but a `Lease` or an `InvalidLease` comes out of `decode_lease`,
-whatever bytes went in: one bad key must not touch the others (it cost flannel every peer).
+Owns the text of a subnet key and the JSON of a lease, byte for byte as flannel writes them, with our `NodeID` and
+`FastPath` put last (flannel ignores fields it does not know). Nothing but a `Lease` or an `InvalidLease` comes out of
+`decode_lease`, whatever bytes went in: one bad key must not touch the others (it cost flannel every peer).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _KEY6: Final = re.compile(r"([0-9a-f:.]{2,45})-(\d{1,3})", re.ASCII)
 
 
 class _Value(msgspec.Struct):
-    """flannel's LeaseAttrs, and our node id."""
+    """flannel's LeaseAttrs, our node id, and whether we have the UDP backend's in-kernel plane."""
 
     public_ip: str = msgspec.field(name="PublicIP", default="")
     public_ip6: str | None = msgspec.field(name="PublicIPv6", default=None)
@@ -42,6 +42,7 @@ class _Value(msgspec.Struct):
     backend_data: msgspec.Raw = msgspec.field(name="BackendData", default=msgspec.Raw())
     backend_data6: msgspec.Raw = msgspec.field(name="BackendV6Data", default=msgspec.Raw())
     node_id: str = msgspec.field(name="NodeID", default="")
+    fast_path: bool = msgspec.field(name="FastPath", default=False)
 
 
 class _Vxlan(msgspec.Struct):
@@ -93,7 +94,7 @@ def decode_lease(kv: KeyValue, prefix: str) -> Lease | InvalidLease:
 
 
 def encode_record(record: LeaseRecord) -> bytes:
-    """The value of a lease, byte for byte as flannel writes it; `NodeID` comes last if there is one."""
+    """The value of a lease, byte for byte as flannel writes it; what is only ours comes last, if there is any."""
     parts = [
         f'"PublicIP":"{record.public_ip or IPv4Address(0)}"',
         f'"PublicIPv6":{_ip6_json(record.public_ip6)}',
@@ -106,6 +107,8 @@ def encode_record(record: LeaseRecord) -> bytes:
         parts.append(f'"BackendV6Data":{_data_json(record.backend_data6)}')
     if record.node_id:
         parts.append(f'"NodeID":{_json_text(record.node_id)}')
+    if record.fast_path:
+        parts.append('"FastPath":true')
     return f"{{{','.join(parts)}}}".encode()
 
 
@@ -181,6 +184,7 @@ def _record(raw: bytes, key: SubnetKey, *, reserved: bool) -> LeaseRecord:
         _data("BackendData", value.backend_type, bytes(value.backend_data)),
         _data("BackendV6Data", value.backend_type, bytes(value.backend_data6)),
         _node_id(value.node_id),
+        value.fast_path,
     )
     _check_whole(record, key, reserved=reserved)
     return record

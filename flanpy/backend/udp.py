@@ -1,0 +1,111 @@
+"""The udp backend: flannel's wire format, one bare inner IPv4 packet in each datagram.
+
+One TUN device `flannel0` with a route to the whole network; where a packet goes from there is for the data plane to
+say, by a table of all peers. IPv4 only, as in flannel. A peer is sent what only the in-kernel plane can receive
+(segments not yet cut, checksums not yet made) only if its lease says that it has that plane, which flannel's never
+does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Interface
+
+from flanpy.backend.advert import public_addresses
+from flanpy.backend.options import Reader
+from flanpy.backend.way import WayKind, Ways, one_way
+from flanpy.model.address import Family
+from flanpy.model.lease import Lease, LeaseRecord
+from flanpy.model.objects import (
+    Address,
+    KernelObject,
+    LinkSysctl,
+    LinkUp,
+    Route,
+    TunLink,
+    TunnelEnd,
+    TunnelPeer,
+)
+from flanpy.model.tunnel import HEADERS
+from flanpy.model.world import World
+
+LINK = "flannel0"
+DEFAULT_PORT = 8285
+
+
+def read_port(raw: Mapping[str, object]) -> int:
+    """The UDP port of the Backend object. Raises ConfigError that names the option, its value and what is allowed."""
+    return Reader("udp", raw).integer("Port", DEFAULT_PORT, low=0, high=65535) or DEFAULT_PORT
+
+
+@dataclass(frozen=True, slots=True)
+class UdpGround:
+    """Implements `plan.desired.Ground`."""
+
+    fixed: tuple[KernelObject, ...] = field(compare=False)
+    fast: bool
+
+    def peer(self, lease: Lease) -> Iterator[KernelObject]:
+        record = lease.record
+        if lease.key.subnet is not None and record.public_ip is not None:
+            yield TunnelPeer(LINK, lease.key.subnet, record.public_ip, self.fast and record.fast_path)
+
+    def unreached(self, lease: Lease) -> bool:
+        """The tunnel needs nothing but a route to the peer, which may come any moment."""
+        return False
+
+
+class UdpBackend:
+    """Implements `backend.port.Backend`."""
+
+    cure = ""
+
+    def validate(self, options: Mapping[str, object]) -> None:
+        read_port(options)
+
+    def links(self, world: World) -> frozenset[str]:
+        return frozenset({LINK}) if world.network is not None else frozenset()
+
+    def mtu(self, world: World) -> int:
+        underlay = world.facts.underlay
+        return underlay.mtu - HEADERS if underlay is not None else 0
+
+    def advertise(self, world: World) -> LeaseRecord | None:
+        """Without BackendType and BackendData, as flannel's; with our own `FastPath`."""
+        public = public_addresses(world)
+        if public is None:
+            return None
+        policy = world.policy
+        return LeaseRecord(public.ip, node_id=policy.node_id, fast_path=policy.fast_path)
+
+    def ground(self, world: World) -> UdpGround | None:
+        network, own, underlay = world.network, world.own, world.facts.underlay
+        if network is None or network.network is None or own is None or underlay is None:
+            return None
+        if own.key.subnet is None or underlay.address is None:
+            return None
+        subnet, fast = own.key.subnet, world.policy.fast_path
+        end = TunnelEnd(
+            link=LINK,
+            underlay=underlay.link,
+            local=underlay.address,
+            port=read_port(network.backend_options),
+            mtu=underlay.mtu - HEADERS,
+            own=subnet,
+            fast=fast,
+        )
+        fixed = (
+            TunLink(LINK, end.mtu),
+            # a reply may come back over another path than we would choose; loose mode still drops martians
+            LinkSysctl(Family.IPV4, LINK, "rp_filter", "2"),
+            # A /32: the address only gives host-to-container traffic a source, no subnet route must come with it.
+            Address(LINK, IPv4Interface((subnet.network_address, 32))),
+            LinkUp(LINK),
+            end,
+            Route(network.network, LINK),
+        )
+        return UdpGround(fixed, fast)
+
+    def ways(self, world: World) -> Ways:
+        return one_way(WayKind.TUNNEL)
