@@ -16,4 +16,14 @@ from integration.engines.image import IMAGE
 from integration.engines.lab import DockerLab
 from integration.engines.releases import FETCHED, SYSTEM, Release, release
 
-__all__ = ["FETCHED", "IMAGE", "SYSTEM", "DockerHost", "DockerLab", "Engine", "EngineContainer", "Release", "release"]
+__all__ = [
+    "FETCHED",
+    "IMAGE",
+    "SYSTEM",
+    "DockerHost",
+    "DockerLab",
+    "Engine",
+    "EngineContainer",
+    "Release",
+    "release",
+]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shlex
 import signal
 import subprocess
 from collections.abc import Mapping
@@ -32,6 +31,7 @@ class Engine:
 
     socket = SOCKET
     daemon_json = DAEMON_JSON
+    restart_command = "systemctl restart docker"
 
     def __init__(self, host: DockerHost, release: Release) -> None:
         self.host = host
@@ -43,11 +43,6 @@ class Engine:
         return self.host.directory
 
     @property
-    def restart_command(self) -> str:
-        """What to type on the host in the place of `systemctl restart docker`."""
-        return shlex.join(["sh", str(SERVICE), str(self._directory), "restart"])
-
-    @property
     def socket_path(self) -> Path:
         """The API socket, to be connected to from here."""
         return self.host.path(SOCKET)
@@ -57,11 +52,14 @@ class Engine:
         """daemon.json, to be read and written from here."""
         return self.host.path(DAEMON_JSON)
 
-    def note_service(self) -> None:
-        """Write what the service script needs to know."""
-        known = {"PATH": self.release.path, "CGROUP": f"/{self.host.namespace}", "FLAGS": ""}
-        lines = [f"{name}={shlex.quote(value)}" for name, value in known.items()]
-        (self._directory / "service.env").write_text("\n".join([*lines, "export PATH", ""]))
+    def install_service(self) -> None:
+        """Put a stand-in for systemctl on the host, which knows this one unit."""
+        settings = f"CGROUP=/{self.host.namespace}\nFLAGS=\n"
+        (self._directory / "service.env").write_text(settings)
+        command = self.host.path("/usr/bin/systemctl")
+        command.unlink(missing_ok=True)
+        command.write_text(f'#!/bin/sh\nexec sh {SERVICE} {self._directory} "$@"\n')
+        command.chmod(0o755)
 
     def configure(self, settings: Mapping[str, Any]) -> None:
         """Write daemon.json anew; the next start reads it."""
@@ -107,7 +105,7 @@ class Engine:
     @property
     def running(self) -> bool:
         """Whether dockerd runs now (a frozen one does)."""
-        return self.host.run("sh", str(SERVICE), str(self._directory), "status", check=False).returncode == 0
+        return self.host.run("systemctl", "is-active", "docker", check=False).returncode == 0
 
     @property
     def pid(self) -> int:
@@ -117,8 +115,7 @@ class Engine:
         return int((self._directory / "dockerd.pid").read_text())
 
     def _service(self, verb: str) -> None:
-        argv = ("sh", str(SERVICE), str(self._directory), verb)
-        self.host.run(*argv, timeout=START_DEADLINE_S * PATIENCE)
+        self.host.run("systemctl", verb, "docker", timeout=START_DEADLINE_S * PATIENCE)
 
     def log_tail(self, lines: int = 20) -> str:
         """The last lines dockerd wrote."""

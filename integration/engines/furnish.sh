@@ -1,11 +1,13 @@
 #!/bin/sh
 # Makes the mount namespace it runs in that of a host of its own, and becomes the host's first process (INIT).
-#   sh furnish.sh DIRECTORY INIT...
-# Private are /etc and /var/lib (the machine's, copied on write), /run (empty), and Docker's images. All mounts go with
-# the namespace, so whoever kills this process and what runs beside it has cleaned up.
+#   sh furnish.sh DIRECTORY ENGINE INIT...
+# Private are /etc, /usr and /var/lib (the machine's, copied on write), /run (empty), and Docker's images. ENGINE is '' or a
+# directory with a usr of its own, laid over /usr. All mounts go with the namespace, so whoever kills this process and
+# what runs beside it has cleaned up.
 set -eu
 directory=$1
-shift
+engine=$2
+shift 2
 
 mkdir -p "$directory/cgroup" "$directory/layers" "$directory/docker"
 
@@ -16,13 +18,17 @@ mount --rbind "$directory/cgroup" /sys/fs/cgroup
 umount -l "$directory/cgroup"
 
 mount -t tmpfs tmpfs "$directory/layers"
-for place in etc var/lib; do
+# An engine brings programs only; its /etc stays out.
+for place in etc usr var/lib; do
   layer=$directory/layers/$place
+  below=/$place
+  [ "$place" != usr ] || [ -z "$engine" ] || below=$engine/usr:$below
   mkdir -p "$layer/upper" "$layer/work"
-  mount -t overlay overlay -o "lowerdir=/$place,upperdir=$layer/upper,workdir=$layer/work" "/$place"
+  mount -t overlay overlay -o "lowerdir=$below,upperdir=$layer/upper,workdir=$layer/work" "/$place"
 done
 mkdir -p /etc/docker /etc/default /var/lib/docker /var/lib/flanpy
 rm -rf /etc/docker/daemon.json /etc/flanpy /etc/default/docker
+od -An -N16 -tx1 /dev/urandom | tr -d ' \n' > /etc/machine-id
 mount --bind "$directory/docker" /var/lib/docker
 mount -t tmpfs tmpfs /run
 mkdir -p /run/netns /run/lock

@@ -21,6 +21,7 @@ from integration.lab.waiting import wait_until
 
 FURNISH = Path(__file__).with_name("furnish.sh")
 INIT = Path(__file__).with_name("init.py")
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/bin"
 SWITCHED = ("iptables", "ip6tables")
 
 
@@ -36,13 +37,14 @@ class DockerHost(Host):
     def furnish(self) -> None:
         """Make the mount namespace; it lives as long as the lab."""
         init = (sys.executable, "-I", "-S", str(INIT), str(self.directory), str(SERVICE))
-        script = ("sh", str(FURNISH), str(self.directory), *init)
+        engine = str(self.release.directory or "")
+        script = ("sh", str(FURNISH), str(self.directory), engine, *init)
         self._init.start(["unshare", "--mount", "--propagation", "slave", *script])
         wait_until(self._furnished, f"{self.name}: its mounts", deadline=15)
         self.daemon.program = Program(
             (*self._mount_argv, *self.daemon.program.argv), self.daemon.program.ready_by
         )
-        self.engine.note_service()
+        self.engine.install_service()
 
     def _furnished(self) -> bool:
         if not self._init.running:
@@ -57,18 +59,12 @@ class DockerHost(Host):
         """The words that run a command on the host: in its network namespace and among its files."""
         return [*enter_argv(self.namespace), *self._mount_argv]
 
-    @property
-    def environment(self) -> dict[str, str]:
-        """What commands on the host find the engine's programs and this host's flanpyd by."""
-        return {**self.daemon.environment, "PATH": self.release.path}
-
     def run(
         self, *argv: str, check: bool = True, timeout: float = 60.0, stdin: str | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command on the host."""
-        return run(
-            [*self.enter_argv(), *argv], check=check, timeout=timeout, stdin=stdin, env=self.environment
-        )
+        """Run a command on the host, with the variables flanpyctl finds this host's daemon by."""
+        environment = {**self.daemon.environment, "PATH": PATH}
+        return run([*self.enter_argv(), *argv], check=check, timeout=timeout, stdin=stdin, env=environment)
 
     def path(self, inside: str) -> Path:
         """A file of the host as seen from here. Not through a symlink with an absolute target, such as /var/run."""

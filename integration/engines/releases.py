@@ -15,41 +15,30 @@ from integration.lab import LabError
 
 SYSTEM = "20.10"
 FETCHED = ("26.1", "28.5")
+_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 NEEDED = ("dockerd", "containerd", "runc", "iptables", "nsenter", "mount")
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """An engine: Docker's version (its first two numbers), and the directories its programs are found in first."""
+    """An engine: the first two numbers of its version, and the directory whose usr goes over the system's, if any."""
 
     version: str
-    directories: tuple[Path, ...] = ()
-
-    @property
-    def path(self) -> str:
-        """The PATH to run it with."""
-        usual = ("/usr/sbin", "/usr/bin", "/sbin", "/bin")
-        return os.pathsep.join([*map(str, self.directories), *usual])
+    directory: Path | None = None
 
 
 def release(version: str) -> Release:
     """The engine of that version; LabError saying how to get it when it is not here."""
-    if version not in (SYSTEM, *FETCHED):
-        raise LabError(f"no Docker {version} is known; there are {', '.join((SYSTEM, *FETCHED))}")
-    found = Release(version, _directories(version))
-    missing = [name for name in NEEDED if shutil.which(name, path=found.path) is None]
-    if missing:
+    if missing := [name for name in NEEDED if shutil.which(name, path=_PATH) is None]:
         raise LabError(f"no {', '.join(missing)} here: run `make setup`")
-    return found
-
-
-def _directories(version: str) -> tuple[Path, ...]:
     if version == SYSTEM:
-        return ()
-    directories = tuple(_store() / version / "usr" / name for name in ("sbin", "bin"))
-    if not (directories[0] / "dockerd").exists():
+        return Release(version)
+    if version not in FETCHED:
+        raise LabError(f"no Docker {version} is known; there are {', '.join((SYSTEM, *FETCHED))}")
+    directory = _store() / version
+    if not (directory / "usr/sbin/dockerd").exists():
         raise LabError(f"Docker {version} is not in {_store()}: run `make engines`")
-    return directories
+    return Release(version, directory)
 
 
 def _store() -> Path:

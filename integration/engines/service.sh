@@ -1,8 +1,8 @@
 #!/bin/sh
 # What `systemctl VERB docker` is on a host with systemd: start and restart return once dockerd answers, and fail when it
 # ends instead. Run inside the host's namespaces.
-#   sh service.sh DIRECTORY start|stop|restart|status
-# DIRECTORY/service.env has PATH, CGROUP and FLAGS. As in Debian's unit, /etc/default/docker may set DOCKER_OPTS.
+#   sh service.sh DIRECTORY start|stop|restart|status [docker]
+# DIRECTORY/service.env has CGROUP and FLAGS. As in Debian's unit, /etc/default/docker may set DOCKER_OPTS.
 set -eu
 directory=$1
 . "$directory/service.env"
@@ -55,7 +55,8 @@ case $2 in
   start) start ;;
   stop) stop ;;
   restart) stop; start ;;
-  status) running ;;
+  status | is-active) running ;;
+  reset-failed) ;;
   exec) run_dockerd ;;
-  *) echo "usage: service.sh DIRECTORY start|stop|restart|status" >&2; exit 2 ;;
+  *) echo "usage: systemctl start|stop|restart|status|is-active|reset-failed docker" >&2; exit 2 ;;
 esac
