@@ -6,21 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from flanpy.errors import KernelError
 from flanpy.model.facts import HostFacts
-from flanpy.plan.ops import Objects, Op, Scope
+from flanpy.plan.ops import Objects, Op, OpFailure, Scope
 
-
-@dataclass(frozen=True, slots=True)
-class OpFailure:
-    """An operation that the kernel refused, with its error (errno inside)."""
-
-    op: Op
-    error: KernelError
+__all__ = ["Kernel", "Moved", "MonitorSink", "OpFailure"]
 
 
 class Kernel(Protocol):

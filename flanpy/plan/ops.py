@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from flanpy.errors import KernelError
 from flanpy.model.objects import HostSysctl, KernelObject, Key, LinkFeature, LinkSysctl
 
 Objects = Mapping[Key, KernelObject]
@@ -31,6 +32,14 @@ class Delete:
 
 
 Op = Put | Delete
+
+
+@dataclass(frozen=True, slots=True)
+class OpFailure:
+    """An operation that was not carried out, with its error (errno inside)."""
+
+    op: Op
+    error: KernelError
 
 
 @dataclass(frozen=True, slots=True)
