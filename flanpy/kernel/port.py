@@ -12,7 +12,7 @@ from typing import Protocol
 from flanpy.model.facts import HostFacts
 from flanpy.plan.ops import Objects, Op, OpFailure, Scope
 
-__all__ = ["Kernel", "Moved", "MonitorSink", "OpFailure"]
+__all__ = ["Kernel", "MonitorSink", "Moved", "OpFailure"]
 
 
 class Kernel(Protocol):
