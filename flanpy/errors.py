@@ -12,6 +12,9 @@
     ├── KernelError            a netlink request failed; carries errno
     ├── HostError              a file, lock or sysctl of this host cannot be used
     │   └── AlreadyRunning     another flanpyd owns the run directory
+    ├── DockerError            Docker, or its daemon.json, cannot be used as it is
+    │   ├── DockerUnreachable  Docker does not run here, or gives no answer
+    │   └── DockerConflict     a flag, network or container of somebody else stands in the way
     └── ControlError           the control socket of the local daemon cannot be used
         └── ControlUnreachable nobody listens there
 
@@ -75,6 +78,18 @@ class HostError(FlanpyError):
 
 class AlreadyRunning(HostError):
     """Another flanpyd holds the lock of this run directory."""
+
+
+class DockerError(FlanpyError):
+    """Docker, its daemon.json or its flags stand in the way; the message names what, and the cure."""
+
+
+class DockerUnreachable(DockerError):
+    """Docker does not run here, may not be asked, or gave no answer in time."""
+
+
+class DockerConflict(DockerError):
+    """What somebody else set up in Docker does not go together with what we are to set up."""
 
 
 class ControlError(FlanpyError):

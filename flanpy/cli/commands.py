@@ -10,6 +10,7 @@ import argparse
 from argparse import SUPPRESS, ArgumentParser
 from typing import Any, NoReturn
 
+from flanpy.cli.docker_commands import DOCKER_OPTIONS, add_docker
 from flanpy.cli.exits import MEANINGS
 from flanpy.cli.output import FORMATS
 from flanpy.config.arguments import add_arguments
@@ -38,7 +39,7 @@ class Parser(ArgumentParser):
 
     def format_help(self) -> str:
         """The usage line tells what is the command's own; the settings, the same everywhere, are listed below it."""
-        settings = {name.replace("-", "_") for name in OPTIONS}
+        settings = {name.replace("-", "_") for name in (*OPTIONS, *DOCKER_OPTIONS)}
         formatter = argparse.HelpFormatter(self.prog)
         formatter.add_usage(None, [one for one in self._actions if one.dest not in settings], [])
         self.usage = formatter.format_help().removeprefix("usage: ").strip() + " [SETTING...]"
@@ -70,6 +71,7 @@ Settings come from the same flags, environment and file as flanpyd's: on a host 
     _add_network(tree)
     _add_subnets(tree)
     _add_daemon(tree)
+    add_docker(tree, _add_format)
     _add_local(tree)
     return parser
 

@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from flanpy.errors import ConfigError, ControlUnreachable, FlanpyError, StoreUnavailable, UsageError
+from flanpy.errors import (
+    ConfigError,
+    ControlUnreachable,
+    DockerConflict,
+    DockerUnreachable,
+    FlanpyError,
+    StoreUnavailable,
+    UsageError,
+)
 
 
 class Exit(IntEnum):
@@ -25,7 +33,7 @@ class Exit(IntEnum):
 
 MEANINGS = """\
 exit codes:
-  0 ok   1 failure   2 wrong usage   3 etcd or the daemon cannot be reached
+  0 ok   1 failure   2 wrong usage   3 etcd, the daemon or Docker cannot be reached
   4 not found   5 unhealthy   6 conflict   7 refused without --force"""
 
 
@@ -44,8 +52,10 @@ def code_of(error: FlanpyError) -> Exit:
             return error.code
         case UsageError():
             return Exit.USAGE
-        case ControlUnreachable() | StoreUnavailable():
+        case ControlUnreachable() | StoreUnavailable() | DockerUnreachable():
             return Exit.UNREACHABLE
+        case DockerConflict():
+            return Exit.CONFLICT
         case ConfigError():
             return Exit.FAILURE
         case _:

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from flanpy.cli.commands import ETCD_OPTIONS, OPTIONS
+from flanpy.cli.docker_commands import DOCKER_OPTIONS
 from flanpy.config.arguments import flags_of
 from flanpy.config.loading import load
 from flanpy.config.settings import Settings
@@ -32,7 +33,7 @@ class Host:
     @cached_property
     def settings(self) -> Settings:
         """Raises UsageError for a flag, ConfigError for the environment or the file."""
-        return load(flags_of(self.arguments, OPTIONS), self._environ)
+        return load(flags_of(self.arguments, (*OPTIONS, *DOCKER_OPTIONS)), self._environ)
 
     @cached_property
     def control(self) -> Control:

@@ -22,6 +22,7 @@ _GROUPS: Final = {
     "underlay": shape.UnderlayOptions,
     "filter": shape.FilterOptions,
     "listen": shape.ListenOptions,
+    "docker": shape.DockerOptions,
     "log": shape.LogOptions,
 }
 

@@ -96,6 +96,18 @@ class LogOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DockerOptions:
+    """Which Docker, how it gets the subnet, and whether and how it may be restarted for that (`flanpyctl docker`)."""
+
+    mode: str = "auto"
+    socket: Path = Path("/run/docker.sock")
+    config_file: Path = Path("/etc/docker/daemon.json")
+    restart: str = "never"
+    restart_command: str = "systemctl restart docker"
+    restart_timeout: float = 90.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything an operator can set on one host."""
 
@@ -103,6 +115,7 @@ class Settings:
     underlay: UnderlayOptions = UnderlayOptions()
     filter: FilterOptions = FilterOptions()
     listen: ListenOptions = ListenOptions()
+    docker: DockerOptions = DockerOptions()
     log: LogOptions = LogOptions()
     node_id: str | None = None
     state_dir: Path = Path("/var/lib/flanpy")

@@ -17,11 +17,13 @@ from typing import Any
 from flanpy.backend import choice
 from flanpy.clock import Clock
 from flanpy.config import Settings, changed, in_force, needing_restart
+from flanpy.daemon.docker_side import docker_watcher
 from flanpy.daemon.host_files import SubnetFile
 from flanpy.daemon.leasing import Leasing
 from flanpy.daemon.listeners import Listeners
 from flanpy.daemon.store_metrics import store_counts
 from flanpy.daemon.tasks import run_until
+from flanpy.docker.watcher import DockerReport
 from flanpy.errors import FlanpyError
 from flanpy.kernel.adapter import NetlinkKernel
 from flanpy.kernel.composite import CompositeKernel
@@ -120,6 +122,7 @@ class Agent:
             "listeners": listeners.run(),
             "pulse": self._pulse(),
             "subnet_file": self._subnet_file.watch(self._clock),
+            "docker": docker_watcher(self._settings, self._clock, self._note_docker).run(),
         }
 
     async def _watch_kernel(self) -> None:
@@ -150,6 +153,7 @@ class Agent:
             self._monitor.watch_links(choice.links(outcome.world), ranges)
             if outcome.decision.desired is not None:
                 self._subnet_file.after_pass(outcome, choice.mtu(outcome.world))
+        self._leasing.pass_done(outcome)
         self._board.note_pass(outcome)
         if outcome.decision.desired is not None and not outcome.failures and not self._programmed.is_set():
             self._programmed.set()
@@ -161,6 +165,9 @@ class Agent:
 
     def _note_subnet_file(self, text: str, error: str) -> None:
         self._board.note(subnet_file=text, subnet_file_error=error)
+
+    def _note_docker(self, report: DockerReport) -> None:
+        self._board.note(docker=report)
 
     # Towards systemd
 

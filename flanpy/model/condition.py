@@ -25,6 +25,7 @@ class ConditionType(Enum):
     LISTENERS_UP = "ListenersUp"
     DUPLICATE_PUBLIC_IP = "DuplicatePublicIP"
     RESTART_NEEDED = "RestartNeeded"
+    DOCKER_CONSISTENT = "DockerConsistent"
 
 
 class Status(Enum):

@@ -299,6 +299,14 @@ def _restart(inputs: Inputs, _now: float) -> Condition:
     return _good(kind, "None", "everything set is in force", status=Status.FALSE)
 
 
+def _docker(inputs: Inputs, _now: float) -> Condition:
+    """Judged where it was looked at (`docker.verdict`), by the same words as `flanpyctl docker status`."""
+    if inputs.docker is not None:
+        return inputs.docker.condition
+    message = "Docker was not looked at yet"
+    return _good(ConditionType.DOCKER_CONSISTENT, "NotRead", message, status=Status.UNKNOWN)
+
+
 _RULES: tuple[Callable[[Inputs, float], Condition], ...] = (
     _datastore,
     _network,
@@ -316,4 +324,5 @@ _RULES: tuple[Callable[[Inputs, float], Condition], ...] = (
     _lease_file,
     _listeners,
     _restart,
+    _docker,
 )

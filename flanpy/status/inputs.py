@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
 
+from flanpy.docker.watcher import DockerReport
 from flanpy.model.lease import Lease
 from flanpy.model.network import NetworkConfig
 from flanpy.reconcile.loop import Pass
@@ -66,7 +67,8 @@ class Inputs:
     """Everything that conditions are judged by. `last` is the last pass, None before the first.
 
     What only a restart puts into effect comes from three sides: settings of this host, the network config, our lease.
-    All texts are one line for people, empty when there is nothing to say; `listeners` is None before any is tried.
+    All texts are one line for people, empty when there is nothing to say; `listeners` is None before any is
+    tried, `docker` before the first look at it.
     """
 
     network: NetworkConfig | None = None
@@ -82,5 +84,6 @@ class Inputs:
     lease_file_error: str = ""
     listeners: str | None = None
     listeners_error: str = ""
+    docker: DockerReport | None = None
     last: Pass | None = None
     stopping: bool = False

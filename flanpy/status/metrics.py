@@ -53,6 +53,7 @@ class SnapshotCollector:
         yield from _peers(snapshot.inputs)
         yield from _pool(snapshot.inputs)
         yield from _work(snapshot.totals)
+        yield from _docker(snapshot.inputs)
         yield from self._store_counts()
 
 
@@ -152,6 +153,20 @@ def _work(totals: Totals) -> Iterator[Metric]:
     yield counter("flanpy_repairs", "Objects restored after others changed them.", ("object",), repairs)
     resyncs = _by_label(totals.resyncs)
     yield counter("flanpy_resyncs", "Read-backs of the kernel, by reason.", ("reason",), resyncs)
+
+
+def _docker(inputs: Inputs) -> Iterator[Metric]:
+    """Whether it runs as it should is flanpy_condition_healthy{condition="DockerConsistent"}."""
+    report = inputs.docker
+    if report is None:
+        return
+    found = report.found
+    yield gauge("flanpy_docker_answers", "1 if the Docker of this host could be asked.", found is not None)
+    if found is not None:
+        yield InfoMetricFamily("flanpy_docker", "Docker's version.", {"version": str(found.version)})
+        yield gauge("flanpy_docker_live_restore", "1 if live-restore is on.", found.live_restore)
+        text = "Running containers whose MTU is over the overlay's."
+        yield gauge("flanpy_docker_containers_over_mtu", text, report.over_mtu)
 
 
 def _by_label(counts: Mapping[str, int]) -> list[tuple[tuple[str, ...], float]]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flanpy.backend import choice
+from flanpy.docker.facts import DockerNetwork
 from flanpy.model.condition import Condition
 from flanpy.model.lease import BackendData, Lease, VxlanData
 from flanpy.model.objects import Route, VxlanLink
@@ -42,6 +43,7 @@ def status(snapshot: StatusSnapshot, *, now: float, head: Document) -> Document:
             "stale": inputs.store.stale,
             "outage_since": inputs.store.outage_since,
         },
+        "docker": _docker(inputs),
         "passes": {
             "count": snapshot.totals.passes,
             "last_took_ms": round(inputs.last.took * 1000, 3) if inputs.last else None,
@@ -265,6 +267,33 @@ def _ways(last: Pass) -> dict[str, int]:
 
 def _moving_from(world: World) -> str | None:
     return world.former.network.backend_type if world.former is not None else None
+
+
+def _docker(inputs: Inputs) -> Document | None:
+    """What Docker runs, None while that is not known; whether that is right is DockerConsistent."""
+    found = inputs.docker.found if inputs.docker else None
+    if inputs.docker is None or found is None:
+        return None
+    return {
+        "version": str(found.version),
+        "live_restore": found.live_restore,
+        "running_containers": found.running,
+        "over_mtu": inputs.docker.over_mtu,
+        "default_bridge": _docker_network(found.default),
+        "network": _docker_network(found.own),
+    }
+
+
+def _docker_network(network: DockerNetwork | None) -> Document | None:
+    if network is None:
+        return None
+    return {
+        "bridge": network.bridge,
+        "subnet": _text(network.subnet),
+        "gateway": _text(network.gateway),
+        "mtu": network.mtu,
+        "ip_masq": network.masquerade,
+    }
 
 
 def _mac(extra: BackendData | None) -> str | None:

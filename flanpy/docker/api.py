@@ -1,0 +1,95 @@
+"""Docker's API for the daemon: a few GETs over the unix socket, without the SDK and without a client library.
+
+Owns the connection: one a request, HTTP/1.0, so that the answer ends with it. Must not start Docker, nor take the
+Docker of another network namespace for this host's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket as sockets
+import struct
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from flanpy.docker import dockerd
+from flanpy.docker.facts import DockerFacts, facts
+from flanpy.docker.verdict import Silence, Silent
+from flanpy.errors import DockerError
+from flanpy.model.bridge import DOCKER_NETWORK
+
+DEADLINE_S: Final = 5.0
+_LARGEST: Final = 8 << 20
+_PEER: Final = struct.Struct("=iII")
+
+
+class _Elsewhere(Exception):
+    """The socket leads to a process of another network namespace."""
+
+
+async def look(path: Path, told: dict[str, Any], *, deadline: float = DEADLINE_S) -> DockerFacts | Silent:
+    """What the Docker behind `path` runs, or why that is not known; never raises for what Docker does."""
+    if dockerd.is_systemds(path) and dockerd.pid_by_file(told) is None:
+        return Silent(Silence.NOT_RUNNING, "Docker does not run")
+    try:
+        async with asyncio.timeout(deadline):
+            info = await _get(path, "/info")
+            default = await _get(path, "/networks/bridge")
+            own = await _get(path, f"/networks/{DOCKER_NETWORK}")
+        return facts(info or {}, default, own)
+    except TimeoutError:
+        return Silent(Silence.HUNG, f"Docker on {path} gave no answer in {deadline:g} s")
+    except PermissionError:
+        return Silent(Silence.FORBIDDEN, f"no permission to use {path}")
+    except _Elsewhere:
+        return Silent(Silence.ELSEWHERE, f"the Docker on {path} runs in another network namespace")
+    except (OSError, EOFError):
+        return Silent(Silence.NOT_RUNNING, f"no Docker listens on {path}")
+    except (DockerError, ValueError, TypeError, KeyError, AttributeError) as error:
+        return Silent(Silence.STRANGE, f"what listens on {path} does not answer as Docker does: {error}")
+
+
+async def _get(path: Path, resource: str) -> dict[str, Any] | None:
+    """The document, None if there is none. Raises OSError, EOFError, ValueError."""
+    reader, writer = await asyncio.open_unix_connection(str(path))
+    try:
+        _refuse_elsewhere(writer.get_extra_info("socket"))
+        writer.write(f"GET {resource} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
+        await writer.drain()
+        answer = await _read_all(reader)
+    finally:
+        writer.close()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    if not head:
+        raise EOFError
+    status = int(head.split(maxsplit=2)[1])
+    if status == 404:
+        return None
+    document = json.loads(body)
+    if status != 200 or not isinstance(document, dict):
+        raise ValueError(f"HTTP {status} for {resource}")
+    return document
+
+
+async def _read_all(reader: asyncio.StreamReader) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while part := await reader.read(1 << 16):
+        parts.append(part)
+        size += len(part)
+        if size > _LARGEST:
+            raise ValueError("its answer is too long")
+    return b"".join(parts)
+
+
+def _refuse_elsewhere(connection: sockets.socket) -> None:
+    """Who made the socket is known (unix(7)); where we may not look, it is taken for this host's."""
+    with suppress(OSError):
+        credentials = connection.getsockopt(sockets.SOL_SOCKET, sockets.SO_PEERCRED, _PEER.size)
+        pid = _PEER.unpack(credentials)[0]
+        # A peer of another PID namespace has no number here.
+        if pid and os.readlink(f"/proc/{pid}/ns/net") != os.readlink("/proc/self/ns/net"):  # noqa: PTH115
+            raise _Elsewhere

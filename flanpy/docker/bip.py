@@ -1,0 +1,202 @@
+"""Bip mode: daemon.json gets our keys, Docker is restarted if it may be, and what it then runs is verified.
+
+Owns the order: look, merge, refuse, check, back up, write, restart, verify, roll back. Every step before the write
+changes nothing; every failure after it puts the old file back and brings Docker up with it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from flanpy.docker import config_file, dockerd, merge
+from flanpy.docker.client import Container, Docker, why_silent
+from flanpy.docker.config_file import Found
+from flanpy.docker.facts import DockerFacts
+from flanpy.docker.merge import OWNED, Merged
+from flanpy.docker.restart import Choice, How, Policy, choose, restart, stopped_by, wait_for
+from flanpy.docker.verdict import Silence
+from flanpy.docker.wanted import Wanted
+from flanpy.errors import DockerError, DockerUnreachable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Which Docker, and how it is to be treated."""
+
+    file: Path
+    socket: Path
+    policy: Policy
+    how: How
+    keep_masquerade: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BipPlan:
+    """What apply would do. `docker` is None if Docker does not run; `stops` is what a restart would stop."""
+
+    file: Found
+    content: bytes
+    changes: tuple[merge.KeyChange, ...]
+    docker: DockerFacts | None
+    choice: Choice
+    stops: tuple[Container, ...] = ()
+    notes: tuple[str, ...] = ()
+    pid: int | None = None
+
+    @property
+    def writes(self) -> bool:
+        return self.content != self.file.content
+
+    @property
+    def diff(self) -> str:
+        """A unified diff of the file, '' if it stays."""
+        if not self.writes:
+            return ""
+        old = (self.file.content or b"").decode(errors="replace").splitlines(keepends=True)
+        new = self.content.decode(errors="replace").splitlines(keepends=True)
+        name = str(self.file.path)
+        before = name if self.file.content is not None else "/dev/null"
+        lines = difflib.unified_diff(old, new, before, name)
+        return "".join(
+            line if line.endswith("\n") else line + "\n\\ No newline at end of file\n" for line in lines
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What apply or rollback did. `docker` is what Docker runs at the end, None if it does not run."""
+
+    plan: BipPlan
+    restarted: bool = False
+    docker: DockerFacts | None = None
+
+
+def plan(place: Place, wanted: Wanted) -> BipPlan:
+    """Look at everything and change nothing. Raises DockerError where apply would refuse."""
+    found = config_file.read(place.file)
+    merged = merge.merge(found.content, wanted, name=str(place.file), keep_masquerade=place.keep_masquerade)
+    return _planned(place, found, merged, lambda docker: not runs(docker, wanted, place))
+
+
+def apply(place: Place, wanted: Wanted) -> Outcome:
+    """Carry the plan out. Raises DockerError; the old daemon.json then stands and Docker runs with it."""
+    with config_file.held(place.file.resolve()):
+        planned = plan(place, wanted)
+        if planned.writes:
+            keeps = merge.still_backs_up(config_file.read_backup(planned.file), planned.file.content)
+            config_file.replace(planned.file, planned.content, backup=not keeps)
+        return _restarted(place, planned, lambda docker: runs(docker, wanted, place))
+
+
+def rollback_plan(place: Place) -> BipPlan:
+    """What `rollback` would do. Raises DockerError if there is nothing to go back to."""
+    found = config_file.read(place.file)
+    backup = config_file.read_backup(found)
+    if backup is None:
+        raise DockerError(f"there is no backup '{found.backup}': nothing was changed, or it was put back")
+    merged = merge.revert(found.content, backup, name=str(place.file))
+    return _planned(place, found, merged, lambda _: bool(merged.changes))
+
+
+def rollback(place: Place) -> Outcome:
+    """Give our keys the values that they had before the first apply. What others changed since stays."""
+    with config_file.held(place.file.resolve()):
+        planned = rollback_plan(place)
+        if planned.writes:
+            config_file.replace(planned.file, planned.content, backup=False)
+        config_file.drop_backup(planned.file)
+        return _restarted(place, planned, lambda _: True)
+
+
+def runs(docker: DockerFacts, wanted: Wanted, place: Place) -> bool:
+    """Whether docker0 is what we want: its subnet, address, MTU and, unless kept, masquerading."""
+    own = docker.default
+    return (
+        own is not None
+        and (own.subnet, own.gateway) == (wanted.subnet, wanted.bridge_address.ip)
+        and own.mtu == wanted.mtu
+        and (place.keep_masquerade or own.masquerade == wanted.masquerade)
+    )
+
+
+def ask(socket: Path, pid: int | None) -> tuple[DockerFacts | None, tuple[Container, ...]]:
+    """What Docker runs, and what a restart would stop; None if it does not run, which is found out without starting it.
+
+    Raises DockerUnreachable if it runs and does not answer.
+    """
+    if dockerd.starts_docker(socket, pid):
+        return None, ()
+    docker = Docker(socket)
+    try:
+        found = docker.look()
+        return found, stopped_by(docker, found)
+    except DockerUnreachable as error:
+        if why_silent(error) is Silence.NOT_RUNNING:
+            return None, ()
+        raise
+    finally:
+        docker.close()
+
+
+def _planned(place: Place, found: Found, merged: Merged, differs: Callable[[DockerFacts], bool]) -> BipPlan:
+    settings = merge.settings_in(merged.content, str(place.file))
+    pid = dockerd.running_pid(settings)
+    how = dockerd.started(pid)
+    dockerd.refuse_conflicts(how, [key for key in OWNED if key in settings], place.file)
+    unknown = dockerd.refuse_unusable(how, merged.content) if merged.content != found.content else ""
+    docker, stops = ask(place.socket, pid)
+    choice = choose(docker, place.policy, needed=docker is not None and differs(docker))
+    return BipPlan(
+        file=found,
+        content=merged.content,
+        changes=merged.changes,
+        docker=docker,
+        choice=choice,
+        stops=stops,
+        notes=(*merged.notes, *filter(None, [unknown])),
+        pid=pid,
+    )
+
+
+def _restarted(place: Place, planned: BipPlan, good: Callable[[DockerFacts], bool]) -> Outcome:
+    if planned.choice is not Choice.RESTART:
+        return Outcome(plan=planned, docker=planned.docker)
+    try:
+        docker = _restart_and_wait(place, planned, good)
+    except DockerError as error:
+        if not planned.writes:
+            raise
+        raise _rolled_back(place, planned, error) from error
+    return Outcome(plan=planned, restarted=True, docker=docker)
+
+
+def _restart_and_wait(place: Place, planned: BipPlan, good: Callable[[DockerFacts], bool]) -> DockerFacts:
+    """What Docker runs then. Raises DockerError if it does not come up, or not with what is `good`."""
+    settings = merge.settings_in(planned.content, str(place.file))
+    restart(place.how)
+    docker = wait_for(
+        place.socket, place.how.timeout, good, ended=lambda: dockerd.running_pid(settings) != planned.pid
+    )
+    if not good(docker):
+        raise DockerError(f"Docker is up again, but its default bridge is {_text(docker)}")
+    return docker
+
+
+def _rolled_back(place: Place, planned: BipPlan, error: DockerError) -> DockerError:
+    """Put the old file back and bring Docker up with it; what to tell the operator."""
+    config_file.put_back(planned.file)
+    try:
+        _restart_and_wait(place, planned, lambda _: True)
+    except DockerError as second:
+        return DockerError(
+            f"{error}; the old {place.file} is back, but Docker is not up with it either: {second}"
+        )
+    return DockerError(f"{error}; the old {place.file} is back and Docker runs with it")
+
+
+def _text(docker: DockerFacts) -> str:
+    own = docker.default
+    return "none" if own is None else f"{own.subnet} with MTU {own.mtu}, address {own.gateway}"

@@ -1,0 +1,166 @@
+"""Docker's API through its SDK, for commands: every call with a deadline, every failure in our words.
+
+Owns the SDK, which the daemon must not load (6 MB). Synchronous.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import docker
+import docker.errors
+import requests
+from docker.types import IPAMConfig, IPAMPool
+
+from flanpy.docker.facts import DockerFacts, facts
+from flanpy.docker.network import Recipe
+from flanpy.docker.verdict import Silence, Silent
+from flanpy.errors import DockerError, DockerUnreachable
+from flanpy.model.bridge import DOCKER_NETWORK
+
+DEADLINE_S: Final = 5.0
+_MANY: Final = 200
+"""Containers that are looked at one by one; the others are only named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container; `comes_back` says whether Docker starts it again by itself after a restart."""
+
+    name: str
+    id: str
+    comes_back: bool | None = None
+
+
+class Docker:
+    """The Docker behind one socket. Connects on first use; raises DockerUnreachable where it cannot be asked."""
+
+    def __init__(self, socket: Path, *, deadline: float = DEADLINE_S) -> None:
+        self._socket = socket
+        self._deadline = deadline
+        self._client: docker.APIClient | None = None
+
+    def look(self) -> DockerFacts:
+        """What it runs now."""
+        with self._translated() as api:
+            return facts(api.info(), _network(api, "bridge"), _network(api, DOCKER_NETWORK))
+
+    def running(self) -> tuple[Container, ...]:
+        """What a restart without live-restore would stop."""
+        with self._translated() as api:
+            found = api.containers()
+            return tuple(
+                Container(_name(one), one["Id"], _comes_back(api, one) if number < _MANY else None)
+                for number, one in enumerate(found)
+            )
+
+    def holders(self, network_id: str) -> tuple[Container, ...]:
+        """Containers that have the network, stopped ones too: they would not start again without it."""
+        with self._translated() as api:
+            found = api.containers(all=True, filters={"network": network_id})
+            return tuple(Container(_name(one), one["Id"]) for one in found)
+
+    def create(self, recipe: Recipe) -> None:
+        pools = [IPAMPool(subnet=subnet, gateway=gateway) for subnet, gateway in recipe.pools]
+        with self._translated() as api:
+            api.create_network(
+                recipe.name,
+                driver="bridge",
+                options=dict(recipe.options),
+                ipam=IPAMConfig(pool_configs=pools),
+                labels=dict(recipe.labels),
+                enable_ipv6=len(pools) > 1,
+            )
+
+    def remove(self, network_id: str) -> None:
+        with self._translated() as api:
+            api.remove_network(network_id)
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    @contextmanager
+    def _translated(self) -> Iterator[docker.APIClient]:
+        """Errors of the SDK and of what it is built on become ours."""
+        try:
+            if self._client is None:
+                self._client = docker.APIClient(
+                    base_url=f"unix://{self._socket}", version="auto", timeout=int(self._deadline)
+                )
+            yield self._client
+        except docker.errors.APIError as cause:
+            raise DockerError(f"Docker refused: {cause.explanation or cause}") from cause
+        except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as cause:
+            raise DockerUnreachable(self._explained(cause)) from cause
+        except (KeyError, TypeError, ValueError) as cause:
+            raise DockerUnreachable(
+                f"what listens on {self._socket} does not answer as Docker does ({cause!r}): "
+                "name Docker's socket with --docker-socket"
+            ) from cause
+
+    def _explained(self, cause: BaseException) -> str:
+        match why_silent(cause):
+            case Silence.FORBIDDEN:
+                return f"no permission to use {self._socket}: run as root, or as a member of its group"
+            case Silence.HUNG:
+                return (
+                    f"Docker on {self._socket} gave no answer in {self._deadline:g} s: see the log of dockerd"
+                )
+            case Silence.NOT_RUNNING:
+                return (
+                    f"no Docker listens on {self._socket}: start it, or name its socket with --docker-socket"
+                )
+            case _:
+                return f"Docker on {self._socket} cannot be asked: {cause}"
+
+
+def why_silent(error: BaseException) -> Silence:
+    """By the first telling error of a chain; requests wraps what the socket said several times."""
+    seen: list[BaseException] = []
+    while error not in seen:
+        match error:
+            case PermissionError():
+                return Silence.FORBIDDEN
+            case TimeoutError() | requests.exceptions.Timeout():
+                return Silence.HUNG
+            case (
+                FileNotFoundError() | ConnectionRefusedError() | NotADirectoryError() | ConnectionResetError()
+            ):
+                return Silence.NOT_RUNNING
+            case _:
+                seen.append(error)
+                inner = next((arg for arg in error.args if isinstance(arg, BaseException)), None)
+                error = inner or error.__cause__ or error.__context__ or error
+    return Silence.STRANGE
+
+
+def silent(error: DockerUnreachable) -> Silent:
+    """The error as the look that found out nothing."""
+    return Silent(why_silent(error.__cause__ or error), str(error))
+
+
+def _network(api: docker.APIClient, name: str) -> Mapping[str, Any] | None:
+    try:
+        found: Mapping[str, Any] = api.inspect_network(name)
+    except docker.errors.NotFound:
+        return None
+    return found
+
+
+def _name(container: Mapping[str, Any]) -> str:
+    names = container.get("Names") or [container["Id"][:12]]
+    return str(min(names, key=len)).lstrip("/")
+
+
+def _comes_back(api: docker.APIClient, container: Mapping[str, Any]) -> bool | None:
+    try:
+        policy = api.inspect_container(container["Id"])["HostConfig"]["RestartPolicy"]["Name"]
+    except docker.errors.NotFound:  # gone meanwhile
+        return None
+    return policy in {"always", "unless-stopped", "on-failure"}

@@ -1,0 +1,178 @@
+"""daemon.json with our keys in it: which keys are ours, what they are to hold, and what forbids that.
+
+Owns bip mode's content. Pure: text in, text out. Keys of others are never touched, not even their blanks.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections import Counter
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from typing import Any, Final
+
+from flanpy.docker import json_text
+from flanpy.docker.json_text import Member
+from flanpy.docker.wanted import Wanted
+from flanpy.errors import DockerConflict, DockerError
+
+OWNED: Final = ("bip", "mtu", "ip-masq")
+"""Keys that we may write. `ip-masq` is written only where Docker would do otherwise without it."""
+
+_WIDE: Final = ((codecs.BOM_UTF32_LE, "UTF-32"), (codecs.BOM_UTF32_BE, "UTF-32"),
+                (codecs.BOM_UTF16_LE, "UTF-16"), (codecs.BOM_UTF16_BE, "UTF-16"))  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class KeyChange:
+    """One key of ours that is to change; None stands for a key that is not there."""
+
+    key: str
+    old: Any
+    new: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """The content that daemon.json is to have, and how it differs from what it has. `notes` are for people."""
+
+    content: bytes
+    changes: tuple[KeyChange, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def merge(content: bytes | None, wanted: Wanted, *, name: str, keep_masquerade: bool = False) -> Merged:
+    """What `content` (None: no such file) must become. Raises DockerError where it must not be touched.
+
+    What is right already comes back byte for byte.
+    """
+    text, notes = _decoded(content, name)
+    members = json_text.read_object(text, name)
+    _refuse(members, wanted, name)
+    changes = tuple(_changes(members, wanted, keep_masquerade=keep_masquerade))
+    if not changes and content is not None and content.strip():
+        return Merged(content, notes=notes)
+    for change in changes:
+        text = _changed(text, change, name)
+    notes += tuple(_wrong_types(changes))
+    return Merged(text.encode(), changes, notes)
+
+
+def revert(content: bytes | None, backup: bytes, *, name: str) -> Merged:
+    """What `content` must become for our keys to be as they are in `backup`; that itself if nothing else differs."""
+    before, now = settings_in(backup, f"{name} of before"), settings_in(content, name)
+    changes = tuple(
+        KeyChange(key, now.get(key), before.get(key)) for key in OWNED if now.get(key) != before.get(key)
+    )
+    if _others(before) == _others(now):
+        return Merged(backup, changes)
+    text, notes = _decoded(content, name)
+    for change in changes:
+        text = _changed(text, change, name)
+    return Merged(text.encode(), changes, (*notes, "other keys were changed since: they stay"))
+
+
+def still_backs_up(backup: bytes | None, content: bytes | None) -> bool:
+    """Whether `backup` is what the file was before us: our keys are in the file, and all others are as then."""
+    if backup is None:
+        return False
+    try:
+        before, now = settings_in(backup, "backup"), settings_in(content, "file")
+    except DockerError:
+        return False
+    return "bip" in now and _others(before) == _others(now)
+
+
+def _others(settings: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key not in OWNED}
+
+
+def settings_in(content: bytes | None, name: str) -> dict[str, Any]:
+    """Everything daemon.json says, {} without one. Raises DockerError as `merge` does."""
+    text, _ = _decoded(content, name)
+    return {member.key: member.value for member in json_text.read_object(text, name)}
+
+
+def _decoded(content: bytes | None, name: str) -> tuple[str, tuple[str, ...]]:
+    if content is None:
+        return "{}\n", ()
+    for mark, encoding in _WIDE:
+        if content.startswith(mark):
+            raise DockerError(f"'{name}' is {encoding}: save it as UTF-8, which is all that JSON may be")
+    notes: tuple[str, ...] = ()
+    if content.startswith(codecs.BOM_UTF8):
+        content = content.removeprefix(codecs.BOM_UTF8)
+        notes = ("the byte-order mark goes: JSON must not have one, and dockerd 20.10 refuses it",)
+    if not content.strip():
+        return "{}\n", (*notes, "the file is empty, which dockerd refuses as well")
+    try:
+        return content.decode(), notes
+    except UnicodeDecodeError as cause:
+        line = content.count(b"\n", 0, cause.start) + 1
+        column = cause.start - content.rfind(b"\n", 0, cause.start)
+        raise DockerError(
+            f"'{name}' is not UTF-8 at line {line}, byte {column}: correct it by hand"
+        ) from cause
+
+
+def _refuse(members: tuple[Member, ...], wanted: Wanted, name: str) -> None:
+    found = {member.key: member.value for member in members}
+    for key, count in Counter(member.key for member in members).items():
+        if count > 1 and key in OWNED:
+            raise DockerError(f"'{name}' has the key '{key}' {count} times: leave one")
+        if key not in OWNED and key.lower() in OWNED:
+            raise DockerError(
+                f"'{name}' has the key '{key}', which dockerd does not know: write '{key.lower()}'"
+            )
+    if found.get("bridge"):
+        raise DockerConflict(
+            f"'{name}' has bridge {found['bridge']!r}, which dockerd takes only without bip: take it out, "
+            "or use --mode network"
+        )
+    _refuse_outside(found, wanted, name)
+
+
+def _refuse_outside(found: dict[str, Any], wanted: Wanted, name: str) -> None:
+    """Two keys that must lie inside the subnet, or dockerd does not start."""
+    for key, parse in (("fixed-cidr", ip_network), ("default-gateway", ip_address)):
+        text = found.get(key)
+        if not isinstance(text, str) or not text:
+            continue
+        try:
+            inside = ip_network(parse(text)).subnet_of(wanted.subnet)  # type: ignore[arg-type]
+        except (ValueError, TypeError):
+            inside = False
+        if not inside:
+            raise DockerConflict(
+                f"'{name}' has {key} {text}, which is not in this host's subnet {wanted.subnet}: take it out"
+            )
+
+
+def _changes(members: tuple[Member, ...], wanted: Wanted, *, keep_masquerade: bool) -> list[KeyChange]:
+    found = {member.key: member.value for member in members}
+    target: dict[str, Any] = {"bip": str(wanted.bridge_address), "mtu": wanted.mtu}
+    if not keep_masquerade and found.get("ip-masq", True) is not wanted.masquerade:
+        target["ip-masq"] = wanted.masquerade
+    return [
+        KeyChange(key, found.get(key), value)
+        for key, value in target.items()
+        if found.get(key) != value or type(found.get(key)) is not type(value)
+    ]
+
+
+def _changed(text: str, change: KeyChange, name: str) -> str:
+    members = json_text.read_object(text, name)
+    for member in members:
+        if member.key == change.key:
+            if change.new is None:
+                return json_text.remove(text, members, member)
+            return json_text.replace_value(text, member, change.new)
+    return json_text.append(text, members, change.key, change.new)
+
+
+def _wrong_types(changes: tuple[KeyChange, ...]) -> list[str]:
+    return [
+        f"{change.key} was {change.old!r}, which dockerd refuses: it is replaced"
+        for change in changes
+        if change.old is not None and type(change.old) is not type(change.new)
+    ]
