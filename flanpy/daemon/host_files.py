@@ -40,7 +40,7 @@ class SubnetFile:
 
     def after_pass(self, outcome: Pass, mtu: int) -> None:
         """Write the file if the backend stands and the file differs."""
-        if outcome.decision.desired is None or _device_failed(outcome):
+        if outcome.decision.desired is None or device_failed(outcome):
             return
         self._write(subnet_env(outcome.world, mtu, ip_masq=self._ip_masq))
 
@@ -110,7 +110,8 @@ def subnet_env(world: World, mtu: int, *, ip_masq: bool) -> SubnetEnv:
     )
 
 
-def _device_failed(outcome: Pass) -> bool:
+def device_failed(outcome: Pass) -> bool:
+    """Whether what the backend stands on does not."""
     conflicts = outcome.decision.difference.conflicts
     failed = any(failure.op.obj.phase <= Phase.LINK_UP for failure in outcome.failures)
     return failed or any(conflict.wanted.phase <= Phase.LINK_UP for conflict in conflicts)

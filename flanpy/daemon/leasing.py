@@ -13,10 +13,11 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
+from flanpy.backend.choice import former_world
 from flanpy.backend.registry import backend_for, validate_network
 from flanpy.clock import Clock
 from flanpy.config import Settings
-from flanpy.daemon.host_files import LeaseFile
+from flanpy.daemon.host_files import LeaseFile, device_failed
 from flanpy.errors import ConfigError, LeaseGone, StoreError
 from flanpy.host import state_file, subnet_env
 from flanpy.host.absent import Absent
@@ -25,7 +26,9 @@ from flanpy.log import get_logger
 from flanpy.model.lease import Lease, LeaseRecord, LeaseView, SubnetKey
 from flanpy.model.network import NetworkConfig
 from flanpy.model.network_config import parse_network_config
-from flanpy.reconcile.loop import ReconcileLoop
+from flanpy.plan.admission import is_own
+from flanpy.plan.moving import Ahead, Moving
+from flanpy.reconcile.loop import Pass, ReconcileLoop
 from flanpy.status.board import StatusBoard
 from flanpy.status.inputs import OwnSource, OwnStatus, StoreStatus
 from flanpy.store.allocation import excluded
@@ -72,6 +75,9 @@ class Leasing:
         self._view = LeaseView()
         self._lingering = Lingering()
         self._parting = asyncio.Event()
+        self._moving = Moving()
+        self._ahead = Ahead()
+        self._move_news = asyncio.Event()
         self._network: NetworkConfig | None = None
         self._own = OwnLeaseState()
         self._contacted = False
@@ -96,6 +102,7 @@ class Leasing:
             "lease_keeper": self._keeper.run(),
             "lease_relist": self._relist_now_and_then(),
             "lease_parting": self._let_go(),
+            "backend_move": self._follow_move(),
         }
 
     def recall(self) -> None:
@@ -148,11 +155,24 @@ class Leasing:
         world, network = self._loop.world, self._network
         if network is None or not self._view.in_sync:
             return
-        record = backend_for(network.backend_type).advertise(
-            replace(world, network=network, own=self._published() or self._own.lease)
-        )
+        own = self._published() or self._own.lease
+        self._moving = self._moving.told(own)
+        world = replace(world, network=network, own=own, former=self._moving.former)
+        if not self._moving.stands:
+            world = former_world(world) or world
+        assert world.network is not None
+        record = backend_for(world.network.backend_type).advertise(world)
         if record is not None:
             self._keeper.want(network, record)
+
+    def pass_done(self, outcome: Pass) -> None:
+        """A pass ended: with it the network's backend may stand, and then our lease may say so."""
+        if self._moving.stands or outcome.world.network is not self._network:
+            return
+        if outcome.decision.desired is not None and not outcome.error and not device_failed(outcome):
+            self._moving = replace(self._moving, stands=True)
+            self.world_changed()
+            self._review_move()
 
     def _published(self) -> Lease | None:
         """Our lease as etcd shows it at start: peers have programmed the MAC that stands there.
@@ -173,9 +193,14 @@ class Leasing:
             self._lingering = self._lingering.after(before, self._view, self._clock.monotonic())
             if self._lingering.leases:
                 self._parting.set()
-            self._loop.view_changed(self._lingering.shown(self._view))
+            self._review_move(before)
+            self._show_leases()
             self.world_changed()
             self._keeper.observe(self._view)
+
+    def _show_leases(self) -> None:
+        """Give the loop the leases as it should see them."""
+        self._loop.view_changed(self._ahead.shown(self._lingering.shown(self._view)))
 
     async def _let_go(self) -> None:
         """Take peers whose lease is deleted for good out of the view."""
@@ -185,7 +210,44 @@ class Leasing:
             while (pause := self._lingering.pause(self._clock.monotonic())) is not None:
                 await self._clock.sleep(pause)
                 self._lingering = self._lingering.after(self._view, self._view, self._clock.monotonic())
-                self._loop.view_changed(self._lingering.shown(self._view))
+                self._show_leases()
+
+    # from one backend to another
+
+    async def _follow_move(self) -> None:
+        """Look again when the old backend, or a lease that was ahead of our config, has had its time."""
+        while True:
+            await self._move_news.wait()
+            self._move_news.clear()
+            while (pause := self._move_pause()) is not None:
+                await self._clock.sleep(pause)
+                self._review_move()
+
+    def _move_pause(self) -> float | None:
+        now = self._clock.monotonic()
+        pauses = (self._moving.pause(now), self._ahead.pause(now))
+        return min((pause for pause in pauses if pause is not None), default=None)
+
+    def _review_move(self, before: LeaseView | None = None) -> None:
+        """Judge by the leases who is where on the way; `before` is the view that the present one follows."""
+        network, now = self._network, self._clock.monotonic()
+        if network is None:
+            return
+        ahead = self._ahead.after(before or self._view, self._view, network, self._moving, now)
+        if ahead is not self._ahead:
+            self._ahead = ahead
+            self._show_leases()
+        former = self._moving.former
+        if former is not None:
+            world = self._loop.world
+            peers = [lease for lease in self._view.leases.values() if not is_own(lease, world)]
+            self._moving = self._moving.after(peers, now)
+        if self._moving.former is not self._loop.world.former:
+            self._loop.network_changed(network, self._moving.former)
+        if former is not None and self._moving.former is None:
+            log.info("backend_moved", backend=network.backend_type, previous=former.network.backend_type)
+        if self._move_pause() is not None:
+            self._move_news.set()
 
     async def _follow_config(self) -> None:
         async for news in self._config:
@@ -253,12 +315,15 @@ class Leasing:
             self._board.note(network_error=error)
 
     def _use_network(self, network: NetworkConfig) -> None:
+        own = self._published() or self._own.lease
+        self._moving = self._moving.begun(self._network, network, own)
         self._network = network
         log.info("network_read", network=network.network or network.network6, backend=network.backend_type)
         for warning in network.warnings:
             log.warning("network_doubtful", message=warning)
         self._board.note(network=network)
-        self._loop.network_changed(network)
+        self._loop.network_changed(network, self._moving.former)
+        self._review_move()
         self._remember(self._own.lease)
         self.world_changed()
 

@@ -18,7 +18,8 @@ from operator import attrgetter
 
 from flanpy.model.address import Family, IPAddress, IPNetwork
 from flanpy.model.lease import Lease, SubnetKey
-from flanpy.model.world import World
+from flanpy.model.network import NetworkConfig
+from flanpy.model.world import Former, World
 
 _NO_TYPE = frozenset({"udp", "alloc"})
 """Backends whose leases carry no BackendType (flannel's schema)."""
@@ -31,16 +32,15 @@ def lease_type(backend_type: str) -> str:
     return "" if backend_type in _NO_TYPE else backend_type
 
 
-def _lease_types(world: World) -> frozenset[str] | None:
+def lease_types(network: NetworkConfig, former: Former | None) -> frozenset[str] | None:
     """What a peer's lease may say: the network's backend, or the one that hosts are moving from. None: anything.
 
     alloc leads nowhere, so it does not matter to it how others are reached.
     """
-    network = world.network
-    if network is None or network.backend_type == "alloc":
+    if network.backend_type == "alloc":
         return None
-    former = [world.former.network.backend_type] if world.former is not None else []
-    return frozenset(map(lease_type, [network.backend_type, *former]))
+    then = [former.network.backend_type] if former is not None else []
+    return frozenset(map(lease_type, [network.backend_type, *then]))
 
 
 class Reason(Enum):
@@ -166,7 +166,7 @@ class Judge:
         network = world.network
         assert network is not None
         self._type = network.backend_type
-        self._types = _lease_types(world)
+        self._types = lease_types(network, world.former)
         self._spaces = [
             (_Space(Family.of(range_)), range_, *_range(range_))
             for range_ in (network.network, network.network6)

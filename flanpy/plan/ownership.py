@@ -4,11 +4,15 @@ A link is ours by name *and* kind: it bears our alias, or it is an unmarked VXLA
 flannel's name for its VNI (then we adopt it; its TUN device leaves nothing, as it goes with flanneld). What sits on
 our links is ours. A route is ours by its protocol number, or because it leaves through a link of ours. Everything
 else is foreign: on a key that we want it is a conflict to be reported, never something to replace.
+
+Two routes bear nobody's name and are taken for ours all the same (`claim`): `ip route replace` typed by hand over a
+route of ours, and the plain routes that flannel's host-gw leaves. Both are `proto boot`, which is what rtnetlink says
+where nobody said anything; a routing daemon, NetworkManager or networkd put their own number.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from flanpy.model.objects import (
     LINK_ALIAS,
@@ -26,6 +30,9 @@ from flanpy.model.objects import (
     VxlanLink,
 )
 from flanpy.plan.ops import Objects
+
+PROTO_BOOT = 3
+"""RTPROT_BOOT of rtnetlink(7): what `ip route` and flannel put without thinking of it."""
 
 _LINKS = (VxlanLink, TunLink, OtherLink)
 _ON_NO_LINK = (*_LINKS, TunnelEnd, TunnelPeer, OtherRoute, HostSysctl)
@@ -70,6 +77,24 @@ def split(objects: Objects) -> Observed:
         side = owned if _owns(obj, links) else foreign
         side[key] = obj
     return Observed(owned, foreign)
+
+
+def claim(observed: Observed, *, before: Objects, desired: Objects) -> Observed:
+    """`observed` with the anonymous routes that are ours by what they do.
+
+    Those that stand where by `before` (what we owned until now) a route of ours stood: somebody altered it. And those
+    that forward just as the desired one would: flannel put them; from now on they go when their lease goes.
+    """
+    for key, found in [*observed.foreign.items()]:
+        if not isinstance(found, Route) or found.proto != PROTO_BOOT:
+            continue
+        if isinstance(before.get(key), Route) or _would_do(desired.get(key), found):
+            observed.owned[key] = observed.foreign.pop(key)
+    return observed
+
+
+def _would_do(wanted: KernelObject | None, found: Route) -> bool:
+    return isinstance(wanted, Route) and replace(found, proto=wanted.proto, onlink=wanted.onlink) == wanted
 
 
 def _owns(obj: KernelObject, links: set[str]) -> bool:

@@ -34,8 +34,8 @@ from flanpy.plan.decision import Decision, decide
 from flanpy.plan.desired import Planned, plan_from
 from flanpy.plan.gates import Hold
 from flanpy.plan.host_settings import host_settings
-from flanpy.plan.ops import Delete, Op, Put, Scope
-from flanpy.plan.ownership import Observed, split
+from flanpy.plan.ops import Delete, Objects, Op, Put, Scope
+from flanpy.plan.ownership import Observed, claim, split
 from flanpy.plan.readmission import Judged, admit_from
 from flanpy.plan.render import render
 from flanpy.reconcile.backoff import Backoff
@@ -180,7 +180,8 @@ class ReconcileLoop:
         world = self._world
         admission = admit(world)
         desired = choice.plan(world, admission.peers)
-        observed = split(await self._kernel.read_back(_scope(world, (desired or {}).values())))
+        objects = await self._kernel.read_back(_scope(world, (desired or {}).values()))
+        observed = claim(split(objects), before=self._observed.owned, desired=desired or {})
         return decide(world, desired, observed, held=self._hold)
 
     async def _attempt(self) -> Pass:
@@ -200,7 +201,7 @@ class ReconcileLoop:
         try:
             if reason:
                 believed, changed = self._observed.owned, None
-                await self._resync(scope)
+                await self._resync(scope, desired or {})
             whole = len(desired or ()) + len(self._observed.owned)
             weight = len(changed) if changed is not None else whole
             judge = partial(decide, world, desired, self._observed, held=self._hold, changed=changed)
@@ -219,14 +220,19 @@ class ReconcileLoop:
             self._passes, world, admission, decision, unreached, failures, reason, MappingProxyType(repairs)
         )
 
-    async def _resync(self, scope: Scope) -> None:
+    async def _resync(self, scope: Scope, desired: Objects) -> None:
         self._untrusted = ""  # before reading: what moves while we read must be read again
         now = self._clock.monotonic()
         self._resynced_at = now
         self._resync_due = now + self._interval * self._rng.uniform(0.9, 1.1)
         objects = await self._kernel.read_back(scope)
         self._read_links = scope.links
-        self._observed = await self._beside(partial(split, objects), len(objects))
+        before = self._observed.owned
+
+        def sorted_out() -> Observed:
+            return claim(split(objects), before=before, desired=desired)
+
+        self._observed = await self._beside(sorted_out, len(objects))
 
     async def _plan(self, world: World, admission: Admission) -> Planned | None:
         """Plan on from the last pass, which is then no longer to be planned on from."""

@@ -45,8 +45,14 @@ def config(lab: Lab) -> dict[str, Any]:
     return found
 
 
+def backend_type(lab: Lab) -> str:
+    """The network's backend."""
+    return str(config(lab).get("Backend", {}).get("Type", "udp"))
+
+
 def leases(lab: Lab, *, version: int = 4) -> dict[str, Peer]:
-    """Every vxlan lease with that family, by node id (or by key for those that have none)."""
+    """Every lease of the network's backend with that family, by node id (or by key for those that have none)."""
+    says = {"udp": None, "alloc": None}.get(kind := backend_type(lab), kind)
     found = {}
     for entry in lab.etcd.api.list(f"{ETCD_PREFIX}/subnets/"):
         value = json.loads(entry.value)
@@ -54,8 +60,8 @@ def leases(lab: Lab, *, version: int = 4) -> dict[str, Peer]:
         subnet = next((s for s in subnets if ip_network(s).version == version), None)
         public = value["PublicIP"] if version == 4 else value.get("PublicIPv6")
         data = value.get("BackendData" if version == 4 else "BackendV6Data") or {}
-        if subnet and public and "VtepMAC" in data:
-            found[value.get("NodeID") or entry.key] = Peer(subnet, public, data["VtepMAC"])
+        if subnet and public and value.get("BackendType") == says and ("VtepMAC" in data or kind != "vxlan"):
+            found[value.get("NodeID") or entry.key] = Peer(subnet, public, data.get("VtepMAC", ""))
     return found
 
 
@@ -77,12 +83,16 @@ def wanted(lab: Lab, host: Host) -> set[str]:
 
 
 def _wanted(lab: Lab, host: Host, version: int) -> Iterator[str]:
-    backend = config(lab)["Backend"]
+    backend, kind = config(lab)["Backend"], backend_type(lab)
     name, nic = device(lab, version=version), nic_of(host)
     peers = leases(lab, version=version)
     own = peers.pop(host.name, None)
     if own is None:
         yield f"lease of {host.name} in etcd"
+        return
+    if kind == "host-gw":
+        yield from _direct(host, peers.values(), nic)
+    if kind != "vxlan":
         return
     vni, port = backend.get("VNI", 1), backend.get("Port", 8472)
     underlay = host.ip_json("link", "show", "dev", nic)[0]["mtu"]
@@ -91,11 +101,18 @@ def _wanted(lab: Lab, host: Host, version: int) -> Iterator[str]:
     yield f"addr {name} {own.vtep}/{32 if version == 4 else 128}"
     for peer in peers.values():
         if backend.get("DirectRouting") and _on_link(host, peer.public_ip):
-            yield f"route {peer.subnet} via {peer.public_ip} dev {nic} proto {OUR_PROTO}"
+            yield from _direct(host, [peer], nic)
             continue
         yield f"neigh {name} {peer.vtep} lladdr {peer.mac}"
         yield f"fdb {name} {peer.mac} dst {peer.public_ip}"
         yield f"route {peer.subnet} via {peer.vtep} dev {name} proto {OUR_PROTO} onlink"
+
+
+def _direct(host: Host, peers: Iterable[Peer], nic: str) -> Iterator[str]:
+    """Plain routes, to those that need no gateway."""
+    for peer in peers:
+        if _on_link(host, peer.public_ip):
+            yield f"route {peer.subnet} via {peer.public_ip} dev {nic} proto {OUR_PROTO}"
 
 
 def nic_of(host: Host) -> str:

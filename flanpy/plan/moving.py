@@ -1,0 +1,129 @@
+"""A change of the network's backend under running hosts: what is kept of the old one, for whom and how long.
+
+Every host learns of the change at its own time. So that both ways work all the time, a host
+
+1. puts what the new backend needs beside the old, and reaches every peer by what that peer's lease advertises;
+2. advertises the new backend only once that stands;
+3. keeps the old one while any peer still advertises it, and a breath longer for packets under way;
+4. goes on reaching a peer in the old way while that peer is ahead: its lease names a backend that our config does not.
+
+Pure; time comes in as monotonic seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+from flanpy.model.lease import Lease, LeaseView
+from flanpy.model.network import NetworkConfig
+from flanpy.model.world import Former
+from flanpy.plan.admission import lease_type, lease_types
+
+GRACE = 2.0
+"""Seconds that the old backend outlives the last lease that advertises it. A pass takes milliseconds."""
+
+AHEAD = 2.0
+"""Seconds that a peer's old lease is believed. Its host has read the same config from the same etcd as we will."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moving:
+    """Where this host is on its way. At rest there is no `former`.
+
+    `stands`: the new backend stands here, so that our lease may advertise it. `idle_since`: since when no peer
+    advertises the former one.
+    """
+
+    former: Former | None = None
+    stands: bool = True
+    idle_since: float | None = None
+
+    def begun(self, old: NetworkConfig | None, new: NetworkConfig, own: Lease | None) -> Moving:
+        """After the config was changed from `old` to `new`."""
+        if old is None or own is None or "alloc" in {old.backend_type, new.backend_type}:
+            return Moving()
+        if lease_type(old.backend_type) == lease_type(new.backend_type):
+            return self if old.backend_type == new.backend_type else Moving()
+        return Moving(Former(old, own.record), stands=False)
+
+    def told(self, own: Lease | None) -> Moving:
+        """After etcd said what our lease is: while it is of the former backend, the better record of that."""
+        if self.former is None or own is None or own.record == self.former.record:
+            return self
+        if own.record.backend_type != lease_type(self.former.network.backend_type):
+            return self
+        return replace(self, former=replace(self.former, record=own.record))
+
+    def after(self, peers: Iterable[Lease], now: float) -> Moving:
+        """With these leases of others."""
+        if self.former is None or not self.stands:
+            return self
+        if self.users(peers):
+            return replace(self, idle_since=None)
+        if self.idle_since is None:
+            return replace(self, idle_since=now)
+        return Moving() if now >= self.idle_since + GRACE else self
+
+    def users(self, peers: Iterable[Lease]) -> list[Lease]:
+        """The leases that still advertise the former backend."""
+        if self.former is None:
+            return []
+        then = lease_type(self.former.network.backend_type)
+        return [
+            lease for lease in peers if lease.record.backend_type == then and not _is_empty_reservation(lease)
+        ]
+
+    def pause(self, now: float) -> float | None:
+        """Seconds until there is to be looked again, None if only news can change anything."""
+        return None if self.idle_since is None else max(0.0, self.idle_since + GRACE - now)
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """Leases that are shown in their previous form, by the text of their key, and until when."""
+
+    leases: Mapping[str, Lease] = field(default_factory=lambda: MappingProxyType({}))
+    until: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+
+    def after(
+        self, before: LeaseView, view: LeaseView, network: NetworkConfig, moving: Moving, now: float
+    ) -> Ahead:
+        """Once `view` follows `before`, in this network."""
+        types = lease_types(network, moving.former)
+        if types is None:
+            return Ahead()
+        kept = dict(self.leases)
+        until = {key: at for key, at in self.until.items() if at > now}
+        if view is not before:
+            known = {*map(id, before.leases.values())}
+            for key, lease in view.leases.items():
+                if id(lease) in known or lease.record.backend_type in types or key in kept:
+                    continue
+                was = before.leases.get(key)
+                if was is not None and was.record.backend_type in types:
+                    kept[key], until[key] = was, now + AHEAD
+        stay = [
+            key for key in until if key in view.leases and view.leases[key].record.backend_type not in types
+        ]
+        if not stay and not self.leases:
+            return self
+        return Ahead(
+            MappingProxyType({key: kept[key] for key in stay}),
+            MappingProxyType({key: until[key] for key in stay}),
+        )
+
+    def shown(self, view: LeaseView) -> LeaseView:
+        """The view with those leases as they were; `view` itself if there are none."""
+        if not self.leases:
+            return view
+        return replace(view, leases=MappingProxyType({**view.leases, **self.leases}))
+
+    def pause(self, now: float) -> float | None:
+        """Seconds until the first is let go, None if there is none."""
+        return max(0.0, min(self.until.values()) - now) if self.until else None
+
+
+def _is_empty_reservation(lease: Lease) -> bool:
+    return lease.is_reservation and lease.record.public_ip is None and lease.record.public_ip6 is None
