@@ -83,6 +83,8 @@ def _lines(said: Said, now: float) -> Iterator[tuple[str, str]]:
     yield "Subnet", _own(said.get("own"))
     yield "Underlay", _underlay(said.get("underlay"))
     yield "Backend", _backend(said.get("backend"))
+    if plane := (said.get("backend") or {}).get("data_plane"):
+        yield "Data plane", str(plane)
     yield "Peers", _reached(said.get("peers"), said.get("backend"))
     yield "etcd", _store(said.get("store"))
     yield "Passes", _passes(said.get("passes"))

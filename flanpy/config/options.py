@@ -337,6 +337,14 @@ OPTIONS: Final[tuple[Option, ...]] = (
         help="leave checksum offload on; some network cards then send wrong checksums",
     ),
     Option(
+        name="udp-plane",
+        field="udp_plane",
+        kind=kinds.choice("auto", "kernel", "user"),
+        group="host",
+        own=True,
+        help="what carries packets of the udp backend: eBPF in the kernel, a process, or the best that can run here",
+    ),
+    Option(
         name="config",
         field="config",
         kind=kinds.OPTIONAL_PATH,

@@ -89,6 +89,7 @@ class ReconcileLoop:
         resync_interval: float,
         on_pass: Callable[[Pass], None],
         request_listing: Callable[[str], None],
+        fit: Callable[[Policy, NetworkConfig], Policy] = lambda policy, _: policy,
         rng: Random | None = None,
     ) -> None:
         self._kernel = kernel
@@ -96,6 +97,7 @@ class ReconcileLoop:
         self._interval = resync_interval
         self._on_pass = on_pass
         self._request_listing = request_listing
+        self._fit = fit
         self._rng = rng or Random()
         self._world = World(policy)
         self._observed = Observed()
@@ -118,7 +120,14 @@ class ReconcileLoop:
     # Inputs
 
     def network_changed(self, network: NetworkConfig | None, former: Former | None = None) -> None:
-        self._replace(network=network, former=former)
+        policy = self._world.policy
+        for config in (former.network if former is not None else None, network):
+            if config is not None:
+                policy = self._fit(policy, config)
+        self._replace(network=network, former=former, policy=policy)
+
+    def policy_changed(self, policy: Policy) -> None:
+        self._replace(policy=policy)
 
     def own_changed(self, own: Lease | None, *, confirmed: bool) -> None:
         self._replace(own=own, own_confirmed=confirmed)

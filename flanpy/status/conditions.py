@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from enum import Enum
-from errno import EOPNOTSUPP, EPERM
+from errno import EADDRINUSE, EOPNOTSUPP, EPERM
 
 from flanpy.backend import choice
 from flanpy.backend.registry import backend_for
 from flanpy.errors import KernelError
 from flanpy.model.condition import Condition, ConditionType, Status
-from flanpy.model.objects import HostSysctl, KernelObject, OtherLink, VxlanLink
+from flanpy.model.objects import HostSysctl, KernelObject, OtherLink, TunLink, VxlanLink
 from flanpy.model.objects import Phase as ObjectPhase
 from flanpy.plan.render import describe
 from flanpy.reconcile.loop import Pass
@@ -162,6 +162,9 @@ def _whose(found: KernelObject) -> str:
         case VxlanLink(name=name, vni=vni, port=port, alias=alias):
             marked = f"marked {alias!r}" if alias else "unmarked"
             return f"{name} is another's VXLAN device (VNI {vni}, UDP port {port}, {marked})"
+        case TunLink(name=name, alias=alias):
+            marked = f"marked {alias!r}" if alias else "unmarked"
+            return f"{name} is another's TUN device ({marked})"
         case OtherLink(name=name, kind=kind):
             return f"{name} is another's link of kind {kind}"
         case _:
@@ -171,6 +174,11 @@ def _whose(found: KernelObject) -> str:
 _CURES = {
     EPERM: "give flanpyd the capability CAP_NET_ADMIN, or run it as root",
     EOPNOTSUPP: "this kernel has no VXLAN: load the module vxlan, or boot a kernel that has it",
+}
+
+_TUNNEL_CURES = {
+    EADDRINUSE: "end what holds the port (ss -ulpn), or choose another with Backend.Port; ours follows",
+    EOPNOTSUPP: "set udp-plane to auto or user, or give flanpyd CAP_BPF on a kernel that has eBPF",
 }
 
 
@@ -184,7 +192,10 @@ def _backend(inputs: Inputs, _now: float) -> Condition:
         return _unknown(kind, "Waiting", "lease, network config or underlay are not there yet")
     if last.error:
         return _bad(kind, "KernelUnreadable", last.error, "it is tried again; see the log")
-    failed = [f for f in last.failures if f.op.obj.phase <= ObjectPhase.LINK_UP]
+    failed = [f for f in last.failures if f.op.obj.phase <= ObjectPhase.TUNNEL]
+    if failed and failed[0].op.obj.phase is ObjectPhase.TUNNEL:
+        cure = _TUNNEL_CURES.get(failed[0].error.errno, "it is tried again; see the log")
+        return _bad(kind, "DataPlaneFailed", str(failed[0].error), cure)
     if failed:
         return _bad(kind, "LinkFailed", str(failed[0].error), _cure(failed[0].error))
     taken = [c for c in last.decision.difference.conflicts if c.wanted.phase <= ObjectPhase.LINK_UP]
@@ -197,7 +208,7 @@ def _peers(inputs: Inputs, _now: float) -> Condition:
     kind, last = ConditionType.PEERS_PROGRAMMED, inputs.last
     if last is None or last.decision.desired is None or not last.world.view.in_sync:
         return _unknown(kind, "NotListed", "the leases of the other hosts were not listed yet")
-    failed = [f for f in last.failures if ObjectPhase.LINK_UP < f.op.obj.phase <= ObjectPhase.ROUTE]
+    failed = [f for f in last.failures if ObjectPhase.TUNNEL < f.op.obj.phase <= ObjectPhase.ROUTE]
     if failed:
         message = f"{len(failed)} operations failed, the first: {failed[0].error}"
         return _bad(kind, "Failed", message, _cure(failed[0].error))

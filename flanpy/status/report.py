@@ -13,9 +13,10 @@ from flanpy.backend import choice
 from flanpy.docker.facts import DockerNetwork
 from flanpy.model.condition import Condition
 from flanpy.model.lease import BackendData, Lease, VxlanData
-from flanpy.model.objects import Route, VxlanLink
+from flanpy.model.objects import ExtensionPeer, KernelObject, OwnLink, Route, TunnelEnd, TunnelPeer, VxlanLink
 from flanpy.model.world import World
 from flanpy.plan.decision import Decision
+from flanpy.plan.ops import Objects
 from flanpy.plan.render import describe, render
 from flanpy.reconcile.loop import Pass
 from flanpy.status.board import StatusSnapshot
@@ -108,14 +109,26 @@ def peer_counts(last: Pass | None) -> Document:
 def _broken_subnets(last: Pass) -> set[object]:
     """Destinations whose route is not there: refused, in a foreign one's place, or on a link that is another's.
 
-    A peer is as good as its last object, the route: what it leads over goes first, and fails first.
+    A peer is as good as its last object, the route or its place in the tunnel's table: what it leads over goes first,
+    and fails first.
     """
     conflicts = [conflict.wanted for conflict in last.decision.difference.conflicts]
-    taken = {obj.name for obj in conflicts if isinstance(obj, VxlanLink)}
+    taken = {obj.name for obj in conflicts if isinstance(obj, OwnLink)}
     desired = (last.decision.desired or {}).values() if taken else ()
-    routes = [failure.op.obj for failure in last.failures] + conflicts
-    broken: set[object] = {obj.destination for obj in routes if isinstance(obj, Route)}
-    return broken | {obj.destination for obj in desired if isinstance(obj, Route) and obj.link in taken}
+    broken = [*(failure.op.obj for failure in last.failures), *conflicts]
+    broken += [obj for obj in desired if isinstance(obj, Route | TunnelPeer) and obj.link in taken]
+    return {subnet for obj in broken for subnet in _destinations(obj)}
+
+
+def _destinations(obj: KernelObject) -> tuple[object, ...]:
+    """The subnets that an object leads to."""
+    match obj:
+        case Route(destination=subnet) | TunnelPeer(subnet=subnet):
+            return (subnet,)
+        case ExtensionPeer(subnets=key):
+            return tuple(subnet for subnet in (key.subnet, key.subnet6) if subnet is not None)
+        case _:
+            return ()
 
 
 def _is_broken(lease: Lease, broken: set[object]) -> bool:
@@ -237,23 +250,31 @@ def _underlay(last: Pass | None) -> Document | None:
 def _backend(inputs: Inputs) -> Document | None:
     if inputs.network is None or inputs.last is None:
         return None
-    links = [obj for obj in (inputs.last.decision.desired or {}).values() if isinstance(obj, VxlanLink)]
+    desired = inputs.last.decision.desired or {}
     return {
         "type": inputs.network.backend_type,
-        "links": [
-            {
-                "name": k.name,
-                "mac": str(k.mac),
-                "vni": k.vni,
-                "port": k.port,
-                "mtu": k.mtu,
-                "local": str(k.local),
-            }
-            for k in links
-        ],
+        "links": [_link(obj, desired) for obj in desired.values() if isinstance(obj, OwnLink)],
+        "data_plane": inputs.data_plane or None,
         "mtu": choice.mtu(inputs.last.world),
         "ways": _ways(inputs.last),
         "moving_from": _moving_from(inputs.last.world),
+    }
+
+
+def _link(link: OwnLink, desired: Objects) -> Document:
+    if isinstance(link, VxlanLink):
+        mac, vni, port, local = str(link.mac), link.vni, link.port, str(link.local)
+        return {"name": link.name, "mac": mac, "vni": vni, "port": port, "mtu": link.mtu, "local": local}
+    end = desired.get(("tunnel", link.name))
+    where = {"port": end.port, "local": str(end.local)} if isinstance(end, TunnelEnd) else {}
+    return {
+        "name": link.name,
+        "mac": None,
+        "vni": None,
+        "port": None,
+        "mtu": link.mtu,
+        "local": None,
+        **where,
     }
 
 

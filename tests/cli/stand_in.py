@@ -137,6 +137,7 @@ STATUS: dict[str, Any] = {
         "mtu": 1450,
         "ways": {"tunnel": 3},
         "moving_from": None,
+        "data_plane": None,
     },
     "peers": {"wanted": 3, "programmed": 2, "pending": 0, "failed": 1, "rejected": 0},
     "store": {"endpoint": "http://192.0.2.1:2379", "revision": 77, "stale": False, "outage_since": None},

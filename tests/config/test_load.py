@@ -78,6 +78,7 @@ VALUES: list[tuple[str, str, str, Any]] = [
     ("run-dir", "/r", "run_dir", Path("/r")),
     ("resync-interval", "1m30s", "resync_interval", 90.0),
     ("vxlan-tx-checksum", "true", "vxlan_tx_checksum", True),
+    ("udp-plane", "user", "udp_plane", "user"),
 ]  # fmt: skip
 # What an option cannot be given without.
 COMPANY = {

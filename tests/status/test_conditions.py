@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.facts import HostFacts
 from flanpy.model.lease import InvalidLease, SubnetKey
-from flanpy.model.objects import HostSysctl, OtherLink, OtherRoute, Route
+from flanpy.model.objects import HostSysctl, OtherLink, OtherRoute, Route, TunnelEnd
 from flanpy.plan.gates import Hold
 from flanpy.status import conditions
 from flanpy.status.conditions import NEEDED_TO_BE_READY, Phase, is_ready, judge, phase_of
@@ -44,6 +44,7 @@ NO_FACTS = replace(TWO_PEERS, facts=HostFacts())
 NO_LINK = replace(TWO_PEERS, facts=HostFacts(problem="no link has a default route"))
 BRIDGE = OtherLink("flannel.1", "bridge")
 ROUTE = next(obj for obj in desired().values() if isinstance(obj, Route))
+TUNNEL = next(obj for obj in desired(as_backend("udp", TWO_PEERS)).values() if isinstance(obj, TunnelEnd))
 FOREIGN = OtherRoute(ROUTE.destination, "blackhole", proto=4)
 FORWARD = HostSysctl("net.ipv4.ip_forward", "1")
 JUNK = InvalidLease("/coreos.com/network/subnets/junk", "no subnet")
@@ -80,6 +81,7 @@ CASES = [
     (C.BACKEND_READY, last(desired=None), U, "Waiting", BAD, ""),
     (C.BACKEND_READY, last(desired=None, error="no netlink"), F, "KernelUnreadable", BAD, "no netlink"),
     (C.BACKEND_READY, last(failures=(refused(link()),)), F, "LinkFailed", BAD, "flannel.1"),
+    (C.BACKEND_READY, last(failures=(refused(TUNNEL, errno.EADDRINUSE),)), F, "DataPlaneFailed", BAD, "in use"),
     (C.BACKEND_READY, last(difference=conflicting((link(), BRIDGE))), F, "LinkTaken", BAD, "kind bridge"),
     (C.BACKEND_READY, last(difference=conflicting((ROUTE, FOREIGN))), T, "Programmed", GOOD, ""),
     (C.BACKEND_READY, WELL, T, "Programmed", GOOD, f"{len(desired())} objects"),
