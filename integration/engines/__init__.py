@@ -12,13 +12,14 @@ with DockerLab(hosts=2) as lab:
 from integration.engines.container import EngineContainer
 from integration.engines.engine import Engine
 from integration.engines.host import DockerHost
-from integration.engines.image import IMAGE
+from integration.engines.image import IMAGE, SERVE
 from integration.engines.lab import DockerLab
 from integration.engines.releases import FETCHED, SYSTEM, Release, release
 
 __all__ = [
     "FETCHED",
     "IMAGE",
+    "SERVE",
     "SYSTEM",
     "DockerHost",
     "DockerLab",

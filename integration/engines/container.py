@@ -22,9 +22,14 @@ class EngineContainer:
         """`docker container inspect`, parsed."""
         return self.engine.inspect("container", self.name)
 
+    def addresses(self) -> dict[str, str]:
+        """Its address on each Docker network it is on."""
+        networks = self.inspect()["NetworkSettings"]["Networks"]
+        return {name: found["IPAddress"] for name, found in networks.items() if found["IPAddress"]}
+
     def address(self, network: str = "bridge") -> str:
-        """Its address on a Docker network."""
-        return str(self.inspect()["NetworkSettings"]["Networks"][network]["IPAddress"])
+        """Its address on one Docker network."""
+        return self.addresses()[network]
 
     def exec(self, *argv: str, check: bool = True, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
         """`docker exec`: a command inside, with the image's programs only."""
@@ -34,19 +39,20 @@ class EngineContainer:
         """`docker rm -f`."""
         self.engine.docker("rm", "-f", self.name)
 
-    def as_end(self, network: str = "bridge") -> Container:
+    def as_end(self, network: str = "") -> Container:
         """The same container for ping, Stream and Probe, which enter its network namespace with the host's programs.
 
-        Take it anew after the container was started again: it has another namespace then.
+        Its address is that on `network`, or on the only one it has. Take it anew after the container was started again:
+        it has another namespace then.
         """
-        found = self.inspect()
-        settings = found["NetworkSettings"]
+        settings = self.inspect()["NetworkSettings"]
+        addresses = {name: found["IPAddress"] for name, found in settings["Networks"].items()}
         sandbox = settings["SandboxKey"].replace("/var/run/", "/run/", 1)
         return Container(
             name=f"{self.engine.host.name}/{self.name}",
             host=self.engine.host.name,
             namespace=str(self.engine.host.path(sandbox)),
             port="",
-            address=settings["Networks"][network]["IPAddress"],
+            address=addresses[network] if network else next(iter(addresses.values()), ""),
             mtu=0,
         )

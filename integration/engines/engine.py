@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Mapping
+from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -152,6 +153,12 @@ class Engine:
         found = self.inspect("network", "bridge")
         mtu = found["Options"].get("com.docker.network.driver.mtu", "1500")
         return found["IPAM"]["Config"][0]["Subnet"], int(mtu)
+
+    def docker0(self) -> IPv4Interface:
+        """The address docker0 has in the kernel."""
+        rows = self.host.ip_json("-4", "address", "show", "dev", "docker0")
+        found = rows[0]["addr_info"][0]
+        return IPv4Interface(f"{found['local']}/{found['prefixlen']}")
 
     def _import_image(self) -> None:
         tar = self._directory / "busybox.tar"

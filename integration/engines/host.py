@@ -12,7 +12,7 @@ from pathlib import Path
 
 from integration.engines.engine import SERVICE, Engine
 from integration.engines.releases import Release
-from integration.lab import Host, LabError, Program
+from integration.lab import Host, LabError, Program, flanpyctl
 from integration.lab.child import Child
 from integration.lab.daemon import HostDaemon
 from integration.lab.namespaces import enter_argv, run
@@ -22,6 +22,7 @@ from integration.lab.waiting import wait_until
 FURNISH = Path(__file__).with_name("furnish.sh")
 INIT = Path(__file__).with_name("init.py")
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/bin"
+COMMAND_DEADLINE_S = 240.0
 SWITCHED = ("iptables", "ip6tables")
 
 
@@ -63,8 +64,13 @@ class DockerHost(Host):
         self, *argv: str, check: bool = True, timeout: float = 60.0, stdin: str | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run a command on the host, with the variables flanpyctl finds this host's daemon by."""
-        environment = {**self.daemon.environment, "PATH": PATH}
+        own = {"FLANPYD_SUBNET_FILE": str(self.daemon.subnet_path), "PATH": PATH}
+        environment = {**self.daemon.environment, **own}
         return run([*self.enter_argv(), *argv], check=check, timeout=timeout, stdin=stdin, env=environment)
+
+    def flanpyctl(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run flanpyctl on the host."""
+        return self.run(*flanpyctl(), *words, check=check, timeout=COMMAND_DEADLINE_S)
 
     def path(self, inside: str) -> Path:
         """A file of the host as seen from here. Not through a symlink with an absolute target, such as /var/run."""

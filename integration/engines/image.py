@@ -11,12 +11,17 @@ import tarfile
 from integration.lab import LabError
 
 IMAGE = "busybox"
-_DIRECTORIES = ("bin", "dev", "etc", "home", "proc", "root", "sys", "tmp", "usr", "var", "www")
+_DIRECTORIES = ("bin", "dev", "etc", "home", "proc", "root", "sys", "tmp", "usr", "var", "www", "www/cgi-bin")
 _FILES = {
     "etc/passwd": b"root:x:0:0:root:/root:/bin/sh\n",
     "etc/group": b"root:x:0:\n",
     "etc/nsswitch.conf": b"hosts: files dns\n",
+    "www/cgi-bin/whoami": b"""#!/bin/sh
+printf 'Content-Type: text/plain\\r\\n\\r\\n%s %s' "$(hostname)" "$REMOTE_ADDR"
+""",
 }
+SERVE = ("httpd", "-f", "-p", "80", "-h", "/www")
+"""A container's command: /cgi-bin/whoami says the container's name for itself and whom it sees asking."""
 
 
 @functools.cache
@@ -43,5 +48,5 @@ def busybox_tar() -> bytes:
 def _entry(name: str, kind: bytes, *, size: int = 0, target: str = "") -> tarfile.TarInfo:
     entry = tarfile.TarInfo(name)
     entry.type, entry.size, entry.linkname = kind, size, target
-    entry.mode = 0o644 if kind == tarfile.REGTYPE else 0o755
+    entry.mode = 0o755
     return entry
