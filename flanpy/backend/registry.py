@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from types import MappingProxyType
 
 from flanpy.backend.alloc import AllocBackend
+from flanpy.backend.extension import ExtensionBackend
 from flanpy.backend.host_gw import HostGwBackend
 from flanpy.backend.port import Backend
 from flanpy.backend.udp import UdpBackend
@@ -20,6 +21,7 @@ BACKENDS: Mapping[str, Backend] = MappingProxyType(
         "host-gw": HostGwBackend(),
         "alloc": AllocBackend(),
         "udp": UdpBackend(),
+        "extension": ExtensionBackend(),
     }
 )
 

@@ -17,6 +17,7 @@ from enum import IntEnum
 from ipaddress import IPv4Address, IPv4Network
 
 from flanpy.model.address import Family, IPAddress, IPInterface, IPNetwork, Mac
+from flanpy.model.lease import SubnetKey
 
 Key = tuple[str | int, ...]
 
@@ -217,6 +218,42 @@ class TunnelPeer:
 
 
 @dataclass(frozen=True, slots=True)
+class ExtensionStart:
+    """That the extension backend's PostStartupCommand was run for what this host is now."""
+
+    command: tuple[str, ...]
+    subnets: SubnetKey
+    networks: tuple[IPNetwork, ...]
+    public_ips: tuple[IPAddress, ...]
+
+    phase = Phase.LINK_UP
+
+    @property
+    def key(self) -> Key:
+        return ("extension", "start")
+
+
+@dataclass(frozen=True, slots=True)
+class ExtensionPeer:
+    """That the extension backend's SubnetAddCommand was run for a peer; `remove` is what undoes it.
+
+    `told` is what the peer's PreStartupCommand printed. An empty command is none.
+    """
+
+    subnets: SubnetKey
+    public_ips: tuple[IPAddress, ...]
+    told: str
+    add: tuple[str, ...]
+    remove: tuple[str, ...]
+
+    phase = Phase.ROUTE
+
+    @property
+    def key(self) -> Key:
+        return ("extensionpeer", str(self.subnets))
+
+
+@dataclass(frozen=True, slots=True)
 class Neighbour:
     """A PERMANENT neighbour: overlay address -> MAC, on a link of ours."""
 
@@ -312,6 +349,8 @@ KernelObject = (
     | LinkUp
     | TunnelEnd
     | TunnelPeer
+    | ExtensionStart
+    | ExtensionPeer
     | Neighbour
     | FdbEntry
     | Route

@@ -16,6 +16,7 @@ class Policy:
 
     `public_ip`/`public_ip6` override what is advertised to peers, never the address that packets leave from.
     `tx_checksum` keeps the overlay device's TX checksum offload on (off by default: some NICs get it wrong).
+    `extension_commands` are the command lines that the extension backend may run here, word for word.
     `fast_path`: the in-kernel plane of the udp backend can run here and is not switched off.
     """
 
@@ -24,6 +25,15 @@ class Policy:
     public_ip6: IPv6Address | None = None
     tx_checksum: bool = False
     fast_path: bool = False
+    extension_commands: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """What the extension backend's PreStartupCommand printed."""
+
+    command: tuple[str, ...]
+    output: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +62,4 @@ class World:
     view: LeaseView = field(default_factory=LeaseView)
     facts: HostFacts = field(default_factory=HostFacts)
     former: Former | None = None
+    printed: Printed | None = None

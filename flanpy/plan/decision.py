@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from flanpy.model.objects import FdbEntry, KernelObject, Key, Neighbour, Route, TunnelPeer
+from flanpy.model.objects import ExtensionPeer, FdbEntry, KernelObject, Key, Neighbour, Route, TunnelPeer
 from flanpy.model.world import World
 from flanpy.plan.diff import Difference, diff, in_order
 from flanpy.plan.gates import Gate, Hold, brake, closed_gate
 from flanpy.plan.ops import Delete, Objects, Op
 from flanpy.plan.ownership import Observed
+
+_OF_PEERS = (Route, Neighbour, FdbEntry, TunnelPeer, ExtensionPeer)
 
 _NOTHING: Mapping[Key, KernelObject] = MappingProxyType({})
 
@@ -61,4 +63,4 @@ def decide(
 
 
 def _not_of_peers(deletes: Sequence[Delete]) -> tuple[Delete, ...]:
-    return tuple(op for op in deletes if not isinstance(op.obj, Route | Neighbour | FdbEntry | TunnelPeer))
+    return tuple(op for op in deletes if not isinstance(op.obj, _OF_PEERS))

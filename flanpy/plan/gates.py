@@ -15,7 +15,7 @@ from ipaddress import ip_network
 
 from flanpy.model.address import IPNetwork
 from flanpy.model.lease import LeaseView
-from flanpy.model.objects import KernelObject, Key, Route, TunnelPeer
+from flanpy.model.objects import ExtensionPeer, KernelObject, Key, Route, TunnelPeer
 from flanpy.model.world import World
 from flanpy.plan.ops import Delete
 
@@ -87,6 +87,8 @@ def _destinations(objects: Iterable[KernelObject]) -> Iterator[IPNetwork]:
             yield obj.destination
         elif isinstance(obj, TunnelPeer):
             yield obj.subnet
+        elif isinstance(obj, ExtensionPeer):
+            yield from (subnet for subnet in (obj.subnets.subnet, obj.subnets.subnet6) if subnet is not None)
 
 
 def _peers(subnets: Iterable[IPNetwork]) -> int:

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field, replace
 from flanpy.model.objects import (
     LINK_ALIAS,
     ROUTE_PROTO,
+    ExtensionPeer,
+    ExtensionStart,
     HostSysctl,
     KernelObject,
     Key,
@@ -35,7 +37,10 @@ PROTO_BOOT = 3
 """RTPROT_BOOT of rtnetlink(7): what `ip route` and flannel put without thinking of it."""
 
 _LINKS = (VxlanLink, TunLink, OtherLink)
-_ON_NO_LINK = (*_LINKS, TunnelEnd, TunnelPeer, OtherRoute, HostSysctl)
+_OWN_AFFAIRS = (TunnelEnd, TunnelPeer, ExtensionStart, ExtensionPeer)
+"""Objects that nobody else makes: they are ours wherever they are seen."""
+
+_ON_NO_LINK = (*_LINKS, *_OWN_AFFAIRS, OtherRoute, HostSysctl)
 
 
 @dataclass(slots=True)
@@ -100,7 +105,7 @@ def _would_do(wanted: KernelObject | None, found: Route) -> bool:
 def _owns(obj: KernelObject, links: set[str]) -> bool:
     if isinstance(obj, Route):
         return obj.proto == ROUTE_PROTO or obj.link in links
-    if isinstance(obj, HostSysctl | TunnelEnd | TunnelPeer):
+    if isinstance(obj, HostSysctl | TunnelEnd | TunnelPeer | ExtensionStart | ExtensionPeer):
         return True
     return (obj.name if isinstance(obj, _LINKS) else link_of(obj)) in links
 

@@ -13,6 +13,8 @@ from flanpy.model.address import Family
 from flanpy.model.objects import (
     MAIN_TABLE,
     Address,
+    ExtensionPeer,
+    ExtensionStart,
     FdbEntry,
     HostSysctl,
     KernelObject,
@@ -73,6 +75,10 @@ def _line(obj: KernelObject, verb: str) -> str:  # noqa: C901, PLR0911, PLR0912,
             return (
                 f"tunnel peer {verb} {obj.subnet} via {obj.peer} dev {obj.link}{' fast' if obj.fast else ''}"
             )
+        case ExtensionStart():
+            return f"extension {verb} start {obj.subnets}"
+        case ExtensionPeer():
+            return f"extension {verb} subnet {obj.subnets} via {', '.join(map(str, obj.public_ips))}"
         case Neighbour():
             return f"ip neighbour {verb} {obj.address} lladdr {obj.mac} dev {obj.link} nud permanent"
         case FdbEntry():
