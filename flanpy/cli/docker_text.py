@@ -84,7 +84,7 @@ def _restart_lines(plan: BipPlan) -> Iterator[str]:
         case Choice.VOID:
             yield "a restart would be for nothing: with live-restore Docker keeps its old bip while containers run"
         case Choice.RESTART:
-            yield "Docker is restarted"
+            yield "apply restarts Docker"
     if plan.choice in {Choice.BY_POLICY, Choice.RESTART} and plan.stops:
         yield f"a restart stops {plural(len(plan.stops), 'container')}: {_names(plan.stops)}"
     if plan.docker is not None and plan.docker.live_restore and plan.choice is Choice.BY_POLICY:
@@ -173,7 +173,8 @@ def _status_lines(
 
 def _network_text(network: DockerNetwork) -> str:
     masquerade = "masqueraded by Docker" if network.masquerade else "not masqueraded by Docker"
-    return f"{network.subnet} on {network.bridge}, address {network.gateway}, MTU {network.mtu}, {masquerade}"
+    address = f", address {network.gateway}" if network.gateway else ""
+    return f"{network.subnet} on {network.bridge}{address}, MTU {network.mtu}, {masquerade}"
 
 
 def _status_document(look: Look, found: DockerFacts | None, wanted: Wanted, condition: Condition) -> Document:

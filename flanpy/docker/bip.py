@@ -10,8 +10,9 @@ import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from flanpy.docker import config_file, dockerd, merge
+from flanpy.docker import bridge_address, config_file, dockerd, merge
 from flanpy.docker.client import Container, Docker, why_silent
 from flanpy.docker.config_file import Found
 from flanpy.docker.facts import DockerFacts
@@ -20,6 +21,7 @@ from flanpy.docker.restart import Choice, How, Policy, choose, restart, stopped_
 from flanpy.docker.verdict import Silence
 from flanpy.docker.wanted import Wanted
 from flanpy.errors import DockerError, DockerUnreachable
+from flanpy.model.bridge import DEFAULT_BRIDGE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +167,7 @@ def _restarted(place: Place, planned: BipPlan, good: Callable[[DockerFacts], boo
     if planned.choice is not Choice.RESTART:
         return Outcome(plan=planned, docker=planned.docker)
     try:
-        docker = _restart_and_wait(place, planned, good)
+        docker = _restart_and_wait(place, planned, planned.content, good)
     except DockerError as error:
         if not planned.writes:
             raise
@@ -173,9 +175,12 @@ def _restarted(place: Place, planned: BipPlan, good: Callable[[DockerFacts], boo
     return Outcome(plan=planned, restarted=True, docker=docker)
 
 
-def _restart_and_wait(place: Place, planned: BipPlan, good: Callable[[DockerFacts], bool]) -> DockerFacts:
+def _restart_and_wait(
+    place: Place, planned: BipPlan, content: bytes | None, good: Callable[[DockerFacts], bool]
+) -> DockerFacts:
     """What Docker runs then. Raises DockerError if it does not come up, or not with what is `good`."""
-    settings = merge.settings_in(planned.content, str(place.file))
+    settings = merge.settings_in(content, str(place.file))
+    _free_bridge(place, planned, settings)
     restart(place.how)
     docker = wait_for(
         place.socket, place.how.timeout, good, ended=lambda: dockerd.running_pid(settings) != planned.pid
@@ -185,11 +190,20 @@ def _restart_and_wait(place: Place, planned: BipPlan, good: Callable[[DockerFact
     return docker
 
 
+def _free_bridge(place: Place, planned: BipPlan, settings: dict[str, Any]) -> None:
+    """Docker is to have no bip any more: docker0 must not go on with the one that either file had."""
+    if "bip" not in settings:
+        for content in (planned.content, planned.file.content):
+            bridge_address.release(
+                DEFAULT_BRIDGE, str(merge.settings_in(content, str(place.file)).get("bip", ""))
+            )
+
+
 def _rolled_back(place: Place, planned: BipPlan, error: DockerError) -> DockerError:
     """Put the old file back and bring Docker up with it; what to tell the operator."""
     config_file.put_back(planned.file)
     try:
-        _restart_and_wait(place, planned, lambda _: True)
+        _restart_and_wait(place, planned, planned.file.content, lambda _: True)
     except DockerError as second:
         return DockerError(
             f"{error}; the old {place.file} is back, but Docker is not up with it either: {second}"

@@ -1,0 +1,247 @@
+"""daemon.json gets our keys and nothing else of it changes, whatever a person wrote there."""
+
+from __future__ import annotations
+
+import json
+import string
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flanpy.docker import json_text
+from flanpy.docker.merge import OWNED, merge, revert, settings_in, still_backs_up
+from flanpy.errors import DockerConflict, DockerError
+from tests.docker.values import BIP, WANTED
+
+NAME = "/etc/docker/daemon.json"
+OURS = {"bip": BIP, "mtu": 1450}
+
+
+def merged(text: str | bytes | None, **more: Any) -> str:
+    content = text.encode() if isinstance(text, str) else text
+    return merge(content, WANTED, name=NAME, **more).content.decode()
+
+
+_SCALARS = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+)
+_VALUES = st.recursive(
+    _SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+_FOREIGN = st.text(min_size=1, max_size=12).filter(
+    lambda key: key.lower() not in {*OWNED, "bridge", "fixed-cidr", "default-gateway"}
+)
+_OURS = st.fixed_dictionaries({}, optional=dict.fromkeys(OWNED, _SCALARS))
+_LAYOUTS: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
+    [
+        {},
+        {"indent": 2},
+        {"indent": 4},
+        {"indent": "\t"},
+        {"separators": (",", ":")},
+        {"separators": (" , ", " : ")},
+    ]
+)
+
+
+@st.composite
+def _texts(draw: st.DrawFn) -> str:
+    """A daemon.json as somebody may have written it: our keys among others in any order, in any layout."""
+    members = list({**draw(st.dictionaries(_FOREIGN, _VALUES, max_size=5)), **draw(_OURS)}.items())
+    ordered = dict(draw(st.permutations(members)))
+    text = json.dumps(ordered, ensure_ascii=draw(st.booleans()), **draw(_LAYOUTS))
+    text = text.replace("\n", draw(st.sampled_from(["\n", "\r\n"])))
+    return draw(st.sampled_from(["", "\n", " \n"])) + text + draw(st.sampled_from(["", "\n", "\n\n"]))
+
+
+def _utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+@given(_texts().filter(_utf8))
+def test_merge_sets_our_keys_and_keeps_all_others_in_their_order_and_spelling(text: str) -> None:
+    result = merged(text)
+    before, after = json.loads(text), json.loads(result)
+    assert after.items() >= OURS.items()
+    assert after.get("ip-masq", True) is True
+    assert list(after) == list(before) + [key for key in ("bip", "mtu") if key not in before]
+    old = json_text.read_object(text, NAME)
+    new = json_text.read_object(result, NAME)
+    spelt = {one.key: result[one.start : one.end] for one in new}
+    for one in old:
+        if one.key not in OWNED:
+            assert spelt[one.key] == text[one.start : one.end]
+    assert result.startswith(text[: text.index("{") + 1])
+    assert result.endswith(text[text.rindex("}") :])
+
+
+@given(_texts().filter(_utf8))
+def test_merge_of_its_own_result_changes_nothing(text: str) -> None:
+    result = merged(text)
+    again = merge(result.encode(), WANTED, name=NAME)
+    assert (again.content.decode(), again.changes) == (result, ())
+
+
+@given(_texts().filter(_utf8))
+def test_revert_after_merge_gives_the_bytes_back(text: str) -> None:
+    result = merged(text).encode()
+    assert revert(result, text.encode(), name=NAME).content == text.encode()
+    assert still_backs_up(text.encode(), result)
+
+
+@given(_texts().filter(_utf8), _VALUES)
+def test_revert_keeps_what_was_edited_since_and_undoes_only_our_keys(text: str, value: Any) -> None:
+    edited = {**json.loads(merged(text)), "edited-since": value}
+    result = revert(json.dumps(edited).encode(), text.encode(), name=NAME).content
+    before = json.loads(text)
+    wanted = {key: before[key] for key in before if key not in OWNED or before[key] is not None}
+    assert json.loads(result) == {**wanted, "edited-since": value}  # null means the same as no key
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (None, '{\n    "bip": "10.50.7.1/24",\n    "mtu": 1450\n}\n'),
+        ("{}", '{\n    "bip": "10.50.7.1/24",\n    "mtu": 1450\n}'),
+        ("{ \n }\n", '{\n    "bip": "10.50.7.1/24",\n    "mtu": 1450\n}\n'),
+        (
+            '{\n  "log-driver": "journald"\n}\n',
+            '{\n  "log-driver": "journald",\n  "bip": "10.50.7.1/24",\n  "mtu": 1450\n}\n',
+        ),
+        ('{"debug":true}', '{"debug":true, "bip":"10.50.7.1/24", "mtu":1450}'),
+        (
+            '{\n\t"mtu" :  1500,\n\n\t"debug": true\n}',
+            '{\n\t"mtu" :  1450,\n\n\t"debug": true,\n\t"bip": "10.50.7.1/24"\n}',
+        ),
+        (
+            '{\r\n  "a": [1,\r\n2]\r\n}\r\n',
+            '{\r\n  "a": [1,\r\n2],\r\n  "bip": "10.50.7.1/24",\r\n  "mtu": 1450\r\n}\r\n',
+        ),
+    ],
+)
+def test_merge_lays_new_keys_out_as_the_old_ones(before: str | None, after: str) -> None:
+    assert merged(before) == after
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{\n  "bip": "1.2.3.4/24",\n}', ["line ", "left as it is"]),
+        ('{\n  // the subnet\n  "bip": "1.2.3.4/24"\n}', ["line 2, column 3", "no comments"]),
+        ('{\n  "debug": true, # yes\n  "bip": ""}', ["line 2, column 18", "no comments"]),
+        ('{"a": 1} /* end */', ["line 1, column 10", "no comments"]),
+        ('{"debug": tru}', ["line 1, column 11"]),
+        ('{"a": NaN}', ["NaN is no JSON number"]),
+        ("[]", ["array"]),
+        ('"bip"', ["string"]),
+        ("null", ["null"]),
+        ("17", ["number"]),
+        ("{", ["line 1, column 2"]),
+        ("[" * 100_000, ["nested"]),
+        ('{"bip": "1.2.3.4/24", "bip": "1.2.3.5/24"}', ["'bip' 2 times"]),
+        ('{"BIP": "1.2.3.4/24"}', ["'BIP'", "write 'bip'"]),
+    ],
+)  # fmt: skip
+def test_merge_refuses_what_it_does_not_understand_naming_the_place(text: str, words: list[str]) -> None:
+    with pytest.raises(DockerError) as refused:
+        merged(text)
+    assert "\n" not in str(refused.value)
+    for word in (*words, NAME):
+        assert word in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        ('{"bip": 1}'.encode("utf-16"), "UTF-16"),
+        ('{"bip": 1}'.encode("utf-32"), "UTF-32"),
+        (b'{\n "a": "\xff"}', "line 2, byte 8"),
+    ],
+)
+def test_merge_refuses_other_encodings_by_name(content: bytes, word: str) -> None:
+    with pytest.raises(DockerError, match=word):
+        merged(content)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"bridge": "br0"}',
+        '{"fixed-cidr": "192.168.1.0/25"}',
+        '{"fixed-cidr": "10.50.0.0/16"}',
+        '{"fixed-cidr": "junk"}',
+        '{"default-gateway": "192.168.1.254"}',
+    ],
+)
+def test_merge_refuses_keys_that_keep_docker_from_starting_on_our_subnet(text: str) -> None:
+    with pytest.raises(DockerConflict, match=next(iter(json.loads(text)))):
+        merged(text)
+
+
+def test_merge_takes_a_fixed_cidr_and_a_gateway_within_our_subnet() -> None:
+    text = '{"fixed-cidr": "10.50.7.128/25", "default-gateway": "10.50.7.254", "bridge": ""}'
+    assert json.loads(merged(text)).items() >= {**json.loads(text), **OURS}.items()
+
+
+def test_merge_drops_a_byte_order_mark_and_says_so() -> None:
+    result = merge(b'\xef\xbb\xbf{"debug": true}', WANTED, name=NAME)
+    assert result.content == b'{"debug": true, "bip": "10.50.7.1/24", "mtu": 1450}'
+    assert "byte-order mark" in result.notes[0]
+
+
+@pytest.mark.parametrize("content", [b"", b" \n\t", b"\xef\xbb\xbf"])
+def test_merge_fills_an_empty_file_and_says_so(content: bytes) -> None:
+    result = merge(content, WANTED, name=NAME)
+    assert json.loads(result.content) == OURS
+    assert any("empty" in note for note in result.notes)
+
+
+@pytest.mark.parametrize("bad", [5, None, True, ["10.50.7.1/24"], {}])
+def test_merge_replaces_keys_of_ours_that_have_the_wrong_type_and_says_so(bad: Any) -> None:
+    result = merge(json.dumps({"bip": bad, "mtu": "1450", "x": 1}).encode(), WANTED, name=NAME)
+    assert json.loads(result.content) == {**OURS, "x": 1}
+    assert any("'1450'" in note for note in result.notes)
+
+
+@pytest.mark.parametrize(
+    ("has", "docker_masquerades", "gets"),
+    [(None, True, None), (True, True, True), (False, True, True), (None, False, False), (True, False, False),
+     (False, False, False), ("yes", True, True)],
+)  # fmt: skip
+def test_merge_lets_docker_masquerade_only_if_flanpyd_does_not(
+    has: Any, docker_masquerades: bool, gets: bool | None
+) -> None:
+    content = json.dumps({} if has is None else {"ip-masq": has}).encode()
+    result = merge(content, replace(WANTED, masquerade=docker_masquerades), name=NAME)
+    assert json.loads(result.content).get("ip-masq") is gets
+
+
+def test_merge_leaves_ip_masq_when_told_to() -> None:
+    assert json.loads(merged('{"ip-masq": false}', keep_masquerade=True))["ip-masq"] is False
+
+
+def test_backup_is_replaced_when_others_edited_the_file_since_and_kept_otherwise() -> None:
+    old, ours = b'{"a": 1}', b'{"a": 1, "bip": "10.50.3.1/24"}'
+    assert still_backs_up(old, ours)
+    assert not still_backs_up(old, b'{"a": 2, "bip": "10.50.3.1/24"}')
+    assert not still_backs_up(old, old)
+    assert not still_backs_up(None, ours)
+    assert not still_backs_up(b"junk", ours)
+
+
+@given(st.text(alphabet=string.printable, max_size=40))
+def test_merge_of_any_text_refuses_or_gives_json_with_our_keys(text: str) -> None:
+    try:
+        result = merged(text)
+    except DockerError:
+        return
+    assert settings_in(result.encode(), NAME).items() >= OURS.items()
