@@ -1,8 +1,8 @@
 """Keeps the data planes of one tunnel running: opens what they need, starts them, gives them the table, watches them.
 
 Level-triggered: `hold` says what should run and makes good whatever is missing of it; what breaks later is noticed
-here (`on_down`) and repaired by the next `hold`. The in-kernel plane's filters outlive us, the process of the user-space
-plane ends with us. Must not: decide who is a peer, or retry by itself.
+here (`on_down`) and repaired by the next `hold`. The filters of the in-kernel plane outlive us, the process of the
+user-space plane ends with us. Must not: decide who is a peer, or retry by itself.
 """
 
 from __future__ import annotations
