@@ -67,7 +67,7 @@ def test_address_and_route_stand_on_a_tun_device_that_nobody_has_open(here: Name
         LinkUp("flannel0"),
         Route(IPv4Network("10.50.0.0/16"), "flannel0"),
     )
-    assert _apply(here, *map(Put, objects)) == []
+    assert _apply(here, *(Put(obj) for obj in objects)) == []
     assert set(_read(here).values()) == set(objects)
 
 
