@@ -84,6 +84,7 @@ KEYS: Final[Mapping[str, str]] = {
     "origin": "where a setting came from",
     "value": "a setting's value",
     "path": "file or directory",
+    "output": "what a command printed",
     "action": "what follows for the operator or the daemon",
     # failures and time
     "error": "what went wrong, in one line",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import posixpath
 import re
+import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -21,6 +22,7 @@ from flanpy.config.suggest import nearest
 
 _ETCD_PORT: Final = 2379
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SHELL: Final = frozenset("$`;|&<>")
 _TRUE: Final = frozenset({"1", "t", "true"})
 _FALSE: Final = frozenset({"0", "f", "false"})
 _NUMBERS: Final = (int, float)
@@ -169,6 +171,18 @@ def _regexes(texts: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(text for text in texts if text)
 
 
+def _commands(texts: tuple[str, ...]) -> tuple[str, ...]:
+    commands = tuple(text.strip() for text in texts if text.strip())
+    for text in commands:
+        try:
+            runnable = text.isprintable() and bool(shlex.split(text))
+        except ValueError as cause:
+            raise ValueError(f"expected a command line ({cause})") from cause
+        if not runnable or _SHELL & {*text}:
+            raise ValueError("expected a command line that needs no shell: put what does into a script")
+    return commands
+
+
 def _listen(text: str) -> ListenAddress | None:
     host, _, port = text.rpartition(":")
     if text in {"", "off"}:
@@ -227,5 +241,6 @@ ENDPOINTS: Final = Kind("URL,...", _endpoints, ",".join, listed=True)
 PREFIX: Final = Kind("KEY", _last(_prefix), str)
 INTERFACES: Final = Kind("IP|NAME", _pieces, ",".join, repeatable=True, listed=True)
 REGEXES: Final = Kind("REGEX", _regexes, " ".join, repeatable=True, listed=True)
+COMMANDS: Final = Kind("COMMAND", _commands, "; ".join, repeatable=True, listed=True)
 LISTEN: Final = Kind("IP:PORT", _last(_listen), lambda value: "off" if value is None else str(value))
 NODE_ID: Final = Kind("ID", _optional(_node_id), _render)

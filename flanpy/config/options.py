@@ -345,6 +345,14 @@ OPTIONS: Final[tuple[Option, ...]] = (
         help="what carries packets of the udp backend: eBPF in the kernel, a process, or the best that can run here",
     ),
     Option(
+        name="extension-command",
+        field="extension_command",
+        kind=kinds.COMMANDS,
+        group="host",
+        own=True,
+        help="command that the extension backend may run here, word for word as in the network config; repeatable",
+    ),
+    Option(
         name="config",
         field="config",
         kind=kinds.OPTIONAL_PATH,

@@ -125,6 +125,7 @@ class Settings:
     subnet_lease_renew_margin: float = 3600.0
     resync_interval: float = 60.0
     vxlan_tx_checksum: bool = False
+    extension_command: tuple[str, ...] = ()
     udp_plane: str = "auto"
     config: Path | None = None
     """The file that was read, None if there was none."""

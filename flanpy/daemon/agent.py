@@ -18,6 +18,8 @@ from flanpy.backend import choice
 from flanpy.clock import Clock
 from flanpy.config import Settings, changed, in_force, needing_restart
 from flanpy.daemon.docker_side import docker_watcher
+from flanpy.daemon.extension_side import PreStartup
+from flanpy.daemon.data_plane import DataPlane
 from flanpy.daemon.host_files import SubnetFile
 from flanpy.daemon.leasing import Leasing
 from flanpy.daemon.listeners import Listeners
@@ -25,6 +27,7 @@ from flanpy.daemon.store_metrics import store_counts
 from flanpy.daemon.tasks import run_until
 from flanpy.docker.watcher import DockerReport
 from flanpy.errors import FlanpyError
+from flanpy.host.extension import ExtensionPart
 from flanpy.kernel.adapter import NetlinkKernel
 from flanpy.kernel.composite import CompositeKernel
 from flanpy.kernel.monitor import Monitor
@@ -32,7 +35,7 @@ from flanpy.kernel.port import Moved
 from flanpy.kernel.underlay import UnderlayChoice
 from flanpy.log import configure, get_logger
 from flanpy.model.facts import HostFacts
-from flanpy.model.world import Policy
+from flanpy.model.world import Policy, Printed
 from flanpy.reconcile.loop import Pass, ReconcileLoop
 from flanpy.status.board import StatusBoard, StatusSnapshot
 from flanpy.store.etcd import EtcdSession
@@ -66,12 +69,19 @@ class Agent:
         self._ready_said = False
         self._status_said = ""
         underlay = settings.underlay
-        policy = Policy(node_id, underlay.public_ip, underlay.public_ipv6, settings.vxlan_tx_checksum)
+        policy = Policy(
+            node_id,
+            underlay.public_ip,
+            underlay.public_ipv6,
+            settings.vxlan_tx_checksum,
+            extension_commands=settings.extension_command,
+        )
         self._board = StatusBoard(clock, self._status_changed)
         self._session = EtcdSession(_etcd_settings(settings), clock=clock)
         self._kernel = NetlinkKernel()
+        extension = ExtensionPart(settings.run_dir)
         self._loop = ReconcileLoop(
-            CompositeKernel(self._kernel),
+            CompositeKernel(self._kernel, (extension,)),
             policy,
             clock=clock,
             resync_interval=settings.resync_interval,
@@ -81,6 +91,9 @@ class Agent:
         self._monitor = Monitor(_choice(settings), self, writer=self._kernel)
         self._leasing = Leasing(
             self._session, settings, node_id, clock=clock, loop=self._loop, board=self._board
+        )
+        self._prestartup = PreStartup(
+            extension, clock=clock, printed=self._printed, failed=self._note_backend_error
         )
         self._subnet_file = SubnetFile(
             settings.subnet_file, ip_masq=settings.filter.ip_masq, note=self._note_subnet_file
@@ -122,6 +135,7 @@ class Agent:
             "listeners": listeners.run(),
             "pulse": self._pulse(),
             "subnet_file": self._subnet_file.watch(self._clock),
+            "prestartup": self._prestartup.run(),
             "docker": docker_watcher(self._settings, self._clock, self._note_docker).run(),
         }
 
@@ -153,6 +167,7 @@ class Agent:
             self._monitor.watch_links(choice.links(outcome.world), ranges)
             if outcome.decision.desired is not None:
                 self._subnet_file.after_pass(outcome, choice.mtu(outcome.world))
+        self._prestartup.look(outcome.world)
         self._leasing.pass_done(outcome)
         self._board.note_pass(outcome)
         if outcome.decision.desired is not None and not outcome.failures and not self._programmed.is_set():
@@ -165,6 +180,13 @@ class Agent:
 
     def _note_subnet_file(self, text: str, error: str) -> None:
         self._board.note(subnet_file=text, subnet_file_error=error)
+
+    def _note_backend_error(self, error: str) -> None:
+        self._board.note(backend_error=error)
+
+    def _printed(self, printed: Printed) -> None:
+        self._loop.printed_changed(printed)
+        self._leasing.world_changed()
 
     def _note_docker(self, report: DockerReport) -> None:
         self._board.note(docker=report)
@@ -234,8 +256,8 @@ class Agent:
 
 
 def _moved(before: HostFacts, now: HostFacts) -> bool:
-    """Did an address that connections may stand on go away?"""
-    return bool(before.addresses - now.addresses)
+    """Did an address that connections may stand on go away? Every container takes a link-local one along."""
+    return any(not address.is_link_local for address in before.addresses - now.addresses)
 
 
 def _log_underlay(facts: HostFacts) -> None:

@@ -14,6 +14,7 @@ from random import Random
 from typing import Any
 
 from flanpy.backend.choice import former_world
+from flanpy.backend.extension import refuse_unless_allowed
 from flanpy.backend.registry import backend_for, validate_network
 from flanpy.clock import Clock
 from flanpy.config import Settings
@@ -302,6 +303,7 @@ class Leasing:
         try:
             network = parse_network_config(value)
             validate_network(network)
+            refuse_unless_allowed(network, self._loop.world.policy)
         except ConfigError as error:
             self._refuse(str(error))
             return None

@@ -131,25 +131,23 @@ class ExtensionPart:
                 start_new_session=True,
             )
         except OSError as error:
-            raise KernelError(f"cannot run {shown!r}: {error.strerror}", error.errno or errno.EIO) from error
+            raise KernelError(f"cannot run {shown!r}", error.errno or errno.EIO) from error
         try:
             async with asyncio.timeout(self._deadline):
                 out, err = await process.communicate(f"{stdin}\n".encode())
         except TimeoutError as error:
-            message = f"{shown!r} did not end within {self._deadline:g} s and was killed"
-            raise KernelError(message, errno.ETIMEDOUT) from error
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # children that it left behind, too
-            if process.returncode is None:
-                await process.wait()
+            await _kill(process)
+            raise KernelError(f"{shown!r} did not end within {self._deadline:g} s and was killed") from error
+        except asyncio.CancelledError:
+            await _kill(process)
+            raise
         said = _shown(err) or _shown(out)
         if process.returncode:
             ended = f"{shown!r} ended with {process.returncode}"
-            raise KernelError(f"{ended}: {said}" if said else ended, errno.EIO)
+            raise KernelError(f"{ended}: {said}" if said else ended)
         log.info("command_ended", action=shown, subnet=environment.get("SUBNET"), output=said or None)
         if len(out) > LONGEST_OUTPUT:
-            raise KernelError(f"{shown!r} printed {len(out)} bytes, more than {LONGEST_OUTPUT}", errno.E2BIG)
+            raise KernelError(f"{shown!r} printed {len(out)} bytes, more than {LONGEST_OUTPUT}")
         return out.decode("utf-8", "replace").strip()
 
     def _save(self) -> None:
@@ -160,6 +158,13 @@ class ExtensionPart:
         printed = None if self._printed is None else [list(self._printed.command), self._printed.output]
         text = json.dumps({"printed": printed, "ran": rows})
         atomic.write(self._path, text.encode() + b"\n", mode=0o600)
+
+
+async def _kill(process: asyncio.subprocess.Process) -> None:
+    """End it and what it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()
 
 
 def _inherited() -> dict[str, str]:

@@ -28,7 +28,7 @@ from flanpy.model.facts import HostFacts
 from flanpy.model.lease import Lease, LeaseView
 from flanpy.model.network import NetworkConfig
 from flanpy.model.objects import HostSysctl, KernelObject, Key, LinkFeature, LinkSysctl
-from flanpy.model.world import Former, Policy, World
+from flanpy.model.world import Former, Policy, Printed, World
 from flanpy.plan.admission import Admission, admit
 from flanpy.plan.decision import Decision, decide
 from flanpy.plan.desired import Planned, plan_from
@@ -137,6 +137,10 @@ class ReconcileLoop:
 
     def facts_changed(self, facts: HostFacts) -> None:
         self._replace(facts=facts)
+
+    def printed_changed(self, printed: Printed) -> None:
+        self._distrust("command")  # what other commands did may have gone with what this one made anew
+        self._replace(printed=printed)
 
     def kernel_moved(self, moved: Moved) -> None:
         self._distrust(moved.value)

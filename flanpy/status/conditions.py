@@ -188,6 +188,8 @@ def _cure(error: KernelError) -> str:
 
 def _backend(inputs: Inputs, _now: float) -> Condition:
     kind, last = ConditionType.BACKEND_READY, inputs.last
+    if inputs.backend_error:
+        return _bad(kind, "CommandFailed", inputs.backend_error, "correct it; it is tried again")
     if last is None or (last.decision.desired is None and not last.error):
         return _unknown(kind, "Waiting", "lease, network config or underlay are not there yet")
     if last.error:

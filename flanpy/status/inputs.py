@@ -67,7 +67,8 @@ class Inputs:
     """Everything that conditions are judged by. `last` is the last pass, None before the first.
 
     What only a restart puts into effect comes from three sides: settings of this host, the network config, our lease.
-    `data_plane` says what carries the packets of a backend that does so outside the kernel's own devices.
+    `backend_error` says why the backend cannot begin, and `data_plane` what carries the packets of a backend that does
+    so outside the kernel's own devices.
     All texts are one line for people, empty when there is nothing to say; `listeners` is None before any is
     tried, `docker` before the first look at it.
     """
@@ -87,5 +88,6 @@ class Inputs:
     listeners_error: str = ""
     docker: DockerReport | None = None
     data_plane: str = ""
+    backend_error: str = ""
     last: Pass | None = None
     stopping: bool = False

@@ -79,6 +79,7 @@ VALUES: list[tuple[str, str, str, Any]] = [
     ("resync-interval", "1m30s", "resync_interval", 90.0),
     ("vxlan-tx-checksum", "true", "vxlan_tx_checksum", True),
     ("udp-plane", "user", "udp_plane", "user"),
+    ("extension-command", "/x/add --fast", "extension_command", ("/x/add --fast",)),
 ]  # fmt: skip
 # What an option cannot be given without.
 COMPANY = {
@@ -267,6 +268,11 @@ def test_variables_of_the_tools_are_no_settings() -> None:
         (["--etcd-endpoints=http://a,https://b"], ["all http://"]),
         (["--etcd-prefix=/"], ["'/'", "prefix"]),
         (["--iface-regex=eth["], ["'eth['", "regular expression"]),
+        (
+            ["--extension-command=ip route add $SUBNET"],
+            ["'ip route add $SUBNET'", "needs no shell", "script"],
+        ),
+        (["--extension-command=say 'hi"], ["say 'hi", "command line"]),
         (["--node-id=a b"], ["'a b'", "letters"]),
         (["--node-id=a\nb"], ["'a\\nb'"]),
         (["--state-dir="], ["--state-dir", "path"]),

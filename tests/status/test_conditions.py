@@ -90,6 +90,7 @@ CASES = [
     (C.PEERS_PROGRAMMED, last(failures=(refused(ROUTE), refused(ROUTE))), F, "Failed", BAD, "2 operations"),
     (C.PEERS_PROGRAMMED, last(failures=(refused(FORWARD),)), T, "Programmed", GOOD, ""),
     (C.PEERS_PROGRAMMED, WELL, T, "Programmed", GOOD, "2 peers"),
+    (C.BACKEND_READY, replace(WELL, backend_error="PreStartupCommand: no"), F, "CommandFailed", BAD, "PreStartup"),
     (C.PEERS_PROGRAMMED, last(world=BEYOND), F, "NoWay", BAD,
      "1 of 2 peers cannot be reached: node-3: 198.51.100.3 is behind gateway 192.0.2.1 on eth0"),
     (C.PEER_LEASES_VALID, BLANK, T, "None", GOOD, ""),
