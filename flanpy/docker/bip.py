@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Any
+from typing import Final
 
-from flanpy.docker import bridge_address, config_file, dockerd, merge
+from flanpy.docker import config_file, dockerd, merge
 from flanpy.docker.client import Container, Docker, why_silent
 from flanpy.docker.config_file import Found
 from flanpy.docker.facts import DockerFacts
@@ -20,8 +21,12 @@ from flanpy.docker.merge import OWNED, Merged
 from flanpy.docker.restart import Choice, How, Policy, choose, restart, stopped_by, wait_for
 from flanpy.docker.verdict import Silence
 from flanpy.docker.wanted import Wanted
-from flanpy.errors import DockerError, DockerUnreachable
-from flanpy.model.bridge import DEFAULT_BRIDGE
+from flanpy.errors import DockerConflict, DockerError, DockerUnreachable
+
+_KEEPS: Final = (
+    "the file names no bip any more, and then Docker keeps what docker0 has (it is in its own store): to move docker0, "
+    'set another bip, such as "172.17.0.1/16", and restart Docker'
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +85,9 @@ def plan(place: Place, wanted: Wanted) -> BipPlan:
     """Look at everything and change nothing. Raises DockerError where apply would refuse."""
     found = config_file.read(place.file)
     merged = merge.merge(found.content, wanted, name=str(place.file), keep_masquerade=place.keep_masquerade)
-    return _planned(place, found, merged, lambda docker: not runs(docker, wanted, place))
+    return _planned(
+        place, found, merged, lambda docker: not runs(docker, wanted, place), subnet=wanted.subnet
+    )
 
 
 def apply(place: Place, wanted: Wanted) -> Outcome:
@@ -100,6 +107,8 @@ def rollback_plan(place: Place) -> BipPlan:
     if backup is None:
         raise DockerError(f"there is no backup '{found.backup}': nothing was changed, or it was put back")
     merged = merge.revert(found.content, backup, name=str(place.file))
+    if any(change.key == "bip" and change.new is None for change in merged.changes):
+        merged = replace(merged, notes=(*merged.notes, _KEEPS))
     return _planned(place, found, merged, lambda _: bool(merged.changes))
 
 
@@ -124,16 +133,23 @@ def runs(docker: DockerFacts, wanted: Wanted, place: Place) -> bool:
     )
 
 
-def ask(socket: Path, pid: int | None) -> tuple[DockerFacts | None, tuple[Container, ...]]:
+def ask(
+    socket: Path, pid: int | None, subnet: IPv4Network | None
+) -> tuple[DockerFacts | None, tuple[Container, ...]]:
     """What Docker runs, and what a restart would stop; None if it does not run, which is found out without starting it.
 
-    Raises DockerUnreachable if it runs and does not answer.
+    Raises DockerUnreachable if it runs and does not answer, DockerConflict if one of its networks has `subnet`.
     """
     if dockerd.starts_docker(socket, pid):
         return None, ()
     docker = Docker(socket)
     try:
         found = docker.look()
+        if subnet is not None and (taken := docker.overlapping(subnet)):
+            raise DockerConflict(
+                f"Docker has {subnet} in the network '{taken[0]}' already, and does not start with a bip in it: "
+                f"docker network rm {taken[0]}"
+            )
         return found, stopped_by(docker, found)
     except DockerUnreachable as error:
         if why_silent(error) is Silence.NOT_RUNNING:
@@ -143,13 +159,20 @@ def ask(socket: Path, pid: int | None) -> tuple[DockerFacts | None, tuple[Contai
         docker.close()
 
 
-def _planned(place: Place, found: Found, merged: Merged, differs: Callable[[DockerFacts], bool]) -> BipPlan:
+def _planned(
+    place: Place,
+    found: Found,
+    merged: Merged,
+    differs: Callable[[DockerFacts], bool],
+    *,
+    subnet: IPv4Network | None = None,
+) -> BipPlan:
     settings = merge.settings_in(merged.content, str(place.file))
     pid = dockerd.running_pid(settings)
     how = dockerd.started(pid)
     dockerd.refuse_conflicts(how, [key for key in OWNED if key in settings], place.file)
     unknown = dockerd.refuse_unusable(how, merged.content) if merged.content != found.content else ""
-    docker, stops = ask(place.socket, pid)
+    docker, stops = ask(place.socket, pid, subnet)
     choice = choose(docker, place.policy, needed=docker is not None and differs(docker))
     return BipPlan(
         file=found,
@@ -180,7 +203,6 @@ def _restart_and_wait(
 ) -> DockerFacts:
     """What Docker runs then. Raises DockerError if it does not come up, or not with what is `good`."""
     settings = merge.settings_in(content, str(place.file))
-    _free_bridge(place, planned, settings)
     restart(place.how)
     docker = wait_for(
         place.socket, place.how.timeout, good, ended=lambda: dockerd.running_pid(settings) != planned.pid
@@ -188,15 +210,6 @@ def _restart_and_wait(
     if not good(docker):
         raise DockerError(f"Docker is up again, but its default bridge is {_text(docker)}")
     return docker
-
-
-def _free_bridge(place: Place, planned: BipPlan, settings: dict[str, Any]) -> None:
-    """Docker is to have no bip any more: docker0 must not go on with the one that either file had."""
-    if "bip" not in settings:
-        for content in (planned.content, planned.file.content):
-            bridge_address.release(
-                DEFAULT_BRIDGE, str(merge.settings_in(content, str(place.file)).get("bip", ""))
-            )
 
 
 def _rolled_back(place: Place, planned: BipPlan, error: DockerError) -> DockerError:

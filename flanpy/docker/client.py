@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ import docker.errors
 import requests
 from docker.types import IPAMConfig, IPAMPool
 
-from flanpy.docker.facts import DockerFacts, facts
+from flanpy.docker.facts import DockerFacts, facts, network
 from flanpy.docker.network import Recipe
 from flanpy.docker.verdict import Silence, Silent
 from flanpy.errors import DockerError, DockerUnreachable
@@ -57,6 +58,12 @@ class Docker:
                 Container(_name(one), one["Id"], _comes_back(api, one) if number < _MANY else None)
                 for number, one in enumerate(found)
             )
+
+    def overlapping(self, subnet: IPv4Network) -> tuple[str, ...]:
+        """Networks, save the default one, whose range is not free for `subnet`: dockerd would not start."""
+        with self._translated() as api:
+            found = [network(document) for document in api.networks() if document.get("Name") != "bridge"]
+            return tuple(sorted(one.name for one in found if one.subnet and one.subnet.overlaps(subnet)))
 
     def holders(self, network_id: str) -> tuple[Container, ...]:
         """Containers that have the network, stopped ones too: they would not start again without it."""
@@ -142,7 +149,9 @@ def why_silent(error: BaseException) -> Silence:
 
 def silent(error: DockerUnreachable) -> Silent:
     """The error as the look that found out nothing."""
-    return Silent(why_silent(error.__cause__ or error), str(error))
+    why = why_silent(error)
+    text = str(error)  # the cure after the colon is the verdict's to say
+    return Silent(why, text if why is Silence.STRANGE else text.partition(": ")[0])
 
 
 def _network(api: docker.APIClient, name: str) -> Mapping[str, Any] | None:

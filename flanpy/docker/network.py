@@ -111,7 +111,7 @@ def _notes(wanted: Wanted, found: DockerFacts) -> list[str]:
         )
     if found.default is not None and found.default.subnet and found.default.subnet.overlaps(wanted.subnet):
         notes.append(
-            f"{found.default.bridge} has {found.default.subnet}: Docker will refuse the same range twice, so first run "
-            "flanpyctl docker rollback and restart Docker"
+            f"{found.default.bridge} has {found.default.subnet}, and Docker refuses the same range twice: give it "
+            "another bip in daemon.json and restart Docker first"
         )
     return notes

@@ -90,7 +90,7 @@ def _create(docker: Docker, planned: NetworkPlan) -> None:
     except DockerError as error:
         if "overlaps" in str(error):
             raise DockerConflict(
-                f"{error}: if docker0 has the subnet, run flanpyctl docker rollback and restart Docker"
+                f"{error}: if docker0 has the subnet, give it another bip in daemon.json and restart Docker"
             ) from error
         raise
 
