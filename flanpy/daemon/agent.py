@@ -12,14 +12,15 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import chain
 from typing import Any
 
 from flanpy.backend import choice
 from flanpy.clock import Clock
 from flanpy.config import Settings, changed, in_force, needing_restart
+from flanpy.daemon.data_plane import DataPlane
 from flanpy.daemon.docker_side import docker_watcher
 from flanpy.daemon.extension_side import PreStartup
-from flanpy.daemon.data_plane import DataPlane
 from flanpy.daemon.host_files import SubnetFile
 from flanpy.daemon.leasing import Leasing
 from flanpy.daemon.listeners import Listeners
@@ -79,14 +80,21 @@ class Agent:
         self._board = StatusBoard(clock, self._status_changed)
         self._session = EtcdSession(_etcd_settings(settings), clock=clock)
         self._kernel = NetlinkKernel()
+        self._data_plane = DataPlane(
+            settings,
+            clock=clock,
+            on_down=lambda: self.kernel_moved(Moved.DATA_PLANE),
+            note=lambda text: self._board.note(data_plane=text),
+        )
         extension = ExtensionPart(settings.run_dir)
         self._loop = ReconcileLoop(
-            CompositeKernel(self._kernel, (extension,)),
+            CompositeKernel(self._kernel, (self._data_plane.part, extension)),
             policy,
             clock=clock,
             resync_interval=settings.resync_interval,
             on_pass=self._pass_done,
             request_listing=self._request_listing,
+            fit=self._data_plane.fit,
         )
         self._monitor = Monitor(_choice(settings), self, writer=self._kernel)
         self._leasing = Leasing(
@@ -112,6 +120,7 @@ class Agent:
         finally:
             self._board.note(stopping=True)
             self._notifier.stopping()
+            await self._data_plane.close()
             await self._session.aclose()
             self._kernel.close()
         log.info("daemon_stopped")
@@ -124,7 +133,7 @@ class Agent:
             loop=self._loop,
             clock=self._clock,
             reload=self._reload,
-            store_counts=lambda: store_counts(self._session.stats),
+            more_counts=lambda: chain(store_counts(self._session.stats), self._data_plane.counts()),
             remaining=self._leasing.remaining,
             programmed=self._programmed,
         )

@@ -48,7 +48,7 @@ class Listeners:
     loop: ReconcileLoop
     clock: Clock
     reload: Callable[[], Awaitable[dict[str, Any]]]
-    store_counts: Callable[[], Iterable[Metric]]
+    more_counts: Callable[[], Iterable[Metric]]
     remaining: Callable[[Sequence[int]], Awaitable[Mapping[int, float]]]
     programmed: asyncio.Event
 
@@ -75,7 +75,7 @@ class Listeners:
         settings = self.settings()
         path = settings.run_dir / SOCKET_NAME
         control = self._control(started_at)
-        metrics = registry(lambda: self.board.snapshot, self.store_counts)
+        metrics = registry(lambda: self.board.snapshot, self.more_counts)
 
         def health(address: ListenAddress) -> Start:
             return lambda: http.serve_tcp(

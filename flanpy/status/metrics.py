@@ -24,13 +24,13 @@ from flanpy.status.inputs import Inputs, OwnSource, Totals
 from flanpy.status.report import peer_counts
 from flanpy.store.allocation import usage
 
-StoreCounts = Callable[[], Iterable[Metric]]
+MoreCounts = Callable[[], Iterable[Metric]]
 
 
-def registry(snapshot: Callable[[], StatusSnapshot], store_counts: StoreCounts) -> CollectorRegistry:
-    """A registry with our collector and that of the process; `store_counts` adds those of the etcd session."""
+def registry(snapshot: Callable[[], StatusSnapshot], more_counts: MoreCounts) -> CollectorRegistry:
+    """A registry with our collector and that of the process; `more_counts` adds those of etcd and the data plane."""
     own = CollectorRegistry(auto_describe=False)
-    own.register(SnapshotCollector(snapshot, store_counts))
+    own.register(SnapshotCollector(snapshot, more_counts))
     ProcessCollector(registry=own)
     return own
 
@@ -38,9 +38,9 @@ def registry(snapshot: Callable[[], StatusSnapshot], store_counts: StoreCounts) 
 class SnapshotCollector:
     """Implements prometheus_client's collector protocol."""
 
-    def __init__(self, snapshot: Callable[[], StatusSnapshot], store_counts: StoreCounts) -> None:
+    def __init__(self, snapshot: Callable[[], StatusSnapshot], more_counts: MoreCounts) -> None:
         self._snapshot = snapshot
-        self._store_counts = store_counts
+        self._more_counts = more_counts
 
     def describe(self) -> Iterable[Metric]:
         return ()
@@ -54,7 +54,7 @@ class SnapshotCollector:
         yield from _pool(snapshot.inputs)
         yield from _work(snapshot.totals)
         yield from _docker(snapshot.inputs)
-        yield from self._store_counts()
+        yield from self._more_counts()
 
 
 def gauge(name: str, text: str, value: float) -> Metric:

@@ -43,7 +43,7 @@ class Served:
             loop=Rig().loop,
             clock=self.clock,
             reload=self._reload,
-            store_counts=lambda: (),
+            more_counts=lambda: (),
             remaining=self._remaining,
             programmed=self.programmed,
         )

@@ -1,0 +1,127 @@
+"""The udp backend's data plane in the daemon: which plane is to run, the part of the kernel that runs it, its metrics.
+
+Everything is loaded only once a network is of the udp backend: the other backends pay nothing for it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from flanpy.clock import Clock
+from flanpy.config import Settings
+from flanpy.errors import KernelError
+from flanpy.host.tunnel_file import TunnelFile
+from flanpy.log import get_logger
+from flanpy.model.network import NetworkConfig
+from flanpy.model.tunnel import Count
+from flanpy.model.world import Policy
+from flanpy.udp.kernel_plane import KernelPlane
+from flanpy.udp.plane import UdpPlane
+from flanpy.udp.ports import Forwarder, Workshop
+from flanpy.udp.sockets import open_socket
+from flanpy.udp.supervisor import Plane, Supervisor
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
+
+log = get_logger()
+
+KERNEL = "kernel (eBPF)"
+
+
+class DataPlane:
+    """`on_down` is called when the plane no longer stands as it should, `note` with what runs, for people."""
+
+    def __init__(
+        self, settings: Settings, *, clock: Clock, on_down: Callable[[], None], note: Callable[[str], None]
+    ) -> None:
+        self._wanted = settings.udp_plane
+        self._note = note
+        self._kernel_plane = KernelPlane()
+        self._decided: bool | None = None
+        workshop = Workshop(_open_queues, open_socket, _spawn, self._kernel_plane)
+        self._supervisor = Supervisor(workshop, clock, on_down)
+        self.part = UdpPlane(self._supervisor, workshop, TunnelFile(settings.run_dir))
+
+    def fit(self, policy: Policy, network: NetworkConfig) -> Policy:
+        """The policy for this network: whether the in-kernel plane is used, decided when first asked for."""
+        if network.backend_type != "udp":
+            return policy
+        if self._decided is None:
+            self._decided = self._decide()
+        return replace(policy, fast_path=self._decided)
+
+    def _decide(self) -> bool:
+        reason = "udp-plane is user" if self._wanted == "user" else self._kernel_plane.unavailable()
+        fast = not reason or self._wanted == "kernel"
+        text = KERNEL if fast else f"user space: {reason}"
+        log.info("data_plane_chosen", plane=Plane.KERNEL if fast else Plane.USER, reason=reason or None)
+        self._note(text)
+        return fast
+
+    async def close(self) -> None:
+        """End the process. Device and filters stay: they carry packets while nobody supervises."""
+        with suppress(KernelError):
+            await self._supervisor.stop(detach=False)
+
+    def counts(self) -> Iterator[Metric]:
+        """Packets, bytes and drops of both planes, and starts of the process."""
+        if self._decided is None:
+            return
+        from prometheus_client.core import GaugeMetricFamily  # noqa: PLC0415, imported with the listeners
+
+        from flanpy.status.metrics import counter  # noqa: PLC0415
+
+        for unit, (sent, received) in _CARRIED.items():
+            yield counter(
+                f"flanpy_udp_{unit}",
+                f"Inner {unit} carried, by plane and direction.",
+                ("plane", "direction"),
+                self._values({sent: "tx", received: "rx"}),
+            )
+        yield counter(
+            "flanpy_udp_dropped_packets",
+            "Packets not carried, by plane and reason.",
+            ("plane", "reason"),
+            self._values({count: count.value for count in Count if count not in _ALL_CARRIED}),
+        )
+        starts = [((Plane.USER.value,), float(self._supervisor.starts))]
+        yield counter("flanpy_udp_plane_starts", "Starts of the user-space process.", ("plane",), starts)
+        family = GaugeMetricFamily(
+            "flanpy_udp_plane_standing", "1 for a plane that runs now.", labels=("plane",)
+        )
+        end = self._supervisor.standing
+        family.add_metric((Plane.KERNEL.value,), float(end is not None and end.fast))
+        family.add_metric((Plane.USER.value,), float(end is not None))
+        yield family
+
+    def _values(self, names: dict[Count, str]) -> list[tuple[tuple[str, ...], float]]:
+        return [
+            ((plane.value, name), float(total.counts[count]))
+            for plane, total in self._supervisor.totals.items()
+            for count, name in names.items()
+        ]
+
+
+_CARRIED = {
+    "packets": (Count.TX_PACKETS, Count.RX_PACKETS),
+    "bytes": (Count.TX_BYTES, Count.RX_BYTES),
+}
+_ALL_CARRIED = frozenset(count for pair in _CARRIED.values() for count in pair)
+
+
+def _open_queues(link: str) -> tuple[int, ...]:
+    from flanpy.udp.forwarder.tun import open_queues  # noqa: PLC0415, for udp only
+
+    return open_queues(link)
+
+
+async def _spawn(queues: Sequence[int], sock: socket.socket) -> Forwarder:
+    module = importlib.import_module("flanpy.udp.forwarder.process")  # for udp only
+    forwarder: Forwarder = await module.ForwarderProcess.spawn(queues, sock)
+    return forwarder
