@@ -66,7 +66,9 @@ def leases(lab: Lab, *, version: int = 4) -> dict[str, Peer]:
 
 
 def device(lab: Lab, *, version: int = 4) -> str:
-    """The name of the VXLAN device."""
+    """The name of the overlay's device."""
+    if backend_type(lab) == "udp":
+        return "flannel0"
     vni = config(lab).get("Backend", {}).get("VNI", 1)
     return f"flannel.{vni}" if version == 4 else f"flannel-v6.{vni}"
 
@@ -83,7 +85,7 @@ def wanted(lab: Lab, host: Host) -> set[str]:
 
 
 def _wanted(lab: Lab, host: Host, version: int) -> Iterator[str]:
-    backend, kind = config(lab)["Backend"], backend_type(lab)
+    backend, kind = config(lab).get("Backend", {}), backend_type(lab)
     name, nic = device(lab, version=version), nic_of(host)
     peers = leases(lab, version=version)
     own = peers.pop(host.name, None)
@@ -92,6 +94,8 @@ def _wanted(lab: Lab, host: Host, version: int) -> Iterator[str]:
         return
     if kind == "host-gw":
         yield from _direct(host, peers.values(), nic)
+    if kind == "udp":
+        yield from _wanted_tunnel(lab, host, name, own)
     if kind != "vxlan":
         return
     vni, port = backend.get("VNI", 1), backend.get("Port", 8472)
@@ -106,6 +110,14 @@ def _wanted(lab: Lab, host: Host, version: int) -> Iterator[str]:
         yield f"neigh {name} {peer.vtep} lladdr {peer.mac}"
         yield f"fdb {name} {peer.mac} dst {peer.public_ip}"
         yield f"route {peer.subnet} via {peer.vtep} dev {name} proto {OUR_PROTO} onlink"
+
+
+def _wanted_tunnel(lab: Lab, host: Host, name: str, own: Peer) -> Iterator[str]:
+    """The device and its one route; which peers it leads to is in no kernel table that iproute2 could show."""
+    mtu = host.ip_json("link", "show", "dev", nic_of(host))[0]["mtu"] - 28
+    yield f"link {name} tun persistent mtu {mtu} flanpy UP"
+    yield f"addr {name} {own.vtep}/32"
+    yield f"route {config(lab)['Network']} via None dev {name} proto {OUR_PROTO}"
 
 
 def _direct(host: Host, peers: Iterable[Peer], nic: str) -> Iterator[str]:
@@ -147,6 +159,8 @@ def standing(lab: Lab, host: Host) -> set[str]:
 
 def _link_line(link: Mapping[str, Any], details: Mapping[str, Any]) -> str:
     data = details.get("info_data", {})
+    if details.get("info_kind") == "tun":
+        return _tun_line(link, data)
     up = "UP" if "UP" in link["flags"] else "DOWN"
     learning = " learning" if data.get("learning") else ""
     return (
@@ -154,6 +168,12 @@ def _link_line(link: Mapping[str, Any], details: Mapping[str, Any]) -> str:
         f" local {data.get('local') or data.get('local6')} dev {data.get('link')} port {data.get('port')}"
         f" {link.get('ifalias', 'unmarked')} {up}{learning}"
     )
+
+
+def _tun_line(link: Mapping[str, Any], data: Mapping[str, Any]) -> str:
+    up = "UP" if "UP" in link["flags"] else "DOWN"
+    kept = "persistent" if data.get("persist") else "fleeting"
+    return f"link {link['ifname']} {data.get('type')} {kept} mtu {link['mtu']} {link.get('ifalias', 'unmarked')} {up}"
 
 
 def _entries_on(host: Host, name: str) -> Iterator[str]:
