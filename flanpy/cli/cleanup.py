@@ -21,15 +21,17 @@ from flanpy.cli.exits import CommandError, Exit
 from flanpy.cli.host import Host
 from flanpy.cli.wording import plural
 from flanpy.errors import AlreadyRunning, KernelError
-from flanpy.host import lock, node_id, state_file, subnet_env
+from flanpy.host import lock, node_id, state_file, subnet_env, tunnel_file
 from flanpy.host.absent import Absent
 from flanpy.host.atomic import host_error
 from flanpy.kernel.adapter import NetlinkKernel
+from flanpy.kernel.composite import CompositeKernel
 from flanpy.kernel.port import Kernel
 from flanpy.plan.diff import cleanup_ops
 from flanpy.plan.ops import Op, Scope
 from flanpy.plan.ownership import split
 from flanpy.plan.render import render
+from flanpy.udp.leftovers import leftovers
 
 T = TypeVar("T")
 
@@ -100,7 +102,7 @@ def _with_kernel(work: Callable[[Kernel], Awaitable[T]]) -> T:
     async def run() -> T:
         kernel = NetlinkKernel()
         try:
-            return await work(kernel)
+            return await work(CompositeKernel(kernel, (leftovers(),)))
         finally:
             kernel.close()
 
@@ -113,6 +115,7 @@ def _files(host: Host, *, in_use: bool) -> list[Path]:
     if not in_use:
         wanted += [
             settings.state_dir / state_file.FILE_NAME,
+            settings.run_dir / tunnel_file.FILE_NAME,
             settings.run_dir / SOCKET_NAME,
             settings.run_dir / lock.FILE_NAME,
         ]
