@@ -5,7 +5,6 @@ Everything is loaded only once a network is of the udp backend: the other backen
 
 from __future__ import annotations
 
-import importlib
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -122,6 +121,6 @@ def _open_queues(link: str) -> tuple[int, ...]:
 
 
 async def _spawn(queues: Sequence[int], sock: socket.socket) -> Forwarder:
-    module = importlib.import_module("flanpy.udp.forwarder.process")  # for udp only
-    forwarder: Forwarder = await module.ForwarderProcess.spawn(queues, sock)
-    return forwarder
+    from flanpy.udp.forwarder.process import ForwarderProcess  # noqa: PLC0415, for udp only
+
+    return await ForwarderProcess.spawn(queues, sock)

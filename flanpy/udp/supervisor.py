@@ -22,7 +22,7 @@ from flanpy.log import Transition, get_logger
 from flanpy.model.objects import TunnelEnd, TunnelPeer
 from flanpy.model.tunnel import TunnelRow, TunnelTable
 from flanpy.udp.patience import patiently
-from flanpy.udp.ports import Forwarder, Workshop
+from flanpy.udp.ports import Counts, Forwarder, Workshop
 from flanpy.udp.totals import RunningTotal
 
 log = get_logger()
@@ -76,6 +76,7 @@ class Supervisor:
         self._openings: _Openings | None = None
         self._forwarder: Forwarder | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[Counts] | None = None
         self._generation = 0
         self._up_since = float("-inf")
         self._short_lives = 0
@@ -95,7 +96,7 @@ class Supervisor:
 
     async def hold(self, end: TunnelEnd, peers: Iterable[TunnelPeer]) -> None:
         """Let this tunnel run, with this table. Raises KernelError; then nothing is known to run."""
-        self._stop_watching()
+        await self._stop_watching()
         table = _table(end, peers)
         self._fault = self._fault or "it is being changed"
         try:
@@ -111,7 +112,7 @@ class Supervisor:
 
     async def stop(self, *, detach: bool) -> None:
         """End the process; with `detach` remove the filters too, of whatever run. Raises KernelError for those."""
-        self._stop_watching()
+        await self._stop_watching()
         self._end, self._fault = None, ""
         self._drop_forwarder()
         self._close()
@@ -124,7 +125,9 @@ class Supervisor:
         if fast is not None and self._end is not None and self._end.fast:
             self.totals[Plane.KERNEL].heard(fast.counters())
         if self._forwarder is not None:
-            self.totals[Plane.USER].heard(await patiently(self._forwarder.counters(), ANSWER_PATIENCE))
+            question = patiently(self._forwarder.counters(), ANSWER_PATIENCE)
+            self._asking = asyncio.create_task(question, name="udp_counters")
+            self.totals[Plane.USER].heard(await asyncio.shield(self._asking))
 
     # making good what is missing
 
@@ -237,10 +240,15 @@ class Supervisor:
         elif self._up_since == float("-inf"):
             self._up_since = now
 
-    def _stop_watching(self) -> None:
+    async def _stop_watching(self) -> None:
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
+        if self._asking is not None:
+            # A question that is under way is let be answered, or its answer would be taken for that to the next.
+            await asyncio.wait({self._asking})
+            self._asking.exception()
+            self._asking = None
 
     def _drop_forwarder(self) -> None:
         if self._forwarder is not None:
