@@ -35,6 +35,10 @@ class EngineContainer:
         """`docker exec`: a command inside, with the image's programs only."""
         return self.engine.docker("exec", self.name, *argv, check=check, timeout=timeout)
 
+    def start(self) -> None:
+        """`docker start`, after Docker was restarted."""
+        self.engine.docker("start", self.name)
+
     def remove(self) -> None:
         """`docker rm -f`."""
         self.engine.docker("rm", "-f", self.name)

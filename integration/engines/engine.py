@@ -142,6 +142,10 @@ class Engine:
         self.docker("run", "-d", "--name", name, "--stop-signal", "KILL", *options, IMAGE, *plain)
         return EngineContainer(self, name)
 
+    def container(self, name: str) -> EngineContainer:
+        """A container that is there already."""
+        return EngineContainer(self, name)
+
     def remove_containers(self) -> None:
         """Remove every container and every network somebody made."""
         if containers := self.docker("ps", "-aq").stdout.split():

@@ -1,0 +1,56 @@
+"""Labs with real Docker engines; each failure comes with the last log lines of flanpyd and dockerd."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any, Protocol
+
+import pytest
+
+from integration.engines import SYSTEM, DockerLab
+
+LOG_LINES = 25
+LONGER = "more_engines"
+
+_standing: list[DockerLab] = []
+
+
+class BuildDockerLab(Protocol):
+    """Builds a lab that ends with the test; neither flanpyd nor dockerd runs in it yet."""
+
+    def __call__(self, hosts: int = 2, *, engine: str = SYSTEM, legacy: bool = False) -> DockerLab: ...
+
+
+@pytest.fixture
+def build_lab() -> Iterator[BuildDockerLab]:
+    """Hosts with an engine each."""
+    with ExitStack() as stack:
+
+        def build(hosts: int = 2, **options: Any) -> DockerLab:
+            lab = stack.enter_context(DockerLab(hosts, **options))
+            _standing.append(lab)
+            stack.callback(_standing.remove, lab)
+            return lab
+
+        yield build
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What needs fetched engines, or long, runs only when it is asked for by its mark (`make test-engines`)."""
+    if LONGER in config.getoption("markexpr"):
+        return
+    left_out = [item for item in items if item.get_closest_marker(LONGER)]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    outcome: Any = yield
+    report = outcome.get_result()
+    if report.failed and "tests/engines" in item.nodeid:
+        for lab in _standing:
+            for host in lab.hosts:
+                report.sections.append((f"{host.name} flanpyd", host.daemon.log_tail(LOG_LINES)))
+                report.sections.append((f"{host.name} dockerd", host.engine.log_tail(LOG_LINES)))
