@@ -15,7 +15,7 @@ from flanpy.model.address import Mac
 from flanpy.model.facts import HostFacts, HostRoute, Underlay
 from flanpy.model.lease import Lease, LeaseRecord, LeaseView, SubnetKey, VxlanData
 from flanpy.model.network import NetworkConfig
-from flanpy.model.world import Policy, World
+from flanpy.model.world import Former, Policy, World
 
 POLICY = Policy("node-0")
 
@@ -128,6 +128,22 @@ def moved(one: HostFacts = FACTS, **underlay: object) -> HostFacts:
     return replace(one, underlay=replace(one.underlay, **underlay))  # type: ignore[arg-type]  # as above
 
 
+def moving(before: World, after: World, *still: int) -> World:
+    """On the way from one world to the other: the hosts with these numbers still advertise what they did before."""
+    assert before.network is not None
+    assert before.own is not None
+    slow = {f"node-{number}" for number in still}
+    leases = {
+        key: lease if lease.record.node_id in slow else after.view.leases[key]
+        for key, lease in before.view.leases.items()
+    }
+    return replace(
+        after,
+        view=replace(after.view, leases=MappingProxyType(leases)),
+        former=Former(before.network, before.own.record),
+    )
+
+
 ROUTED = lease(3, public="198.51.100.3")
 """A peer beyond a router."""
 
@@ -170,6 +186,24 @@ WORLDS: Mapping[str, World] = MappingProxyType(
         "own subnet changed": world(
             V4, lease(1), own=replace(lease(0), key=SubnetKey(IPv4Network("10.50.200.0/24")))
         ),
+        "host-gw": as_backend("host-gw", crowd(2)),
+        "host-gw, dual stack": as_backend("host-gw", crowd(2, DUAL)),
+        "host-gw, one peer behind a router": as_backend("host-gw", world(V4, lease(1), ROUTED)),
+        "udp": as_backend("udp", crowd(2)),
+        "alloc": as_backend("alloc", crowd(2)),
+        "moving from vxlan to host-gw, nobody came along": moving(
+            crowd(2), as_backend("host-gw", crowd(2)), 1, 2
+        ),
+        "moving from vxlan to host-gw, one peer came along": moving(
+            crowd(2), as_backend("host-gw", crowd(2)), 2
+        ),
+        "moving from host-gw to vxlan, one peer came along": moving(
+            as_backend("host-gw", crowd(2)), crowd(2), 2
+        ),
+        "moving from udp to host-gw, one peer came along": moving(
+            as_backend("udp", crowd(2)), as_backend("host-gw", crowd(2)), 2
+        ),
+        "moving from vxlan to udp, one peer came along": moving(crowd(2), as_backend("udp", crowd(2)), 2),
         "own lease from disk, unconfirmed": replace(crowd(2), own_confirmed=False),
         "stale view": replace(crowd(2), view=replace(crowd(2).view, stale=True)),
         "leases not listed": replace(crowd(2), view=LeaseView()),

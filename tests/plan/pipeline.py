@@ -20,6 +20,7 @@ from flanpy.model.objects import (
     LinkFeature,
     LinkSysctl,
     LinkUp,
+    OwnLink,
     Route,
     VxlanLink,
 )
@@ -86,7 +87,7 @@ class Standing:
         return 0
 
     def _delete(self, obj: KernelObject) -> int:
-        if isinstance(obj, VxlanLink):
+        if isinstance(obj, OwnLink):
             self._drop(one for one in self.objects.values() if link_of(one) == obj.name)
         self.objects.pop(obj.key, None)
         return 0

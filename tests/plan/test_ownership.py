@@ -21,8 +21,8 @@ from flanpy.model.objects import (
     VxlanLink,
 )
 from flanpy.plan.diff import cleanup_ops
-from flanpy.plan.ops import Delete, Put
-from flanpy.plan.ownership import owns_link, split
+from flanpy.plan.ops import Delete, Objects, Put
+from flanpy.plan.ownership import PROTO_BOOT, claim, owns_link, split
 from tests.plan.pipeline import Run, Standing, agree, desired_of
 from tests.states import DIRECT, WORLDS, crowd, lease, world
 
@@ -209,3 +209,33 @@ def test_cleanup_removes_exactly_what_is_ours() -> None:
     run.read_back()
     assert run.standing.carry_out(cleanup_ops(run.observed)) == ()
     assert [key for key in run.standing.objects if key[0] != "sysctl"] == [elsewhere.key]
+
+
+def _claimed(found: Route, *, before: Objects | None = None, desired: Objects | None = None) -> bool:
+    observed = claim(split({found.key: found}), before=before or {}, desired=desired or {})
+    return found.key in observed.owned
+
+
+OURS = Route(PEER, "eth0", IPv4Address("192.0.2.11"))
+ALTERED = Route(PEER, "eth0", IPv4Address("192.0.2.99"), proto=PROTO_BOOT)
+
+
+def test_flannel_failure_10_route_replaced_by_hand_is_still_ours() -> None:
+    assert _claimed(ALTERED, before={OURS.key: OURS})
+
+
+def test_route_that_was_there_first_is_foreign_even_if_nobody_signed_it() -> None:
+    assert not _claimed(ALTERED)
+    assert not _claimed(ALTERED, desired={OURS.key: OURS})
+
+
+@pytest.mark.parametrize("proto", [2, 4, 11, 12, 16, 186])
+def test_route_that_somebody_signed_is_theirs_even_over_ours(proto: int) -> None:
+    """kernel, static, zebra, bird, dhcp, bgp: these have an owner who would put it back."""
+    assert not _claimed(replace(ALTERED, proto=proto), before={OURS.key: OURS}, desired={OURS.key: OURS})
+
+
+def test_p17_plain_route_that_flannels_host_gw_left_is_adopted_if_it_does_our_job() -> None:
+    left = replace(OURS, proto=PROTO_BOOT)
+    assert _claimed(left, desired={OURS.key: OURS})
+    assert not _claimed(replace(left, link="eth1"), desired={OURS.key: OURS})

@@ -101,7 +101,9 @@ async def test_peers_in_large_numbers_are_planned_beside_the_event_loop() -> Non
 
 @pytest.mark.parametrize("expander", EXPANDERS)
 async def test_whatever_the_history_the_last_world_stands(expander: str) -> None:
-    worlds = [WORLDS["three hosts"], *(WORLDS[name] for name in OPEN), WORLDS["three hosts"]]
+    # the fake is of the kernel alone, without the part that a UDP tunnel is
+    between = [WORLDS[name] for name in OPEN if "udp" not in name]
+    worlds = [WORLDS["three hosts"], *between, WORLDS["three hosts"]]
     async with running() as rig:
         history = EXPANDERS[expander](worlds)
         for step in history:

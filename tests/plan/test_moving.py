@@ -1,0 +1,163 @@
+"""From one backend to another: what is kept for whom, and when it is let go."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from flanpy.model.lease import Lease, LeaseRecord, LeaseView
+from flanpy.model.network import NetworkConfig
+from flanpy.model.objects import FdbEntry, Route, VxlanLink
+from flanpy.plan.moving import AHEAD, GRACE, Ahead, Moving
+from flanpy.plan.ops import Delete, Put
+from tests.plan.pipeline import Run, desired_of
+from tests.states import V4, WORLDS, as_backend, crowd, lease, moving, options, view
+
+OLD = crowd(2)
+NEW = as_backend("host-gw", OLD)
+OWN, ONE, TWO = OLD.view.leases.values()
+ONE_NEW, TWO_NEW = [*NEW.view.leases.values()][1:]
+ON_THE_WAY = Moving().begun(V4, NEW.network or V4, OWN)
+
+
+def _of(name: str) -> NetworkConfig:
+    return replace(V4, backend_type=name)
+
+
+def test_move_begins_with_another_backend_and_remembers_what_our_lease_said() -> None:
+    assert ON_THE_WAY.former is not None
+    assert (ON_THE_WAY.former.network, ON_THE_WAY.former.record) == (V4, OWN.record)
+    assert not ON_THE_WAY.stands
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "own"),
+    [
+        (None, _of("host-gw"), OWN),  # the first config
+        (V4, _of("host-gw"), None),  # nobody reaches us yet
+        (V4, options(V4, directrouting=True), OWN),  # the same backend
+        (V4, _of("alloc"), OWN),  # nothing is to be carried any more
+        (_of("alloc"), V4, OWN),  # nothing was
+    ],
+)
+def test_nothing_is_kept_where_there_is_nobody_to_keep_it_for(
+    old: NetworkConfig | None, new: NetworkConfig, own: Lease | None
+) -> None:
+    assert Moving().begun(old, new, own) == Moving()
+
+
+def test_change_of_an_option_does_not_end_a_move() -> None:
+    dual_hop = options(NEW.network or V4, whatever=True)
+    assert ON_THE_WAY.begun(NEW.network, dual_hop, OWN) == ON_THE_WAY
+
+
+def test_old_backend_is_kept_while_a_peer_advertises_it_and_a_breath_longer() -> None:
+    standing = replace(ON_THE_WAY, stands=True)
+    assert standing.after([ONE, TWO_NEW], 100.0) == standing
+    idle = standing.after([ONE_NEW, TWO_NEW], 101.0)
+    assert (idle.former, idle.pause(101.0)) == (standing.former, GRACE)
+    assert idle.after([ONE_NEW, TWO_NEW], 101.0 + GRACE / 2) == idle
+    assert idle.after([ONE, TWO_NEW], 102.0) == standing  # it came back: its time starts anew
+    assert idle.after([ONE_NEW, TWO_NEW], 101.0 + GRACE) == Moving()
+
+
+def test_old_backend_is_kept_until_the_new_one_stands_here() -> None:
+    assert ON_THE_WAY.after([ONE_NEW, TWO_NEW], 1e9) == ON_THE_WAY
+
+
+def test_reservation_that_nobody_uses_keeps_nothing() -> None:
+    empty = Lease(ONE.key, LeaseRecord(None, node_id="node-1"))
+    udp = Moving().begun(_of("udp"), _of("host-gw"), OWN)
+    assert udp.users([empty]) == []
+    assert udp.users([replace(empty, lease_id=7, record=replace(ONE.record, backend_type=""))]) != []
+
+
+def test_record_of_the_old_backend_is_corrected_by_what_etcd_shows() -> None:
+    """At a start the disk knows our subnet but not the MAC that peers have programmed."""
+    vague = Moving().begun(V4, _of("host-gw"), replace(OWN, record=replace(OWN.record, backend_data=None)))
+    assert vague.told(OWN).former == ON_THE_WAY.former
+    assert ON_THE_WAY.told(next(iter(NEW.view.leases.values()))) == ON_THE_WAY
+
+
+def test_peer_ahead_of_our_config_is_shown_as_it_was_until_its_time_is_up() -> None:
+    before, after = view([OWN, ONE, TWO]), view([OWN, ONE_NEW, TWO])
+    ahead = Ahead().after(before, after, V4, Moving(), 10.0)
+    assert ahead.shown(after).leases == before.leases
+    assert ahead.pause(10.0) == AHEAD
+    assert ahead.after(after, after, V4, Moving(), 10.0 + AHEAD).shown(after) is after
+
+
+def test_peer_ahead_is_shown_as_it_is_once_our_config_says_so_too() -> None:
+    before, after = view([OWN, ONE]), view([OWN, ONE_NEW])
+    ahead = Ahead().after(before, after, V4, Moving(), 10.0)
+    assert ahead.after(after, after, _of("host-gw"), ON_THE_WAY, 10.1).shown(after) is after
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ([OWN, ONE], [OWN]),  # it went
+        ([OWN], [OWN, ONE_NEW]),  # it was never ours to reach
+        ([OWN, ONE], [OWN, replace(ONE, lease_id=9)]),  # renewed
+    ],
+)
+def test_only_a_change_of_backend_makes_a_lease_ahead(before: list[Lease], after: list[Lease]) -> None:
+    seen: LeaseView = view(after)
+    assert Ahead().after(view(before), seen, V4, Moving(), 0.0).shown(seen) is seen
+
+
+def test_peer_ahead_that_leaves_is_no_longer_shown() -> None:
+    before, after = view([OWN, ONE]), view([OWN, ONE_NEW])
+    ahead = Ahead().after(before, after, V4, Moving(), 0.0)
+    gone = view([OWN])
+    assert ahead.after(after, gone, V4, Moving(), 0.1).shown(gone) is gone
+
+
+def test_move_puts_the_new_way_before_it_takes_the_old_device() -> None:
+    """One peer after the other leaves the tunnel; the device goes when nobody uses it, with no route left on it."""
+    run = Run()
+    run.step(OLD)
+    nobody = moving(OLD, NEW, 1, 2)
+    assert run.step(nobody).ops == ()
+    steps = [run.step(moving(OLD, NEW, 2)), run.step(moving(OLD, NEW)), run.step(NEW)]
+    for step in steps[:2]:
+        first, *rest = step.ops
+        assert isinstance(first, Put)
+        assert isinstance(first.obj, Route)
+        assert first.previous is not None  # replaced in place: no moment without a route
+        assert {type(op) for op in rest} == {Delete}
+    (last,) = steps[2].ops
+    assert isinstance(last, Delete)
+    assert isinstance(last.obj, VxlanLink)
+
+
+def test_move_to_a_tunnel_makes_the_device_first_and_leaves_routes_alone() -> None:
+    run = Run()
+    run.step(NEW)
+    ops = run.step(moving(NEW, OLD, 1, 2)).ops
+    assert not [op for op in ops if isinstance(op.obj, Route) or isinstance(op, Delete)]
+    assert any(isinstance(op.obj, VxlanLink) for op in ops)
+    later = run.step(moving(NEW, OLD, 2)).ops
+    assert [type(op.obj) for op in later][1:] == [FdbEntry, Route]
+    assert all(isinstance(op, Put) for op in later)
+
+
+def test_kept_device_has_the_mac_that_peers_know_though_our_lease_names_none_any_more() -> None:
+    """A host taken over from flannel has flannel's random MAC, not one that can be derived."""
+    taken = replace(OWN, record=replace(lease(0, mac="42:84:f6:70:e1:f3").record))
+    before = replace(OLD, own=taken, view=view([taken, ONE, TWO]))
+    link = (desired_of(moving(before, NEW, 1)) or {})["link", "flannel.1"]
+    assert isinstance(link, VxlanLink)
+    assert str(link.mac) == "42:84:f6:70:e1:f3"
+
+
+def test_half_done_move_is_finished_by_a_daemon_that_knows_nothing_of_it() -> None:
+    """What an earlier run left is ours by its alias, whichever backend it was of."""
+    for name in WORLDS:
+        if name.startswith("moving"):
+            found = Run()
+            found.step(WORLDS[name])
+            restarted = Run(found.standing)
+            restarted.step(NEW)
+            assert not [obj for obj in restarted.standing.objects.values() if isinstance(obj, VxlanLink)]
