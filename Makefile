@@ -32,7 +32,7 @@ engines: ## fetch newer Docker engines (Debian's 26.1 and 28.5, 60 MB each) to t
 	@sh integration/engines/fetch.sh
 
 test-engines: setup engines ## the tests on the newer Docker engines, and the long ones on this system's
-	@sh tests/run.sh $(PY) -m more_engines tests/engines $(PYTEST_ARGS)
+	@sh tests/run.sh $(PY) -m more_engines tests/engines tests/docker $(PYTEST_ARGS)
 
 check: venv ## lint, types, layers and the tests that need neither root nor an etcd
 	@status=0; \

@@ -22,6 +22,7 @@ def look_of(
         found=found,
         told=bip if isinstance(bip, str) else "",
         told_direct_routing=told.get("allow-direct-routing") is True,
+        told_accept_mark=bool(told.get("bridge-accept-fwmark")),
         over_mtu=over_mtu(network.bridge, wanted.mtu) if network and wanted else (),
     )
 

@@ -104,7 +104,7 @@ def _decoded(content: bytes | None, name: str) -> tuple[str, tuple[str, ...]]:
         content = content.removeprefix(codecs.BOM_UTF8)
         notes = ("the byte-order mark goes: JSON must not have one, and dockerd 20.10 refuses it",)
     if not content.strip():
-        return "{}\n", (*notes, "the file is empty, which dockerd refuses as well")
+        return "{}\n", (*notes, "the file is empty, which dockerd 20.10 refuses")
     try:
         return content.decode(), notes
     except UnicodeDecodeError as cause:

@@ -50,13 +50,15 @@ class Silent:
 class Look:
     """All that one look at Docker found out.
 
-    `told` is daemon.json's bip, '' if it has none or cannot be read. `over_mtu` names the ports of Docker's bridge that
-    take larger packets than the overlay carries: a container's MTU is fixed when it starts.
+    `told` is daemon.json's bip, '' if it has none or cannot be read; the other `told_*` say whether it opens Docker's
+    filter. `over_mtu` names the ports of Docker's bridge that take larger packets than the overlay carries: a
+    container's MTU is fixed when it starts.
     """
 
     found: DockerFacts | Silent
     told: str = ""
     told_direct_routing: bool = False
+    told_accept_mark: bool = False
     over_mtu: tuple[str, ...] = ()
 
 
@@ -164,7 +166,7 @@ def _drops(look: Look, found: DockerFacts, asked: Asked) -> bool:
     if found.version < GATEWAY_MODES:
         return False
     if found.filter.startswith("nftables"):  # an accept in a table of ours does not undo a drop in Docker's
-        return not look.told_direct_routing
+        return not (look.told_direct_routing and look.told_accept_mark)
     return not asked.accepts and not look.told_direct_routing
 
 
@@ -173,7 +175,7 @@ def _dropping(found: DockerFacts) -> tuple[str, str]:
     if found.filter.startswith("nftables"):
         return (
             f"{text}, and its firewall backend nftables leaves us no say",
-            f"{_APPLY} --mode network, or set allow-direct-routing in daemon.json",
+            f"{_APPLY} --mode network, or set allow-direct-routing and bridge-accept-fwmark in daemon.json",
         )
     return f"{text}, and iptables-forward-rules is off", "set iptables-forward-rules, or use --mode network"
 

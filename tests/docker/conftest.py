@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -19,6 +19,8 @@ FLANNEL_IPMASQ={ipmasq}
 """
 ASIDE = "172.17.0.1/16"
 """docker0's range in a Docker that knows nothing of us. It is said, as Docker would keep the last one it had."""
+
+LONGER = "more_engines"
 
 _standing: list[DockerLab] = []
 
@@ -70,12 +72,20 @@ class Wired:
         return self.engine.daemon_json_path.read_text()
 
 
+@contextmanager
+def standing(lab: DockerLab) -> Iterator[None]:
+    """While left open, failures come with this lab's logs."""
+    _standing.append(lab)
+    try:
+        yield
+    finally:
+        _standing.remove(lab)
+
+
 @pytest.fixture(scope="module")
 def _lab() -> Iterator[DockerLab]:
-    with DockerLab(1) as lab:
-        _standing.append(lab)
+    with DockerLab(1) as lab, standing(lab):
         yield lab
-        _standing.remove(lab)
 
 
 @pytest.fixture
@@ -84,6 +94,15 @@ def wired(_lab: DockerLab) -> Wired:
     here = Wired(_lab)
     here.reset()
     return here
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What needs fetched engines runs only when it is asked for by its mark."""
+    if LONGER in config.getoption("markexpr"):
+        return
+    left_out = [item for item in items if item.get_closest_marker(LONGER)]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.hookimpl(hookwrapper=True)

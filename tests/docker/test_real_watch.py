@@ -12,7 +12,7 @@ import pytest
 
 from integration.engines import DockerHost, DockerLab
 from integration.lab import flanpyctl, wait_until
-from tests.docker.conftest import _standing
+from tests.docker.conftest import standing
 
 pytestmark = [pytest.mark.netns, pytest.mark.lab, pytest.mark.etcd]
 
@@ -47,12 +47,10 @@ class Watched:
 
 @pytest.fixture(scope="module")
 def watched() -> Iterator[Watched]:
-    with DockerLab(1) as lab:
-        _standing.append(lab)
+    with DockerLab(1) as lab, standing(lab):
         lab.configure()
         lab.start_daemons()
         yield Watched(lab)
-        _standing.remove(lab)
 
 
 def test_p30_overlay_is_ready_whatever_docker_does_and_the_condition_says_what(watched: Watched) -> None:
