@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from flanpy.backend.registry import backend_for
+from flanpy.backend.udp import UdpGround
 from flanpy.backend.way import Way, Ways
 from flanpy.model.lease import Lease
 from flanpy.model.objects import KernelObject
@@ -36,7 +37,12 @@ class MovingGround:
         return tuple(wanted.values())
 
     def peer(self, lease: Lease) -> Iterable[KernelObject]:
-        return self._of(lease).peer(lease)
+        # A host sends in the new way as soon as our lease says so, and in the old until then; only a UDP tunnel
+        # refuses what comes from hosts that are not in its table.
+        for ground in (self.current, self.former):
+            if isinstance(ground, UdpGround):
+                yield from ground.heard(lease)
+        yield from self._of(lease).peer(lease)
 
     def unreached(self, lease: Lease) -> bool:
         return self._of(lease).unreached(lease)
@@ -107,4 +113,7 @@ def former_world(world: World) -> World | None:
     former, own = world.former, world.own
     if former is None or own is None:
         return None
-    return replace(world, network=former.network, own=replace(own, record=former.record), former=None)
+    # the plane that carries packets now goes on carrying them
+    policy = replace(world.policy, fast_path=former.record.fast_path)
+    own = replace(own, record=former.record)
+    return replace(world, policy=policy, network=former.network, own=own, former=None)

@@ -51,6 +51,14 @@ class UdpGround:
         if lease.key.subnet is not None and record.public_ip is not None:
             yield TunnelPeer(LINK, lease.key.subnet, record.public_ip, self.fast and record.fast_path)
 
+    def heard(self, lease: Lease) -> Iterator[TunnelPeer]:
+        """What lets a peer send to us by this tunnel, though packets to it may go another way.
+
+        It may have the in-kernel plane if we have it: what it sends is right for either of ours then.
+        """
+        if lease.key.subnet is not None and lease.record.public_ip is not None:
+            yield TunnelPeer(LINK, lease.key.subnet, lease.record.public_ip, self.fast)
+
     def unreached(self, lease: Lease) -> bool:
         """The tunnel needs nothing but a route to the peer, which may come any moment."""
         return False

@@ -17,9 +17,10 @@ BACKENDS: dict[str, dict[str, Any]] = {
     "vxlan": {"Type": "vxlan"},
     "host-gw": {"Type": "host-gw"},
     "direct": {"Type": "vxlan", "DirectRouting": True},
+    "udp": {"Type": "udp"},
 }
-SAYS = {"vxlan": "vxlan", "host-gw": "host-gw", "direct": "vxlan", "alloc": None}
-MTU = {"vxlan": 1450, "host-gw": 1500, "direct": 1450, "alloc": 1500}
+SAYS = {"vxlan": "vxlan", "host-gw": "host-gw", "direct": "vxlan", "alloc": None, "udp": None}
+MTU = {"vxlan": 1450, "host-gw": 1500, "direct": 1450, "alloc": 1500, "udp": 1472}
 
 
 def _change(lab: Lab, name: str) -> None:
