@@ -1,0 +1,143 @@
+"""From the underlay to the TUN device: judge the sender, join what belongs together, write.
+
+The socket returns consecutive datagrams of one sender in one call (UDP_GRO, udp(7)). Segments of one TCP flow among
+them are written as one packet that the kernel sees whole, which saves it most of the work too.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from errno import EBADF, EBADFD
+
+from flanpy.model.tunnel import Count
+from flanpy.udp.forwarder import icmp
+from flanpy.udp.forwarder.checksum import changed, ttl_less
+from flanpy.udp.forwarder.control import Counters
+from flanpy.udp.forwarder.join import Joint, joints
+from flanpy.udp.forwarder.lookup import EMPTY, Lookup
+from flanpy.udp.forwarder.packet import IP_SUM, IPV4, LEAST, LONGEST, TTL, VNET_PLAIN, WORD
+
+UDP_GRO = 104
+"""linux/udp.h; not in Python's socket module."""
+
+BUDGET = 64
+"""Calls between two looks at the control socket."""
+
+CE = 3
+_ANCILLARY = socket.CMSG_SPACE(4) + socket.CMSG_SPACE(4)
+
+
+class Receiver:
+    """Owns no descriptor. `drain` is called when the socket is readable."""
+
+    def __init__(self, queue: int, sock: socket.socket, counts: Counters) -> None:
+        self._queue = queue
+        self._sock = sock
+        self._counts = counts
+        self._lookup = Lookup(EMPTY)
+        self._limiter = icmp.Limiter()
+        self._buffer = memoryview(bytearray(LONGEST + 1))
+
+    def use(self, lookup: Lookup) -> None:
+        self._lookup = lookup
+
+    def drain(self) -> None:
+        """Forward what the socket holds, up to a budget. Raises OSError when the device is gone."""
+        buffer, into = self._buffer, [self._buffer]
+        for _ in range(BUDGET):
+            try:
+                size, notes, flags, sender = self._sock.recvmsg_into(into, _ANCILLARY, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            except OSError:  # an ICMP error that somebody sent us
+                self._counts[Count.RX_ERRORS] += 1
+                continue
+            each, tos = size, 0
+            for level, kind, text in notes:
+                if level == socket.IPPROTO_UDP and kind == UDP_GRO:
+                    each = int.from_bytes(text, "little") or size
+                elif level == socket.IPPROTO_IP and kind == socket.IP_TOS:
+                    tos = text[0]
+            if flags & socket.MSG_TRUNC or not size:
+                self._counts[Count.RX_MALFORMED] += 1
+            elif sender[0] not in self._lookup.peers:
+                self._counts[Count.RX_UNKNOWN_SENDER] += -(-size // each)
+            else:
+                self._datagrams(buffer[:size], each, sender[0], congested=tos & 3 == CE)
+
+    def _datagrams(self, text: memoryview, each: int, sender: str, *, congested: bool) -> None:
+        if len(text) == each:
+            self._single(text, sender, congested=congested)
+            return
+        for joint in joints(text, each):
+            if joint.count == 1:
+                self._single(joint.first, sender, congested=congested)
+            else:
+                self._joined(joint, sender, congested=congested)
+
+    def _single(self, packet: memoryview, sender: str, *, congested: bool) -> None:
+        if not self._passes(packet, sender, congested=congested):
+            return
+        self._counts[Count.RX_PACKETS] += 1
+        self._counts[Count.RX_BYTES] += len(packet)
+        self._write([VNET_PLAIN, packet])
+
+    def _joined(self, joint: Joint, sender: str, *, congested: bool) -> None:
+        """The headers of all are alike, so the first is judged for all."""
+        if not self._passes(joint.first, sender, congested=congested, count=joint.count):
+            return
+        self._counts[Count.RX_PACKETS] += joint.count
+        self._counts[Count.RX_BYTES] += joint.size
+        self._write(joint.pieces())
+
+    def _passes(self, packet: memoryview, sender: str, *, congested: bool, count: int = 1) -> bool:
+        """Judge a packet, and take one off its TTL. False: it goes nowhere, which is counted."""
+        counts, lookup = self._counts, self._lookup
+        if len(packet) < LEAST or packet[0] >> 4 != 4:
+            counts[Count.RX_MALFORMED] += count
+            return False
+        start, tos, length, _id, _offset, ttl, _protocol, total, source, to = IPV4.unpack_from(packet)
+        if length != len(packet) or not LEAST <= (start & 15) * 4 <= length:
+            counts[Count.RX_MALFORMED] += count
+            return False
+        if lookup.peer_of(source) != sender:
+            counts[Count.RX_WRONG_SOURCE] += count
+            return False
+        if lookup.peer_of(to) != "":
+            counts[Count.RX_WRONG_DESTINATION] += count
+            return False
+        if ttl <= 1:
+            counts[Count.RX_TTL_EXPIRED] += count
+            self._say_expired(packet, sender)
+            return False
+        packet[TTL] = ttl - 1
+        WORD.pack_into(packet, IP_SUM, ttl_less(total))
+        return self._marked(packet, tos, count) if congested else True
+
+    def _marked(self, packet: memoryview, tos: int, count: int) -> bool:
+        """The underlay met congestion: say so to a flow that listens, and drop what would not (RFC 6040, 4.2)."""
+        if not tos & 3:
+            self._counts[Count.RX_ERRORS] += count
+            return False
+        first, total = WORD.unpack_from(packet, 0)[0], WORD.unpack_from(packet, IP_SUM)[0]
+        packet[1] = tos | CE
+        WORD.pack_into(packet, IP_SUM, changed(total, first, first | CE))
+        return True
+
+    def _say_expired(self, packet: memoryview, sender: str) -> None:
+        message = icmp.error(icmp.TTL_EXCEEDED, packet, self._lookup.own_address)
+        if message is None or not self._limiter.allows():
+            return
+        try:
+            self._sock.sendto(message, (sender, self._lookup.port))
+        except OSError:
+            self._counts[Count.TX_ERRORS] += 1
+
+    def _write(self, pieces: list[bytes | memoryview]) -> None:
+        try:
+            os.writev(self._queue, pieces)
+        except OSError as error:
+            if error.errno in {EBADF, EBADFD}:
+                raise
+            self._counts[Count.RX_ERRORS] += 1  # the device is down, or its owner reads nothing

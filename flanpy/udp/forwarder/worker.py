@@ -1,0 +1,81 @@
+"""The two processes of the forwarder, one for each direction, so that each has a core of its own when it needs one.
+
+They share the descriptors and nothing else. When the daemon hangs up, or the other one ends, both end.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NoReturn, Protocol
+
+from flanpy.model.tunnel import TunnelTable
+from flanpy.udp.forwarder.control import Control, Counters, no_counts
+from flanpy.udp.forwarder.lookup import Lookup
+from flanpy.udp.forwarder.privileges import die_with_parent, drop
+from flanpy.udp.forwarder.receive import UDP_GRO, Receiver
+from flanpy.udp.forwarder.transmit import Transmitter
+
+
+class Direction(Protocol):
+    """One way through the tunnel."""
+
+    def use(self, lookup: Lookup) -> None:
+        """Forward by this table from now on."""
+
+    def drain(self) -> None:
+        """Forward what waits. Raises OSError when the device is gone."""
+
+
+def run(queue: int, tunnel: int, transmit_control: int, receive_control: int) -> NoReturn:
+    """Fork and forward until the daemon hangs up. All arguments are descriptors."""
+    sock = socket.socket(fileno=tunnel)
+    sock.setblocking(True)  # to send; a full buffer is the underlay's own back-pressure
+    _ask_for_bulk(sock)
+    counts = no_counts()
+    parent = os.getpid()
+    child = os.fork()
+    drop()
+    if child == 0:
+        die_with_parent(parent)
+        os.close(receive_control)
+        _serve(queue, Transmitter(queue, sock, counts), socket.socket(fileno=transmit_control), counts)
+    os.close(transmit_control)
+    other = os.pidfd_open(child)
+    _serve(sock.fileno(), Receiver(queue, sock, counts), socket.socket(fileno=receive_control), counts, other)
+    os._exit(0)
+
+
+def _ask_for_bulk(sock: socket.socket) -> None:
+    with suppress(OSError):  # Linux 5.0; without it datagrams come one by one
+        sock.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS, 1)
+
+
+def _serve(
+    source: int, direction: Direction, sock: socket.socket, counts: Counters, other: int | None = None
+) -> NoReturn:
+    """`other` becomes readable when the other process has ended."""
+
+    def use(table: TunnelTable) -> None:
+        direction.use(Lookup(table))
+
+    control = Control(sock, use, counts)
+    actions: dict[int, Callable[[], bool | None]] = {
+        source: direction.drain,
+        control.fileno(): control.answer,
+    }
+    poll = select.poll()
+    for descriptor in (*actions, *(() if other is None else (other,))):
+        poll.register(descriptor, select.POLLIN)
+    try:
+        while True:
+            for descriptor, _events in poll.poll():
+                if descriptor == other or actions[descriptor]() is False:
+                    os._exit(0)
+    except OSError as error:
+        os.write(2, f"flanpyd: the udp forwarder ends: {error}\n".encode())
+        os._exit(1)
