@@ -13,6 +13,8 @@ from flanpy.errors import KernelError
 from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.objects import HostSysctl, KernelObject, OtherLink, TunLink, VxlanLink
 from flanpy.model.objects import Phase as ObjectPhase
+from flanpy.model.world import Former
+from flanpy.plan.admission import lease_type
 from flanpy.plan.render import describe
 from flanpy.reconcile.loop import Pass
 from flanpy.status.inputs import Inputs, OwnSource
@@ -203,7 +205,19 @@ def _backend(inputs: Inputs, _now: float) -> Condition:
     taken = [c for c in last.decision.difference.conflicts if c.wanted.phase <= ObjectPhase.LINK_UP]
     if taken:
         return _bad(kind, "LinkTaken", _whose(taken[0].found), "remove or rename the foreign link")
+    if last.world.former is not None:
+        return _good(kind, "Moving", _moving(last, last.world.former))
     return _good(kind, "Programmed", f"{len(last.decision.desired or ())} objects stand")
+
+
+def _moving(last: Pass, former: Former) -> str:
+    """What is kept of the backend that the network had, and for whom."""
+    name = former.network.backend_type
+    users = [p for p in last.admission.peers if p.record.backend_type == lease_type(name)]
+    named = ", ".join(user.record.node_id or str(user.key) for user in users[:_BRIEF])
+    more = f" and {len(users) - _BRIEF} more" if len(users) > _BRIEF else ""
+    whom = f"for {named}{more}, which still advertise it" if users else "for packets under way"
+    return f"moving from {name}: it is kept {whom}"
 
 
 def _peers(inputs: Inputs, _now: float) -> Condition:

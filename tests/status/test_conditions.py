@@ -20,7 +20,7 @@ from flanpy.plan.gates import Hold
 from flanpy.status import conditions
 from flanpy.status.conditions import NEEDED_TO_BE_READY, Phase, is_ready, judge, phase_of
 from flanpy.status.inputs import Inputs, OwnSource, OwnStatus, StoreStatus
-from tests.states import ROUTED, V4, as_backend, lease, view, world
+from tests.states import ROUTED, V4, as_backend, crowd, lease, moving, view, world
 from tests.status.passes import (
     NOW,
     OWN,
@@ -51,6 +51,7 @@ JUNK = InvalidLease("/coreos.com/network/subnets/junk", "no subnet")
 JUNKED = replace(TWO_PEERS, view=view([OWN], invalid=(JUNK,)))
 STRAY = replace(lease(3), key=SubnetKey(IPv4Network("10.99.3.0/24"), None))  # outside of the network
 
+HALFWAY = moving(crowd(2), as_backend("host-gw", crowd(2)), 2)
 BEYOND = as_backend("host-gw", world(V4, lease(1), ROUTED))
 """A host-gw network with a peer behind a router."""
 
@@ -91,6 +92,8 @@ CASES = [
     (C.PEERS_PROGRAMMED, last(failures=(refused(FORWARD),)), T, "Programmed", GOOD, ""),
     (C.PEERS_PROGRAMMED, WELL, T, "Programmed", GOOD, "2 peers"),
     (C.BACKEND_READY, replace(WELL, backend_error="PreStartupCommand: no"), F, "CommandFailed", BAD, "PreStartup"),
+    (C.BACKEND_READY, last(world=HALFWAY), T, "Moving", GOOD,
+     "moving from vxlan: it is kept for node-2, which still advertise it"),
     (C.PEERS_PROGRAMMED, last(world=BEYOND), F, "NoWay", BAD,
      "1 of 2 peers cannot be reached: node-3: 198.51.100.3 is behind gateway 192.0.2.1 on eth0"),
     (C.PEER_LEASES_VALID, BLANK, T, "None", GOOD, ""),
