@@ -22,6 +22,9 @@ from flanpy.errors import DockerError
 from flanpy.model.bridge import DOCKER_NETWORK
 
 DEADLINE_S: Final = 5.0
+NOT_DOCKER: Final = (DockerError, LookupError, ValueError, TypeError, AttributeError, RecursionError)
+"""What reading an answer may raise if it is none of Docker's: whatever it is, it must not end the daemon."""
+
 _LARGEST: Final = 8 << 20
 _PEER: Final = struct.Struct("=iII")
 
@@ -48,8 +51,10 @@ async def look(path: Path, told: dict[str, Any], *, deadline: float = DEADLINE_S
         return Silent(Silence.ELSEWHERE, f"the Docker on {path} runs in another network namespace")
     except (OSError, EOFError):
         return Silent(Silence.NOT_RUNNING, f"no Docker listens on {path}")
-    except (DockerError, ValueError, TypeError, KeyError, AttributeError) as error:
-        return Silent(Silence.STRANGE, f"what listens on {path} does not answer as Docker does: {error}")
+    except NOT_DOCKER as error:
+        return Silent(
+            Silence.STRANGE, f"what listens on {path} does not answer as Docker does: {error!r:.200}"
+        )
 
 
 async def _get(path: Path, resource: str) -> dict[str, Any] | None:

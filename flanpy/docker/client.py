@@ -105,7 +105,7 @@ class Docker:
             raise DockerError(f"Docker refused: {cause.explanation or cause}") from cause
         except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as cause:
             raise DockerUnreachable(self._explained(cause)) from cause
-        except (KeyError, TypeError, ValueError) as cause:
+        except (LookupError, TypeError, ValueError, AttributeError) as cause:
             raise DockerUnreachable(
                 f"what listens on {self._socket} does not answer as Docker does ({cause!r}): "
                 "name Docker's socket with --docker-socket"

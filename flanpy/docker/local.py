@@ -31,6 +31,6 @@ def told_settings(config_file: Path) -> dict[str, Any]:
     """daemon.json, or nothing where it cannot be read: it only explains what Docker runs."""
     try:
         settings = json.loads(config_file.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return settings if isinstance(settings, dict) else {}

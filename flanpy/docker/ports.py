@@ -28,7 +28,7 @@ Link = tuple[int, str, int, int]
 
 def over_mtu(bridge: str, mtu: int) -> tuple[str, ...]:
     """Ports of `bridge` that take packets of more than `mtu` bytes; () also where that cannot be known."""
-    with suppress(OSError):
+    with suppress(OSError, struct.error):
         links = list(_links())
         index = next((index for index, name, _, _ in links if name == bridge), 0)
         return tuple(

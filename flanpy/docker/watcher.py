@@ -23,6 +23,9 @@ from flanpy.model.condition import Condition
 INTERVAL_S: Final = 5.0
 """Between two looks; one costs Docker three small requests."""
 
+LIVELY_S, LIVELY_INTERVAL_S = 10.0, 1.0
+"""For so long after a change another is likely, and looked for more often: Docker is being restarted, or wired."""
+
 
 @dataclass(frozen=True, slots=True)
 class DockerReport:
@@ -44,7 +47,6 @@ class DockerWatcher:
     wanted: Callable[[], Wanted | None]
     note: Callable[[DockerReport], None]
     clock: Clock
-    interval: float = INTERVAL_S
 
     async def run(self) -> None:
         """Look until cancelled; with mode off only say so."""
@@ -52,12 +54,14 @@ class DockerWatcher:
             self.note(DockerReport(judge(None, self._asked())))
             await asyncio.Event().wait()
         last: DockerReport | None = None
+        changed_at = self.clock.monotonic()
         while True:
             report = await self.report()
             if report != last:
                 self.note(report)
-                last = report
-            await self.clock.sleep(self.interval)
+                last, changed_at = report, self.clock.monotonic()
+            lively = self.clock.monotonic() - changed_at < LIVELY_S
+            await self.clock.sleep(LIVELY_INTERVAL_S if lively else INTERVAL_S)
 
     async def report(self) -> DockerReport:
         """One look, judged."""

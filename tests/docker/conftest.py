@@ -42,8 +42,8 @@ class Wired:
         flags = self.host.path("/etc/default/docker")
         flagged = flags.exists()
         flags.unlink(missing_ok=True)
-        backup = self.engine.daemon_json_path.with_name("daemon.json.flanpy-backup")
-        backup.unlink(missing_ok=True)
+        for left in ("daemon.json.flanpy-backup", "site.json.flanpy-backup", "site.json"):
+            self.engine.daemon_json_path.with_name(left).unlink(missing_ok=True)
         settings = {"bip": ASIDE}
         self.engine.daemon_json_path.unlink(missing_ok=True)
         if not self.engine.running:
