@@ -101,8 +101,9 @@ class Supervisor:
         self._fault = self._fault or "it is being changed"
         try:
             self._open(end)
-            await self._push(table)
+            # The filters first: they are there in a moment, and our lease has promised them already.
             self._set_fast_path(end, table)
+            await self._push(table)
         except BaseException as error:
             self._fault = str(error) or type(error).__name__
             raise
