@@ -51,7 +51,7 @@ def is_valid(packet: bytes) -> bool:
     )
 
 
-def segments_of(packet: bytes, header: int, size: int) -> list[bytes]:
+def segments_of(packet: bytes | bytearray, header: int, size: int) -> list[bytes]:
     found = cut(memoryview(packet), header, size)
     return [bytes(row) for row in found.rows] + ([found.last] if found.last else [])
 
