@@ -167,3 +167,60 @@ def test_p17_restart_of_a_host_gw_host_changes_nothing_under_a_stream(build_lab:
         assert_settled(lab)
         assert stream.stop().whole
     assert standing(lab, one) > before
+
+
+def test_p17_host_is_taken_over_from_flannels_host_gw_in_place_under_a_stream(build_lab: BuildLab) -> None:
+    """flannel's routes are plain and anonymous (proto boot): they are adopted in place, and go with the lease."""
+    lab = build_lab(2)
+    lab.configure(backend="host-gw")
+    one, two = lab.hosts
+    for number, host in ((21, one), (22, two)):
+        value = {"PublicIP": host.address, "PublicIPv6": None, "BackendType": "host-gw"}
+        lab.etcd.api.put(
+            f"{ETCD_PREFIX}/subnets/10.50.{number}.0-24", json.dumps(value), lease=lab.etcd.api.grant(86_400)
+        )
+        host.daemon.subnet_path.write_text(
+            "FLANNEL_NETWORK=10.50.0.0/16\n"
+            f"FLANNEL_SUBNET=10.50.{number}.1/24\nFLANNEL_MTU=1500\nFLANNEL_IPMASQ=false\n"
+        )
+    one.ip(f"route add 10.50.22.0/24 via {two.address} dev eth0")
+    two.ip(f"route add 10.50.21.0/24 via {one.address} dev eth0")
+    lab.attach_containers()
+    with Stream(one.containers[0], two.containers[0]) as stream:
+        stream.wait_flowing()
+        for host in lab.hosts:
+            host.daemon.up()
+            assert unreached(lab.containers) == ()
+        assert_settled(lab)
+        assert stream.stop().whole
+    assert {name: peer.subnet for name, peer in leases(lab).items()} == {
+        "h1": "10.50.21.0/24",
+        "h2": "10.50.22.0/24",
+    }
+    two.daemon.stop()
+    lab.etcd.api.delete(f"{ETCD_PREFIX}/subnets/10.50.22.0-24")
+    eventually(lambda: "10.50.22.0/24" not in one.routes(), one.routes)
+
+
+def test_p22_ipv6_routes_stand_and_are_put_right_as_ipv4_ones(build_lab: BuildLab) -> None:
+    lab = build_lab(2, ipv6=True)
+    lab.configure(
+        {
+            "Network": "10.50.0.0/16",
+            "EnableIPv6": True,
+            "IPv6Network": "fd50::/48",
+            "Backend": {"Type": "host-gw"},
+        }
+    )
+    lab.start_daemons()
+    assert_settled(lab, deadline=30)
+    one = lab.hosts[0]
+    before, peer = standing(lab, one), leases(lab, version=6)["h2"]
+    for line in (
+        f"-6 route replace {peer.subnet} via fd99:1::9:9 dev eth0",
+        f"-6 route replace {peer.subnet} via fd99:1::9:9 dev eth0 proto 70",
+        f"-6 route del {peer.subnet}",
+    ):
+        one.run("ip", *line.split())
+        eventually(lambda: standing(lab, one) == before, lambda: wrongs(lab, one))
+    assert condition(one, "ForeignConflict")["healthy"]
