@@ -17,6 +17,7 @@ from flanpy.model.address import IPInterface
 from flanpy.model.objects import (
     LINK_ALIAS,
     Address,
+    FdbEntry,
     HostSysctl,
     KernelObject,
     Key,
@@ -34,6 +35,8 @@ from flanpy.plan.ops import Delete, Objects, Op, Put, Scope, Setting
 HOST_LINKS: Mapping[str, tuple[IPInterface, ...]] = {
     "eth0": (IPv4Interface("172.16.0.1/16"), IPv6Interface("fd16::1/64"))
 }
+
+_ON_LINK = (Address, LinkUp, Neighbour, FdbEntry, Route)
 
 
 class FakeKernel:
@@ -126,9 +129,9 @@ class FakeKernel:
             return 0
         if isinstance(obj, VxlanLink):
             return self._put_link(obj, op.previous)
-        if isinstance(obj, OtherLink | OtherRoute):
-            return errno.EOPNOTSUPP
-        return self._put_on_link(obj, op.previous)
+        if isinstance(obj, _ON_LINK):
+            return self._put_on_link(obj, op.previous)
+        return errno.EOPNOTSUPP
 
     def _put_link(self, link: VxlanLink, previous: KernelObject | None) -> int:
         standing = self.objects.get(link.key)
@@ -149,8 +152,9 @@ class FakeKernel:
         self.objects[link.key] = link
         return 0
 
-    def _put_on_link(self, obj: KernelObject, previous: KernelObject | None) -> int:
-        assert not isinstance(obj, VxlanLink | OtherLink | OtherRoute | HostSysctl)
+    def _put_on_link(
+        self, obj: Address | LinkUp | Neighbour | FdbEntry | Route, previous: KernelObject | None
+    ) -> int:
         if obj.link not in self.host_links and ("link", obj.link) not in self.objects:
             return errno.ENODEV
         if isinstance(obj, Route) and (refused := self._refuse_route(obj)):
