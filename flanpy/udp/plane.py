@@ -8,6 +8,7 @@ is deleted only once the gates open. Every change sends the whole table. Must no
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network
 
 from flanpy.errors import HostError, KernelError
@@ -85,8 +86,9 @@ class UdpPlane:
 
     def _left_behind(self) -> TunnelEnd | None:
         """Filters of an earlier run stand for an end of which nothing else is known."""
-        fast = self._workshop.fast_path
-        link = fast.remains() if fast is not None and self._supervisor.standing is None else ""
+        fast, link = self._workshop.fast_path, ""
+        with suppress(KernelError):  # routes must not wait for filters that cannot be listed
+            link = fast.remains() if fast is not None else ""
         if not link:
             return None
         return TunnelEnd(LEFT_BEHIND, link, _NOWHERE, 0, 0, IPv4Network(0), fast=True)
