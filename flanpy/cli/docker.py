@@ -45,6 +45,9 @@ def apply(arguments: Namespace, host: Host) -> Exit:
 
     asked = _wanted(host)
     if _mode(host) is Mode.NETWORK:
+        if arguments.before_start:
+            print("nothing to do before Docker runs")
+            return Exit.OK
         network = user_network.apply(host.settings.docker.socket, asked)
         docker_text.show_network(arguments.output, network, done=True)
         return Exit.OK
@@ -138,4 +141,5 @@ def _place(arguments: Namespace, host: Host) -> Place:
         policy=Policy(options.restart),
         how=How(options.restart_command, options.restart_timeout),
         keep_masquerade=getattr(arguments, "keep_ip_masq", False),
+        before_start=getattr(arguments, "before_start", False),
     )

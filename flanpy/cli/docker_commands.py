@@ -47,6 +47,13 @@ def add_docker(tree: Any, add_format: Callable[..., None]) -> None:
                 default=False,
                 help="leave Docker's ip-masq as it is; without this it is the opposite of flanpyd's",
             )
+        if name == "apply":
+            parser.add_argument(
+                "--before-start",
+                action="store_true",
+                default=False,
+                help="Docker is about to start and waits for this: write what it will read, and do not ask it",
+            )
     _add_opts(below)
 
 

@@ -38,6 +38,8 @@ class Place:
     policy: Policy
     how: How
     keep_masquerade: bool = False
+    before_start: bool = False
+    """Docker is about to start and waits for us: it is not asked anything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +94,7 @@ def plan(place: Place, wanted: Wanted) -> BipPlan:
 
 def apply(place: Place, wanted: Wanted) -> Outcome:
     """Carry the plan out. Raises DockerError; the old daemon.json then stands and Docker runs with it."""
-    with config_file.held(place.file.resolve()):
+    with config_file.held(config_file.read(place.file).target):
         planned = plan(place, wanted)
         if planned.writes:
             keeps = merge.still_backs_up(config_file.read_backup(planned.file), planned.file.content)
@@ -114,7 +116,7 @@ def rollback_plan(place: Place) -> BipPlan:
 
 def rollback(place: Place) -> Outcome:
     """Give our keys the values that they had before the first apply. What others changed since stays."""
-    with config_file.held(place.file.resolve()):
+    with config_file.held(config_file.read(place.file).target):
         planned = rollback_plan(place)
         if planned.writes:
             config_file.replace(planned.file, planned.content, backup=False)
@@ -172,7 +174,7 @@ def _planned(
     how = dockerd.started(pid)
     dockerd.refuse_conflicts(how, [key for key in OWNED if key in settings], place.file)
     unknown = dockerd.refuse_unusable(how, merged.content) if merged.content != found.content else ""
-    docker, stops = ask(place.socket, pid, subnet)
+    docker, stops = (None, ()) if place.before_start else ask(place.socket, pid, subnet)
     choice = choose(docker, place.policy, needed=docker is not None and differs(docker))
     return BipPlan(
         file=found,

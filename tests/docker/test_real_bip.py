@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -13,6 +14,15 @@ pytestmark = [pytest.mark.netns, pytest.mark.lab]
 
 OURS = ("10.50.7.0/24", 1450)
 THEIRS = ("172.17.0.0/16", 1500)
+
+
+def test_apply_refuses_a_circle_of_links_in_one_line(wired: Wired) -> None:
+    wired.engine.daemon_json_path.unlink()
+    wired.engine.daemon_json_path.symlink_to("daemon.json")
+    done = wired.ctl("apply")
+    wired.engine.daemon_json_path.unlink()
+    assert done.returncode == Exit.FAILURE
+    assert re.fullmatch(r"flanpyctl: cannot read .*circle.*\n", done.stderr)
 
 
 def test_plan_shows_the_diff_and_what_a_restart_stops_and_changes_nothing(wired: Wired) -> None:
@@ -180,6 +190,17 @@ def test_p30_live_restore_makes_a_restart_void_which_is_said_before_and_after(wi
     web.remove()
     assert wired.ctl("apply", "--restart", "if-idle").returncode == Exit.OK
     assert wired.engine.bridge_network() == OURS
+
+
+def test_p30_apply_before_start_asks_docker_nothing(wired: Wired) -> None:
+    wired.engine.freeze()
+    try:
+        done = wired.ctl("apply", "--before-start", "--restart", "always")
+        assert done.returncode == Exit.OK, done.stderr
+        assert json.loads(wired.file)["bip"] == "10.50.7.1/24"
+        assert wired.ctl("apply", "--mode", "network", "--before-start").returncode == Exit.OK
+    finally:
+        wired.engine.thaw()
 
 
 def test_apply_refuses_while_docker_hangs_and_changes_nothing(wired: Wired) -> None:
