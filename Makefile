@@ -31,7 +31,7 @@ test: setup ## everything: lint, types, layers and all tests (root; namespaces, 
 engines: ## fetch newer Docker engines (Debian's 26.1 and 28.5, 60 MB each) to the user's cache; unpacked, not installed
 	@sh integration/engines/fetch.sh
 
-test-engines: setup engines ## the tests on the newer Docker engines, and the long ones on this system's
+test-engines: setup engines ## the tests on newer Docker engines, and the long ones
 	@sh tests/run.sh $(PY) -m more_engines tests/engines tests/docker $(PYTEST_ARGS)
 
 check: venv ## lint, types, layers and the tests that need neither root nor an etcd
