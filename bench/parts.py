@@ -21,6 +21,8 @@ TITLES: Mapping[str, str] = {
     "ctl": "The command line",
     "crowd": "50 daemons started at one instant",
     "path": "Traffic between containers on two hosts",
+    "udp": "The udp backend's planes, against kernel VXLAN and one packet at a time",
+    "hostgw": "host-gw, against the bare route",
 }
 """What each block of rows is called, by the first word of their ids."""
 
@@ -35,6 +37,8 @@ NAMES: Mapping[str, str] = {
     "ctl": "ctl",
     "crowd": "crowd",
     "path": "path",
+    "udp": "udp",
+    "hostgw": "host_gw",
 }
 """The parts one can ask for, and their modules; `latency` gives the rows of `burst`, too."""
 

@@ -50,6 +50,19 @@ class Line:
             raise LabError(f"no report from {self.target}: {trouble}")
         return float(json.loads(said)["per_second"])
 
+    def loss(self, rate: float, seconds: float) -> float:
+        """The share of 64-byte datagrams that is lost when so many are sent a second."""
+        words = ["paced", "receive", self.address, str(next(_ports)), str(seconds), str(rate)]
+        with _end(self.target, words) as receiver:
+            assert receiver.stdout is not None
+            if receiver.stdout.readline().strip() != "listening":
+                raise LabError(f"no receiver in {self.target}: {receiver.communicate()[1]}")
+            words[1] = "send"
+            with _end(self.source, words) as sender:
+                sent = json.loads(sender.communicate(timeout=seconds + 30)[0])["count"]
+            got = json.loads(receiver.communicate(timeout=60)[0])["count"]
+        return 1.0 - float(got) / float(sent)
+
     def ping(self, count: int) -> float:
         """Median round trip in ms."""
         argv = ["ping", "-n", "-c", str(count), "-i", "0.005", "-W", "1", self.address]

@@ -1,4 +1,7 @@
-"""`path_end (tcp|udp) (receive|send) ADDRESS PORT SECONDS`: one end of a flood; a receiver prints what came.
+"""`path_end (tcp|udp|paced) (receive|send) ADDRESS PORT SECONDS [RATE]`: one end of a flood.
+
+A receiver prints what came.
+`paced` sends RATE datagrams a second; both ends print their count.
 
 Only the standard library, so that it starts at once. The receiver prints "listening" first. UDP goes out and comes in
 by sendmmsg and recvmmsg, 64 datagrams a call, as one call for each would measure Python.
@@ -9,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import select
 import socket
 import sys
 import time
@@ -56,9 +60,9 @@ class Datagrams:
         for message, vector in zip(self._messages, self._vectors, strict=True):
             message.header.iov, message.header.iovlen = ctypes.pointer(vector), 1
 
-    def send(self, sock: socket.socket) -> int:
-        """Send them all; how many the kernel took."""
-        return _checked(_libc.sendmmsg(sock.fileno(), self._messages, AT_ONCE, 0))
+    def send(self, sock: socket.socket, count: int = AT_ONCE) -> int:
+        """Send so many; how many the kernel took."""
+        return _checked(_libc.sendmmsg(sock.fileno(), self._messages, count, 0))
 
     def receive(self, sock: socket.socket) -> int:
         """Wait for one and take what else is there; how many came."""
@@ -138,9 +142,45 @@ def send_udp(address: str, port: int, seconds: float) -> None:
                 return
 
 
+def receive_paced(address: str, port: int) -> dict[str, float]:
+    """All that came until nothing more does."""
+    batch, got = Datagrams(), 0
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as inbox:
+        inbox.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        inbox.bind((address, port))
+        print("listening", flush=True)
+        patience = 5000
+        poll = select.poll()
+        poll.register(inbox, select.POLLIN)
+        while poll.poll(patience):
+            got += batch.receive(inbox)
+            patience = 500
+    return {"count": got}
+
+
+def send_paced(address: str, port: int, seconds: float, rate: float) -> dict[str, float]:
+    """So many a second, in small bursts as they come due."""
+    batch, sent, began = Datagrams(), 0, time.monotonic()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as outbox:
+        outbox.connect((address, port))
+        while (now := time.monotonic() - began) < seconds:
+            due = int(now * rate) - sent
+            sent += batch.send(outbox, min(due, AT_ONCE)) if due > 0 else 0
+    return {"count": sent}
+
+
 def main() -> None:
     protocol, role, address, port, seconds = sys.argv[1:6]
-    if role == "send":
+    if protocol == "paced":
+        send = role == "send"
+        rate = float(sys.argv[6])
+        said = (
+            send_paced(address, int(port), float(seconds), rate)
+            if send
+            else receive_paced(address, int(port))
+        )
+        print(json.dumps(said), flush=True)
+    elif role == "send":
         (send_tcp if protocol == "tcp" else send_udp)(address, int(port), float(seconds))
     else:
         receive = receive_tcp if protocol == "tcp" else receive_udp
