@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from flanpy.backend.filtering import filter_objects
 from flanpy.backend.registry import backend_for
 from flanpy.backend.udp import UdpGround
 from flanpy.backend.way import Way, Ways
@@ -69,7 +70,13 @@ def plan(world: World, peers: Iterable[Lease]) -> Objects | None:
     found = ground(world)
     if found is None or world.network is None:
         return None
-    return plan_all(found, host_settings(world.network), peers)
+    return plan_all(found, host_objects(world), peers)
+
+
+def host_objects(world: World) -> tuple[KernelObject, ...]:
+    """What should exist on this host whatever the backend. The network must be known."""
+    assert world.network is not None
+    return (*host_settings(world.network), *filter_objects(world, links(world)))
 
 
 def links(world: World) -> frozenset[str]:

@@ -27,6 +27,8 @@ from flanpy.host.atomic import host_error
 from flanpy.kernel.adapter import NetlinkKernel
 from flanpy.kernel.composite import CompositeKernel
 from flanpy.kernel.port import Kernel
+from flanpy.model.packet_filter import FilterChain, FilterJump
+from flanpy.netfilter.part import FilterPart
 from flanpy.plan.diff import cleanup_ops
 from flanpy.plan.ops import Op, Scope
 from flanpy.plan.ownership import split
@@ -95,16 +97,21 @@ def found(host: Host, *, in_use: bool) -> Remains:
 
 
 async def _kernel_ops(kernel: Kernel) -> tuple[Op, ...]:
-    return cleanup_ops(split(await kernel.read_back(Scope())))
+    return tuple(op for op in cleanup_ops(split(await kernel.read_back(Scope()))) if not _is_of_flannel(op))
+
+
+def _is_of_flannel(op: Op) -> bool:
+    return isinstance(op.obj, FilterChain | FilterJump) and op.obj.is_leftover
 
 
 def _with_kernel(work: Callable[[Kernel], Awaitable[T]]) -> T:
     async def run() -> T:
-        kernel = NetlinkKernel()
+        kernel, packet_filter = NetlinkKernel(), FilterPart()
         try:
-            return await work(CompositeKernel(kernel, (leftovers(),)))
+            return await work(CompositeKernel(kernel, (leftovers(), packet_filter)))
         finally:
             kernel.close()
+            packet_filter.close()
 
     return asyncio.run(run())
 

@@ -208,6 +208,14 @@ OPTIONS: Final[tuple[Option, ...]] = (
         help="drop packets for own addresses that no container has",
     ),
     Option(
+        name="filter-backend",
+        field="filter.backend",
+        kind=kinds.choice("auto", "nft", "iptables-nft", "iptables-legacy", "off"),
+        group="filter",
+        own=True,
+        help="which packet filter rules go into: auto is Docker's, else the system's; off: none",
+    ),
+    Option(
         name="healthz-ip",
         field="listen.healthz_ip",
         kind=kinds.ADDRESS,

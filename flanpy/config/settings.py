@@ -76,6 +76,7 @@ class FilterOptions:
     iptables_resync: float = 5.0
     iptables_forward_rules: bool = True
     ip_blackhole_route: bool = False
+    backend: str = "auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ class ConditionType(Enum):
     DUPLICATE_PUBLIC_IP = "DuplicatePublicIP"
     RESTART_NEEDED = "RestartNeeded"
     DOCKER_CONSISTENT = "DockerConsistent"
+    FIREWALL_READY = "FirewallReady"
 
 
 class Status(Enum):

@@ -1,4 +1,4 @@
-"""Kernel objects that a backend can want: links, addresses, tunnels, neighbours, FDB entries, routes, sysctls.
+"""Kernel objects that can be wanted: links, addresses, tunnels, neighbours, FDB entries, routes, sysctls, filter rules.
 
 Each is a frozen value with a `key` (what makes it *this* object: at most one per key exists in the
 kernel) and a `phase` (when it is put, relative to others). A key is a tuple of primitives, so that
@@ -18,6 +18,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from flanpy.model.address import Family, IPAddress, IPInterface, IPNetwork, Mac
 from flanpy.model.lease import SubnetKey
+from flanpy.model.packet_filter import FilterChain, FilterJump
 
 Key = tuple[str | int, ...]
 
@@ -356,4 +357,6 @@ KernelObject = (
     | Route
     | OtherRoute
     | HostSysctl
+    | FilterChain
+    | FilterJump
 )

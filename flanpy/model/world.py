@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv6Address
 from flanpy.model.facts import HostFacts
 from flanpy.model.lease import Lease, LeaseRecord, LeaseView
 from flanpy.model.network import NetworkConfig
+from flanpy.model.packet_filter import FilterFacts, FilterPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class Policy:
     tx_checksum: bool = False
     fast_path: bool = False
     extension_commands: tuple[str, ...] = ()
+    filter: FilterPolicy = field(default_factory=FilterPolicy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class World:
     """Input of every planner. `own` is this node's lease, from etcd or, while etcd is away, from disk.
 
     `own_confirmed` tells the two apart: etcd has said since start that the lease is ours.
+    `filter` is None while nobody looks at packet filters: then none are planned.
     """
 
     policy: Policy
@@ -63,3 +66,4 @@ class World:
     facts: HostFacts = field(default_factory=HostFacts)
     former: Former | None = None
     printed: Printed | None = None
+    filter: FilterFacts | None = None

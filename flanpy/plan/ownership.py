@@ -31,13 +31,14 @@ from flanpy.model.objects import (
     TunnelPeer,
     VxlanLink,
 )
+from flanpy.model.packet_filter import FilterChain, FilterJump
 from flanpy.plan.ops import Objects
 
 PROTO_BOOT = 3
 """RTPROT_BOOT of rtnetlink(7): what `ip route` and flannel put without thinking of it."""
 
 _LINKS = (VxlanLink, TunLink, OtherLink)
-_OWN_AFFAIRS = (TunnelEnd, TunnelPeer, ExtensionStart, ExtensionPeer)
+_OWN_AFFAIRS = (TunnelEnd, TunnelPeer, ExtensionStart, ExtensionPeer, FilterChain, FilterJump)
 """Objects that nobody else makes: they are ours wherever they are seen."""
 
 _ON_NO_LINK = (*_LINKS, *_OWN_AFFAIRS, OtherRoute, HostSysctl)
@@ -105,7 +106,7 @@ def _would_do(wanted: KernelObject | None, found: Route) -> bool:
 def _owns(obj: KernelObject, links: set[str]) -> bool:
     if isinstance(obj, Route):
         return obj.proto == ROUTE_PROTO or obj.link in links
-    if isinstance(obj, HostSysctl | TunnelEnd | TunnelPeer | ExtensionStart | ExtensionPeer):
+    if isinstance(obj, (HostSysctl, *_OWN_AFFAIRS)):
         return True
     return (obj.name if isinstance(obj, _LINKS) else link_of(obj)) in links
 

@@ -1,4 +1,4 @@
-"""Operations as the `ip`, `bridge`, `ethtool` and `sysctl` lines that would do the same.
+"""Operations as the `ip`, `bridge`, `ethtool`, `sysctl`, `iptables` and `nft` lines that would do the same.
 
 One renderer for the log, for `flanpyctl diff` and for golden tests. The UDP tunnel, which no tool of the system can
 make, has lines of the same form that begin with `tunnel`.
@@ -30,6 +30,8 @@ from flanpy.model.objects import (
     TunnelPeer,
     VxlanLink,
 )
+from flanpy.model.packet_filter import FilterChain, FilterJump
+from flanpy.plan.filter_text import describe_change
 from flanpy.plan.ops import Op, Put
 
 
@@ -41,6 +43,8 @@ def render(op: Op) -> str:
             return _link_change(op.obj, op.previous)
         if isinstance(op.obj, TunLink) and isinstance(op.previous, TunLink):
             return f"ip link set {op.obj.name} {_words(op.obj, op.previous, (('mtu', 'mtu'), ('alias', 'alias')))}"
+        if isinstance(op.obj, FilterChain | FilterJump):
+            return describe_change(op.obj, verb, op.previous)
         return _line(op.obj, verb)
     return _line(op.obj, "del")
 
@@ -87,6 +91,8 @@ def _line(obj: KernelObject, verb: str) -> str:  # noqa: C901, PLR0911, PLR0912,
             return _route(obj, verb)
         case OtherRoute():
             return f"ip route {verb} {obj.kind} {obj.destination} proto {obj.proto}"
+        case FilterChain() | FilterJump():
+            return describe_change(obj, verb)
         case _:
             assert_never(obj)
 

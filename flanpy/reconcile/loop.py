@@ -28,12 +28,12 @@ from flanpy.model.facts import HostFacts
 from flanpy.model.lease import Lease, LeaseView
 from flanpy.model.network import NetworkConfig
 from flanpy.model.objects import HostSysctl, KernelObject, Key, LinkFeature, LinkSysctl
+from flanpy.model.packet_filter import FilterChain, FilterFacts, FilterJump
 from flanpy.model.world import Former, Policy, Printed, World
 from flanpy.plan.admission import Admission, admit
 from flanpy.plan.decision import Decision, decide
 from flanpy.plan.desired import Planned, plan_from
 from flanpy.plan.gates import Hold
-from flanpy.plan.host_settings import host_settings
 from flanpy.plan.ops import Delete, Objects, Op, Put, Scope
 from flanpy.plan.ownership import Observed, claim, split
 from flanpy.plan.readmission import Judged, admit_from
@@ -75,6 +75,11 @@ class Pass:
     repairs: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     took: float = 0.0
     error: str = ""
+
+    @property
+    def kept_from_peers(self) -> bool:
+        """Whether anything failed that packets to and from peers need in any case; filter rules they may not."""
+        return any(not isinstance(failure.op.obj, FilterChain | FilterJump) for failure in self.failures)
 
 
 class ReconcileLoop:
@@ -141,6 +146,9 @@ class ReconcileLoop:
     def printed_changed(self, printed: Printed) -> None:
         self._distrust("command")  # what other commands did may have gone with what this one made anew
         self._replace(printed=printed)
+
+    def filter_changed(self, facts: FilterFacts) -> None:
+        self._replace(filter=facts)
 
     def kernel_moved(self, moved: Moved) -> None:
         self._distrust(moved.value)
@@ -253,7 +261,7 @@ class ReconcileLoop:
         network, ground = world.network, choice.ground(world)
         if network is None or ground is None:
             return None
-        settings = host_settings(network)
+        settings = choice.host_objects(world)
         weight = len(admission.peers)
         if previous is not None and previous.ground == ground:
             weight = abs(weight - len(previous.groups))

@@ -8,11 +8,13 @@ from enum import Enum
 from errno import EADDRINUSE, EOPNOTSUPP, EPERM
 
 from flanpy.backend import choice
+from flanpy.backend.filtering import filter_flavour
 from flanpy.backend.registry import backend_for
 from flanpy.errors import KernelError
 from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.objects import HostSysctl, KernelObject, OtherLink, TunLink, VxlanLink
 from flanpy.model.objects import Phase as ObjectPhase
+from flanpy.model.packet_filter import FilterChain, FilterChoice, FilterJump
 from flanpy.model.world import Former
 from flanpy.plan.admission import lease_type
 from flanpy.plan.render import describe
@@ -334,6 +336,50 @@ def _docker(inputs: Inputs, _now: float) -> Condition:
     return _good(ConditionType.DOCKER_CONSISTENT, "NotRead", message, status=Status.UNKNOWN)
 
 
+def _firewall(inputs: Inputs, _now: float) -> Condition:
+    """Not needed to be ready: most hosts forward without any rule, and those that do not say so in packets lost."""
+    kind, last = ConditionType.FIREWALL_READY, inputs.last
+    facts = last.world.filter if last is not None else None
+    if last is None or facts is None or last.decision.desired is None:
+        return _good(kind, "NotRead", "not looked at before the backend is planned", status=Status.UNKNOWN)
+    if facts.problem:
+        return _bad(kind, "Unreadable", facts.problem, _filter_cure(facts.problem))
+    failed = [f for f in last.failures if isinstance(f.op.obj, FilterChain | FilterJump)]
+    if failed:
+        return _bad(kind, "Failed", str(failed[0].error), _filter_cure(str(failed[0].error)))
+    policy, flavour = last.world.policy.filter, filter_flavour(last.world)
+    if policy.choice is FilterChoice.OFF:
+        return _good(kind, "Off", "filter-backend is off: the rules are the operator's")
+    if flavour is None:
+        missing = "neither nft nor iptables is" if not facts.tools else f"{policy.choice.value} is not"
+        cure = "install nftables or iptables, or set filter-backend"
+        return _bad(kind, "NoTool", f"{missing} installed: no packet filter rules", cure)
+    docker = " with Docker's" if flavour in facts.docker_flavours else ""
+    return _good(kind, "Programmed", f"rules stand in {flavour.value}{docker}")
+
+
+def _filter_cure(said: str) -> str:
+    for word, cure in _FILTER_CURES:
+        if word in said:
+            return cure
+    return "it is tried again; see flanpyctl diff"
+
+
+_FILTER_CURES = (
+    (
+        "xtables.lock",
+        "let flanpyd open it (tmpfiles.d: 'f /run/xtables.lock 0660 root <its group>'), or use nftables",
+    ),
+    (
+        "ermission denied",
+        "give flanpyd CAP_NET_ADMIN, with iptables-legacy CAP_NET_RAW too, or run it as root",
+    ),
+    ("peration not permitted", "give flanpyd CAP_NET_ADMIN, or run it as root"),
+    ("not installed", "install it, or set filter-backend"),
+    ("did not stay", "find who removes it: 'nft monitor' names the process"),
+    ("incompatible", "move the rules that iptables does not know to a table of their own"),
+)
+
 _RULES: tuple[Callable[[Inputs, float], Condition], ...] = (
     _datastore,
     _network,
@@ -352,4 +398,5 @@ _RULES: tuple[Callable[[Inputs, float], Condition], ...] = (
     _listeners,
     _restart,
     _docker,
+    _firewall,
 )

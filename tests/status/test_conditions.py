@@ -12,10 +12,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flanpy.model.address import Family
 from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.facts import HostFacts
 from flanpy.model.lease import InvalidLease, SubnetKey
 from flanpy.model.objects import HostSysctl, OtherLink, OtherRoute, Route, TunnelEnd
+from flanpy.model.packet_filter import (
+    DockerRules,
+    FilterChain,
+    FilterChoice,
+    FilterFacts,
+    FilterPolicy,
+    Flavour,
+)
 from flanpy.plan.gates import Hold
 from flanpy.status import conditions
 from flanpy.status.conditions import NEEDED_TO_BE_READY, Phase, is_ready, judge, phase_of
@@ -54,6 +63,11 @@ STRAY = replace(lease(3), key=SubnetKey(IPv4Network("10.99.3.0/24"), None))  # o
 HALFWAY = moving(crowd(2), as_backend("host-gw", crowd(2)), 2)
 BEYOND = as_backend("host-gw", world(V4, lease(1), ROUTED))
 """A host-gw network with a peer behind a router."""
+
+NFT, RULES = Flavour.NFT, frozenset({(Flavour.NFT, Family.IPV4, DockerRules())})
+FILTERED = replace(TWO_PEERS, filter=FilterFacts(frozenset({NFT}), NFT, RULES))
+UNFILTERED = replace(FILTERED, policy=replace(FILTERED.policy, filter=FilterPolicy(FilterChoice.OFF)))
+CHAIN = FilterChain(Flavour.IPTABLES_NFT, Family.IPV4, "nat", "FLANPY-POSTROUTING")
 
 CASES = [
     (C.DATASTORE_REACHABLE, BLANK, U, "NotContacted", BAD, "since start"),
@@ -123,6 +137,13 @@ CASES = [
     (C.RESTART_NEEDED, replace(WELL, pending_lease="a", pending_network="b"), T, "ConfigChanged", BAD, "b; a"),
     (C.RESTART_NEEDED, WELL, F, "None", GOOD, ""),
     (C.DOCKER_CONSISTENT, WELL, U, "NotRead", GOOD, "not looked at"),
+    (C.FIREWALL_READY, WELL, U, "NotRead", GOOD, "not looked at"),
+    (C.FIREWALL_READY, last(world=replace(FILTERED, filter=FilterFacts(problem="no answer"))), F, "Unreadable", BAD,
+     "no answer"),
+    (C.FIREWALL_READY, last(world=FILTERED, failures=(refused(CHAIN),)), F, "Failed", BAD, "FLANPY"),
+    (C.FIREWALL_READY, last(world=UNFILTERED), T, "Off", GOOD, "operator"),
+    (C.FIREWALL_READY, last(world=replace(FILTERED, filter=FilterFacts())), F, "NoTool", BAD, "neither nft nor"),
+    (C.FIREWALL_READY, last(world=FILTERED), T, "Programmed", GOOD, "nft with Docker's"),
 ]  # fmt: skip
 
 
@@ -271,8 +292,8 @@ def test_phase_readiness_and_conditions_never_disagree(inputs: Inputs) -> None:
     assert phase not in {Phase.STARTING, Phase.LISTING, Phase.ACQUIRING, Phase.SYNCING} or not ready
     for condition in judged:
         # The overlay can do without Docker, so not knowing about it is no trouble.
-        of_docker = condition.type is ConditionType.DOCKER_CONSISTENT
-        assert of_docker or condition.status is not Status.UNKNOWN or not condition.healthy
+        may_be_unknown = condition.type in {C.DOCKER_CONSISTENT, C.FIREWALL_READY}
+        assert may_be_unknown or condition.status is not Status.UNKNOWN or not condition.healthy
         assert condition.since == NOW
 
 

@@ -1,0 +1,138 @@
+"""One look at the packet filters of this host: which of our objects stand, and what Docker has there.
+
+Programs run only for filters that are in use and only if something changed since the last look; otherwise that is
+answered. Must not write, or decide what should stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from flanpy.errors import KernelError
+from flanpy.model.address import Family
+from flanpy.model.objects import KernelObject, Key
+from flanpy.model.packet_filter import (
+    LEFTOVER_TABLES,
+    NFT_TABLE,
+    DockerRules,
+    FilterChain,
+    FilterFacts,
+    FilterObject,
+    Flavour,
+)
+from flanpy.netfilter import legacy
+from flanpy.netfilter.nfnetlink import NfTables, Tables
+from flanpy.netfilter.saved import Saved, read_listed, read_saved
+from flanpy.netfilter.tools import Tools, run
+
+_DOCKER_TABLE = "docker-bridges"
+"""Docker's own nftables table, from 29.0 with firewall-backend=nftables."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was seen."""
+
+    facts: FilterFacts = field(default_factory=FilterFacts)
+    objects: tuple[FilterObject, ...] = ()
+
+    @property
+    def by_key(self) -> dict[Key, KernelObject]:
+        """The objects as a read-back gives them."""
+        return {obj.key: obj for obj in self.objects}
+
+
+class Looker:
+    """Blocks for some milliseconds if anything changed: look in a thread."""
+
+    def __init__(self, tools: Tools | None = None) -> None:
+        self._tools = tools or Tools()
+        self._nf = NfTables()
+        self._seen: object = None
+        self._look = Look()
+
+    def close(self) -> None:
+        self._nf.close()
+
+    def signature(self) -> object:
+        """Equal to an earlier one if, as far as is cheap to know, nothing has changed since."""
+        return (self._nf.generation(), *(self._legacy_sizes(family) for family in Family))
+
+    @property
+    def has_legacy(self) -> bool:
+        """Is there anything that has to be polled?"""
+        return any(legacy.tables_in_use(family) != () for family in Family)
+
+    def forget(self) -> None:
+        """Let the next look be a real one."""
+        self._seen = None
+
+    def look(self) -> Look:
+        """Raises KernelError if what is in use cannot be read."""
+        signature = self.signature()
+        if self._seen is None or self._seen != signature:
+            self._look = self._read()
+            self._seen = signature  # of before: what changed meanwhile is looked at again
+        return self._look
+
+    def _read(self) -> Look:
+        tools, default, tables = self._tools.found(), self._tools.default(), self._nf.tables()
+        objects: list[FilterObject] = []
+        docker: set[tuple[Flavour, Family, DockerRules]] = set()
+        for family in Family:
+            for flavour, saved in self._saved(family, tables, tools, default):
+                objects += saved.objects
+                if saved.docker is not None:
+                    docker.add((flavour, family, saved.docker))
+            objects += self._listed(family, tables)
+            if (family, _DOCKER_TABLE) in tables:
+                docker.add((Flavour.NFT, family, DockerRules()))
+        return Look(FilterFacts(tools, default, frozenset(docker)), tuple(objects))
+
+    def _saved(
+        self, family: Family, tables: Tables, tools: frozenset[Flavour], default: Flavour | None
+    ) -> Iterator[tuple[Flavour, Saved]]:
+        if Flavour.IPTABLES_NFT in tools and any((family, name) in tables for name in legacy.TABLES):
+            yield Flavour.IPTABLES_NFT, self._save(Flavour.IPTABLES_NFT, family)
+        if Flavour.IPTABLES_LEGACY not in tools:
+            return
+        in_use = legacy.tables_in_use(family)
+        if in_use is None and default is Flavour.IPTABLES_LEGACY:
+            # Not root: the tool may not list the tables either, but it reads those that it is told to.
+            parts = [self._save(Flavour.IPTABLES_LEGACY, family, table) for table in legacy.TABLES]
+            yield Flavour.IPTABLES_LEGACY, _joined(parts)
+        elif in_use:
+            yield Flavour.IPTABLES_LEGACY, self._save(Flavour.IPTABLES_LEGACY, family)
+
+    def _save(self, flavour: Flavour, family: Family, table: str = "") -> Saved:
+        argv = self._tools.argv(flavour, family, "save")
+        return read_saved(run((*argv, *(("-t", table) if table else ()))), flavour, family)
+
+    def _listed(self, family: Family, tables: Tables) -> Iterator[FilterObject]:
+        leftover = LEFTOVER_TABLES[family]
+        if (family, leftover) in tables:
+            yield FilterChain(Flavour.NFT, family, leftover, "")
+        if (family, NFT_TABLE) in tables:
+            argv = self._tools.argv(Flavour.NFT, family, "list")
+            place = "ip" if family is Family.IPV4 else "ip6"
+            try:
+                text = run((*argv, "--stateless", "--numeric-priority", "list", "table", place, NFT_TABLE))
+            except KernelError:
+                if (family, NFT_TABLE) in self._nf.tables():
+                    raise
+                return  # it went just now
+            yield from read_listed(text, family, NFT_TABLE)
+
+    def _legacy_sizes(self, family: Family) -> bytes:
+        in_use = legacy.tables_in_use(family)
+        if in_use is None:
+            in_use = legacy.TABLES if self._tools.default() is Flavour.IPTABLES_LEGACY else ()
+        return legacy.sizes(family, in_use) if in_use else b""
+
+
+def _joined(parts: list[Saved]) -> Saved:
+    docker = [part.docker for part in parts if part.docker is not None]
+    drops = any(part.docker is not None and part.docker.direct_drops for part in parts)
+    both = DockerRules(any(rules.user_chain for rules in docker), drops) if docker else None
+    return Saved(tuple(obj for part in parts for obj in part.objects), both)

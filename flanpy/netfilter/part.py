@@ -1,0 +1,175 @@
+"""The packet filters as a part of the kernel: read back, written atomically, watched.
+
+Owns the sockets and the programs that are run. Reports trouble of its own as failed operations and in the facts, so
+that the overlay goes on without rules. Must not decide what should stand, or retry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import groupby
+from typing import Final, Protocol
+
+from flanpy.clock import Clock, set_within
+from flanpy.errors import KernelError
+from flanpy.log import get_logger
+from flanpy.model.objects import KernelObject
+from flanpy.model.packet_filter import FilterChain, FilterFacts, FilterJump, Flavour
+from flanpy.netfilter.look import Look, Looker
+from flanpy.netfilter.nfnetlink import drain, open_events
+from flanpy.netfilter.script import is_nft, nft_script, obj_of, restore_script
+from flanpy.netfilter.tools import LOCK_WAIT, Tools, run
+from flanpy.plan.ops import Objects, Op, OpFailure, Put, Scope
+
+log = get_logger()
+
+SETTLE: Final = 0.05
+"""Seconds that a burst of changes may go on before it is looked at: a restart of Docker makes hundreds."""
+
+APART: Final = 0.2
+"""Seconds between two looks that others' changes cause."""
+
+POLL: Final = 0.5
+"""Seconds between two looks at the sizes of iptables-legacy's tables, which send no events."""
+
+
+class FilterSink(Protocol):
+    """Who is told. Both calls only replace a value and wake a task."""
+
+    def filter_changed(self, facts: FilterFacts) -> None:
+        """What rules are planned from is now `facts`."""
+
+    def filter_moved(self) -> None:
+        """Rules of ours were changed by someone else."""
+
+
+class FilterPart:
+    """Implements `kernel.composite.Part` for packet filters."""
+
+    handles: tuple[type[KernelObject], ...] = (FilterChain, FilterJump)
+
+    def __init__(self, tools: Tools | None = None) -> None:
+        self._tools = tools or Tools()
+        self._looker = Looker(self._tools)
+        self._seen = Look()
+        self._sink: FilterSink | None = None
+        self._turn = asyncio.Lock()
+        self._changed = asyncio.Event()
+        self._problem = ""
+
+    def tell(self, sink: FilterSink) -> None:
+        """Say from now on what changes."""
+        self._sink = sink
+
+    def close(self) -> None:
+        self._looker.close()
+
+    async def start(self) -> FilterFacts:
+        """Look for the first time."""
+        return (await self._look()).facts
+
+    async def read_back(self, scope: Scope) -> Objects:
+        """All chains of ours and jumps to them, and flannel's leftovers. The scope has no part in it."""
+        before = self._seen.facts
+        look = await self._look()
+        if look.facts != before and self._sink is not None:
+            self._sink.filter_changed(look.facts)
+        return look.by_key
+
+    async def apply(self, ops: Sequence[Op]) -> tuple[OpFailure, ...]:
+        """One script for each flavour (and family, in iptables); what then does not stand as it was put, failed."""
+        failures: list[OpFailure] = []
+
+        def place(op: Op) -> tuple[str, int]:
+            obj = obj_of(op)
+            return obj.flavour.value, 0 if is_nft(op) else int(obj.family)
+
+        for _, run_ in groupby(sorted(ops, key=place), key=place):
+            group = tuple(run_)
+            try:
+                await asyncio.to_thread(self._write, group)
+            except KernelError as error:
+                failures += [OpFailure(op, error) for op in group]
+        self._looker.forget()
+        standing = (await self._look()).by_key
+        if not self._problem:
+            failed = {id(failure.op) for failure in failures}
+            failures += [
+                OpFailure(op, KernelError(f"{op.obj.key}: did not stay as it was put"))
+                for op in ops
+                if id(op) not in failed and isinstance(op, Put) and standing.get(op.obj.key) != op.obj
+            ]
+        return tuple(failures)
+
+    def _write(self, ops: Sequence[Op]) -> None:
+        obj = obj_of(ops[0])
+        argv = self._tools.argv(obj.flavour, obj.family, "restore")
+        if obj.flavour is Flavour.NFT:
+            standing = [one for one in self._seen.objects if isinstance(one, FilterChain)]
+            run((*argv, "-f", "-"), nft_script(ops, [one for one in standing if one.flavour is Flavour.NFT]))
+        else:
+            run((*argv, "-w", str(LOCK_WAIT), "--noflush"), restore_script(ops))
+
+    async def _look(self) -> Look:
+        """What stands; what was seen last, if it cannot be read now, and then the facts say why."""
+        async with self._turn:
+            try:
+                self._seen = await asyncio.to_thread(self._looker.look)
+                problem = ""
+            except KernelError as error:
+                problem = str(error)
+                self._seen = replace(self._seen, facts=replace(self._seen.facts, problem=problem))
+            if problem and problem != self._problem:
+                log.warning("packet_filter_unread", error=problem)
+            self._problem = problem
+            return self._seen
+
+    # News
+
+    async def watch(self, clock: Clock, period: Callable[[], float]) -> None:
+        """Look whenever rules change, and at least every `period()` seconds where nobody says so. Runs for ever."""
+        events = open_events()
+        loop = asyncio.get_running_loop()
+
+        def readable() -> None:
+            assert events is not None
+            drain(events)
+            self._changed.set()
+
+        if events is not None:
+            loop.add_reader(events.fileno(), readable)
+        try:
+            await self._watch(clock, period)
+        finally:
+            if events is not None:
+                loop.remove_reader(events.fileno())
+                events.close()
+
+    async def _watch(self, clock: Clock, period: Callable[[], float]) -> None:
+        whole = clock.monotonic()
+        while True:
+            polled = self._looker.has_legacy
+            await set_within(self._changed, clock, POLL if polled else period())
+            news = self._changed.is_set()
+            if news:
+                await clock.sleep(SETTLE)
+            self._changed.clear()
+            now = clock.monotonic()
+            if polled and now >= whole + period():
+                whole = now
+                self._looker.forget()
+            await self._compare()
+            if news:
+                await clock.sleep(APART)
+
+    async def _compare(self) -> None:
+        before = self._seen
+        now = await self._look()
+        if now is before or self._sink is None:
+            return
+        if now.facts != before.facts:
+            self._sink.filter_changed(now.facts)
+        if set(now.objects) != set(before.objects):
+            self._sink.filter_moved()

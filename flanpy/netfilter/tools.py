@@ -1,0 +1,100 @@
+"""The programs that read and write packet filters: which of them are here, and running one within a deadline."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+
+from flanpy.errors import KernelError
+from flanpy.model.address import Family
+from flanpy.model.packet_filter import Flavour
+
+DEADLINE = 10.0
+"""Seconds that a program may take, with the wait for the xtables lock."""
+
+LOCK_WAIT = 5
+"""Seconds to wait for others' use of iptables."""
+
+_SEARCH = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin")
+
+
+class Tools:
+    """Looks programs up in PATH and where they live on hosts whose PATH is a user's."""
+
+    def found(self) -> frozenset[Flavour]:
+        """Flavours that can be read and written here."""
+        return frozenset(flavour for flavour in Flavour if self._usable(flavour))
+
+    def default(self) -> Flavour | None:
+        """What `iptables` is here, by the program that the name leads to."""
+        path = _which("iptables")
+        if path is None:
+            return None
+        name = os.path.basename(os.path.realpath(path))  # noqa: PTH119
+        if "legacy" in name:
+            return Flavour.IPTABLES_LEGACY
+        if "nft" in name:
+            return Flavour.IPTABLES_NFT
+        try:
+            said = run((path, "-V"))
+        except KernelError:
+            return None
+        return Flavour.IPTABLES_NFT if "nf_tables" in said else Flavour.IPTABLES_LEGACY
+
+    def argv(self, flavour: Flavour, family: Family, verb: str) -> tuple[str, ...]:
+        """The program for `save` or `restore`; `nft` has no verbs. Raises KernelError if it is not here."""
+        if flavour is Flavour.NFT:
+            name = "nft"
+        else:
+            stem = "iptables" if family is Family.IPV4 else "ip6tables"
+            kind = flavour.value.removeprefix("iptables-")
+            name = f"{stem}-{kind}-{verb}"
+            if _which(name) is None and self.default() is flavour:
+                name = f"{stem}-{verb}"
+        path = _which(name)
+        if path is None:
+            raise KernelError(f"{name} is not installed")
+        return (path,)
+
+    def _usable(self, flavour: Flavour) -> bool:
+        try:
+            return bool(self.argv(flavour, Family.IPV4, "restore"))
+        except KernelError:
+            return False
+
+
+def _which(name: str) -> str | None:
+    return shutil.which(name) or shutil.which(name, path=os.pathsep.join(_SEARCH))
+
+
+def run(argv: Sequence[str], stdin: str = "") -> str:
+    """Standard output. Raises KernelError with what the program said. Blocks: call it in a thread."""
+    name = os.path.basename(argv[0])  # noqa: PTH119
+    try:
+        done = subprocess.run(  # noqa: S603, an absolute path and words of our own
+            argv,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+            check=False,
+            env={**_inherited(), "LC_ALL": "C"},
+        )
+    except subprocess.TimeoutExpired as error:
+        raise KernelError(f"{name} did not end within {DEADLINE:g} s and was killed") from error
+    except OSError as error:
+        raise KernelError(f"cannot run {name}", error.errno or 0) from error
+    if done.returncode:
+        said = " ".join((done.stderr or done.stdout).split())
+        raise KernelError(f"{name} ended with {done.returncode}: {said[:300]}")
+    return done.stdout
+
+
+def _inherited() -> dict[str, str]:
+    return {
+        name: os.environ[name]
+        for name in ("PATH", "XTABLES_LOCKFILE", "XTABLES_LIBDIR")
+        if name in os.environ
+    }

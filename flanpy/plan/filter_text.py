@@ -1,0 +1,213 @@
+"""Packet filter rules in the words of iptables and nft, and back: one place for both directions. Pure.
+
+Reading knows exactly the words that writing uses, as `iptables-save` and `nft --stateless list` print them; whatever
+else stands in a chain of ours reads as an OtherRule, which no plan wants.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from ipaddress import ip_network
+from typing import Any
+
+from flanpy.model.address import Family, IPNetwork
+from flanpy.model.packet_filter import (
+    OVERLAY_MARK,
+    FilterChain,
+    FilterJump,
+    FilterObject,
+    Flavour,
+    OtherRule,
+    Rule,
+    Verdict,
+)
+
+_TARGETS = {
+    Verdict.ACCEPT: "ACCEPT",
+    Verdict.DROP: "DROP",
+    Verdict.RETURN: "RETURN",
+    Verdict.MASQUERADE: "MASQUERADE",
+    Verdict.MASQUERADE_RANDOM: "MASQUERADE --random-fully",
+}
+_BY_TARGET = {text: verdict for verdict, text in _TARGETS.items()}
+_FRESH = "-m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT"
+
+_MATCHES = {"-s": "source", "-d": "destination", "-i": "in_link", "-o": "out_link"}
+_NFT_MATCHES = {"saddr": "source", "daddr": "destination", "iifname": "in_link", "oifname": "out_link"}
+
+
+def command(flavour: Flavour, family: Family) -> str:
+    """The tool of that flavour: `iptables-nft`, `ip6tables-legacy`, `nft`."""
+    return flavour.value if family is Family.IPV4 else flavour.value.replace("iptables", "ip6tables")
+
+
+def iptables_rule(rule: Rule | OtherRule) -> str:
+    """What follows `-A <chain>`."""
+    if isinstance(rule, OtherRule):
+        return rule.text
+    words = [
+        _match("-s", rule.source, rule.not_source),
+        _match("-d", rule.destination, rule.not_destination),
+        _match("-i", rule.in_link, rule.not_in_link),
+        _match("-o", rule.out_link, rule.not_out_link),
+        _FRESH if rule.fresh else "",
+        f"-j {_TARGETS[rule.verdict]}",
+    ]
+    return " ".join(filter(None, words))
+
+
+def _match(option: str, value: IPNetwork | str | None, negated: bool) -> str:
+    return f"{'! ' if negated else ''}{option} {value}" if value else ""
+
+
+def read_iptables_rule(text: str) -> Rule | OtherRule:
+    """From what `iptables-save` prints after `-A <chain>`."""
+    fresh = _FRESH in text
+    body, _, target = text.replace(_FRESH, "").partition("-j ")
+    verdict = _BY_TARGET.get(target.strip())
+    found = _read_matches(shlex.split(body), _MATCHES)
+    if verdict is None or found is None:
+        return OtherRule(text)
+    return Rule(verdict, fresh=fresh, **found)
+
+
+def nft_rules(rule: Rule | OtherRule, family: Family) -> tuple[str, ...]:
+    """What follows `add rule <family> <table> <chain>`, once for each rule that it takes."""
+    if isinstance(rule, OtherRule):
+        return (rule.text,)
+    ip = nft_family(family)
+    words = [
+        _nft_match("iifname", rule.in_link and f'"{rule.in_link}"', rule.not_in_link),
+        _nft_match("oifname", rule.out_link and f'"{rule.out_link}"', rule.not_out_link),
+        _nft_match(f"{ip} saddr", rule.source, rule.not_source),
+        _nft_match(f"{ip} daddr", rule.destination, rule.not_destination),
+    ]
+    matches = " ".join(filter(None, words))
+    verdict = {
+        **{v: v.value for v in (Verdict.ACCEPT, Verdict.DROP, Verdict.RETURN, Verdict.MASQUERADE)},
+        Verdict.MASQUERADE_RANDOM: "masquerade fully-random",
+        Verdict.KEEP_SOURCE: f"snat to {ip} saddr",
+        Verdict.MARK: f"meta mark set meta mark | 0x{OVERLAY_MARK:08x}",
+    }[rule.verdict]
+    last = f"{matches} {verdict}".strip()
+    return (*_NFT_KNOWN, last) if rule.fresh else (last,)
+
+
+_NFT_KNOWN = ("ct state established,related return", "ct status dnat return")
+"""nft's way of saying what is not fresh: one rule for each kind of knowledge."""
+
+_NFT_VERDICTS = (
+    (re.compile(r"snat to ip6? saddr$"), Verdict.KEEP_SOURCE),
+    (re.compile(rf"meta mark set meta mark \| 0x{OVERLAY_MARK:08x}$"), Verdict.MARK),
+    (re.compile(r"masquerade fully-random$"), Verdict.MASQUERADE_RANDOM),
+    (re.compile(r"masquerade$"), Verdict.MASQUERADE),
+    (re.compile(r"accept$"), Verdict.ACCEPT),
+    (re.compile(r"drop$"), Verdict.DROP),
+    (re.compile(r"return$"), Verdict.RETURN),
+)
+
+
+def _nft_match(name: str, value: IPNetwork | str | None, negated: bool) -> str:
+    return f"{name} {'!= ' if negated else ''}{value}" if value else ""
+
+
+def read_nft_rules(lines: Sequence[str]) -> tuple[Rule | OtherRule, ...]:
+    """From the rules of one chain as `nft --stateless list` prints them."""
+    rules: list[Rule | OtherRule] = []
+    rest = list(lines)
+    while rest:
+        fresh = tuple(rest[:2]) == _NFT_KNOWN and len(rest) > 2
+        rules.append(_read_nft_rule(rest[2] if fresh else rest[0], fresh=fresh))
+        del rest[: 3 if fresh else 1]
+    return tuple(rules)
+
+
+def _read_nft_rule(text: str, *, fresh: bool) -> Rule | OtherRule:
+    for pattern, verdict in _NFT_VERDICTS:
+        if (end := pattern.search(text)) is not None:
+            words = [
+                word for word in text[: end.start()].replace('"', "").split() if word not in {"ip", "ip6"}
+            ]
+            found = _read_matches(list(_negations_first(words)), _NFT_MATCHES)
+            if found is not None:
+                return Rule(verdict, fresh=fresh, **found)
+    return OtherRule(text)
+
+
+def _negations_first(words: Sequence[str]) -> Iterator[str]:
+    """`saddr != X` as `! saddr X`, iptables' order."""
+    for index, word in enumerate(words):
+        if words[index + 1 : index + 2] == ["!="]:
+            yield from ("!", word)
+        elif word != "!=":
+            yield word
+
+
+def _read_matches(words: list[str], names: dict[str, str]) -> dict[str, Any] | None:
+    found: dict[str, Any] = {}
+    while words:
+        negated = words[0] == "!"
+        pair = words[negated : negated + 2]
+        name = names.get(pair[0]) if len(pair) == 2 else None
+        if name is None or name in found:
+            return None
+        try:
+            found[name] = ip_network(pair[1]) if name in {"source", "destination"} else pair[1]
+        except ValueError:
+            return None
+        if negated:
+            found[f"not_{name}"] = True
+        del words[: negated + 2]
+    return found
+
+
+def nft_family(family: Family) -> str:
+    """The family in nft's words."""
+    return "ip" if family is Family.IPV4 else "ip6"
+
+
+def describe_change(obj: FilterObject, verb: str, previous: object = None) -> str:
+    """The shell line that does it: `add`, `replace`, `del`, or `show` for people."""
+    if obj.flavour is Flavour.NFT:
+        return _nft_line(obj, verb)
+    tool = f"{command(obj.flavour, obj.family)} -w -t {obj.table}"
+    if verb == "show":
+        return f"{tool} -S {obj.chain if isinstance(obj, FilterJump) else obj.name}"
+    if isinstance(obj, FilterJump):
+        places = previous.places if isinstance(previous, FilterJump) else ()
+        gone = [f"-D {obj.chain} {obj.rule}"] * len(obj.places if verb == "del" else places)
+        steps = gone if verb == "del" else [*gone, f"-I {obj.chain} 1 {obj.rule}"]
+    elif verb == "del":
+        steps = [f"-F {obj.name}", f"-X {obj.name}"]
+    else:
+        first = f"-N {obj.name}" if verb == "add" else f"-F {obj.name}"
+        steps = [first, *(f"-A {obj.name} {iptables_rule(rule)}" for rule in obj.rules)]
+    return " && ".join(f"{tool} {step}" for step in steps)
+
+
+def _nft_line(obj: FilterObject, verb: str) -> str:
+    if verb == "show":
+        return f"nft list chain {_place(obj)}"
+    return f"nft '{'; '.join(nft_steps(obj, verb))}'"
+
+
+def nft_steps(obj: FilterObject, verb: str) -> tuple[str, ...]:
+    """The commands of an nft script that put or delete a chain."""
+    assert isinstance(obj, FilterChain), "nftables has no jumps of ours"
+    place = _place(obj)
+    table = f"{nft_family(obj.family)} {obj.table}"
+    if verb == "del":
+        return (f"flush chain {place}", f"delete chain {place}")
+    return (
+        f"add table {table}",
+        f"add chain {place} {{ type {obj.hook}; policy accept; }}",
+        f"flush chain {place}",
+        *(f"add rule {place} {text}" for rule in obj.rules for text in nft_rules(rule, obj.family)),
+    )
+
+
+def _place(obj: FilterObject) -> str:
+    name = obj.name if isinstance(obj, FilterChain) else obj.chain
+    return f"{nft_family(obj.family)} {obj.table} {name}"
