@@ -34,14 +34,25 @@ KERNEL = "kernel (eBPF)"
 
 
 class DataPlane:
-    """`on_down` is called when the plane no longer stands as it should, `note` with what runs, for people."""
+    """`on_down` is called when the plane no longer stands as it should, `note` with what runs, for people.
+
+    `on_given_up` is called when the in-kernel plane was chosen and turned out not to run here: `fit` says so from
+    then on.
+    """
 
     def __init__(
-        self, settings: Settings, *, clock: Clock, on_down: Callable[[], None], note: Callable[[str], None]
+        self,
+        settings: Settings,
+        *,
+        clock: Clock,
+        on_down: Callable[[], None],
+        on_given_up: Callable[[], None],
+        note: Callable[[str], None],
     ) -> None:
         self._wanted = settings.udp_plane
         self._note = note
-        self._kernel_plane = KernelPlane()
+        self._on_given_up = on_given_up
+        self._kernel_plane = KernelPlane(self._refused)
         self._decided: bool | None = None
         workshop = Workshop(_open_queues, open_socket, _spawn, self._kernel_plane)
         self._supervisor = Supervisor(workshop, clock, on_down)
@@ -56,12 +67,26 @@ class DataPlane:
         return replace(policy, fast_path=self._decided)
 
     def _decide(self) -> bool:
-        reason = "udp-plane is user" if self._wanted == "user" else self._kernel_plane.unavailable()
+        reason = "udp-plane is user" if self._wanted == "user" else self._unavailable()
         fast = not reason or self._wanted == "kernel"
-        text = KERNEL if fast else f"user space: {reason}"
-        log.info("data_plane_chosen", plane=Plane.KERNEL if fast else Plane.USER, reason=reason or None)
-        self._note(text)
+        self._tell(fast=fast, reason=reason)
         return fast
+
+    def _unavailable(self) -> str:
+        try:
+            return self._kernel_plane.unavailable()
+        except KernelError as error:
+            return str(error)
+
+    def _refused(self, reason: str) -> None:
+        if self._wanted == "auto" and self._decided:
+            self._decided = False
+            self._tell(fast=False, reason=reason)
+            self._on_given_up()
+
+    def _tell(self, *, fast: bool, reason: str) -> None:
+        log.info("data_plane_chosen", plane=Plane.KERNEL if fast else Plane.USER, reason=reason or None)
+        self._note(KERNEL if fast else f"user space: {reason}")
 
     async def close(self) -> None:
         """End the process. Device and filters stay: they carry packets while nobody supervises."""

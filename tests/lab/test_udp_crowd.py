@@ -86,3 +86,32 @@ def test_hosts_of_different_planes_reach_each_other(build_lab: BuildLab) -> None
         report = transfer(source, target, seconds=1.0)
         assert report.whole
         assert report.received_bytes > 100_000
+
+
+def test_host_without_the_right_to_load_ebpf_says_so_and_carries_in_user_space(build_lab: BuildLab) -> None:
+    lab = build_lab(2)
+    lab.configure({"Network": NETWORK})
+    one, two = lab.hosts
+    bound = ("setpriv", "--bounding-set=-sys_admin,-bpf,-perfmon", "--")
+    one.daemon.launch(argv=[*bound, *one.daemon.program.argv])
+    two.daemon.launch()
+    for host in lab.hosts:
+        host.daemon.wait_ready()
+    lab.attach_containers()
+    assert_settled(lab, deadline=30)
+    assert data_plane(one).startswith("user space: ")
+    assert "CAP_BPF" in data_plane(one)
+    assert filters(one) == {}
+    assert unreached(lab.containers, wait=5) == ()
+
+
+def test_filters_that_were_removed_are_attached_again(build_lab: BuildLab) -> None:
+    lab = build_lab(2)
+    _start(lab, "kernel", "kernel")
+    two = lab.hosts[1]
+    before = filters(two)
+    assert len(before) == 2
+    for link in ("flannel0", "eth0"):
+        two.run("tc", "qdisc", "del", "dev", link, "clsact")
+        eventually(lambda: filters(two) == before, lambda: filters(two), deadline=30)
+    assert unreached(lab.containers, wait=5) == ()

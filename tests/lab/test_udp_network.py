@@ -27,7 +27,7 @@ from tests.lab.udp_side import carried, data_plane, dropped, filters, forwarders
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
 
-PLANES = ("user",)
+PLANES = ("user", "kernel")
 PORT = 8285
 
 
@@ -381,3 +381,17 @@ s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 for _ in range(20):
     s.sendto(b"x", (sys.argv[1], 7777)); time.sleep(0.05)
 """
+
+
+def test_port_of_the_network_config_is_followed_at_run_time(lab: Lab) -> None:
+    ports = lambda host: host.run("ss", "-Hulpn").stdout  # noqa: E731
+    lab.configure({"Network": "10.50.0.0/16", "Backend": {"Type": "udp", "Port": 9285}})
+    try:
+        for host in lab.hosts:
+            eventually(lambda host=host: f"{host.address}:9285" in ports(host), "the new port", deadline=30)  # type: ignore[misc]
+        eventually(lambda: unreached(lab.containers) == (), "all is reached by the new port", deadline=30)
+    finally:
+        lab.configure({"Network": "10.50.0.0/16"})
+    for host in lab.hosts:
+        eventually(lambda host=host: f"{host.address}:{PORT}" in ports(host), "the usual port", deadline=30)  # type: ignore[misc]
+    eventually(lambda: unreached(lab.containers) == (), "all is as before", deadline=30)
