@@ -8,12 +8,12 @@ from functools import partial
 from bench.figures import Figure, figure, paired_ratios
 from bench.lanes import Lane, daemons
 from bench.run import Run, alternated
+from integration.lab import Lab
 
 
 def measure(run: Run) -> Iterable[Figure]:
     turns, seconds = run.pick(9, 2), run.pick(2.0, 1.0)
-    with daemons({"Type": "host-gw"}) as overlay, daemons({"Type": "alloc"}) as bare:
-        _route_by_hand(bare)
+    with daemons({"Type": "host-gw"}) as overlay, daemons({"Type": "alloc"}, complete=_route_by_hand) as bare:
         for slug, text, unit in (("tcp", "TCP throughput", "Gbit/s"), ("udp", "64-byte datagrams", "k/s")):
             scale = 8e-9 if slug == "tcp" else 1e-3
             over, plain = alternated(
@@ -33,6 +33,6 @@ def _rate(lane: Lane, protocol: str, seconds: float, scale: float) -> float:
     return lane.line.rate(protocol, seconds) * scale
 
 
-def _route_by_hand(lane: Lane) -> None:
-    for host, other in zip(lane.lab.hosts, reversed(lane.lab.hosts), strict=True):
+def _route_by_hand(lab: Lab) -> None:
+    for host, other in zip(lab.hosts, reversed(lab.hosts), strict=True):
         host.ip(f"route replace {other.subnet_file.subnet.network} via {other.address}")

@@ -43,12 +43,16 @@ class Lane:
 
 
 @contextmanager
-def daemons(backend: Mapping[str, Any], *flags: str, peers: int = 0) -> Iterator[Lane]:
-    """flanpyd on both hosts, with so many further peers' leases in etcd."""
+def daemons(
+    backend: Mapping[str, Any], *flags: str, peers: int = 0, complete: Callable[[Lab], None] | None = None
+) -> Iterator[Lane]:
+    """flanpyd on both hosts, with so many further peers' leases in etcd; `complete` does what the backend does not."""
     with Lab(hosts=2) as lab:
         lab.configure({"Network": NETWORK, "Backend": dict(backend)})
         _add_udp_peers(lab, peers)
         lab.start_daemons(*flags, deadline=60)
+        if complete is not None:
+            complete(lab)
         yield _lane(lab)
 
 
