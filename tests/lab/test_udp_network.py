@@ -384,14 +384,17 @@ for _ in range(20):
 
 
 def test_port_of_the_network_config_is_followed_at_run_time(lab: Lab) -> None:
-    ports = lambda host: host.run("ss", "-Hulpn").stdout  # noqa: E731
     lab.configure({"Network": "10.50.0.0/16", "Backend": {"Type": "udp", "Port": 9285}})
     try:
         for host in lab.hosts:
-            eventually(lambda host=host: f"{host.address}:9285" in ports(host), "the new port", deadline=30)  # type: ignore[misc]
+            eventually(lambda host=host: f"{host.address}:9285" in _ports(host), "the new port", deadline=30)  # type: ignore[misc]
         eventually(lambda: unreached(lab.containers) == (), "all is reached by the new port", deadline=30)
     finally:
         lab.configure({"Network": "10.50.0.0/16"})
     for host in lab.hosts:
-        eventually(lambda host=host: f"{host.address}:{PORT}" in ports(host), "the usual port", deadline=30)  # type: ignore[misc]
+        eventually(lambda host=host: f"{host.address}:{PORT}" in _ports(host), "the usual port", deadline=30)  # type: ignore[misc]
     eventually(lambda: unreached(lab.containers) == (), "all is as before", deadline=30)
+
+
+def _ports(host: Host) -> str:
+    return host.run("ss", "-Hulpn").stdout
