@@ -98,6 +98,17 @@ def judge(look: Look | None, asked: Asked) -> Condition:
     return _judge_default(look, look.found, asked, asked.wanted)
 
 
+def needs_accepts(look: Look, asked: Asked) -> bool:
+    """Whether overlay packets reach containers only while our packet filter keeps accepts for them in place."""
+    found = look.found
+    return (
+        isinstance(found, DockerFacts)
+        and found.version >= GATEWAY_MODES
+        and not _by_network(found, asked.mode)
+        and not look.told_direct_routing
+    )
+
+
 def judged_network(found: DockerFacts, mode: Mode) -> DockerNetwork | None:
     """The network that carries our subnet, or should."""
     return found.own if _by_network(found, mode) else found.default

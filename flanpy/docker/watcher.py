@@ -16,7 +16,7 @@ from flanpy.clock import Clock
 from flanpy.docker.api import look
 from flanpy.docker.facts import DockerFacts
 from flanpy.docker.local import look_of, told_settings
-from flanpy.docker.verdict import Asked, Mode, judge
+from flanpy.docker.verdict import Asked, Mode, judge, needs_accepts
 from flanpy.docker.wanted import Wanted
 from flanpy.model.condition import Condition
 
@@ -29,11 +29,15 @@ LIVELY_S, LIVELY_INTERVAL_S = 10.0, 1.0
 
 @dataclass(frozen=True, slots=True)
 class DockerReport:
-    """The last look, for status and metrics. `found` is None while nothing is known of Docker."""
+    """The last look, for status and metrics. `found` is None while nothing is known of Docker.
+
+    `needs_accepts`: this Docker drops overlay packets but for what our packet filter accepts before.
+    """
 
     condition: Condition
     found: DockerFacts | None = None
     over_mtu: int = 0
+    needs_accepts: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +75,7 @@ class DockerWatcher:
         # Reading all links of the host may take a while on one with many containers.
         whole = await asyncio.to_thread(look_of, found, told, asked.wanted, self.mode)
         facts = found if isinstance(found, DockerFacts) else None
-        return DockerReport(judge(whole, asked), facts, len(whole.over_mtu))
+        return DockerReport(judge(whole, asked), facts, len(whole.over_mtu), needs_accepts(whole, asked))
 
     def _asked(self) -> Asked:
         return Asked(mode=self.mode, wanted=self.wanted(), accepts=self.accepts)

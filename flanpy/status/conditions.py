@@ -328,12 +328,16 @@ def _restart(inputs: Inputs, _now: float) -> Condition:
     return _good(kind, "None", "everything set is in force", status=Status.FALSE)
 
 
-def _docker(inputs: Inputs, _now: float) -> Condition:
-    """Judged where it was looked at (`docker.verdict`), by the same words as `flanpyctl docker status`."""
-    if inputs.docker is not None:
-        return inputs.docker.condition
-    message = "Docker was not looked at yet"
-    return _good(ConditionType.DOCKER_CONSISTENT, "NotRead", message, status=Status.UNKNOWN)
+def _docker(inputs: Inputs, now: float) -> Condition:
+    """Judged where it was looked at (`docker.verdict`); only here it is known whether our packet filter stands."""
+    kind, report = ConditionType.DOCKER_CONSISTENT, inputs.docker
+    if report is None:
+        return _good(kind, "NotRead", "Docker was not looked at yet", status=Status.UNKNOWN)
+    filtering = _firewall(inputs, now)
+    if report.condition.status is Status.TRUE and report.needs_accepts and not filtering.healthy:
+        text = f"Docker drops what reaches containers over the overlay, and our rules do not stand: {filtering.message}"
+        return _bad(kind, "EngineDropsUs", text, filtering.cure)
+    return report.condition
 
 
 def _firewall(inputs: Inputs, _now: float) -> Condition:

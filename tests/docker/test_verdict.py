@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flanpy.docker.facts import facts, network, version
-from flanpy.docker.verdict import Asked, Look, Mode, Silence, Silent, judge
+from flanpy.docker.verdict import Asked, Look, Mode, Silence, Silent, judge, needs_accepts
 from flanpy.errors import DockerError
 from flanpy.model.condition import Status
 from tests.docker.values import BIP, OPTION, WANTED, bridge, running
@@ -102,6 +102,16 @@ def test_p01_p08_p19_reasons_name_the_cure_in_words_of_the_cli() -> None:
     for reason in ("EngineDropsUs", "Masquerades", "MTUDiffers", "NetworkMissing"):
         cures = {judge(case[0], case[1]).cure for case in CASES if case[3] == reason}
         assert any("flanpyctl docker apply" in cure or "iptables-forward-rules" in cure for cure in cures)
+
+
+def test_p01_newer_docker_in_bip_mode_needs_our_accepts_and_others_do_not() -> None:
+    newer = running("28.5.2", own=own(options=OPEN))
+    assert needs_accepts(look(running("28.0.0")), ASKED)
+    assert needs_accepts(look(newer), BY_BIP)
+    assert not needs_accepts(look(newer), ASKED)
+    assert not needs_accepts(look(running("28.2.0"), told_direct_routing=True), ASKED)
+    assert not needs_accepts(look(running("27.5.1")), ASKED)
+    assert not needs_accepts(look(Silent(Silence.HUNG, "no answer")), ASKED)
 
 
 # What Docker's API says (documents cut down to what is read; the forms are those of 20.10, 26.1 and 28.5)

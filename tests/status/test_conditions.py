@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flanpy.docker.watcher import DockerReport
 from flanpy.model.address import Family
 from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.facts import HostFacts
@@ -68,6 +69,12 @@ NFT, RULES = Flavour.NFT, frozenset({(Flavour.NFT, Family.IPV4, DockerRules())})
 FILTERED = replace(TWO_PEERS, filter=FilterFacts(frozenset({NFT}), NFT, RULES))
 UNFILTERED = replace(FILTERED, policy=replace(FILTERED.policy, filter=FilterPolicy(FilterChoice.OFF)))
 CHAIN = FilterChain(Flavour.IPTABLES_NFT, Family.IPV4, "nat", "FLANPY-POSTROUTING")
+
+UNREAD = replace(FILTERED, filter=FilterFacts(problem="no answer"))
+DOCKER_20 = DockerReport(
+    Condition(C.DOCKER_CONSISTENT, T, "Consistent", "docker0 is 10.50.10.0/24", healthy=GOOD)
+)
+DOCKER_28 = replace(DOCKER_20, needs_accepts=True)
 
 CASES = [
     (C.DATASTORE_REACHABLE, BLANK, U, "NotContacted", BAD, "since start"),
@@ -137,6 +144,9 @@ CASES = [
     (C.RESTART_NEEDED, replace(WELL, pending_lease="a", pending_network="b"), T, "ConfigChanged", BAD, "b; a"),
     (C.RESTART_NEEDED, WELL, F, "None", GOOD, ""),
     (C.DOCKER_CONSISTENT, WELL, U, "NotRead", GOOD, "not looked at"),
+    (C.DOCKER_CONSISTENT, replace(WELL, docker=DOCKER_28), T, "Consistent", GOOD, "docker0"),
+    (C.DOCKER_CONSISTENT, replace(last(world=UNREAD), docker=DOCKER_28), F, "EngineDropsUs", BAD, "no answer"),
+    (C.DOCKER_CONSISTENT, replace(last(world=UNREAD), docker=DOCKER_20), T, "Consistent", GOOD, "docker0"),
     (C.FIREWALL_READY, WELL, U, "NotRead", GOOD, "not looked at"),
     (C.FIREWALL_READY, last(world=replace(FILTERED, filter=FilterFacts(problem="no answer"))), F, "Unreadable", BAD,
      "no answer"),
@@ -172,7 +182,11 @@ def test_table_above_has_every_reason_of_every_condition() -> None:
     source = inspect.getsource(conditions)
     rules = re.findall(r"def (_\w+)\(inputs.*?(?=\n(?:def|_RULES)|\Z)", source, re.DOTALL)
     assert len(rules) == len(ConditionType)
-    written = set(re.findall(r'_(?:good|bad|unknown)\(\s*kind, "(\w+)"', source)) | {"Reserved", "Leased"}
+    written = set(re.findall(r'_(?:good|bad|unknown)\(\s*kind, "(\w+)"', source)) | {
+        "Reserved",
+        "Leased",
+        "Consistent",
+    }
     assert written == {case[3] for case in CASES}
     assert {case[0] for case in CASES} == set(ConditionType)
 
