@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
 from flanpy.errors import KernelError
 from flanpy.kernel.adapter import NetlinkKernel
-from flanpy.model.objects import LinkUp, TunLink
+from flanpy.model.objects import LinkUp, TunLink, TunnelEnd
 from flanpy.model.tunnel import Count, TunnelRow, TunnelTable
 from flanpy.plan.ops import Put
+from flanpy.udp.bpf.fast_path import FastPath as RealFastPath
 from flanpy.udp.forwarder.process import ForwarderProcess
 from flanpy.udp.forwarder.tun import open_queues
-from flanpy.udp.ports import Forwarder
+from flanpy.udp.ports import FastPath, Forwarder
 from flanpy.udp.sockets import open_socket
-from tests.netns import namespace
-from tests.udp.workshop import FakeForwarder
+from tests.netns import Namespace, namespace
+from tests.udp.workshop import FakeFastPath, FakeForwarder
 
 DEADLINE = 60.0
 TABLE = TunnelTable(
@@ -106,3 +108,74 @@ def test_real_forwarder_that_ends_says_why_without_being_asked() -> None:
 
     with namespace() as here:
         here.do(lambda: asyncio.run(_with_real(case)))
+
+
+END = TunnelEnd("flannel0", "eth0", IPv4Address("192.0.2.10"), 8285, 1472, TABLE.own, fast=True)
+FastCase = Callable[[FastPath], None]
+
+
+def _make_links(here: Namespace) -> None:
+    here.ip("link add eth0 type veth peer name far0")
+    here.ip("link set eth0 up")
+
+    async def make_tun() -> None:
+        kernel = NetlinkKernel()
+        try:
+            assert await kernel.apply([Put(TunLink("flannel0", 1472)), Put(LinkUp("flannel0"))]) == ()
+        finally:
+            kernel.close()
+
+    here.do(lambda: asyncio.run(make_tun()))
+
+
+@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.netns)])
+def on_fast_path(request: pytest.FixtureRequest) -> Iterator[Callable[[FastCase], None]]:
+    if request.param == "fake":
+        yield lambda case: case(FakeFastPath())
+        return
+    with namespace() as here:
+        _make_links(here)
+        yield lambda case: here.do(lambda: case(RealFastPath()))
+
+
+def test_fast_path_stands_from_attach_to_detach(on_fast_path: Callable[[FastCase], None]) -> None:
+    def case(fast: FastPath) -> None:
+        assert not fast.standing(END)
+        assert fast.remains() == ""
+        fast.attach(END, TABLE)
+        assert fast.standing(END)
+        assert fast.remains() in {"eth0", "flannel0"}
+        fast.set_table(replace(TABLE, rows=()))
+        assert fast.standing(END)
+        fast.detach()
+        assert not fast.standing(END)
+        assert fast.remains() == ""
+
+    on_fast_path(case)
+
+
+def test_fast_path_counts_nothing_before_anything_was_carried(
+    on_fast_path: Callable[[FastCase], None],
+) -> None:
+    def case(fast: FastPath) -> None:
+        fast.attach(END, TABLE)
+        assert not any(fast.counters().values())
+        assert set(fast.counters()) <= set(Count)
+
+    on_fast_path(case)
+
+
+@pytest.mark.netns
+def test_real_fast_path_of_an_earlier_process_is_found_and_replaced_and_removed() -> None:
+    with namespace() as here:
+        _make_links(here)
+        here.do(lambda: RealFastPath().attach(END, TABLE))
+        second = here.do(RealFastPath)
+        assert here.do(second.remains) in {"eth0", "flannel0"}
+        assert not here.do(lambda: second.standing(END))
+        here.do(lambda: second.attach(END, TABLE))
+        assert here.do(lambda: second.standing(END))
+        here.run("tc", "qdisc", "del", "dev", "eth0", "clsact")
+        assert not here.do(lambda: second.standing(END))
+        here.do(second.detach)
+        assert here.do(second.remains) == ""
