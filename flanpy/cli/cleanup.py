@@ -21,9 +21,10 @@ from flanpy.cli.exits import CommandError, Exit
 from flanpy.cli.host import Host
 from flanpy.cli.wording import plural
 from flanpy.errors import AlreadyRunning, KernelError
-from flanpy.host import lock, node_id, state_file, subnet_env, tunnel_file
+from flanpy.host import extension, lock, node_id, state_file, subnet_env, tunnel_file
 from flanpy.host.absent import Absent
 from flanpy.host.atomic import host_error
+from flanpy.host.extension import ExtensionPart
 from flanpy.kernel.adapter import NetlinkKernel
 from flanpy.kernel.composite import CompositeKernel
 from flanpy.kernel.port import Kernel
@@ -93,7 +94,7 @@ def _held_lock(host: Host, *, force: bool) -> lock.RunLock | None:
 
 def found(host: Host, *, in_use: bool) -> Remains:
     """What is to be removed; the lease on disk, the socket and the lock stay while a daemon has them `in_use`."""
-    return Remains(_with_kernel(_kernel_ops), tuple(_files(host, in_use=in_use)))
+    return Remains(_with_kernel(host, _kernel_ops), tuple(_files(host, in_use=in_use)))
 
 
 async def _kernel_ops(kernel: Kernel) -> tuple[Op, ...]:
@@ -104,11 +105,12 @@ def _is_of_flannel(op: Op) -> bool:
     return isinstance(op.obj, FilterChain | FilterJump) and op.obj.is_leftover
 
 
-def _with_kernel(work: Callable[[Kernel], Awaitable[T]]) -> T:
+def _with_kernel(host: Host, work: Callable[[Kernel], Awaitable[T]]) -> T:
     async def run() -> T:
         kernel, packet_filter = NetlinkKernel(), FilterPart()
         try:
-            return await work(CompositeKernel(kernel, (leftovers(), packet_filter)))
+            parts = (leftovers(), ExtensionPart(host.settings.run_dir), packet_filter)
+            return await work(CompositeKernel(kernel, parts))
         finally:
             kernel.close()
             packet_filter.close()
@@ -123,6 +125,7 @@ def _files(host: Host, *, in_use: bool) -> list[Path]:
         wanted += [
             settings.state_dir / state_file.FILE_NAME,
             settings.run_dir / tunnel_file.FILE_NAME,
+            settings.run_dir / extension.FILE_NAME,
             settings.run_dir / SOCKET_NAME,
             settings.run_dir / lock.FILE_NAME,
         ]
@@ -149,7 +152,7 @@ def _ask(arguments: Namespace, count: int) -> None:
 
 
 def _remove(remains: Remains, host: Host) -> None:
-    _with_kernel(lambda kernel: _apply(kernel, remains.ops))
+    _with_kernel(host, lambda kernel: _apply(kernel, remains.ops))
     for path in remains.files:
         try:
             path.unlink(missing_ok=True)

@@ -122,6 +122,23 @@ def test_scripts_of_the_operator_connect_the_hosts_and_a_restart_runs_none_again
     assert subnet2 not in one.routes()
 
 
+def test_cleanup_runs_the_remove_command_for_every_peer(build_lab: BuildLab, scripts: dict[str, str]) -> None:
+    lab = build_lab(2)
+    _up(lab, scripts)
+    one, two = lab.hosts
+    subnet = _leases(lab)["h2"][0]
+    assert subnet in one.routes()
+    one.daemon.stop()
+    host_files = f"--subnet-file={one.daemon.subnet_path}"
+    shown = one.run(*flanpyctl(), "cleanup", "--dry-run", host_files).stdout
+    assert f"extension del subnet {subnet.replace('/', '-')} via {two.address}" in shown
+    one.run("env", f"LAB_LOG={_log(one)}", *flanpyctl(), "cleanup", "--yes", host_files)
+    assert _ran(one)[-1] == f"remove {subnet} {two.address}"
+    assert subnet not in one.routes()
+    assert not one.daemon.run_dir.exists()
+    assert one.run(*flanpyctl(), "cleanup", "--yes", host_files).stdout.strip() == "nothing of ours is here"
+
+
 def test_commands_that_a_host_does_not_allow_never_run_there_and_are_named(
     build_lab: BuildLab, scripts: dict[str, str]
 ) -> None:
