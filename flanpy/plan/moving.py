@@ -96,14 +96,12 @@ class Ahead:
             return Ahead()
         kept = dict(self.leases)
         until = {key: at for key, at in self.until.items() if at > now}
-        if view is not before:
-            known = {*map(id, before.leases.values())}
-            for key, lease in view.leases.items():
-                if id(lease) in known or lease.record.backend_type in types or key in kept:
-                    continue
-                was = before.leases.get(key)
-                if was is not None and was.record.backend_type in types:
-                    kept[key], until[key] = was, now + AHEAD
+        for key in _changed(before, view):
+            was, lease = before.leases.get(key), view.leases[key]
+            if was is None or key in kept or lease.record.backend_type in types:
+                continue
+            if was.record.backend_type in types:
+                kept[key], until[key] = was, now + AHEAD
         stay = [
             key for key in until if key in view.leases and view.leases[key].record.backend_type not in types
         ]
@@ -123,6 +121,15 @@ class Ahead:
     def pause(self, now: float) -> float | None:
         """Seconds until the first is let go, None if there is none."""
         return max(0.0, min(self.until.values()) - now) if self.until else None
+
+
+def _changed(before: LeaseView, view: LeaseView) -> Iterable[str]:
+    """Keys whose lease is another object than before; by identity, as every change of any lease comes by here."""
+    if view is before:
+        return ()
+    known = {*map(id, before.leases.values())}
+    keys = dict(zip(map(id, view.leases.values()), view.leases, strict=True))
+    return [keys[number] for number in keys.keys() - known]
 
 
 def _is_empty_reservation(lease: Lease) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import permutations
 
 import pytest
 
@@ -11,7 +12,7 @@ from flanpy.model.network import NetworkConfig
 from flanpy.model.objects import FdbEntry, Route, VxlanLink
 from flanpy.plan.moving import AHEAD, GRACE, Ahead, Moving
 from flanpy.plan.ops import Delete, Put
-from tests.plan.pipeline import Run, desired_of
+from tests.plan.pipeline import Run, agree, desired_of
 from tests.states import V4, WORLDS, as_backend, crowd, lease, moving, options, view
 
 OLD = crowd(2)
@@ -150,6 +151,20 @@ def test_kept_device_has_the_mac_that_peers_know_though_our_lease_names_none_any
     link = (desired_of(moving(before, NEW, 1)) or {})["link", "flannel.1"]
     assert isinstance(link, VxlanLink)
     assert str(link.mac) == "42:84:f6:70:e1:f3"
+
+
+@pytest.mark.parametrize(("old", "new"), list(permutations(("vxlan", "host-gw", "udp"), 2)))
+def test_p16_move_of_a_crowd_is_no_mass_deletion(old: str, new: str) -> None:
+    """All peers change their way in one pass, and nobody vanishes: the brake has no business here."""
+    first, last = (crowd(40) if name == "vxlan" else as_backend(name, crowd(40)) for name in (old, new))
+    run = Run()
+    everybody = range(1, 41)
+    for step in (first, moving(first, last, *everybody), moving(first, last), last):
+        decision = run.step(step)
+        assert decision.hold is None
+        run.read_back()
+    assert agree(run.standing.objects, desired_of(last))
+    assert run.failures == []
 
 
 def test_half_done_move_is_finished_by_a_daemon_that_knows_nothing_of_it() -> None:
