@@ -22,8 +22,8 @@ TABLES = ("raw", "mangle", "nat", "filter")
 """Those that our rules, or Docker's, can be in."""
 
 _NAMES = {
-    Family.IPV4: Path("/proc/net/ip_tables_names"),
-    Family.IPV6: Path("/proc/net/ip6_tables_names"),
+    Family.IPV4: Path("/proc/thread-self/net/ip_tables_names"),
+    Family.IPV6: Path("/proc/thread-self/net/ip6_tables_names"),
 }
 _LEVEL = {Family.IPV4: socket.SOL_IP, Family.IPV6: socket.IPPROTO_IPV6}
 _SOCKET_FAMILY = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}

@@ -116,7 +116,10 @@ class FilterPart:
         """What stands; what was seen last, if it cannot be read now, and then the facts say why."""
         async with self._turn:
             try:
-                self._seen = await asyncio.to_thread(self._looker.look)
+                unchanged = self._looker.unchanged()
+                self._seen = (
+                    unchanged if unchanged is not None else await asyncio.to_thread(self._looker.look)
+                )
                 problem = ""
             except KernelError as error:
                 problem = str(error)

@@ -1,0 +1,143 @@
+"""Which rules a world needs, in every flavour: golden texts, and the choice of the flavour."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from flanpy.model.address import Family
+from flanpy.model.packet_filter import (
+    DockerRules,
+    FilterChoice,
+    FilterFacts,
+    FilterJump,
+    FilterPolicy,
+    Flavour,
+)
+from flanpy.model.world import World
+from flanpy.plan.diff import diff, objects_by_key
+from flanpy.plan.ops import Put
+from flanpy.plan.ownership import Observed
+from flanpy.plan.packet_filter import choose
+from flanpy.plan.render import render
+from tests.netfilter.worlds import NEW, OLD, facts, filtered
+from tests.states import V4, V6, as_backend, crowd, options
+
+NFT, IPT, LEGACY = Flavour.NFT, Flavour.IPTABLES_NFT, Flavour.IPTABLES_LEGACY
+MASQUERADE = FilterPolicy(masquerade=True)
+
+CASES: dict[str, tuple[FilterFacts, World, FilterPolicy]] = {
+    "no Docker": (facts(IPT), crowd(2), FilterPolicy()),
+    "Docker 20.10 to 27": (facts(LEGACY, OLD), crowd(2), FilterPolicy()),
+    "Docker 28": (facts(IPT, NEW), crowd(2), FilterPolicy()),
+    "Docker 29 with nftables": (facts(NFT, DockerRules()), crowd(2), FilterPolicy()),
+    "nftables, ip-masq": (facts(NFT), crowd(2), MASQUERADE),
+    "iptables, ip-masq": (facts(IPT, OLD), crowd(2), MASQUERADE),
+    "ip-masq, ports in order": (facts(IPT), crowd(2), replace(MASQUERADE, random_ports=False)),
+    "no forward rules": (facts(IPT, NEW), crowd(2), FilterPolicy(forward=False)),
+    "IPv6": (facts(IPT, NEW), crowd(2, V6), MASQUERADE),
+    "IPv6, nftables": (facts(NFT), crowd(2, V6), MASQUERADE),
+    "host-gw": (facts(IPT, OLD), as_backend("host-gw", crowd(2)), FilterPolicy()),
+    "vxlan with DirectRouting": (facts(IPT, OLD), crowd(2, options(V4, directrouting=True)), FilterPolicy()),
+    "udp": (facts(IPT, OLD), as_backend("udp", crowd(2)), FilterPolicy()),
+    "alloc": (facts(IPT, OLD), as_backend("alloc", crowd(2)), FilterPolicy()),
+}
+
+
+def _lines(case: tuple[FilterFacts, World, FilterPolicy]) -> list[str]:
+    wanted = objects_by_key(filtered(*case))
+    return [step for op in diff(wanted, Observed()).ops for step in render(op).split(" && ")]
+
+
+def _golden() -> dict[str, list[str]]:
+    text = Path(__file__).with_name("golden.txt").read_text()
+    blocks = (block.splitlines() for block in text.strip().split("\n\n"))
+    return {lines[0].removeprefix("# "): lines[1:] for lines in blocks}
+
+
+def test_golden_text_has_every_case() -> None:
+    assert list(_golden()) == list(CASES)
+
+
+@pytest.mark.parametrize("title", CASES)
+def test_p02_p08_p09_rules_are_the_golden_ones(title: str) -> None:
+    assert _lines(CASES[title]) == _golden()[title]
+
+
+@pytest.mark.parametrize("title", CASES)
+def test_no_rule_ever_changes_a_policy_or_names_a_chain_that_is_not_ours(title: str) -> None:
+    for line in _lines(CASES[title]):
+        assert " -P " not in line
+        assert "policy drop" not in line
+        assert "FLANPY" in line or "flanpy" in line
+
+
+def test_chains_stand_before_jumps_and_go_after_them() -> None:
+    wanted = objects_by_key(filtered(facts(IPT, NEW)))
+    puts = [op.obj.phase for op in diff(wanted, Observed()).ops]
+    deletes = [op.obj.phase for op in diff({}, Observed({**wanted})).ops]
+    assert puts == sorted(puts)
+    assert deletes == sorted(deletes, reverse=True)
+
+
+def test_jump_moves_to_docker_user_once_forward_goes_through_it() -> None:
+    before = objects_by_key(filtered(facts(IPT)))
+    ops = diff(objects_by_key(filtered(facts(IPT, OLD))), Observed({**before})).ops
+    assert [render(op) for op in ops] == [
+        "iptables-nft -w -t filter -I DOCKER-USER 1 -j FLANPY-FORWARD",
+        "iptables-nft -w -t filter -D FORWARD -j FLANPY-FORWARD",
+    ]
+
+
+def test_jump_that_is_no_longer_first_is_put_first() -> None:
+    wanted = objects_by_key(filtered(facts(IPT)))
+    jump = next(obj for obj in wanted.values() if isinstance(obj, FilterJump) and obj.table == "filter")
+    stands = {**wanted, jump.key: replace(jump, places=(2, 5))}
+    (op,) = diff(wanted, Observed(stands)).ops
+    assert isinstance(op, Put)
+    assert render(op).split(" && ") == [
+        "iptables-nft -w -t filter -D FORWARD -j FLANPY-FORWARD",
+        "iptables-nft -w -t filter -D FORWARD -j FLANPY-FORWARD",
+        "iptables-nft -w -t filter -I FORWARD 1 -j FLANPY-FORWARD",
+    ]
+
+
+ALL = frozenset(Flavour)
+
+
+def _docker(*flavours: Flavour) -> frozenset[tuple[Flavour, Family, DockerRules]]:
+    return frozenset((flavour, Family.IPV4, OLD) for flavour in flavours)
+
+
+@pytest.mark.parametrize(
+    ("setting", "nftables", "seen", "chosen"),
+    [
+        (FilterChoice.AUTO, False, FilterFacts(ALL, IPT), IPT),
+        (FilterChoice.AUTO, False, FilterFacts(ALL, LEGACY), LEGACY),
+        (FilterChoice.AUTO, False, FilterFacts(ALL, IPT, _docker(LEGACY)), LEGACY),
+        (FilterChoice.AUTO, False, FilterFacts(ALL, LEGACY, _docker(IPT)), IPT),
+        (FilterChoice.AUTO, False, FilterFacts(ALL, LEGACY, _docker(IPT, LEGACY)), LEGACY),
+        (FilterChoice.AUTO, False, FilterFacts(ALL, IPT, _docker(NFT)), NFT),
+        (FilterChoice.AUTO, False, FilterFacts(ALL, None, _docker(IPT, NFT)), IPT),
+        (FilterChoice.AUTO, True, FilterFacts(ALL, IPT), NFT),
+        (FilterChoice.AUTO, True, FilterFacts(ALL, IPT, _docker(IPT)), IPT),
+        (FilterChoice.AUTO, False, FilterFacts(frozenset({NFT}), None), NFT),
+        (FilterChoice.AUTO, False, FilterFacts(), None),
+        (FilterChoice.AUTO, False, FilterFacts(frozenset({IPT}), IPT, _docker(NFT)), IPT),
+        (FilterChoice.IPTABLES_LEGACY, False, FilterFacts(ALL, IPT, _docker(IPT)), LEGACY),
+        (FilterChoice.NFT, False, FilterFacts(ALL, IPT, _docker(IPT)), NFT),
+        (FilterChoice.NFT, False, FilterFacts(frozenset({IPT}), IPT), None),
+        (FilterChoice.OFF, True, FilterFacts(ALL, IPT, _docker(IPT)), None),
+    ],
+)
+def test_flavour_is_the_operators_else_dockers_else_the_networks_else_the_systems(
+    setting: FilterChoice, nftables: bool, seen: FilterFacts, chosen: Flavour | None
+) -> None:
+    network = replace(V4, enable_nftables=nftables)
+    assert choose(FilterPolicy(setting), network, seen) is chosen
+
+
+def test_nothing_is_planned_before_the_filters_were_looked_at() -> None:
+    assert filtered(FilterFacts()) == ()
