@@ -78,6 +78,7 @@ class Leasing:
         self._parting = asyncio.Event()
         self._moving = Moving()
         self._ahead = Ahead()
+        self._recalled: Lease | None = None
         self._move_news = asyncio.Event()
         self._network: NetworkConfig | None = None
         self._own = OwnLeaseState()
@@ -121,6 +122,7 @@ class Leasing:
             self._use_network(network)
         record = LeaseRecord(saved.public_ip, saved.public_ip6, node_id=self._node_id)
         lease = Lease(saved.key, record, saved.lease_id, mod_revision=saved.revision)
+        self._recalled = lease
         self._keeper.recall(StoredLease(lease, in_use=saved.key == previous), previous=previous)
 
     def save_again(self) -> None:
@@ -317,7 +319,7 @@ class Leasing:
             self._board.note(network_error=error)
 
     def _use_network(self, network: NetworkConfig) -> None:
-        own = self._published() or self._own.lease
+        own = self._published() or self._own.lease or self._recalled
         self._moving = self._moving.begun(self._network, network, own)
         self._network = network
         log.info("network_read", network=network.network or network.network6, backend=network.backend_type)

@@ -14,15 +14,16 @@ from flanpy.config import Settings, load
 from flanpy.daemon.leasing import Leasing
 from flanpy.model.condition import Condition, ConditionType
 from flanpy.model.world import Policy
-from flanpy.reconcile.loop import ReconcileLoop
+from flanpy.reconcile.loop import Pass, ReconcileLoop
 from flanpy.status.board import StatusBoard
 from flanpy.store.etcd import EtcdSession
 from flanpy.store.port import Put, Txn
+from flanpy.store.schema import encode_record
 from tests.fakes.clock import FakeClock
 from tests.fakes.etcd import FakeEtcd, FakeSession
 from tests.fakes.kernel import FakeKernel
 from tests.reconcile.rig import HOST_LINKS
-from tests.states import FACTS
+from tests.states import FACTS, lease, of_backend
 
 PREFIX = "/coreos.com/network"
 NETWORK = '{"Network":"10.50.0.0/16","Backend":{"Type":"vxlan"}}'
@@ -51,6 +52,13 @@ class Rig:
         self.etcd.run(Txn((), (Put(f"{PREFIX}/config", text.encode()),), ()))
         self.etcd.wake()
 
+    def put_lease(self, number: int, backend: str) -> None:
+        """The lease of peer `number` of tests/states.py in a network of this backend."""
+        made = of_backend(backend, lease(number))
+        key = f"{PREFIX}/subnets/{made.key}"
+        self.etcd.run(Txn((), (Put(key, encode_record(made.record), self.etcd.grant(3600)),), ()))
+        self.etcd.wake()
+
     def condition(self, kind: ConditionType) -> Condition:
         return next(each for each in self.board.snapshot.conditions if each.type is kind)
 
@@ -67,12 +75,17 @@ def make(tmp_path: Path, *flags: str, etcd: FakeEtcd | None = None) -> Rig:
     places = [f"--state-dir={tmp_path}/state", f"--subnet-file={tmp_path}/subnet.env"]
     settings = load([*places, *flags], {}, default_file=tmp_path / "none.toml")
     board, kernel = StatusBoard(clock), FakeKernel(host_links=HOST_LINKS)
+
+    def pass_done(outcome: Pass) -> None:
+        leasing.pass_done(outcome)
+        board.note_pass(outcome)
+
     loop = ReconcileLoop(
         kernel,
         Policy(NODE),
         clock=clock,
         resync_interval=3600,
-        on_pass=board.note_pass,
+        on_pass=pass_done,
         request_listing=lambda _reason: None,
     )
     leasing = Leasing(cast(EtcdSession, session), settings, NODE, clock=clock, loop=loop, board=board)

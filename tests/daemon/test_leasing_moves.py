@@ -1,0 +1,138 @@
+"""The network's backend changes: what our lease says when, what is kept how long, and who is believed meanwhile."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from flanpy.model.condition import ConditionType
+from flanpy.plan.moving import AHEAD, GRACE
+from tests.daemon.rig import NETWORK, NODE, PREFIX, Rig, make, running
+from tests.states import lease
+
+pytestmark = pytest.mark.asyncio
+
+HOST_GW = json.dumps({**json.loads(NETWORK), "Backend": {"Type": "host-gw"}})
+SOON = 0.5
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Rig:
+    return make(tmp_path)
+
+
+def _said(rig: Rig) -> str:
+    """What our lease in etcd says of our backend."""
+    values = (json.loads(kv.value) for kv in rig.etcd.find(f"{PREFIX}/subnets/"))
+    return next(str(value.get("BackendType")) for value in values if value.get("NodeID") == NODE)
+
+
+def _links(rig: Rig) -> list[object]:
+    return [key[1] for key in rig.kernel.objects if key[0] == "link"]
+
+
+def _shown(rig: Rig, number: int) -> str:
+    """What the loop is told that a peer's lease says."""
+    return rig.loop.world.view.leases[str(lease(number).key)].record.backend_type
+
+
+async def test_old_backend_stands_until_every_peer_has_come_along_and_a_breath_longer(rig: Rig) -> None:
+    rig.configure()
+    rig.put_lease(1, "vxlan")
+    async with running(rig):
+        rig.configure(HOST_GW)
+        await rig.clock.advance(SOON)
+        assert _said(rig) == "host-gw"
+        await rig.clock.advance(10 * GRACE)
+        assert _links(rig) == ["flannel.1"]
+        assert "for node-1" in rig.condition(ConditionType.BACKEND_READY).message
+        rig.put_lease(1, "host-gw")
+        await rig.clock.advance(GRACE / 2)
+        assert _links(rig) == ["flannel.1"]
+        assert "for packets under way" in rig.condition(ConditionType.BACKEND_READY).message
+        await rig.clock.advance(GRACE)
+        assert _links(rig) == []
+        assert rig.condition(ConditionType.BACKEND_READY).reason == "Programmed"
+
+
+async def test_new_backend_is_advertised_only_once_it_stands_here(rig: Rig) -> None:
+    rig.configure(HOST_GW)
+    async with running(rig):
+        assert _said(rig) == "host-gw"
+        rig.kernel.fail_next(5)
+        rig.configure()
+        await rig.clock.advance(0.05)
+        assert _said(rig) == "host-gw"
+        await rig.clock.advance(5)
+        assert _said(rig) == "vxlan"
+        assert _links(rig) == ["flannel.1"]
+
+
+async def test_change_that_is_taken_back_leaves_all_as_it_was(rig: Rig) -> None:
+    rig.configure()
+    rig.put_lease(1, "vxlan")
+    async with running(rig):
+        before = dict(rig.kernel.objects)
+        rig.configure(HOST_GW)
+        await rig.clock.advance(SOON)
+        rig.configure()
+        await rig.clock.advance(10 * GRACE)
+        assert _said(rig) == "vxlan"
+        assert rig.kernel.objects == before
+        assert rig.loop.world.former is None
+
+
+async def test_peer_that_is_ahead_of_our_config_is_reached_as_before_for_a_while(rig: Rig) -> None:
+    rig.configure()
+    rig.put_lease(1, "vxlan")
+    async with running(rig):
+        rig.put_lease(1, "host-gw")
+        await rig.clock.advance(AHEAD / 2)
+        assert _shown(rig, 1) == "vxlan"
+        await rig.clock.advance(AHEAD)
+        assert _shown(rig, 1) == "host-gw"
+        assert "is of backend host-gw" in rig.condition(ConditionType.PEER_LEASES_VALID).message
+
+
+async def test_peer_that_is_ahead_is_believed_once_our_config_agrees(rig: Rig) -> None:
+    rig.configure()
+    rig.put_lease(1, "vxlan")
+    async with running(rig):
+        rig.put_lease(1, "host-gw")
+        await rig.clock.advance(0.1)
+        rig.configure(HOST_GW)
+        await rig.clock.advance(0.1)
+        assert _shown(rig, 1) == "host-gw"
+
+
+async def test_outage_of_etcd_during_a_move_keeps_the_old_backend(rig: Rig) -> None:
+    rig.configure()
+    rig.put_lease(1, "vxlan")
+    async with running(rig):
+        rig.configure(HOST_GW)
+        await rig.clock.advance(SOON)
+        rig.session.cut()
+        await rig.clock.advance(600)
+        assert _links(rig) == ["flannel.1"]
+        rig.session.mend()
+        rig.put_lease(1, "host-gw")
+        await rig.clock.advance(60)
+        assert _links(rig) == []
+
+
+async def test_p15_restart_half_way_goes_on_with_the_move(rig: Rig, tmp_path: Path) -> None:
+    rig.configure()
+    rig.put_lease(1, "vxlan")
+    async with running(rig):
+        assert _links(rig) == ["flannel.1"]
+    rig.configure(HOST_GW)
+    again = make(tmp_path, etcd=rig.etcd)
+    again.kernel.objects.update(rig.kernel.objects)
+    async with running(again):
+        assert _said(again) == "host-gw"
+        assert _links(again) == ["flannel.1"]
+        again.put_lease(1, "host-gw")
+        await again.clock.advance(2 * GRACE)
+        assert _links(again) == []
