@@ -43,6 +43,7 @@ class Op(IntEnum):
 
     ADD = 0x00
     SUB = 0x10
+    DIV = 0x30
     OR = 0x40
     AND = 0x50
     LSH = 0x60

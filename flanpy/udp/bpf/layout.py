@@ -17,6 +17,7 @@ from flanpy.udp.bpf.assembler import Assembler, If, Op, Reg, Size
 
 ETHERNET = 14
 IPV4 = 20
+_USUAL_HEADERS = 52  # IPv4, and TCP with time stamps
 LARGEST = 65535
 """Bytes: what the total length of an IPv4 header can say."""
 
@@ -35,7 +36,6 @@ class Skb(IntEnum):
     VLAN_PRESENT = 20
     DATA = 76
     DATA_END = 80
-    GSO_SEGMENTS = 164
     GSO_SIZE = 176
 
 
@@ -193,7 +193,10 @@ def fold(asm: Assembler, total: Reg, scratch: Reg) -> None:
 
 
 def count(asm: Assembler, wiring: Wiring, counter: Counter, *, context: Reg, size: Reg) -> None:
-    """Add the packet, of `size` bytes, to a counter of this CPU. R0 to R5 are lost, and 4 bytes of stack used."""
+    """Add the packet, of `size` bytes, to a counter of this CPU. R0 to R5 are lost, and 4 bytes of stack used.
+
+    The kernel leaves the number of a superpacket's segments open once it was encapsulated; it follows from their size.
+    """
     asm.store(Size.U32, Reg.FP, -12, int(counter))
     asm.set(Reg.R2, Reg.FP)
     asm.do(Op.ADD, Reg.R2, -12)
@@ -203,10 +206,14 @@ def count(asm: Assembler, wiring: Wiring, counter: Counter, *, context: Reg, siz
     asm.load(Size.U64, Reg.R1, Reg.R0, 8)
     asm.do(Op.ADD, Reg.R1, size)
     asm.store(Size.U64, Reg.R0, 8, Reg.R1)
-    asm.load(Size.U32, Reg.R1, context, Skb.GSO_SEGMENTS)
-    asm.jump_if(Reg.R1, If.NE, 0, to=(segments := f"segments_{len(asm)}"))
     asm.set(Reg.R1, 1)
-    asm.label(segments)
+    asm.load(Size.U32, Reg.R2, context, Skb.GSO_SIZE)
+    asm.jump_if(Reg.R2, If.EQ, 0, to=(whole := f"whole_{len(asm)}"))
+    asm.set(Reg.R1, size)
+    asm.do(Op.ADD, Reg.R1, Reg.R2)
+    asm.do(Op.SUB, Reg.R1, _USUAL_HEADERS + 1)
+    asm.do(Op.DIV, Reg.R1, Reg.R2)
+    asm.label(whole)
     asm.load(Size.U64, Reg.R2, Reg.R0, 0)
     asm.do(Op.ADD, Reg.R2, Reg.R1)
     asm.store(Size.U64, Reg.R0, 0, Reg.R2)
