@@ -107,7 +107,7 @@ def _is_of_flannel(op: Op) -> bool:
 
 def _with_kernel(host: Host, work: Callable[[Kernel], Awaitable[T]]) -> T:
     async def run() -> T:
-        kernel, packet_filter = NetlinkKernel(), FilterPart()
+        kernel, packet_filter = NetlinkKernel(), FilterPart(sweeping=True)
         try:
             parts = (leftovers(), ExtensionPart(host.settings.run_dir), packet_filter)
             return await work(CompositeKernel(kernel, parts))

@@ -20,6 +20,7 @@ from flanpy.model.packet_filter import FilterChain, FilterFacts, FilterJump, Fla
 from flanpy.netfilter.look import Look, Looker
 from flanpy.netfilter.nfnetlink import drain, open_events
 from flanpy.netfilter.script import is_nft, nft_script, obj_of, restore_script
+from flanpy.netfilter.sweep import sweep
 from flanpy.netfilter.tools import LOCK_WAIT, Tools, run
 from flanpy.plan.ops import Objects, Op, OpFailure, Put, Scope
 
@@ -46,11 +47,15 @@ class FilterSink(Protocol):
 
 
 class FilterPart:
-    """Implements `kernel.composite.Part` for packet filters."""
+    """Implements `kernel.composite.Part` for packet filters.
+
+    `sweeping`: what is deleted is the last of ours, so no empty table stays behind.
+    """
 
     handles: tuple[type[KernelObject], ...] = (FilterChain, FilterJump)
 
-    def __init__(self, tools: Tools | None = None) -> None:
+    def __init__(self, tools: Tools | None = None, *, sweeping: bool = False) -> None:
+        self._sweeping = sweeping
         self._tools = tools or Tools()
         self._looker = Looker(self._tools)
         self._seen = Look()
@@ -81,6 +86,7 @@ class FilterPart:
     async def apply(self, ops: Sequence[Op]) -> tuple[OpFailure, ...]:
         """One script for each flavour (and family, in iptables); what then does not stand as it was put, failed."""
         failures: list[OpFailure] = []
+        await self._look()
 
         def place(op: Op) -> tuple[str, int]:
             obj = obj_of(op)
@@ -92,6 +98,8 @@ class FilterPart:
                 await asyncio.to_thread(self._write, group)
             except KernelError as error:
                 failures += [OpFailure(op, error) for op in group]
+        if self._sweeping:
+            await asyncio.to_thread(sweep, self._tools, [obj_of(op) for op in ops])
         self._looker.forget()
         standing = (await self._look()).by_key
         if not self._problem:

@@ -17,6 +17,7 @@ from typing import Any
 from integration.lab import ETCD_PREFIX, Host, Lab, LabError, flanpyctl
 from integration.lab.namespaces import sysctl
 from integration.lab.waiting import PATIENCE
+from tests.lab.filter_side import foreign_rules
 
 DEADLINE_S = 5.0
 """How long healing may take here. The promise is a second, which the benchmark measures; two busy cores lie."""
@@ -355,7 +356,7 @@ def foreign_state(host: Host) -> str:
     parts.append([row for row in host.ip_json("neigh", "show", "nud", "permanent") if row["dev"] not in mine])
     parts.append([row for row in host.bridge_json("fdb", "show") if row.get("ifname") not in mine])
     parts.append(host.ip_json("rule", "show"))
-    parts.append(host.run("nft", "list", "ruleset").stdout)
+    parts.append(foreign_rules(host))
     return json.dumps(_calm(parts), indent=1, sort_keys=True)
 
 
