@@ -107,6 +107,8 @@ class UdpBackend:
             TunLink(LINK, end.mtu),
             # a reply may come back over another path than we would choose; loose mode still drops martians
             LinkSysctl(Family.IPV4, LINK, "rp_filter", "2"),
+            # what cannot be forwarded is answered by ICMP from our own address, which comes in here
+            LinkSysctl(Family.IPV4, LINK, "accept_local", "1"),
             # A /32: the address only gives host-to-container traffic a source, no subnet route must come with it.
             Address(LINK, IPv4Interface((subnet.network_address, 32))),
             LinkUp(LINK),
