@@ -37,9 +37,9 @@ START_PATIENCE = 20.0
 """Seconds that the process may take to start: it is a Python of its own on a machine that may be busy."""
 
 CALM = 10.0
-"""Seconds after which a plane that goes down is not one that cannot stay up."""
+"""Seconds after which a process that ends is not one that cannot stay up."""
 
-FIRST_DELAY, LONGEST_DELAY = 0.25, 30.0
+FIRST_DELAY, LONGEST_DELAY = 0.25, 10.0
 """Seconds before one that does not stay up is reported again, doubled each time."""
 
 
@@ -78,7 +78,7 @@ class Supervisor:
         self._watch: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[Counts] | None = None
         self._generation = 0
-        self._up_since = float("-inf")
+        self._started_at = float("-inf")
         self._short_lives = 0
         self._outage = Transition()
         self.totals = {plane: RunningTotal() for plane in Plane}
@@ -171,6 +171,7 @@ class Supervisor:
         except TimeoutError as error:
             raise KernelError(f"the user-space data plane did not start: {error}") from error
         self.starts += 1
+        self._started_at = self._clock.monotonic()
         return self._forwarder
 
     def _set_fast_path(self, end: TunnelEnd, table: TunnelTable) -> None:
@@ -204,42 +205,46 @@ class Supervisor:
         return await self._forwarder.wait_ended()
 
     async def _look(self, end: TunnelEnd, ended: asyncio.Task[str]) -> str:
-        """What is wrong, "" if nothing is."""
-        if ended.done():
-            self._drop_forwarder()
-            return f"its process ended: {ended.result()}"
+        """What is wrong, "" if nothing is. The device first: its end is also that of the process."""
         try:
             if self._openings is None or _index_of(end.link) != self._openings.index:
+                self._drop_forwarder()
                 return f"{end.link} was deleted"
+            if ended.done():
+                self._drop_forwarder()
+                self._note_short_life()
+                return f"its process ended: {ended.result()}"
             fast = self._workshop.fast_path
             if end.fast and fast is not None and not fast.standing(end):
                 return f"the filters on {end.link} and {end.underlay} were removed"
             await self.count()
         except TimeoutError as error:
             self._drop_forwarder()
+            self._note_short_life()
             return f"its process hangs: {error}"
         except KernelError as error:
             self._drop_forwarder()
+            if error.errno != errno.ENODEV:
+                self._note_short_life()
             return str(error)
         return ""
 
     async def _down(self, fault: str) -> None:
         self._fault = fault
-        now = self._clock.monotonic()
-        if self._outage.failed(now, reason=fault):
+        if self._outage.failed(self._clock.monotonic(), reason=fault):
             log.warning("data_plane_lost", reason=fault, action="it is put up again")
-        self._short_lives = self._short_lives + 1 if now - self._up_since < CALM else 0
-        if self._short_lives > 1:
+        if self._forwarder is None and self._short_lives > 1:
             await self._clock.sleep(min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(self._short_lives - 2, 16)))
         self._on_down()
 
+    def _note_short_life(self) -> None:
+        """A process that went by itself soon after its start may do so again."""
+        calm = self._clock.monotonic() - self._started_at >= CALM
+        self._short_lives = 0 if calm else self._short_lives + 1
+
     def _note_up(self) -> None:
-        now = self._clock.monotonic()
-        if ended := self._outage.succeeded(now):
-            self._up_since = now
+        if ended := self._outage.succeeded(self._clock.monotonic()):
             log.info("data_plane_restored", outage=round(ended.seconds, 3), count=ended.count)
-        elif self._up_since == float("-inf"):
-            self._up_since = now
 
     async def _stop_watching(self) -> None:
         if self._watch is not None:

@@ -12,12 +12,13 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 import pytest_asyncio
 
-from flanpy.clock import SystemClock
+from flanpy.clock import Clock, SystemClock
 from flanpy.model.objects import KernelObject, TunnelEnd, TunnelPeer
 from flanpy.model.tunnel import Count
 from flanpy.plan.ops import Delete, Put, Scope
 from flanpy.udp.plane import UdpPlane
-from flanpy.udp.supervisor import Plane, Supervisor
+from flanpy.udp.supervisor import CALM, LONGEST_DELAY, Plane, Supervisor
+from tests.fakes.clock import FakeClock
 from tests.udp.workshop import Bench, FakeMemory
 
 pytestmark = pytest.mark.asyncio
@@ -43,11 +44,13 @@ def _peer(number: int, *, fast: bool = False) -> TunnelPeer:
 class Rig:
     """A plane over stand-ins, and whether it said that something moved."""
 
-    def __init__(self, *, fast: bool = False, memory: FakeMemory | None = None) -> None:
+    def __init__(
+        self, *, fast: bool = False, memory: FakeMemory | None = None, clock: Clock | None = None
+    ) -> None:
         self.bench = Bench(fast=fast)
         self.memory = memory or FakeMemory()
         self.moved = asyncio.Event()
-        self.supervisor = Supervisor(self.bench.workshop, SystemClock(), self.moved.set)
+        self.supervisor = Supervisor(self.bench.workshop, clock or SystemClock(), self.moved.set)
         self.plane = UdpPlane(self.supervisor, self.bench.workshop, self.memory)
 
     async def put(self, *objects: KernelObject) -> tuple[str, ...]:
@@ -122,6 +125,28 @@ async def test_process_that_ends_is_noticed_and_started_again_with_the_table(
     assert await rig.standing() == {end, _peer(11)}
     assert len(rig.bench.forwarders) == 2
     assert len(rig.bench.last.tables[-1][1].rows) == 1
+
+
+async def test_process_that_cannot_stay_up_is_started_less_and_less_often(rigs: Callable[..., Rig]) -> None:
+    clock = FakeClock()
+    rig, end = rigs(clock=clock), _end()
+    await rig.put(end)
+    rig.bench.last.end.set()
+    await rig.until_moved()
+    await rig.put(end)
+    rig.bench.last.end.set()
+    async with asyncio.timeout(DEADLINE):
+        while not clock.sleepers:  # noqa: ASYNC110, the clock tells nobody of its sleepers
+            await asyncio.sleep(0.01)
+    assert end not in await rig.standing()
+    assert not rig.moved.is_set()
+    await clock.advance(LONGEST_DELAY)
+    assert rig.moved.is_set()
+    await clock.advance(CALM)
+    await rig.put(end)
+    await clock.advance(CALM)
+    rig.bench.last.end.set()
+    await rig.until_moved()
 
 
 async def test_process_that_hangs_is_killed(rigs: Callable[..., Rig]) -> None:
