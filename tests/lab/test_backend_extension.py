@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from integration.lab import ETCD_PREFIX, NETWORK, Host, Lab, Stream, flanpyctl, unreached
+from tests.lab.backend_side import condition
 from tests.lab.conftest import BuildLab
-from tests.lab.overlay import condition, eventually, standing
+from tests.lab.overlay import eventually, standing
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
 

@@ -6,12 +6,12 @@ import json
 
 import pytest
 
-from integration.lab import ETCD_PREFIX, Host, Lab, Stream, flanpyctl, unreached
+from integration.lab import ETCD_PREFIX, Lab, Stream, flanpyctl, unreached
+from tests.lab.backend_side import condition, rows, status
 from tests.lab.conftest import BuildLab
 from tests.lab.overlay import (
     add_decoys,
     assert_settled,
-    condition,
     eventually,
     foreign_state,
     leases,
@@ -20,16 +20,6 @@ from tests.lab.overlay import (
 )
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
-
-
-def _status(host: Host) -> dict[str, object]:
-    said: dict[str, object] = json.loads(host.run(*flanpyctl(), "status", "-o", "json", check=False).stdout)
-    return said
-
-
-def _rows(host: Host) -> dict[str, dict[str, str]]:
-    said = json.loads(host.run(*flanpyctl(), "subnets", "-o", "json").stdout)
-    return {row["node_id"]: row for row in said["subnets"]}
 
 
 def _host_gw(lab: Lab) -> None:
@@ -75,13 +65,13 @@ def test_p18_peers_behind_a_router_are_named_with_the_gateway_and_the_cure(build
     )
     assert "DirectRouting" in said["cure"]
     assert one.daemon.is_ready()  # its containers do reach the others
-    assert {name: (row["state"], row["way"]) for name, row in _rows(one).items()} == {
+    assert {name: (row["state"], row["way"]) for name, row in rows(one).items()} == {
         "h1": ("own", ""),
         "h2": ("programmed", "direct"),
         "h3": ("failed", "none"),
     }
-    assert _rows(one)["h3"]["reason"] == f"{three.address} is behind gateway 10.99.0.1 on eth0"
-    assert _status(one)["peers"] == {"wanted": 2, "programmed": 1, "pending": 0, "failed": 1, "rejected": 0}
+    assert rows(one)["h3"]["reason"] == f"{three.address} is behind gateway 10.99.0.1 on eth0"
+    assert status(one)["peers"] == {"wanted": 2, "programmed": 1, "pending": 0, "failed": 1, "rejected": 0}
     alone = condition(three, "PeersProgrammed")["message"]
     assert alone.startswith("2 of 2 peers cannot be reached")
 
@@ -89,12 +79,12 @@ def test_p18_peers_behind_a_router_are_named_with_the_gateway_and_the_cure(build
     lab.configure({"Network": "10.50.0.0/16", "Backend": {"Type": "vxlan", "DirectRouting": True}})
     assert_settled(lab, deadline=20)
     eventually(lambda: unreached(lab.containers) == (), lambda: unreached(lab.containers), deadline=10)
-    assert {name: row["way"] for name, row in _rows(one).items()} == {
+    assert {name: row["way"] for name, row in rows(one).items()} == {
         "h1": "",
         "h2": "direct",
         "h3": "tunnel",
     }
-    assert _rows(one)["h3"]["way_reason"] == f"{three.address} is behind gateway 10.99.0.1 on eth0"
+    assert rows(one)["h3"]["way_reason"] == f"{three.address} is behind gateway 10.99.0.1 on eth0"
     assert "(1 direct, 1 tunnel)" in one.run(*flanpyctl(), "status").stdout
     assert two.daemon.is_ready()
 

@@ -15,13 +15,13 @@ from integration.lab import (
     Lab,
     Probe,
     Stream,
-    flanpyctl,
     simulated_peers,
     unreached,
     write_peers,
 )
+from tests.lab.backend_side import condition, moving_from, rows
 from tests.lab.conftest import BuildLab
-from tests.lab.overlay import assert_settled, condition, eventually, never, standing, wrongs
+from tests.lab.overlay import assert_settled, eventually, never, standing, wrongs
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
 
@@ -49,14 +49,8 @@ def _assert_moved(lab: Lab, name: str) -> None:
     assert_settled(lab, deadline=30)
     for host in lab.hosts:
         eventually(lambda host=host: host.subnet_file.mtu == MTU[name], f"subnet.env of {host.name}")  # type: ignore[misc]
-        eventually(lambda host=host: _moving_from(host) is None, f"{host.name} has arrived", deadline=30)  # type: ignore[misc]
+        eventually(lambda host=host: moving_from(host) is None, f"{host.name} has arrived", deadline=30)  # type: ignore[misc]
     assert_settled(lab, deadline=30)
-
-
-def _moving_from(host: Host) -> str | None:
-    said: dict[str, Any] = json.loads(host.run(*flanpyctl(), "status", "-o", "json", check=False).stdout)
-    found: str | None = said["backend"]["moving_from"]
-    return found
 
 
 CIRCUIT = ("vxlan", "host-gw", "vxlan", "direct", "vxlan", "udp", "host-gw", "udp", "vxlan")
@@ -103,7 +97,7 @@ def test_p17_host_that_was_down_during_the_change_is_reached_both_ways_and_follo
         three.daemon.kill()
         _change(lab, "host-gw")
         eventually(lambda: _says(lab) == {"vxlan", "host-gw"}, lambda: _says(lab), deadline=30)
-        eventually(lambda: _moving_from(one) == "vxlan", "one is on its way", deadline=30)
+        eventually(lambda: moving_from(one) == "vxlan", "one is on its way", deadline=30)
         assert _way(one, "h2") == ("direct", f"{two.address} is on-link on eth0")
         assert _way(one, "h3") == ("tunnel", "it still advertises vxlan")
         said = condition(one, "BackendReady")
@@ -121,8 +115,8 @@ def test_p17_host_that_was_down_during_the_change_is_reached_both_ways_and_follo
 
 
 def _way(host: Host, peer: str) -> tuple[str, str]:
-    rows = json.loads(host.run(*flanpyctl(), "subnets", "-o", "json").stdout)["subnets"]
-    return next((row["way"], row["way_reason"]) for row in rows if row["node_id"] == peer)
+    row = rows(host)[peer]
+    return row["way"], row["way_reason"]
 
 
 def test_host_that_does_not_follow_is_kept_in_the_old_way_until_its_lease_goes(lab: Lab) -> None:
@@ -227,5 +221,5 @@ def test_p22_both_families_move_together(build_lab: BuildLab) -> None:
     for backend in ({"Type": "host-gw"}, {"Type": "vxlan", "DirectRouting": True}, {"Type": "vxlan"}):
         lab.configure({**dual, "Backend": backend})
         for host in lab.hosts:
-            eventually(lambda host=host: _moving_from(host) is None, "it has arrived", deadline=30)  # type: ignore[misc]
+            eventually(lambda host=host: moving_from(host) is None, "it has arrived", deadline=30)  # type: ignore[misc]
         assert_settled(lab, deadline=30)
