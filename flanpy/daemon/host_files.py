@@ -113,5 +113,5 @@ def subnet_env(world: World, mtu: int, *, ip_masq: bool) -> SubnetEnv:
 def device_failed(outcome: Pass) -> bool:
     """Whether what the backend stands on does not."""
     conflicts = outcome.decision.difference.conflicts
-    failed = any(failure.op.obj.phase <= Phase.LINK_UP for failure in outcome.failures)
+    failed = any(failure.op.obj.phase <= Phase.TUNNEL for failure in outcome.failures)
     return failed or any(conflict.wanted.phase <= Phase.LINK_UP for conflict in conflicts)

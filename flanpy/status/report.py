@@ -254,11 +254,16 @@ def _backend(inputs: Inputs) -> Document | None:
     return {
         "type": inputs.network.backend_type,
         "links": [_link(obj, desired) for obj in desired.values() if isinstance(obj, OwnLink)],
-        "data_plane": inputs.data_plane or None,
+        "data_plane": _data_plane(inputs, desired),
         "mtu": choice.mtu(inputs.last.world),
         "ways": _ways(inputs.last),
         "moving_from": _moving_from(inputs.last.world),
     }
+
+
+def _data_plane(inputs: Inputs, desired: Objects) -> str | None:
+    """Once chosen it stays so, but a network that moved to another backend has none."""
+    return inputs.data_plane if any(isinstance(obj, TunnelEnd) for obj in desired.values()) else None
 
 
 def _link(link: OwnLink, desired: Objects) -> Document:

@@ -11,7 +11,7 @@ import pytest
 
 from flanpy.model.condition import ConditionType
 from flanpy.model.lease import InvalidLease
-from flanpy.model.objects import OtherLink, OtherRoute, Route
+from flanpy.model.objects import OtherLink, OtherRoute, Route, TunnelPeer
 from flanpy.plan.decision import Decision
 from flanpy.plan.diff import Difference
 from flanpy.plan.gates import Gate, Hold
@@ -22,7 +22,7 @@ from flanpy.status.board import StatusSnapshot
 from flanpy.status.conditions import is_ready, judge, phase_of
 from flanpy.status.inputs import Inputs
 from tests.cli import stand_in
-from tests.states import DUAL, V4, crowd, lease, view, world
+from tests.states import DUAL, V4, as_backend, crowd, lease, view, world
 from tests.status.passes import NOW, OWN, TWO_PEERS, WELL, conflicting, desired, last, link, passed, refused
 
 HEAD = {"version": "1", "node_id": "node-0", "pid": 1, "started_at": NOW}
@@ -162,3 +162,24 @@ def test_difference_has_the_keys_that_flanpyctl_reads_and_tells_held_lines_apart
 
 def test_difference_names_what_is_held_only_when_something_is() -> None:
     assert report.difference(Decision(desired(), gate=Gate.LEASES_NOT_LISTED))["held"] == ""
+
+
+@pytest.mark.parametrize(("backend", "shown"), [("udp", "kernel (eBPF)"), ("host-gw", None)])
+def test_status_names_the_data_plane_of_a_network_that_has_one(backend: str, shown: str | None) -> None:
+    tunnelled = as_backend(backend, TWO_PEERS)
+    inputs = replace(WELL, network=tunnelled.network, data_plane="kernel (eBPF)", last=passed(tunnelled))
+    assert _status(inputs)["backend"]["data_plane"] == shown
+
+
+def test_status_shows_the_tun_device_with_port_and_address_of_its_tunnel() -> None:
+    tunnelled = as_backend("udp", TWO_PEERS)
+    (link,) = _status(replace(WELL, network=tunnelled.network, last=passed(tunnelled)))["backend"]["links"]
+    assert (link["name"], link["mtu"], link["port"], link["local"]) == ("flannel0", 1472, 8285, "192.0.2.10")
+    assert (link["mac"], link["vni"]) == (None, None)
+
+
+def test_peers_of_a_tunnel_that_refused_its_table_are_failed() -> None:
+    tunnelled = as_backend("udp", TWO_PEERS)
+    (first, _) = [obj for obj in desired(tunnelled).values() if isinstance(obj, TunnelPeer)]
+    counts = report.peer_counts(passed(tunnelled, failures=(refused(first),)))
+    assert (counts["programmed"], counts["failed"]) == (1, 1)
