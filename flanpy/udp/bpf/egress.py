@@ -65,6 +65,10 @@ def _judge(asm: Assembler, wiring: Wiring) -> None:
 
     The network stack has made what goes to this device fit its MTU; a raw socket may still send anything. A superpacket
     fits if its segments do, and must leave room for the outer headers in the 16 bits of a total length.
+
+    Superpackets of UDP are left to the TUN device, for which the kernel cuts them. Unpacked by the peer, one that came
+    over a virtual wire would still be marked as tunnelled, which no program can undo, and the kernel would look for
+    segments of a tunnel in it when it is to be cut (net/ipv4/udp_offload.c). TCP is cut without regard to that mark.
     """
     asm.load(Size.U32, Reg.R1, _CONTEXT, Skb.PROTOCOL)
     asm.jump_if(Reg.R1, If.NE, ETH_P_IP, to="pass")
@@ -84,7 +88,6 @@ def _judge(asm: Assembler, wiring: Wiring) -> None:
     asm.jump_if(Reg.R1, If.GT, wiring.mtu - IPV4, to="pass")
     asm.load(Size.U8, Reg.R1, _DATA, Ip.PROTOCOL)
     asm.jump_if(Reg.R1, If.EQ, TCP, to="fits")
-    asm.jump_if(Reg.R1, If.EQ, UDP, to="fits")
     asm.jump("pass")
     asm.label("whole")
     asm.jump_if(_SIZE, If.GT, wiring.mtu, to="pass")

@@ -154,8 +154,7 @@ def _judge_size(asm: Assembler, wiring: Wiring) -> None:
     asm.load(Size.U16, Reg.R1, _DATA, outer + Udp.CHECKSUM)
     asm.jump_if(Reg.R1, If.NE, 0, to="pass")
     asm.load(Size.U8, Reg.R1, _DATA, outer + HEADERS + Ip.PROTOCOL)
-    asm.jump_if(Reg.R1, If.EQ, TCP, to="fits")
-    asm.jump_if(Reg.R1, If.NE, UDP, to="pass")
+    asm.jump_if(Reg.R1, If.NE, TCP, to="pass")
     asm.label("fits")
 
 

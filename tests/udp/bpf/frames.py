@@ -21,6 +21,7 @@ ROWS = (
     TunnelRow(IPv4Network("10.50.2.128/25"), OTHER_PEER, fast=True),
     TunnelRow(IPv4Network("10.50.3.0/24"), SLOW_PEER),
 )
+_THEIRS, _OURS = IPv4Address("10.50.2.9"), IPv4Address("10.50.1.7")
 _ETHERNET = bytes(12) + b"\x08\x00"
 
 
@@ -28,7 +29,7 @@ def checksum(*parts: bytes) -> int:
     """The internet checksum (RFC 1071)."""
     data = b"".join(parts)
     data += bytes(len(data) % 2)
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return total ^ 0xFFFF
@@ -38,8 +39,8 @@ def checksum(*parts: bytes) -> int:
 class Packet:
     """An IPv4 packet; lengths and the checksum are right unless given."""
 
-    source: IPv4Address = IPv4Address("10.50.2.9")
-    destination: IPv4Address = IPv4Address("10.50.1.7")
+    source: IPv4Address = _THEIRS
+    destination: IPv4Address = _OURS
     body: bytes = b"twelve bytes"
     ttl: int = 64
     protocol: int = 17
