@@ -70,7 +70,10 @@ def stopped_by(docker: Docker, found: DockerFacts | None) -> tuple[Container, ..
 
 def restart(how: How) -> None:
     """Run the command to its end. Raises DockerError."""
-    words = shlex.split(how.command)
+    try:
+        words = shlex.split(how.command)
+    except ValueError as cause:
+        raise DockerError(f"docker-restart-command '{how.command}' cannot be read: {cause}") from cause
     if not words:
         raise DockerError("docker-restart-command is empty: say how Docker is restarted")
     if Path(words[0]).name == "systemctl":
@@ -93,7 +96,7 @@ def wait_for(
             found = docker.look()
             if good(found) or left <= 0 or ended():
                 return found
-        except DockerUnreachable as error:
+        except DockerError as error:  # no answer yet, or one of a Docker that is half up
             if left <= 0:
                 raise DockerUnreachable(f"{error} (waited {timeout:g} s)") from error
         finally:

@@ -6,6 +6,8 @@ import asyncio
 import json
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -192,3 +194,12 @@ async def test_watcher_looks_often_after_a_change_and_seldom_later_and_reports_o
         await watch.run()
     assert [report.condition.reason for report in noted] == ["NotRunning"]
     assert pace.waited == [watcher.LIVELY_INTERVAL_S] * 10 + [watcher.INTERVAL_S] * 5
+
+
+def test_daemon_does_not_load_dockers_sdk() -> None:
+    """It costs 6 MB, and the requests below it."""
+    check = "import flanpy.daemon.agent, sys; print([name for name in ('docker', 'requests') if name in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", check], capture_output=True, text=True, timeout=110, check=True
+    )
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,70 @@
+"""When Docker may be restarted, and how the operator's command is run."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flanpy.docker.facts import DockerFacts
+from flanpy.docker.restart import Choice, How, Policy, choose, restart
+from flanpy.errors import DockerError
+from tests.docker.values import running
+
+NEVER, IDLE, ALWAYS = Policy.NEVER, Policy.IF_IDLE, Policy.ALWAYS
+
+
+@pytest.mark.parametrize(
+    ("docker", "policy", "needed", "choice"),
+    [
+        (None, ALWAYS, False, Choice.NOT_RUNNING),
+        (running(), ALWAYS, False, Choice.NOT_NEEDED),
+        (running(), NEVER, True, Choice.BY_POLICY),
+        (running(), IDLE, True, Choice.RESTART),
+        (running(running=1), IDLE, True, Choice.BY_POLICY),
+        (running(running=1), ALWAYS, True, Choice.RESTART),
+        (running(live_restore=True), IDLE, True, Choice.RESTART),
+        (running(running=1, live_restore=True), IDLE, True, Choice.VOID),
+        (running(running=1, live_restore=True), ALWAYS, True, Choice.VOID),
+        (running(running=1, live_restore=True), NEVER, True, Choice.BY_POLICY),
+    ],
+)
+def test_restart_is_chosen(docker: DockerFacts | None, policy: Policy, needed: bool, choice: Choice) -> None:
+    assert choose(docker, policy, needed=needed) is choice
+
+
+@given(st.integers(0, 3), st.booleans(), st.sampled_from(Policy), st.booleans())
+def test_restart_never_stops_containers_unless_always_is_said(
+    containers: int, live: bool, policy: Policy, needed: bool
+) -> None:
+    chosen = choose(running(running=containers, live_restore=live), policy, needed=needed)
+    if chosen is Choice.RESTART:
+        assert needed
+        assert policy is ALWAYS or containers == 0
+        assert containers == 0 or not live
+
+
+def test_command_is_run_without_a_shell_and_its_last_line_is_passed_on() -> None:
+    restart(How("true ; false", 60))  # one program with two words
+    with pytest.raises(DockerError, match="ended with 3: no luck"):
+        restart(How(f"{sys.executable} -c \"print('no luck'); raise SystemExit(3)\"", 60))
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("", "is empty"),
+        ("/nonexistent/restart", "correct --docker-restart-command"),
+        ("sleep 600", "did not end in 0.2 s"),
+    ],
+)
+def test_command_that_cannot_be_run_or_does_not_end_is_named(command: str, words: str) -> None:
+    with pytest.raises(DockerError, match=words):
+        restart(How(command, 0.2))
+
+
+def test_command_whose_quotes_do_not_close_is_refused_in_words() -> None:
+    with pytest.raises(DockerError, match="docker-restart-command"):
+        restart(How("sh -c 'systemctl", 60))
