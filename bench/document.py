@@ -15,7 +15,7 @@ HEAD = """\
 
 Written by `python -m bench --docs` from the figures of `bench/results/latest.json`; edit `bench/`, not this file.
 
-`make bench` takes them all again (as root, about 25 minutes; `BENCH_ARGS="--quick"` about five, roughly;
+`make bench` takes them all again (as root, about 40 minutes; `BENCH_ARGS="--quick"` about ten, roughly;
 `BENCH_ARGS="--only latency,idle"` some). It prints the tables below, and keeps `latest.json` and `latest.png` in
 `bench/results/`. Everything runs in network namespaces of its own, with a real kernel, a real etcd and real daemons.
 
@@ -57,5 +57,5 @@ def _section(figures: list[Figure]) -> Iterable[str]:
 
 
 def _cell(text: str) -> str:
-    inner = text.strip().replace("|", "\\|").replace("<=", "≤")
+    inner = text.strip().replace("|", "\\|").replace("<=", "≤").replace(">=", "≥")
     return f"... {inner}" if text.startswith("  ") else inner

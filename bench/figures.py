@@ -42,8 +42,8 @@ class Spread:
 class Figure:
     """One figure. `samples` are single runs; its value is their median.
 
-    `at_most` is the target, if there is one. `flannel` is what flannel took on the same kind of machine in an earlier
-    run of its own. `note` says what exactly was measured.
+    `at_most` or `at_least` is the target, if there is one. `flannel` is what flannel took on the same kind of machine
+    in an earlier run of its own. `note` says what exactly was measured.
     """
 
     id: str
@@ -53,6 +53,7 @@ class Figure:
     at_most: float | None = None
     flannel: str = ""
     note: str = ""
+    at_least: float | None = None
 
     def __post_init__(self) -> None:
         if not self.samples:
@@ -76,9 +77,18 @@ class Figure:
     @property
     def verdict(self) -> Verdict:
         """Whether the value keeps to the target."""
-        if self.at_most is None:
+        if self.at_most is None and self.at_least is None:
             return Verdict.REPORTED
-        return Verdict.MET if self.value <= self.at_most else Verdict.MISSED
+        high = self.at_most is not None and self.value > self.at_most
+        low = self.at_least is not None and self.value < self.at_least
+        return Verdict.MISSED if high or low else Verdict.MET
+
+    @property
+    def strain(self) -> float | None:
+        """How far it is from its target: 1 is just met, less is better; None where there is none that divides."""
+        if self.at_least is not None:
+            return self.at_least / self.value if self.value else None
+        return self.value / self.at_most if self.at_most else None
 
 
 def figure(
@@ -88,12 +98,13 @@ def figure(
     samples: Iterable[float] | float,
     *,
     at_most: float | None = None,
+    at_least: float | None = None,
     flannel: str = "",
     note: str = "",
 ) -> Figure:
     """A figure of many samples, or of one."""
     taken = (samples,) if isinstance(samples, float | int) else tuple(samples)
-    return Figure(id, what, unit, tuple(map(float, taken)), at_most, flannel, note)
+    return Figure(id, what, unit, tuple(map(float, taken)), at_most, flannel, note, at_least)
 
 
 def paired_ratios(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""Several ways from one container to another, up side by side, so that they can be measured in turn.
+"""Several ways from one host to another, up side by side, so that they can be measured in turn.
 
 Each lane is a lab of its own with two hosts: labs share nothing but the machine, and an idle one costs hardly anything.
 """
@@ -6,40 +6,68 @@ Each lane is a lab of its own with two hosts: labs share nothing but the machine
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bench.path import Line
+from bench.proc import cpu_seconds
+from bench.run import Run, alternated
 from flanpy.kernel.ethtool import Ethtool
 from integration.lab import Lab, Program, simulated_peers, wait_until
 from integration.lab.daemon import ETCD_PREFIX
-from integration.lab.namespaces import in_namespace
+from integration.lab.namespaces import in_namespace, pids_in
 from integration.yardstick import build
 
+T = TypeVar("T")
+
 NETWORK = "10.0.0.0/8"
+UDP, VXLAN = {"Type": "udp"}, {"Type": "vxlan"}
+NAMES: Mapping[str, str] = {
+    "kernel": "in-kernel plane",
+    "user": "user-space plane",
+    "vxlan": "kernel VXLAN",
+    "proxy": "one packet at a time (C)",
+    "bare": "no overlay",
+}
 _SCRIPT = Path(__file__).resolve().parents[1] / "integration" / "yardstick" / "host.sh"
+_FORWARDER = "flanpy.udp.forwarder"
 _CUTTING = ("tx-tcp-segmentation", "tx-udp-segmentation", "tx-generic-segmentation")
 
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """`line` leads from a container on the first host to one on the second."""
+    """`line` leads from the first host to the second, through the tunnel if there is one.
+
+    `carriers` are the processes that carry what is sent, if it is not the kernel alone; both hosts'.
+    """
 
     lab: Lab
     line: Line
+    carriers: tuple[int, ...] = ()
 
     @property
-    def underlay(self) -> Line:
-        """Between the two hosts themselves."""
-        one, other = self.lab.hosts
+    def between_containers(self) -> Line:
+        """The same from a container to a container."""
+        one, other = self.lab.containers
         return Line(one.namespace, other.namespace, other.address)
+
+    @property
+    def bare(self) -> Lane:
+        """Between the same two hosts, past the tunnel."""
+        one, other = self.lab.hosts
+        return Lane(self.lab, Line(one.namespace, other.namespace, other.address))
 
     def cut_frames(self, *, cut: bool) -> None:
         """Whether hosts hand over frames of the MTU at most, as to a real wire, or TCP as a whole, as veth allows."""
         for host in self.lab.hosts:
             in_namespace(host.namespace, lambda: _set_cutting(cut=cut))
+
+    def carriers_seconds(self) -> float:
+        """CPU time of the carriers so far."""
+        return sum(cpu_seconds(pid) for pid in self.carriers)
 
 
 @contextmanager
@@ -64,10 +92,47 @@ def yardstick() -> Iterator[Lane]:
         yield _lane(lab)
 
 
+@contextmanager
+def all_lanes() -> Iterator[dict[str, Lane]]:
+    """Every way there is. The bare one is between the hosts of the first."""
+    with ExitStack() as stack:
+        lanes = {
+            "kernel": stack.enter_context(daemons(UDP, "--udp-plane=kernel")),
+            "user": stack.enter_context(daemons(UDP, "--udp-plane=user")),
+            "vxlan": stack.enter_context(daemons(VXLAN, "--vxlan-tx-checksum")),
+            "proxy": stack.enter_context(yardstick()),
+        }
+        yield {**lanes, "bare": lanes["kernel"].bare}
+
+
+def in_turn(run: Run, text: str, turns: int, takes: Mapping[str, Callable[[], T]]) -> dict[str, list[T]]:
+    """One sample of each a turn."""
+    return dict(zip(takes, alternated(run.turns(text, turns), *takes.values()), strict=True))
+
+
+def of_each(lanes: Mapping[str, Lane], take: Callable[[Lane], T]) -> dict[str, Callable[[], T]]:
+    """What to take of each lane."""
+    return {name: partial(take, lane) for name, lane in lanes.items()}
+
+
 def _lane(lab: Lab) -> Lane:
     one, other = lab.attach_containers()
     wait_until(lambda: one.ping(other).ok, "the containers reach each other", deadline=30)
-    return Lane(lab, Line(one.namespace, other.namespace, other.address))
+    first, second = lab.hosts
+    within = str(
+        second.subnet_file.subnet.network.network_address
+    )  # what a tunnel's device has, if there is one
+    tunnelled = any(row for row in second.ip_json("address", "show", "to", within) if row)
+    line = Line(first.namespace, second.namespace, within if tunnelled else second.address)
+    return Lane(lab, line, tuple(_carriers(lab)))
+
+
+def _carriers(lab: Lab) -> Iterator[int]:
+    proxies = {str(build())} if lab.hosts[0].daemon.program.argv[0] == "sh" else set()
+    for pid in pids_in([host.namespace for host in lab.hosts]):
+        words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+        if _FORWARDER in words or words[0] in proxies:
+            yield pid
 
 
 def _set_cutting(*, cut: bool) -> None:
@@ -88,14 +153,7 @@ def _add_udp_peers(lab: Lab, count: int) -> None:
         lab.etcd.api.put_all(pairs, lease=lab.etcd.api.grant(86_400))
 
 
-def machine_seconds(work: Callable[[], float]) -> tuple[float, float]:
-    """What `work` gives, and the CPU seconds that the whole machine spent meanwhile."""
-    before = _busy()
-    result = work()
-    return result, _busy() - before
-
-
-def _busy() -> float:
+def machine_seconds() -> float:
     """CPU seconds since boot, all cores, all but idling (proc(5), /proc/stat)."""
     words = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
     ticks = [int(word) for word in words]

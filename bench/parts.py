@@ -21,7 +21,10 @@ TITLES: Mapping[str, str] = {
     "ctl": "The command line",
     "crowd": "50 daemons started at one instant",
     "path": "Traffic between containers on two hosts",
-    "udp": "The udp backend's planes, against kernel VXLAN and one packet at a time",
+    "udp-tcp": "udp: TCP, against kernel VXLAN and against one packet at a time",
+    "udp-packets": "udp: 64-byte datagrams, against the same",
+    "udp-ping": "udp: round trips, against the same",
+    "udp-peers": "udp: TCP among 1,002 hosts",
     "hostgw": "host-gw, against the bare route",
 }
 """What each block of rows is called, by the first word of their ids."""
@@ -37,7 +40,10 @@ NAMES: Mapping[str, str] = {
     "ctl": "ctl",
     "crowd": "crowd",
     "path": "path",
-    "udp": "udp",
+    "udp-tcp": "udp_tcp",
+    "udp-packets": "udp_packets",
+    "udp-ping": "udp_ping",
+    "udp-peers": "udp_peers",
     "hostgw": "host_gw",
 }
 """The parts one can ask for, and their modules; `latency` gives the rows of `burst`, too."""

@@ -50,8 +50,8 @@ class Line:
             raise LabError(f"no report from {self.target}: {trouble}")
         return float(json.loads(said)["per_second"])
 
-    def loss(self, rate: float, seconds: float) -> float:
-        """The share of 64-byte datagrams that is lost when so many are sent a second."""
+    def paced(self, rate: float, seconds: float) -> tuple[float, float]:
+        """64-byte datagrams sent a second, which is less than asked where the sender can't, and the share lost."""
         words = ["paced", "receive", self.address, str(next(_ports)), str(seconds), str(rate)]
         with _end(self.target, words) as receiver:
             assert receiver.stdout is not None
@@ -61,7 +61,7 @@ class Line:
             with _end(self.source, words) as sender:
                 sent = json.loads(sender.communicate(timeout=seconds + 30)[0])["count"]
             got = json.loads(receiver.communicate(timeout=60)[0])["count"]
-        return 1.0 - float(got) / float(sent)
+        return sent / seconds, 1.0 - got / sent
 
     def ping(self, count: int) -> float:
         """Median round trip in ms."""

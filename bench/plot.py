@@ -45,10 +45,13 @@ def draw(found: dict[str, Any], path: Path) -> None:
     """Write the picture of a document (see bench.record) to a PNG file."""
     figures = {each.id: each for each in figures_of(found)}
     with mpl.rc_context(STYLE):
-        canvas = plt.figure(figsize=(16, 10), layout="constrained")
-        grid = canvas.add_gridspec(3, 3, width_ratios=(1.35, 1, 1))
+        canvas = plt.figure(figsize=(16, 16), layout="constrained")
+        grid = canvas.add_gridspec(5, 3, width_ratios=(1.35, 1, 1))
         _targets(canvas.add_subplot(grid[:, 0]), list(figures.values()))
-        panels = (_programming, _reading, _latency, _starting, _memory, _path)
+        panels = (
+            *(_programming, _reading, _latency, _starting, _memory, _path),
+            *(_udp_tcp, _udp_packets, _udp_ping, _udp_cpu),
+        )
         for at, panel in enumerate(panels):
             panel(canvas.add_subplot(grid[at // 2, 1 + at % 2]), figures)
         canvas.suptitle(_title(found), x=0.01, ha="left", fontsize=11, color=INK)
@@ -67,12 +70,12 @@ def _title(found: dict[str, Any]) -> str:
 
 def _targets(axes: Axes, figures: Sequence[Figure]) -> None:
     """Value over target, on a logarithmic scale; what is left of the line keeps to its target."""
-    judged = [each for each in figures if each.at_most][::-1]
-    axes.set_title("Against the targets (value / target)")
+    judged = [each for each in figures if each.strain is not None][::-1]
+    axes.set_title("Against the targets (left of the line: kept)")
     if not judged:
         _nothing(axes)
         return
-    ratios = [max(each.value / (each.at_most or 1), 0.02) for each in judged]
+    ratios = [max(each.strain or 0.0, 0.02) for each in judged]
     colours = [MET if each.verdict is Verdict.MET else MISSED for each in judged]
     axes.axvline(1, color=INK, linewidth=1)
     axes.hlines(
@@ -80,9 +83,7 @@ def _targets(axes: Axes, figures: Sequence[Figure]) -> None:
     )
     axes.scatter(ratios, range(len(judged)), c=colours, s=46, zorder=3)
     for at, each in enumerate(judged):
-        text = (
-            f"{each.what.strip()}: {number(each.value, each.unit)} of {number(each.at_most or 0, each.unit)}"
-        )
+        text = f"{each.what.strip()}: {number(each.value, each.unit)} {_bound(each)}"
         axes.text(
             0, at + 0.2, text, transform=axes.get_yaxis_transform(), fontsize=8.2, va="bottom",
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
@@ -95,6 +96,12 @@ def _targets(axes: Axes, figures: Sequence[Figure]) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}x"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     _zeros(axes, figures)
+
+
+def _bound(each: Figure) -> str:
+    if each.at_least is not None:
+        return f"of at least {number(each.at_least, each.unit)}"
+    return f"of {number(each.at_most or 0, each.unit)}"
 
 
 def _zeros(axes: Axes, figures: Sequence[Figure]) -> None:
@@ -245,6 +252,62 @@ def _path(axes: Axes, figures: Figures) -> None:
     axes.set_ylabel("% of the underlay's")
     axes.margins(y=0.25)
     axes.legend(loc="upper left", fontsize=8.2)
+
+
+_LANES = (
+    ("kernel", "in-kernel\nplane", OURS),
+    ("user", "user-space\nplane", SHADES[1]),
+    ("vxlan", "kernel\nVXLAN", THEIRS),
+    ("proxy", "one packet\nat a time", SLOW),
+    ("bare", "no\noverlay", FAINT),
+)
+
+
+def _lanes(axes: Axes, figures: Figures, title: str, kinds: Sequence[tuple[str, str]]) -> None:
+    """One group of bars for each kind (id with a gap for the lane, text), from full colour to pale."""
+    axes.set_title(title)
+    present = [lane for lane in _LANES if any(form.format(lane[0]) in figures for form, _ in kinds)]
+    if not present:
+        _nothing(axes)
+        return
+    width = 0.8 / len(kinds)
+    for kind, (form, text) in enumerate(kinds):
+        axes.bar(0, 0, color=INK, alpha=1 - 0.45 * kind, label=text)
+        for at, (name, _label, colour) in enumerate(present):
+            each = figures.get(form.format(name))
+            if each is None:
+                continue
+            where = at + (kind - (len(kinds) - 1) / 2) * width
+            axes.bar(where, each.value, width=width * 0.94, color=colour, alpha=1 - 0.45 * kind)
+            axes.vlines(where, each.spread.low, each.spread.high, color=INK, linewidth=1.1)
+            top = (where, max(each.value, each.spread.high))
+            axes.annotate(
+                digits(each.value), top, (0, 2), textcoords="offset points", ha="center", fontsize=8
+            )
+    axes.set_xticks(range(len(present)), [label for _, label, _ in present], fontsize=8.2)
+    axes.tick_params(axis="x", length=0)
+    axes.margins(y=0.22)
+    if len(kinds) > 1:
+        axes.legend(loc="upper left", ncols=len(kinds), fontsize=8.2)
+
+
+def _udp_tcp(axes: Axes, figures: Figures) -> None:
+    kinds = [("udp-tcp.whole.{}", "passed whole"), ("udp-tcp.frames.{}", "cut to frames of the MTU")]
+    _lanes(axes, figures, "udp: TCP through the tunnel, Gbit/s", kinds)
+
+
+def _udp_packets(axes: Axes, figures: Figures) -> None:
+    kinds = [("udp-packets.flood.{}", "flood"), ("udp-packets.lossfree.{}", "none lost")]
+    _lanes(axes, figures, "udp: 64-byte datagrams, thousands a second", kinds)
+
+
+def _udp_ping(axes: Axes, figures: Figures) -> None:
+    _lanes(axes, figures, "udp: ping through the tunnel, ms", [("udp-ping.{}", "ping")])
+
+
+def _udp_cpu(axes: Axes, figures: Figures) -> None:
+    kinds = [("udp-tcp.whole.cpu_{}", "passed whole"), ("udp-tcp.frames.cpu_{}", "cut to frames of the MTU")]
+    _lanes(axes, figures, "udp: CPU seconds of the whole machine for each Gbit", kinds)
 
 
 _TRAFFIC = (("tcp", "TCP throughput"), ("udp", "64-byte datagrams"), ("ping", "ping (less is better)"))

@@ -75,7 +75,7 @@ def figures_of(found: dict[str, Any]) -> list[Figure]:
     return [
         figure(
             row["id"], row["what"], row["unit"], row["samples"],
-            at_most=row["at_most"], flannel=row["flannel"], note=row["note"],
+            at_most=row["at_most"], at_least=row.get("at_least"), flannel=row["flannel"], note=row["note"],
         )
         for row in found["figures"]
     ]  # fmt: skip
@@ -100,6 +100,7 @@ def _row(each: Figure) -> dict[str, Any]:
         "quartiles": [spread.low, spread.high],
         "extremes": [spread.least, spread.most],
         "at_most": each.at_most,
+        "at_least": each.at_least,
         "verdict": each.verdict.value.lower() or "reported",
         "flannel": each.flannel,
         "note": each.note,

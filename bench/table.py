@@ -37,10 +37,15 @@ def row(figure: Figure) -> tuple[str, ...]:
         figure.what,
         number(figure.value, figure.unit),
         f"{digits(spread.low)} .. {digits(spread.high)}" if several else "",
-        "" if figure.at_most is None else f"<= {number(figure.at_most, figure.unit)}",
+        _target(figure),
         figure.verdict.value,
         figure.flannel,
     )
+
+
+def _target(figure: Figure) -> str:
+    signs = (("<=", figure.at_most), (">=", figure.at_least))
+    return ", ".join(f"{sign} {number(bound, figure.unit)}" for sign, bound in signs if bound is not None)
 
 
 def render(figures: Sequence[Figure], titles: Mapping[str, str]) -> str:

@@ -1,7 +1,6 @@
 """`path_end (tcp|udp|paced) (receive|send) ADDRESS PORT SECONDS [RATE]`: one end of a flood.
 
-A receiver prints what came.
-`paced` sends RATE datagrams a second; both ends print their count.
+A receiver prints what came a second. `paced` sends RATE datagrams a second, and both ends print their count.
 
 Only the standard library, so that it starts at once. The receiver prints "listening" first. UDP goes out and comes in
 by sendmmsg and recvmmsg, 64 datagrams a call, as one call for each would measure Python.
@@ -22,6 +21,7 @@ PAYLOAD = 64
 AT_ONCE = 64
 WARM_UP_S = 0.3
 _MSG_WAITFORONE = 0x10000
+_SO_RCVBUFFORCE = 33
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -113,7 +113,7 @@ def receive_udp(address: str, port: int, seconds: float) -> dict[str, float]:
     """Datagrams a second from after the warm-up to the end of the time."""
     batch = Datagrams()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as inbox:
-        inbox.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        inbox.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 8 << 20)
         inbox.bind((address, port))
         print("listening", flush=True)
         _count_for(inbox, batch, WARM_UP_S)
@@ -146,7 +146,7 @@ def receive_paced(address: str, port: int) -> dict[str, float]:
     """All that came until nothing more does."""
     batch, got = Datagrams(), 0
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as inbox:
-        inbox.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        inbox.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 8 << 20)
         inbox.bind((address, port))
         print("listening", flush=True)
         patience = 5000
@@ -172,11 +172,10 @@ def send_paced(address: str, port: int, seconds: float, rate: float) -> dict[str
 def main() -> None:
     protocol, role, address, port, seconds = sys.argv[1:6]
     if protocol == "paced":
-        send = role == "send"
-        rate = float(sys.argv[6])
+        sends = role == "send"
         said = (
-            send_paced(address, int(port), float(seconds), rate)
-            if send
+            send_paced(address, int(port), float(seconds), float(sys.argv[6]))
+            if sends
             else receive_paced(address, int(port))
         )
         print(json.dumps(said), flush=True)

@@ -44,6 +44,21 @@ def test_verdict_compares_the_value_with_the_target(
     assert figure("a.b", "x", "", value, at_most=at_most).verdict is verdict
 
 
+@pytest.mark.parametrize(("value", "verdict"), [(2.5, Verdict.MET), (2.49, Verdict.MISSED)])
+def test_verdict_of_a_figure_that_is_to_be_large(value: float, verdict: Verdict) -> None:
+    found = figure("a.b", "x", "x", value, at_least=2.5)
+    assert found.verdict is verdict
+    assert ">= 2.50 x" in table.row(found)
+    assert record.figures_of(record.document([found], {}, quick=False)) == [found]
+
+
+def test_strain_is_one_just_at_the_target_and_less_within_it() -> None:
+    assert figure("a.b", "x", "", 3.0, at_most=4.0).strain == 0.75
+    assert figure("a.b", "x", "", 4.0, at_least=3.0).strain == 0.75
+    assert figure("a.b", "x", "", 4.0).strain is None
+    assert figure("a.b", "x", "", 0.0, at_most=0.0).strain is None
+
+
 def test_ratios_are_taken_pair_by_pair() -> None:
     assert paired_ratios([1.0, 8.0], [2.0, 4.0]) == (0.5, 2.0)
     with pytest.raises(ValueError, match="longer"):
@@ -99,7 +114,7 @@ def test_json_keeps_all_that_a_figure_is(tmp_path: Path) -> None:
     assert found["figures"][0] == {
         "id": "start.1000", "part": "start", "what": "exec to ready", "unit": "s", "value": 0.8,
         "quartiles": [pytest.approx(0.75), pytest.approx(0.85)], "extremes": [0.7, 0.9], "at_most": 1.4,
-        "verdict": "met", "flannel": "1.2 s", "note": "A start.", "samples": [0.9, 0.7, 0.8],
+        "at_least": None, "verdict": "met", "flannel": "1.2 s", "note": "A start.", "samples": [0.9, 0.7, 0.8],
     }  # fmt: skip
     assert record.figures_of(found) == [FAST, PLAIN]
 
