@@ -218,7 +218,7 @@ def _moving(last: Pass, former: Former) -> str:
     users = [p for p in last.admission.peers if p.record.backend_type == lease_type(name)]
     named = ", ".join(user.record.node_id or str(user.key) for user in users[:_BRIEF])
     more = f" and {len(users) - _BRIEF} more" if len(users) > _BRIEF else ""
-    whom = f"for {named}{more}, which still advertise it" if users else "for packets under way"
+    whom = f"for the leases of {named}{more}, which still say so" if users else "for packets under way"
     return f"moving from {name}: it is kept {whom}"
 
 

@@ -47,7 +47,7 @@ async def test_old_backend_stands_until_every_peer_has_come_along_and_a_breath_l
         assert _said(rig) == "host-gw"
         await rig.clock.advance(10 * GRACE)
         assert _links(rig) == ["flannel.1"]
-        assert "for node-1" in rig.condition(ConditionType.BACKEND_READY).message
+        assert "for the leases of node-1" in rig.condition(ConditionType.BACKEND_READY).message
         rig.put_lease(1, "host-gw")
         await rig.clock.advance(GRACE / 2)
         assert _links(rig) == ["flannel.1"]

@@ -14,6 +14,7 @@ from integration.lab import (
     Host,
     Lab,
     Probe,
+    ProbeReport,
     Stream,
     simulated_peers,
     unreached,
@@ -79,8 +80,13 @@ def test_backend_changes_under_a_stream_without_a_gap(
         f"{old} -> {new}: TCP gap {gaps[0]:.0f} ms, UDP gap {gaps[1]:.0f} ms, {probed.lost} lost of {probed.sent}"
     )
     assert report.whole
-    assert gaps[0] < 5000
+    _assert_hardly_any_lost(probed)
     assert unreached(lab.containers) == ()
+
+
+def _assert_hardly_any_lost(probed: ProbeReport) -> None:
+    """None is lost where nothing else is going on; a gap in the overlay would cost all that were sent meanwhile."""
+    assert probed.lost * 10 <= probed.sent, probed
 
 
 def test_p17_host_that_was_down_during_the_change_is_reached_both_ways_and_follows(lab: Lab) -> None:
@@ -98,11 +104,12 @@ def test_p17_host_that_was_down_during_the_change_is_reached_both_ways_and_follo
         _change(lab, "host-gw")
         eventually(lambda: _says(lab) == {"vxlan", "host-gw"}, lambda: _says(lab), deadline=30)
         eventually(lambda: moving_from(one) == "vxlan", "one is on its way", deadline=30)
-        assert _way(one, "h2") == ("direct", f"{two.address} is on-link on eth0")
+        direct = ("direct", f"{two.address} is on-link on eth0")
+        eventually(lambda: _way(one, "h2") == direct, lambda: _way(one, "h2"), deadline=30)
         assert _way(one, "h3") == ("tunnel", "it still advertises vxlan")
         said = condition(one, "BackendReady")
         assert (said["reason"], said["healthy"]) == ("Moving", True)
-        assert "it is kept for h3, which still advertise it" in said["message"]
+        assert "it is kept for the leases of h3, which still say so" in said["message"]
         assert one.daemon.is_ready()
         assert unreached(lab.containers) == ()
         three.daemon.up()
@@ -110,7 +117,7 @@ def test_p17_host_that_was_down_during_the_change_is_reached_both_ways_and_follo
         stream.wait_flowing()
         probed, report = probe.stop(), stream.stop()
     assert report.whole
-    assert probed.lost <= 2, probed
+    _assert_hardly_any_lost(probed)
     assert unreached(lab.containers) == ()
 
 

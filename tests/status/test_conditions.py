@@ -114,7 +114,7 @@ CASES = [
     (C.PEERS_PROGRAMMED, WELL, T, "Programmed", GOOD, "2 peers"),
     (C.BACKEND_READY, replace(WELL, backend_error="PreStartupCommand: no"), F, "CommandFailed", BAD, "PreStartup"),
     (C.BACKEND_READY, last(world=HALFWAY), T, "Moving", GOOD,
-     "moving from vxlan: it is kept for node-2, which still advertise it"),
+     "moving from vxlan: it is kept for the leases of node-2, which still say so"),
     (C.PEERS_PROGRAMMED, last(world=BEYOND), F, "NoWay", BAD,
      "1 of 2 peers cannot be reached: node-3: 198.51.100.3 is behind gateway 192.0.2.1 on eth0"),
     (C.PEER_LEASES_VALID, BLANK, T, "None", GOOD, ""),
