@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from integration.engines import SERVE, DockerHost, DockerLab, EngineContainer
@@ -56,8 +56,15 @@ def _differences(*rows: tuple[str, str, str]) -> list[str]:
     return [f"{what}: {came}, not {wanted}" for what, came, wanted in rows if came != wanted]
 
 
-def set_up(lab: DockerLab, world: World, *, daemon_json: Mapping[str, object] | None = None) -> Overlay:
-    """Docker first, as on a machine that had it before (so that FORWARD is DROP), then flanpy."""
+def set_up(
+    lab: DockerLab,
+    world: World,
+    *,
+    daemon_json: Mapping[str, object] | None = None,
+    apply: Sequence[str] = ("--restart", "always"),
+    run: Sequence[str] = (),
+) -> Overlay:
+    """Docker first, as on a machine that had it before (so that FORWARD is DROP), then flanpy, then containers."""
     hosts = lab.hosts[:2]
     for host in hosts:
         host.run("sysctl", "-qw", "net.ipv4.ip_forward=0")
@@ -68,9 +75,9 @@ def set_up(lab: DockerLab, world: World, *, daemon_json: Mapping[str, object] | 
         host.daemon.launch("--ip-masq")
     for host in hosts:
         host.daemon.wait_ready()
-        host.flanpyctl("docker", "apply", "--restart", "always")
-    one, two = (box(host, name) for host, name in zip(hosts, ("one", "two"), strict=True))
-    world.host.ip(f"route replace {one.address()}/32 via {hosts[0].address}")
+        host.flanpyctl("docker", "apply", *apply)
+    one, two = (box(host, name, *run) for host, name in zip(hosts, ("one", "two"), strict=True))
+    world.host.ip(f"route replace {one.as_end().address}/32 via {hosts[0].address}")
     overlay = Overlay(lab, one, two, world)
     overlay.assert_works()
     return overlay
