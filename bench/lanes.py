@@ -19,7 +19,7 @@ from flanpy.kernel.ethtool import Ethtool
 from integration.lab import Lab, Program, simulated_peers, wait_until
 from integration.lab.daemon import ETCD_PREFIX
 from integration.lab.namespaces import in_namespace, pids_in
-from integration.yardstick import build
+from integration.yardstick import compiler, program
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ NAMES: Mapping[str, str] = {
     "kernel": "in-kernel plane",
     "user": "user-space plane",
     "vxlan": "kernel VXLAN",
-    "proxy": "one packet at a time (C)",
+    "proxy": f"one packet at a time ({'C' if compiler() else 'Python'})",
     "bare": "no overlay",
 }
 _SCRIPT = Path(__file__).resolve().parents[1] / "integration" / "yardstick" / "host.sh"
@@ -86,8 +86,8 @@ def daemons(
 
 @contextmanager
 def yardstick() -> Iterator[Lane]:
-    """The C proxy on both hosts."""
-    with Lab(hosts=2, program=Program(("sh", str(_SCRIPT), str(build())))) as lab:
+    """The yardstick on both hosts."""
+    with Lab(hosts=2, program=Program(("sh", str(_SCRIPT), str(program())))) as lab:
         lab.start_daemons(deadline=60)
         yield _lane(lab)
 
@@ -128,10 +128,10 @@ def _lane(lab: Lab) -> Lane:
 
 
 def _carriers(lab: Lab) -> Iterator[int]:
-    proxies = {str(build())} if lab.hosts[0].daemon.program.argv[0] == "sh" else set()
+    proxy = str(program()) if lab.hosts[0].daemon.program.argv[0] == "sh" else ""
     for pid in pids_in([host.namespace for host in lab.hosts]):
-        words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-        if _FORWARDER in words or words[0] in proxies:
+        words = Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
+        if _FORWARDER in words or (proxy and proxy in words):
             yield pid
 
 

@@ -1,5 +1,5 @@
-"""The yardstick: flannel's method of forwarding, one packet and two system calls at a time, in C of our own."""
+"""The yardstick: flannel's method of forwarding, one packet and two system calls at a time, in C of our own, and in Python."""
 
-from integration.yardstick.proxy import Proxy, build
+from integration.yardstick.proxy import Proxy, build, compiler, program
 
-__all__ = ["Proxy", "build"]
+__all__ = ["Proxy", "build", "compiler", "program"]

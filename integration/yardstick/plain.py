@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """`plain.py TUN LOCAL PORT SUBNET/LENGTH=PEER...`: what proxy.c does, in Python, where there is no compiler.
 
 It must do no more than that: it is the peer that reads one packet from each datagram, and checks nothing.

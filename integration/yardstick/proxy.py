@@ -1,7 +1,8 @@
-"""Builds and runs the C proxy."""
+"""Builds and runs the proxy: the C one, and only where there is no compiler the Python one."""
 
 from __future__ import annotations
 
+import atexit
 import functools
 import os
 import shutil
@@ -13,17 +14,30 @@ from pathlib import Path
 from types import TracebackType
 
 SOURCE = Path(__file__).with_name("proxy.c")
+PLAIN = Path(__file__).with_name("plain.py")
+
+
+def compiler() -> str | None:
+    """The C compiler, if there is one."""
+    return shutil.which("cc") or shutil.which("gcc")
 
 
 @functools.cache
 def build() -> Path:
-    """The program, compiled once for this process. Raises RuntimeError where there is no compiler."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
+    """The C program, compiled once for this process. Raises RuntimeError where there is no compiler."""
+    found = compiler()
+    if found is None:
         raise RuntimeError("no C compiler: the yardstick needs one (apt-get install gcc libc6-dev)")
-    program = Path(tempfile.mkdtemp(prefix="fp-yardstick-"), "proxy")
-    subprocess.run([compiler, "-O2", "-Wall", "-o", str(program), str(SOURCE)], check=True, timeout=120)
-    return program
+    directory = Path(tempfile.mkdtemp(prefix="fp-yardstick-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    built = directory / "proxy"
+    subprocess.run([found, "-O2", "-Wall", "-o", str(built), str(SOURCE)], check=True, timeout=120)
+    return built
+
+
+def program() -> Path:
+    """The C program, or the Python one where there is no compiler."""
+    return build() if compiler() else PLAIN
 
 
 class Proxy:
