@@ -1,4 +1,4 @@
-"""The yardstick: flannel's method of forwarding, one packet and two system calls at a time, in C of our own, and in Python."""
+"""The yardstick: flannel's method of forwarding, one packet and two system calls at a time; in C and in Python."""
 
 from integration.yardstick.proxy import Proxy, build, compiler, program
 
