@@ -28,7 +28,7 @@ from flanpy.model.lease import Lease, LeaseRecord, LeaseView, SubnetKey
 from flanpy.model.network import NetworkConfig
 from flanpy.model.network_config import parse_network_config
 from flanpy.plan.admission import is_own
-from flanpy.plan.moving import Ahead, Moving
+from flanpy.plan.moving import Ahead, Moving, Step
 from flanpy.reconcile.loop import Pass, ReconcileLoop
 from flanpy.status.board import StatusBoard
 from flanpy.status.inputs import OwnSource, OwnStatus, StoreStatus
@@ -196,7 +196,7 @@ class Leasing:
             self._lingering = self._lingering.after(before, self._view, self._clock.monotonic())
             if self._lingering.leases:
                 self._parting.set()
-            self._review_move(before)
+            self._review_move(Step(before, self._view, self._touched(news)))
             self._show_leases()
             self.world_changed()
             self._keeper.observe(self._view)
@@ -231,12 +231,24 @@ class Leasing:
         pauses = (self._moving.pause(now), self._ahead.pause(now))
         return min((pause for pause in pauses if pause is not None), default=None)
 
-    def _review_move(self, before: LeaseView | None = None) -> None:
-        """Judge by the leases who is where on the way; `before` is the view that the present one follows."""
+    def _touched(self, news: News) -> Iterable[str]:
+        """Keys of the leases that may have changed by this."""
+        match news:
+            case Delta(puts=puts):
+                prefix = subnets_prefix(self._prefix)
+                return [kv.key.removeprefix(prefix) for kv in puts]
+            case Snapshot():
+                return self._view.leases
+            case _:
+                return ()
+
+    def _review_move(self, step: Step | None = None) -> None:
+        """Judge by the leases who is where on the way; `step` is the last change of them."""
         network, now = self._network, self._clock.monotonic()
         if network is None:
             return
-        ahead = self._ahead.after(before or self._view, self._view, network, self._moving, now)
+        step = step or Step(self._view, self._view, ())
+        ahead = self._ahead.after(step, network, self._moving, now)
         if ahead is not self._ahead:
             self._ahead = ahead
             self._show_leases()

@@ -81,30 +81,36 @@ class Moving:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """That the view of the leases `now` follows `before`; `keys` are those of the leases that may have changed."""
+
+    before: LeaseView
+    now: LeaseView
+    keys: Iterable[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Ahead:
     """Leases that are shown in their previous form, by the text of their key, and until when."""
 
     leases: Mapping[str, Lease] = field(default_factory=lambda: MappingProxyType({}))
     until: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
-    def after(
-        self, before: LeaseView, view: LeaseView, network: NetworkConfig, moving: Moving, now: float
-    ) -> Ahead:
-        """Once `view` follows `before`, in this network."""
+    def after(self, step: Step, network: NetworkConfig, moving: Moving, now: float) -> Ahead:
+        """Once the view has changed so, in this network."""
         types = lease_types(network, moving.former)
         if types is None:
             return Ahead()
         kept = dict(self.leases)
         until = {key: at for key, at in self.until.items() if at > now}
-        for key in _changed(before, view):
-            was, lease = before.leases.get(key), view.leases[key]
-            if was is None or key in kept or lease.record.backend_type in types:
+        leases = step.now.leases
+        for key in step.keys:
+            was, lease = step.before.leases.get(key), leases.get(key)
+            if was is None or lease is None or key in kept or lease.record.backend_type in types:
                 continue
             if was.record.backend_type in types:
                 kept[key], until[key] = was, now + AHEAD
-        stay = [
-            key for key in until if key in view.leases and view.leases[key].record.backend_type not in types
-        ]
+        stay = [key for key in until if key in leases and leases[key].record.backend_type not in types]
         if not stay and not self.leases:
             return self
         return Ahead(
@@ -121,15 +127,6 @@ class Ahead:
     def pause(self, now: float) -> float | None:
         """Seconds until the first is let go, None if there is none."""
         return max(0.0, min(self.until.values()) - now) if self.until else None
-
-
-def _changed(before: LeaseView, view: LeaseView) -> Iterable[str]:
-    """Keys whose lease is another object than before; by identity, as every change of any lease comes by here."""
-    if view is before:
-        return ()
-    known = {*map(id, before.leases.values())}
-    keys = dict(zip(map(id, view.leases.values()), view.leases, strict=True))
-    return [keys[number] for number in keys.keys() - known]
 
 
 def _is_empty_reservation(lease: Lease) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from flanpy.model.lease import Lease, LeaseRecord, LeaseView
 from flanpy.model.network import NetworkConfig
 from flanpy.model.objects import FdbEntry, Route, VxlanLink
-from flanpy.plan.moving import AHEAD, GRACE, Ahead, Moving
+from flanpy.plan.moving import AHEAD, GRACE, Ahead, Moving, Step
 from flanpy.plan.ops import Delete, Put
 from tests.plan.pipeline import Run, agree, desired_of
 from tests.states import V4, WORLDS, as_backend, crowd, lease, moving, options, view
@@ -24,6 +24,10 @@ ON_THE_WAY = Moving().begun(V4, NEW.network or V4, OWN)
 
 def _of(name: str) -> NetworkConfig:
     return replace(V4, backend_type=name)
+
+
+def _step(before: LeaseView, after: LeaseView) -> Step:
+    return Step(before, after, after.leases)
 
 
 def test_move_begins_with_another_backend_and_remembers_what_our_lease_said() -> None:
@@ -83,16 +87,16 @@ def test_record_of_the_old_backend_is_corrected_by_what_etcd_shows() -> None:
 
 def test_peer_ahead_of_our_config_is_shown_as_it_was_until_its_time_is_up() -> None:
     before, after = view([OWN, ONE, TWO]), view([OWN, ONE_NEW, TWO])
-    ahead = Ahead().after(before, after, V4, Moving(), 10.0)
+    ahead = Ahead().after(_step(before, after), V4, Moving(), 10.0)
     assert ahead.shown(after).leases == before.leases
     assert ahead.pause(10.0) == AHEAD
-    assert ahead.after(after, after, V4, Moving(), 10.0 + AHEAD).shown(after) is after
+    assert ahead.after(_step(after, after), V4, Moving(), 10.0 + AHEAD).shown(after) is after
 
 
 def test_peer_ahead_is_shown_as_it_is_once_our_config_says_so_too() -> None:
     before, after = view([OWN, ONE]), view([OWN, ONE_NEW])
-    ahead = Ahead().after(before, after, V4, Moving(), 10.0)
-    assert ahead.after(after, after, _of("host-gw"), ON_THE_WAY, 10.1).shown(after) is after
+    ahead = Ahead().after(_step(before, after), V4, Moving(), 10.0)
+    assert ahead.after(_step(after, after), _of("host-gw"), ON_THE_WAY, 10.1).shown(after) is after
 
 
 @pytest.mark.parametrize(
@@ -105,14 +109,14 @@ def test_peer_ahead_is_shown_as_it_is_once_our_config_says_so_too() -> None:
 )
 def test_only_a_change_of_backend_makes_a_lease_ahead(before: list[Lease], after: list[Lease]) -> None:
     seen: LeaseView = view(after)
-    assert Ahead().after(view(before), seen, V4, Moving(), 0.0).shown(seen) is seen
+    assert Ahead().after(_step(view(before), seen), V4, Moving(), 0.0).shown(seen) is seen
 
 
 def test_peer_ahead_that_leaves_is_no_longer_shown() -> None:
     before, after = view([OWN, ONE]), view([OWN, ONE_NEW])
-    ahead = Ahead().after(before, after, V4, Moving(), 0.0)
+    ahead = Ahead().after(_step(before, after), V4, Moving(), 0.0)
     gone = view([OWN])
-    assert ahead.after(after, gone, V4, Moving(), 0.1).shown(gone) is gone
+    assert ahead.after(_step(after, gone), V4, Moving(), 0.1).shown(gone) is gone
 
 
 def test_move_puts_the_new_way_before_it_takes_the_old_device() -> None:
