@@ -64,7 +64,7 @@ class FastPath:
         if overlay.hardware != _TUN:
             raise KernelError(f"{overlay.name} is no TUN device", errno=errno.EINVAL)
         attached = self._load(end, overlay, underlay, table)
-        self._forget()
+        self.close()
         self._attached = attached
 
     def set_table(self, table: TunnelTable) -> None:
@@ -94,7 +94,13 @@ class FastPath:
     def detach(self) -> None:
         """Delete every filter of ours, whoever attached it, and qdiscs that are then empty. Raises KernelError."""
         self._filters.remove()
-        self._forget()
+        self.close()
+
+    def close(self) -> None:
+        """Let go of what is attached, which then carries on alone with the table it has."""
+        if self._attached is not None:
+            self._attached.close()
+            self._attached = None
 
     @property
     def _traffic_control(self) -> TrafficControl:
@@ -105,11 +111,6 @@ class FastPath:
     @property
     def _filters(self) -> Filters:
         return Filters(self._traffic_control)
-
-    def _forget(self) -> None:
-        if self._attached is not None:
-            self._attached.close()
-            self._attached = None
 
     def _link(self, name: str) -> Link:
         link = self._traffic_control.link(name)

@@ -75,8 +75,10 @@ class Filters:
                 yield from self._ours_on(qdisc.link)
 
     def _ours_on(self, link: int) -> Iterator[Filter]:
-        for parent in NAMES:
-            yield from filter(_is_ours, self._control.filters(link, parent))
+        """An `ingress` qdisc has one list of filters and gives it for both parents."""
+        yield from {
+            one: None for parent in NAMES for one in self._control.filters(link, parent) if _is_ours(one)
+        }
 
     def remove(self, *, but: frozenset[tuple[int, int]] = frozenset()) -> None:
         """Delete all filters of ours, except in places `but` (link index and parent), where one of them stays."""
@@ -91,7 +93,8 @@ class Filters:
 
     def _leave(self, link: int) -> None:
         """Take the clsact qdisc away if nothing is left on it."""
-        if not any(self._control.filters(link, parent) for parent in NAMES):
+        ours = any(qdisc.kind == "clsact" for qdisc in self._control.qdiscs() if qdisc.link == link)
+        if ours and not any(self._control.filters(link, parent) for parent in NAMES):
             try:
                 self._control.delete_clsact(link)
             except KernelError as error:

@@ -14,8 +14,8 @@ from flanpy.model.tunnel import Count, TunnelRow
 from flanpy.udp.bpf import syscall
 from flanpy.udp.bpf.layout import CARRIED, KEY, PEER, Counter
 
-CAPACITY = 1 << 17
-"""Rows: twice the /24 subnets of a /8 network. Memory is taken only for rows that are there."""
+CAPACITY = 1 << 16
+"""Rows: all /24 subnets of a /8 network. Memory is taken only for rows that are there."""
 
 
 class PeerMap:

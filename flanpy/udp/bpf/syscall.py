@@ -161,19 +161,22 @@ def _batch(descriptor: int, keys: Pointer, values: Pointer | None, count: int) -
 
 
 def _one_by_one(descriptor: int, entries: Iterable[tuple[bytes, bytes]]) -> None:
-    for key, value in entries:
-        _call(_Command.MAP_UPDATE_ELEM, _element(descriptor, Pointer(key), Pointer(value)))
+    for key_bytes, value_bytes in entries:
+        key, value = Pointer(key_bytes), Pointer(value_bytes)
+        _call(_Command.MAP_UPDATE_ELEM, _element(descriptor, key, value))
 
 
 def _element(descriptor: int, key: Pointer, value: Pointer | None) -> bytes:
+    """The caller keeps both until the call is over: their addresses alone keep nothing alive."""
     return struct.pack("=I4xQQQ", descriptor, key.address, value.address if value else 0, 0)
 
 
 def delete(descriptor: int, keys: Iterable[bytes]) -> None:
     """Delete entries; one that is not there is none to delete. Raises KernelError."""
-    for key in keys:
+    for key_bytes in keys:
+        key = Pointer(key_bytes)
         try:
-            _call(_Command.MAP_DELETE_ELEM, _element(descriptor, Pointer(key), None))
+            _call(_Command.MAP_DELETE_ELEM, _element(descriptor, key, None))
         except FileNotFoundError:
             continue
         except OSError as error:
