@@ -50,13 +50,14 @@ def document(figures: Sequence[Figure], about: dict[str, Any], *, quick: bool) -
 def merged(old: dict[str, Any] | None, new: dict[str, Any], order: Sequence[str]) -> dict[str, Any]:
     """`new` with the figures of the parts that it did not measure taken over from `old`, parts in this order.
 
-    Figures that are older than the document say so.
+    Figures that are older than the document say so; those of parts that are no more are left out.
     """
     kept: list[dict[str, Any]] = []
     if old and old.get("schema") == SCHEMA:
         measured = {row["part"] for row in new["figures"]}
         age = {"taken_at": old["taken_at"], "quick": old["quick"]}
-        kept = [{**age, **row} for row in old["figures"] if row["part"] not in measured]
+        wanted = set(order) - measured
+        kept = [{**age, **row} for row in old["figures"] if row["part"] in wanted]
     rows = sorted([*new["figures"], *kept], key=lambda row: order.index(row["part"]))
     return {**new, "figures": rows}
 

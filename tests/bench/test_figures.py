@@ -130,6 +130,11 @@ def test_parts_not_measured_this_time_keep_their_figures_and_their_date() -> Non
     assert "taken_at" not in found["figures"][1]
 
 
+def test_parts_that_are_no_more_are_forgotten() -> None:
+    old, new = (record.document([each], {}, quick=False) for each in (SLOW, PLAIN))
+    assert [row["id"] for row in record.merged(old, new, ["path"])["figures"]] == ["path.ping"]
+
+
 def test_figures_of_another_schema_are_left_behind() -> None:
     new = record.document([FAST], {}, quick=False)
     assert record.merged({"schema": 0, "figures": [1]}, new, ["start"]) == new
