@@ -9,7 +9,7 @@ with DockerLab(hosts=2) as lab:
     assert job.as_end().ping(web.as_end()).ok
 """
 
-from integration.engines.container import EngineContainer
+from integration.engines.container import EngineContainer, addresses_in
 from integration.engines.engine import Engine
 from integration.engines.host import DockerHost
 from integration.engines.image import IMAGE, SERVE
@@ -26,5 +26,6 @@ __all__ = [
     "Engine",
     "EngineContainer",
     "Release",
+    "addresses_in",
     "release",
 ]

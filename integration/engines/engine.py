@@ -136,6 +136,11 @@ class Engine:
         found: list[dict[str, Any]] = json.loads(self.docker(*words[:-1], "inspect", words[-1]).stdout)
         return found[0]
 
+    def inspect_containers(self) -> dict[str, dict[str, Any]]:
+        """What inspect says of every container that runs, by name."""
+        found = json.loads(self.docker("inspect", *self.docker("ps", "-q").stdout.split()).stdout)
+        return {each["Name"].lstrip("/"): each for each in found}
+
     def run_container(self, name: str, *options: str, command: tuple[str, ...] = ()) -> EngineContainer:
         """`docker run -d`; without a command it sleeps. It dies at once when it is stopped."""
         plain = command or ("sleep", "1000000")

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
 
-from integration.engines import SERVE, DockerHost, EngineContainer
+from integration.engines import SERVE, DockerHost, EngineContainer, addresses_in
 from integration.lab import Container
 from tests.engines.outside import PORT, World, ask, ask_udp, echoing, ping_by_name
 
@@ -173,11 +173,10 @@ class NormalHost:
 
     def _look(self) -> None:
         """Note every container's addresses and namespace."""
-        self._ends = {
-            name: container.as_end() for name, container in self.containers.items() if name != "shared"
-        }
+        found = self.host.engine.inspect_containers()
+        self._ends = {name: container.end_of(found[name]) for name, container in self.containers.items()}
         self._ends["hosted"] = replace(self._ends["hosted"], namespace=self.host.namespace)
-        self._networks = {name: container.addresses() for name, container in self.containers.items()}
+        self._networks = {name: addresses_in(found[name]) for name in self.containers}
         self._gateway = str(self.host.engine.docker0().ip)
 
     def _address(self, name: str, seen_from: str = "") -> str:
