@@ -249,3 +249,12 @@ def test_nothing_is_lost_when_the_filters_are_replaced() -> None:
 
         assert streams.lost_datagrams(one, two, replace, count=200) == 0
         assert one.path.standing(one.end)
+
+
+def test_packet_goes_by_a_gateway_when_the_peer_is_beyond_it() -> None:
+    with joined_hosts() as (one, two), tap(two.here, UNDERLAY) as there:
+        beyond = IPv4Address("10.98.0.7")
+        one.here.ip(f"route add {beyond}/32 via {two.address}")
+        one.path.set_table(one.table(TunnelRow(two.subnet, beyond, fast=True)))
+        assert not lone_ping(one.container, two.inside)
+        assert [each.outer[16:20] for each in there.seen(PORT)] == [beyond.packed]
