@@ -44,8 +44,12 @@ class Moving:
         """After the config was changed from `old` to `new`."""
         if old is None or own is None or "alloc" in {old.backend_type, new.backend_type}:
             return Moving()
-        if lease_type(old.backend_type) == lease_type(new.backend_type):
-            return self if old.backend_type == new.backend_type else Moving()
+        if old.backend_type == new.backend_type:
+            return self
+        if self.former is not None and not self.stands:
+            # nobody was told of `old` yet: what we have to keep is still what came before it
+            taken_back = self.former.network.backend_type == new.backend_type
+            return Moving() if taken_back else self
         return Moving(Former(old, own.record), stands=False)
 
     def told(self, own: Lease | None) -> Moving:

@@ -57,6 +57,14 @@ def test_change_of_an_option_does_not_end_a_move() -> None:
     assert ON_THE_WAY.begun(NEW.network, dual_hop, OWN) == ON_THE_WAY
 
 
+def test_second_change_before_the_first_was_advertised_keeps_what_peers_know_us_by() -> None:
+    assert ON_THE_WAY.begun(NEW.network, _of("udp"), OWN) == ON_THE_WAY
+    assert ON_THE_WAY.begun(NEW.network, V4, OWN) == Moving()
+    later = replace(ON_THE_WAY, stands=True).begun(NEW.network, _of("udp"), ONE_NEW)
+    assert later.former is not None
+    assert (later.former.network, later.former.record) == (NEW.network, ONE_NEW.record)
+
+
 def test_old_backend_is_kept_while_a_peer_advertises_it_and_a_breath_longer() -> None:
     standing = replace(ON_THE_WAY, stands=True)
     assert standing.after([ONE, TWO_NEW], 100.0) == standing
