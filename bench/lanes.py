@@ -5,7 +5,7 @@ Each lane is a lab of its own with two hosts: labs share nothing but the machine
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -34,7 +34,11 @@ NAMES: Mapping[str, str] = {
 }
 _SCRIPT = Path(__file__).resolve().parents[1] / "integration" / "yardstick" / "host.sh"
 _FORWARDER = "flanpy.udp.forwarder"
-_CUTTING = ("tx-tcp-segmentation", "tx-udp-segmentation", "tx-generic-segmentation")
+_TCP_CUTTING = (
+    "tx-tcp-segmentation", "tx-tcp-ecn-segmentation", "tx-tcp-mangleid-segmentation", "tx-tcp6-segmentation",
+)  # fmt: skip
+_CUTTING = (*_TCP_CUTTING, "tx-udp-segmentation", "tx-generic-segmentation")
+_JOINING = "rx-gro"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +65,15 @@ class Lane:
         return Lane(self.lab, Line(one.namespace, other.namespace, other.address))
 
     def cut_frames(self, *, cut: bool) -> None:
-        """Whether hosts hand over frames of the MTU at most, as to a real wire, or TCP as a whole, as veth allows."""
+        """Whether hosts hand over frames of the MTU at most, as to a real wire, or TCP as a whole, as veth allows.
+
+        From a wire they join what they receive (GRO), as with any network card; veth does so only for senders that cut.
+        """
+        switch = {host.seat.port: _TCP_CUTTING for host in self.lab.hosts}
+        in_namespace(self.lab.plan.switch, lambda: _set(switch, enabled=not cut))
         for host in self.lab.hosts:
-            in_namespace(host.namespace, lambda: _set_cutting(cut=cut))
+            in_namespace(host.namespace, lambda: _set({"eth0": _CUTTING}, enabled=not cut))
+            in_namespace(host.namespace, lambda: _set({"eth0": (_JOINING,)}, enabled=cut))
 
     def carriers_seconds(self) -> float:
         """CPU time of the carriers so far."""
@@ -135,10 +145,11 @@ def _carriers(lab: Lab) -> Iterator[int]:
             yield pid
 
 
-def _set_cutting(*, cut: bool) -> None:
+def _set(features: Mapping[str, Sequence[str]], *, enabled: bool) -> None:
     ethtool = Ethtool()
-    for feature in _CUTTING:
-        ethtool.set("eth0", feature, enabled=not cut)
+    for link, names in features.items():
+        for name in names:
+            ethtool.set(link, name, enabled=enabled)
     ethtool.close()
 
 

@@ -13,8 +13,8 @@ from bench.run import Run
 _NOTE = (
     "From host to host, by the tunnel's addresses; all hosts are namespaces, and all ends and all between share this "
     "machine's cores. Whole: the hosts' links pass TCP as veth does, in pieces of up to 64 KiB. Frames: every frame "
-    "that leaves a host is cut to the MTU, as on a wire. VXLAN has --vxlan-tx-checksum, its faster form. All lanes "
-    "stand at once and are measured in turn."
+    "that leaves a host is cut to the MTU, and hosts join what they receive (GRO), as on a wire. VXLAN has "
+    "--vxlan-tx-checksum, its faster form. All lanes stand at once and are measured in turn."
 )
 _CPU = (
     "CPU of the whole machine, senders, receivers and kernel in it, and the start of both ends, by the data that "
