@@ -43,9 +43,11 @@ class Limiter:
 
 def error(kind: tuple[int, int], packet: bytes | memoryview, own: int, *, mtu: int = 0) -> bytes | None:
     """The ICMP packet from address `own` about `packet`, which has a whole IPv4 header; None where none may be sent."""
-    start, _tos, _length, _id, offset, _ttl, protocol, _sum, source, _to = IPV4.unpack_from(packet)
+    start, _tos, _length, _id, offset, _ttl, protocol, _sum, source, to = IPV4.unpack_from(packet)
     header = (start & 15) * 4
     if offset & OFFSET or not 0 < source >> 24 < 224 or source >> 24 == 127:
+        return None
+    if to >> 28 == 14 or to == 0xFFFFFFFF:
         return None
     if protocol == PROTO_ICMP and (len(packet) <= header or packet[header] in _ERRORS):
         return None

@@ -6,14 +6,14 @@ them are written as one packet that the kernel sees whole, which saves it most o
 
 from __future__ import annotations
 
-import os
 import socket
-from errno import EBADF, EBADFD
+from sys import byteorder
 
 from flanpy.model.tunnel import Count
 from flanpy.udp.forwarder import icmp
 from flanpy.udp.forwarder.checksum import changed, ttl_less
 from flanpy.udp.forwarder.control import Counters
+from flanpy.udp.forwarder.device import put
 from flanpy.udp.forwarder.join import Joint, joints
 from flanpy.udp.forwarder.lookup import EMPTY, Lookup
 from flanpy.udp.forwarder.packet import IP_SUM, IPV4, LEAST, LONGEST, TTL, VNET_PLAIN, WORD
@@ -24,7 +24,7 @@ UDP_GRO = 104
 BUDGET = 64
 """Calls between two looks at the control socket."""
 
-CE = 3
+ECT_1, ECT_0, CE = 1, 2, 3
 _ANCILLARY = socket.CMSG_SPACE(4) + socket.CMSG_SPACE(4)
 
 
@@ -56,7 +56,7 @@ class Receiver:
             each, tos = size, 0
             for level, kind, text in notes:
                 if level == socket.IPPROTO_UDP and kind == UDP_GRO:
-                    each = int.from_bytes(text, "little") or size
+                    each = int.from_bytes(text, byteorder) or size
                 elif level == socket.IPPROTO_IP and kind == socket.IP_TOS:
                     tos = text[0]
             if flags & socket.MSG_TRUNC or not size:
@@ -64,34 +64,34 @@ class Receiver:
             elif sender[0] not in self._lookup.peers:
                 self._counts[Count.RX_UNKNOWN_SENDER] += -(-size // each)
             else:
-                self._datagrams(buffer[:size], each, sender[0], congested=tos & 3 == CE)
+                self._datagrams(buffer[:size], each, sender[0], outer=tos & 3)
 
-    def _datagrams(self, text: memoryview, each: int, sender: str, *, congested: bool) -> None:
+    def _datagrams(self, text: memoryview, each: int, sender: str, *, outer: int) -> None:
         if len(text) == each:
-            self._single(text, sender, congested=congested)
+            self._single(text, sender, outer=outer)
             return
         for joint in joints(text, each):
             if joint.count == 1:
-                self._single(joint.first, sender, congested=congested)
+                self._single(joint.first, sender, outer=outer)
             else:
-                self._joined(joint, sender, congested=congested)
+                self._joined(joint, sender, outer=outer)
 
-    def _single(self, packet: memoryview, sender: str, *, congested: bool) -> None:
-        if not self._passes(packet, sender, congested=congested):
+    def _single(self, packet: memoryview, sender: str, *, outer: int) -> None:
+        if not self._passes(packet, sender, outer=outer):
             return
         self._counts[Count.RX_PACKETS] += 1
         self._counts[Count.RX_BYTES] += len(packet)
         self._write([VNET_PLAIN, packet])
 
-    def _joined(self, joint: Joint, sender: str, *, congested: bool) -> None:
+    def _joined(self, joint: Joint, sender: str, *, outer: int) -> None:
         """The headers of all are alike, so the first is judged for all."""
-        if not self._passes(joint.first, sender, congested=congested, count=joint.count):
+        if not self._passes(joint.first, sender, outer=outer, count=joint.count):
             return
         self._counts[Count.RX_PACKETS] += joint.count
         self._counts[Count.RX_BYTES] += joint.size
         self._write(joint.pieces())
 
-    def _passes(self, packet: memoryview, sender: str, *, congested: bool, count: int = 1) -> bool:
+    def _passes(self, packet: memoryview, sender: str, *, outer: int, count: int = 1) -> bool:
         """Judge a packet, and take one off its TTL. False: it goes nowhere, which is counted."""
         counts, lookup = self._counts, self._lookup
         if len(packet) < LEAST or packet[0] >> 4 != 4:
@@ -113,16 +113,21 @@ class Receiver:
             return False
         packet[TTL] = ttl - 1
         WORD.pack_into(packet, IP_SUM, ttl_less(total))
-        return self._marked(packet, tos, count) if congested else True
+        return True if outer in {0, ECT_0, tos & 3} else self._marked(packet, tos, outer, count)
 
-    def _marked(self, packet: memoryview, tos: int, count: int) -> bool:
-        """The underlay met congestion: say so to a flow that listens, and drop what would not (RFC 6040, 4.2)."""
-        if not tos & 3:
+    def _marked(self, packet: memoryview, tos: int, outer: int, count: int) -> bool:
+        """What the underlay marked is told to a flow that listens; of another, what met congestion is dropped.
+
+        RFC 6040, figure 4: CE goes in, ECT(1) only where ECT(0) was.
+        """
+        inner = tos & 3
+        if not inner and outer == CE:
             self._counts[Count.RX_ERRORS] += count
             return False
-        first, total = WORD.unpack_from(packet, 0)[0], WORD.unpack_from(packet, IP_SUM)[0]
-        packet[1] = tos | CE
-        WORD.pack_into(packet, IP_SUM, changed(total, first, first | CE))
+        if inner == ECT_0 or (inner == ECT_1 and outer == CE):
+            first, total = WORD.unpack_from(packet, 0)[0], WORD.unpack_from(packet, IP_SUM)[0]
+            packet[1] = tos & ~3 | outer
+            WORD.pack_into(packet, IP_SUM, changed(total, first, first & ~3 | outer))
         return True
 
     def _say_expired(self, packet: memoryview, sender: str) -> None:
@@ -135,9 +140,5 @@ class Receiver:
             self._counts[Count.TX_ERRORS] += 1
 
     def _write(self, pieces: list[bytes | memoryview]) -> None:
-        try:
-            os.writev(self._queue, pieces)
-        except OSError as error:
-            if error.errno in {EBADF, EBADFD}:
-                raise
-            self._counts[Count.RX_ERRORS] += 1  # the device is down, or its owner reads nothing
+        if not put(self._queue, pieces):
+            self._counts[Count.RX_ERRORS] += 1

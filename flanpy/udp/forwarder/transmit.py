@@ -17,6 +17,7 @@ from flanpy.model.tunnel import Count
 from flanpy.udp.forwarder import icmp
 from flanpy.udp.forwarder.checksum import ttl_less, word_sum
 from flanpy.udp.forwarder.control import Counters
+from flanpy.udp.forwarder.device import put
 from flanpy.udp.forwarder.lookup import EMPTY, Lookup, SocketAddress
 from flanpy.udp.forwarder.packet import (
     DONT_FRAGMENT,
@@ -70,6 +71,7 @@ class Transmitter:
 
     def use(self, lookup: Lookup) -> None:
         self._lookup = lookup
+        self._bulk = True  # the underlay may be another one now
 
     def drain(self) -> None:
         """Forward what the queue holds, up to a budget. Raises OSError when the device is gone."""
@@ -151,7 +153,7 @@ class Transmitter:
         if self._limiter.allows():
             message = icmp.error(kind, packet, self._lookup.own_address, mtu=mtu)
             if message is not None:
-                os.writev(self._queue, [VNET_PLAIN, message])
+                put(self._queue, [VNET_PLAIN, message])
 
     # what the kernel left whole
 

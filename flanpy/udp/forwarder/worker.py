@@ -34,7 +34,7 @@ def run(queue: int, tunnel: int, transmit_control: int, receive_control: int) ->
     """Fork and forward until the daemon hangs up. All arguments are descriptors."""
     sock = socket.socket(fileno=tunnel)
     sock.setblocking(True)  # to send; a full buffer is the underlay's own back-pressure
-    _ask_for_bulk(sock)
+    ask_for_bulk(sock)
     counts = no_counts()
     parent = os.getpid()
     child = os.fork()
@@ -49,7 +49,8 @@ def run(queue: int, tunnel: int, transmit_control: int, receive_control: int) ->
     os._exit(0)
 
 
-def _ask_for_bulk(sock: socket.socket) -> None:
+def ask_for_bulk(sock: socket.socket) -> None:
+    """Let datagrams come many at once, each bulk with its TOS."""
     with suppress(OSError):  # Linux 5.0; without it datagrams come one by one
         sock.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)
     sock.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS, 1)
@@ -62,6 +63,7 @@ def _serve(
 
     def use(table: TunnelTable) -> None:
         direction.use(Lookup(table))
+        poll.register(source, select.POLLIN)  # until the first table packets wait: nobody is unreachable yet
 
     control = Control(sock, use, counts)
     actions: dict[int, Callable[[], bool | None]] = {
@@ -69,7 +71,7 @@ def _serve(
         control.fileno(): control.answer,
     }
     poll = select.poll()
-    for descriptor in (*actions, *(() if other is None else (other,))):
+    for descriptor in (control.fileno(), *(() if other is None else (other,))):
         poll.register(descriptor, select.POLLIN)
     try:
         while True:

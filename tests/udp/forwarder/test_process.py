@@ -10,6 +10,8 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,8 @@ import pytest_asyncio
 
 from flanpy.errors import KernelError
 from flanpy.kernel.ethtool import Ethtool
-from flanpy.model.tunnel import Count
+from flanpy.model.tunnel import Count, TunnelRow
+from flanpy.udp.forwarder.process import ForwarderProcess
 from flanpy.udp.forwarder.segment import finish_tcp
 from tests.netns import Namespace
 from tests.udp.forwarder.rig import MTU, PORT, End, tunnel, two_hosts
@@ -128,6 +131,47 @@ async def test_datagrams_larger_than_the_mtu_arrive_as_fragments(ends: tuple[End
     assert "3 received" in said
 
 
+async def test_what_is_larger_than_the_tables_mtu_is_refused_with_that_mtu(ends: tuple[End, End]) -> None:
+    one, two = ends
+    assert one.process is not None
+    await one.process.set_table(replace(one.table(two), mtu=1000), 2)
+    ping = ("ping", "-c1", "-W20", "-Mdo", "-s1100", two.address)
+    said = await asyncio.to_thread(one.here.run, *ping, check=False)
+    assert f"From {one.address}" in said
+    assert "mtu = 1000" in said or "mtu=1000" in said
+    await one.process.set_table(replace(one.table(two), mtu=900), 3)
+    assert await stream(one, two, STREAM[:500_000]) == STREAM[:500_000]  # TCP is told so too, and obeys
+    await counted(one, Count.TX_TOO_BIG, 2)
+
+
+async def test_packets_wait_for_the_first_table_and_nobody_is_called_unreachable() -> None:
+    with two_hosts() as (one, two):
+        for end in (one, two):
+            end.make_device()
+        await two.start(one)
+        one.open()
+        assert one.socket is not None
+        one.process = await ForwarderProcess.spawn(one.queues, one.socket)
+        assert await counts(one) == {}  # it runs
+        ping = ("ping", "-c3", "-i0.2", "-W30", two.address)
+        said = asyncio.create_task(asyncio.to_thread(one.here.run, *ping))
+        await sent_to_device(one, 2)
+        assert await counts(one) == {}
+        await one.process.set_table(one.table(two), 1)
+        assert "3 received" in await said
+
+
+async def sent_to_device(end: End, least: int) -> None:
+    """Wait until so many echo requests have left the kernel."""
+
+    async def enough() -> bool:
+        snmp = await asyncio.to_thread(end.here.run, "cat", "/proc/net/snmp")
+        names, values = (line.split() for line in snmp.splitlines() if line.startswith("Icmp:"))
+        return int(values[names.index("OutEchos")]) >= least
+
+    await until(enough)
+
+
 async def test_processes_have_no_privileges(ends: tuple[End, End]) -> None:
     process = ends[0].process
     assert process is not None
@@ -172,6 +216,68 @@ async def test_both_processes_end_when_one_is_killed(ends: tuple[End, End], vict
         await process.counters()
     with pytest.raises(KernelError):
         await process.set_table(ends[0].table(ends[1]), 2)
+
+
+async def test_process_killed_while_it_takes_a_table_is_replaced_by_one_that_forwards(
+    ends: tuple[End, End],
+) -> None:
+    one, two = ends
+    assert one.process is not None
+    assert one.socket is not None
+    whole = one.table(two)
+    many = tuple(
+        TunnelRow(
+            IPv4Network((f"10.60.{n // 64}.{n % 64 * 4}", 30)), IPv4Address(f"10.98.{n // 250}.{n % 250}")
+        )
+        for n in range(10_000)
+    )
+    update = asyncio.create_task(one.process.set_table(replace(whole, rows=whole.rows + many), 2))
+    await asyncio.sleep(0)  # it is sent
+    os.kill(one.process.pid, signal.SIGKILL)
+    await asyncio.wait_for(one.process.wait_ended(), DEADLINE_S)
+    with pytest.raises(KernelError):
+        await asyncio.wait_for(update, DEADLINE_S)
+    one.process.kill()
+    one.process = await ForwarderProcess.spawn(one.queues, one.socket)
+    await one.process.set_table(replace(whole, rows=whole.rows + many), 3)
+    assert await stream(one, two, STREAM[:100_000]) == STREAM[:100_000]
+
+
+async def test_idle_process_does_not_run_at_all(ends: tuple[End, End]) -> None:
+    process = ends[0].process
+    assert process is not None
+    [child] = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+
+    def switches() -> int:
+        texts = [Path(f"/proc/{pid}/status").read_text() for pid in (process.pid, child)]
+        return sum(int(text.split("\nvoluntary_ctxt_switches:")[1].split()[0]) for text in texts)
+
+    before = switches()
+    await asyncio.sleep(1)  # to see nothing happen; a busy loop, or one that polls, would be seen
+    assert switches() - before <= 5
+
+
+async def test_memory_stays_bounded_under_a_flood_from_ever_new_addresses(ends: tuple[End, End]) -> None:
+    one, two = ends
+    assert one.process is not None
+    assert two.process is not None
+    two.process.kill()
+    await two.process.wait_ended()
+    assert two.socket is not None
+
+    def memory() -> int:
+        status = Path(f"/proc/{pid}/status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0])
+
+    pid, seen = one.process.pid, 0
+    before = memory()
+    for first in range(0, 20_000, 200):
+        for n in range(first, first + 200):
+            text = datagram(str(IPv4Address(n * 7919 + 1)), "10.50.1.0")
+            two.socket.sendto(text, (str(one.public), PORT))
+        seen = first + 200
+        await counted(one, Count.RX_WRONG_SOURCE, seen - 50)  # few are of the peer's own subnet
+    assert memory() - before < 16_384  # KiB
 
 
 async def test_process_ends_when_its_daemon_hangs_up(ends: tuple[End, End]) -> None:

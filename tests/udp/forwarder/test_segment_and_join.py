@@ -31,9 +31,10 @@ def tcp(
     return packet
 
 
-def word_sums(text: bytes) -> int:
+def word_sums(text: bytes | bytearray) -> int:
     """The ones' complement sum by the book: word by word, carries around."""
     total = 0
+    text = bytes(text)
     for at in range(0, len(text) + len(text) % 2, 2):
         total += int.from_bytes((text + b"\0")[at : at + 2], "big")
         total = (total & 0xFFFF) + (total >> 16)
