@@ -24,7 +24,7 @@ def measure(run: Run) -> Iterable[Figure]:
             yield figure(f"hostgw.{slug}.ours", f"{text}, host-gw", unit, over)
             yield figure(f"hostgw.{slug}.bare", f"{text}, routes made by hand", unit, plain)
             yield figure(
-                f"hostgw.{slug}.ratio", "  host-gw / by hand", "x", paired_ratios(over, plain), at_least=0.95,
+                f"hostgw.{slug}.ratio", f"  {text}: host-gw / by hand", "x", paired_ratios(over, plain), at_least=0.95,
                 note="The same bridges and hosts; host-gw adds a route to each peer and nothing to a packet.",
             )  # fmt: skip
 

@@ -29,11 +29,11 @@ def measure(run: Run) -> Iterable[Figure]:
             note="Host to host, by the tunnel's addresses: what arrives while a sender gives 64 datagrams a call.",
         )  # fmt: skip
     yield figure(
-        "udp-packets.flood.kernel_ratio", "  in-kernel plane / kernel VXLAN", "x",
+        "udp-packets.flood.kernel_ratio", "  packets: in-kernel plane / kernel VXLAN", "x",
         paired_ratios(flood["kernel"], flood["vxlan"]), at_least=1.4,
     )  # fmt: skip
     yield figure(
-        "udp-packets.flood.user_ratio", "  user-space plane / one packet at a time", "x",
+        "udp-packets.flood.user_ratio", "  packets: user-space plane / one packet at a time", "x",
         paired_ratios(flood["user"], flood["proxy"]), at_least=1.5,
     )  # fmt: skip
     for name, samples in calm.items():

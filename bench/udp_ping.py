@@ -19,10 +19,10 @@ def measure(run: Run) -> Iterable[Figure]:
             note="By the tunnel's addresses; the median of 200, one each 5 ms.",
         )  # fmt: skip
     yield figure(
-        "udp-ping.kernel_ratio", "  in-kernel plane / no overlay", "x",
+        "udp-ping.kernel_ratio", "  ping: in-kernel plane / no overlay", "x",
         paired_ratios(found["kernel"], found["bare"]), at_most=1.5,
     )  # fmt: skip
     yield figure(
-        "udp-ping.user_ratio", "  user-space plane / one packet at a time", "x",
+        "udp-ping.user_ratio", "  ping: user-space plane / one packet at a time", "x",
         paired_ratios(found["user"], found["proxy"]), at_most=2.0,
     )  # fmt: skip

@@ -51,11 +51,11 @@ def _panel(run: Run, lanes: Mapping[str, Lane], slug: str, text: str, *, kernel:
     for name, samples in rates.items():
         yield figure(f"{prefix}.{name}", f"{text}: {NAMES[name]}", "Gbit/s", samples, note=_NOTE)
     yield figure(
-        f"{prefix}.kernel_ratio", "  in-kernel plane / kernel VXLAN", "x",
+        f"{prefix}.kernel_ratio", f"  TCP {slug}: in-kernel plane / kernel VXLAN", "x",
         paired_ratios(rates["kernel"], rates["vxlan"]), at_least=kernel,
     )  # fmt: skip
     yield figure(
-        f"{prefix}.user_ratio", "  user-space plane / one packet at a time", "x",
+        f"{prefix}.user_ratio", f"  TCP {slug}: user-space plane / one packet at a time", "x",
         paired_ratios(rates["user"], rates["proxy"]), at_least=2.5,
     )  # fmt: skip
     for name, taken in found.items():
