@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface
 
 from flanpy.backend.advert import public_addresses
 from flanpy.backend.options import Reader
@@ -29,6 +29,7 @@ from flanpy.model.objects import (
 )
 from flanpy.model.tunnel import HEADERS
 from flanpy.model.world import World
+from flanpy.plan.next_hop import RouteTable
 
 LINK = "flannel0"
 DEFAULT_PORT = 8285
@@ -41,15 +42,24 @@ def read_port(raw: Mapping[str, object]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class UdpGround:
-    """Implements `plan.desired.Ground`."""
+    """Implements `plan.desired.Ground`. `table` is None without an in-kernel plane: routes matter to no other.
+
+    That plane sends out on the underlay link without asking the routing table, so it is for peers behind that link only.
+    """
 
     fixed: tuple[KernelObject, ...] = field(compare=False)
-    fast: bool
+    underlay: str
+    table: RouteTable | None
 
     def peer(self, lease: Lease) -> Iterator[KernelObject]:
         record = lease.record
         if lease.key.subnet is not None and record.public_ip is not None:
-            yield TunnelPeer(LINK, lease.key.subnet, record.public_ip, self.fast and record.fast_path)
+            fast = record.fast_path and self._is_behind_underlay(record.public_ip)
+            yield TunnelPeer(LINK, lease.key.subnet, record.public_ip, fast)
+
+    def _is_behind_underlay(self, address: IPv4Address) -> bool:
+        route = self.table.next_hop(address) if self.table is not None else None
+        return route is not None and route.link == self.underlay
 
     def heard(self, lease: Lease) -> Iterator[TunnelPeer]:
         """What lets a peer send to us by this tunnel, though packets to it may go another way.
@@ -57,7 +67,7 @@ class UdpGround:
         It may have the in-kernel plane if we have it: what it sends is right for either of ours then.
         """
         if lease.key.subnet is not None and lease.record.public_ip is not None:
-            yield TunnelPeer(LINK, lease.key.subnet, lease.record.public_ip, self.fast)
+            yield TunnelPeer(LINK, lease.key.subnet, lease.record.public_ip, self.table is not None)
 
     def unreached(self, lease: Lease) -> bool:
         """The tunnel needs nothing but a route to the peer, which may come any moment."""
@@ -115,7 +125,7 @@ class UdpBackend:
             end,
             Route(network.network, LINK),
         )
-        return UdpGround(fixed, fast)
+        return UdpGround(fixed, underlay.link, RouteTable.of(world.facts.routes) if fast else None)
 
     def ways(self, world: World) -> Ways:
         return one_way(WayKind.TUNNEL)

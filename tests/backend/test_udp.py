@@ -12,6 +12,7 @@ from flanpy.backend.registry import validate_network
 from flanpy.backend.udp import UdpBackend
 from flanpy.errors import ConfigError
 from flanpy.model.address import Family
+from flanpy.model.facts import HostRoute
 from flanpy.model.network_config import parse_network_config
 from flanpy.model.objects import (
     Address,
@@ -197,3 +198,15 @@ def test_nothing_of_the_tunnel_is_deleted_before_leases_were_listed() -> None:
     decision = decide(unlisted, desired_of(unlisted), split(desired_of(ONE) or {}))
     assert decision.ops == ()
     assert decision.gate is not None
+
+
+def test_peer_behind_another_link_is_left_to_the_plane_that_asks_the_routing_table() -> None:
+    world = _fast(ONE)
+    elsewhere = HostRoute(IPv4Network("192.0.2.11/32"), "eth1", None)
+    moved = replace(world, facts=replace(world.facts, routes=(*world.facts.routes, elsewhere)))
+    nowhere = replace(world, facts=replace(world.facts, routes=()))
+    assert [_planes(each) for each in (world, moved, nowhere)] == [[True], [False], [False]]
+
+
+def _planes(world: World) -> list[bool]:
+    return [obj.fast for obj in (desired_of(world) or {}).values() if isinstance(obj, TunnelPeer)]
