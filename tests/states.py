@@ -46,7 +46,10 @@ FACTS = HostFacts(
         HostRoute(IPv6Network("::/0"), "eth0", IPv6Address("2001:db8::1")),
         HostRoute(IPv6Network("2001:db8::/64"), "eth0", None),
     ),
-)
+    addresses=frozenset({
+        IPv4Address("192.0.2.10"), IPv6Address("2001:db8::a"), IPv4Address("10.50.10.1"), IPv6Address("fd50:0:0:a::1"),
+    }),
+)  # fmt: skip
 
 
 def options(network: NetworkConfig, **backend_options: object) -> NetworkConfig:

@@ -76,7 +76,7 @@ def plan(world: World, peers: Iterable[Lease]) -> Objects | None:
 def host_objects(world: World) -> tuple[KernelObject, ...]:
     """What should exist on this host whatever the backend. The network must be known."""
     assert world.network is not None
-    return (*host_settings(world.network), *filter_objects(world, links(world)))
+    return (*host_settings(world), *filter_objects(world, links(world)))
 
 
 def links(world: World) -> frozenset[str]:

@@ -44,7 +44,7 @@ def read_port(raw: Mapping[str, object]) -> int:
 class UdpGround:
     """Implements `plan.desired.Ground`. `table` is None without an in-kernel plane: routes matter to no other.
 
-    That plane sends out on the underlay link without asking the routing table, so it is for peers behind that link only.
+    That plane sends out on the underlay link without asking the routing table, so only for peers behind that link.
     """
 
     fixed: tuple[KernelObject, ...] = field(compare=False)

@@ -1,19 +1,34 @@
-"""What the host itself must be set to, whatever the backend: that it forwards."""
+"""What the host itself must be set to, whatever the backend: that it forwards, once it has whom to forward for."""
 
 from __future__ import annotations
 
-from flanpy.model.network import NetworkConfig
+from flanpy.model.address import IPNetwork
 from flanpy.model.objects import HostSysctl
+from flanpy.model.world import World
 
 FORWARD4 = "net.ipv4.ip_forward"
 FORWARD6 = "net.ipv6.conf.all.forwarding"
 
 
-def host_settings(network: NetworkConfig) -> tuple[HostSysctl, ...]:
-    """Forwarding on, for each family of the network. Without it containers reach nobody beyond their host."""
+def host_settings(world: World) -> tuple[HostSysctl, ...]:
+    """Forwarding on, for each family in which a bridge of this host has an address in our subnet.
+
+    Without it containers reach nobody beyond their host. Not before, though: a Docker that finds forwarding off turns
+    it on itself and sets the policy of FORWARD to DROP, which keeps neighbours from reaching ports that nobody
+    published. One that finds it on leaves the door open (moby, bridge driver, setupIPForwarding).
+    """
+    key = world.own.key if world.own is not None else None
     settings = []
-    if network.network is not None:
+    if key is not None and key.subnet is not None and _is_used(world, key.subnet):
         settings.append(HostSysctl(FORWARD4, "1"))
-    if network.network6 is not None:
+    if key is not None and key.subnet6 is not None and _is_used(world, key.subnet6):
         settings.append(HostSysctl(FORWARD6, "1"))
     return tuple(settings)
+
+
+def _is_used(world: World, subnet: IPNetwork) -> bool:
+    """Whether somebody took an address of it; the first is our own device's."""
+    return any(
+        address.version == subnet.version and address in subnet and address != subnet.network_address
+        for address in world.facts.addresses
+    )

@@ -288,7 +288,11 @@ def _forwarding(inputs: Inputs, _now: float) -> Condition:
     failed = [f for f in last.failures if isinstance(f.op.obj, HostSysctl)]
     if failed:
         return _bad(kind, "Refused", str(failed[0].error), f"run: {describe(failed[0].op.obj)}")
-    return _good(kind, "On", "the host forwards")
+    if any(isinstance(obj, HostSysctl) for obj in last.decision.desired.values()):
+        return _good(kind, "On", "the host forwards")
+    return _good(
+        kind, "NotNeeded", "no bridge has an address in our subnet yet, so there is nothing to forward"
+    )
 
 
 def _subnet_file(inputs: Inputs, _now: float) -> Condition:

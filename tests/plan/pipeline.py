@@ -165,7 +165,7 @@ class Run:
         ground = choice.ground(world)
         if ground is None:
             return None
-        return plan_from(self.planned, ground, host_settings(world.network), self.judged.admission.peers)
+        return plan_from(self.planned, ground, host_settings(world), self.judged.admission.peers)
 
 
 def same(one: Decision, other: Decision) -> bool:

@@ -130,6 +130,7 @@ CASES = [
     (C.FORWARDING_ENABLED, BLANK, U, "NotRead", BAD, ""),
     (C.FORWARDING_ENABLED, last(failures=(refused(FORWARD, errno.EACCES),)), F, "Refused", BAD, "denied"),
     (C.FORWARDING_ENABLED, WELL, T, "On", GOOD, ""),
+    (C.FORWARDING_ENABLED, last(desired={}), T, "NotNeeded", GOOD, "no bridge"),
     (C.SUBNET_FILE_WRITTEN, BLANK, U, "NotWritten", BAD, ""),
     (C.SUBNET_FILE_WRITTEN, replace(WELL, subnet_file="", subnet_file_error="full"), F, "WriteFailed", BAD, "full"),
     (C.SUBNET_FILE_WRITTEN, WELL, T, "Written", GOOD, "subnet.env"),

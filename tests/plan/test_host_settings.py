@@ -1,0 +1,39 @@
+"""The host forwards once it has something to forward for, and not before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address
+
+import pytest
+
+from flanpy.model.address import IPAddress
+from flanpy.model.objects import HostSysctl
+from flanpy.plan.host_settings import FORWARD4, FORWARD6, host_settings
+from tests.states import DUAL, FACTS, lease, world
+
+UNDERLAY = IPv4Address("192.0.2.10")
+DEVICE, DEVICE6 = IPv4Address("10.50.10.0"), IPv6Address("fd50:0:0:a::")
+BRIDGE, BRIDGE6 = IPv4Address("10.50.10.1"), IPv6Address("fd50:0:0:a::1")
+
+
+@pytest.mark.parametrize(
+    ("addresses", "wanted"),
+    [
+        ((), ()),
+        ((UNDERLAY, DEVICE, DEVICE6), ()),
+        ((UNDERLAY, IPv4Address("10.50.11.1")), ()),
+        ((UNDERLAY, DEVICE, BRIDGE), (FORWARD4,)),
+        ((UNDERLAY, BRIDGE6), (FORWARD6,)),
+        ((DEVICE, DEVICE6, BRIDGE, BRIDGE6), (FORWARD4, FORWARD6)),
+    ],
+)
+def test_p30_forwarding_is_wanted_of_the_families_in_which_a_bridge_has_our_subnet(
+    addresses: tuple[IPAddress, ...], wanted: tuple[str, ...]
+) -> None:
+    one = world(DUAL, lease(1, DUAL), facts=replace(FACTS, addresses=frozenset(addresses)))
+    assert host_settings(one) == tuple(HostSysctl(name, "1") for name in wanted)
+
+
+def test_nothing_is_wanted_without_a_lease() -> None:
+    assert host_settings(replace(world(DUAL), own=None)) == ()
