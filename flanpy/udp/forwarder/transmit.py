@@ -76,7 +76,7 @@ class Transmitter:
     def drain(self) -> None:
         """Forward what the queue holds, up to a budget. Raises OSError when the device is gone."""
         buffer, queue, at, end = self._buffer, self._queue, 0, len(self._buffer) - _ROOM
-        for _ in range(BUDGET):
+        for turn in range(BUDGET):
             try:
                 size = os.readv(queue, [buffer[at:]])
             except BlockingIOError:
@@ -93,7 +93,7 @@ class Transmitter:
                 continue
             self._single(packet, start, field, unfinished=bool(flags & NEEDS_CSUM))
             at = at + size if self._run else 0
-            if at > end:
+            if at > end or not turn:  # the first is not kept waiting: it may be the only one
                 self._flush()
                 at = 0
         self._flush()

@@ -5,6 +5,7 @@ They share the descriptors and nothing else. When the daemon hangs up, or the ot
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import socket
@@ -36,6 +37,7 @@ def run(queue: int, tunnel: int, transmit_control: int, receive_control: int) ->
     sock.setblocking(True)  # to send; a full buffer is the underlay's own back-pressure
     ask_for_bulk(sock)
     counts = no_counts()
+    gc.freeze()  # what is imported stays: nothing to be looked through while packets wait
     parent = os.getpid()
     child = os.fork()
     drop()
