@@ -37,7 +37,9 @@ from flanpy.kernel.port import Moved
 from flanpy.kernel.underlay import UnderlayChoice
 from flanpy.log import configure, get_logger
 from flanpy.model.facts import HostFacts
+from flanpy.model.packet_filter import FilterChoice, FilterFacts, FilterPolicy
 from flanpy.model.world import Policy, Printed
+from flanpy.netfilter.part import FilterPart
 from flanpy.reconcile.loop import Pass, ReconcileLoop
 from flanpy.status.board import StatusBoard, StatusSnapshot
 from flanpy.store.etcd import EtcdSession
@@ -77,6 +79,7 @@ class Agent:
             underlay.public_ipv6,
             settings.vxlan_tx_checksum,
             extension_commands=settings.extension_command,
+            filter=_filter_policy(settings),
         )
         self._board = StatusBoard(clock, self._status_changed)
         self._session = EtcdSession(_etcd_settings(settings), clock=clock)
@@ -89,8 +92,10 @@ class Agent:
             note=lambda text: self._board.note(data_plane=text),
         )
         extension = ExtensionPart(settings.run_dir)
+        self._filter = FilterPart()
+        self._filter.tell(self)
         self._loop = ReconcileLoop(
-            CompositeKernel(self._kernel, (self._data_plane.part, extension)),
+            CompositeKernel(self._kernel, (self._data_plane.part, extension, self._filter)),
             policy,
             clock=clock,
             resync_interval=settings.resync_interval,
@@ -125,6 +130,7 @@ class Agent:
             await self._data_plane.close()
             await self._session.aclose()
             self._kernel.close()
+            self._filter.close()
         log.info("daemon_stopped")
 
     def _tasks(self) -> dict[str, Any]:
@@ -142,6 +148,7 @@ class Agent:
         return {
             "monitor": self._watch_kernel(),
             "reconcile": self._loop.run(),
+            "packet_filter": self._filter.watch(self._clock, lambda: self._settings.filter.iptables_resync),
             **self._leasing.tasks(),
             "listeners": listeners.run(),
             "pulse": self._pulse(),
@@ -151,6 +158,8 @@ class Agent:
         }
 
     async def _watch_kernel(self) -> None:
+        # Before the underlay is known nothing is planned: nor are rules that stand taken for superfluous.
+        self.filter_changed(await self._filter.start())
         self.facts_changed(await self._monitor.start())
         await self._monitor.run()
 
@@ -168,6 +177,14 @@ class Agent:
     def kernel_moved(self, moved: Moved) -> None:
         self._loop.kernel_moved(moved)
 
+    # From the packet filter (netfilter.part.FilterSink)
+
+    def filter_changed(self, facts: FilterFacts) -> None:
+        self._loop.filter_changed(facts)
+
+    def filter_moved(self) -> None:
+        self._loop.kernel_moved(Moved.FILTER)
+
     # From the loop
 
     def _pass_done(self, outcome: Pass) -> None:
@@ -181,7 +198,11 @@ class Agent:
         self._prestartup.look(outcome.world)
         self._leasing.pass_done(outcome)
         self._board.note_pass(outcome)
-        if outcome.decision.desired is not None and not outcome.failures and not self._programmed.is_set():
+        if (
+            outcome.decision.desired is not None
+            and not outcome.kept_from_peers
+            and not self._programmed.is_set()
+        ):
             self._programmed.set()
             # Peers live long: keep them, too, out of every later collection, which would stop the loop for tens of ms.
             gc.freeze()
@@ -293,6 +314,16 @@ def _etcd_settings(settings: Settings) -> EtcdSettings:
         key_file=etcd.keyfile,
         username=etcd.username,
         password=etcd.password,
+    )
+
+
+def _filter_policy(settings: Settings) -> FilterPolicy:
+    rules = settings.filter
+    return FilterPolicy(
+        FilterChoice(rules.backend),
+        forward=rules.iptables_forward_rules,
+        masquerade=rules.ip_masq,
+        random_ports=not rules.ip_masq_fully_random_disable,
     )
 
 
