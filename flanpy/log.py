@@ -42,6 +42,7 @@ KEYS: Final[Mapping[str, str]] = {
     "peer": "another host, by node id or subnet",
     "public_ip": "address a host advertises for encapsulated packets",
     "backend": "backend type in flannel's words",
+    "plane": "data plane of the udp backend: kernel or user",
     "vni": "VXLAN network identifier",
     "vtep_mac": "MAC address of a VXLAN device",
     "lease_id": "etcd lease id",

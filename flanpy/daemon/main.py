@@ -60,10 +60,14 @@ def _run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _mind_signals() -> None:
-    """Until the agent handles signals: end at once without a trace, and do not die of a reload."""
+    """Until the agent handles signals: end at once without a trace, and do not die of a reload.
+
+    An exception would not do: raised while an extension module loads, it is printed or lost there. Nothing is open yet
+    that the kernel does not close, the lock least of all.
+    """
 
     def leave(_number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(0)
+        os._exit(0)
 
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGINT, leave)

@@ -146,14 +146,23 @@ def test_documents_of_any_shape_are_facts_or_no_docker(info: dict[str, Any], def
         assert isinstance(facts({"ServerVersion": "20.10", **info}, default, None), DockerFacts)
 
 
-@pytest.mark.asyncio
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may use any socket")
-async def test_socket_that_we_may_not_use_is_forbidden(path: Path) -> None:
+def test_socket_that_we_may_not_use_is_forbidden(path: Path) -> None:
     _dead_socket(path)
     path.chmod(0)
-    found = await look(path, {})
-    assert isinstance(found, Silent)
-    assert found.why is Silence.FORBIDDEN
+    child = os.fork()
+    if not child:
+        os._exit(_refused_as_nobody(path))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def _refused_as_nobody(path: Path) -> int:
+    """In a process of its own, as root may use any socket. 0: it was forbidden."""
+    with suppress(BaseException):
+        if os.geteuid() == 0:
+            os.setresuid(65534, 65534, 65534)
+        found = asyncio.run(look(path, {}))
+        return int(not (isinstance(found, Silent) and found.why is Silence.FORBIDDEN))
+    return 2
 
 
 class Pace:

@@ -21,7 +21,13 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def kernel_state(host: Host) -> str:
-    """All that `ip` and `bridge` can say of the host's links, addresses, routes and fixed entries, letter by letter."""
+    """All that `ip` and `bridge` can say of the host's links, addresses, routes and fixed entries, letter by letter.
+
+    Waits for the end of IPv6 duplicate address detection, which adds to them by itself.
+    """
+    eventually(
+        lambda: not host.ip_json("-6", "address", "show", "tentative"), "addresses are still tentative"
+    )
     questions = (
         ("link", "show"),
         ("address", "show"),

@@ -139,7 +139,7 @@ def test_diff_of_a_healthy_host_is_empty_and_names_what_the_next_pass_would_do(l
 
 
 def test_cleanup_removes_exactly_what_is_ours_and_leaves_the_host_as_it_was(build_lab: BuildLab) -> None:
-    """What is left on purpose: `ip_forward`, which others (Docker) may rely on by now, and the lease in etcd."""
+    """What is left on purpose: `ip_forward` once it is on, which others (Docker) may rely on by then, and the lease."""
     lab = build_lab(2)
     lab.configure()
     host = lab.hosts[1]
@@ -164,7 +164,7 @@ def test_cleanup_removes_exactly_what_is_ours_and_leaves_the_host_as_it_was(buil
     assert not host.has_link("flannel.1")
     assert foreign_state(host) == before
     assert not host.daemon.subnet_path.exists()
-    assert sysctl(host.namespace, "net/ipv4/ip_forward") == "1"
+    assert sysctl(host.namespace, "net/ipv4/ip_forward") == "0"  # there was nothing to forward for
     assert (
         host.run(*flanpyctl(), "cleanup", "--yes", *_files(host)).stdout.strip() == "nothing of ours is here"
     )
@@ -174,6 +174,12 @@ def test_cleanup_removes_exactly_what_is_ours_and_leaves_the_host_as_it_was(buil
     assert_settled(lab)
     assert leases(lab)["h2"].subnet == subnet
     eventually(lambda: not wrongs(lab, host), lambda: wrongs(lab, host))
+
+    host.attach_container()
+    eventually(lambda: sysctl(host.namespace, "net/ipv4/ip_forward") == "1", lambda: "forwarding is off")
+    host.daemon.stop()
+    host.run(*flanpyctl(), "cleanup", "--yes", *_files(host))
+    assert sysctl(host.namespace, "net/ipv4/ip_forward") == "1"
 
 
 def _files(host: Host) -> tuple[str, ...]:

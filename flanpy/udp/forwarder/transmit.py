@@ -162,11 +162,12 @@ class Transmitter:
         if gso & ~GSO_ECN != GSO_TCPV4 or not header or not size:
             self._counts[Count.TX_MALFORMED] += 1
             return
-        way, ecn, _protocol = self._judged(packet, min(len(packet), header + size))
+        size = min(size, len(packet) - header) or 1  # no segment is longer than what there is
+        way, ecn, _protocol = self._judged(packet, header + size)
         if way is None:
             return
         each = header + size
-        for part in cut(packet, header, size).parts(min(MOST_SEGMENTS, MOST_BYTES // each)):
+        for part in cut(packet, header, size).parts(min(MOST_SEGMENTS, MOST_BYTES // each) or 1):
             self._send_bulk(part, each, way, ecn)
         count = -(-(len(packet) - header) // size)
         self._counts[Count.TX_PACKETS] += count

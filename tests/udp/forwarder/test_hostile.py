@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flanpy.model.tunnel import Count, TunnelRow, TunnelTable
@@ -29,6 +29,7 @@ from tests.udp.forwarder.test_segment_and_join import is_valid, tcp, word_sums
 HERE = IPv4Address("127.0.0.1")
 OWN, PEERS = IPv4Network("10.50.1.0/24"), IPv4Network("10.50.2.0/24")
 MTU = 1472
+SO_RCVBUFFORCE = 33  # not in Python's socket module
 SERVED = {Count.TX_PACKETS, Count.TX_BYTES, Count.RX_PACKETS, Count.RX_BYTES}
 
 
@@ -68,6 +69,7 @@ def bench() -> Iterator[Bench]:
         peer, tunnel = (
             stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(2)
         )
+        peer.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 23)  # holds what one test sends, all of it
         for sock in (peer, tunnel):
             sock.bind((str(HERE), 0))
         queue.setblocking(False)
@@ -102,6 +104,13 @@ def spoilt(draw: st.DrawFn, source: str, target: str) -> bytes:
         if at < len(packet):
             packet[at] = value
     return bytes(packet[: draw(st.integers(0, 400))])
+
+
+def superpacket(segment: int) -> bytes:
+    """What the device gives for 300 bytes of TCP text that are to leave in segments of so many."""
+    whole = tcp(bytes(300))
+    whole[12:16], whole[16:20] = IPv4Address("10.50.1.9").packed, IPv4Address("10.50.2.7").packed
+    return VNET.pack(0, 1, 0, segment, 0, 0) + bytes(whole)
 
 
 def is_whole(packet: bytes) -> bool:
@@ -146,6 +155,8 @@ _HEADERS = st.builds(
         max_size=8,
     )
 )
+@example([superpacket(65535)])
+@example([superpacket(1)] * 8)
 def test_only_whole_packets_for_the_peers_subnet_leave_whatever_the_device_gives(texts: list[bytes]) -> None:
     with bench() as b:
         for text in texts:
