@@ -86,7 +86,7 @@ class Diagnosis:
 
 @dataclass(frozen=True, slots=True)
 class PeerReach:
-    """One peer as probed from here. `heard_at`: wall time of the last probe of *theirs* that came in over the overlay."""
+    """One peer as probed from here. `heard_at`: wall time of their last probe that came in over the overlay."""
 
     key: SubnetKey
     node_id: str
