@@ -106,7 +106,21 @@ class Listeners:
         async def config() -> Any:
             return [row._asdict() for row in describe(self.settings())]
 
-        return Control(status=status, subnets=subnets, diff=diff, config=config, reload=self.reload)
+        async def peers() -> Any:
+            return report.peers(self.board.snapshot)
+
+        async def events(after: int) -> Any:
+            return report.events(self.board.events.after(after))
+
+        return Control(
+            status=status,
+            subnets=subnets,
+            diff=diff,
+            config=config,
+            reload=self.reload,
+            peers=peers,
+            events=events,
+        )
 
 
 async def _start(missing: dict[str, Start], stack: AsyncExitStack) -> list[str]:

@@ -18,6 +18,7 @@ from flanpy.model.condition import Condition, Status
 from flanpy.plan.ops import Delete, Op
 from flanpy.reconcile.loop import Pass
 from flanpy.status.conditions import Phase, is_ready, judge, phase_of
+from flanpy.status.events import EventRing
 from flanpy.status.inputs import Inputs, Totals
 
 log = get_logger()
@@ -37,11 +38,15 @@ class StatusSnapshot:
 
 
 class StatusBoard:
-    """Owner of the snapshot. `on_change` is called after a change of phase, readiness or any condition."""
+    """Owner of the snapshot. `on_change` is called after a change of phase, readiness or any condition.
+
+    `events` is for reading only: what happened since start, as far back as it goes.
+    """
 
     def __init__(self, clock: Clock, on_change: Callable[[StatusSnapshot], None] = lambda _: None) -> None:
         self._clock = clock
         self._on_change = on_change
+        self.events = EventRing()
         self.snapshot = StatusSnapshot(conditions=judge(Inputs(), clock.wall()))
 
     def note(self, **changes: object) -> None:

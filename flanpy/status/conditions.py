@@ -366,6 +366,31 @@ def _firewall(inputs: Inputs, _now: float) -> Condition:
     return _good(kind, "Programmed", f"rules stand in {flavour.value}{docker}")
 
 
+def _reachable(inputs: Inputs, _now: float) -> Condition:
+    kind = ConditionType.PEERS_REACHABLE
+    return _good(kind, "NotProbed", "no peer was probed yet", status=Status.UNKNOWN)
+
+
+def _mtu(inputs: Inputs, _now: float) -> Condition:
+    kind = ConditionType.MTU_CONSISTENT
+    return _good(kind, "NotProbed", "no path was measured yet", status=Status.UNKNOWN)
+
+
+def _neighbours(inputs: Inputs, _now: float) -> Condition:
+    kind = ConditionType.NEIGHBOURS_FIT
+    return _good(kind, "NotRead", "not looked at yet", status=Status.UNKNOWN)
+
+
+def _subnets(inputs: Inputs, _now: float) -> Condition:
+    kind = ConditionType.SUBNETS_AVAILABLE
+    return _good(kind, "NotRead", "not looked at yet", status=Status.UNKNOWN)
+
+
+def _tuned(inputs: Inputs, _now: float) -> Condition:
+    kind = ConditionType.HOST_TUNED
+    return _good(kind, "NotRead", "not looked at yet", status=Status.UNKNOWN)
+
+
 def _filter_cure(said: str) -> str:
     for word, cure in _FILTER_CURES:
         if word in said:
@@ -407,4 +432,9 @@ _RULES: tuple[Callable[[Inputs, float], Condition], ...] = (
     _restart,
     _docker,
     _firewall,
+    _reachable,
+    _mtu,
+    _neighbours,
+    _subnets,
+    _tuned,
 )

@@ -44,13 +44,15 @@ _log.addFilter(_is_our_fault)
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """What the control socket can ask: each returns a JSON document."""
+    """What the control socket can ask: each returns a JSON document. `events` is given the number to go on after."""
 
     status: Answer
     subnets: Answer
     diff: Answer
     config: Answer
     reload: Answer
+    peers: Answer
+    events: Callable[[int], Awaitable[Any]]
 
 
 def health_app(snapshot: Callable[[], StatusSnapshot], metrics: CollectorRegistry) -> web.Application:
@@ -76,6 +78,8 @@ def control_app(control: Control) -> web.Application:
     app.router.add_get("/v1/subnets", _json(control.subnets))
     app.router.add_get("/v1/diff", _json(control.diff))
     app.router.add_get("/v1/config", _json(control.config))
+    app.router.add_get("/v1/peers", _json(control.peers))
+    app.router.add_get("/v1/events", _events(control.events))
     app.router.add_post("/v1/reload", _json(control.reload))
     return app
 
@@ -125,6 +129,18 @@ def _json(answer: Answer) -> Callable[[web.Request], Awaitable[web.Response]]:
             return web.json_response(await answer(), dumps=_dumps)
         except FlanpyError as error:
             return web.json_response({"error": str(error)}, status=500, dumps=_dumps)
+
+    return respond
+
+
+def _events(answer: Callable[[int], Awaitable[Any]]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def respond(request: web.Request) -> web.Response:
+        asked = request.query.get("after", "0")
+        if not asked.isdecimal():
+            return web.json_response(
+                {"error": f"after={asked!r} is no event number"}, status=400, dumps=_dumps
+            )
+        return web.json_response(await answer(int(asked)), dumps=_dumps)
 
     return respond
 

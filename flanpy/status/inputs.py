@@ -10,6 +10,7 @@ from types import MappingProxyType
 from flanpy.docker.watcher import DockerReport
 from flanpy.model.lease import Lease
 from flanpy.model.network import NetworkConfig
+from flanpy.model.reach import ReachReport
 from flanpy.reconcile.loop import Pass
 
 
@@ -70,7 +71,7 @@ class Inputs:
     `backend_error` says why the backend cannot begin, and `data_plane` what carries the packets of a backend that does
     so outside the kernel's own devices.
     All texts are one line for people, empty when there is nothing to say; `listeners` is None before any is
-    tried, `docker` before the first look at it.
+    tried, `docker` before the first look at it, `reach` before the first round of probes.
     """
 
     network: NetworkConfig | None = None
@@ -87,6 +88,7 @@ class Inputs:
     listeners: str | None = None
     listeners_error: str = ""
     docker: DockerReport | None = None
+    reach: ReachReport | None = None
     data_plane: str = ""
     backend_error: str = ""
     last: Pass | None = None

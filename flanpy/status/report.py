@@ -6,14 +6,16 @@ Nothing here is kept: a document is made from the frozen snapshot when it is ask
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from flanpy.backend import choice
 from flanpy.docker.facts import DockerNetwork
 from flanpy.model.condition import Condition
-from flanpy.model.lease import BackendData, Lease, VxlanData
+from flanpy.model.event import Event
+from flanpy.model.lease import BackendData, Lease, SubnetKey, VxlanData
 from flanpy.model.objects import ExtensionPeer, KernelObject, OwnLink, Route, TunnelEnd, TunnelPeer, VxlanLink
+from flanpy.model.reach import PeerReach
 from flanpy.model.world import World
 from flanpy.plan.decision import Decision
 from flanpy.plan.ops import Objects
@@ -67,8 +69,38 @@ def subnets(snapshot: StatusSnapshot, remaining: Mapping[int, float]) -> Documen
     return {
         "revision": view.revision,
         "stale": view.stale,
-        "subnets": list(_rows(last, remaining)),
+        "subnets": [row for row, _ in _rows(last, remaining)],
         "invalid": [{"key": invalid.key, "reason": invalid.reason} for invalid in view.invalid],
+    }
+
+
+def peers(snapshot: StatusSnapshot) -> Document:
+    """`GET /v1/peers`: every admitted peer, what became of it here, and how probes reach it.
+
+    Times are milliseconds, losses shares from 0 to 1, both None while unknown; MTUs bytes, 0 while unknown.
+    """
+    last, report = snapshot.inputs.last, snapshot.inputs.reach
+    if last is None:
+        return {"peers": []}
+    reached = report.peers if report is not None else {}
+    rows = _rows(last, {}, only_peers=True)
+    return {"peers": [{**_placed(row), **_probed(reached.get(lease.key))} for row, lease in rows]}
+
+
+def events(happened: Iterable[Event]) -> Document:
+    """`GET /v1/events`: oldest first."""
+    return {
+        "events": [
+            {
+                "number": event.number,
+                "at": event.at,
+                "kind": event.kind.value,
+                "what": event.what,
+                "why": event.why,
+                "count": event.count,
+            }
+            for event in happened
+        ]
     }
 
 
@@ -135,14 +167,47 @@ def _is_broken(lease: Lease, broken: set[object]) -> bool:
     return lease.key.subnet in broken or lease.key.subnet6 in broken
 
 
-def _rows(last: Pass, remaining: Mapping[int, float]) -> Iterator[Document]:
+def _placed(row: Document) -> Document:
+    """What `/v1/peers` tells of a lease's row."""
+    same = ("node_id", "subnet", "subnet6", "way", "state", "reason")
+    return {**{key: row[key] for key in same}, "public_ip": row["public_ip"] or row["public_ip6"]}
+
+
+def _probed(peer: PeerReach | None) -> Document:
+    peer = peer or _NEVER_PROBED
+    return {
+        "reach": peer.reach.value,
+        "trouble": peer.diagnosis.trouble.value,
+        "evidence": peer.diagnosis.evidence,
+        "cure": peer.diagnosis.cure,
+        "rtt_ms": _milliseconds(peer.overlay.rtt),
+        "loss": peer.overlay.loss if peer.overlay.sent else None,
+        "underlay_rtt_ms": _milliseconds(peer.underlay.rtt),
+        "underlay_loss": peer.underlay.loss if peer.underlay.sent else None,
+        "path_mtu": peer.mtu.passed,
+        "path_mtu_wanted": peer.mtu.wanted,
+        "changed_at": peer.changed_at or None,
+    }
+
+
+_NEVER_PROBED = PeerReach(SubnetKey(None), "", None, None)
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 3)
+
+
+def _rows(
+    last: Pass, remaining: Mapping[int, float], *, only_peers: bool = False
+) -> Iterator[tuple[Document, Lease]]:
     own = last.world.own
     rejected = {str(r.lease.key): r.message for r in last.admission.rejected}
     broken = _broken_subnets(last)
     lost = {str(lease.key) for lease in last.unreached}
     peers = {str(lease.key): lease for lease in last.admission.peers}
     way_of = choice.ways(last.world) if last.world.network is not None else None
-    for text, lease in sorted(last.world.view.leases.items(), key=lambda item: _order(item[1])):
+    leases = peers if only_peers else last.world.view.leases
+    for text, lease in sorted(leases.items(), key=lambda item: _order(item[1])):
         state, reason = "programmed", ""
         way = way_of(lease) if way_of is not None and text in peers else None
         if own is not None and lease.key == own.key:
@@ -155,7 +220,7 @@ def _rows(last: Pass, remaining: Mapping[int, float]) -> Iterator[Document]:
             state, reason = "failed", "its route does not stand; see flanpyctl status"
         elif text in lost and way is not None:
             state, reason = "failed", way.reason
-        yield {
+        row = {
             **_lease(lease),
             "way": "" if way is None else str(way),
             "way_reason": "" if way is None else way.reason,
@@ -164,6 +229,7 @@ def _rows(last: Pass, remaining: Mapping[int, float]) -> Iterator[Document]:
             "reason": reason,
             **({"expires_in": remaining.get(lease.lease_id)} if remaining else {}),
         }
+        yield row, lease
 
 
 def _order(lease: Lease) -> tuple[int, int]:

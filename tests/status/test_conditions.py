@@ -155,6 +155,11 @@ CASES = [
     (C.FIREWALL_READY, last(world=UNFILTERED), T, "Off", GOOD, "operator"),
     (C.FIREWALL_READY, last(world=replace(FILTERED, filter=FilterFacts())), F, "NoTool", BAD, "neither nft nor"),
     (C.FIREWALL_READY, last(world=FILTERED), T, "Programmed", GOOD, "nft with Docker's"),
+    (C.PEERS_REACHABLE, WELL, U, "NotProbed", GOOD, "no peer"),
+    (C.MTU_CONSISTENT, WELL, U, "NotProbed", GOOD, ""),
+    (C.NEIGHBOURS_FIT, WELL, U, "NotRead", GOOD, ""),
+    (C.SUBNETS_AVAILABLE, WELL, U, "NotRead", GOOD, ""),
+    (C.HOST_TUNED, WELL, U, "NotRead", GOOD, ""),
 ]  # fmt: skip
 
 
@@ -273,6 +278,17 @@ def test_ready_is_false_when_a_needed_condition_was_not_judged_at_all() -> None:
         assert not is_ready([condition for condition in judged if condition.type is not kind])
 
 
+MAY_BE_UNKNOWN = {
+    C.DOCKER_CONSISTENT,
+    C.FIREWALL_READY,
+    C.PEERS_REACHABLE,
+    C.MTU_CONSISTENT,
+    C.NEIGHBOURS_FIT,
+    C.SUBNETS_AVAILABLE,
+    C.HOST_TUNED,
+}
+"""The overlay can do without Docker and without having been measured: not knowing of that is no trouble."""
+
 _INPUTS = st.builds(
     Inputs,
     network=st.sampled_from([None, V4]),
@@ -306,8 +322,7 @@ def test_phase_readiness_and_conditions_never_disagree(inputs: Inputs) -> None:
     assert not (ready and well) or phase in {Phase.READY, Phase.STOPPING}
     assert phase not in {Phase.STARTING, Phase.LISTING, Phase.ACQUIRING, Phase.SYNCING} or not ready
     for condition in judged:
-        # The overlay can do without Docker, so not knowing about it is no trouble.
-        may_be_unknown = condition.type in {C.DOCKER_CONSISTENT, C.FIREWALL_READY}
+        may_be_unknown = condition.type in MAY_BE_UNKNOWN
         assert may_be_unknown or condition.status is not Status.UNKNOWN or not condition.healthy
         assert condition.since == NOW
 
