@@ -70,12 +70,12 @@ class Listeners:
     def _wanted(self, started_at: float) -> dict[str, Start]:
         """How to start each listener, by its address."""
         from flanpy.status import http  # noqa: PLC0415, see run
-        from flanpy.status.metrics import registry  # noqa: PLC0415
+        from flanpy.status.metrics_page import MetricsPage  # noqa: PLC0415
 
         settings = self.settings()
         path = settings.run_dir / SOCKET_NAME
         control = self._control(started_at)
-        metrics = registry(lambda: self.board.snapshot, self.more_counts)
+        metrics = MetricsPage(lambda: self.board.snapshot, self.more_counts)
 
         def health(address: ListenAddress) -> Start:
             return lambda: http.serve_tcp(

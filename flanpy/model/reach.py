@@ -106,8 +106,8 @@ class ReachReport:
     """The result of a round, replaced whole. `peers` holds those that were ever probed and still have a lease.
 
     `of` counts all peers, `probed` those of this round: fewer, chosen at random, where there are many.
-    `rtt_buckets` counts overlay answers since start by upper bound in seconds (the last bound is infinity), and
-    `rtt_sum` is their sum: a Prometheus histogram.
+    `rtt_buckets` counts overlay answers since start up to each upper bound in seconds, in ascending order (the last
+    bound is infinity, its count is that of all), and `rtt_sum` is their sum: `model.histogram.Histogram` makes them.
     """
 
     peers: Mapping[SubnetKey, PeerReach] = field(default_factory=lambda: MappingProxyType({}))

@@ -105,14 +105,16 @@ def _is_news(old: Condition, new: Condition) -> bool:
 
 def _add(totals: Totals, outcome: Pass) -> Totals:
     verbs = Counter((str(op.obj.key[0]), _verb(op)) for op in outcome.decision.ops)
-    errors = Counter(failure.error.errno for failure in outcome.failures)
+    refusals = Counter((str(failure.op.obj.key[0]), failure.error.errno) for failure in outcome.failures)
+    reasons = {(kind, outcome.resync): count for kind, count in outcome.repairs.items()}
     resync = Counter([outcome.resync] if outcome.resync else [])
     return Totals(
         passes=totals.passes + 1,
-        pass_seconds=totals.pass_seconds + outcome.took,
+        pass_took=totals.pass_took.with_one(outcome.took),
         ops=_sum(totals.ops, verbs),
-        errors=_sum(totals.errors, errors),
+        refusals=_sum(totals.refusals, refusals),
         repairs=_sum(totals.repairs, outcome.repairs),
+        repairs_by_reason=_sum(totals.repairs_by_reason, reasons),
         resyncs=_sum(totals.resyncs, resync),
     )
 

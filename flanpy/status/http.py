@@ -21,11 +21,9 @@ load_server_half()
 # ruff: noqa: E402
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
-from prometheus_client import CollectorRegistry
-from prometheus_client.aiohttp import make_aiohttp_handler
-
 from flanpy.errors import FlanpyError, HostError
 from flanpy.status.board import StatusSnapshot
+from flanpy.status.metrics_page import Asked, MetricsPage
 
 Answer = Callable[[], Awaitable[Any]]
 
@@ -55,7 +53,7 @@ class Control:
     events: Callable[[int], Awaitable[Any]]
 
 
-def health_app(snapshot: Callable[[], StatusSnapshot], metrics: CollectorRegistry) -> web.Application:
+def health_app(snapshot: Callable[[], StatusSnapshot], metrics: MetricsPage) -> web.Application:
     """`/healthz` 200 while alive, `/readyz` 200 only while usable (`?verbose` lists conditions), `/metrics`."""
 
     async def alive(_request: web.Request) -> web.Response:
@@ -64,10 +62,13 @@ def health_app(snapshot: Callable[[], StatusSnapshot], metrics: CollectorRegistr
     async def ready(request: web.Request) -> web.Response:
         return _readiness(snapshot(), verbose="verbose" in request.query)
 
+    async def measured(request: web.Request) -> web.Response:
+        return await _measured(metrics, request)
+
     app = web.Application()
     app.router.add_get("/healthz", alive)
     app.router.add_get("/readyz", ready)
-    app.router.add_get("/metrics", make_aiohttp_handler(metrics))
+    app.router.add_get("/metrics", measured)
     return app
 
 
@@ -112,6 +113,15 @@ async def _runner(app: web.Application) -> web.AppRunner:
     runner = web.AppRunner(app, access_log=None, logger=_log, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
     return runner
+
+
+async def _measured(page: MetricsPage, request: web.Request) -> web.Response:
+    headers = request.headers
+    names = tuple(request.query.getall("name[]", ()))
+    accept = ",".join(headers.getall("Accept", ()))
+    answer = await page.answer(Asked(accept, ",".join(headers.getall("Accept-Encoding", ())), names))
+    encoding = {"Content-Encoding": "gzip"} if answer.gzipped else {}
+    return web.Response(body=answer.body, headers={"Content-Type": answer.content_type, **encoding})
 
 
 def _readiness(snapshot: StatusSnapshot, *, verbose: bool) -> web.Response:

@@ -8,6 +8,7 @@ from enum import Enum
 from types import MappingProxyType
 
 from flanpy.docker.watcher import DockerReport
+from flanpy.model.histogram import Histogram
 from flanpy.model.lease import Lease
 from flanpy.model.network import NetworkConfig
 from flanpy.model.reach import ReachReport
@@ -53,13 +54,16 @@ class StoreStatus:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Counts since start. `ops` is by kind and verb, the others by their one label."""
+    """Counts since start. `ops` is by kind and verb, `refusals` by kind and errno, `repairs_by_reason` by kind and the
+    reason of the read-back that showed them, the others by their one label.
+    """
 
     passes: int = 0
-    pass_seconds: float = 0.0
+    pass_took: Histogram = field(default_factory=Histogram)
     ops: Mapping[tuple[str, str], int] = field(default_factory=lambda: MappingProxyType({}))
-    errors: Mapping[int, int] = field(default_factory=lambda: MappingProxyType({}))
+    refusals: Mapping[tuple[str, int], int] = field(default_factory=lambda: MappingProxyType({}))
     repairs: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    repairs_by_reason: Mapping[tuple[str, str], int] = field(default_factory=lambda: MappingProxyType({}))
     resyncs: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
 
