@@ -31,6 +31,8 @@ def _own(inputs: Inputs) -> Iterator[Metric]:
     yield gauge("flanpy_lease_confirmed", "1 if etcd has confirmed the lease since start.", confirmed)
     if own.expires_at is not None:
         yield gauge("flanpy_lease_expiry_timestamp_seconds", "When our own lease ends.", own.expires_at)
+        if own.ttl is not None:
+            yield gauge("flanpy_lease_ttl_seconds", "How long a renewal makes our lease live.", own.ttl)
     yield gauge("flanpy_store_stale", "1 while the watch on etcd is lost.", inputs.store.stale)
 
 
