@@ -17,9 +17,12 @@ from flanpy.log import get_logger
 from flanpy.model.condition import Condition, Status
 from flanpy.plan.ops import Delete, Op
 from flanpy.reconcile.loop import Pass
+from flanpy.status.causes import in_order
 from flanpy.status.conditions import Phase, is_ready, judge, phase_of
 from flanpy.status.events import EventRing
 from flanpy.status.inputs import Inputs, Totals
+from flanpy.status.visible import Memory, settle
+from flanpy.store.allocation import Usage, usage
 
 log = get_logger()
 
@@ -28,7 +31,10 @@ K = TypeVar("K")
 
 @dataclass(frozen=True, slots=True)
 class StatusSnapshot:
-    """All that can be said of this daemon at one moment."""
+    """All that can be said of this daemon at one moment.
+
+    `conditions` are in order: unhealthy ones first, causes before what they explain.
+    """
 
     inputs: Inputs = field(default_factory=Inputs)
     totals: Totals = field(default_factory=Totals)
@@ -47,7 +53,9 @@ class StatusBoard:
         self._clock = clock
         self._on_change = on_change
         self.events = EventRing()
-        self.snapshot = StatusSnapshot(conditions=judge(Inputs(), clock.wall()))
+        self._judged = judge(Inputs(), clock.wall())
+        self._memory = Memory(self._judged)
+        self.snapshot = StatusSnapshot(conditions=in_order(self._judged))
 
     def note(self, **changes: object) -> None:
         """Replace inputs by name (see `Inputs`) and judge anew."""
@@ -58,18 +66,34 @@ class StatusBoard:
         """A reconcile pass ended."""
         self._publish(replace(self.snapshot.inputs, last=outcome), _add(self.snapshot.totals, outcome))
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a condition is about to change for time alone: then `judge_again` soon."""
+        return bool(self._memory.waiting)
+
     def judge_again(self) -> None:
-        """For what changes with time alone, such as a lease that runs out."""
-        self._publish(self.snapshot.inputs, self.snapshot.totals)
+        """For what changes with time alone, such as a lease that runs out, and what is reckoned only now and then."""
+        inputs = self.snapshot.inputs
+        self._publish(replace(inputs, pools=_pools(inputs)), self.snapshot.totals)
 
     def _publish(self, inputs: Inputs, totals: Totals) -> None:
         before = self.snapshot
-        conditions = judge(inputs, self._clock.wall(), before.conditions)
+        self._judged = judge(inputs, self._clock.wall(), self._judged)
+        self._memory = settle(self._judged, self._memory, self._clock.monotonic())
+        conditions = in_order(self._memory.shown)
         ready = is_ready(conditions)
         self.snapshot = StatusSnapshot(inputs, totals, conditions, phase_of(conditions, inputs), ready)
         if _differs(before, self.snapshot):
             _log_changes(before, self.snapshot)
             self._on_change(self.snapshot)
+
+
+def _pools(inputs: Inputs) -> tuple[Usage | None, ...]:
+    """How full the network is; costs some milliseconds with thousands of leases."""
+    last = inputs.last
+    if last is None or last.world.network is None or not last.world.view.in_sync:
+        return ()
+    return usage(last.world.network, last.world.view)
 
 
 def _differs(old: StatusSnapshot, new: StatusSnapshot) -> bool:
