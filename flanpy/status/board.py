@@ -1,25 +1,27 @@
 """The status board: gathers what the parts publish and holds the last snapshot, replaced whole.
 
-Each `note_*` replaces one input; conditions, readiness and phase are judged anew. Transitions are logged here, so that
-what the log says and what `status` says cannot disagree.
+Each `note_*` replaces one input; conditions, readiness and phase are judged anew. Transitions are logged here and
+become events, so that what the log, the events and `status` say cannot disagree.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TypeVar
 
 from flanpy.clock import Clock
 from flanpy.log import get_logger
-from flanpy.model.condition import Condition, Status
+from flanpy.model.condition import Condition
+from flanpy.model.event import EventKind
 from flanpy.plan.ops import Delete, Op
 from flanpy.reconcile.loop import Pass
-from flanpy.status.causes import in_order
+from flanpy.status.causes import in_order, root_causes
 from flanpy.status.conditions import Phase, is_ready, judge, phase_of
-from flanpy.status.events import EventRing
+from flanpy.status.events import EventRing, Happening
+from flanpy.status.happened import changed_conditions, of_conditions, of_inputs, of_pass
 from flanpy.status.inputs import Inputs, Totals
 from flanpy.status.visible import Memory, settle
 from flanpy.store.allocation import Usage, usage
@@ -64,6 +66,7 @@ class StatusBoard:
 
     def note_pass(self, outcome: Pass) -> None:
         """A reconcile pass ended."""
+        self.events.add(of_pass(outcome), self._clock.wall())
         self._publish(replace(self.snapshot.inputs, last=outcome), _add(self.snapshot.totals, outcome))
 
     @property
@@ -83,9 +86,21 @@ class StatusBoard:
         conditions = in_order(self._memory.shown)
         ready = is_ready(conditions)
         self.snapshot = StatusSnapshot(inputs, totals, conditions, phase_of(conditions, inputs), ready)
+        now = self._clock.wall()
+        self.events.add(of_inputs(before.inputs, inputs), now)
         if _differs(before, self.snapshot):
-            _log_changes(before, self.snapshot)
+            changed = tuple(changed_conditions(before.conditions, conditions))
+            _log_changes(changed)
+            self.events.add(of_conditions(changed), now)
+            if before.phase is not self.snapshot.phase:
+                self._tell_phase(before.phase, self.snapshot.phase)
             self._on_change(self.snapshot)
+
+    def _tell_phase(self, old: Phase, new: Phase) -> None:
+        log.info("phase_changed", previous=old, phase=new)
+        why = root_causes(self.snapshot.conditions)
+        text = ", ".join(f"{cause.type.value} {cause.reason}" for cause in why)
+        self.events.add([Happening(EventKind.PHASE_CHANGED, new.value, text)], self._clock.wall())
 
 
 def _pools(inputs: Inputs) -> tuple[Usage | None, ...]:
@@ -100,12 +115,8 @@ def _differs(old: StatusSnapshot, new: StatusSnapshot) -> bool:
     return old.phase is not new.phase or old.ready != new.ready or old.conditions != new.conditions
 
 
-def _log_changes(old: StatusSnapshot, new: StatusSnapshot) -> None:
-    known = {condition.type: condition for condition in old.conditions}
-    for condition in new.conditions:
-        was = known.get(condition.type)
-        if was is None or not _is_news(was, condition):
-            continue
+def _log_changes(changed: Iterable[Condition]) -> None:
+    for condition in changed:
         if condition.healthy:
             log.info("condition_cleared", condition=condition.type, reason=condition.reason)
         else:
@@ -116,15 +127,6 @@ def _log_changes(old: StatusSnapshot, new: StatusSnapshot) -> None:
                 error=condition.message,
                 action=condition.cure or None,
             )
-    if old.phase is not new.phase:
-        log.info("phase_changed", previous=old.phase, phase=new.phase)
-
-
-def _is_news(old: Condition, new: Condition) -> bool:
-    """A change for better or worse, and a trouble that took the place of another or of mere ignorance."""
-    if old.healthy != new.healthy:
-        return True
-    return not new.healthy and new.status is not Status.UNKNOWN and new.reason != old.reason
 
 
 def _add(totals: Totals, outcome: Pass) -> Totals:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from flanpy.model.event import Event, EventKind
@@ -19,8 +19,21 @@ SIZE = 500
 ALIKE_WITHIN_S = 300.0
 """Seconds within which what repeats is one event."""
 
+EACH_UP_TO = 8
+"""So many peers at once, or one after the other, are told of one by one; more are one event."""
+
 _LOOK_BACK = 16
 """How many of the newest events are looked through for one alike."""
+
+_OF_PEERS = frozenset(
+    {
+        EventKind.PEER_JOINED,
+        EventKind.PEER_LEFT,
+        EventKind.PEER_CHANGED,
+        EventKind.PEER_UNREACHABLE,
+        EventKind.PEER_REACHABLE,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +57,26 @@ class EventRing:
         """Take them in; `at` is wall time in seconds."""
         for one in happenings:
             self.newest += 1
-            count = one.count + self._withdraw_alike(one, at)
-            self._events.append(Event(self.newest, at, one.kind, one.what, one.why, count))
+            self._events.append(self._event(one, at))
+
+    def _event(self, one: Happening, at: float) -> Event:
+        """The event to append; what it takes along of earlier ones is taken out."""
+        alike = self._withdraw_alike(one, at)
+        event = Event(self.newest, at, one.kind, one.what, one.why, one.count + alike)
+        if not alike and self._is_crowd(one, at):
+            last = self._events.pop()
+            count = last.count + one.count
+            event = replace(event, what=f"{count} peers", why=f"the last: {one.what}", count=count)
+        return event
+
+    def _is_crowd(self, one: Happening, at: float) -> bool:
+        """Whether the newest events are all of the one kind, and told of peers one by one for long enough."""
+        newest = list(islice(reversed(self._events), EACH_UP_TO))
+        return (
+            one.kind in _OF_PEERS
+            and len(newest) == EACH_UP_TO
+            and all(event.kind is one.kind and at - event.at <= ALIKE_WITHIN_S for event in newest)
+        )
 
     def after(self, number: int = 0) -> tuple[Event, ...]:
         """Events with a greater number, oldest first. One that repeated comes again, under its new number."""

@@ -65,7 +65,8 @@ def here_of(inputs: Inputs) -> str:
 
 def mtu(inputs: Inputs, _now: float) -> Condition:
     kind, report, docker = ConditionType.MTU_CONSISTENT, inputs.reach, inputs.docker
-    narrow = sorted(_narrow(report), key=name_of) if report is not None else []
+    measured = _measured(report) if report is not None else []
+    narrow = sorted((peer for peer in measured if not peer.mtu.is_whole), key=name_of)
     if narrow:
         here = here_of(inputs)
         lines = [
@@ -76,16 +77,15 @@ def mtu(inputs: Inputs, _now: float) -> Condition:
         return bad(kind, "PathTooNarrow", message, cure, evidence=lines)
     if docker is not None and docker.condition.reason in {"MTUDiffers", "MTUOfContainers"}:
         return bad(kind, "ContainersOverMTU", docker.condition.message, docker.condition.cure)
-    measured = [p for p in report.peers.values() if p.mtu.wanted] if report is not None else []
     if not measured:
         return unmeasured(kind, "NotProbed", "no path was measured yet")
     return good(kind, "Consistent", f"{len(measured)} peers take packets of full size")
 
 
-def _narrow(report: ReachReport) -> list[PeerReach]:
-    """Peers that small packets reach and large ones do not."""
+def _measured(report: ReachReport) -> list[PeerReach]:
+    """Peers that small packets reach, and whose path was tried with large ones."""
     return [
         peer
         for peer in report.peers.values()
-        if peer.reach in {Reach.REACHABLE, Reach.LOSSY} and peer.mtu.wanted and not peer.mtu.is_whole
+        if peer.mtu.wanted and peer.reach in {Reach.REACHABLE, Reach.LOSSY}
     ]
