@@ -17,7 +17,7 @@ from itertools import chain
 from typing import Any
 
 from flanpy.backend import choice
-from flanpy.clock import Clock
+from flanpy.clock import Clock, set_within
 from flanpy.config import Settings, changed, in_force, needing_restart
 from flanpy.daemon.data_plane import DataPlane
 from flanpy.daemon.docker_side import docker_watcher
@@ -27,6 +27,7 @@ from flanpy.daemon.leasing import Leasing
 from flanpy.daemon.listeners import Listeners
 from flanpy.daemon.store_metrics import store_counts
 from flanpy.daemon.tasks import run_until
+from flanpy.daemon.tuning_watch import TuningWatch
 from flanpy.docker.watcher import DockerReport
 from flanpy.errors import FlanpyError
 from flanpy.host.extension import ExtensionPart
@@ -38,6 +39,7 @@ from flanpy.kernel.underlay import UnderlayChoice
 from flanpy.log import configure, get_logger
 from flanpy.model.facts import HostFacts
 from flanpy.model.packet_filter import FilterChoice, FilterFacts, FilterPolicy
+from flanpy.model.tuning import HostTuning
 from flanpy.model.world import Policy, Printed
 from flanpy.netfilter.part import FilterPart
 from flanpy.reconcile.loop import Pass, ReconcileLoop
@@ -50,6 +52,9 @@ log = get_logger()
 
 JUDGE_INTERVAL = 5.0
 """Seconds between two looks at conditions that change by time alone."""
+
+WAITING_INTERVAL = 1.0
+"""The same while a condition waits for its time to be shown."""
 
 
 class Agent:
@@ -81,7 +86,8 @@ class Agent:
             extension_commands=settings.extension_command,
             filter=_filter_policy(settings),
         )
-        self._board = StatusBoard(clock, self._status_changed)
+        self._waiting = asyncio.Event()
+        self._board = StatusBoard(clock, self._status_changed, on_waiting=self._waiting.set)
         self._session = EtcdSession(_etcd_settings(settings), clock=clock)
         self._kernel = NetlinkKernel()
         self._data_plane = DataPlane(
@@ -154,6 +160,9 @@ class Agent:
             "pulse": self._pulse(),
             "subnet_file": self._subnet_file.watch(self._clock),
             "prestartup": self._prestartup.run(),
+            "tuning": TuningWatch(
+                clock=self._clock, last=lambda: self._board.snapshot.inputs.last, note=self._note_tuning
+            ).run(),
             "docker": docker_watcher(self._settings, self._clock, self._note_docker).run(),
         }
 
@@ -224,6 +233,9 @@ class Agent:
         self._loop.printed_changed(printed)
         self._leasing.world_changed()
 
+    def _note_tuning(self, tuning: HostTuning) -> None:
+        self._board.note(tuning=tuning)
+
     def _note_docker(self, report: DockerReport) -> None:
         self._board.note(docker=report)
 
@@ -249,7 +261,11 @@ class Agent:
             self._leasing.save_again()
             if interval is not None:
                 self._notifier.watchdog()
-            await self._clock.sleep(min(interval or JUDGE_INTERVAL, JUDGE_INTERVAL))
+            if not self._board.is_waiting:
+                self._waiting.clear()
+                await set_within(self._waiting, self._clock, min(interval or JUDGE_INTERVAL, JUDGE_INTERVAL))
+            if self._board.is_waiting:
+                await self._clock.sleep(min(interval or WAITING_INTERVAL, WAITING_INTERVAL))
 
     # Signals
 

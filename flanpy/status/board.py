@@ -46,14 +46,22 @@ class StatusSnapshot:
 
 
 class StatusBoard:
-    """Owner of the snapshot. `on_change` is called after a change of phase, readiness or any condition.
+    """Owner of the snapshot. `on_change` is called after a change of phase, readiness or any condition, `on_waiting`
+    when a condition begins to wait for its time to be shown: `judge_again` is to be called soon, until none waits.
 
     `events` is for reading only: what happened since start, as far back as it goes.
     """
 
-    def __init__(self, clock: Clock, on_change: Callable[[StatusSnapshot], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        on_change: Callable[[StatusSnapshot], None] = lambda _: None,
+        *,
+        on_waiting: Callable[[], None] = lambda: None,
+    ) -> None:
         self._clock = clock
         self._on_change = on_change
+        self._on_waiting = on_waiting
         self.events = EventRing()
         self._judged = judge(Inputs(), clock.wall())
         self._memory = Memory(self._judged)
@@ -71,7 +79,7 @@ class StatusBoard:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether a condition is about to change for time alone: then `judge_again` soon."""
+        """Whether a condition waits for its time to be shown."""
         return bool(self._memory.waiting)
 
     def judge_again(self) -> None:
@@ -82,7 +90,10 @@ class StatusBoard:
     def _publish(self, inputs: Inputs, totals: Totals) -> None:
         before = self.snapshot
         self._judged = judge(inputs, self._clock.wall(), self._judged)
+        was_waiting = self.is_waiting
         self._memory = settle(self._judged, self._memory, self._clock.monotonic())
+        if self.is_waiting and not was_waiting:
+            self._on_waiting()
         conditions = in_order(self._memory.shown)
         ready = is_ready(conditions)
         self.snapshot = StatusSnapshot(inputs, totals, conditions, phase_of(conditions, inputs), ready)

@@ -34,12 +34,13 @@ def clock() -> FakeClock:
 def board(clock: FakeClock, told: list[StatusSnapshot]) -> StatusBoard:
     board = StatusBoard(clock, told.append)
     _show(board, WELL)
+    board.judge_again()
     told.clear()
     return board
 
 
 def _show(board: StatusBoard, inputs: Inputs) -> None:
-    board.note(**{name: getattr(inputs, name) for name in Inputs.__slots__})
+    board.note(**{name: getattr(inputs, name) for name in Inputs.__slots__ if name != "pools"})
 
 
 def _events(logs: list[Any]) -> list[tuple[str, str]]:

@@ -207,7 +207,7 @@ CASES = [
     (C.MTU_CONSISTENT, probed(peer(1, mtu=PathMtu(1350, 1450))), F, "PathTooNarrow", BAD,
      "node-0 -> node-1: 1350 of 1450 bytes"),
     (C.MTU_CONSISTENT, probed(replace(BLOCKED, mtu=PathMtu(0, 1450))), U, "NotProbed", GOOD, ""),
-    (C.MTU_CONSISTENT, replace(WELL, docker=DOCKER_WIDE), F, "ContainersOverMTU", BAD, "docker0 gives 1500"),
+    (C.MTU_CONSISTENT, replace(WELL, docker=DOCKER_WIDE), F, "ContainersTooWide", BAD, "docker0 gives 1500"),
     (C.NEIGHBOURS_FIT, WELL, U, "NotRead", GOOD, ""),
     (C.NEIGHBOURS_FIT, tuned(neighbours=(ROOMY,)), T, "Fit", GOOD, "IPV4 1024"),
     (C.NEIGHBOURS_FIT, tuned(neighbours=(ROOMY, replace(ROOMY, needed=1025))), F, "TooSmall", BAD, "1025 peers"),

@@ -76,7 +76,7 @@ def mtu(inputs: Inputs, _now: float) -> Condition:
         cure = next((p.diagnosis.cure for p in narrow if p.diagnosis.cure), _CLAMP)
         return bad(kind, "PathTooNarrow", message, cure, evidence=lines)
     if docker is not None and docker.condition.reason in {"MTUDiffers", "MTUOfContainers"}:
-        return bad(kind, "ContainersOverMTU", docker.condition.message, docker.condition.cure)
+        return bad(kind, "ContainersTooWide", docker.condition.message, docker.condition.cure)
     if not measured:
         return unmeasured(kind, "NotProbed", "no path was measured yet")
     return good(kind, "Consistent", f"{len(measured)} peers take packets of full size")
