@@ -21,6 +21,7 @@ load_server_half()
 # ruff: noqa: E402
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
+
 from flanpy.errors import FlanpyError, HostError
 from flanpy.status.board import StatusSnapshot
 from flanpy.status.metrics_page import Asked, MetricsPage
@@ -116,20 +117,22 @@ async def _runner(app: web.Application) -> web.AppRunner:
 
 
 async def _measured(page: MetricsPage, request: web.Request) -> web.Response:
-    headers = request.headers
-    names = tuple(request.query.getall("name[]", ()))
-    accept = ",".join(headers.getall("Accept", ()))
-    answer = await page.answer(Asked(accept, ",".join(headers.getall("Accept-Encoding", ())), names))
+    accept, encodings = (",".join(request.headers.getall(name, ())) for name in ("Accept", "Accept-Encoding"))
+    answer = await page.answer(Asked(accept, encodings))
     encoding = {"Content-Encoding": "gzip"} if answer.gzipped else {}
     return web.Response(body=answer.body, headers={"Content-Type": answer.content_type, **encoding})
 
 
 def _readiness(snapshot: StatusSnapshot, *, verbose: bool) -> web.Response:
+    """Unhealthy conditions first, causes before what they explain; `verbose` adds evidence, cures and the others."""
     lines = [f"phase {snapshot.phase.value}"]
     for condition in snapshot.conditions:
         if verbose or not condition.healthy:
             mark = "+" if condition.healthy else "-"
             lines.append(f"[{mark}]{condition.type.value} {condition.reason}: {condition.message}")
+        if verbose:
+            lines += [f"    {line}" for line in condition.evidence]
+            lines += [f"    cure: {condition.cure}"] if condition.cure else []
     return web.Response(text="\n".join(lines) + "\n", status=200 if snapshot.ready else 503)
 
 

@@ -267,6 +267,8 @@ def _condition(condition: Condition) -> Document:
         "cure": condition.cure,
         "since": condition.since,
         "healthy": condition.healthy,
+        "evidence": list(condition.evidence),
+        "depends_on": [cause.value for cause in condition.depends_on],
     }
 
 

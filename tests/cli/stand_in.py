@@ -86,6 +86,8 @@ STATUS: dict[str, Any] = {
             "cure": "",
             "since": 1_800_000_001.0,
             "healthy": True,
+            "evidence": [],
+            "depends_on": [],
         },
         {
             "type": "MassDeleteHeld",
@@ -95,6 +97,8 @@ STATUS: dict[str, Any] = {
             "cure": "",
             "since": 1_800_000_001.0,
             "healthy": True,
+            "evidence": [],
+            "depends_on": [],
         },
     ],
     "network": {
