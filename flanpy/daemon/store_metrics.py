@@ -21,9 +21,7 @@ def store_counts(stats: StoreStats) -> Iterator[Metric]:
     )
     yield _durations(stats)
     last = (((operation,), seconds) for operation, seconds in sorted(stats.latency_s.items()))
-    yield gauges(
-        "flanpy_store_last_latency_seconds", "Duration of the last request.", ("operation",), last
-    )
+    yield gauges("flanpy_store_last_latency_seconds", "Duration of the last request.", ("operation",), last)
     renewals = stats.calls.get(("keep_alive", OK), 0)
     yield count("flanpy_lease_renewals", "Times that etcd renewed our own lease.", renewals)
     listings = [((reason,), float(times)) for reason, times in stats.resyncs.items()]

@@ -11,6 +11,7 @@ from flanpy.model.objects import OwnLink
 from flanpy.status.inputs import Inputs
 from flanpy.status.metrics_families import counter, gauges
 
+
 def devices(inputs: Inputs) -> Iterator[Metric]:
     """Nothing before a device stands; a device that is gone for now is left out."""
     desired = inputs.last.decision.desired if inputs.last else None

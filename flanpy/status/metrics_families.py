@@ -11,7 +11,7 @@ from prometheus_client.core import (
     InfoMetricFamily,
 )
 from prometheus_client.metrics_core import Metric
-from prometheus_client.utils import floatToGoString
+from prometheus_client.utils import INF
 
 Labelled = Iterable[tuple[tuple[str, ...], float]]
 """Pairs of label values and value."""
@@ -56,6 +56,10 @@ def histogram(
     """A histogram; `values` are label values, cumulative buckets and the sum of all observations."""
     family = HistogramMetricFamily(name, text, labels=labels)
     for label_values, buckets, total in values:
-        bounds = [(floatToGoString(bound), float(below)) for bound, below in buckets]
+        bounds = [(_bound(bound), float(below)) for bound, below in buckets]
         family.add_metric(label_values, bounds, total)
     return family
+
+
+def _bound(seconds: float) -> str:
+    return "+Inf" if seconds == INF else str(seconds)

@@ -25,11 +25,10 @@ _LITTLE_EFFORT = 1
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a scraper wants: its headers Accept and Accept-Encoding, and the names of single families, if any."""
+    """What a scraper takes: its headers Accept and Accept-Encoding."""
 
     accept: str = ""
     encodings: str = ""
-    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +55,6 @@ class MetricsPage:
 def render(snapshot: StatusSnapshot, more: Sequence[Metric], asked: Asked) -> Answer:
     """The page of one moment, in the format and encoding asked for."""
     families = registry(lambda: snapshot, lambda: more)
-    if asked.names:
-        families = families.restricted_registry(asked.names)
     content_type, body = _page(families, asked.accept)
     gzipped = "gzip" in asked.encodings
     return Answer(content_type, gzip.compress(body, _LITTLE_EFFORT) if gzipped else body, gzipped)

@@ -128,9 +128,7 @@ def _shown(report: ReachReport) -> Iterator[PeerReach]:
 
 
 def _is_in_trouble(peer: PeerReach) -> bool:
-    return (
-        peer.reach in {Reach.UNREACHABLE, Reach.LOSSY} or peer.diagnosis.trouble is not Trouble.NONE
-    )
+    return peer.reach in {Reach.UNREACHABLE, Reach.LOSSY} or peer.diagnosis.trouble is not Trouble.NONE
 
 
 def _names(peer: PeerReach) -> tuple[str, str]:
@@ -159,7 +157,11 @@ def _path_mtu_wanted(peer: PeerReach) -> float | None:
 _OF_PEER: tuple[tuple[str, str, _Value], ...] = (
     ("flanpy_peer_reachable", "1 if a peer answers over the overlay.", _reachable),
     ("flanpy_peer_path_mtu_bytes", "Largest inner packet that passed to a peer.", _path_mtu),
-    ("flanpy_peer_path_mtu_wanted_bytes", "Largest inner packet that should pass to a peer.", _path_mtu_wanted),
+    (
+        "flanpy_peer_path_mtu_wanted_bytes",
+        "Largest inner packet that should pass to a peer.",
+        _path_mtu_wanted,
+    ),
     (
         "flanpy_peer_heard_timestamp_seconds",
         "When a probe of a peer came in over the overlay last.",
