@@ -22,15 +22,14 @@ GRACE_S: Mapping[ConditionType, float] = MappingProxyType(
         _C.FIREWALL_READY: 2.0,  # a lock that somebody holds
         _C.DOCKER_CONSISTENT: 3.0,  # a dockerd that starts shows its networks one by one
         _C.PEERS_REACHABLE: 5.0,  # the probes have waited for several rounds already
-        _C.SUBNETS_AVAILABLE: 5.0,  # a lease released and one taken
+        _C.SUBNETS_AVAILABLE: 2.0,  # a lease released and one taken
         _C.HOST_TUNED: 5.0,
     }
 )
 
 CALM_S: Mapping[ConditionType, float] = MappingProxyType(
     {
-        _C.HOST_TUNED: 30.0,  # drops are seen only while somebody sends
-        _C.NEIGHBOURS_FIT: 30.0,  # likewise refusals
+        _C.PEERS_REACHABLE: 5.0,  # a path that comes and goes
     }
 )
 

@@ -11,7 +11,7 @@ from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.status.conditions import NEEDED_TO_BE_READY
 from flanpy.status.visible import CALM_S, GRACE_S, Memory, settle
 
-GRACED, CALMED = ConditionType.PEERS_REACHABLE, ConditionType.HOST_TUNED
+GRACED, CALMED = ConditionType.HOST_TUNED, ConditionType.PEERS_REACHABLE
 GRACE, CALM = GRACE_S[GRACED], CALM_S[CALMED]
 AT_ONCE = ConditionType.LEASE_VALID
 
