@@ -16,6 +16,8 @@ from flanpy.clock import Clock
 from flanpy.log import get_logger
 from flanpy.model.condition import Condition
 from flanpy.model.event import EventKind
+from flanpy.model.lease import LeaseView
+from flanpy.model.network import NetworkConfig
 from flanpy.plan.ops import Delete, Op
 from flanpy.reconcile.loop import Pass
 from flanpy.status.causes import in_order, root_causes
@@ -62,6 +64,7 @@ class StatusBoard:
         self._clock = clock
         self._on_change = on_change
         self._on_waiting = on_waiting
+        self._pooled: tuple[NetworkConfig | None, LeaseView] | None = None
         self.events = EventRing()
         self._judged = judge(Inputs(), clock.wall())
         self._memory = Memory(self._judged)
@@ -85,7 +88,11 @@ class StatusBoard:
     def judge_again(self) -> None:
         """For what changes with time alone, such as a lease that runs out, and what is reckoned only now and then."""
         inputs = self.snapshot.inputs
-        self._publish(replace(inputs, pools=_pools(inputs)), self.snapshot.totals)
+        of = (inputs.last.world.network, inputs.last.world.view) if inputs.last is not None else None
+        if of != self._pooled:
+            self._pooled = of
+            inputs = replace(inputs, pools=_pools(inputs))
+        self._publish(inputs, self.snapshot.totals)
 
     def _publish(self, inputs: Inputs, totals: Totals) -> None:
         before = self.snapshot

@@ -15,8 +15,8 @@ from prometheus_client.metrics_core import Metric
 from flanpy.model.histogram import Histogram
 from flanpy.model.reach import PeerReach, Reach, ReachReport, Road, RoadHealth, Trouble
 from flanpy.status.inputs import Inputs
+from flanpy.status.lease_rows import peer_counts
 from flanpy.status.metrics_families import count, gauge, gauges, histogram
-from flanpy.status.report import peer_counts
 
 PER_PEER = 64
 """Peers up to which each has series of its own."""
