@@ -16,6 +16,7 @@ from flanpy.model.event import Event
 from flanpy.model.lease import SubnetKey
 from flanpy.model.objects import OwnLink, TunnelEnd, VxlanLink
 from flanpy.model.reach import PeerReach
+from flanpy.model.tuning import HostTuning
 from flanpy.model.world import World
 from flanpy.plan.decision import Decision
 from flanpy.plan.ops import Objects
@@ -48,6 +49,8 @@ def status(snapshot: StatusSnapshot, *, now: float, head: Document) -> Document:
             "outage_since": inputs.store.outage_since,
         },
         "docker": _docker(inputs),
+        "tuning": _tuning(inputs.tuning),
+        "pools": [{"total": pool.total, "free": pool.free} for pool in inputs.pools if pool is not None],
         "passes": {
             "count": snapshot.totals.passes,
             "last_took_ms": round(inputs.last.took * 1000, 3) if inputs.last else None,
@@ -267,6 +270,31 @@ def _docker(inputs: Inputs) -> Document | None:
         "over_mtu": inputs.docker.over_mtu,
         "default_bridge": _docker_network(found.default),
         "network": _docker_network(found.own),
+    }
+
+
+def _tuning(tuning: HostTuning | None) -> Document | None:
+    """None before the first look; whether it is as it should be is NeighboursFit and HostTuned."""
+    if tuning is None:
+        return None
+    path = tuning.reverse_path
+    return {
+        "reverse_path": {
+            "strict": list(path.strict),
+            "drops": path.drops,
+            "drops_lately": path.drops_lately,
+        },
+        "neighbours": [
+            {
+                "family": table.family.name.lower(),
+                "limit": table.limit,
+                "needed": table.needed,
+                "refused": table.refused,
+                "refused_lately": table.refused_lately,
+            }
+            for table in tuning.neighbours
+        ],
+        "bridge_filter": tuning.bridge_filter,
     }
 
 

@@ -146,6 +146,8 @@ STATUS: dict[str, Any] = {
     "peers": {"wanted": 3, "programmed": 2, "pending": 0, "failed": 1, "rejected": 0},
     "store": {"endpoint": "http://192.0.2.1:2379", "revision": 77, "stale": False, "outage_since": None},
     "docker": None,
+    "tuning": None,
+    "pools": [],
     "passes": {
         "count": 12,
         "last_took_ms": 1.5,

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from flanpy.model.address import Family
 from flanpy.model.condition import ConditionType
 from flanpy.model.event import EventKind
 from flanpy.model.lease import InvalidLease
 from flanpy.model.objects import OtherLink, OtherRoute, Route, TunnelPeer
 from flanpy.model.reach import Diagnosis, PathMtu, PeerReach, Reach, ReachReport, RoadHealth, Trouble
+from flanpy.model.tuning import HostTuning, NeighbourTable, ReversePath
 from flanpy.plan.decision import Decision
 from flanpy.plan.diff import Difference
 from flanpy.plan.gates import Gate, Hold
@@ -25,6 +27,7 @@ from flanpy.status.conditions import is_ready, judge, phase_of
 from flanpy.status.events import EventRing, Happening
 from flanpy.status.inputs import Inputs
 from flanpy.status.lease_rows import peer_counts
+from flanpy.store.allocation import Usage
 from tests.cli import stand_in
 from tests.states import DUAL, V4, as_backend, crowd, lease, view, world
 from tests.status.passes import NOW, OWN, TWO_PEERS, WELL, conflicting, desired, last, link, passed, refused
@@ -263,3 +266,15 @@ def test_conditions_are_told_with_evidence_and_with_what_would_explain_them() ->
     (said,) = [one for one in _status(inputs)["conditions"] if one["type"] == "PeersReachable"]
     assert said["evidence"] == ["node-0 -> node-2 (192.0.2.12): PeerDown"]
     assert "BackendReady" in said["depends_on"]
+
+
+def test_tuning_and_room_are_told_once_they_were_looked_at() -> None:
+    table = NeighbourTable(Family.IPV4, limit=1024, needed=2, refused=3)
+    tuning = HostTuning(ReversePath(("eth0",), 7, 2), (table,), bridge_filter=True)
+    said = json.loads(json.dumps(_status(replace(WELL, tuning=tuning, pools=(Usage(4, 3), None)))))
+    assert said["pools"] == [{"total": 4, "free": 1}]
+    assert said["tuning"]["reverse_path"] == {"strict": ["eth0"], "drops": 7, "drops_lately": 2}
+    assert said["tuning"]["neighbours"][0] == {
+        "family": "ipv4", "limit": 1024, "needed": 2, "refused": 3, "refused_lately": 0,
+    }  # fmt: skip
+    assert said["tuning"]["bridge_filter"] is True
