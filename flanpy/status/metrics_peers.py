@@ -171,15 +171,9 @@ _OF_PEER: tuple[tuple[str, str, _Value], ...] = (
 
 _OF_ROAD: tuple[tuple[str, str, Callable[[RoadHealth], float | None]], ...] = (
     ("flanpy_peer_rtt_seconds", "Last round trip to a peer.", lambda road: road.rtt),
-    ("flanpy_peer_rtt_least_seconds", "Best round trip to a peer of late.", lambda road: road.rtt_least),
     (
         "flanpy_peer_loss_ratio",
         "Share of probes to a peer without an answer.",
         lambda road: road.loss if road.sent else None,
-    ),
-    (
-        "flanpy_peer_answered_timestamp_seconds",
-        "When a peer answered a probe last.",
-        lambda road: road.answered_at,
     ),
 )

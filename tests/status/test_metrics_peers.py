@@ -52,12 +52,10 @@ def test_each_of_few_peers_has_series_of_its_own() -> None:
         "flanpy_peer_rtt_seconds|node-1|overlay|10.0.1.0/24": 0.002,
         "flanpy_peer_rtt_seconds|node-1|underlay|10.0.1.0/24": 0.001,
         "flanpy_peer_rtt_seconds|node-2|underlay|10.0.2.0/24": 0.001,
-        "flanpy_peer_rtt_least_seconds|node-1|overlay|10.0.1.0/24": 0.001,
         "flanpy_peer_loss_ratio|node-2|overlay|10.0.2.0/24": 1,
         "flanpy_peer_loss_ratio|node-2|underlay|10.0.2.0/24": 0,
         "flanpy_peer_path_mtu_bytes|node-1|10.0.1.0/24": 1450,
         "flanpy_peer_path_mtu_wanted_bytes|node-1|10.0.1.0/24": 1450,
-        "flanpy_peer_answered_timestamp_seconds|node-1|overlay|10.0.1.0/24": 99,
         "flanpy_peer_heard_timestamp_seconds|node-1|10.0.1.0/24": 98,
         "flanpy_peer_trouble|node-2|10.0.2.0/24|PortBlocked": 1,
     }
