@@ -15,6 +15,7 @@ from integration.lab.daemon import flanpyctl
 from integration.lab.host import Host
 from integration.lab.lab import Lab
 from tests.cli import stand_in
+from tests.lab.overlay import eventually
 
 pytestmark = [pytest.mark.lab, pytest.mark.netns]
 
@@ -63,6 +64,10 @@ def shape(value: Any) -> Any:
 
 def test_stand_in_has_the_shape_of_the_real_daemon(lab: Lab) -> None:
     host = lab.hosts[0]
+    eventually(
+        lambda: said(host, "status")["tuning"] and said(host, "status")["pools"],
+        "what is looked at now and then",
+    )
     real, canned = said(host, "status"), json.loads(json.dumps(stand_in.STATUS))
     for counted in ("resyncs", "repairs"):  # what was counted, not a shape
         assert isinstance(real["passes"].pop(counted), dict)

@@ -35,6 +35,7 @@ from tests.status.passes import NOW, OWN, TWO_PEERS, WELL, conflicting, desired,
 HEAD = {"version": "1", "node_id": "node-0", "pid": 1, "started_at": NOW}
 ROUTES = [obj for obj in desired().values() if isinstance(obj, Route)]
 ROUTE = ROUTES[0]
+TABLE = NeighbourTable(Family.IPV4, limit=1024, needed=2, refused=3)
 FOREIGN = OtherRoute(ROUTE.destination, "blackhole", proto=4)
 
 
@@ -58,7 +59,8 @@ def _shape(value: Any) -> Any:
 
 
 def test_status_has_the_keys_that_flanpyctl_reads() -> None:
-    wanted, found = json.loads(json.dumps(stand_in.STATUS)), _status(WELL)
+    looked_at = replace(WELL, tuning=HostTuning(neighbours=(TABLE,)), pools=(Usage(4, 3), None))
+    wanted, found = json.loads(json.dumps(stand_in.STATUS)), _status(looked_at)
     for counted in ("resyncs", "repairs"):
         wanted["passes"].pop(counted)
         found["passes"].pop(counted)
@@ -269,8 +271,7 @@ def test_conditions_are_told_with_evidence_and_with_what_would_explain_them() ->
 
 
 def test_tuning_and_room_are_told_once_they_were_looked_at() -> None:
-    table = NeighbourTable(Family.IPV4, limit=1024, needed=2, refused=3)
-    tuning = HostTuning(ReversePath(("eth0",), 7, 2), (table,), bridge_filter=True)
+    tuning = HostTuning(ReversePath(("eth0",), 7, 2), (TABLE,), bridge_filter=True)
     said = json.loads(json.dumps(_status(replace(WELL, tuning=tuning, pools=(Usage(4, 3), None)))))
     assert said["pools"] == [{"total": 4, "free": 1}]
     assert said["tuning"]["reverse_path"] == {"strict": ["eth0"], "drops": 7, "drops_lately": 2}
