@@ -67,6 +67,7 @@ def test_stand_in_has_the_shape_of_the_real_daemon(lab: Lab) -> None:
     eventually(
         lambda: said(host, "status")["tuning"] and said(host, "status")["pools"],
         "what is looked at now and then",
+        deadline=60,
     )
     real, canned = said(host, "status"), json.loads(json.dumps(stand_in.STATUS))
     for counted in ("resyncs", "repairs"):  # what was counted, not a shape
