@@ -9,6 +9,7 @@ import pytest
 from integration.lab import Lab
 from integration.monitoring import Prometheus
 from tests.lab.overlay import eventually
+from tests.monitoring.test_dashboards import NAMES, expressions
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
 
@@ -78,6 +79,20 @@ def test_all_hosts_are_scraped_with_the_series_that_matter(watched: Watched) -> 
         return not missing
 
     eventually(all_there, lambda: f"not on every host: {missing}", deadline=PATIENCE_S)
+
+
+def test_every_query_of_the_dashboards_is_answered_and_the_matrix_has_every_pair(watched: Watched) -> None:
+    for name in NAMES:
+        for expression in expressions(name):
+            watched.prometheus.query(expression)
+    matrix = next(one for one in expressions("fleet") if one.startswith("flanpy_peer_reachable"))
+    names = [host.name for host in watched.lab.hosts]
+    pairs = {(one, other) for one in names for other in names if one != other}
+
+    def cells() -> set[tuple[str, str]]:
+        return {(labels["node"], labels["peer"]) for labels, _ in watched.prometheus.query(matrix)}
+
+    eventually(lambda: cells() == pairs, lambda: str(cells()), deadline=PATIENCE_S)
 
 
 def test_alert_comes_with_a_blocked_port_names_the_pair_and_clears_with_the_cure(watched: Watched) -> None:

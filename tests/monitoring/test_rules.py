@@ -60,6 +60,11 @@ def test_alerts_ask_only_for_what_flanpyd_tells(tmp_path: Path) -> None:
     assert asked <= everything.families(tmp_path)
 
 
+def test_guide_names_only_what_flanpyd_tells(tmp_path: Path) -> None:
+    named = set(re.findall(r"`(flanpy_\w+[a-z])`", (SHIPPED / "README.md").read_text()))
+    assert named <= everything.families(tmp_path)
+
+
 def test_runbook_pages_name_only_what_flanpyd_tells(tmp_path: Path) -> None:
     told = everything.families(tmp_path)
     for page in (SHIPPED / "runbooks").iterdir():
