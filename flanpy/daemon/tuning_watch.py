@@ -89,9 +89,7 @@ class TuningWatch:
 
     async def look(self, last: Pass, requests: RequestSocket) -> HostTuning:
         """One look at the links that packets of peers come in by, and at the neighbour tables."""
-        underlay = last.world.facts.underlay
-        links = {*choice.links(last.world), *([underlay.link] if underlay is not None else [])}
-        path = read_reverse_path(self._sysctls, sorted(links), NETSTAT)
+        path = read_reverse_path(self._sysctls, sorted(_ways_in(last.world)), NETSTAT)
         tables = await _tables(requests)
         counts = (path.drops, *(table.refused for table in tables))
         drops, *refusals = self._window.growth(counts, self._clock.monotonic())
@@ -109,6 +107,13 @@ class TuningWatch:
         if self._needed[0] is not last.world:
             self._needed = (last.world, neighbour_need(last.world, last.admission.peers))
         return self._needed[1]
+
+
+def _ways_in(world: World) -> set[str]:
+    """Links that packets of peers may come in by: ours, the underlay, and others that lead to a gateway."""
+    facts = world.facts
+    links = {route.link for route in facts.routes if route.gateway is not None}
+    return links | choice.links(world) | ({facts.underlay.link} if facts.underlay is not None else set())
 
 
 async def _tables(requests: RequestSocket) -> Sequence[NeighbourTable]:
