@@ -147,7 +147,7 @@ def _reached(old: ReachReport | None, new: ReachReport | None) -> Iterator[Happe
                 (name_of(peer), ": ".join(filter(None, (diagnosis.trouble.value, diagnosis.evidence))))
             )
         elif was is not None and was.reach is Reach.UNREACHABLE and peer.reach is not Reach.UNREACHABLE:
-            back.append((name_of(peer), f"{peer.reach.value} again"))
+            back.append((name_of(peer), f"it is {peer.reach.value} now"))
     yield from _some(EventKind.PEER_UNREACHABLE, lost)
     yield from _some(EventKind.PEER_REACHABLE, back)
 

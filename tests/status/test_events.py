@@ -189,5 +189,5 @@ def test_peer_out_of_reach_and_back_is_told_once_each(board: StatusBoard) -> Non
     board.note(reach=_report(_reach(1, Reach.REACHABLE), _reach(2, Reach.LOSSY)))
     assert _told(board, seen, *kinds) == [
         (K.PEER_UNREACHABLE, "node-2", "PeerDown", 1),
-        (K.PEER_REACHABLE, "node-2", "lossy again", 1),
+        (K.PEER_REACHABLE, "node-2", "it is lossy now", 1),
     ]
