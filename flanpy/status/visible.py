@@ -18,7 +18,6 @@ _C = ConditionType
 GRACE_S: Mapping[ConditionType, float] = MappingProxyType(
     {
         _C.DATASTORE_REACHABLE: 2.0,  # a leader that moves, a member that restarts
-        _C.PEERS_PROGRAMMED: 2.0,  # refused once, done with the next pass
         _C.FIREWALL_READY: 2.0,  # a lock that somebody holds
         _C.DOCKER_CONSISTENT: 3.0,  # a dockerd that starts shows its networks one by one
         _C.PEERS_REACHABLE: 5.0,  # the probes have waited for several rounds already
