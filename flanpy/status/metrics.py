@@ -18,6 +18,7 @@ from flanpy.status.metrics_families import counter, gauge
 from flanpy.status.metrics_health import health
 from flanpy.status.metrics_lease import leases
 from flanpy.status.metrics_peers import peers
+from flanpy.status.metrics_tuning import tuning
 from flanpy.status.metrics_work import work
 
 __all__ = ["MoreCounts", "SnapshotCollector", "counter", "gauge", "registry"]
@@ -51,4 +52,5 @@ class SnapshotCollector:
         yield from work(snapshot.totals)
         yield from devices(snapshot.inputs)
         yield from docker(snapshot.inputs)
+        yield from tuning(snapshot.inputs)
         yield from self._more_counts()

@@ -15,8 +15,10 @@ from flanpy.config import load
 from flanpy.daemon.data_plane import DataPlane
 from flanpy.daemon.store_metrics import store_counts
 from flanpy.docker.watcher import DockerReport
+from flanpy.model.address import Family
 from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.histogram import Histogram
+from flanpy.model.tuning import HostTuning, NeighbourTable
 from flanpy.model.world import Policy
 from flanpy.status.board import StatusBoard, StatusSnapshot
 from flanpy.status.metrics_page import Asked, render
@@ -44,7 +46,10 @@ def snapshot() -> StatusSnapshot:
         Condition(ConditionType.DOCKER_CONSISTENT, Status.TRUE, "", "", healthy=True), running()
     )
     own = replace(WELL.own, ttl=86_400.0)
-    board.note(own=own, network=WELL.network, store=WELL.store, reach=PROBED.reach, docker=docker)
+    tuning = HostTuning(neighbours=(NeighbourTable(Family.IPV4, 1024),))
+    board.note(
+        own=own, network=WELL.network, store=WELL.store, reach=PROBED.reach, docker=docker, tuning=tuning
+    )
     device = replace(link(), name="lo")
     outcome = passed(
         desired={device.key: device},

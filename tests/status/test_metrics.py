@@ -15,8 +15,10 @@ from prometheus_client.metrics_core import Metric
 from flanpy.daemon.store_metrics import store_counts
 from flanpy.docker.watcher import DockerReport
 from flanpy.kernel.link_counters import Counted, LinkCounters, read_counters
+from flanpy.model.address import Family
 from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.histogram import SECONDS, Histogram
+from flanpy.model.tuning import HostTuning, NeighbourTable, ReversePath
 from flanpy.plan.gates import Hold
 from flanpy.status.board import StatusBoard
 from flanpy.status.inputs import Inputs
@@ -142,6 +144,20 @@ def test_docker_matches_only_while_its_condition_is_true() -> None:
     asked_in_vain = samples(shown(replace(WELL, docker=DockerReport(condition, None))))
     assert asked_in_vain["flanpy_docker_answers"] == 0
     assert "flanpy_docker_matches" not in asked_in_vain
+
+
+def test_tuning_is_told_by_family_once_it_was_looked_at() -> None:
+    tables = (NeighbourTable(Family.IPV4, 1024, 2000, 7), NeighbourTable(Family.IPV6, 512))
+    found = samples(shown(replace(WELL, tuning=HostTuning(ReversePath(drops=9), tables))))
+    expected = {
+        "flanpy_neighbours_limit|ipv4": 1024,
+        "flanpy_neighbours_limit|ipv6": 512,
+        "flanpy_neighbours_needed|ipv4": 2000,
+        "flanpy_neighbours_refused_total|ipv4": 7,
+        "flanpy_reverse_path_drops_total": 9,
+    }
+    assert {name: found.get(name) for name in expected} == expected
+    assert not [name for name in samples(shown(WELL)) if name.startswith("flanpy_neighbours")]
 
 
 PROC_NET_DEV = """\

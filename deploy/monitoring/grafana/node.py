@@ -278,6 +278,27 @@ def _device_and_data_plane() -> Row:
                     unit="pps",
                 ),
             ],
+            [
+                graph(
+                    "Room for neighbours",
+                    [
+                        query(of("flanpy_neighbours_limit"), "{{family}} limit"),
+                        query(of("flanpy_neighbours_needed"), "{{family}} needed"),
+                    ],
+                    "The neighbour table's limit (gc_thresh3), and what peers on the host's links need.",
+                ),
+                graph(
+                    "Dropped by the host",
+                    [
+                        query(
+                            rate("flanpy_neighbours_refused_total", "family"), "{{family}} neighbours refused"
+                        ),
+                        query(rate("flanpy_reverse_path_drops_total", "instance"), "reverse-path filters"),
+                    ],
+                    "A second, of all links.",
+                    unit="pps",
+                ),
+            ],
         ],
     )
 
