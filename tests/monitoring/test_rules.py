@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,19 @@ def test_runbook_pages_name_only_what_flanpyd_tells(tmp_path: Path) -> None:
     told = everything.families(tmp_path)
     for page in (SHIPPED / "runbooks").iterdir():
         assert set(re.findall(r"\bflanpy_\w+", page.read_text())) <= told, page.name
+
+
+def _commands() -> list[str]:
+    """What the pages tell people to type to flanpyctl: the words before any value."""
+    text = "\n".join(page.read_text() for page in (SHIPPED / "runbooks").iterdir())
+    return sorted(set(re.findall(r"`flanpyctl ((?:-{0,2}[a-z]+ ?)+)", text)))
+
+
+@pytest.mark.parametrize("command", _commands())
+def test_command_that_a_page_names_exists(command: str) -> None:
+    asked = [sys.executable, "-c", "from flanpy.cli.main import main; main()", *command.split(), "--help"]
+    done = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.lab
