@@ -28,7 +28,7 @@ _URL = re.compile(r"(://)[^\s/@\"'<>]{1,200}@")
 _HEADER = re.compile(r"\b(Bearer|Basic)(\s+)[A-Za-z0-9+/._~=-]{6,}", re.IGNORECASE)
 _JSON = re.compile(rf"((\\*\"){_WORD}\2\s*:\s*)(?:(\\*\").*?(?<!\\)\3|\d+)", re.IGNORECASE)
 _ASSIGNED = re.compile(
-    rf"(?<![\w.-])({_WORD}(?:\s*=\s*|:\s+))(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s,;\"'*]+)", re.IGNORECASE
+    rf"(?<![\w.-])({_WORD}(?:\s*=\s*|:\s+))(?:(\\*[\"'])[^\"'\n]*?\2|[^\s,;\"'*\\]+)", re.IGNORECASE
 )
 _FLAG = re.compile(rf"(?<!\S)(--?{_WORD}\s+)(?![-*])\S+", re.IGNORECASE)
 
@@ -62,6 +62,6 @@ def without_secrets(text: str, known: Iterable[str] = ()) -> str:
     text = _PEM.sub(MASK, text)
     text = _URL.sub(rf"\1{MASK}@", text)
     text = _HEADER.sub(rf"\1\2{MASK}", text)
-    text = _JSON.sub(rf'\1"{MASK}"', text)
+    text = _JSON.sub(rf"\1\2{MASK}\2", text)
     text = _ASSIGNED.sub(rf"\1{MASK}", text)
     return _FLAG.sub(rf"\1{MASK}", text)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flanpy.cli.exits import Exit
 from flanpy.cli.host import Host
-from flanpy.cli.top_view import Counters, Look, text_of
+from flanpy.cli.top_view import Counters, Look, counters_of, text_of
 from flanpy.errors import ControlError, UsageError
 
 if TYPE_CHECKING:
@@ -51,23 +51,23 @@ def look(host: Host) -> Look:
     status = control.get("status")
     links = [link["name"] for link in (status.get("backend") or {}).get("links") or ()]
     underlay = (status.get("underlay") or {}).get("link")
+    found = _counters()
     return Look(
         at=time.monotonic(),
         wall=time.time(),
         status=status,
         peers=tuple(control.get("peers").get("peers", ())),
-        counters={name: found for name in (*links, underlay) if name and (found := _counters(name))},
+        counters={name: found[name] for name in (*links, underlay) if name in found},
     )
 
 
-def _counters(link: str) -> Counters | None:
-    """None if it is not there, or not in this network namespace."""
-    here = Path("/sys/class/net", link, "statistics")
+def _counters() -> dict[str, Counters]:
+    """Of every device in this network namespace (proc_pid_net(5); sysfs may show another's)."""
     try:
-        values = [int((here / name).read_text()) for name in Counters.NAMES]
-    except (OSError, ValueError):
-        return None
-    return Counters(*values)
+        lines = Path("/proc/net/dev").read_text().splitlines()[2:]
+    except OSError:
+        return {}
+    return dict(map(counters_of, lines))
 
 
 @contextmanager

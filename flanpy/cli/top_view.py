@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from dataclasses import astuple, dataclass
+from typing import Any, Final
 
 from flanpy.cli.output import Table, plain_table
 from flanpy.cli.peer_rows import Peer, table_of
@@ -18,7 +18,7 @@ Line = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """A device's, since it was made; the order is that of `NAMES`."""
+    """A device's, since it was made"""
 
     rx_bytes: int
     tx_bytes: int
@@ -29,21 +29,25 @@ class Counters:
     rx_errors: int
     tx_errors: int
 
-    NAMES: ClassVar = (
-        "rx_bytes",
-        "tx_bytes",
-        "rx_packets",
-        "tx_packets",
-        "rx_dropped",
-        "tx_dropped",
-        "rx_errors",
-        "tx_errors",
-    )
-
     @property
     def lost(self) -> int:
         """Packets that were dropped or broken."""
         return self.rx_dropped + self.tx_dropped + self.rx_errors + self.tx_errors
+
+    def since(self, before: Counters) -> Counters:
+        """What was added."""
+        return Counters(*(new - old for new, old in zip(astuple(self), astuple(before), strict=True)))
+
+
+_COLUMNS: Final = (0, 8, 1, 9, 3, 11, 2, 10)
+"""Where `Counters`' fields stand in a line of /proc/net/dev."""
+
+
+def counters_of(line: str) -> tuple[str, Counters]:
+    """One line of /proc/net/dev."""
+    name, _, figures = line.partition(":")
+    values = figures.split()
+    return name.strip(), Counters(*(int(values[column]) for column in _COLUMNS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +130,7 @@ def _rates(name: str, now: Look, before: Look | None) -> tuple[str, ...]:
     if before is None or old is None or new.rx_bytes < old.rx_bytes or new.tx_bytes < old.tx_bytes:
         return (*_amounts(new, 1.0, ""), str(new.lost))
     step = max(now.at - before.at, 1e-3)
-    difference = Counters(*(getattr(new, name) - getattr(old, name) for name in Counters.NAMES))
-    return (*_amounts(difference, step, "/s"), str(new.lost))
+    return (*_amounts(new.since(old), step, "/s"), str(new.lost))
 
 
 def _amounts(counters: Counters, seconds: float, unit: str) -> tuple[str, ...]:

@@ -28,7 +28,14 @@ def show(arguments: Namespace, host: Host) -> Exit:
     source = _address("--from", arguments.source) if arguments.source else None
     if source is not None and source.version != destination.version:
         raise UsageError(f"--from {source} and {destination} are of two families: give two of one")
-    found = walk(Reading(host.control.get, host.settings.run_dir / FILE_NAME).look(destination, source))
+    seen = Reading(host.control.get, host.settings.run_dir / FILE_NAME).look(destination, source)
+    networks = seen.overlay.networks
+    if networks and not any(destination in network for network in networks):
+        names = ", ".join(map(str, networks))
+        raise CommandError(
+            Exit.NOT_FOUND, f"{destination} is not in the overlay ({names}): see 'ip route get'"
+        )
+    found = walk(seen)
     if arguments.output == "table":
         _print(found)
     else:

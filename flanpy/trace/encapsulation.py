@@ -5,7 +5,7 @@ Ends with the wrapped packet's own way: its route on the underlay, rules that wo
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from ipaddress import ip_address
 from typing import Final
 
@@ -168,24 +168,35 @@ def _underlay_rules(seen: Seen, device: Device, target: str) -> Iterator[Hop]:
     wanted = seen.overlay.device
     port = device.port or (wanted.port if wanted else None) or 0
     source = device.local or (wanted.local if wanted else "") or str(seen.outer.source or "")
-    if not source:
+    if source:
+        packet = Packet(
+            ip_address(source), ip_address(target), "", seen.outer.link, "udp", port, local=seen.addresses
+        )
+        yield _wrapped_filter(seen, packet, (Hook.OUTPUT, Hook.POSTROUTING), "leaves")
+
+
+def hops_before(seen: Seen) -> Iterator[Hop]:
+    """A wrapped packet that arrives: rules on the underlay may keep it from being unwrapped."""
+    wanted, peer, outer = seen.overlay.device, seen.peer, seen.outer
+    if wanted is None or not wanted.port or not wanted.local or peer is None or peer.way == "direct":
         return
-    packet = Packet(
-        ip_address(source), ip_address(target), "", seen.outer.link, "udp", port, local=seen.addresses
-    )
-    for hook in (Hook.OUTPUT, Hook.POSTROUTING):
+    if outer is None or not outer.link or not peer.public_ip:
+        return
+    source, local = ip_address(peer.public_ip), ip_address(wanted.local)
+    packet = Packet(source, local, outer.link, "", "udp", wanted.port, local=seen.addresses)
+    yield _wrapped_filter(seen, packet, (Hook.PREROUTING, Hook.INPUT), "reaches")
+
+
+def _wrapped_filter(seen: Seen, packet: Packet, hooks: Iterable[Hook], verb: str) -> Hop:
+    for hook in hooks:
         passed = passage(seen.tables, hook, packet)
         if passed.dropped is not None:
-            cure = f"let UDP port {port} pass between the hosts"
-            text = f"the wrapped packet (UDP port {port}) is dropped by {passed.dropped.where}"
-            yield Hop("underlay filter", _DIES, text, (passed.dropped.text,), cure)
-            return
-    verdict = _PASSES if seen.tables_read else _UNKNOWN
-    yield Hop(
-        "underlay filter",
-        verdict,
-        f"UDP port {port} leaves this host" if verdict is _PASSES else "cannot be read",
-    )
+            text = f"the wrapped packet (UDP port {packet.port}) is dropped by {passed.dropped.where}"
+            cure = f"let UDP port {packet.port} pass between the hosts"
+            return Hop("underlay filter", _DIES, text, (passed.dropped.text,), cure)
+    if not seen.tables_read:
+        return Hop("underlay filter", _UNKNOWN, "the packet filter cannot be read")
+    return Hop("underlay filter", _PASSES, f"UDP port {packet.port} {verb} this host")
 
 
 def _size(device: Device, link: Device, target: str) -> Hop:

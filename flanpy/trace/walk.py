@@ -10,28 +10,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from flanpy.trace.encapsulation import hops_beneath
+from flanpy.trace.encapsulation import hops_before, hops_beneath
 from flanpy.trace.filter import Hook, Met, Packet, Passage, passage
 from flanpy.trace.hop import Hop, Verdict, Walk
 from flanpy.trace.seen import Direction, Seen, Way
+
+Station = Callable[[Seen], Iterator[Hop]]
 
 _PASSES, _HARMS, _DIES, _UNKNOWN = Verdict.PASSES, Verdict.HARMS, Verdict.DIES, Verdict.UNKNOWN
 
 
 def walk(seen: Seen) -> Walk:
     """The whole way."""
-    stations: list[Callable[[Seen], Iterator[Hop]]] = [
-        _lease,
-        _forwarding,
-        _prerouting,
-        _route,
-        _device,
-        _on_the_way,
-    ]
-    if seen.direction is not Direction.IN:
-        stations += [hops_beneath, _probes]
-    else:
-        stations += [_delivery]
+    here: tuple[Station, ...] = (_forwarding, _prerouting, _route, _device, _on_the_way)
+    stations = (_lease, *here, hops_beneath, _probes)
+    if seen.direction is Direction.IN:
+        stations = (_lease, hops_before, *here, _delivery)
     return Walk(
         destination=str(seen.destination),
         source=str(seen.source or ""),
@@ -57,13 +51,9 @@ def _lease(seen: Seen) -> Iterator[Hop]:
         else:
             yield Hop("lease", _PASSES, f"{lease.subnet} is {whose} ({lease.backend or overlay.backend})")
         return
-    inside = any(seen.destination in network for network in overlay.networks)
-    networks = ", ".join(map(str, overlay.networks)) or "no network"
-    if inside:
-        cure = "is its flanpyd up, and its lease alive? See 'flanpyctl subnets'"
-        yield Hop("lease", _DIES, f"no lease covers {seen.destination}, though it is in {networks}", (), cure)
-    else:
-        yield Hop("lease", _DIES, f"{seen.destination} is not in the overlay ({networks})", (), "")
+    networks = ", ".join(map(str, overlay.networks)) or "no network yet"
+    cure = "is its flanpyd up, and its lease alive? See 'flanpyctl subnets'"
+    yield Hop("lease", _DIES, f"no lease covers {seen.destination} (the overlay is {networks})", (), cure)
 
 
 _DIFF: Final = "see 'flanpyctl diff' and 'flanpyctl status'"
