@@ -6,7 +6,7 @@ alike one happening is made, which names some and counts all.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 
 from flanpy.model.condition import Condition, ConditionType, Status
@@ -52,7 +52,7 @@ def of_inputs(old: Inputs, new: Inputs) -> Iterator[Happening]:
         yield from _own(old.own, new.own)
     before, after = _leases(old.last), _leases(new.last)
     if before is not after:
-        yield from _peers(before, after, _own_key(new))
+        yield from _peers(before, after, new)
     if old.reach is not new.reach:
         yield from _reached(old.reach, new.reach)
 
@@ -81,17 +81,12 @@ def _leases(last: Pass | None) -> Mapping[str, Lease]:
     return last.world.view.leases if last is not None and last.world.view.in_sync else {}
 
 
-def _own_key(inputs: Inputs) -> str:
-    last = inputs.last
-    return str(last.world.own.key) if last is not None and last.world.own is not None else ""
-
-
-def _peers(old: Mapping[str, Lease], new: Mapping[str, Lease], own: str) -> Iterator[Happening]:
-    peers = {key: lease for key, lease in new.items() if key != own}
+def _peers(old: Mapping[str, Lease], new: Mapping[str, Lease], inputs: Inputs) -> Iterator[Happening]:
+    is_ours = _is_ours(inputs)
+    peers = {key: lease for key, lease in new.items() if not is_ours(key, lease)}
+    gone = [lease for key, lease in old.items() if key not in new and not is_ours(key, lease)]
     joined = [(_name(lease), _address(lease)) for key, lease in peers.items() if key not in old]
-    left = [
-        (_name(lease), "its lease is gone") for key, lease in old.items() if key not in new and key != own
-    ]
+    left = [(_name(lease), "its lease is gone") for lease in gone]
     changed = [
         (_name(lease), _change(old[key], lease))
         for key, lease in peers.items()
@@ -100,6 +95,14 @@ def _peers(old: Mapping[str, Lease], new: Mapping[str, Lease], own: str) -> Iter
     yield from _some(EventKind.PEER_JOINED, joined)
     yield from _some(EventKind.PEER_LEFT, left)
     yield from _some(EventKind.PEER_CHANGED, changed)
+
+
+def _is_ours(inputs: Inputs) -> Callable[[str, Lease], bool]:
+    """By key, or by node: a lease just taken is listed before it is known to be ours."""
+    world = inputs.last.world if inputs.last is not None else None
+    own = str(world.own.key) if world is not None and world.own is not None else None
+    node_id = world.policy.node_id if world is not None else None
+    return lambda key, lease: key == own or lease.record.node_id == node_id
 
 
 def _is_changed(old: Lease | None, new: Lease) -> bool:

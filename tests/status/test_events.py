@@ -141,6 +141,15 @@ def test_peer_that_changes_or_leaves_is_told_with_what_changed(board: StatusBoar
     ]
 
 
+def test_our_own_lease_is_no_peer_even_before_it_is_known_to_be_ours(board: StatusBoard) -> None:
+    seen = board.events.newest
+    unknown = replace(
+        TWO_PEERS, own=None, view=view([lease(9, node_id=TWO_PEERS.policy.node_id), lease(1), lease(2)])
+    )
+    board.note_pass(replace(passed(), world=unknown))
+    assert _told(board, seen, K.PEER_JOINED, K.PEER_LEFT) == []
+
+
 def test_lease_that_was_only_renewed_is_no_event(board: StatusBoard) -> None:
     seen = board.events.newest
     renewed = [replace(lease(number), mod_revision=99, lease_id=7) for number in (1, 2)]
