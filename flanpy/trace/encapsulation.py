@@ -170,7 +170,13 @@ def _underlay_rules(seen: Seen, device: Device, target: str) -> Iterator[Hop]:
     source = device.local or (wanted.local if wanted else "") or str(seen.outer.source or "")
     if source:
         packet = Packet(
-            ip_address(source), ip_address(target), "", seen.outer.link, "udp", port, local=seen.addresses
+            ip_address(source),
+            ip_address(target),
+            "",
+            seen.outer.link,
+            "udp",
+            port,
+            local=frozenset(seen.addresses),
         )
         yield _wrapped_filter(seen, packet, (Hook.OUTPUT, Hook.POSTROUTING), "leaves")
 
@@ -183,7 +189,7 @@ def hops_before(seen: Seen) -> Iterator[Hop]:
     if outer is None or not outer.link or not peer.public_ip:
         return
     source, local = ip_address(peer.public_ip), ip_address(wanted.local)
-    packet = Packet(source, local, outer.link, "", "udp", wanted.port, local=seen.addresses)
+    packet = Packet(source, local, outer.link, "", "udp", wanted.port, local=frozenset(seen.addresses))
     yield _wrapped_filter(seen, packet, (Hook.PREROUTING, Hook.INPUT), "reaches")
 
 

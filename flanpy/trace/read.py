@@ -51,10 +51,11 @@ class Reading:
         devices = self._try(iproute.devices)
         addresses = self._try(iproute.addresses) or {}
         origin = _Origin(overlay, frozenset(addresses), destination, source)
-        in_link = self._in_link(origin, overlay)
-        inner = self._try(
-            lambda: iproute.way(destination, source=origin.source if in_link else None, in_link=in_link)
-        )
+        start = origin.source if origin.direction is not Direction.FROM_HOST else None
+        back = self._try(lambda: iproute.way(start)) if start else None
+        in_link = _in_link(origin, overlay, back)
+        sysctls = _sysctls(destination.version, in_link)
+        inner = self._inner(destination, origin.source, in_link, forwards="0" not in _forwarding(sysctls))
         peer = overlay.lease_of(
             origin.source if origin.direction is Direction.IN and origin.source else destination
         )
@@ -70,7 +71,8 @@ class Reading:
             in_link=in_link,
             peer=None if peer is overlay.own else peer,
             devices=devices,
-            addresses=frozenset(addresses),
+            addresses=addresses,
+            back=back,
             inner=inner,
             outer=outer,
             neighbours=self._try(lambda: iproute.neighbours(link)) if link else {},
@@ -80,7 +82,7 @@ class Reading:
             fdb=self._fdb(devices, link),
             tables=tables,
             tables_read=tables_read,
-            sysctls=_sysctls(destination.version, in_link),
+            sysctls=sysctls,
             probed=self._probed(peers, peer),
             unread=tuple(self._unread),
         )
@@ -109,16 +111,14 @@ class Reading:
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise HostError(f"the tunnel's table {self._tunnel}: {error}") from error
 
-    def _in_link(self, origin: _Origin, overlay: Overlay) -> str:
-        """The link by which the packet comes to be forwarded; "" if it starts at this host itself."""
-        if origin.direction is Direction.FROM_HOST or origin.source is None:
-            return ""
-        source = origin.source
-        back = self._try(lambda: iproute.way(source))
-        if origin.direction is Direction.IN and overlay.device is not None:
-            direct = origin.peer is not None and origin.peer.way == "direct"
-            return back.link if direct and back else overlay.device.name
-        return back.link if back else ""
+    def _inner(
+        self, destination: IPAddress, source: IPAddress | None, in_link: str, *, forwards: bool
+    ) -> Way | None:
+        """A host that does not forward has no routes for what comes in: then ask where it would go if it did."""
+        come_in = in_link if forwards else ""
+        return self._try(
+            lambda: iproute.way(destination, source=source if come_in else None, in_link=come_in)
+        )
 
     def _outer(self, peer: LeaseSeen | None) -> Way | None:
         if peer is None or not peer.public_ip:
@@ -186,6 +186,14 @@ class _Origin:
             self.assumed = "a container of this host"
 
 
+def _in_link(origin: _Origin, overlay: Overlay, back: Way | None) -> str:
+    """The link by which the packet comes to be forwarded; "" if it starts at this host itself."""
+    direct = origin.peer is not None and origin.peer.way == "direct"
+    if origin.direction is Direction.IN and overlay.device is not None and not direct:
+        return overlay.device.name
+    return back.link if back is not None else ""
+
+
 def _address(text: str) -> IPAddress | None:
     try:
         return ip_address(text)
@@ -213,6 +221,10 @@ def _nft(without: list[tuple[Family, str]]) -> tuple[Table, ...]:
         return read_ruleset(output(("nft", "-j", "list", "ruleset")), without=without)
     except ValueError as error:
         raise HostError(f"nft -j list ruleset: {error}") from error
+
+
+def _forwarding(sysctls: Mapping[str, str]) -> set[str]:
+    return {value for name, value in sysctls.items() if "forward" in name}
 
 
 def _sysctls(version: int, in_link: str) -> dict[str, str]:

@@ -113,7 +113,8 @@ class Probed:
 class Seen:
     """One packet and all that it could meet here. `assumed` says why `source` was taken, "" if it was given.
 
-    `inner` is the lookup for the packet, `outer` the one for its wrapping; `fdb` maps MACs to underlay addresses.
+    `inner` is the lookup for the packet, `back` for its answer, `outer` for its wrapping; `addresses` are this host's
+    with their links, `fdb` maps MACs to underlay addresses.
     `unread` has a line for each fact that could not be had.
     """
 
@@ -125,7 +126,8 @@ class Seen:
     in_link: str = ""
     peer: LeaseSeen | None = None
     devices: Mapping[str, Device] | None = None
-    addresses: frozenset[IPAddress] = frozenset()
+    addresses: Mapping[IPAddress, str] = field(default_factory=dict)
+    back: Way | None = None
     inner: Way | None = None
     outer: Way | None = None
     neighbours: Mapping[str, Entry] | None = None

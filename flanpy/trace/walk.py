@@ -75,7 +75,9 @@ def _forwarding(seen: Seen) -> Iterator[Hop]:
 def _packet(seen: Seen, out_link: str = "", mark: int = 0) -> Packet | None:
     if seen.source is None or seen.source.version != seen.destination.version:
         return None
-    return Packet(seen.source, seen.destination, seen.in_link, out_link, mark=mark, local=seen.addresses)
+    return Packet(
+        seen.source, seen.destination, seen.in_link, out_link, mark=mark, local=frozenset(seen.addresses)
+    )
 
 
 def _prerouting(seen: Seen) -> Iterator[Hop]:
@@ -101,12 +103,12 @@ def _route(seen: Seen) -> Iterator[Hop]:
 
 def _wrong_way(seen: Seen, way: Way) -> tuple[str, str]:
     """What is wrong with a route, and what to do; two times nothing if nothing is."""
-    if "cross-device" in way.problem:
-        settings = tuple(f"{name}={value}" for name, value in seen.sysctls.items() if "rp_filter" in name)
+    if way.problem and _is_spoofed(seen, way):
+        settings = ", ".join(f"{name}={value}" for name, value in seen.sysctls.items() if "rp_filter" in name)
         name = f"net.ipv4.conf.{seen.in_link}.rp_filter"
         return (
-            f"{seen.source} coming by {seen.in_link} is dropped by reverse path filtering ({', '.join(settings)})",
-            f"sysctl -w net.ipv4.conf.all.rp_filter=2 {name}=2",
+            f"{seen.source} coming by {seen.in_link} is dropped by reverse path filtering ({settings})",
+            f"the route to {seen.source} must lead to {seen.in_link}, or: sysctl -w {name}=2",
         )
     if way.problem:
         return f"no route to {seen.destination}: {way.problem}", _DIFF
@@ -115,9 +117,28 @@ def _wrong_way(seen: Seen, way: Way) -> tuple[str, str]:
             f"a {way.kind} route takes packets to {seen.destination}",
             "remove that route, or see 'flanpyctl diff'",
         )
-    if seen.direction is Direction.IN:
+    return _misled_in(seen, way) if seen.direction is Direction.IN else _misled(seen, way)
+
+
+def _is_spoofed(seen: Seen, way: Way) -> bool:
+    """Kernels differ in what they say; strict filtering wants the way back to be the way that it came (RFC 3704)."""
+    modes = [int(value) for name, value in seen.sysctls.items() if "rp_filter" in name and value.isdecimal()]
+    strict = max(modes, default=0) == 1
+    elsewhere = seen.back is None or seen.back.link != seen.in_link
+    return "cross-device" in way.problem or ("Invalid argument" in way.problem and strict and elsewhere)
+
+
+def _misled_in(seen: Seen, way: Way) -> tuple[str, str]:
+    own = seen.overlay.own
+    if own is None or way.kind == "local":
         return "", ""
-    return _misled(seen, way)
+    bridges = {link for address, link in seen.addresses.items() if address in own.subnet}
+    if seen.overlay.device is not None:
+        bridges.discard(seen.overlay.device.name)
+    if way.link in bridges:
+        return "", ""
+    text = f"packets to {own.subnet} go to no bridge of this host, but to {way.link}"
+    return text, "is Docker up, and on this subnet? See 'flanpyctl docker status'"
 
 
 def _misled(seen: Seen, way: Way) -> tuple[str, str]:
