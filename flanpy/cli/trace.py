@@ -7,17 +7,18 @@ import sys
 import textwrap
 from argparse import Namespace
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Final
 
 from flanpy.cli.exits import CommandError, Exit
 from flanpy.cli.host import Host
 from flanpy.cli.output import print_as
 from flanpy.errors import UsageError
-from flanpy.host.tunnel_file import FILE_NAME
 from flanpy.trace.hop import Hop, Verdict, Walk
 from flanpy.trace.read import Reading
 from flanpy.trace.seen import Direction
 from flanpy.trace.walk import walk
 
+_TUNNEL: Final = "tunnel.json"  # flanpy.host.tunnel_file, which would import the log
 _MARKS = {Verdict.PASSES: "ok", Verdict.HARMS: "HARM", Verdict.DIES: "DIES", Verdict.UNKNOWN: "?"}
 _TONES = {Verdict.HARMS: "\x1b[33m", Verdict.DIES: "\x1b[31m"}
 
@@ -28,7 +29,7 @@ def show(arguments: Namespace, host: Host) -> Exit:
     source = _address("--from", arguments.source) if arguments.source else None
     if source is not None and source.version != destination.version:
         raise UsageError(f"--from {source} and {destination} are of two families: give two of one")
-    seen = Reading(host.control.get, host.settings.run_dir / FILE_NAME).look(destination, source)
+    seen = Reading(host.control.get, host.settings.run_dir / _TUNNEL).look(destination, source)
     networks = seen.overlay.networks
     if networks and not any(destination in network for network in networks):
         names = ", ".join(map(str, networks))
