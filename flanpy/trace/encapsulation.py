@@ -199,7 +199,7 @@ def _wrapped_filter(seen: Seen, packet: Packet, hooks: Iterable[Hook], verb: str
         if passed.dropped is not None:
             text = f"the wrapped packet (UDP port {packet.port}) is dropped by {passed.dropped.where}"
             cure = f"let UDP port {packet.port} pass between the hosts"
-            return Hop("underlay filter", _DIES, text, (passed.dropped.text,), cure)
+            return Hop("underlay filter", _DIES, text, (passed.dropped.rule,), cure)
     if not seen.tables_read:
         return Hop("underlay filter", _UNKNOWN, "the packet filter cannot be read")
     return Hop("underlay filter", _PASSES, f"UDP port {packet.port} {verb} this host")

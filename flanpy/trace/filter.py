@@ -143,8 +143,12 @@ class Met:
     packets: int | None = None
 
     def __str__(self) -> str:
-        counted = f" ({self.packets} packets so far)" if self.packets else ""
-        return f"{self.where}: {self.text}{counted}"
+        return f"{self.where}: {self.rule}"
+
+    @property
+    def rule(self) -> str:
+        """What it says, and how many packets it has met."""
+        return f"{self.text} (packets so far: {self.packets})" if self.packets else self.text
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ def walk(seen: Seen) -> Walk:
 def _lease(seen: Seen) -> Iterator[Hop]:
     overlay = seen.overlay
     if not overlay.answered:
-        yield Hop("lease", _UNKNOWN, "no daemon answers, so nobody knows whose address this is")
+        yield Hop("lease", _UNKNOWN, "the daemon cannot be asked whose address this is")
         return
     lease = overlay.lease_of(seen.destination)
     if lease is not None:
@@ -207,7 +207,7 @@ def _judged(name: str, seen: Seen, passed: Passage) -> Iterator[Hop]:
             name,
             _DIES,
             f"dropped by {passed.dropped.where}",
-            (_rule(passed.dropped),),
+            (passed.dropped.rule,),
             _cure_of(passed.dropped),
         )
     elif not seen.tables_read:
@@ -217,15 +217,11 @@ def _judged(name: str, seen: Seen, passed: Passage) -> Iterator[Hop]:
             name,
             _HARMS,
             f"its destination is changed by {passed.rewritten.where}",
-            (_rule(passed.rewritten),),
+            (passed.rewritten.rule,),
         )
     else:
         accepted = [str(met) for met in passed.accepted if "policy" not in met.text]
         yield Hop(name, _PASSES, f"accepted by {accepted[0]}" if accepted else "no rule stops it", perhaps)
-
-
-def _rule(met: Met) -> str:
-    return f"{met.text}{f', {met.packets} packets so far' if met.packets else ''}"
 
 
 def _cure_of(met: Met) -> str:
@@ -253,7 +249,7 @@ def _translation(seen: Seen, passed: Passage) -> Iterator[Hop]:
         "source address",
         _HARMS,
         f"{seen.source} is rewritten by {passed.rewritten.where}",
-        (f"{foreign}{_rule(passed.rewritten)}",),
+        (f"{foreign}{passed.rewritten.rule}",),
         "exempt the overlay's network from it, for the far container sees a host's address instead",
     )
 

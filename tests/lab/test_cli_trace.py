@@ -12,6 +12,7 @@ import pytest
 
 from integration.lab import Host, Lab, flanpyctl
 from tests.lab.conftest import BuildLab
+from tests.lab.filter_side import put_docker_rules
 from tests.lab.overlay import assert_settled, eventually
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
@@ -101,6 +102,29 @@ def test_trace_knows_the_other_backends(backend: str, build_lab: BuildLab) -> No
     _passes(here, target)
     verdicts = {hop["name"]: hop["verdict"] for hop in _said(here, "trace", target)["hops"]}
     assert verdicts[{"udp": "tunnel table", "host-gw": "gateway"}[backend]] == "passes"
+
+
+def test_trace_agrees_with_ping_under_the_rules_of_docker_engines(build_lab: BuildLab) -> None:
+    """First those of an engine that flanpyd answers, then of another in a second flavour, which it cannot."""
+    lab = build_lab(2)
+    lab.configure()
+    lab.start_daemons()
+    lab.attach_containers()
+    here, there = lab.hosts
+    inside, outside = here.containers[0], there.containers[0]
+
+    def agrees(*, well: bool) -> bool:
+        said = _dies_at(here, inside.address, "--from", outside.address)
+        return (said in {"passes", "unknown"}) is well is bool(outside.ping(inside).ok)
+
+    for replica, well in (("docker-26.1-legacy-bip-mode", True), ("docker-28.5-nft-bip-mode", False)):
+        put_docker_rules(here, replica)
+        eventually(
+            lambda well=well: agrees(well=well),  # type: ignore[misc]
+            lambda: _ctl(here, "trace", inside.address, "--from", outside.address),
+            deadline=EVENTUALLY_S,
+        )
+    assert _said(here, "trace", outside.address, "--from", inside.address)["at"] == "source address"
 
 
 def test_peers_and_events_tell_of_real_hosts(lab: Lab) -> None:

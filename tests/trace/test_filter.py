@@ -121,7 +121,7 @@ def test_first_rule_that_settles_the_source_settles_it_for_all() -> None:
 def test_counters_are_told_with_the_rule() -> None:
     text = "*filter\n:FORWARD ACCEPT [9:900]\n[12:1200] -A FORWARD -j DROP\nCOMMIT\n"
     dropped = passage(read_saved(text, "iptables-nft", Family.IPV4), Hook.FORWARD, INTO).dropped
-    assert str(dropped) == "iptables-nft table filter, chain FORWARD: -j DROP (12 packets so far)"
+    assert str(dropped) == "iptables-nft table filter, chain FORWARD: -j DROP (packets so far: 12)"
 
 
 def test_rules_of_the_other_family_are_not_met() -> None:
