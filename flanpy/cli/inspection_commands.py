@@ -10,12 +10,43 @@ from flanpy.cli.output import FORMATS
 
 def add_inspection(tree: Any, add_format: Callable[..., None]) -> None:
     """Add them to a level of commands."""
+    _add_doctor(tree, add_format)
     _add_peers(tree, add_format)
     _add_ping(tree, add_format)
     _add_trace(tree, add_format)
     _add_events(tree, add_format)
     _add_top(tree)
     _add_diag(tree)
+
+
+def _add_doctor(tree: Any, add_format: Callable[..., None]) -> None:
+    doctor = tree.command(
+        "doctor",
+        "doctor:show",
+        "find what ails this host's overlay, from what, and what to do; exit 5 if unhealthy",
+        "doctor\n doctor -v\n doctor --fix\n doctor -o json",
+        about="""\
+Check the daemon, etcd, the kernel, the packet filter and Docker for every known problem, and print what was found: the
+cause first, then what it explains. Nothing is changed without --fix, which runs only the commands it shows, each after
+a yes; services are never restarted. Without a daemon the rest is checked all the same, and the exit code is 3.""",
+    )
+    add_format(doctor, *FORMATS)
+    doctor.add_argument(
+        "--fix", action="store_true", default=False, help="run the commands that are safe, asking before each"
+    )
+    doctor.add_argument(
+        "--yes",
+        action="store_true",
+        default=False,
+        help="with --fix: do not ask, but leave alone what somebody else made",
+    )
+    doctor.add_argument(
+        "--verbose",
+        "-v",
+        action="store_true",
+        default=False,
+        help="also list what was checked and found well",
+    )
 
 
 def _add_peers(tree: Any, add_format: Callable[..., None]) -> None:

@@ -1,0 +1,149 @@
+"""What checks share: findings made from a condition, from repairs of late, and from where traced packets end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from flanpy.doctor import document
+from flanpy.doctor.document import Document
+from flanpy.doctor.facts import Facts, Traced
+from flanpy.doctor.finding import Finding, Repair, Severity
+from flanpy.trace.hop import Hop, Verdict
+
+LATELY_S: Final = 900.0
+"""What was repaired within so many seconds is worth telling."""
+
+_OFTEN: Final = 5
+"""Repairs within that time from which on somebody must be undoing our work."""
+
+_LINES: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One of the list: its id, and its title in a finding."""
+
+    id: str
+    title: str
+
+    def found(
+        self,
+        *evidence: str,
+        cure: str = "",
+        severity: Severity = Severity.ERROR,
+        condition: str = "",
+        repair: Repair | None = None,
+        at: float = 0.0,
+    ) -> Finding:
+        return Finding(
+            id=self.id,
+            title=self.title,
+            severity=severity,
+            condition=condition,
+            evidence=some(evidence),
+            cure=cure,
+            repair=repair,
+            at=at,
+        )
+
+
+def some(lines: Iterable[str]) -> tuple[str, ...]:
+    """The first of them, each once, and how many more."""
+    found = tuple(dict.fromkeys(line for line in lines if line))
+    more = len(found) - _LINES
+    return (*found[:_LINES], f"and {more} more") if more > 0 else found
+
+
+def evidence_of(condition: Document) -> tuple[str, ...]:
+    """Reason and message, then what was measured."""
+    reason, message = document.text(condition, "reason"), document.text(condition, "message")
+    return (": ".join(filter(None, (reason, message))), *document.texts(condition, "evidence"))
+
+
+def judged(
+    facts: Facts,
+    name: str,
+    problem: Problem,
+    *,
+    reasons: Sequence[str] = (),
+    severity: Severity = Severity.ERROR,
+    more: Sequence[str] = (),
+    repair: Repair | None = None,
+) -> Iterator[Finding]:
+    """The finding that a bad condition is, if its reason is one of `reasons` (empty: any)."""
+    condition = facts.condition(name)
+    if condition is None or condition.get("status") == "Unknown":
+        return
+    if reasons and condition.get("reason") not in reasons:
+        return
+    yield problem.found(
+        *evidence_of(condition),
+        *more,
+        cure=document.text(condition, "cure"),
+        severity=severity,
+        condition=name,
+        repair=repair,
+    )
+
+
+def repaired(
+    facts: Facts, problem: Problem, kinds: Iterable[str], cure: str, *, where: Callable[[str], bool] = bool
+) -> Iterator[Finding]:
+    """One finding for what was put right of late: `where` tells by an event's text whether it is of that problem."""
+    wanted = frozenset(kinds)
+    events = [
+        event
+        for event in facts.rows("events", "events")
+        if event.get("kind") == "repaired"
+        and document.text(event, "what") in wanted
+        and where(document.text(event, "why") or " ")
+        and 0 <= facts.now - (document.number(event, "at") or 0.0) <= LATELY_S
+    ]
+    if not events:
+        return
+    times = sum(max(1, document.count(event, "count")) for event in events)
+    last = max(document.number(event, "at") or 0.0 for event in events)
+    head = f"flanpyd put it right {times} times in the last {LATELY_S / 60:.0f} minutes" if times > 1 else ""
+    lines = [
+        f"{facts.now - (document.number(e, 'at') or 0.0):.0f} s ago: {document.text(e, 'why')}"
+        for e in events
+    ]
+    severity = Severity.WARNING if times >= _OFTEN else Severity.NOTE
+    yield problem.found(head, *reversed(lines), cure=cure, severity=severity, at=last)
+
+
+def ends(
+    facts: Facts, names: Iterable[str], where: Callable[[Traced, Hop], bool] = lambda _traced, _hop: True
+) -> list[tuple[Traced, Hop]]:
+    """Hops at which traced packets die or are harmed."""
+    wanted = frozenset(names)
+    return [
+        (traced, hop)
+        for traced in facts.traced
+        for hop in traced.walk.hops
+        if hop.name in wanted and hop.verdict in {Verdict.DIES, Verdict.HARMS} and where(traced, hop)
+    ]
+
+
+def met(found: Sequence[tuple[Traced, Hop]]) -> tuple[str, ...]:
+    """What the packets met, then which packets."""
+    lines = [line for _, hop in found for line in (hop.text, *hop.evidence)]
+    packets = [f"packets {one.walk.source or 'of this host'} -> {one.walk.destination}" for one, _ in found]
+    return (*dict.fromkeys(lines), *dict.fromkeys(packets))
+
+
+def traced_finding(
+    problem: Problem, found: Sequence[tuple[Traced, Hop]], cure: str = ""
+) -> Iterator[Finding]:
+    """One finding for all packets that ended alike."""
+    if found:
+        worst = any(hop.verdict is Verdict.DIES for _, hop in found)
+        yield problem.found(
+            *met(found), cure=cure or found[0][1].cure, severity=Severity.ERROR if worst else Severity.WARNING
+        )
+
+
+def sysctl(name: str, value: object) -> Repair:
+    return Repair(("sysctl", "-w", f"{name}={value}"))
