@@ -11,6 +11,9 @@ INFINITY = float("inf")
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 """From what a request within one machine takes to where it counts as failed."""
 
+ROUND_TRIPS = (0.0001, 0.00025, 0.0005, *SECONDS)
+"""From two hosts on one switch to where a probe counts as lost."""
+
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
@@ -19,6 +22,11 @@ class Histogram:
     bounds: tuple[float, ...] = SECONDS
     counts: tuple[int, ...] = (0,) * (len(SECONDS) + 1)
     sum: float = 0.0
+
+    @classmethod
+    def of(cls, bounds: tuple[float, ...]) -> Histogram:
+        """An empty one with these upper bounds, ascending."""
+        return cls(bounds, (0,) * (len(bounds) + 1))
 
     @property
     def count(self) -> int:

@@ -12,7 +12,7 @@ from itertools import islice
 
 from prometheus_client.metrics_core import Metric
 
-from flanpy.model.histogram import Histogram
+from flanpy.model.histogram import ROUND_TRIPS, Histogram
 from flanpy.model.reach import PeerReach, Reach, ReachReport, Road, RoadHealth, Trouble
 from flanpy.status.inputs import Inputs
 from flanpy.status.lease_rows import peer_counts
@@ -78,7 +78,7 @@ def _aggregates(report: ReachReport) -> Iterator[Metric]:
 
 
 def _rtt(report: ReachReport) -> Metric:
-    buckets = report.rtt_buckets.items() or Histogram().cumulative()
+    buckets = report.rtt_buckets.items() or Histogram.of(ROUND_TRIPS).cumulative()
     text = "Round trips over the overlay, of all peers together."
     return histogram("flanpy_rtt_seconds", text, (), [((), buckets, report.rtt_sum)])
 

@@ -17,7 +17,7 @@ from flanpy.docker.watcher import DockerReport
 from flanpy.kernel.link_counters import Counted, LinkCounters, read_counters
 from flanpy.model.address import Family
 from flanpy.model.condition import Condition, ConditionType, Status
-from flanpy.model.histogram import SECONDS, Histogram
+from flanpy.model.histogram import ROUND_TRIPS, SECONDS, Histogram
 from flanpy.model.tuning import HostTuning, NeighbourTable, ReversePath
 from flanpy.plan.gates import Hold
 from flanpy.status.board import StatusBoard
@@ -188,3 +188,8 @@ def test_histogram_counts_a_value_on_a_bound_within_it() -> None:
     assert list(counts) == [*SECONDS, float("inf")]
     assert (counts[0.001], counts[0.0025], counts[5.0], counts[float("inf")]) == (1, 2, 2, 3)
     assert (found.count, round(found.sum, 4)) == (3, 99.0021)
+
+
+def test_histogram_of_round_trips_tells_hosts_on_one_switch_apart() -> None:
+    found = dict(Histogram.of(ROUND_TRIPS).with_one(0.0002).with_one(0.0004).cumulative())
+    assert (found[0.0001], found[0.00025], found[0.0005], found[float("inf")]) == (0, 1, 2, 2)
