@@ -12,7 +12,7 @@ from typing import Any, Final
 from flanpy.cli.control import Control
 from flanpy.cli.exits import CommandError, Exit
 from flanpy.cli.host import Host
-from flanpy.cli.output import Table, print_as, print_table
+from flanpy.cli.output import Table, print_as, print_table, printable
 from flanpy.cli.peer_rows import (
     Peer,
     answers_to,
@@ -92,7 +92,7 @@ def _all(control: Control, output: str) -> Exit:
         print_table(mesh.table())
         print("\nround trips in milliseconds; ? is not known")
         if mesh.silent:
-            print(f"their agents told nothing: {', '.join(mesh.silent)}")
+            print(printable(f"their agents told nothing: {', '.join(mesh.silent)}"))
     else:
         print_as(output, said)
     return _judged([f"{row['from']} -> {row['to']} ({_of(row)})" for row in mesh.broken])
@@ -106,6 +106,5 @@ def _judged(broken: list[str]) -> Exit:
     if not broken:
         return Exit.OK
     more = f" and {len(broken) - _TOLD} more" if len(broken) > _TOLD else ""
-    raise CommandError(
-        Exit.UNHEALTHY, f"{plural(len(broken), 'pair')} broken: {', '.join(broken[:_TOLD])}{more}"
-    )
+    pairs = printable(", ".join(broken[:_TOLD]))
+    raise CommandError(Exit.UNHEALTHY, f"{plural(len(broken), 'pair')} broken: {pairs}{more}")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any, Final
 
-from flanpy.cli.output import Table, plain_table
+from flanpy.cli.output import Table, plain_table, printable
 from flanpy.cli.peer_rows import Peer, table_of
 from flanpy.cli.wording import duration
 
@@ -63,7 +63,8 @@ class Look:
 
 def text_of(now: Look, before: Look | None) -> list[Line]:
     """All lines, the important ones first."""
-    return [*_head(now), *_conditions(now), ("", ""), *_peers(now), ("", ""), *_devices(now, before)]
+    lines = [*_head(now), *_conditions(now), ("", ""), *_peers(now), ("", ""), *_devices(now, before)]
+    return [(printable(line), style) for line, style in lines]
 
 
 def _head(now: Look) -> Iterator[Line]:

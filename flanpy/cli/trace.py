@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-import textwrap
 from argparse import Namespace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
 from flanpy.cli.exits import CommandError, Exit
 from flanpy.cli.host import Host
-from flanpy.cli.output import print_as
+from flanpy.cli.output import print_as, printable
 from flanpy.errors import UsageError
 from flanpy.trace.hop import Hop, Verdict, Walk
 from flanpy.trace.read import Reading
@@ -69,18 +68,18 @@ def _print(found: Walk) -> None:
         Direction.FROM_HOST: "sent by this host",
         Direction.IN: "coming in from the overlay",
     }[found.direction]
-    print(f"{found.source or 'this host'}{assumed} -> {found.destination}, {start}")
+    print(printable(f"{found.source or 'this host'}{assumed} -> {found.destination}, {start}"))
     for number, hop in enumerate(found.hops, 1):
         _print_hop(number, hop)
     for line in found.unread:
-        print(f"not read: {line}", file=sys.stderr)
+        print(f"not read: {printable(line)}", file=sys.stderr)
 
 
 def _print_hop(number: int, hop: Hop) -> None:
     colour = _TONES.get(hop.verdict, "") if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else ""
-    head = f"{number:>2}  {_MARKS[hop.verdict]:<4}  {hop.name}: {hop.text}"
+    head = printable(f"{number:>2}  {_MARKS[hop.verdict]:<4}  {hop.name}: {hop.text}")
     print(f"{colour}{head}\x1b[0m" if colour else head)
     for line in hop.evidence:
-        print(textwrap.indent(line, " " * 10))
+        print(f"          {printable(line)}")
     if hop.cure and hop.verdict is not Verdict.PASSES:
-        print(f"          cure: {hop.cure}")
+        print(f"          cure: {printable(hop.cure)}")

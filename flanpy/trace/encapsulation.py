@@ -10,8 +10,9 @@ from ipaddress import ip_address
 from typing import Final
 
 from flanpy.model.address import IPAddress
-from flanpy.trace.filter import Hook, Packet, passage
+from flanpy.trace.filter import Hook, Packet
 from flanpy.trace.hop import Hop, Verdict
+from flanpy.trace.passage import passage
 from flanpy.trace.seen import Device, Entry, LeaseSeen, Seen
 
 _PASSES, _HARMS, _DIES, _UNKNOWN = Verdict.PASSES, Verdict.HARMS, Verdict.DIES, Verdict.UNKNOWN

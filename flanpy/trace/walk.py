@@ -8,12 +8,13 @@ what probes say of the rest of the way. Into a host: the same up to the containe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final
 
 from flanpy.trace.encapsulation import hops_before, hops_beneath
-from flanpy.trace.filter import Hook, Met, Packet, Passage, passage
+from flanpy.trace.filter import Hook, Met, Packet, Passage
 from flanpy.trace.hop import Hop, Verdict, Walk
-from flanpy.trace.seen import Direction, Seen, Way
+from flanpy.trace.passage import passage
+from flanpy.trace.routing import SEE_DIFF, route_hops
+from flanpy.trace.seen import Direction, Seen
 
 Station = Callable[[Seen], Iterator[Hop]]
 
@@ -22,7 +23,7 @@ _PASSES, _HARMS, _DIES, _UNKNOWN = Verdict.PASSES, Verdict.HARMS, Verdict.DIES, 
 
 def walk(seen: Seen) -> Walk:
     """The whole way."""
-    here: tuple[Station, ...] = (_forwarding, _prerouting, _route, _device, _on_the_way)
+    here: tuple[Station, ...] = (_forwarding, _prerouting, route_hops, _device, _on_the_way)
     stations = (_lease, *here, hops_beneath, _probes)
     if seen.direction is Direction.IN:
         stations = (_lease, hops_before, *here, _delivery)
@@ -46,7 +47,11 @@ def _lease(seen: Seen) -> Iterator[Hop]:
         whose = "this host's own" if lease is overlay.own else f"{lease.name}'s, at {lease.public_ip}"
         if lease.state in {"failed", "rejected"}:
             yield Hop(
-                "lease", _DIES, f"{lease.subnet} is {whose}, but is {lease.state}: {lease.reason}", (), _DIFF
+                "lease",
+                _DIES,
+                f"{lease.subnet} is {whose}, but is {lease.state}: {lease.reason}",
+                (),
+                SEE_DIFF,
             )
         else:
             yield Hop("lease", _PASSES, f"{lease.subnet} is {whose} ({lease.backend or overlay.backend})")
@@ -54,9 +59,6 @@ def _lease(seen: Seen) -> Iterator[Hop]:
     networks = ", ".join(map(str, overlay.networks)) or "no network yet"
     cure = "is its flanpyd up, and its lease alive? See 'flanpyctl subnets'"
     yield Hop("lease", _DIES, f"no lease covers {seen.destination} (the overlay is {networks})", (), cure)
-
-
-_DIFF: Final = "see 'flanpyctl diff' and 'flanpyctl status'"
 
 
 def _forwarding(seen: Seen) -> Iterator[Hop]:
@@ -87,82 +89,6 @@ def _prerouting(seen: Seen) -> Iterator[Hop]:
     yield from _judged("filter before the route", seen, passage(seen.tables, Hook.PREROUTING, packet))
 
 
-def _route(seen: Seen) -> Iterator[Hop]:
-    way = seen.inner
-    if way is None:
-        yield Hop("route", _UNKNOWN, "the routes cannot be read")
-        return
-    problem, cure = _wrong_way(seen, way)
-    shown = f"{way.entry or 'a route'} (goes by {way.link}{f' via {way.gateway}' if way.gateway else ''})"
-    if problem:
-        evidence = () if way.problem else (shown,)
-        yield Hop("route", _DIES, problem, evidence, cure)
-    else:
-        yield Hop("route", _PASSES, shown)
-
-
-def _wrong_way(seen: Seen, way: Way) -> tuple[str, str]:
-    """What is wrong with a route, and what to do; two times nothing if nothing is."""
-    if way.problem and _is_spoofed(seen, way):
-        settings = ", ".join(f"{name}={value}" for name, value in seen.sysctls.items() if "rp_filter" in name)
-        name = f"net.ipv4.conf.{seen.in_link}.rp_filter"
-        return (
-            f"{seen.source} coming by {seen.in_link} is dropped by reverse path filtering ({settings})",
-            f"the route to {seen.source} must lead to {seen.in_link}, or: sysctl -w {name}=2",
-        )
-    if way.problem:
-        return f"no route to {seen.destination}: {way.problem}", _DIFF
-    if way.kind not in {"unicast", "local"}:
-        return (
-            f"a {way.kind} route takes packets to {seen.destination}",
-            "remove that route, or see 'flanpyctl diff'",
-        )
-    return _misled_in(seen, way) if seen.direction is Direction.IN else _misled(seen, way)
-
-
-def _is_spoofed(seen: Seen, way: Way) -> bool:
-    """Kernels differ in what they say; strict filtering wants the way back to be the way that it came (RFC 3704)."""
-    modes = [int(value) for name, value in seen.sysctls.items() if "rp_filter" in name and value.isdecimal()]
-    strict = max(modes, default=0) == 1
-    elsewhere = seen.back is None or seen.back.link != seen.in_link
-    return "cross-device" in way.problem or ("Invalid argument" in way.problem and strict and elsewhere)
-
-
-def _misled_in(seen: Seen, way: Way) -> tuple[str, str]:
-    own = seen.overlay.own
-    if own is None or way.kind == "local":
-        return "", ""
-    bridges = {link for address, link in seen.addresses.items() if address in own.subnet}
-    if seen.overlay.device is not None:
-        bridges.discard(seen.overlay.device.name)
-    if way.link in bridges:
-        return "", ""
-    text = f"packets to {own.subnet} go to no bridge of this host, but to {way.link}"
-    return text, "is Docker up, and on this subnet? See 'flanpyctl docker status'"
-
-
-def _misled(seen: Seen, way: Way) -> tuple[str, str]:
-    peer, overlay = seen.peer, seen.overlay
-    if peer is None or overlay.backend in {"", "alloc", "extension"}:
-        return "", ""
-    if peer.way == "direct":
-        if str(way.gateway) != peer.public_ip:
-            return f"the route to {peer.subnet} does not lead to {peer.public_ip}", _FOREIGN_ROUTE
-    elif overlay.device is not None and way.link != overlay.device.name:
-        return (
-            f"packets to {peer.subnet} do not go by {overlay.device.name}, but by {way.link}",
-            _FOREIGN_ROUTE,
-        )
-    elif overlay.backend == "vxlan" and way.gateway != peer.subnet[0]:
-        return f"the route to {peer.subnet} does not lead to {peer.subnet[0]}, its VTEP", _FOREIGN_ROUTE
-    return "", ""
-
-
-_FOREIGN_ROUTE: Final = (
-    "somebody else's route may be in the way: 'ip route get' names it, 'flanpyctl diff' what is wanted"
-)
-
-
 def _device(seen: Seen) -> Iterator[Hop]:
     way, wanted = seen.inner, seen.overlay.device
     name = way.link if way is not None and way.link else wanted.name if wanted else ""
@@ -173,7 +99,7 @@ def _device(seen: Seen) -> Iterator[Hop]:
         return
     device = seen.device(name)
     if device is None:
-        yield Hop("device", _DIES, f"{name} does not exist", (), _DIFF)
+        yield Hop("device", _DIES, f"{name} does not exist", (), SEE_DIFF)
     elif not device.up:
         yield Hop("device", _DIES, f"{name} is down", (), f"ip link set {name} up")
     elif not device.carrier:

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from flanpy.model.address import Family
-from flanpy.trace.filter import Effect, Hook, Packet, Passage, Table, passage
+from flanpy.trace.filter import Effect, Hook, Packet, Passage, Table
 from flanpy.trace.iptables_text import read_saved
 from flanpy.trace.nft_json import read_ruleset
 from flanpy.trace.nft_words import words
+from flanpy.trace.passage import passage
 from tests.netns import namespace
 
 REPLICAS = Path(__file__).parents[1] / "netfilter" / "replicas"

@@ -84,15 +84,17 @@ def _iptables(line: str) -> Callable[[Rig], object]:
 
 BROKEN_OUT: dict[str, tuple[Callable[[Rig], object], str, str]] = {
     "no route": (_ip("route del 10.50.2.0/24", "route del default"), "route", "no route to 10.50.2.7"),
-    "route gone, default leads away": (_ip("route del 10.50.2.0/24"), "route", "do not go by flannel.1, but by eth0"),
-    "a foreign route is more specific": (_ip("route add 10.50.2.0/25 via 192.0.2.9"), "route", "but by eth0"),
+    "route gone, default leads away": (_ip("route del 10.50.2.0/24"), "route", "go by eth0, not by flannel.1"),
+    "a foreign route is more specific": (
+        _ip("route add 10.50.2.0/25 via 192.0.2.9"), "route", "go by eth0, not by flannel.1",
+    ),
     "a foreign route is a blackhole": (_ip("route add blackhole 10.50.2.0/25"), "route", "10.50.2.7"),
     "route to the wrong VTEP": (
         _ip("route replace 10.50.2.0/24 via 10.50.9.0 dev flannel.1 onlink"), "route", "does not lead to 10.50.2.0",
     ),
-    "device gone": (_ip("link del flannel.1"), "route", "do not go by flannel.1"),
+    "device gone": (_ip("link del flannel.1"), "route", "flannel.1 does not exist, so packets to 10.50.2.0/24 go"),
     "device and default route gone": (_ip("link del flannel.1", "route del default"), "route", "no route"),
-    "device down": (_ip("link set flannel.1 down"), "route", "do not go by flannel.1"),
+    "device down": (_ip("link set flannel.1 down"), "route", "flannel.1 is down, so packets to 10.50.2.0/24 go"),
     "neighbour gone": (_ip("neigh del 10.50.2.0 dev flannel.1"), "neighbour", "nothing says which MAC 10.50.2.0 has"),
     "neighbour wrong": (
         _ip("neigh replace 10.50.2.0 dev flannel.1 lladdr 02:00:00:00:00:99 nud permanent"),
