@@ -114,6 +114,7 @@ def test_diag_works_without_a_daemon_and_lists_what_is_missing(ctl: Ctl, tmp_pat
     assert "missing: status.json: no flanpyd listens on" in ended.err
     assert files["missing.txt"].startswith("status.json: no flanpyd listens on")
     assert json.loads(files["config.json"])[0]["name"] == "etcd-endpoints"
+    assert json.loads(files["doctor.json"])["checked"]
 
 
 def test_diag_names_its_file_after_host_and_time(

@@ -140,3 +140,17 @@ def test_ping_all_heads_columns_by_number_when_there_are_many(ctl: Ctl, daemon: 
 
 def test_ping_all_refuses_a_peer_beside_it(ctl: Ctl, daemon: StandIn) -> None:
     assert ctl("ping", "--all", "node-2").code == 2
+
+
+@pytest.mark.parametrize("words", [("ping",), ("ping", "--all"), ("peers",), ("top",)], ids=" ".join)
+def test_names_from_etcd_cannot_steer_the_terminal(words: tuple[str, ...], ctl: Ctl, daemon: StandIn) -> None:
+    evil = "evil\x1b]0;gotcha\x07"
+    row = {**BLOCKED, "node_id": evil, "evidence": evil}
+    daemon.answers |= {
+        "probe": {"peers": [row]},
+        "peers": {"peers": [row]},
+        "mesh": {"nodes": ["node-1", evil], "rows": [pair("node-1", evil, reach="unreachable")]},
+    }
+    ended = ctl(*words)
+    assert "evil?]0;gotcha?" in ended.out
+    assert "\x1b" not in ended.out + ended.err
