@@ -89,6 +89,15 @@ class ListenOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeOptions:
+    """Whether and how often peers are probed, and the port by which agents tell each other (0: off)."""
+
+    on: bool = True
+    interval: float = 10.0
+    mesh_port: int = 8473
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogOptions:
     """How and how much to log; the words of `flanpy.log.configure`."""
 
@@ -116,6 +125,7 @@ class Settings:
     underlay: UnderlayOptions = UnderlayOptions()
     filter: FilterOptions = FilterOptions()
     listen: ListenOptions = ListenOptions()
+    probe: ProbeOptions = ProbeOptions()
     docker: DockerOptions = DockerOptions()
     log: LogOptions = LogOptions()
     node_id: str | None = None

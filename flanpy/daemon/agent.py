@@ -25,6 +25,7 @@ from flanpy.daemon.extension_side import PreStartup
 from flanpy.daemon.host_files import SubnetFile
 from flanpy.daemon.leasing import Leasing
 from flanpy.daemon.listeners import Listeners
+from flanpy.daemon.probing import Probing
 from flanpy.daemon.store_metrics import store_counts
 from flanpy.daemon.tasks import run_until
 from flanpy.daemon.tuning_watch import TuningWatch
@@ -113,6 +114,7 @@ class Agent:
         self._leasing = Leasing(
             self._session, settings, node_id, clock=clock, loop=self._loop, board=self._board
         )
+        self._probing = Probing(lambda: self._settings, node_id, clock=clock, board=self._board)
         self._prestartup = PreStartup(
             extension, clock=clock, printed=self._printed, failed=self._note_backend_error
         )
@@ -163,6 +165,7 @@ class Agent:
             "tuning": TuningWatch(
                 clock=self._clock, last=lambda: self._board.snapshot.inputs.last, note=self._note_tuning
             ).run(),
+            "probes": self._probing.run(),
             "docker": docker_watcher(self._settings, self._clock, self._note_docker).run(),
         }
 
@@ -207,6 +210,7 @@ class Agent:
         self._prestartup.look(outcome.world)
         self._leasing.pass_done(outcome)
         self._board.note_pass(outcome)
+        self._probing.pass_done(outcome)
         if (
             outcome.decision.desired is not None
             and not outcome.kept_from_peers
