@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from aiohttp.web import AppRunner
     from prometheus_client.metrics_core import Metric
 
+    from flanpy.page.stream import Feed
     from flanpy.status.http import Control
 
     Start = Callable[[], Awaitable[AppRunner]]
@@ -69,7 +70,8 @@ class Listeners:
 
     def _wanted(self, started_at: float) -> dict[str, Start]:
         """How to start each listener, by its address."""
-        from flanpy.status import http  # noqa: PLC0415, see run
+        from flanpy.page import listening as page  # noqa: PLC0415, see run
+        from flanpy.status import http  # noqa: PLC0415
         from flanpy.status.metrics_page import MetricsPage  # noqa: PLC0415
 
         settings = self.settings()
@@ -82,10 +84,30 @@ class Listeners:
                 http.health_app(lambda: self.board.snapshot, metrics), str(address.host), address.port
             )
 
-        return {
+        wanted = {
             str(path): lambda: http.serve_unix(http.control_app(control), path),
             **{str(address): health(address) for address in _addresses(settings)},
         }
+        if settings.page.listen is not None:
+            wanted[str(settings.page.listen)] = page.start(settings.page, self._feed(control), self.clock)
+        return wanted
+
+    def _feed(self, control: Control) -> Feed:
+        """What the page shows: nothing is asked of etcd for it, however many look."""
+        from flanpy.page.documents import page_document  # noqa: PLC0415, see run
+        from flanpy.page.stream import Feed  # noqa: PLC0415
+
+        async def document() -> Any:
+            return page_document(
+                status=await control.status(),
+                own_expires_at=self.board.snapshot.inputs.own.expires_at,
+                peers=await control.peers(),
+                subnets=report.subnets(self.board.snapshot, {}),
+                events=await control.events(0),
+                mesh=None,
+            )
+
+        return Feed(lambda: self.board.snapshot, document)
 
     def _control(self, started_at: float) -> Control:
         from flanpy.status.http import Control  # noqa: PLC0415, see run

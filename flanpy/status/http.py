@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flanpy.status.aiohttp_server import load_server_half
 
@@ -25,6 +25,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 from flanpy.errors import FlanpyError, HostError
 from flanpy.status.board import StatusSnapshot
 from flanpy.status.metrics_page import Asked, MetricsPage
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 Answer = Callable[[], Awaitable[Any]]
 
@@ -86,11 +89,13 @@ def control_app(control: Control) -> web.Application:
     return app
 
 
-async def serve_tcp(app: web.Application, host: str, port: int) -> web.AppRunner:
+async def serve_tcp(
+    app: web.Application, host: str, port: int, *, tls: SSLContext | None = None
+) -> web.AppRunner:
     """Listen; raises HostError naming the address."""
     runner = await _runner(app)
     try:
-        await web.TCPSite(runner, host, port, backlog=_BACKLOG).start()
+        await web.TCPSite(runner, host, port, backlog=_BACKLOG, ssl_context=tls).start()
     except OSError as error:
         await runner.cleanup()
         raise HostError(f"cannot listen on {host}:{port}: {error.strerror}; choose another port") from error

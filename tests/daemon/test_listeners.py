@@ -25,7 +25,7 @@ DEADLINE_S = 60.0
 
 
 def _settings(run_dir: Path, *flags: str) -> Settings:
-    return load([f"--run-dir={run_dir}", *flags], {}, default_file=run_dir / "none.toml")
+    return load([f"--run-dir={run_dir}", "--page-listen=off", *flags], {}, default_file=run_dir / "none.toml")
 
 
 class Served:
