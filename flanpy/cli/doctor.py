@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
 
 from flanpy.cli.exits import CommandError, Exit
@@ -157,7 +158,13 @@ def _agreed(repair: Repair) -> bool:
 def _run(repair: Repair, host: Host) -> None:
     from flanpy.trace.programs import output
 
-    if repair.argv == ("flanpyctl", "reload"):
-        host.control.post("reload")
-    else:
-        output(repair.argv)
+    match repair.argv:
+        case ("flanpyctl", "reload"):
+            host.control.post("reload")
+        case ("ethtool", "-K", link, feature, value):  # many a host has no ethtool
+            from flanpy.kernel.ethtool import Ethtool
+
+            with closing(Ethtool()) as ethtool:
+                ethtool.set(link, feature, enabled=value == "on")
+        case argv:
+            output(argv)

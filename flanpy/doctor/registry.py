@@ -65,7 +65,7 @@ CHECKS: Final = (
     Check("P31", "settings are in force", daemon.settings),
 )
 
-_TOGETHER_S: Final = 5.0
+_TOGETHER_S: Final = 2.0
 """What was repaired within so many seconds of the last repair is told by cause, what is older by age."""
 
 _CONDITIONS: Final = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -19,6 +20,10 @@ _OFTEN: Final = 5
 """Repairs within that time from which on somebody must be undoing our work."""
 
 _LINES: Final = 8
+_WIDE: Final = 240
+"""Lines of evidence, and characters of a repair in one."""
+
+_AT_ONCE_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,23 +100,56 @@ def repaired(
     wanted = frozenset(kinds)
     events = [
         event
-        for event in facts.rows("events", "events")
-        if event.get("kind") == "repaired"
-        and document.text(event, "what") in wanted
+        for event in _lately(facts)
+        if document.text(event, "what") in wanted
         and where(document.text(event, "why") or " ")
-        and 0 <= facts.now - (document.number(event, "at") or 0.0) <= LATELY_S
+        and not _is_consequence(facts, event)
     ]
     if not events:
         return
-    times = sum(max(1, document.count(event, "count")) for event in events)
-    last = max(document.number(event, "at") or 0.0 for event in events)
+    times = max(sum(_occasions(one) for one in events if one["what"] == what) for what in wanted)
+    last = max(map(_at, events))
     head = f"flanpyd put it right {times} times in the last {LATELY_S / 60:.0f} minutes" if times > 1 else ""
     lines = [
-        f"{facts.now - (document.number(e, 'at') or 0.0):.0f} s ago: {document.text(e, 'why')}"
-        for e in events
+        f"{facts.now - _at(event):.0f} s ago: {document.text(event, 'why')[:_WIDE]}"
+        for event in reversed(events)
     ]
     severity = Severity.WARNING if times >= _OFTEN else Severity.NOTE
-    yield problem.found(head, *reversed(lines), cure=cure, severity=severity, at=last)
+    yield problem.found(head, *lines, cure=cure, severity=severity, at=last)
+
+
+def _at(event: Document) -> float:
+    return document.number(event, "at") or 0.0
+
+
+def _lately(facts: Facts) -> Iterator[Document]:
+    for event in facts.rows("events", "events"):
+        if event.get("kind") == "repaired" and 0 <= facts.now - _at(event) <= LATELY_S:
+            yield event
+
+
+def _occasions(event: Document) -> int:
+    """An event counts objects, and what is put right at once is one occasion."""
+    why = document.text(event, "why")
+    more = re.search(r" and (\d{1,9}) more$", why)
+    objects = why.count("; ") + 1 + (int(more[1]) if more else 0)
+    return max(1, document.count(event, "count") // objects)
+
+
+_OF_LINKS = re.compile(r"ip (?:link|tuntap) (?:add |set \S+ (?:.* )?address )")
+"""The device made again, or its MAC put back: the kernel drops what stands on it."""
+
+
+def _is_consequence(facts: Facts, event: Document) -> bool:
+    """Whether the device itself was put right at the same time."""
+    if document.text(event, "what") in {"link", "filter", "filterjump", "sysctl"}:
+        return False
+    return any(
+        document.text(other, "what") == "link"
+        and abs(_at(other) - _at(event)) <= _AT_ONCE_S
+        and _OF_LINKS.search(document.text(other, "why"))
+        for other in _lately(facts)
+    )
 
 
 def ends(
