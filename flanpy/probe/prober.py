@@ -20,7 +20,7 @@ from flanpy.clock import Clock, set_within
 from flanpy.errors import KernelError
 from flanpy.log import Transition, get_logger
 from flanpy.model.address import Family, IPAddress
-from flanpy.model.histogram import Histogram
+from flanpy.model.histogram import ROUND_TRIPS, Histogram
 from flanpy.model.lease import SubnetKey
 from flanpy.model.reach import PeerReach, Reach, ReachReport, Road
 from flanpy.probe.icmp import EchoRefused, EchoSocket
@@ -129,7 +129,7 @@ class Prober:
         self._round: _Round | None = None
         self._turn = asyncio.Lock()
         self._problem = Transition()
-        self._rtt = Histogram()
+        self._rtt = Histogram.of(ROUND_TRIPS)
         self._packets = 0
         self.report = ReachReport()
 
