@@ -40,10 +40,10 @@ def _blames(host: Host, *words: str, at: str) -> None:
 
 
 def _passes(host: Host, *words: str) -> None:
-    """Not everything may be known yet, but nothing is wrong."""
+    """Not everything may be known yet, but nothing is wrong. Probes need some rounds to say so."""
     well = {"passes", "unknown"}
     eventually(
-        lambda: _dies_at(host, *words) in well, lambda: _ctl(host, "trace", *words), deadline=EVENTUALLY_S
+        lambda: _dies_at(host, *words) in well, lambda: _ctl(host, "trace", *words), deadline=2 * EVENTUALLY_S
     )
 
 
@@ -144,7 +144,9 @@ def test_peers_and_events_tell_of_real_hosts(lab: Lab) -> None:
 def test_top_prints_a_real_daemons_health_with_its_devices(lab: Lab) -> None:
     said = _ctl(lab.hosts[0], "top")
     assert said.returncode == 0
-    assert said.stdout.startswith("h1 READY")
+    assert said.stdout.startswith(("h1 READY, ", "h1 DEGRADED, ")), (
+        "probes may still remember an earlier test"
+    )
     devices = {line.split()[0] for line in said.stdout.splitlines() if line}
     assert {"flannel.1", "eth0", "h2", "h3"} <= devices
 
