@@ -1,0 +1,68 @@
+"""Each injected problem breaks what it says and is gone afterwards, seen with ip, ping and nft alone."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+
+from integration.lab import Lab, LabError
+from integration.lab.injections import INJECTIONS, NOT_INJECTED, Course, Ground, Injection, Struck, injection
+from integration.lab.injections.hosts import frozen
+from tests.lab.injected_side import standing
+from tests.lab.overlay import eventually
+
+pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
+
+GROUNDS = tuple(dict.fromkeys(one.ground for one in INJECTIONS))
+
+
+def test_every_problem_is_injected_or_has_a_reason_why_not() -> None:
+    known = {one.id for one in INJECTIONS} | NOT_INJECTED.keys()
+    assert known == {f"P{number:02}" for number in range(1, 33)}
+    assert not {one.id for one in INJECTIONS} & NOT_INJECTED.keys()
+    assert len({one.id for one in INJECTIONS}) == len(INJECTIONS)
+
+
+def test_unknown_problem_is_refused_with_those_there_are() -> None:
+    with pytest.raises(LabError, match="there are P01 P02"):
+        injection("P99")
+    with pytest.raises(LabError, match="P24"):
+        injection("P15")
+
+
+@pytest.mark.parametrize(
+    "ground", GROUNDS, ids=lambda ground: "-".join(map(str, (ground.hosts, ground.backend)))
+)
+def test_injections_break_what_they_say_and_are_undone_even_when_the_block_fails(ground: Ground) -> None:
+    with standing(ground) as lab:
+        for one in (one for one in INJECTIONS if one.ground == ground):
+            for _ in range(2):  # what is left behind shows the second time
+                struck = _fail_within(one, lab)
+                _is_whole(one, struck)
+
+
+def _is_whole(one: Injection, struck: Struck) -> None:
+    eventually(lambda: not struck.is_broken(), f"{one.id} is not undone")
+
+
+def _fail_within(one: Injection, lab: Lab) -> Struck:
+    with contextlib.suppress(KeyError), one.strike(lab) as struck:
+        if one.course is Course.LASTS:
+            eventually(struck.is_broken, f"{one.id} breaks nothing")
+        raise KeyError(one.id)
+    return struck
+
+
+@pytest.mark.parametrize(
+    "one", [one for one in INJECTIONS if one.course is Course.HEALS], ids=lambda one: one.id
+)
+def test_what_heals_stays_broken_as_long_as_nobody_heals_it(one: Injection) -> None:
+    with standing(Ground(hosts=2)) as lab:
+        host = lab.hosts[0]
+        with frozen(host):
+            held = one.strike(lab)
+            struck = held.__enter__()
+            assert struck.is_broken(), f"{one.id} breaks nothing"
+        held.__exit__(None, None, None)
+        assert not struck.is_broken()
