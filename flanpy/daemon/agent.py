@@ -152,6 +152,7 @@ class Agent:
             more_counts=lambda: chain(store_counts(self._session.stats), self._data_plane.counts()),
             remaining=self._leasing.remaining,
             programmed=self._programmed,
+            probing=self._probing,
         )
         return {
             "monitor": self._watch_kernel(),
@@ -166,6 +167,7 @@ class Agent:
                 clock=self._clock, last=lambda: self._board.snapshot.inputs.last, note=self._note_tuning
             ).run(),
             "probes": self._probing.run(),
+            "mesh": self._probing.serve(),
             "docker": docker_watcher(self._settings, self._clock, self._note_docker).run(),
         }
 

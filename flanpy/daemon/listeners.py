@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from flanpy import __version__
 from flanpy.clock import Clock, set_within
 from flanpy.config import ListenAddress, Settings, describe
+from flanpy.daemon.probing import Probing
 from flanpy.errors import HostError
 from flanpy.reconcile.loop import ReconcileLoop
 from flanpy.status import report
@@ -52,6 +53,7 @@ class Listeners:
     more_counts: Callable[[], Iterable[Metric]]
     remaining: Callable[[Sequence[int]], Awaitable[Mapping[int, float]]]
     programmed: asyncio.Event
+    probing: Probing | None = None
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -104,7 +106,7 @@ class Listeners:
                 peers=await control.peers(),
                 subnets=report.subnets(self.board.snapshot, {}),
                 events=await control.events(0),
-                mesh=None,
+                mesh=self.probing.mesh.recent() if self.probing is not None else None,
             )
 
         return Feed(lambda: self.board.snapshot, document)
@@ -134,6 +136,13 @@ class Listeners:
         async def events(after: int) -> Any:
             return report.events(self.board.events.after(after))
 
+        async def mesh() -> Any:
+            return await self._probing().mesh.document()
+
+        async def probe() -> Any:
+            await self._probing().probe_now()
+            return report.peers(self.board.snapshot)
+
         return Control(
             status=status,
             subnets=subnets,
@@ -142,7 +151,14 @@ class Listeners:
             reload=self.reload,
             peers=peers,
             events=events,
+            mesh=mesh,
+            probe=probe,
         )
+
+    def _probing(self) -> Probing:
+        if self.probing is None:
+            raise HostError("nothing is probed here")
+        return self.probing
 
 
 async def _start(missing: dict[str, Start], stack: AsyncExitStack) -> list[str]:

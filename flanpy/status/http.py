@@ -54,6 +54,8 @@ class Control:
     config: Answer
     reload: Answer
     peers: Answer
+    mesh: Answer
+    probe: Answer
     events: Callable[[int], Awaitable[Any]]
 
 
@@ -85,6 +87,8 @@ def control_app(control: Control) -> web.Application:
     app.router.add_get("/v1/config", _json(control.config))
     app.router.add_get("/v1/peers", _json(control.peers))
     app.router.add_get("/v1/events", _events(control.events))
+    app.router.add_get("/v1/mesh", _json(control.mesh))
+    app.router.add_post("/v1/probe", _json(control.probe))
     app.router.add_post("/v1/reload", _json(control.reload))
     return app
 
