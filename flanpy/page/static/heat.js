@@ -12,6 +12,7 @@ export function drawHeat(mesh) {
     byId("heat").replaceChildren(el("p", { class: "detail" }, mesh.count > 1 ? "Every measured direction is well." : "No peer yet."));
     return;
   }
+  byId("heat").closest(".pair").classList.toggle("wide", mesh.nodes.length > 24);
   const size = mesh.nodes.length <= 8 ? "large" : mesh.nodes.length <= 24 ? "middle" : "small";
   const table = el("table", { class: `heat ${size}`, tabindex: 0, "aria-describedby": "heat-cell" },
     el("caption", { class: "unseen" }, "Reachability from each host to each other"),

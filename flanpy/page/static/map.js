@@ -58,9 +58,13 @@ function placed(nodes, width, height, radial) {
   const margin = radial ? [92, 92] : [70, 48];
   const [rx, ry] = [width / 2 - margin[0], height / 2 - margin[1]];
   const start = nodes.length === 2 ? Math.PI : -Math.PI / 2;
+  const angles = nodes.map((_, index) => start + (2 * Math.PI * index) / nodes.length);
+  const lowest = Math.max(...angles.map(Math.sin));
+  const middle = lowest > 0.1 && lowest < 0.99 ? (1 - lowest) / 2 : 0;  // an odd ring stands higher than it hangs
   return new Map(nodes.map((node, index) => {
-    const angle = start + (2 * Math.PI * index) / nodes.length;
-    return [node, { x: width / 2 + rx * Math.cos(angle), y: height / 2 + ry * Math.sin(angle), angle, radial }];
+    const angle = angles[index];
+    const y = height / 2 + ry * (Math.sin(angle) + middle) * (2 / (2 - 2 * middle));
+    return [node, { x: width / 2 + rx * Math.cos(angle), y, angle, radial }];
   }));
 }
 

@@ -20,7 +20,7 @@ export function meshOf(page) {
   const rows = new Map();
   for (const row of page.mesh.rows) rows.set(`${row.from}\n${row.to}`, row);
   for (const peer of page.peers) addOwn(rows, self, peer);
-  const nodes = [...new Set(page.mesh.nodes.map(nodeName))];
+  const nodes = [...new Set(page.mesh.nodes.map(nodeName))].sort((a, b) => a.localeCompare(b, undefined, { numeric: true }));
   const reach = (from, to) => rows.get(`${from}\n${to}`) ?? { from, to, reach: "unknown", trouble: "" };
   return {
     self, nodes, reach,
