@@ -35,10 +35,12 @@ def packets(facts: Facts) -> Iterator[Pair]:
 def _peers(facts: Facts, key: str, own: IPNetwork) -> list[IPNetwork]:
     """Subnets of peers, the worst first."""
     ailing = {
-        row.get(key) for row in facts.rows("peers", "peers") if row.get("reach") in {"unreachable", "lossy"}
+        document.text(row, key)
+        for row in facts.rows("peers", "peers")
+        if document.text(row, "reach") in {"unreachable", "lossy"}
     }
     rows = [row for row in facts.rows("subnets", "subnets") if row.get("own") is not True]
-    rows.sort(key=lambda row: (row.get(key) not in ailing, row.get("state") == "programmed"))
+    rows.sort(key=lambda row: (document.text(row, key) not in ailing, row.get("state") == "programmed"))
     found = [subnet for row in rows for subnet in document.networks(row, key)]
     fit = [one for one in found if one.version == own.version and one != own and one.num_addresses >= 8]
     return fit[:_PEERS]

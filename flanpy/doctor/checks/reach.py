@@ -47,12 +47,12 @@ def peers(facts: Facts) -> Iterator[Finding]:
 
 
 def _is_ailing(row: Document) -> bool:
-    return row.get("reach") in _BAD or _trouble(row) is Trouble.MTU_BLACK_HOLE
+    return document.text(row, "reach") in _BAD or _trouble(row) is Trouble.MTU_BLACK_HOLE
 
 
 def _trouble(row: Document) -> Trouble:
     try:
-        return Trouble(row.get("trouble") or "")
+        return Trouble(document.text(row, "trouble"))
     except ValueError:
         return Trouble.UNEXPLAINED
 
