@@ -16,7 +16,7 @@ from flanpy.udp.forwarder.control import Counters
 from flanpy.udp.forwarder.device import put
 from flanpy.udp.forwarder.join import Joint, joints
 from flanpy.udp.forwarder.lookup import EMPTY, Lookup
-from flanpy.udp.forwarder.packet import IP_SUM, IPV4, LEAST, LONGEST, TTL, VNET_PLAIN, WORD
+from flanpy.udp.forwarder.packet import IP_SUM, IPV4, LEAST, LONGEST, PROTO_UDP, TTL, VNET_PLAIN, WORD
 
 UDP_GRO = 104
 """linux/udp.h; not in Python's socket module."""
@@ -38,6 +38,7 @@ class Receiver:
         self._lookup = Lookup(EMPTY)
         self._limiter = icmp.Limiter()
         self._buffer = memoryview(bytearray(LONGEST + 1))
+        self._not_joined = 0
 
     def use(self, lookup: Lookup) -> None:
         self._lookup = lookup
@@ -70,7 +71,7 @@ class Receiver:
         if len(text) == each:
             self._single(text, sender, outer=outer)
             return
-        for joint in joints(text, each):
+        for joint in joints(text, each, but=self._not_joined):
             if joint.count == 1:
                 self._single(joint.first, sender, outer=outer)
             else:
@@ -87,9 +88,23 @@ class Receiver:
         """The headers of all are alike, so the first is judged for all."""
         if not self._passes(joint.first, sender, outer=outer, count=joint.count):
             return
-        self._counts[Count.RX_PACKETS] += joint.count
-        self._counts[Count.RX_BYTES] += joint.size
-        self._write(joint.pieces())
+        if put(self._queue, joint.pieces()):
+            self._counts[Count.RX_PACKETS] += joint.count
+            self._counts[Count.RX_BYTES] += joint.size
+        else:
+            self._one_by_one(joint, sender, outer=outer)
+
+    def _one_by_one(self, joint: Joint, sender: str, *, outer: int) -> None:
+        """The device did not take them joined; the first was judged already."""
+        if put(self._queue, [VNET_PLAIN, joint.first]):
+            self._counts[Count.RX_PACKETS] += 1
+            self._counts[Count.RX_BYTES] += joint.each
+            if joint.protocol == PROTO_UDP:
+                self._not_joined = PROTO_UDP  # Linux before 6.2
+        else:
+            self._counts[Count.RX_ERRORS] += 1
+        for at in range(joint.each, joint.size, joint.each):
+            self._single(joint.text[at : at + joint.each], sender, outer=outer)
 
     def _passes(self, packet: memoryview, sender: str, *, outer: int, count: int = 1) -> bool:
         """Judge a packet, and take one off its TTL. False: it goes nowhere, which is counted."""
