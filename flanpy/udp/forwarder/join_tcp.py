@@ -7,7 +7,7 @@ the joined packet bears none: what is wrong stays as it is, for its receiver to 
 
 from __future__ import annotations
 
-from numpy import array, flatnonzero, uint16, uint32
+from numpy import array, ascontiguousarray, flatnonzero, uint8, uint16, uint32, zeros
 
 from flanpy.udp.forwarder.checksum import Rows, fold, native, row_sums, word_sum
 from flanpy.udp.forwarder.packet import (
@@ -21,7 +21,7 @@ from flanpy.udp.forwarder.packet import (
     WORD,
 )
 
-_FLAGS = LEAST + 13
+_SEQUENCE, _FLAGS = (LEAST + 4) // 4, LEAST + 13
 _LENGTH = (2, 3)
 _ALIKE = [0, 1, 2, 3, 6, 7, 8, 9, *range(12, 24), *range(28, 33), 34, 35]
 """Bytes that must be equal: IPv4 but identification and checksum; ports, acknowledgment, offset, window."""
@@ -41,22 +41,44 @@ def header(packet: memoryview, each: int) -> int:
 
 def breaks(rows: Rows, header: int) -> list[int]:
     """The rows that do not continue the one before."""
-    fields = rows[:, _alike(header)]
-    words = rows.view(">u2")
-    sequence = words[:, 12].astype(uint32) << uint32(16) | words[:, 13]
-    pseudo = native(fold(word_sum(rows[0, 12:20].tobytes()) + PROTO_TCP + rows.shape[1] - LEAST))
-    # Both checksums at once: where the IPv4 header sums up to nothing, the whole row is what TCP's covers.
-    good = (row_sums(rows.view(uint16)) + uint32(pseudo)) % 0xFFFF == 0
-    plain = rows[:, _FLAGS] == ACK
+    wrong = _sums(rows) % 0xFFFF
+    heads = ascontiguousarray(rows[:, :header])
+    words = heads.view(uint32)
+    fields = (words ^ words[0]) & _mask(header)
+    sequence = heads.view(">u4")[:, _SEQUENCE].astype(uint32)
+    flags = heads[:, _FLAGS]
     step = rows.shape[1] - header
-    if good.all() and plain[:-1].all() and (fields == fields[0]).all():
-        links = sequence[1:] - sequence[:-1] == step
-        if links.all() and rows[-1, _FLAGS] | PSH == ACK | PSH:
-            return []
-    pushing = (rows[:, _FLAGS] | PSH) == ACK | PSH
+    if not wrong.any() and not fields.any() and _is_one_run(sequence.tolist(), flags.tobytes(), step):
+        return []
+    good, plain, pushing = wrong == 0, flags == ACK, (flags | PSH) == ACK | PSH
     alike = (fields[1:] == fields[:-1]).all(axis=1) & (sequence[1:] - sequence[:-1] == step)
     linked = alike & plain[:-1] & pushing[1:] & good[:-1] & good[1:]
     return (flatnonzero(~linked) + 1).tolist()
+
+
+def _sums(rows: Rows) -> Rows:
+    """Of both checksums at once: where the IPv4 header sums up to nothing, the whole row is what TCP's covers."""
+    pseudo = native(fold(word_sum(rows[0, 12:20].tobytes()) + PROTO_TCP + rows.shape[1] - LEAST))
+    return row_sums(rows.view(uint16)) + uint32(pseudo)
+
+
+def _is_one_run(sequence: list[int], flags: bytes, step: int) -> bool:
+    """What nearly all are: without a gap, and only the last may push. Numbers that wrap are looked at more closely."""
+    plain = sequence == list(range(sequence[0], sequence[0] + len(sequence) * step, step))
+    return plain and flags[-1] | PSH == ACK | PSH and flags.count(ACK, 0, -1) == len(flags) - 1
+
+
+def _mask(header: int) -> Rows:
+    """All bits of the header's words that must be equal."""
+    found = _MASKS.get(header)
+    if found is None:
+        octets = zeros(header, uint8)
+        octets[_alike(header)] = 0xFF
+        found = _MASKS[header] = octets.view(uint32)
+    return found
+
+
+_MASKS: dict[int, Rows] = {}
 
 
 def _alike(header: int) -> Rows:

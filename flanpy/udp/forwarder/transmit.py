@@ -66,6 +66,7 @@ class Transmitter:
         self._lookup = Lookup(EMPTY)
         self._limiter = icmp.Limiter()
         self._buffer = memoryview(bytearray(4 * _ROOM))
+        self._whole_buffer = [self._buffer]
         self._bulk = True
         self._run: list[memoryview] = []
         self._run_key: tuple[SocketAddress, int, int] | None = None
@@ -76,9 +77,39 @@ class Transmitter:
 
     def drain(self) -> None:
         """Forward what the queue holds, up to a budget. Raises OSError when the device is gone."""
+        if self.forward_one():  # the first is not kept waiting: it may be the only one
+            self._drain()
+
+    def forward_one(self) -> bool:
+        """Forward the next packet. False: there is none. Raises OSError when the device is gone."""
+        buffer = self._buffer
+        try:
+            size = os.readv(self._queue, self._whole_buffer)
+        except BlockingIOError:
+            return False
+        if size < VNET.size:
+            self._counts[Count.TX_MALFORMED] += 1
+            return True
+        flags, gso, _header, gso_size, start, field = VNET.unpack_from(buffer)
+        packet = buffer[VNET.size : size]
+        if gso:
+            self._whole(packet, gso, gso_size)
+            return True
+        way, ecn, protocol = self._judged(packet, len(packet))
+        if way is None:
+            return True
+        if flags & NEEDS_CSUM and not _finish(packet, start, field, udp=protocol == PROTO_UDP):
+            self._counts[Count.TX_MALFORMED] += 1
+            return True
+        self._counts[Count.TX_PACKETS] += 1
+        self._counts[Count.TX_BYTES] += len(packet)
+        self._send(packet, way, ecn)
+        return True
+
+    def _drain(self) -> None:
         buffer, queue, end = self._buffer, self._queue, len(self._buffer) - _ROOM
         first, at, each = 0, 0, 0  # packets of `each` bytes are kept from `first` to `at`
-        for turn in range(BUDGET):
+        for _ in range(BUDGET):
             try:
                 size = os.readv(queue, [buffer[at:]])
             except BlockingIOError:
@@ -96,7 +127,7 @@ class Transmitter:
                 _flags, gso, _header, gso_size, *_ = VNET.unpack_from(buffer, first)
                 self._whole(buffer[first + VNET.size : at], gso, gso_size)
                 first = at = each = 0
-            elif at > end or not turn:  # the first is not kept waiting: it may be the only one
+            elif at > end:
                 self._alike(buffer[first:at], each)
                 self._flush()
                 first = at = each = 0

@@ -165,8 +165,8 @@ async def test_burst_of_one_call_arrives_datagram_by_datagram(size: int) -> None
     texts = [bytes([n]) * size for n in range(40)]
     async with tunnel() as (one, two):
         with (
-            two.here.do(lambda: _socket(two.address)) as reader,
-            one.here.do(lambda: _socket(one.address)) as sender,
+            two.here.do(lambda: opened(two.address)) as reader,
+            one.here.do(lambda: opened(one.address)) as sender,
         ):
             note = (socket.IPPROTO_UDP, UDP_SEGMENT, struct.pack("=H", size))
             sender.sendmsg([b"".join(texts)], [note], 0, reader.getsockname())
@@ -174,7 +174,7 @@ async def test_burst_of_one_call_arrives_datagram_by_datagram(size: int) -> None
         assert found == texts
 
 
-def _socket(address: str) -> socket.socket:
+def opened(address: str) -> socket.socket:
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.bind((address, 0))
     sock.settimeout(DEADLINE_S)
