@@ -80,6 +80,7 @@ class Agent:
             settings.vxlan_tx_checksum,
             extension_commands=settings.extension_command,
             filter=_filter_policy(settings),
+            blackhole=settings.filter.ip_blackhole_route,
         )
         self._board = StatusBoard(clock, self._status_changed)
         self._session = EtcdSession(_etcd_settings(settings), clock=clock)
