@@ -86,6 +86,7 @@ class Agent:
             settings.vxlan_tx_checksum,
             extension_commands=settings.extension_command,
             filter=_filter_policy(settings),
+            blackhole=settings.filter.ip_blackhole_route,
         )
         self._waiting = asyncio.Event()
         self._board = StatusBoard(clock, self._status_changed, on_waiting=self._waiting.set)

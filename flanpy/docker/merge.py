@@ -15,9 +15,17 @@ from flanpy.docker import json_text
 from flanpy.docker.json_text import Member
 from flanpy.docker.wanted import Wanted
 from flanpy.errors import DockerConflict, DockerError
+from flanpy.model.packet_filter import OVERLAY_MARK
 
-OWNED: Final = ("bip", "mtu", "ip-masq")
-"""Keys that we may write. `ip-masq` is written only where Docker would do otherwise without it."""
+BY_MARK: Final = {
+    "allow-direct-routing": True,
+    "bridge-accept-fwmark": f"{OVERLAY_MARK:#x}/{OVERLAY_MARK:#x}",
+}
+"""What Docker's nftables rules (29.0 on) need to pass overlay packets: no accept of others outdoes their drops."""
+
+OWNED: Final = ("bip", "mtu", "ip-masq", *BY_MARK)
+"""Keys that we may write. `ip-masq` is written only where Docker would do otherwise without it, `BY_MARK` only beside
+`firewall-backend: nftables`."""
 
 _WIDE: Final = ((codecs.BOM_UTF32_LE, "UTF-32"), (codecs.BOM_UTF32_BE, "UTF-32"),
                 (codecs.BOM_UTF16_LE, "UTF-16"), (codecs.BOM_UTF16_BE, "UTF-16"))  # fmt: skip
@@ -62,7 +70,7 @@ def revert(content: bytes | None, backup: bytes, *, name: str) -> Merged:
     """What `content` must become for our keys to be as they are in `backup`; that itself if nothing else differs."""
     before, now = settings_in(backup, f"{name} of before"), settings_in(content, name)
     changes = tuple(
-        KeyChange(key, now.get(key), before.get(key)) for key in OWNED if now.get(key) != before.get(key)
+        KeyChange(key, now.get(key), before.get(key)) for key in _ours(now) if now.get(key) != before.get(key)
     )
     if _others(before) == _others(now):
         return Merged(backup, changes)
@@ -84,7 +92,11 @@ def still_backs_up(backup: bytes | None, content: bytes | None) -> bool:
 
 
 def _others(settings: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in settings.items() if key not in OWNED}
+    return {key: value for key, value in settings.items() if key not in _ours(settings)}
+
+
+def _ours(settings: dict[str, Any]) -> tuple[str, ...]:
+    return OWNED if _accepts_by_mark(settings) else tuple(key for key in OWNED if key not in BY_MARK)
 
 
 def settings_in(content: bytes | None, name: str) -> dict[str, Any]:
@@ -129,7 +141,21 @@ def _refuse(members: tuple[Member, ...], wanted: Wanted, name: str) -> None:
             f"'{name}' has bridge {found['bridge']!r}, which dockerd takes only without bip: take it out, "
             "or use --mode network"
         )
+    _refuse_other_mark(found, name)
     _refuse_outside(found, wanted, name)
+
+
+def _refuse_other_mark(found: dict[str, Any], name: str) -> None:
+    mark, ours = found.get("bridge-accept-fwmark"), BY_MARK["bridge-accept-fwmark"]
+    if _accepts_by_mark(found) and mark and mark != ours:
+        raise DockerConflict(
+            f"'{name}' has bridge-accept-fwmark {mark!r}, and dockerd takes only one, which overlay packets would need "
+            f"to be {ours}: take it out, or use --mode network"
+        )
+
+
+def _accepts_by_mark(found: dict[str, Any]) -> bool:
+    return found.get("firewall-backend") == "nftables"
 
 
 def _refuse_outside(found: dict[str, Any], wanted: Wanted, name: str) -> None:
@@ -153,6 +179,8 @@ def _changes(members: tuple[Member, ...], wanted: Wanted, *, keep_masquerade: bo
     target: dict[str, Any] = {"bip": str(wanted.bridge_address), "mtu": wanted.mtu}
     if not keep_masquerade and found.get("ip-masq", True) is not wanted.masquerade:
         target["ip-masq"] = wanted.masquerade
+    if _accepts_by_mark(found):
+        target |= BY_MARK
     return [
         KeyChange(key, found.get(key), value)
         for key, value in target.items()

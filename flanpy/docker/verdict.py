@@ -186,7 +186,7 @@ def _dropping(found: DockerFacts) -> tuple[str, str]:
     if found.filter.startswith("nftables"):
         return (
             f"{text}, and its firewall backend nftables leaves us no say",
-            f"{_APPLY} --mode network, or set allow-direct-routing and bridge-accept-fwmark in daemon.json",
+            f"{_APPLY} (it sets bridge-accept-fwmark where daemon.json names the firewall-backend), or --mode network",
         )
     return f"{text}, and iptables-forward-rules is off", "set iptables-forward-rules, or use --mode network"
 

@@ -36,7 +36,7 @@ _VALUES = st.recursive(
 _FOREIGN = st.text(min_size=1, max_size=12).filter(
     lambda key: key.lower() not in {*OWNED, "bridge", "fixed-cidr", "default-gateway"}
 )
-_OURS = st.fixed_dictionaries({}, optional=dict.fromkeys(OWNED, _SCALARS))
+_OURS = st.fixed_dictionaries({}, optional=dict.fromkeys(("bip", "mtu", "ip-masq"), _SCALARS))
 _LAYOUTS: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
     [
         {},
@@ -223,6 +223,36 @@ def test_merge_lets_docker_masquerade_only_if_flanpyd_does_not(
     content = json.dumps({} if has is None else {"ip-masq": has}).encode()
     result = merge(content, replace(WANTED, masquerade=docker_masquerades), name=NAME)
     assert json.loads(result.content).get("ip-masq") is gets
+
+
+MARK = "0x1000000/0x1000000"
+
+
+def test_p01_merge_has_dockers_nftables_rules_accept_what_bears_our_mark() -> None:
+    before = '{"firewall-backend": "nftables", "debug": true}'
+    after = merged(before)
+    assert json.loads(after) == {
+        **json.loads(before), **OURS, "allow-direct-routing": True, "bridge-accept-fwmark": MARK,
+    }  # fmt: skip
+    assert merged(after) == after
+    assert json.loads(revert(after.encode(), before.encode(), name=NAME).content) == json.loads(before)
+
+
+@pytest.mark.parametrize("backend", ["", '"firewall-backend": "iptables", '])
+def test_merge_leaves_marks_alone_where_docker_uses_iptables(backend: str) -> None:
+    before = f'{{{backend}"bridge-accept-fwmark": "0x7"}}'
+    after = merged(before)
+    assert json.loads(after) == {**json.loads(before), **OURS}
+    others = after.replace("0x7", "0x8")
+    assert (
+        json.loads(revert(others.encode(), before.encode(), name=NAME).content)["bridge-accept-fwmark"]
+        == "0x8"
+    )
+
+
+def test_merge_refuses_a_mark_of_somebody_else_by_its_value() -> None:
+    with pytest.raises(DockerConflict, match=r"bridge-accept-fwmark '0x7'.*--mode network"):
+        merged('{"firewall-backend": "nftables", "bridge-accept-fwmark": "0x7"}')
 
 
 def test_merge_leaves_ip_masq_when_told_to() -> None:

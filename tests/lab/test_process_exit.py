@@ -6,6 +6,7 @@ import signal
 import stat
 import subprocess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -143,10 +144,11 @@ def _run_beside(host: Host, **directories: Path) -> subprocess.CompletedProcess[
     return run_flanpyd(host, env={f"FLANPYD_{name.upper()}": str(path) for name, path in directories.items()})
 
 
-def test_run_dir_that_cannot_be_made_is_one_line_that_names_it(lab: Lab, tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    done = _run_beside(lab.hosts[0], run_dir=tmp_path / "file" / "run")
-    _assert_refused(done, 1, str(tmp_path / "file" / "run"), "choose a path")
+def test_run_dir_that_cannot_be_made_is_one_line_that_names_it(lab: Lab) -> None:
+    with TemporaryDirectory(prefix="fp-") as short:  # a socket's path has 107 bytes at most
+        (file := Path(short, "file")).touch()
+        done = _run_beside(lab.hosts[0], run_dir=file / "run")
+        _assert_refused(done, 1, str(file / "run"), "choose a path")
 
 
 def test_busy_health_and_metrics_ports_are_a_condition_and_served_once_they_are_free(lab: Lab) -> None:

@@ -11,13 +11,13 @@ import struct
 VNET = struct.Struct("=BBHHHH")
 VNET_PLAIN = bytes(VNET.size)
 NEEDS_CSUM = 1
-GSO_NONE, GSO_TCPV4, GSO_ECN = 0, 1, 0x80
+GSO_NONE, GSO_TCPV4, GSO_UDP_L4, GSO_ECN = 0, 1, 5, 0x80
 
 IPV4 = struct.Struct(">BBHHHBBHII")
 """Version and IHL, TOS, total length, identification, flags and fragment offset, TTL, protocol, checksum, addresses."""
 
 LEAST = IPV4.size
-TTL, IP_SUM = 8, 10
+TTL, PROTOCOL, IP_SUM = 8, 9, 10
 TTL_AND_SUM = struct.Struct(">BxH")
 DONT_FRAGMENT, MORE_FRAGMENTS, OFFSET = 0x4000, 0x2000, 0x1FFF
 PROTO_ICMP, PROTO_TCP, PROTO_UDP = 1, 6, 17

@@ -7,6 +7,7 @@ them are written as one packet that the kernel sees whole, which saves it most o
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from sys import byteorder
 
 from flanpy.model.tunnel import Count
@@ -16,7 +17,7 @@ from flanpy.udp.forwarder.control import Counters
 from flanpy.udp.forwarder.device import put
 from flanpy.udp.forwarder.join import Joint, joints
 from flanpy.udp.forwarder.lookup import EMPTY, Lookup
-from flanpy.udp.forwarder.packet import IP_SUM, IPV4, LEAST, LONGEST, TTL, VNET_PLAIN, WORD
+from flanpy.udp.forwarder.packet import IP_SUM, IPV4, LEAST, LONGEST, PROTO_UDP, TTL, VNET_PLAIN, WORD
 
 UDP_GRO = 104
 """linux/udp.h; not in Python's socket module."""
@@ -31,13 +32,18 @@ _ANCILLARY = socket.CMSG_SPACE(4) + socket.CMSG_SPACE(4)
 class Receiver:
     """Owns no descriptor. `drain` is called when the socket is readable."""
 
-    def __init__(self, queue: int, sock: socket.socket, counts: Counters) -> None:
+    def __init__(
+        self, queue: int, sock: socket.socket, counts: Counters, answer: Callable[[], object] = bool
+    ) -> None:
+        """`answer` is called when a lone packet was written, which the kernel may have answered meanwhile."""
         self._queue = queue
         self._sock = sock
         self._counts = counts
         self._lookup = Lookup(EMPTY)
         self._limiter = icmp.Limiter()
         self._buffer = memoryview(bytearray(LONGEST + 1))
+        self._not_joined = 0
+        self._answer = answer
 
     def use(self, lookup: Lookup) -> None:
         self._lookup = lookup
@@ -45,7 +51,7 @@ class Receiver:
     def drain(self) -> None:
         """Forward what the socket holds, up to a budget. Raises OSError when the device is gone."""
         buffer, into = self._buffer, [self._buffer]
-        for _ in range(BUDGET):
+        for turn in range(BUDGET):
             try:
                 size, notes, flags, sender = self._sock.recvmsg_into(into, _ANCILLARY, socket.MSG_DONTWAIT)
             except BlockingIOError:
@@ -53,24 +59,20 @@ class Receiver:
             except OSError:  # an ICMP error that somebody sent us
                 self._counts[Count.RX_ERRORS] += 1
                 continue
-            each, tos = size, 0
-            for level, kind, text in notes:
-                if level == socket.IPPROTO_UDP and kind == UDP_GRO:
-                    each = int.from_bytes(text, byteorder) or size
-                elif level == socket.IPPROTO_IP and kind == socket.IP_TOS:
-                    tos = text[0]
+            each, tos = _read(notes, size)
             if flags & socket.MSG_TRUNC or not size:
                 self._counts[Count.RX_MALFORMED] += 1
             elif sender[0] not in self._lookup.peers:
                 self._counts[Count.RX_UNKNOWN_SENDER] += -(-size // each)
+            elif size == each:
+                self._single(buffer[:size], sender[0], outer=tos & 3)
+                if not turn:
+                    self._answer()
             else:
                 self._datagrams(buffer[:size], each, sender[0], outer=tos & 3)
 
     def _datagrams(self, text: memoryview, each: int, sender: str, *, outer: int) -> None:
-        if len(text) == each:
-            self._single(text, sender, outer=outer)
-            return
-        for joint in joints(text, each):
+        for joint in joints(text, each, but=self._not_joined):
             if joint.count == 1:
                 self._single(joint.first, sender, outer=outer)
             else:
@@ -81,15 +83,30 @@ class Receiver:
             return
         self._counts[Count.RX_PACKETS] += 1
         self._counts[Count.RX_BYTES] += len(packet)
-        self._write([VNET_PLAIN, packet])
+        if not put(self._queue, [VNET_PLAIN, packet]):
+            self._counts[Count.RX_ERRORS] += 1
 
     def _joined(self, joint: Joint, sender: str, *, outer: int) -> None:
         """The headers of all are alike, so the first is judged for all."""
         if not self._passes(joint.first, sender, outer=outer, count=joint.count):
             return
-        self._counts[Count.RX_PACKETS] += joint.count
-        self._counts[Count.RX_BYTES] += joint.size
-        self._write(joint.pieces())
+        if put(self._queue, joint.pieces()):
+            self._counts[Count.RX_PACKETS] += joint.count
+            self._counts[Count.RX_BYTES] += joint.size
+        else:
+            self._one_by_one(joint, sender, outer=outer)
+
+    def _one_by_one(self, joint: Joint, sender: str, *, outer: int) -> None:
+        """The device did not take them joined; the first was judged already."""
+        if put(self._queue, [VNET_PLAIN, joint.first]):
+            self._counts[Count.RX_PACKETS] += 1
+            self._counts[Count.RX_BYTES] += joint.each
+            if joint.protocol == PROTO_UDP:
+                self._not_joined = PROTO_UDP  # Linux before 6.2
+        else:
+            self._counts[Count.RX_ERRORS] += 1
+        for at in range(joint.each, joint.size, joint.each):
+            self._single(joint.text[at : at + joint.each], sender, outer=outer)
 
     def _passes(self, packet: memoryview, sender: str, *, outer: int, count: int = 1) -> bool:
         """Judge a packet, and take one off its TTL. False: it goes nowhere, which is counted."""
@@ -139,6 +156,13 @@ class Receiver:
         except OSError:
             self._counts[Count.TX_ERRORS] += 1
 
-    def _write(self, pieces: list[bytes | memoryview]) -> None:
-        if not put(self._queue, pieces):
-            self._counts[Count.RX_ERRORS] += 1
+
+def _read(notes: list[tuple[int, int, bytes]], size: int) -> tuple[int, int]:
+    """Bytes of each datagram in a bulk, and the TOS of all."""
+    each, tos = size, 0
+    for level, kind, text in notes:
+        if level == socket.IPPROTO_UDP and kind == UDP_GRO:
+            each = int.from_bytes(text, byteorder) or size
+        elif level == socket.IPPROTO_IP and kind == socket.IP_TOS:
+            tos = text[0]
+    return each, tos

@@ -14,7 +14,8 @@ from errno import EINVAL, EIO, EMSGSIZE
 from typing import Any
 
 from flanpy.model.tunnel import Count
-from flanpy.udp.forwarder import icmp
+from flanpy.udp.forwarder import burst, icmp
+from flanpy.udp.forwarder.burst import LEAST_ALIKE
 from flanpy.udp.forwarder.checksum import ttl_less, word_sum
 from flanpy.udp.forwarder.control import Counters
 from flanpy.udp.forwarder.device import put
@@ -65,6 +66,7 @@ class Transmitter:
         self._lookup = Lookup(EMPTY)
         self._limiter = icmp.Limiter()
         self._buffer = memoryview(bytearray(4 * _ROOM))
+        self._whole_buffer = [self._buffer]
         self._bulk = True
         self._run: list[memoryview] = []
         self._run_key: tuple[SocketAddress, int, int] | None = None
@@ -75,8 +77,39 @@ class Transmitter:
 
     def drain(self) -> None:
         """Forward what the queue holds, up to a budget. Raises OSError when the device is gone."""
-        buffer, queue, at, end = self._buffer, self._queue, 0, len(self._buffer) - _ROOM
-        for turn in range(BUDGET):
+        if self.forward_one():  # the first is not kept waiting: it may be the only one
+            self._drain()
+
+    def forward_one(self) -> bool:
+        """Forward the next packet. False: there is none. Raises OSError when the device is gone."""
+        buffer = self._buffer
+        try:
+            size = os.readv(self._queue, self._whole_buffer)
+        except BlockingIOError:
+            return False
+        if size < VNET.size:
+            self._counts[Count.TX_MALFORMED] += 1
+            return True
+        flags, gso, _header, gso_size, start, field = VNET.unpack_from(buffer)
+        packet = buffer[VNET.size : size]
+        if gso:
+            self._whole(packet, gso, gso_size)
+            return True
+        way, ecn, protocol = self._judged(packet, len(packet))
+        if way is None:
+            return True
+        if flags & NEEDS_CSUM and not _finish(packet, start, field, udp=protocol == PROTO_UDP):
+            self._counts[Count.TX_MALFORMED] += 1
+            return True
+        self._counts[Count.TX_PACKETS] += 1
+        self._counts[Count.TX_BYTES] += len(packet)
+        self._send(packet, way, ecn)
+        return True
+
+    def _drain(self) -> None:
+        buffer, queue, end = self._buffer, self._queue, len(self._buffer) - _ROOM
+        first, at, each = 0, 0, 0  # packets of `each` bytes are kept from `first` to `at`
+        for _ in range(BUDGET):
             try:
                 size = os.readv(queue, [buffer[at:]])
             except BlockingIOError:
@@ -84,23 +117,62 @@ class Transmitter:
             if size < VNET.size:
                 self._counts[Count.TX_MALFORMED] += 1
                 continue
-            flags, gso, _header, gso_size, start, field = VNET.unpack_from(buffer, at)
-            packet = buffer[at + VNET.size : at + size]
-            if gso:
+            is_whole = buffer[at + 1]
+            if size != each or is_whole:
+                self._alike(buffer[first:at], each)
+                first, each = at, size
+            at += size
+            if is_whole:
                 self._flush()
-                self._whole(packet, gso, gso_size)
-                at = 0
-                continue
-            self._single(packet, start, field, unfinished=bool(flags & NEEDS_CSUM))
-            at = at + size if self._run else 0
-            if at > end or not turn:  # the first is not kept waiting: it may be the only one
+                _flags, gso, _header, gso_size, *_ = VNET.unpack_from(buffer, first)
+                self._whole(buffer[first + VNET.size : at], gso, gso_size)
+                first = at = each = 0
+            elif at > end:
+                self._alike(buffer[first:at], each)
                 self._flush()
-                at = 0
+                first = at = each = 0
+        self._alike(buffer[first:at], each)
         self._flush()
 
-    # one packet
+    # packets of one size
 
-    def _single(self, packet: memoryview, start: int, field: int, *, unfinished: bool) -> None:
+    def _alike(self, text: memoryview, size: int) -> None:
+        """Those in `text`, each with virtio's header."""
+        if len(text) < LEAST_ALIKE * size or not self._at_once(text, size):
+            for at in range(0, len(text), size or 1):
+                self._single(text[at : at + size])
+
+    def _at_once(self, text: memoryview, size: int) -> bool:
+        """False: they are to be judged one by one."""
+        way, ecn = self._way(text[VNET.size : size])
+        rows = None if way is None else burst.alike(text, size)
+        if way is None or rows is None:
+            return False
+        _flags, _gso, _header, _size, start, field = VNET.unpack_from(text)
+        packets, each = burst.ready(rows, start, field), size - VNET.size
+        if packets is None:
+            return False
+        self._flush()
+        count = len(rows)
+        self._counts[Count.TX_PACKETS] += count
+        self._counts[Count.TX_BYTES] += len(packets)
+        most = min(MOST_SEGMENTS, MOST_BYTES // each) * each
+        for at in range(0, len(packets), most):
+            self._send_bulk([packets[at : at + most]], each, way, ecn)
+        return True
+
+    def _way(self, packet: memoryview) -> tuple[SocketAddress | None, int]:
+        """Where a packet with which nothing is wrong goes, and its ECN bits. None: `_judged` says what is."""
+        if len(packet) < LEAST or packet[0] != 0x45:
+            return None, 0
+        _start, tos, length, _id, _offset, ttl, _protocol, _total, _source, to = IPV4.unpack_from(packet)
+        if length != len(packet) or length > self._lookup.mtu or ttl <= 1:
+            return None, 0
+        return self._lookup.way_to(to), tos & 3
+
+    def _single(self, text: memoryview) -> None:
+        flags, _gso, _header, _size, start, field = VNET.unpack_from(text)
+        packet, unfinished = text[VNET.size :], flags & NEEDS_CSUM
         way, ecn, protocol = self._judged(packet, len(packet))
         if way is None:
             return

@@ -19,6 +19,7 @@ from flanpy.udp.forwarder.lookup import Lookup
 from flanpy.udp.forwarder.privileges import die_with_parent, drop
 from flanpy.udp.forwarder.receive import UDP_GRO, Receiver
 from flanpy.udp.forwarder.transmit import Transmitter
+from flanpy.udp.forwarder.turns import Turns
 
 
 class Direction(Protocol):
@@ -36,7 +37,7 @@ def run(queue: int, tunnel: int, transmit_control: int, receive_control: int) ->
     sock = socket.socket(fileno=tunnel)
     sock.setblocking(True)  # to send; a full buffer is the underlay's own back-pressure
     ask_for_bulk(sock)
-    counts = no_counts()
+    counts, turns = no_counts(), Turns()
     gc.freeze()  # what is imported stays: nothing to be looked through while packets wait
     parent = os.getpid()
     child = os.fork()
@@ -44,10 +45,14 @@ def run(queue: int, tunnel: int, transmit_control: int, receive_control: int) ->
     if child == 0:
         die_with_parent(parent)
         os.close(receive_control)
-        _serve(queue, Transmitter(queue, sock, counts), socket.socket(fileno=transmit_control), counts)
+        transmitter = Transmitter(queue, sock, counts)
+        _serve(queue, (transmitter,), socket.socket(fileno=transmit_control), counts, turns=turns)
     os.close(transmit_control)
     other = os.pidfd_open(child)
-    _serve(sock.fileno(), Receiver(queue, sock, counts), socket.socket(fileno=receive_control), counts, other)
+    answering = Transmitter(queue, sock, counts)
+    receiver = Receiver(queue, sock, counts, lambda: turns.take(answering.forward_one))
+    control = socket.socket(fileno=receive_control)
+    _serve(sock.fileno(), (receiver, answering), control, counts, other=other)
     os._exit(0)
 
 
@@ -59,17 +64,25 @@ def ask_for_bulk(sock: socket.socket) -> None:
 
 
 def _serve(
-    source: int, direction: Direction, sock: socket.socket, counts: Counters, other: int | None = None
+    source: int,
+    directions: tuple[Direction, ...],
+    sock: socket.socket,
+    counts: Counters,
+    *,
+    turns: Turns | None = None,
+    other: int | None = None,
 ) -> NoReturn:
-    """`other` becomes readable when the other process has ended."""
+    """Drain the first direction. `other` becomes readable when the other process has ended."""
 
     def use(table: TunnelTable) -> None:
-        direction.use(Lookup(table))
+        lookup = Lookup(table)
+        for direction in directions:
+            direction.use(lookup)
         poll.register(source, select.POLLIN)  # until the first table packets wait: nobody is unreachable yet
 
     control = Control(sock, use, counts)
     actions: dict[int, Callable[[], bool | None]] = {
-        source: direction.drain,
+        source: directions[0].drain,
         control.fileno(): control.answer,
     }
     poll = select.poll()
@@ -77,7 +90,12 @@ def _serve(
         poll.register(descriptor, select.POLLIN)
     try:
         while True:
-            for descriptor, _events in poll.poll():
+            if turns is not None:
+                turns.sleep()
+            ready = poll.poll()
+            if turns is not None:
+                turns.wake()
+            for descriptor, _events in ready:
                 if descriptor == other or actions[descriptor]() is False:
                     os._exit(0)
     except OSError as error:
