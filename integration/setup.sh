@@ -45,6 +45,11 @@ missing_monitoring_packages() {
   { command -v prometheus && command -v promtool; } >/dev/null || echo prometheus
 }
 
+# The status page is tested in a real browser.
+missing_browser_packages() {
+  command -v chromium >/dev/null || { echo chromium; echo fonts-dejavu-core; }
+}
+
 # Packages ask this file whether their daemons may start. What the machine had comes back, also after an interrupt, and
 # by the next run if this one is killed.
 policy=/usr/sbin/policy-rc.d
@@ -68,7 +73,7 @@ release_daemons() {
 install_packages() {
   packages=$({
     missing_packages
-    [ "$1" = lab ] || { missing_docker_packages; missing_monitoring_packages; }
+    [ "$1" = lab ] || { missing_docker_packages; missing_monitoring_packages; missing_browser_packages; }
   } | sort -u | tr '\n' ' ')
   [ -n "$packages" ] || return 0
   command -v apt-get >/dev/null || die "missing: $packages- install them with your package tool"

@@ -70,8 +70,15 @@ def page_app(gate: Gate, feed: Feed, clock: Clock, *, encrypted: bool = False) -
     door = _Door(gate, encrypted)
     app = web.Application(middlewares=[door.check], client_max_size=_LARGEST_FORM)
     app.on_response_prepare.append(_add_headers)
-    app.on_shutdown.append(lambda _: stream.close())
-    app.router.add_get("/events", lambda request: _follow(stream, request))
+
+    async def close(_app: web.Application) -> None:
+        await stream.close()
+
+    async def follow(request: web.Request) -> web.StreamResponse:
+        return await _follow(stream, request)
+
+    app.on_shutdown.append(close)
+    app.router.add_get("/events", follow)
     app.router.add_post("/entry", door.enter)
     app.router.add_get("/", door.page)
     for name in FILES:

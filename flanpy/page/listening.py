@@ -26,7 +26,7 @@ def start(options: PageOptions, feed: Feed, clock: Clock) -> Callable[[], Awaita
         tls, token = await asyncio.to_thread(_secrets, options)
         gate = Gate(loopback=address.host.is_loopback, token=token)
         app = page_app(gate, feed, clock, encrypted=tls is not None)
-        return await serve_tcp(app, str(address.host), address.port, tls=tls)
+        return await serve_tcp(app, str(address.host), address.port, tls=tls, ends_with_client=True)
 
     return listen
 

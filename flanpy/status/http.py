@@ -94,10 +94,15 @@ def control_app(control: Control) -> web.Application:
 
 
 async def serve_tcp(
-    app: web.Application, host: str, port: int, *, tls: SSLContext | None = None
+    app: web.Application,
+    host: str,
+    port: int,
+    *,
+    tls: SSLContext | None = None,
+    ends_with_client: bool = False,
 ) -> web.AppRunner:
-    """Listen; raises HostError naming the address."""
-    runner = await _runner(app)
+    """Listen; raises HostError naming the address. `ends_with_client` cancels what answers a client that left."""
+    runner = await _runner(app, ends_with_client=ends_with_client)
     try:
         await web.TCPSite(runner, host, port, backlog=_BACKLOG, ssl_context=tls).start()
     except OSError as error:
@@ -119,8 +124,15 @@ async def serve_unix(app: web.Application, path: Path) -> web.AppRunner:
     return runner
 
 
-async def _runner(app: web.Application) -> web.AppRunner:
-    runner = web.AppRunner(app, access_log=None, logger=_log, handle_signals=False, shutdown_timeout=1.0)
+async def _runner(app: web.Application, *, ends_with_client: bool = False) -> web.AppRunner:
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        logger=_log,
+        handle_signals=False,
+        shutdown_timeout=1.0,
+        handler_cancellation=ends_with_client,
+    )
     await runner.setup()
     return runner
 

@@ -55,7 +55,7 @@ class PageServer:
         async def serve() -> Callable[[], Any]:
             feed = Feed(lambda: self._document, self._answer)
             app = page_app(self._gate, feed, SystemClock(), encrypted=self._tls is not None)
-            runner = await serve_tcp(app, "127.0.0.1", self.port, tls=self._tls)
+            runner = await serve_tcp(app, "127.0.0.1", self.port, tls=self._tls, ends_with_client=True)
             return runner.cleanup
 
         self._stop = asyncio.run_coroutine_threadsafe(serve(), self._loop).result(60)

@@ -134,8 +134,6 @@ async def test_second_listener_is_told_at_once_without_making_it_again() -> None
 
 
 async def test_slow_listener_misses_documents_and_keeps_nobody_waiting() -> None:
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
     clock, source = FakeClock(), Source()
     stream = Stream(source.feed, clock)
     async with _listening(stream) as slow, _listening(stream) as quick:

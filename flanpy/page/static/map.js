@@ -30,7 +30,7 @@ export function redrawMap() {
 function picture(mesh, nodes, pairs, degrees) {
   const radial = nodes.length > 10;
   const width = Math.max(280, Math.min(byId("map").clientWidth || 600, 900));
-  const height = radial ? Math.min(width, 560) : Math.min(Math.max(220, width * 0.6), 380);
+  const height = nodes.length === 2 ? 130 : radial ? Math.min(width, 560) : Math.min(Math.max(220, width * 0.6), 380);
   const places = placed(nodes, width, height, radial);
   const summary = `${count(mesh.count, "host")}, ${count(degreesSum(degrees), "troubled link")}`;
   return svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": summary },
