@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flanpy.doctor.facts import EndpointSeen
 from flanpy.doctor.finding import Severity
 from flanpy.doctor.packets import packets
 from flanpy.doctor.registry import CHECKS, checked, diagnose
 from flanpy.model.condition import ConditionType
+from flanpy.trace.filter import Effect, Hook, Rule
 from tests.doctor import worlds
 from tests.doctor.worlds import PROBLEMS, Change, bad, reached, repaired, well
 
@@ -62,7 +64,7 @@ def test_what_is_not_judged_yet_is_told_only_while_nothing_explains_it() -> None
     [
         (bad(ConditionType.FORWARDING_ENABLED), reached("unreachable", "Unexplained")),
         (
-            worlds.rule("filter", "FORWARD", worlds.Hook.FORWARD, drops=True),
+            worlds.rule("filter", "FORWARD", Hook.FORWARD, drops=True),
             reached("unreachable", "Unexplained"),
         ),
         (worlds._etcd(problem="refused"), bad(ConditionType.LEASE_VALID)),
@@ -104,8 +106,8 @@ def test_a_foreign_masquerade_is_removed_by_its_own_words_and_never_ours_or_dock
     found = worlds.rule(
         "nat",
         "POSTROUTING",
-        worlds.Hook.POSTROUTING,
-        worlds.Rule(text, worlds.Effect.REWRITE_SOURCE, packets=4),
+        Hook.POSTROUTING,
+        Rule(text, Effect.REWRITE_SOURCE, packets=4),
     )
     repair = diagnose(found(well()))[0].repair
     assert repair is not None
@@ -113,9 +115,7 @@ def test_a_foreign_masquerade_is_removed_by_its_own_words_and_never_ours_or_dock
     assert str(repair) == (
         "iptables-nft -t nat -D POSTROUTING -s 10.0.0.0/8 -m comment --comment 'all of us' -j MASQUERADE"
     )
-    ours = worlds.rule(
-        "nat", "FLANPY-X", worlds.Hook.POSTROUTING, worlds.Rule("-j MASQUERADE", worlds.Effect.REWRITE_SOURCE)
-    )
+    ours = worlds.rule("nat", "FLANPY-X", Hook.POSTROUTING, Rule("-j MASQUERADE", Effect.REWRITE_SOURCE))
     assert diagnose(ours(well()))[0].repair is None
 
 
@@ -126,7 +126,7 @@ def test_without_a_daemon_kernel_and_etcd_are_checked_all_the_same() -> None:
         daemon_problem="no flanpyd listens",
         traced=(),
         sysctls={"net.ipv4.ip_forward": "0", "net.ipv4.conf.flannel/1.rp_filter": "1"},
-        endpoints=(worlds.EndpointSeen(url="http://192.0.2.1:2379", problem="refused"),),
+        endpoints=(EndpointSeen(url="http://192.0.2.1:2379", problem="refused"),),
     )
     assert [finding.id for finding in diagnose(alone)] == ["P31", "P24", "P04", "P05"]
 

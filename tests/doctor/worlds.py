@@ -77,16 +77,16 @@ def well() -> Facts:
             "events": {"events": []},
             "config": [],
         },
-        networks=(OVERLAY,),  # type: ignore[arg-type]
-        own=(OWN,),  # type: ignore[arg-type]
+        networks=(OVERLAY,),
+        own=(OWN,),
         env_mtu=1450,
-        env_own=(OWN,),  # type: ignore[arg-type]
+        env_own=(OWN,),
         devices=SEEN.devices,
         addresses=ADDRESSES,
         routes=(
             RouteSeen(destination=ip_network("0.0.0.0/0"), link="eth1"),
             RouteSeen(destination=ip_network("10.0.0.0/8"), link="eth1"),
-            RouteSeen(destination=PEER, link="flannel.1", proto="70"),  # type: ignore[arg-type]
+            RouteSeen(destination=PEER, link="flannel.1", proto="70"),
         ),
         sysctls={"net.ipv4.ip_forward": "1"},
         checksums={"flannel.1": False},
