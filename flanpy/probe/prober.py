@@ -123,6 +123,9 @@ class Prober:
         self._number = 0
         self._sockets: dict[Family, EchoSocket] = {}
         self._tracks: dict[Target, Track] = {}
+        self._families: set[Family] = set()
+        self._by_key: dict[SubnetKey, list[Track]] = {}
+        self._shown: dict[SubnetKey, PeerReach] = {}
         self._seen_targets: tuple[Target, ...] = ()
         self._by_address: dict[IPAddress, tuple[Track, Road]] = {}
         self._pending: dict[int, Pending] = {}
@@ -167,7 +170,7 @@ class Prober:
 
     def _open(self) -> str:
         """Open what lacks; says why nothing can be sent, "" if something can."""
-        families, problem = {target.family for target in self._tracks}, ""
+        families, problem = self._families, ""
         for family in sorted(families - set(self._sockets)):
             try:
                 self._sockets[family] = self._open_socket(family, self._clock, self._receive)
@@ -177,7 +180,7 @@ class Prober:
 
     def _follow(self, targets: tuple[Target, ...]) -> None:
         """Forget peers that went; one that changed its address is another target."""
-        if targets == self._seen_targets:
+        if targets is self._seen_targets:
             return
         self._seen_targets = targets
         tracks = {}
@@ -188,6 +191,11 @@ class Prober:
                 known = Track.of(target, self._number)
             tracks[target] = known
         self._tracks = tracks
+        self._families = {target.family for target in tracks}
+        self._by_key = {}
+        for track in tracks.values():
+            self._by_key.setdefault(track.target.key, []).append(track)
+        self._shown = {key: peer for key, peer in self._shown.items() if key in self._by_key}
         self._by_address = {t.target.underlay: (t, Road.UNDERLAY) for t in tracks.values()}
         self._by_address.update({t.target.overlay: (t, Road.OVERLAY) for t in tracks.values()})
 
@@ -356,7 +364,7 @@ class Prober:
         peers = self._peers({track.target.key for track in tracks}) if not problem else {}
         self.report = ReachReport(
             peers=MappingProxyType(peers),
-            of=len({target.key for target in self._tracks}),
+            of=len(self._by_key),
             probed=len({track.target.key for track in tracks}),
             round=self.report.round + 1,
             problem=problem,
@@ -376,23 +384,22 @@ class Prober:
             log.warning("probes_failed", error=problem)
 
     def _peers(self, fresh: set[SubnetKey]) -> dict[SubnetKey, PeerReach]:
-        """The families of a peer as one: the worse one tells."""
-        now, wall, before = self._clock.monotonic(), self._clock.wall(), self.report.peers
-        alone = not any(t.underlay.silent_rounds == 0 and t.underlay.ever for t in self._tracks.values())
-        found: dict[SubnetKey, PeerReach] = {}
-        for target, track in self._tracks.items():
-            if not track.rounds:
-                continue
-            old = before.get(target.key)
-            if target.key not in fresh and old is not None:
-                found[target.key] = old
-                continue
-            snags = self._snags_of(target)
-            reached = peer_reach(
-                track, here=self._here, alone=alone and len(self._tracks) > 1, snags=snags, now=now
-            )
-            found[target.key] = worst(found.get(target.key), reached)
-        return {key: _since(peer, before.get(key), wall) for key, peer in found.items()}
+        """The last report's, with those of this round made anew. Of the families of a peer the worse one tells."""
+        now, wall = self._clock.monotonic(), self._clock.wall()
+        found = dict(self._shown)
+        alone = len(self._tracks) > 1 and not any(
+            track.underlay.silent_rounds == 0 and track.underlay.ever for track in self._tracks.values()
+        )
+        for key in fresh:
+            reached = None
+            for track in (each for each in self._by_key[key] if each.rounds):
+                snags = self._snags_of(track.target)
+                one = peer_reach(track, here=self._here, alone=alone, snags=snags, now=now)
+                reached = worst(reached, one)
+            assert reached is not None
+            found[key] = _since(reached, found.get(key), wall)
+        self._shown = found
+        return found
 
 
 def _address(pending: Pending) -> IPAddress:
@@ -402,8 +409,6 @@ def _address(pending: Pending) -> IPAddress:
 
 def _since(peer: PeerReach, before: PeerReach | None, wall: float) -> PeerReach:
     """With the time of its last change."""
-    if before is peer:
-        return peer
     same = before is not None and (before.reach, before.diagnosis.trouble) == (
         peer.reach,
         peer.diagnosis.trouble,

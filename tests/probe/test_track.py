@@ -20,35 +20,40 @@ def rounds(one: Track, *answers: bool, start: int = 0) -> None:
         one.judge()
 
 
+def reach(one: Track) -> Reach:
+    """As it is now; mypy would go on believing what it was."""
+    return one.reach
+
+
 def test_peer_is_unreachable_after_three_silent_rounds_and_not_before() -> None:
     one = track()
     rounds(one, True, *[False] * (PATIENCE - 1))
-    assert one.reach is Reach.REACHABLE
+    assert reach(one) is Reach.REACHABLE
     rounds(one, False, start=10)
-    assert one.reach is Reach.UNREACHABLE
+    assert reach(one) is Reach.UNREACHABLE
 
 
 def test_peer_is_unknown_until_it_answered_or_was_silent_long_enough() -> None:
     one = track()
     rounds(one, False, False)
-    assert one.reach is Reach.UNKNOWN
+    assert reach(one) is Reach.UNKNOWN
     rounds(one, True, start=10)
-    assert one.reach is Reach.REACHABLE
+    assert reach(one) is Reach.REACHABLE
 
 
 def test_one_answer_ends_an_outage_and_takes_its_losses_along() -> None:
     one = track()
     rounds(one, True, *[False] * 12, True)
-    assert one.reach is Reach.REACHABLE
+    assert reach(one) is Reach.REACHABLE
     assert one.overlay.loss == 0
 
 
 def test_peer_is_lossy_while_many_probes_are_lost_but_never_three_rounds() -> None:
     one = track()
     rounds(one, *[True, False] * 5)
-    assert one.reach is Reach.LOSSY
+    assert reach(one) is Reach.LOSSY
     rounds(one, *[True] * WINDOW, start=30)
-    assert one.reach is Reach.REACHABLE
+    assert reach(one) is Reach.REACHABLE
 
 
 def test_late_answer_counts_for_its_own_probe() -> None:
@@ -74,7 +79,7 @@ def test_silent_bridge_address_says_nothing_while_the_underlay_answers() -> None
         one.underlay.sent(number)
         one.underlay.answered(number, 0.001, 1.0)
         one.judge()
-    assert one.reach is Reach.REACHABLE
+    assert reach(one) is Reach.REACHABLE
 
 
 @pytest.mark.parametrize("limit", [576, 700, 1280, 1350, 1399, 1449])
