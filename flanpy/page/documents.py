@@ -57,13 +57,18 @@ def own_row(node_id: str, peers: Document) -> Document:
 
 def name_of(row: Document) -> str:
     """A host by its node id; flannel's have none and go by their subnet."""
-    return str(row["node_id"] or row["subnet"] or row["subnet6"])
+    return str(row["node_id"] or row["subnet"] or row.get("subnet6"))
 
 
 def _cut(mesh: Document) -> Document:
     """`mesh` with `count` of all hosts and `measured` of all pairs beside what is left of them."""
-    nodes, rows = mesh["nodes"], mesh["rows"]
-    whole = {**mesh, "count": len(nodes), "measured": sum(row["reach"] != "unknown" for row in rows)}
+    nodes, rows = [node if isinstance(node, str) else name_of(node) for node in mesh["nodes"]], mesh["rows"]
+    whole = {
+        **mesh,
+        "nodes": nodes,
+        "count": len(nodes),
+        "measured": sum(row["reach"] != "unknown" for row in rows),
+    }
     if len(nodes) <= MESH_NODES:
         return whole
     rows = [row for row in rows if row["reach"] not in {"unknown", "reachable"}]

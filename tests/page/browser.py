@@ -152,9 +152,9 @@ class Browser:
     def write(self, text: str) -> None:
         self.call("Input.insertText", text=text)
 
-    def picture(self, path: Path) -> None:
-        """All of the page, also what one scrolls to."""
+    def picture(self, path: Path, *, height: int | None = None) -> None:
+        """All of the page, also what one scrolls to, or its upper `height` pixels."""
         size = self.call("Page.getLayoutMetrics")["cssContentSize"]
-        clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
+        clip = {"x": 0, "y": 0, "width": size["width"], "height": height or size["height"], "scale": 1}
         shot = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)
         path.write_bytes(base64.b64decode(shot["data"]))
