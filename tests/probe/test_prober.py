@@ -6,7 +6,7 @@ import asyncio
 import errno
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from random import Random
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 
 from flanpy.clock import SystemClock
 from flanpy.errors import KernelError
+from flanpy.model.address import Family
 from flanpy.model.reach import Reach, ReachReport, Trouble
 from flanpy.probe.diagnosis import Snags
 from flanpy.probe.icmp import NO_PERMISSION, EchoRefused
@@ -58,6 +59,18 @@ def test_peers_that_answer_are_reachable_after_one_round_with_their_round_trips(
         assert peer.overlay.rtt >= 0
         assert peer.underlay.answered == 1
     assert report.rtt_buckets[float("inf")] == 2
+
+
+def test_both_families_are_probed_and_the_worse_one_tells() -> None:
+    """P22"""
+    six = replace(target(1), family=Family.IPV6, overlay=IPv6Address("::1"), underlay=IPv6Address("::1"))
+    report = probed([target(1), six], rounds=2)[-1]
+    assert [peer.reach for peer in report.peers.values()] == [Reach.REACHABLE]
+    assert probed([six], rounds=2)[-1].peers[six.key].mtu.passed == six.wanted
+    dead = replace(six, overlay=IPv6Address("100::1"), underlay=IPv6Address("100::2"))
+    report = probed([target(1), dead], rounds=PATIENCE)[-1]
+    (peer,) = report.peers.values()
+    assert (peer.reach, peer.public_ip) == (Reach.UNREACHABLE, dead.underlay)
 
 
 def test_path_is_measured_with_packets_of_full_size_once_the_peer_is_reached() -> None:
