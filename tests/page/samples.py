@@ -60,30 +60,41 @@ def cut(document: Document, one: str, other: str, trouble: str = "PortBlocked") 
     own = new["status"]["node_id"]
     for peer in new["peers"]:
         if {own, peer["node_id"]} == {one, other}:
-            peer.update(reach="unreachable", trouble=trouble, rtt_ms=None, loss=1.0,
-                        evidence="0 of 5 answers over the overlay, 5 of 5 over the underlay",
-                        cure="let UDP 8472 pass between the two")  # fmt: skip
-            _raise(new, peer["node_id"], trouble)
+            where = f"{own} and {peer['node_id']}"
+            evidence = (
+                f"{peer['public_ip']} answers over the underlay, nothing passes over the overlay: "
+                f"UDP port 8472 is blocked between {where}"
+            )
+            cure = f"open UDP port 8472 in both directions between {where} ({peer['public_ip']})"
+            peer.update(
+                reach="unreachable", trouble=trouble, rtt_ms=None, loss=1.0, evidence=evidence, cure=cure
+            )
+            _raise(new, peer)
     return new
 
 
-def _raise(document: Document, peer: str, trouble: str) -> None:
+def _raise(document: Document, peer: Document) -> None:
+    """In the words of the daemon, as a lab with that fault recorded them."""
     status = document["status"]
     status["phase"] = "DEGRADED"
-    conditions = status["conditions"]
+    own, conditions, why = status["node_id"], status["conditions"], f"{peer['trouble']}, {peer['evidence']}"
     of = next(one for one in conditions if one["type"] == "PeersReachable")
     conditions.remove(of)
-    conditions.insert(0, {
-        **of, "status": "False", "healthy": False, "reason": trouble,
-        "message": f"1 of {len(document['peers'])} peers is not reached over the overlay: {peer}",
-        "evidence": [f"{peer}: 0 of 5 answers over the overlay, 5 of 5 over the underlay"],
-        "cure": f"let UDP 8472 pass between {status['node_id']} and {peer}", "since": time.time() - 95,
-    })  # fmt: skip
+    line = f"{own} -> {peer['node_id']} ({peer['public_ip']}): {why}"
+    message = f"1 of {len(document['peers'])} peers unreachable: {line}"
+    bad = {
+        "status": "False",
+        "healthy": False,
+        "reason": "Unreachable",
+        "message": message,
+        "evidence": [line],
+    }
+    conditions.insert(0, {**of, **bad, "cure": peer["cure"], "since": time.time() - 95})
     last = document["events"][-1]["number"]
-    events = (("peer_unreachable", peer, trouble), ("condition_raised", "PeersReachable", trouble))
-    for number, (kind, what, why) in enumerate(events, last + 1):
+    events = (("peer_unreachable", peer["node_id"], why), ("condition_raised", "PeersReachable", message))
+    for number, (kind, what, reason) in enumerate(events, last + 1):
         document["events"].append(
-            {"number": number, "at": time.time() - 95, "kind": kind, "what": what, "why": why, "count": 1}
+            {"number": number, "at": time.time() - 95, "kind": kind, "what": what, "why": reason, "count": 1}
         )
 
 

@@ -14,10 +14,11 @@ export function drawConditions(conditions) {
 
 function card(one, wrong) {
   const causes = one.depends_on.filter((type) => wrong.some((other) => other.type === type));
+  const evidence = one.evidence.filter((line) => !one.message.includes(line));
   return el("article", { class: causes.length ? "card follows" : "card" },
     el("h3", {}, one.type, " ", el("span", { class: "reason" }, one.reason)),
     el("p", {}, one.message),
-    one.evidence.length ? el("ul", { class: "evidence" }, ...one.evidence.map((line) => el("li", {}, line))) : null,
+    evidence.length ? el("ul", { class: "evidence" }, ...evidence.map((line) => el("li", {}, line))) : null,
     one.cure ? el("p", { class: "cure" }, el("b", {}, "Cure: "), one.cure) : null,
     el("p", { class: "hint" }, since(one.since), causes.length ? `; explained by ${causes.join(", ")}` : ""));
 }
