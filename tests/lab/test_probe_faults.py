@@ -42,8 +42,9 @@ def between(first: Host, second: Host) -> str:
 
 
 def test_hosts_reach_each_other_with_packets_of_full_size_and_say_how_fast(hosts: Three) -> None:
-    row = wait_for(hosts[0], "h2", path_mtu=1450)
-    assert (row["path_mtu_wanted"], row["loss"], row["underlay_loss"]) == (1450, 0.0, 0.0)
+    # what was lost while the others were starting leaves the window with time
+    row = wait_for(hosts[0], "h2", path_mtu=1450, loss=0.0, underlay_loss=0.0)
+    assert row["path_mtu_wanted"] == 1450
     assert row["underlay_rtt_ms"] is not None
     eventually(
         lambda: condition(hosts[0], "PeersReachable").get("healthy"), "all are reached", deadline=DEADLINE_S
