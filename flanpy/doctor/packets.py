@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from flanpy.doctor import document
+from flanpy.doctor.document import Document
 from flanpy.doctor.facts import Facts
 from flanpy.model.address import IPAddress, IPNetwork
 
@@ -39,8 +40,13 @@ def _peers(facts: Facts, key: str, own: IPNetwork) -> list[IPNetwork]:
         for row in facts.rows("peers", "peers")
         if document.text(row, "reach") in {"unreachable", "lossy"}
     }
-    rows = [row for row in facts.rows("subnets", "subnets") if row.get("own") is not True]
+    rows = [row for row in facts.rows("subnets", "subnets") if row.get("own") is not True and _is_peer(row)]
     rows.sort(key=lambda row: (document.text(row, key) not in ailing, row.get("state") == "programmed"))
     found = [subnet for row in rows for subnet in document.networks(row, key)]
     fit = [one for one in found if one.version == own.version and one != own and one.num_addresses >= 8]
     return fit[:_PEERS]
+
+
+def _is_peer(row: Document) -> bool:
+    """A reservation, or a lease that cannot be used, has no way: nothing is sent to it."""
+    return row.get("way") != ""

@@ -30,6 +30,7 @@ CHECKS: Final = (
     Check("P24", "etcd answers, soon and at every endpoint", store.reachable),
     Check("P23", "the daemon follows etcd", store.watched),
     Check("P26", "no two hosts hold one subnet", store.conflicts),
+    Check("P21", "this host's public address is its own", host.shared),
     Check("P16", "every lease and the network config can be used", store.leases),
     Check("P15", "no deletion is held back", store.held),
     Check("P25", "this host's lease is held, renewed and saved", store.own),

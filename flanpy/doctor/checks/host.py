@@ -29,9 +29,13 @@ _STRICT_AGAIN = Problem(
 _TABLE = Problem("P20", "the neighbour table is too small")
 
 
+def shared(facts: Facts) -> Iterator[Finding]:
+    """The other's lease is refused for this."""
+    yield from judged(facts, "DuplicatePublicIP", _SHARED)
+
+
 def underlay(facts: Facts) -> Iterator[Finding]:
     yield from judged(facts, "UnderlayReady", _LINK)
-    yield from judged(facts, "DuplicatePublicIP", _SHARED)
     mine = facts.part("status", "own")
     for key in ("public_ip", "public_ip6"):
         ip = document.address(mine.get(key))
