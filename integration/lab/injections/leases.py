@@ -59,7 +59,7 @@ def gateway_is_far(stage: Stage) -> Iterator[Struck]:
     """P18: a host-gw peer behind a router."""
     key, value = _free(stage, 242), _value("10.98.1.9", node="far", backend="host-gw")
     with _key(stage, key, value):
-        yield Struck(stage.hosts[0], (key.replace("-", "/"),), lambda: _stands(stage, key, value))
+        yield Struck(stage.hosts[0], ("far", "10.98.1.9"), lambda: _stands(stage, key, value))
 
 
 def address_is_shared(stage: Stage) -> Iterator[Struck]:

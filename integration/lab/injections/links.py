@@ -112,6 +112,6 @@ def ipv6_is_off(stage: Stage) -> Iterator[Struck]:
     key = f"net/ipv6/conf/{DEVICE6}/disable_ipv6"
     set_sysctls(host.namespace, {key: "1"})
     try:
-        yield Struck(host, (DEVICE6,), lambda: sysctl(host.namespace, key) == "1")
+        yield Struck(host, ("disable_ipv6",), lambda: sysctl(host.namespace, key) == "1")
     finally:
         set_sysctls(host.namespace, {key: "0"})

@@ -104,6 +104,9 @@ INJECTIONS: Final = (
         id="P22",
         title="IPv6 is off on the overlay's device",
         strike=_block(links.ipv6_is_off),
+        condition="BackendReady",
+        alert="FlanpyBackendNotReady",
+        settle="the next look at the device",
         ground=Ground(hosts=2, ipv6=True),
     ),
     Injection(

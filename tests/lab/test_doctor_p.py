@@ -1,0 +1,136 @@
+"""P01 to P32 in namespaces: doctor's first finding names the problem, condition and alert follow, all clears after it.
+
+What flanpyd heals at once shows as repairs: doctor holds them for trouble when they come again and again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from integration.lab import Host, Lab
+from integration.lab.injections import INJECTIONS, Course, Ground, Injection, Struck
+from tests.lab.conftest import _standing
+from tests.lab.injected_side import (
+    condition,
+    doctor,
+    expression,
+    names,
+    repairs,
+    standing,
+    start_anew,
+    wait_well,
+    would_fire,
+)
+from tests.lab.overlay import eventually
+
+pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
+
+EVENTUALLY_S = 15.0
+BLOWS = 6
+"""After so many within a quarter of an hour somebody must be undoing flanpyd's work."""
+
+FLAPPING = 10
+"""So many repairs are an alert."""
+
+LASTING = [one for one in INJECTIONS if one.course is Course.LASTS]
+HEALING = [one for one in INJECTIONS if one.course is Course.HEALS]
+
+
+class Labs:
+    """One lab at a time, as long as tests stand on the same ground."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._ground: Ground | None = None
+        self._lab: Lab | None = None
+
+    def on(self, ground: Ground) -> Lab:
+        """A lab on that ground."""
+        if self._lab is None or self._ground != ground:
+            self.close()
+            self._lab, self._ground = self._stack.enter_context(standing(ground)), ground
+            _standing.append(self._lab)
+            self._stack.callback(_standing.remove, self._lab)
+        return self._lab
+
+    def close(self) -> None:
+        """End the one that stands."""
+        self._stack.close()
+        self._lab = None
+
+
+@pytest.fixture(scope="module")
+def labs() -> Iterator[Labs]:
+    kept = Labs()
+    try:
+        yield kept
+    finally:
+        kept.close()
+
+
+def _names_first(host: Host, one: Injection, words: tuple[str, ...]) -> bool:
+    found = doctor(host)
+    return bool(found) and found[0]["id"] == one.first and names(found[0], words)
+
+
+@pytest.mark.parametrize("one", LASTING, ids=lambda one: one.id)
+def test_doctor_names_what_lasts_first_and_condition_and_alert_follow_and_clear(
+    one: Injection, labs: Labs
+) -> None:
+    lab = labs.on(one.ground)
+    host = lab.hosts[0]
+    start_anew(host, one.ground)
+    wait_well(host)
+    with one.strike(lab) as struck:
+        _is_told(one, struck)
+    eventually(lambda: not struck.is_broken(), f"{one.id} is not undone")
+    wait_well(host)
+    if one.condition:
+        assert condition(host, one.condition)["healthy"]
+        assert not would_fire(host, one.alert)
+
+
+def _is_told(one: Injection, struck: Struck) -> None:
+    host = struck.host
+    eventually(lambda: _names_first(host, one, struck.words), lambda: doctor(host)[:3], deadline=EVENTUALLY_S)
+    if one.condition:
+        eventually(
+            lambda: not condition(host, one.condition)["healthy"] and would_fire(host, one.alert),
+            lambda: condition(host, one.condition),
+            deadline=EVENTUALLY_S,
+        )
+        eventually(
+            lambda: one.condition in {row["condition"] for row in doctor(host)},
+            lambda: doctor(host)[:3],
+            deadline=EVENTUALLY_S,
+        )
+    elif one.alert:
+        assert expression(one.alert) == 'up{job="flanpy"} == 0'
+        with pytest.raises(TimeoutError):
+            host.daemon.fetch("/metrics")
+
+
+@pytest.mark.parametrize("one", HEALING, ids=lambda one: one.id)
+def test_doctor_names_first_what_flanpyd_must_heal_again_and_again(one: Injection, labs: Labs) -> None:
+    lab = labs.on(one.ground)
+    host = lab.hosts[0]
+    start_anew(host, one.ground)
+    wait_well(host)
+    before = repairs(host)
+    with one.strike(lab) as struck:
+        pass
+    eventually(lambda: _names_first(host, one, ()), lambda: doctor(host)[:3], deadline=EVENTUALLY_S)
+    assert doctor(host)[0]["severity"] == "note", "once is no trouble"
+    for _ in range(BLOWS - 1):
+        with one.strike(lab):
+            pass
+
+    def is_named() -> bool:
+        return _names_first(host, one, struck.words) and doctor(host)[0]["severity"] == "warning"
+
+    eventually(is_named, lambda: doctor(host)[:3], deadline=EVENTUALLY_S)
+    assert repairs(host) - before >= BLOWS, "the alert counts these"
+    assert "flanpy_repairs_total[10m])) > 10" in expression(one.alert)
