@@ -133,7 +133,7 @@ def _inject(typed: argparse.Namespace) -> int:
     with one.strike(StandingLab(_the_lab(typed.lab))) as struck:
         print(f"{one.id}: {one.title}; condition {one.condition or 'none'}, alert {one.alert or 'none'}")
         print(f"look from {struck.host.name}: python -m integration exec {struck.host.name} flanpyctl doctor")
-        print("Enter takes it away")
+        print("Enter takes it away", flush=True)
         sys.stdin.readline()
     return 0
 

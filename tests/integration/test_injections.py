@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable
 
 import pytest
 
 from integration.lab import Lab, LabError
-from integration.lab.injections import INJECTIONS, NOT_INJECTED, Course, Ground, Injection, Struck, injection
+from integration.lab.injections import (
+    INJECTIONS,
+    NOT_INJECTED,
+    Course,
+    Ground,
+    Injection,
+    StandingLab,
+    Struck,
+    injection,
+)
 from integration.lab.injections.hosts import frozen
 from tests.lab.injected_side import standing
 from tests.lab.overlay import eventually
@@ -66,3 +79,32 @@ def test_what_heals_stays_broken_as_long_as_nobody_heals_it(one: Injection) -> N
             assert struck.is_broken(), f"{one.id} breaks nothing"
         held.__exit__(None, None, None)
         assert not struck.is_broken()
+
+
+def test_lab_that_was_left_up_is_injected_by_command_until_enter() -> None:
+    with standing(Ground(hosts=2)) as lab:
+        one, two = lab.containers
+        (lab.directory / "lab.json").write_text(json.dumps(lab.describe()))
+        for problem in ("P06", "P16", "P31"):  # the switch, etcd, and a process of another's
+            with injection(problem).strike(StandingLab(lab.number)) as struck:
+                eventually(struck.is_broken, f"{problem} breaks nothing")
+            eventually(_whole(struck), f"{problem} is not undone")
+        typed = subprocess.Popen(
+            [sys.executable, "-m", "integration", "inject", "p06", "--lab", str(lab.number)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert typed.stdout is not None
+            said = [typed.stdout.readline() for _ in range(3)]
+            assert "FlanpyPeersUnreachable" in said[0]
+            assert not one.ping(two, wait=0.5).ok
+        finally:
+            typed.communicate("\n", timeout=60)
+        assert typed.returncode == 0
+        assert one.ping(two).ok
+
+
+def _whole(struck: Struck) -> Callable[[], bool]:
+    return lambda: not struck.is_broken()

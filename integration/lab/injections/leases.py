@@ -11,11 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from integration.lab.daemon import ETCD_PREFIX
+from integration.lab.etcd_api import Entry
 from integration.lab.host import Host
 from integration.lab.injections.case import NETWORK, Stage, Struck
 from integration.lab.injections.hosts import frozen
+from integration.lab.injections.links import HEALED_S
 from integration.lab.namespaces import LabError
 from integration.lab.peers import simulated_peers, write_peers
+from integration.lab.waiting import wait_until
 
 SUBNETS = f"{ETCD_PREFIX}/subnets/"
 THRESHOLD = "net/ipv4/neigh/default/gc_thresh3"
@@ -70,26 +73,30 @@ def address_is_shared(stage: Stage) -> Iterator[Struck]:
         yield Struck(host, (host.address, "twin"), lambda: _stands(stage, key, value))
 
 
-def _own(stage: Stage, host: Host) -> tuple[str, int]:
-    for entry in stage.etcd.api.list(SUBNETS):
-        if f'"{host.name}"' in entry.value:
-            return entry.key.removeprefix(SUBNETS), entry.lease
-    raise LabError(f"{host.name} has no lease")
+def _own(stage: Stage, host: Host) -> Entry | None:
+    """The lease that names the host."""
+    found = stage.etcd.api.list(SUBNETS)
+    return next((entry for entry in found if f'"{host.name}"' in entry.value), None)
 
 
 def subnet_is_taken(stage: Stage) -> Iterator[Struck]:
     """P26: while the host hung its lease ended, and another one took the subnet."""
     host = stage.hosts[0]
-    key, lease = _own(stage, host)
-    value = _value("10.99.16.26", node="thief")
+    mine = _own(stage, host)
+    if mine is None:
+        raise LabError(f"{host.name} has no lease that could be taken")
+    key, value = mine.key.removeprefix(SUBNETS), _value("10.99.16.26", node="thief")
     with frozen(host):
-        if lease:
-            stage.etcd.api.revoke(lease)
+        if mine.lease:
+            stage.etcd.api.revoke(mine.lease)
         stage.etcd.api.put(SUBNETS + key, value)
     try:
         yield Struck(host, ("thief",), lambda: _stands(stage, key, value))
     finally:
         stage.etcd.api.delete(SUBNETS + key)
+        wait_until(
+            lambda: _own(stage, host) is not None, f"{host.name} takes its subnet back", deadline=HEALED_S
+        )
 
 
 def neighbours_overflow(stage: Stage) -> Iterator[Struck]:
