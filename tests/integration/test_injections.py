@@ -6,7 +6,7 @@ import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -23,11 +23,17 @@ from integration.lab.injections import (
 )
 from integration.lab.injections.hosts import frozen
 from tests.lab.injected_side import standing
-from tests.lab.overlay import eventually
+from tests.lab.overlay import assert_settled, eventually
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
 
 GROUNDS = tuple(dict.fromkeys(one.ground for one in INJECTIONS))
+
+
+@pytest.fixture(scope="module")
+def two_hosts() -> Iterator[Lab]:
+    with standing(Ground(hosts=2)) as lab:
+        yield lab
 
 
 def test_every_problem_is_injected_or_has_a_reason_why_not() -> None:
@@ -70,40 +76,37 @@ def _fail_within(one: Injection, lab: Lab) -> Struck:
 @pytest.mark.parametrize(
     "one", [one for one in INJECTIONS if one.course is Course.HEALS], ids=lambda one: one.id
 )
-def test_what_heals_stays_broken_as_long_as_nobody_heals_it(one: Injection) -> None:
-    with standing(Ground(hosts=2)) as lab:
-        host = lab.hosts[0]
-        with frozen(host):
-            held = one.strike(lab)
-            struck = held.__enter__()
-            assert struck.is_broken(), f"{one.id} breaks nothing"
-        held.__exit__(None, None, None)
-        assert not struck.is_broken()
+def test_what_heals_stays_broken_as_long_as_nobody_heals_it(one: Injection, two_hosts: Lab) -> None:
+    with contextlib.ExitStack() as stack, frozen(two_hosts.hosts[0]):  # which ends first
+        struck = stack.enter_context(one.strike(two_hosts))
+        assert struck.is_broken(), f"{one.id} breaks nothing"
+    assert not struck.is_broken()
+    assert_settled(two_hosts)
 
 
-def test_lab_that_was_left_up_is_injected_by_command_until_enter() -> None:
-    with standing(Ground(hosts=2)) as lab:
-        one, two = lab.containers
-        (lab.directory / "lab.json").write_text(json.dumps(lab.describe()))
-        for problem in ("P06", "P16", "P31"):  # the switch, etcd, and a process of another's
-            with injection(problem).strike(StandingLab(lab.number)) as struck:
-                eventually(struck.is_broken, f"{problem} breaks nothing")
-            eventually(_whole(struck), f"{problem} is not undone")
-        typed = subprocess.Popen(
-            [sys.executable, "-m", "integration", "inject", "p06", "--lab", str(lab.number)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        try:
-            assert typed.stdout is not None
-            said = [typed.stdout.readline() for _ in range(3)]
-            assert "FlanpyPeersUnreachable" in said[0]
-            assert not one.ping(two, wait=0.5).ok
-        finally:
-            typed.communicate("\n", timeout=60)
-        assert typed.returncode == 0
-        assert one.ping(two).ok
+def test_lab_that_was_left_up_is_injected_by_command_until_enter(two_hosts: Lab) -> None:
+    lab = two_hosts
+    one, two = lab.containers
+    (lab.directory / "lab.json").write_text(json.dumps(lab.describe()))
+    for problem in ("P06", "P16", "P31"):  # the switch, etcd, and a process of another's
+        with injection(problem).strike(StandingLab(lab.number)) as struck:
+            eventually(struck.is_broken, f"{problem} breaks nothing")
+        eventually(_whole(struck), f"{problem} is not undone")
+    typed = subprocess.Popen(
+        [sys.executable, "-m", "integration", "inject", "p06", "--lab", str(lab.number)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert typed.stdout is not None
+        said = [typed.stdout.readline() for _ in range(3)]
+        assert "FlanpyPeersUnreachable" in said[0]
+        assert not one.ping(two, wait=0.5).ok
+    finally:
+        typed.communicate("\n", timeout=60)
+    assert typed.returncode == 0
+    assert one.ping(two).ok
 
 
 def _whole(struck: Struck) -> Callable[[], bool]:
