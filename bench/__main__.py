@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from bench import document, parts, record, table
 from bench.figures import Figure
@@ -32,14 +33,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     # As any installed package is; a checkout where Python may not write would compile itself at each start.
     compileall.compile_dir(PACKAGE, quiet=1)
     run, about = Run(quick=arguments.quick), record.machine()
-    figures, failed = _measured(names, run)
+    figures: list[Figure] = []
+    failed: list[str] = []
+    for name in names:
+        try:
+            taken = list(parts.measure(name, run))
+        except Exception:  # noqa: BLE001 - the other parts' figures are worth having
+            traceback.print_exc()
+            failed.append(name)
+            continue
+        figures += taken
+        # After each part: what a run of half an hour found outlives its being cut short.
+        _keep(path, record.document(taken, about, quick=run.quick))
     if figures:
-        found = record.merged(
-            record.load(path), record.document(figures, about, quick=run.quick), list(parts.TITLES)
-        )
-        record.save(path, found)
         _print(figures)
-        _plot(found, path.with_suffix(".png"))
+        _plot(record.load(path) or {}, path.with_suffix(".png"))
     for name in failed:
         sys.stderr.write(f"bench: part {name} could not be measured, see above\n")
     return 1 if failed else 0
@@ -65,16 +73,8 @@ def _names(only: str) -> list[str]:
     return wanted
 
 
-def _measured(names: Sequence[str], run: Run) -> tuple[list[Figure], list[str]]:
-    figures: list[Figure] = []
-    failed = []
-    for name in names:
-        try:
-            figures += parts.measure(name, run)
-        except Exception:  # noqa: BLE001 - the other parts' figures are worth having
-            traceback.print_exc()
-            failed.append(name)
-    return figures, failed
+def _keep(path: Path, taken: dict[str, Any]) -> None:
+    record.save(path, record.merged(record.load(path), taken, list(parts.TITLES)))
 
 
 def _show(path: Path, *, write_docs: bool) -> int:
