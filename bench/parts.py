@@ -28,6 +28,7 @@ TITLES: Mapping[str, str] = {
     "udp-ping": "udp: round trips, against the same",
     "udp-peers": "udp: TCP among 1,002 hosts",
     "hostgw": "host-gw, against the bare route",
+    "modes": "Docker's network modes and the overlay's backends, against --network host",
 }
 """What each block of rows is called, by the first word of their ids."""
 
@@ -49,6 +50,7 @@ NAMES: Mapping[str, str] = {
     "udp-ping": "udp_ping",
     "udp-peers": "udp_peers",
     "hostgw": "host_gw",
+    "modes": "modes",
 }
 """The parts one can ask for, and their modules; `latency` gives the rows of `burst`, too."""
 

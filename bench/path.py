@@ -29,20 +29,31 @@ _NOTE = (
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """From one namespace to an address in another."""
+    """From one namespace to an address in another.
+
+    Where ports are forwarded, the receiver listens on `heard_at` instead, and the port has to be `port`.
+    """
 
     source: str
     target: str
     address: str
+    heard_at: str = ""
+    port: int = 0
 
     def rate(self, protocol: str, seconds: float) -> float:
         """Bytes or datagrams a second."""
-        words = [protocol, "receive", self.address, str(next(_ports)), str(seconds)]
+        words = [
+            protocol,
+            "receive",
+            self.heard_at or self.address,
+            str(self.port or next(_ports)),
+            str(seconds),
+        ]
         with _end(self.target, words) as receiver:
             assert receiver.stdout is not None
             if receiver.stdout.readline().strip() != "listening":
                 raise LabError(f"no receiver in {self.target}: {receiver.communicate()[1]}")
-            words[1] = "send"
+            words[1:3] = "send", self.address
             with _end(self.source, words) as sender:
                 said, trouble = receiver.communicate(timeout=seconds + 30)
                 sender.wait(timeout=30)
