@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import document, parts, record, table
+from bench import document, modes, parts, record, table
 from bench.figures import Figure
 from bench.run import Run
 
@@ -86,6 +86,7 @@ def _show(path: Path, *, write_docs: bool) -> int:
     _plot(found, path.with_suffix(".png"))
     if write_docs:
         (DOCS / "benchmarks.md").write_text(document.markdown(found, parts.TITLES))
+        (DOCS / "measured-modes.md").write_text(document.measured_modes(found, modes.NAMES))
         shutil.copyfile(path.with_suffix(".png"), DOCS / "benchmarks.png")
     return 0
 

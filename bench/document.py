@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.figures import Figure
 from bench.record import figures_of
-from bench.table import row, summary
+from bench.table import digits, row, summary
 
 HEAD = """\
 # Benchmarks
@@ -59,3 +59,17 @@ def _section(figures: list[Figure]) -> Iterable[str]:
 def _cell(text: str) -> str:
     inner = text.strip().replace("|", "\\|").replace("<=", "≤").replace(">=", "≥")
     return f"... {inner}" if text.startswith("  ") else inner
+
+
+def measured_modes(found: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """The table of the page on network modes: for each of `names` TCP and round trip against `--network host`."""
+    values = {each.id: f"{digits(each.value)} x" for each in figures_of(dict(found)) if each.part == "modes"}
+    lines = [
+        "| mode | TCP throughput | round trip |",
+        "|---|---:|---:|",
+        "| `--network host`, between hosts | 1 x | 1 x |",
+    ]
+    for slug, name in names.items():
+        cells = (values.get(f"modes.{slug}.{what}.ratio", "") for what in ("tcp", "ping"))
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"

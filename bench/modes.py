@@ -16,6 +16,16 @@ from bench.run import Run, alternated
 from integration.engines import DockerLab, EngineContainer
 
 PUBLISHED = 32_100
+NAMES: Mapping[str, str] = {
+    "published": "bridge, by a published port, between hosts",
+    "bridge": "bridge, on one host",
+    "container": "`container:NAME`, in one namespace",
+    "vxlan": "overlay, vxlan, between hosts",
+    "udp": "overlay, udp (in-kernel plane), between hosts",
+    "host-gw": "overlay, host-gw, between hosts",
+}
+"""What the docs call each mode."""
+
 BACKENDS: Mapping[str, str] = {
     "vxlan": "overlay, vxlan",
     "udp": "overlay, udp",
