@@ -20,7 +20,8 @@ def measure(run: Run) -> Iterable[Figure]:
     windows = run.pick(3, 1)
     shares, writes, resyncs = [], [], []
     with overlay(PEERS) as (_lab, host):
-        start(host, PEERS, flags=("--probe=false",))  # nobody answers for these peers, which keeps a prober busy
+        # Nobody answers for these peers, which would keep a prober busy.
+        start(host, PEERS, flags=("--probe=false",))
         time.sleep(3)
         for _ in run.turns(f"idle: {WINDOW_S:g} s among {PEERS:,} peers", windows):
             before = counters(host)
@@ -33,7 +34,8 @@ def measure(run: Run) -> Iterable[Figure]:
     yield figure(
         "idle.cpu", f"idle among {PEERS:,} peers", "% of a core", shares, at_most=0.2,
         note=f"User and system time of all threads (schedstat) over {WINDOW_S:g} s in which the kernel was read back "
-        "at least once by the timer; lease keeping, watches and all listeners on; probes off, as they have figures of their own.",
+        "at least once by the timer; lease keeping, watches and all listeners on; probes, which have figures of their "
+        "own, are off.",
     )  # fmt: skip
     yield figure("idle.writes", "  kernel changes meanwhile", "", writes, at_most=0)
     yield figure("idle.resyncs", "  read-backs meanwhile", "", resyncs)
