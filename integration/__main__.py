@@ -16,6 +16,7 @@ from typing import Any
 
 from integration.demo import run_demo
 from integration.lab import Lab, LabError, Program, claim, flanpyctl, namespaces
+from integration.lab.injections import INJECTIONS, StandingLab, injection
 
 EXAMPLES = """examples:
   python -m integration up --hosts 3                  three hosts with flanpyd, left up
@@ -23,6 +24,7 @@ EXAMPLES = """examples:
   python -m integration exec h1 ip route              run a command on a host
   python -m integration exec h1c1 ping -c1 10.50.7.2  ... or in a container
   python -m integration exec h2 flanpyctl status      ... with that host's flanpyd settings
+  python -m integration inject P06                    a known problem, until Enter is pressed
   python -m integration status
   python -m integration down --all
 """
@@ -55,6 +57,12 @@ def _parser() -> argparse.ArgumentParser:
     execute.add_argument("where", help="h1, h1c1, e1, sw, ...")
     execute.add_argument("argv", nargs=argparse.REMAINDER, metavar="COMMAND ...")
     execute.set_defaults(command=_exec)
+    injecting = commands.add_parser(
+        "inject", help="put a known problem (P06) into a lab left up, until Enter"
+    )
+    injecting.add_argument("--lab", type=int, help="which lab (default: the only one)")
+    injecting.add_argument("problem", nargs="?", help="P01 to P32; without one, those there are")
+    injecting.set_defaults(command=_inject)
     status = commands.add_parser("status", help="list the labs of this machine")
     status.set_defaults(command=_status)
     down = commands.add_parser("down", help="remove a lab and every trace of it")
@@ -114,6 +122,20 @@ def _exec(typed: argparse.Namespace) -> int:
         **(hosts[0]["environment"] if hosts else {}),
     }
     os.execvpe("nsenter", [*namespaces.enter_argv(namespace), *argv], environment)
+
+
+def _inject(typed: argparse.Namespace) -> int:
+    if typed.problem is None:
+        for one in INJECTIONS:
+            print(f"{one.id}  {one.title}")
+        return 0
+    one = injection(typed.problem)
+    with one.strike(StandingLab(_the_lab(typed.lab))) as struck:
+        print(f"{one.id}: {one.title}; condition {one.condition or 'none'}, alert {one.alert or 'none'}")
+        print(f"look from {struck.host.name}: python -m integration exec {struck.host.name} flanpyctl doctor")
+        print("Enter takes it away", flush=True)
+        sys.stdin.readline()
+    return 0
 
 
 def _status(_typed: argparse.Namespace) -> int:

@@ -40,6 +40,16 @@ missing_docker_packages() {
   return 0
 }
 
+# Prometheus scrapes the lab in a test; its promtool judges rules and metrics.
+missing_monitoring_packages() {
+  { command -v prometheus && command -v promtool; } >/dev/null || echo prometheus
+}
+
+# The status page is tested in a real browser.
+missing_browser_packages() {
+  command -v chromium >/dev/null || { echo chromium; echo fonts-dejavu-core; }
+}
+
 # Packages ask this file whether their daemons may start. What the machine had comes back, also after an interrupt, and
 # by the next run if this one is killed.
 policy=/usr/sbin/policy-rc.d
@@ -61,7 +71,10 @@ release_daemons() {
 }
 
 install_packages() {
-  packages=$({ missing_packages; [ "$1" = lab ] || missing_docker_packages; } | sort -u | tr '\n' ' ')
+  packages=$({
+    missing_packages
+    [ "$1" = lab ] || { missing_docker_packages; missing_monitoring_packages; missing_browser_packages; }
+  } | sort -u | tr '\n' ' ')
   [ -n "$packages" ] || return 0
   command -v apt-get >/dev/null || die "missing: $packages- install them with your package tool"
   [ "$(id -u)" = 0 ] || die "missing: $packages- install them, or run this as root"
@@ -75,6 +88,9 @@ install_packages() {
     apt-get install -y -qq --no-install-recommends $packages >/dev/null
   }
   release_daemons
+  case " $packages" in
+    *" prometheus "*) rm -f /etc/systemd/system/*.wants/prometheus.service ;;  # nor at the next boot
+  esac
 }
 
 make_venv() {

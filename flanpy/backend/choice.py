@@ -19,7 +19,7 @@ from flanpy.model.objects import KernelObject
 from flanpy.model.world import World
 from flanpy.plan.admission import lease_type
 from flanpy.plan.desired import Ground, plan_all
-from flanpy.plan.host_settings import host_settings
+from flanpy.plan.host_settings import blackholes, host_settings
 from flanpy.plan.ops import Objects
 
 
@@ -76,7 +76,7 @@ def plan(world: World, peers: Iterable[Lease]) -> Objects | None:
 def host_objects(world: World) -> tuple[KernelObject, ...]:
     """What should exist on this host whatever the backend. The network must be known."""
     assert world.network is not None
-    return (*host_settings(world), *filter_objects(world, links(world)))
+    return (*host_settings(world), *blackholes(world), *filter_objects(world, links(world)))
 
 
 def links(world: World) -> frozenset[str]:

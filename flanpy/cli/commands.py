@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from flanpy.cli.docker_commands import DOCKER_OPTIONS, add_docker
 from flanpy.cli.exits import MEANINGS
+from flanpy.cli.inspection_commands import add_inspection
 from flanpy.cli.output import FORMATS
 from flanpy.config.arguments import add_arguments
 from flanpy.errors import UsageError
@@ -71,6 +72,7 @@ Settings come from the same flags, environment and file as flanpyd's: on a host 
     _add_network(tree)
     _add_subnets(tree)
     _add_daemon(tree)
+    add_inspection(tree, _add_format)
     add_docker(tree, _add_format)
     _add_local(tree)
     return parser

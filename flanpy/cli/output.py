@@ -56,6 +56,11 @@ def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
 _CONTROL = dict.fromkeys((*range(32), *range(127, 160)), "?")
 
 
+def printable(text: str) -> str:
+    """The same without control characters."""
+    return text.translate(_CONTROL)
+
+
 def _print_rich(table: Table, target: TextIO) -> None:
     from rich.console import Console
     from rich.text import Text

@@ -1,14 +1,15 @@
 """`flanpyctl status`: the local daemon's health, for people, scripts and `--wait`.
 
-Owns the wording. `-o json` is the daemon's `/v1/status` unchanged: version, node_id, pid, started_at, phase, ready,
-conditions, network, own, underlay, backend, peers, store, passes.
+Owns the wording: what is wrong comes with its evidence and cure, causes before what they explain. `-o json` is the
+daemon's `/v1/status` unchanged: version, node_id, pid, started_at, phase, ready, conditions, network, own, underlay,
+backend, peers, store, passes.
 """
 
 from __future__ import annotations
 
 import time
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from flanpy.cli.control import Control
@@ -66,13 +67,37 @@ def _complaint(condition: Said) -> str:
 
 
 def _print(said: Said) -> None:
-    lines = list(_lines(said, time.time()))
+    now = time.time()
+    lines = list(_lines(said, now))
     width = max(len(title) for title, _ in lines)
     for title, text in lines:
         print(f"{title:<{width}}  {text}")
-    if conditions := said.get("conditions"):
+    conditions = said.get("conditions") or ()
+    for number, block in enumerate(troubles(conditions, now), 1):
+        print(f"\nTrouble {number}: {block[0]}")
+        for title, text in block[1:]:
+            print(f"  {title:<9} {text}")
+    if well := [one for one in conditions if one.get("healthy")]:
         print()
-        print_table(conditions_table(conditions, time.time()))
+        print_table(conditions_table(well, now))
+
+
+def troubles(conditions: Sequence[Said], now: float) -> Iterator[tuple[Any, ...]]:
+    """Of each unhealthy condition, in the daemon's order (causes first), a title and lines (what they say, text)."""
+    bad = {one["type"] for one in conditions if not one.get("healthy")}
+    for one in conditions:
+        if one["type"] not in bad:
+            continue
+        since = f", for {duration(now - one['since'])}" if one.get("since") else ""
+        causes = [name for name in one.get("depends_on") or () if name in bad]
+        evidence = [line for line in one.get("evidence") or () if line not in one.get("message", "")]
+        yield (
+            f"{one['type']} {one['status']}, {one['reason']}{since}",
+            ("what", one.get("message", "")),
+            *(("", line) for line in evidence),
+            *([("cure", one["cure"])] if one.get("cure") else []),
+            *([("see first", ", ".join(causes))] if causes else []),
+        )
 
 
 def _lines(said: Said, now: float) -> Iterator[tuple[str, str]]:
@@ -166,19 +191,17 @@ def _passes(passes: Said | None) -> str:
     return "; ".join([f"{words} for {passes.get('last_ops')} changes", *extra])
 
 
-def conditions_table(conditions: list[Said], now: float) -> Table:
-    """Unhealthy ones first, each group in the daemon's order."""
-    ordered = sorted(conditions, key=lambda one: bool(one.get("healthy")))
+def conditions_table(conditions: Sequence[Said], now: float) -> Table:
+    """Healthy ones, in the daemon's order; a dash marks what is not known, and need not be."""
     rows = tuple(
         (
-            "ok" if one.get("healthy") else "NO",
+            "-" if one["status"] == "Unknown" else "ok",
             str(one["type"]),
             str(one["status"]),
             duration(now - one["since"]) if one.get("since") else "",
             str(one.get("reason", "")),
-            " - ".join(filter(None, (one.get("message"), one.get("cure")))),
+            str(one.get("message", "")),
         )
-        for one in ordered
+        for one in conditions
     )
-    styles = {number: "bold red" for number, one in enumerate(ordered) if not one.get("healthy")}
-    return Table(("OK", "CONDITION", "STATUS", "FOR", "REASON", "MESSAGE"), rows, styles)
+    return Table(("OK", "CONDITION", "STATUS", "FOR", "REASON", "MESSAGE"), rows)

@@ -14,6 +14,7 @@ from flanpy.config.settings import (
     ListenOptions,
     LogOptions,
     Origin,
+    ProbeOptions,
     Settings,
     UnderlayOptions,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "ListenOptions",
     "LogOptions",
     "Origin",
+    "ProbeOptions",
     "Settings",
     "UnderlayOptions",
     "answer",

@@ -21,6 +21,7 @@ def checked(settings: Settings) -> Settings:
     """`settings` with derived values and warnings, or ConfigError."""
     _check_pairs(settings)
     _check_tls(settings)
+    _check_page(settings)
     _check_run_dir(settings)
     settings = _with_margin(settings)
     return dataclasses.replace(settings, warnings=(*settings.warnings, *_warnings(settings)))
@@ -33,7 +34,11 @@ def _named(settings: Settings, name: str) -> str:
 
 
 def _check_pairs(settings: Settings) -> None:
-    for first, second in (("etcd-keyfile", "etcd-certfile"), ("etcd-username", "etcd-password")):
+    for first, second in (
+        ("etcd-keyfile", "etcd-certfile"),
+        ("etcd-username", "etcd-password"),
+        ("page-key", "page-cert"),
+    ):
         for one, other in ((first, second), (second, first)):
             if BY_NAME[one].of(settings) and not BY_NAME[other].of(settings):
                 raise ConfigError(f"{_named(settings, one)} is useless without {other}: set both or neither")
@@ -52,6 +57,23 @@ def _check_tls(settings: Settings) -> None:
         _check_readable(settings, name, path)
 
 
+def _check_page(settings: Settings) -> None:
+    """What is open to the network is encrypted and asks who is there."""
+    listen = settings.page.listen
+    if listen is None:
+        return
+    files = {name: BY_NAME[name].of(settings) for name in ("page-cert", "page-key", "page-token-file")}
+    missing = [name for name, path in files.items() if path is None]
+    if missing and not listen.host.is_loopback:
+        raise ConfigError(
+            f"{_named(settings, 'page-listen')} is open to the network: set {' and '.join(missing)}, "
+            "listen on a loopback address, or say off"
+        )
+    for name, path in files.items():
+        if path is not None:
+            _check_readable(settings, name, path)
+
+
 def _check_readable(settings: Settings, name: str, path: Path) -> None:
     try:
         with path.open("rb") as file:
@@ -59,7 +81,7 @@ def _check_readable(settings: Settings, name: str, path: Path) -> None:
     except OSError as cause:
         raise ConfigError(f"{_named(settings, name)} cannot be read: {cause.strerror}") from cause
     if not head:
-        raise ConfigError(f"{_named(settings, name)} is empty: expected PEM")
+        raise ConfigError(f"{_named(settings, name)} is empty")
 
 
 def _check_run_dir(settings: Settings) -> None:
@@ -99,4 +121,7 @@ def _warnings(settings: Settings) -> list[str]:
         )
     if origin.source == "file" and settings.config and _world_readable(settings.config):
         lines.append(f"{settings.config} holds etcd-password and every user can read it: chmod o-r")
+    token = settings.page.token_file
+    if token is not None and settings.page.listen and _world_readable(token):
+        lines.append(f"{token} holds the status page's token and every user can read it: chmod o-r")
     return lines

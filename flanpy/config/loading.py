@@ -22,6 +22,8 @@ _GROUPS: Final = {
     "underlay": shape.UnderlayOptions,
     "filter": shape.FilterOptions,
     "listen": shape.ListenOptions,
+    "page": shape.PageOptions,
+    "probe": shape.ProbeOptions,
     "docker": shape.DockerOptions,
     "log": shape.LogOptions,
 }

@@ -89,6 +89,25 @@ class ListenOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PageOptions:
+    """The status page (None: off). Elsewhere than on loopback it needs all three files."""
+
+    listen: ListenAddress | None = ListenAddress(IPv4Address("127.0.0.1"), 8474)
+    cert: Path | None = None
+    key: Path | None = None
+    token_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeOptions:
+    """Whether and how often peers are probed, and the port by which agents tell each other (0: off)."""
+
+    on: bool = True
+    interval: float = 10.0
+    mesh_port: int = 8473
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogOptions:
     """How and how much to log; the words of `flanpy.log.configure`."""
 
@@ -116,6 +135,8 @@ class Settings:
     underlay: UnderlayOptions = UnderlayOptions()
     filter: FilterOptions = FilterOptions()
     listen: ListenOptions = ListenOptions()
+    page: PageOptions = PageOptions()
+    probe: ProbeOptions = ProbeOptions()
     docker: DockerOptions = DockerOptions()
     log: LogOptions = LogOptions()
     node_id: str | None = None

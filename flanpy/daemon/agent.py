@@ -17,7 +17,7 @@ from itertools import chain
 from typing import Any
 
 from flanpy.backend import choice
-from flanpy.clock import Clock
+from flanpy.clock import Clock, set_within
 from flanpy.config import Settings, changed, in_force, needing_restart
 from flanpy.daemon.data_plane import DataPlane
 from flanpy.daemon.docker_side import docker_watcher
@@ -25,8 +25,10 @@ from flanpy.daemon.extension_side import PreStartup
 from flanpy.daemon.host_files import SubnetFile
 from flanpy.daemon.leasing import Leasing
 from flanpy.daemon.listeners import Listeners
+from flanpy.daemon.probing import Probing
 from flanpy.daemon.store_metrics import store_counts
 from flanpy.daemon.tasks import run_until
+from flanpy.daemon.tuning_watch import TuningWatch
 from flanpy.docker.watcher import DockerReport
 from flanpy.errors import FlanpyError
 from flanpy.host.extension import ExtensionPart
@@ -38,6 +40,7 @@ from flanpy.kernel.underlay import UnderlayChoice
 from flanpy.log import configure, get_logger
 from flanpy.model.facts import HostFacts
 from flanpy.model.packet_filter import FilterChoice, FilterFacts, FilterPolicy
+from flanpy.model.tuning import HostTuning
 from flanpy.model.world import Policy, Printed
 from flanpy.netfilter.part import FilterPart
 from flanpy.reconcile.loop import Pass, ReconcileLoop
@@ -50,6 +53,9 @@ log = get_logger()
 
 JUDGE_INTERVAL = 5.0
 """Seconds between two looks at conditions that change by time alone."""
+
+WAITING_INTERVAL = 1.0
+"""The same while a condition waits for its time to be shown."""
 
 
 class Agent:
@@ -80,8 +86,10 @@ class Agent:
             settings.vxlan_tx_checksum,
             extension_commands=settings.extension_command,
             filter=_filter_policy(settings),
+            blackhole=settings.filter.ip_blackhole_route,
         )
-        self._board = StatusBoard(clock, self._status_changed)
+        self._waiting = asyncio.Event()
+        self._board = StatusBoard(clock, self._status_changed, on_waiting=self._waiting.set)
         self._session = EtcdSession(_etcd_settings(settings), clock=clock)
         self._kernel = NetlinkKernel()
         self._data_plane = DataPlane(
@@ -107,6 +115,7 @@ class Agent:
         self._leasing = Leasing(
             self._session, settings, node_id, clock=clock, loop=self._loop, board=self._board
         )
+        self._probing = Probing(lambda: self._settings, node_id, clock=clock, board=self._board)
         self._prestartup = PreStartup(
             extension, clock=clock, printed=self._printed, failed=self._note_backend_error
         )
@@ -144,6 +153,7 @@ class Agent:
             more_counts=lambda: chain(store_counts(self._session.stats), self._data_plane.counts()),
             remaining=self._leasing.remaining,
             programmed=self._programmed,
+            probing=self._probing,
         )
         return {
             "monitor": self._watch_kernel(),
@@ -154,6 +164,11 @@ class Agent:
             "pulse": self._pulse(),
             "subnet_file": self._subnet_file.watch(self._clock),
             "prestartup": self._prestartup.run(),
+            "tuning": TuningWatch(
+                clock=self._clock, last=lambda: self._board.snapshot.inputs.last, note=self._note_tuning
+            ).run(),
+            "probes": self._probing.run(),
+            "mesh": self._probing.serve(),
             "docker": docker_watcher(self._settings, self._clock, self._note_docker).run(),
         }
 
@@ -198,6 +213,7 @@ class Agent:
         self._prestartup.look(outcome.world)
         self._leasing.pass_done(outcome)
         self._board.note_pass(outcome)
+        self._probing.pass_done(outcome)
         if (
             outcome.decision.desired is not None
             and not outcome.kept_from_peers
@@ -224,6 +240,9 @@ class Agent:
         self._loop.printed_changed(printed)
         self._leasing.world_changed()
 
+    def _note_tuning(self, tuning: HostTuning) -> None:
+        self._board.note(tuning=tuning)
+
     def _note_docker(self, report: DockerReport) -> None:
         self._board.note(docker=report)
 
@@ -249,7 +268,11 @@ class Agent:
             self._leasing.save_again()
             if interval is not None:
                 self._notifier.watchdog()
-            await self._clock.sleep(min(interval or JUDGE_INTERVAL, JUDGE_INTERVAL))
+            if not self._board.is_waiting:
+                self._waiting.clear()
+                await set_within(self._waiting, self._clock, min(interval or JUDGE_INTERVAL, JUDGE_INTERVAL))
+            if self._board.is_waiting:
+                await self._clock.sleep(min(interval or WAITING_INTERVAL, WAITING_INTERVAL))
 
     # Signals
 

@@ -369,6 +369,7 @@ class Leasing:
             lease=state.lease,
             source=OwnSource(state.source.value),
             expires_at=expires_at,
+            ttl=self._settings.subnet_lease_ttl,
             conflict=state.conflict,
             yielded=state.yielded,
             duplicate_ip=state.duplicate_ip,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from flanpy import __version__
 from flanpy.clock import Clock, set_within
 from flanpy.config import ListenAddress, Settings, describe
+from flanpy.daemon.probing import Probing
 from flanpy.errors import HostError
 from flanpy.reconcile.loop import ReconcileLoop
 from flanpy.status import report
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from aiohttp.web import AppRunner
     from prometheus_client.metrics_core import Metric
 
+    from flanpy.page.stream import Feed
     from flanpy.status.http import Control
 
     Start = Callable[[], Awaitable[AppRunner]]
@@ -51,6 +53,7 @@ class Listeners:
     more_counts: Callable[[], Iterable[Metric]]
     remaining: Callable[[Sequence[int]], Awaitable[Mapping[int, float]]]
     programmed: asyncio.Event
+    probing: Probing | None = None
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -69,23 +72,44 @@ class Listeners:
 
     def _wanted(self, started_at: float) -> dict[str, Start]:
         """How to start each listener, by its address."""
-        from flanpy.status import http  # noqa: PLC0415, see run
-        from flanpy.status.metrics import registry  # noqa: PLC0415
+        from flanpy.page import listening as page  # noqa: PLC0415, see run
+        from flanpy.status import http  # noqa: PLC0415
+        from flanpy.status.metrics_page import MetricsPage  # noqa: PLC0415
 
         settings = self.settings()
         path = settings.run_dir / SOCKET_NAME
         control = self._control(started_at)
-        metrics = registry(lambda: self.board.snapshot, self.more_counts)
+        metrics = MetricsPage(lambda: self.board.snapshot, self.more_counts)
 
         def health(address: ListenAddress) -> Start:
             return lambda: http.serve_tcp(
                 http.health_app(lambda: self.board.snapshot, metrics), str(address.host), address.port
             )
 
-        return {
+        wanted = {
             str(path): lambda: http.serve_unix(http.control_app(control), path),
             **{str(address): health(address) for address in _addresses(settings)},
         }
+        if settings.page.listen is not None:
+            wanted[str(settings.page.listen)] = page.start(settings.page, self._feed(control), self.clock)
+        return wanted
+
+    def _feed(self, control: Control) -> Feed:
+        """What the page shows: nothing is asked of etcd for it, however many look."""
+        from flanpy.page.documents import page_document  # noqa: PLC0415, see run
+        from flanpy.page.stream import Feed  # noqa: PLC0415
+
+        async def document() -> Any:
+            return page_document(
+                status=await control.status(),
+                own_expires_at=self.board.snapshot.inputs.own.expires_at,
+                peers=await control.peers(),
+                subnets=report.subnets(self.board.snapshot, {}),
+                events=await control.events(0),
+                mesh=self.probing.mesh.recent() if self.probing is not None else None,
+            )
+
+        return Feed(lambda: self.board.snapshot, document)
 
     def _control(self, started_at: float) -> Control:
         from flanpy.status.http import Control  # noqa: PLC0415, see run
@@ -106,7 +130,35 @@ class Listeners:
         async def config() -> Any:
             return [row._asdict() for row in describe(self.settings())]
 
-        return Control(status=status, subnets=subnets, diff=diff, config=config, reload=self.reload)
+        async def peers() -> Any:
+            return report.peers(self.board.snapshot)
+
+        async def events(after: int) -> Any:
+            return report.events(self.board.events.after(after))
+
+        async def mesh() -> Any:
+            return await self._probing().mesh.document()
+
+        async def probe() -> Any:
+            await self._probing().probe_now()
+            return report.peers(self.board.snapshot)
+
+        return Control(
+            status=status,
+            subnets=subnets,
+            diff=diff,
+            config=config,
+            reload=self.reload,
+            peers=peers,
+            events=events,
+            mesh=mesh,
+            probe=probe,
+        )
+
+    def _probing(self) -> Probing:
+        if self.probing is None:
+            raise HostError("nothing is probed here")
+        return self.probing
 
 
 async def _start(missing: dict[str, Start], stack: AsyncExitStack) -> list[str]:

@@ -30,6 +30,7 @@ from flanpy.kernel.sysctl import ProcSysctls, Sysctls, path_of
 from flanpy.kernel.wire import Refusal
 from flanpy.model.objects import (
     Address,
+    Blackhole,
     FdbEntry,
     HostSysctl,
     LinkFeature,
@@ -45,7 +46,8 @@ from flanpy.model.objects import (
 from flanpy.plan.ops import Delete, Objects, Op, Put, Scope
 
 _ABSENT = frozenset({errno.ESRCH, errno.ENOENT, errno.ENODEV, errno.EADDRNOTAVAIL})
-_Entry = Neighbour | FdbEntry | Route | OtherRoute
+_Entry = Neighbour | FdbEntry | Route | Blackhole | OtherRoute
+_LINKLESS = Blackhole | OtherRoute
 
 
 class NetlinkKernel:
@@ -128,7 +130,7 @@ class NetlinkKernel:
         sent: list[Op] = []
         failures: list[OpFailure] = []
         for op in ops:
-            index = 0 if isinstance(op.obj, OtherRoute) else indices[op.obj.link]  # type: ignore[union-attr]
+            index = 0 if isinstance(op.obj, _LINKLESS) else indices[op.obj.link]  # type: ignore[union-attr]
             if index is not None:
                 way = _in_the_way(op)
                 if way is not None and (of_way := indices[way.link]) is not None:
@@ -151,7 +153,7 @@ class NetlinkKernel:
         return failures
 
     async def _indices(self, ops: Iterable[Op]) -> Mapping[str, int | None]:
-        names = {op.obj.link for op in ops if not isinstance(op.obj, OtherRoute)}  # type: ignore[union-attr]
+        names = {op.obj.link for op in ops if not isinstance(op.obj, _LINKLESS)}  # type: ignore[union-attr]
         names |= {way.link for op in ops if (way := _in_the_way(op)) is not None}
         return {name: await self._links.index_of(name) for name in names}
 
@@ -235,6 +237,8 @@ def _message(op: Op, index: int) -> bytearray:
             return entries.fdb(rtnl.NEWNEIGH, _put_flags(op), index, entry)
         case Route() as route:
             return entries.route(rtnl.NEWROUTE, _put_flags(op), index, route)
+        case Blackhole() as route:
+            return entries.blackhole(_put_flags(op), route)
         case _:
             raise KernelError(f"{op.obj.key}: never made by flanpy", errno=errno.EOPNOTSUPP)
 
@@ -260,7 +264,7 @@ def _deletion(obj: object, index: int) -> bytearray:
             return entries.fdb_without_destination(rtnl.DELNEIGH, rtnl.REQUEST, index, entry.mac.packed)
         case Route() as route:
             return entries.route(rtnl.DELROUTE, rtnl.REQUEST, index, route)
-        case OtherRoute() as other:
+        case (Blackhole() | OtherRoute()) as other:
             return entries.other_route_deletion(other)
         case _:
             raise TypeError(f"{obj!r} is no entry")

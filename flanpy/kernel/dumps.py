@@ -16,7 +16,15 @@ from flanpy.kernel.recall import Known, Recall, RouteWire
 from flanpy.kernel.rtnl import NDA, RTA
 from flanpy.kernel.wire import ATTRIBUTE, HEADER_SIZE, U32, attributes
 from flanpy.model.address import Family, IPAddress, IPNetwork
-from flanpy.model.objects import FdbEntry, Neighbour, OtherRoute, Route
+from flanpy.model.objects import (
+    BLACKHOLE_METRIC,
+    ROUTE_PROTO,
+    Blackhole,
+    FdbEntry,
+    Neighbour,
+    OtherRoute,
+    Route,
+)
 
 Parser = Callable[[bytes, int, int], Known | None]
 
@@ -164,7 +172,7 @@ def _usual_route(buffer: bytes, start: int, end: int, names: Mapping[int, str]) 
 
 def _any_route(
     buffer: bytes, start: int, end: int, names: Mapping[int, str]
-) -> RouteWire | OtherRoute | None:
+) -> RouteWire | Blackhole | OtherRoute | None:
     family, length, source_length, tos, table, proto, _, kind, flags = _RTMSG.unpack_from(
         buffer, start + HEADER_SIZE
     )
@@ -178,6 +186,8 @@ def _any_route(
     strange = _strangeness(found, kind, tos, source_length)
     if strange or _RTA_OIF not in found:
         shape = strange or "unicast"
+        if (shape, metric, proto) == ("blackhole", BLACKHOLE_METRIC, ROUTE_PROTO):
+            return Blackhole(ip_network(base, length), metric, table, proto)
         return OtherRoute(ip_network(base, length), shape, table, model_metric(base, metric), proto)
     index = U32.unpack(found[_RTA_OIF])[0]
     link = names.get(index) or f"if{index}"

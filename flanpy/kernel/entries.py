@@ -13,7 +13,7 @@ from flanpy.kernel import rtnl
 from flanpy.kernel.rtnl import NDA, RTA
 from flanpy.kernel.wire import U32, attribute, frame
 from flanpy.model.address import Family, IPAddress
-from flanpy.model.objects import FdbEntry, Neighbour, OtherRoute, Route
+from flanpy.model.objects import Blackhole, FdbEntry, Neighbour, OtherRoute, Route
 
 RTNH_F_ONLINK = 4
 IPV6_DEFAULT_METRIC = 1024
@@ -103,11 +103,21 @@ def route(kind: int, flags: int, index: int, entry: Route) -> bytearray:
     return frame(kind, flags, body + _metric_and_table(entry))
 
 
-def other_route_deletion(entry: OtherRoute) -> bytearray:
-    """RTM_DELROUTE for a route of a shape that we never make, by its key, protocol and type."""
+def blackhole(flags: int, entry: Blackhole) -> bytearray:
+    """RTM_NEWROUTE for a route that drops; it has no link."""
     head = _RTMSG.pack(
         Family.of(entry.destination), entry.destination.prefixlen, 0, 0, _table_in_header(entry.table),
-        entry.proto, _SCOPE_NOWHERE, rtnl.ROUTE_TYPES.get(entry.kind, _RTN_UNICAST), 0,
+        entry.proto, _SCOPE_UNIVERSE, rtnl.ROUTE_TYPES["blackhole"], 0,
+    )  # fmt: skip
+    return frame(rtnl.NEWROUTE, flags, head + _destination(entry) + _metric_and_table(entry))
+
+
+def other_route_deletion(entry: Blackhole | OtherRoute) -> bytearray:
+    """RTM_DELROUTE for a route of a shape that we never make, by its key, protocol and type."""
+    kind = entry.kind if isinstance(entry, OtherRoute) else "blackhole"
+    head = _RTMSG.pack(
+        Family.of(entry.destination), entry.destination.prefixlen, 0, 0, _table_in_header(entry.table),
+        entry.proto, _SCOPE_NOWHERE, rtnl.ROUTE_TYPES.get(kind, _RTN_UNICAST), 0,
     )  # fmt: skip
     return frame(rtnl.DELROUTE, rtnl.REQUEST, head + _destination(entry) + _metric_and_table(entry))
 
@@ -116,16 +126,16 @@ def _table_in_header(table: int) -> int:
     return table if table < _TABLES_IN_HEADER else _TABLE_UNSPEC
 
 
-def _destination(entry: Route | OtherRoute) -> bytes:
+def _destination(entry: Route | Blackhole | OtherRoute) -> bytes:
     return attribute(RTA["RTA_DST"], entry.destination.network_address.packed)
 
 
-def kernel_metric(entry: Route | OtherRoute) -> int:
+def kernel_metric(entry: Route | Blackhole | OtherRoute) -> int:
     """The metric as the kernel holds it: IPv6 knows no 0 and makes it 1024 (IP6_RT_PRIO_USER)."""
     return entry.metric or (IPV6_DEFAULT_METRIC if entry.destination.version == 6 else 0)
 
 
-def _metric_and_table(entry: Route | OtherRoute) -> bytes:
+def _metric_and_table(entry: Route | Blackhole | OtherRoute) -> bytes:
     rest = b""
     metric = kernel_metric(entry)
     if metric:

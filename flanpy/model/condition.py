@@ -27,6 +27,11 @@ class ConditionType(Enum):
     RESTART_NEEDED = "RestartNeeded"
     DOCKER_CONSISTENT = "DockerConsistent"
     FIREWALL_READY = "FirewallReady"
+    PEERS_REACHABLE = "PeersReachable"
+    MTU_CONSISTENT = "MTUConsistent"
+    NEIGHBOURS_FIT = "NeighboursFit"
+    SUBNETS_AVAILABLE = "SubnetsAvailable"
+    HOST_TUNED = "HostTuned"
 
 
 class Status(Enum):
@@ -40,7 +45,8 @@ class Condition:
     """One judgement. `healthy` says whether this status is the good one (MassDeleteHeld is good when False).
 
     `reason` is a CamelCase constant, `message` one line of evidence for people, `cure` what to do about it,
-    `since` wall-clock seconds of the last change of status or reason.
+    `since` wall-clock seconds of the last change of status or reason. `evidence` is what was measured, a line each;
+    `depends_on` names conditions which, while unhealthy, explain this one: the cause is shown first.
     """
 
     type: ConditionType
@@ -50,3 +56,5 @@ class Condition:
     healthy: bool
     cure: str = ""
     since: float = 0.0
+    evidence: tuple[str, ...] = ()
+    depends_on: tuple[ConditionType, ...] = ()

@@ -309,6 +309,26 @@ class Route:
         return _route_key(self.destination, self.table, self.metric)
 
 
+BLACKHOLE_METRIC = 0xFFFFFFFF
+"""The last choice: behind the route that a bridge with our subnet brings along."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blackhole:
+    """Drops what is for a destination that no better route has."""
+
+    destination: IPNetwork
+    metric: int = BLACKHOLE_METRIC
+    table: int = MAIN_TABLE
+    proto: int = ROUTE_PROTO
+
+    phase = Phase.ROUTE
+
+    @property
+    def key(self) -> Key:
+        return _route_key(self.destination, self.table, self.metric)
+
+
 @dataclass(frozen=True, slots=True)
 class OtherRoute:
     """A route of a shape that we never make (multipath, blackhole, another family's gateway), on a key we may want."""
@@ -355,6 +375,7 @@ KernelObject = (
     | Neighbour
     | FdbEntry
     | Route
+    | Blackhole
     | OtherRoute
     | HostSysctl
     | FilterChain

@@ -18,6 +18,7 @@ class Policy:
     `public_ip`/`public_ip6` override what is advertised to peers, never the address that packets leave from.
     `tx_checksum` keeps the overlay device's TX checksum offload on (off by default: some NICs get it wrong).
     `extension_commands` are the command lines that the extension backend may run here, word for word.
+    `blackhole`: what is for our subnet and finds no bridge there is dropped, not sent back where it came from.
     `fast_path`: the in-kernel plane of the udp backend can run here and is not switched off.
     """
 
@@ -28,6 +29,7 @@ class Policy:
     fast_path: bool = False
     extension_commands: tuple[str, ...] = ()
     filter: FilterPolicy = field(default_factory=FilterPolicy)
+    blackhole: bool = False
 
 
 @dataclass(frozen=True, slots=True)

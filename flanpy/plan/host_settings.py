@@ -1,13 +1,24 @@
-"""What the host itself must be set to, whatever the backend: that it forwards, once it has whom to forward for."""
+"""What the host itself needs, whatever the backend: that it forwards once it has whom to forward for, and whither."""
 
 from __future__ import annotations
 
 from flanpy.model.address import IPNetwork
-from flanpy.model.objects import HostSysctl
+from flanpy.model.objects import Blackhole, HostSysctl
 from flanpy.model.world import World
 
 FORWARD4 = "net.ipv4.ip_forward"
 FORWARD6 = "net.ipv6.conf.all.forwarding"
+
+
+def blackholes(world: World) -> tuple[Blackhole, ...]:
+    """flannel's `ip-blackhole-route`: what is for our subnet goes nowhere while no bridge has that subnet.
+
+    Without, it takes the default route, whose router may well send it back. flannel's stands before any bridge's route;
+    ours has the last metric.
+    """
+    key = world.own.key if world.own is not None and world.policy.blackhole else None
+    subnets = () if key is None else (key.subnet, key.subnet6)
+    return tuple(Blackhole(subnet) for subnet in subnets if subnet is not None)
 
 
 def host_settings(world: World) -> tuple[HostSysctl, ...]:

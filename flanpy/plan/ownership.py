@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from flanpy.model.objects import (
     LINK_ALIAS,
     ROUTE_PROTO,
+    Blackhole,
     ExtensionPeer,
     ExtensionStart,
     HostSysctl,
@@ -38,7 +39,7 @@ PROTO_BOOT = 3
 """RTPROT_BOOT of rtnetlink(7): what `ip route` and flannel put without thinking of it."""
 
 _LINKS = (VxlanLink, TunLink, OtherLink)
-_OWN_AFFAIRS = (TunnelEnd, TunnelPeer, ExtensionStart, ExtensionPeer, FilterChain, FilterJump)
+_OWN_AFFAIRS = (TunnelEnd, TunnelPeer, ExtensionStart, ExtensionPeer, FilterChain, FilterJump, Blackhole)
 """Objects that nobody else makes: they are ours wherever they are seen."""
 
 _ON_NO_LINK = (*_LINKS, *_OWN_AFFAIRS, OtherRoute, HostSysctl)

@@ -13,6 +13,7 @@ from flanpy.model.address import Family
 from flanpy.model.objects import (
     MAIN_TABLE,
     Address,
+    Blackhole,
     ExtensionPeer,
     ExtensionStart,
     FdbEntry,
@@ -89,6 +90,8 @@ def _line(obj: KernelObject, verb: str) -> str:  # noqa: C901, PLR0911, PLR0912,
             return f"bridge fdb {verb} {obj.mac} dev {obj.link} dst {obj.destination} self permanent"
         case Route():
             return _route(obj, verb)
+        case Blackhole():
+            return _blackhole(obj, verb)
         case OtherRoute():
             return f"ip route {verb} {obj.kind} {obj.destination} proto {obj.proto}"
         case FilterChain() | FilterJump():
@@ -138,6 +141,11 @@ def _tunnel_end(end: TunnelEnd, verb: str) -> str:
     plane = "kernel" if end.fast else "user"
     where = f"underlay {end.underlay} local {end.local} port {end.port}"
     return f"tunnel {verb} dev {end.link} {where} subnet {end.own} mtu {end.mtu} plane {plane}"
+
+
+def _blackhole(route: Blackhole, verb: str) -> str:
+    family = "-6 " if route.destination.version == 6 else ""
+    return f"ip {family}route {verb} blackhole {route.destination} proto {route.proto} metric {route.metric}"
 
 
 def _route(route: Route, verb: str) -> str:

@@ -1,24 +1,32 @@
 """The status board: gathers what the parts publish and holds the last snapshot, replaced whole.
 
-Each `note_*` replaces one input; conditions, readiness and phase are judged anew. Transitions are logged here, so that
-what the log says and what `status` says cannot disagree.
+Each `note_*` replaces one input; conditions, readiness and phase are judged anew. Transitions are logged here and
+become events, so that what the log, the events and `status` say cannot disagree.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TypeVar
 
 from flanpy.clock import Clock
 from flanpy.log import get_logger
-from flanpy.model.condition import Condition, Status
+from flanpy.model.condition import Condition
+from flanpy.model.event import EventKind
+from flanpy.model.lease import LeaseView
+from flanpy.model.network import NetworkConfig
 from flanpy.plan.ops import Delete, Op
 from flanpy.reconcile.loop import Pass
+from flanpy.status.causes import in_order, root_causes
 from flanpy.status.conditions import Phase, is_ready, judge, phase_of
+from flanpy.status.events import EventRing, Happening
+from flanpy.status.happened import changed_conditions, of_conditions, of_inputs, of_pass
 from flanpy.status.inputs import Inputs, Totals
+from flanpy.status.visible import Memory, settle
+from flanpy.store.allocation import Usage, usage
 
 log = get_logger()
 
@@ -27,7 +35,10 @@ K = TypeVar("K")
 
 @dataclass(frozen=True, slots=True)
 class StatusSnapshot:
-    """All that can be said of this daemon at one moment."""
+    """All that can be said of this daemon at one moment.
+
+    `conditions` are in order: unhealthy ones first, causes before what they explain.
+    """
 
     inputs: Inputs = field(default_factory=Inputs)
     totals: Totals = field(default_factory=Totals)
@@ -37,12 +48,27 @@ class StatusSnapshot:
 
 
 class StatusBoard:
-    """Owner of the snapshot. `on_change` is called after a change of phase, readiness or any condition."""
+    """Owner of the snapshot. `on_change` is called after a change of phase, readiness or any condition, `on_waiting`
+    when a condition begins to wait for its time to be shown: `judge_again` is to be called soon, until none waits.
 
-    def __init__(self, clock: Clock, on_change: Callable[[StatusSnapshot], None] = lambda _: None) -> None:
+    `events` is for reading only: what happened since start, as far back as it goes.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        on_change: Callable[[StatusSnapshot], None] = lambda _: None,
+        *,
+        on_waiting: Callable[[], None] = lambda: None,
+    ) -> None:
         self._clock = clock
         self._on_change = on_change
-        self.snapshot = StatusSnapshot(conditions=judge(Inputs(), clock.wall()))
+        self._on_waiting = on_waiting
+        self._pooled: tuple[NetworkConfig | None, LeaseView] | None = None
+        self.events = EventRing()
+        self._judged = judge(Inputs(), clock.wall())
+        self._memory = Memory(self._judged)
+        self.snapshot = StatusSnapshot(conditions=in_order(self._judged))
 
     def note(self, **changes: object) -> None:
         """Replace inputs by name (see `Inputs`) and judge anew."""
@@ -51,32 +77,64 @@ class StatusBoard:
 
     def note_pass(self, outcome: Pass) -> None:
         """A reconcile pass ended."""
+        self.events.add(of_pass(outcome), self._clock.wall())
         self._publish(replace(self.snapshot.inputs, last=outcome), _add(self.snapshot.totals, outcome))
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a condition waits for its time to be shown."""
+        return bool(self._memory.waiting)
+
     def judge_again(self) -> None:
-        """For what changes with time alone, such as a lease that runs out."""
-        self._publish(self.snapshot.inputs, self.snapshot.totals)
+        """For what changes with time alone, such as a lease that runs out, and what is reckoned only now and then."""
+        inputs = self.snapshot.inputs
+        of = (inputs.last.world.network, inputs.last.world.view) if inputs.last is not None else None
+        if of != self._pooled:
+            self._pooled = of
+            inputs = replace(inputs, pools=_pools(inputs))
+        self._publish(inputs, self.snapshot.totals)
 
     def _publish(self, inputs: Inputs, totals: Totals) -> None:
         before = self.snapshot
-        conditions = judge(inputs, self._clock.wall(), before.conditions)
+        self._judged = judge(inputs, self._clock.wall(), self._judged)
+        was_waiting = self.is_waiting
+        self._memory = settle(self._judged, self._memory, self._clock.monotonic())
+        if self.is_waiting and not was_waiting:
+            self._on_waiting()
+        conditions = in_order(self._memory.shown)
         ready = is_ready(conditions)
         self.snapshot = StatusSnapshot(inputs, totals, conditions, phase_of(conditions, inputs), ready)
+        now = self._clock.wall()
+        self.events.add(of_inputs(before.inputs, inputs), now)
         if _differs(before, self.snapshot):
-            _log_changes(before, self.snapshot)
+            changed = tuple(changed_conditions(before.conditions, conditions))
+            _log_changes(changed)
+            self.events.add(of_conditions(changed), now)
+            if before.phase is not self.snapshot.phase:
+                self._tell_phase(before.phase, self.snapshot.phase)
             self._on_change(self.snapshot)
+
+    def _tell_phase(self, old: Phase, new: Phase) -> None:
+        log.info("phase_changed", previous=old, phase=new)
+        why = root_causes(self.snapshot.conditions)
+        text = ", ".join(f"{cause.type.value} {cause.reason}" for cause in why)
+        self.events.add([Happening(EventKind.PHASE_CHANGED, new.value, text)], self._clock.wall())
+
+
+def _pools(inputs: Inputs) -> tuple[Usage | None, ...]:
+    """How full the network is; costs some milliseconds with thousands of leases."""
+    last = inputs.last
+    if last is None or last.world.network is None or not last.world.view.in_sync:
+        return ()
+    return usage(last.world.network, last.world.view)
 
 
 def _differs(old: StatusSnapshot, new: StatusSnapshot) -> bool:
     return old.phase is not new.phase or old.ready != new.ready or old.conditions != new.conditions
 
 
-def _log_changes(old: StatusSnapshot, new: StatusSnapshot) -> None:
-    known = {condition.type: condition for condition in old.conditions}
-    for condition in new.conditions:
-        was = known.get(condition.type)
-        if was is None or not _is_news(was, condition):
-            continue
+def _log_changes(changed: Iterable[Condition]) -> None:
+    for condition in changed:
         if condition.healthy:
             log.info("condition_cleared", condition=condition.type, reason=condition.reason)
         else:
@@ -87,27 +145,20 @@ def _log_changes(old: StatusSnapshot, new: StatusSnapshot) -> None:
                 error=condition.message,
                 action=condition.cure or None,
             )
-    if old.phase is not new.phase:
-        log.info("phase_changed", previous=old.phase, phase=new.phase)
-
-
-def _is_news(old: Condition, new: Condition) -> bool:
-    """A change for better or worse, and a trouble that took the place of another or of mere ignorance."""
-    if old.healthy != new.healthy:
-        return True
-    return not new.healthy and new.status is not Status.UNKNOWN and new.reason != old.reason
 
 
 def _add(totals: Totals, outcome: Pass) -> Totals:
     verbs = Counter((str(op.obj.key[0]), _verb(op)) for op in outcome.decision.ops)
-    errors = Counter(failure.error.errno for failure in outcome.failures)
+    refusals = Counter((str(failure.op.obj.key[0]), failure.error.errno) for failure in outcome.failures)
+    reasons = {(kind, outcome.resync): count for kind, count in outcome.repairs.items()}
     resync = Counter([outcome.resync] if outcome.resync else [])
     return Totals(
         passes=totals.passes + 1,
-        pass_seconds=totals.pass_seconds + outcome.took,
+        pass_took=totals.pass_took.with_one(outcome.took),
         ops=_sum(totals.ops, verbs),
-        errors=_sum(totals.errors, errors),
+        refusals=_sum(totals.refusals, refusals),
         repairs=_sum(totals.repairs, outcome.repairs),
+        repairs_by_reason=_sum(totals.repairs_by_reason, reasons),
         resyncs=_sum(totals.resyncs, resync),
     )
 

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flanpy.status.aiohttp_server import load_server_half
 
@@ -21,11 +21,13 @@ load_server_half()
 # ruff: noqa: E402
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
-from prometheus_client import CollectorRegistry
-from prometheus_client.aiohttp import make_aiohttp_handler
 
 from flanpy.errors import FlanpyError, HostError
 from flanpy.status.board import StatusSnapshot
+from flanpy.status.metrics_page import Asked, MetricsPage
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 Answer = Callable[[], Awaitable[Any]]
 
@@ -44,16 +46,20 @@ _log.addFilter(_is_our_fault)
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """What the control socket can ask: each returns a JSON document."""
+    """What the control socket can ask: each returns a JSON document. `events` is given the number to go on after."""
 
     status: Answer
     subnets: Answer
     diff: Answer
     config: Answer
     reload: Answer
+    peers: Answer
+    mesh: Answer
+    probe: Answer
+    events: Callable[[int], Awaitable[Any]]
 
 
-def health_app(snapshot: Callable[[], StatusSnapshot], metrics: CollectorRegistry) -> web.Application:
+def health_app(snapshot: Callable[[], StatusSnapshot], metrics: MetricsPage) -> web.Application:
     """`/healthz` 200 while alive, `/readyz` 200 only while usable (`?verbose` lists conditions), `/metrics`."""
 
     async def alive(_request: web.Request) -> web.Response:
@@ -62,10 +68,13 @@ def health_app(snapshot: Callable[[], StatusSnapshot], metrics: CollectorRegistr
     async def ready(request: web.Request) -> web.Response:
         return _readiness(snapshot(), verbose="verbose" in request.query)
 
+    async def measured(request: web.Request) -> web.Response:
+        return await _measured(metrics, request)
+
     app = web.Application()
     app.router.add_get("/healthz", alive)
     app.router.add_get("/readyz", ready)
-    app.router.add_get("/metrics", make_aiohttp_handler(metrics))
+    app.router.add_get("/metrics", measured)
     return app
 
 
@@ -76,15 +85,26 @@ def control_app(control: Control) -> web.Application:
     app.router.add_get("/v1/subnets", _json(control.subnets))
     app.router.add_get("/v1/diff", _json(control.diff))
     app.router.add_get("/v1/config", _json(control.config))
+    app.router.add_get("/v1/peers", _json(control.peers))
+    app.router.add_get("/v1/events", _events(control.events))
+    app.router.add_get("/v1/mesh", _json(control.mesh))
+    app.router.add_post("/v1/probe", _json(control.probe))
     app.router.add_post("/v1/reload", _json(control.reload))
     return app
 
 
-async def serve_tcp(app: web.Application, host: str, port: int) -> web.AppRunner:
-    """Listen; raises HostError naming the address."""
-    runner = await _runner(app)
+async def serve_tcp(
+    app: web.Application,
+    host: str,
+    port: int,
+    *,
+    tls: SSLContext | None = None,
+    ends_with_client: bool = False,
+) -> web.AppRunner:
+    """Listen; raises HostError naming the address. `ends_with_client` cancels what answers a client that left."""
+    runner = await _runner(app, ends_with_client=ends_with_client)
     try:
-        await web.TCPSite(runner, host, port, backlog=_BACKLOG).start()
+        await web.TCPSite(runner, host, port, backlog=_BACKLOG, ssl_context=tls).start()
     except OSError as error:
         await runner.cleanup()
         raise HostError(f"cannot listen on {host}:{port}: {error.strerror}; choose another port") from error
@@ -104,18 +124,36 @@ async def serve_unix(app: web.Application, path: Path) -> web.AppRunner:
     return runner
 
 
-async def _runner(app: web.Application) -> web.AppRunner:
-    runner = web.AppRunner(app, access_log=None, logger=_log, handle_signals=False, shutdown_timeout=1.0)
+async def _runner(app: web.Application, *, ends_with_client: bool = False) -> web.AppRunner:
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        logger=_log,
+        handle_signals=False,
+        shutdown_timeout=1.0,
+        handler_cancellation=ends_with_client,
+    )
     await runner.setup()
     return runner
 
 
+async def _measured(page: MetricsPage, request: web.Request) -> web.Response:
+    accept, encodings = (",".join(request.headers.getall(name, ())) for name in ("Accept", "Accept-Encoding"))
+    answer = await page.answer(Asked(accept, encodings))
+    encoding = {"Content-Encoding": "gzip"} if answer.gzipped else {}
+    return web.Response(body=answer.body, headers={"Content-Type": answer.content_type, **encoding})
+
+
 def _readiness(snapshot: StatusSnapshot, *, verbose: bool) -> web.Response:
+    """Unhealthy conditions first, causes before what they explain; `verbose` adds evidence, cures and the others."""
     lines = [f"phase {snapshot.phase.value}"]
     for condition in snapshot.conditions:
         if verbose or not condition.healthy:
             mark = "+" if condition.healthy else "-"
             lines.append(f"[{mark}]{condition.type.value} {condition.reason}: {condition.message}")
+        if verbose:
+            lines += [f"    {line}" for line in condition.evidence]
+            lines += [f"    cure: {condition.cure}"] if condition.cure else []
     return web.Response(text="\n".join(lines) + "\n", status=200 if snapshot.ready else 503)
 
 
@@ -125,6 +163,18 @@ def _json(answer: Answer) -> Callable[[web.Request], Awaitable[web.Response]]:
             return web.json_response(await answer(), dumps=_dumps)
         except FlanpyError as error:
             return web.json_response({"error": str(error)}, status=500, dumps=_dumps)
+
+    return respond
+
+
+def _events(answer: Callable[[int], Awaitable[Any]]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def respond(request: web.Request) -> web.Response:
+        asked = request.query.get("after", "0")
+        if not asked.isdecimal():
+            return web.json_response(
+                {"error": f"after={asked!r} is no event number"}, status=400, dumps=_dumps
+            )
+        return web.json_response(await answer(int(asked)), dumps=_dumps)
 
     return respond
 

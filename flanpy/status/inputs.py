@@ -7,10 +7,15 @@ from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
 
+from flanpy.backend import choice
 from flanpy.docker.watcher import DockerReport
+from flanpy.model.histogram import Histogram
 from flanpy.model.lease import Lease
 from flanpy.model.network import NetworkConfig
+from flanpy.model.reach import ReachReport
+from flanpy.model.tuning import HostTuning
 from flanpy.reconcile.loop import Pass
+from flanpy.store.allocation import Usage
 
 
 class OwnSource(Enum):
@@ -25,7 +30,8 @@ class OwnSource(Enum):
 class OwnStatus:
     """Our own lease as its keeper sees it.
 
-    `expires_at` is wall time in seconds, None for a reservation or when unknown. `yielded`: another node has the subnet
+    `expires_at` is wall time in seconds, None for a reservation or when unknown; `ttl` how long, in seconds, a renewal
+    makes it live. `yielded`: another node has the subnet
     of `lease` now. `conflict`, `duplicate_ip` and
     `waiting` are one line each for people, empty when there is nothing to say.
     """
@@ -33,6 +39,7 @@ class OwnStatus:
     lease: Lease | None = None
     source: OwnSource = OwnSource.NONE
     expires_at: float | None = None
+    ttl: float | None = None
     conflict: str = ""
     yielded: bool = False
     duplicate_ip: str = ""
@@ -52,13 +59,16 @@ class StoreStatus:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Counts since start. `ops` is by kind and verb, the others by their one label."""
+    """Counts since start. `ops` is by kind and verb, `refusals` by kind and errno, `repairs_by_reason` by kind and the
+    reason of the read-back that showed them, the others by their one label.
+    """
 
     passes: int = 0
-    pass_seconds: float = 0.0
+    pass_took: Histogram = field(default_factory=Histogram)
     ops: Mapping[tuple[str, str], int] = field(default_factory=lambda: MappingProxyType({}))
-    errors: Mapping[int, int] = field(default_factory=lambda: MappingProxyType({}))
+    refusals: Mapping[tuple[str, int], int] = field(default_factory=lambda: MappingProxyType({}))
     repairs: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    repairs_by_reason: Mapping[tuple[str, str], int] = field(default_factory=lambda: MappingProxyType({}))
     resyncs: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
 
@@ -70,7 +80,8 @@ class Inputs:
     `backend_error` says why the backend cannot begin, and `data_plane` what carries the packets of a backend that does
     so outside the kernel's own devices.
     All texts are one line for people, empty when there is nothing to say; `listeners` is None before any is
-    tried, `docker` before the first look at it.
+    tried, `docker` and `tuning` before the first look at them, `reach` before the first round of probes.
+    `pools` says how full the network is, by family; it is reckoned now and then, not for each pass.
     """
 
     network: NetworkConfig | None = None
@@ -87,7 +98,15 @@ class Inputs:
     listeners: str | None = None
     listeners_error: str = ""
     docker: DockerReport | None = None
+    reach: ReachReport | None = None
+    tuning: HostTuning | None = None
+    pools: tuple[Usage | None, ...] = ()
     data_plane: str = ""
     backend_error: str = ""
     last: Pass | None = None
     stopping: bool = False
+
+    @property
+    def own_links(self) -> frozenset[str]:
+        """The links that are ours to make, as of the last pass."""
+        return choice.links(self.last.world) if self.last is not None else frozenset()

@@ -6,14 +6,17 @@ Nothing here is kept: a document is made from the frozen snapshot when it is ask
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flanpy.backend import choice
 from flanpy.docker.facts import DockerNetwork
 from flanpy.model.condition import Condition
-from flanpy.model.lease import BackendData, Lease, VxlanData
-from flanpy.model.objects import ExtensionPeer, KernelObject, OwnLink, Route, TunnelEnd, TunnelPeer, VxlanLink
+from flanpy.model.event import Event
+from flanpy.model.lease import SubnetKey
+from flanpy.model.objects import OwnLink, TunnelEnd, VxlanLink
+from flanpy.model.reach import PeerReach
+from flanpy.model.tuning import HostTuning
 from flanpy.model.world import World
 from flanpy.plan.decision import Decision
 from flanpy.plan.ops import Objects
@@ -21,6 +24,7 @@ from flanpy.plan.render import describe, render
 from flanpy.reconcile.loop import Pass
 from flanpy.status.board import StatusSnapshot
 from flanpy.status.inputs import Inputs, OwnStatus
+from flanpy.status.lease_rows import peer_counts, rows
 
 Document = dict[str, Any]
 
@@ -45,6 +49,8 @@ def status(snapshot: StatusSnapshot, *, now: float, head: Document) -> Document:
             "outage_since": inputs.store.outage_since,
         },
         "docker": _docker(inputs),
+        "tuning": _tuning(inputs.tuning),
+        "pools": [{"total": pool.total, "free": pool.free} for pool in inputs.pools if pool is not None],
         "passes": {
             "count": snapshot.totals.passes,
             "last_took_ms": round(inputs.last.took * 1000, 3) if inputs.last else None,
@@ -67,8 +73,38 @@ def subnets(snapshot: StatusSnapshot, remaining: Mapping[int, float]) -> Documen
     return {
         "revision": view.revision,
         "stale": view.stale,
-        "subnets": list(_rows(last, remaining)),
+        "subnets": [row for row, _ in rows(last, remaining)],
         "invalid": [{"key": invalid.key, "reason": invalid.reason} for invalid in view.invalid],
+    }
+
+
+def peers(snapshot: StatusSnapshot) -> Document:
+    """`GET /v1/peers`: every admitted peer, what became of it here, and how probes reach it.
+
+    Times are milliseconds, losses shares from 0 to 1, both None while unknown; MTUs bytes, 0 while unknown.
+    """
+    last, report = snapshot.inputs.last, snapshot.inputs.reach
+    if last is None:
+        return {"peers": []}
+    reached = report.peers if report is not None else {}
+    found = rows(last, {}, only_peers=True)
+    return {"peers": [{**_placed(row), **_probed(reached.get(lease.key))} for row, lease in found]}
+
+
+def events(happened: Iterable[Event]) -> Document:
+    """`GET /v1/events`: oldest first."""
+    return {
+        "events": [
+            {
+                "number": event.number,
+                "at": event.at,
+                "kind": event.kind.value,
+                "what": event.what,
+                "why": event.why,
+                "count": event.count,
+            }
+            for event in happened
+        ]
     }
 
 
@@ -87,109 +123,34 @@ def difference(decision: Decision) -> Document:
     }
 
 
-def peer_counts(last: Pass | None) -> Document:
-    """Peers by what became of them: `wanted` = `programmed` + `pending` + `failed`; `rejected` beside them."""
-    if last is None:
-        return dict.fromkeys(("wanted", "programmed", "pending", "failed", "rejected"), 0)
-    wanted = len(last.admission.peers)
-    planned = last.decision.desired is not None
-    broken = _broken_subnets(last)
-    failed = sum(_is_broken(peer, broken) for peer in last.admission.peers) if broken else 0
-    if last.unreached:
-        failed += sum(not _is_broken(peer, broken) for peer in last.unreached)
+def _placed(row: Document) -> Document:
+    """What `/v1/peers` tells of a lease's row."""
+    same = ("node_id", "subnet", "subnet6", "way", "state", "reason")
+    return {**{key: row[key] for key in same}, "public_ip": row["public_ip"] or row["public_ip6"]}
+
+
+def _probed(peer: PeerReach | None) -> Document:
+    peer = peer or _NEVER_PROBED
     return {
-        "wanted": wanted,
-        "programmed": wanted - failed if planned else 0,
-        "pending": 0 if planned else wanted,
-        "failed": failed if planned else 0,
-        "rejected": len(last.admission.rejected),
+        "reach": peer.reach.value,
+        "trouble": peer.diagnosis.trouble.value,
+        "evidence": peer.diagnosis.evidence,
+        "cure": peer.diagnosis.cure,
+        "rtt_ms": _milliseconds(peer.overlay.rtt),
+        "loss": peer.overlay.loss if peer.overlay.sent else None,
+        "underlay_rtt_ms": _milliseconds(peer.underlay.rtt),
+        "underlay_loss": peer.underlay.loss if peer.underlay.sent else None,
+        "path_mtu": peer.mtu.passed,
+        "path_mtu_wanted": peer.mtu.wanted,
+        "changed_at": peer.changed_at or None,
     }
 
 
-def _broken_subnets(last: Pass) -> set[object]:
-    """Destinations whose route is not there: refused, in a foreign one's place, or on a link that is another's.
-
-    A peer is as good as its last object, the route or its place in the tunnel's table: what it leads over goes first,
-    and fails first.
-    """
-    conflicts = [conflict.wanted for conflict in last.decision.difference.conflicts]
-    taken = {obj.name for obj in conflicts if isinstance(obj, OwnLink)}
-    desired = (last.decision.desired or {}).values() if taken else ()
-    broken = [*(failure.op.obj for failure in last.failures), *conflicts]
-    broken += [obj for obj in desired if isinstance(obj, Route | TunnelPeer) and obj.link in taken]
-    return {subnet for obj in broken for subnet in _destinations(obj)}
+_NEVER_PROBED = PeerReach(SubnetKey(None), "", None, None)
 
 
-def _destinations(obj: KernelObject) -> tuple[object, ...]:
-    """The subnets that an object leads to."""
-    match obj:
-        case Route(destination=subnet) | TunnelPeer(subnet=subnet):
-            return (subnet,)
-        case ExtensionPeer(subnets=key):
-            return tuple(subnet for subnet in (key.subnet, key.subnet6) if subnet is not None)
-        case _:
-            return ()
-
-
-def _is_broken(lease: Lease, broken: set[object]) -> bool:
-    return lease.key.subnet in broken or lease.key.subnet6 in broken
-
-
-def _rows(last: Pass, remaining: Mapping[int, float]) -> Iterator[Document]:
-    own = last.world.own
-    rejected = {str(r.lease.key): r.message for r in last.admission.rejected}
-    broken = _broken_subnets(last)
-    lost = {str(lease.key) for lease in last.unreached}
-    peers = {str(lease.key): lease for lease in last.admission.peers}
-    way_of = choice.ways(last.world) if last.world.network is not None else None
-    for text, lease in sorted(last.world.view.leases.items(), key=lambda item: _order(item[1])):
-        state, reason = "programmed", ""
-        way = way_of(lease) if way_of is not None and text in peers else None
-        if own is not None and lease.key == own.key:
-            state = "own"
-        elif text in rejected:
-            state, reason = "rejected", rejected[text]
-        elif last.decision.desired is None:
-            state = "pending"
-        elif _is_broken(lease, broken):
-            state, reason = "failed", "its route does not stand; see flanpyctl status"
-        elif text in lost and way is not None:
-            state, reason = "failed", way.reason
-        yield {
-            **_lease(lease),
-            "way": "" if way is None else str(way),
-            "way_reason": "" if way is None else way.reason,
-            "own": state == "own",
-            "state": state,
-            "reason": reason,
-            **({"expires_in": remaining.get(lease.lease_id)} if remaining else {}),
-        }
-
-
-def _order(lease: Lease) -> tuple[int, int]:
-    key = lease.key
-    return (
-        int(key.subnet.network_address) if key.subnet else 0,
-        int(key.subnet6.network_address) if key.subnet6 else 0,
-    )
-
-
-def _lease(lease: Lease) -> Document:
-    record = lease.record
-    return {
-        "key": str(lease.key),
-        "subnet": _text(lease.key.subnet),
-        "subnet6": _text(lease.key.subnet6),
-        "node_id": record.node_id,
-        "public_ip": _text(record.public_ip),
-        "public_ip6": _text(record.public_ip6),
-        "backend_type": record.backend_type,
-        "vtep_mac": _mac(record.backend_data),
-        "vtep_mac6": _mac(record.backend_data6),
-        "vni": record.backend_data.vni if isinstance(record.backend_data, VxlanData) else None,
-        "lease_id": lease.lease_id,
-        "reservation": lease.is_reservation,
-    }
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 3)
 
 
 def _condition(condition: Condition) -> Document:
@@ -201,6 +162,8 @@ def _condition(condition: Condition) -> Document:
         "cure": condition.cure,
         "since": condition.since,
         "healthy": condition.healthy,
+        "evidence": list(condition.evidence),
+        "depends_on": [cause.value for cause in condition.depends_on],
     }
 
 
@@ -310,6 +273,31 @@ def _docker(inputs: Inputs) -> Document | None:
     }
 
 
+def _tuning(tuning: HostTuning | None) -> Document | None:
+    """None before the first look; whether it is as it should be is NeighboursFit and HostTuned."""
+    if tuning is None:
+        return None
+    path = tuning.reverse_path
+    return {
+        "reverse_path": {
+            "strict": list(path.strict),
+            "drops": path.drops,
+            "drops_lately": path.drops_lately,
+        },
+        "neighbours": [
+            {
+                "family": table.family.name.lower(),
+                "limit": table.limit,
+                "needed": table.needed,
+                "refused": table.refused,
+                "refused_lately": table.refused_lately,
+            }
+            for table in tuning.neighbours
+        ],
+        "bridge_filter": tuning.bridge_filter,
+    }
+
+
 def _docker_network(network: DockerNetwork | None) -> Document | None:
     if network is None:
         return None
@@ -320,10 +308,6 @@ def _docker_network(network: DockerNetwork | None) -> Document | None:
         "mtu": network.mtu,
         "ip_masq": network.masquerade,
     }
-
-
-def _mac(extra: BackendData | None) -> str | None:
-    return str(extra.mac) if isinstance(extra, VxlanData) else None
 
 
 def _text(value: object | None) -> str | None:

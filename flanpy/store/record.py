@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from flanpy.clock import Clock
+from flanpy.model.histogram import Histogram
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -31,7 +32,8 @@ def logger() -> FilteringBoundLogger:
 class StoreStats:
     """State of the connection at one moment; times are the monotonic clock's, None where there is none.
 
-    `calls` counts by (operation, gRPC code name); `resyncs` counts listings of a watch by reason.
+    `calls` counts by (operation, gRPC code name); `resyncs` counts listings of a watch by reason. `took` are the
+    seconds of answered calls by operation.
     """
 
     calls: Mapping[tuple[str, str], int]
@@ -42,6 +44,7 @@ class StoreStats:
     endpoint: str
     connected_since: float | None
     outage_since: float | None
+    took: Mapping[str, Histogram] = field(default_factory=lambda: MappingProxyType({}))
 
 
 class StoreRecord:
@@ -53,6 +56,7 @@ class StoreRecord:
         self._clock = clock
         self._calls: Counter[tuple[str, str]] = Counter()
         self._latency: dict[str, float] = {}
+        self._took: dict[str, Histogram] = {}
         self._resyncs: Counter[str] = Counter()
         self._watch_revision = 0
         self._endpoint = ""
@@ -65,6 +69,7 @@ class StoreRecord:
         """A call got its answer, so etcd is there."""
         self._calls[operation, OK] += 1
         self._latency[operation] = took
+        self._took[operation] = self._took.get(operation, Histogram()).with_one(took)
         self._endpoint = str(endpoint)
         if self._connected_since is None:
             self._recover()
@@ -116,6 +121,7 @@ class StoreRecord:
             self._endpoint,
             self._connected_since,
             self._outage_since,
+            MappingProxyType(dict(self._took)),
         )
 
     def _recover(self) -> None:

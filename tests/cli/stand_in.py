@@ -86,6 +86,8 @@ STATUS: dict[str, Any] = {
             "cure": "",
             "since": 1_800_000_001.0,
             "healthy": True,
+            "evidence": [],
+            "depends_on": [],
         },
         {
             "type": "MassDeleteHeld",
@@ -95,6 +97,8 @@ STATUS: dict[str, Any] = {
             "cure": "",
             "since": 1_800_000_001.0,
             "healthy": True,
+            "evidence": [],
+            "depends_on": [],
         },
     ],
     "network": {
@@ -142,6 +146,15 @@ STATUS: dict[str, Any] = {
     "peers": {"wanted": 3, "programmed": 2, "pending": 0, "failed": 1, "rejected": 0},
     "store": {"endpoint": "http://192.0.2.1:2379", "revision": 77, "stale": False, "outage_since": None},
     "docker": None,
+    "tuning": {
+        "reverse_path": {"strict": [], "drops": 0, "drops_lately": 0},
+        "neighbours": [
+            {"family": "ipv4", "limit": 1024, "needed": 3, "refused": 0, "refused_lately": 0},
+            {"family": "ipv6", "limit": 1024, "needed": 0, "refused": 0, "refused_lately": 0},
+        ],
+        "bridge_filter": None,
+    },
+    "pools": [{"total": 255, "free": 251}],
     "passes": {
         "count": 12,
         "last_took_ms": 1.5,

@@ -92,8 +92,31 @@ def test_status_exits_5_and_names_the_condition_with_its_cure_when_not_ready(
         "flanpyctl: flanpyd is not ready (DEGRADED): "
         "UnderlayReady False (NoLink): no link has 192.0.2.11, set --iface\n"
     )
-    lines = ended.out.splitlines()
-    assert lines[-3].startswith("NO  UnderlayReady"), "the unhealthy condition comes first"
+    assert (
+        "\nTrouble 1: UnderlayReady False, NoLink\n  what      no link has 192.0.2.11\n  cure      set --iface\n"
+        in ended.out
+    )
+
+
+def test_status_shows_causes_with_evidence_before_what_they_explain(ctl: Ctl, daemon: StandIn) -> None:
+    lost = {
+        **UNHEALTHY["conditions"][-1],
+        "type": "PeersReachable",
+        "reason": "Unreachable",
+        "message": "1 of 2 peers unreachable: node-1 -> node-2: PortBlocked",
+        "cure": "",
+        "evidence": ["node-1 -> node-2: PortBlocked", "ICMP beneath answers"],
+        "depends_on": ["UnderlayReady", "MassDeleteHeld"],
+    }
+    daemon.answers["status"] = {**UNHEALTHY, "conditions": [UNHEALTHY["conditions"][-1], lost]}
+    said = ctl("status").out
+    assert said.index("Trouble 1: UnderlayReady") < said.index("Trouble 2: PeersReachable")
+    assert said.splitlines()[-4:] == [
+        "Trouble 2: PeersReachable False, Unreachable",
+        "  what      1 of 2 peers unreachable: node-1 -> node-2: PortBlocked",
+        "            ICMP beneath answers",
+        "  see first UnderlayReady",
+    ], "what the message says already is not said again, and a healthy condition explains nothing"
 
 
 def test_status_as_json_is_the_daemons_answer(ctl: Ctl, daemon: StandIn) -> None:

@@ -119,10 +119,14 @@ def test_completion_names_every_command_and_suits_its_shell(shell: str, ctl: Ctl
             "main host subnets listing etcd etcd_listing",
             {"http.client", "aiohttp", "rich", "pyroute2", "shtab"},
         ),
+        (
+            "main host peers ping mesh events top trace diag",
+            {"asyncio", "grpc", "aiohttp", "rich", "structlog", "msgspec", "pyroute2"},
+        ),
     ],
-    ids=["by socket", "by etcd"],
+    ids=["by socket", "by etcd", "close looks"],
 )
-def test_listing_of_subnets_imports_nothing_that_would_make_it_slow(modules: str, heavy: set[str]) -> None:
+def test_command_imports_nothing_that_would_make_it_slow(modules: str, heavy: set[str]) -> None:
     imports = ", ".join(f"flanpy.cli.{module}" for module in modules.split())
     loaded = subprocess.run(
         [sys.executable, "-c", f"import sys, {imports}; print(*sys.modules)"],

@@ -14,7 +14,8 @@ from flanpy.cli.control import Control
 from integration.lab.daemon import flanpyctl
 from integration.lab.host import Host
 from integration.lab.lab import Lab
-from tests.cli import stand_in
+from tests.cli import looks, stand_in
+from tests.lab.overlay import eventually
 
 pytestmark = [pytest.mark.lab, pytest.mark.netns]
 
@@ -63,6 +64,11 @@ def shape(value: Any) -> Any:
 
 def test_stand_in_has_the_shape_of_the_real_daemon(lab: Lab) -> None:
     host = lab.hosts[0]
+    eventually(
+        lambda: said(host, "status")["tuning"] and said(host, "status")["pools"],
+        "what is looked at now and then",
+        deadline=60,
+    )
     real, canned = said(host, "status"), json.loads(json.dumps(stand_in.STATUS))
     for counted in ("resyncs", "repairs"):  # what was counted, not a shape
         assert isinstance(real["passes"].pop(counted), dict)
@@ -76,6 +82,12 @@ def test_stand_in_has_the_rows_of_the_real_daemon(lab: Lab) -> None:
     real = Control(lab.hosts[0].daemon.run_dir).get("subnets")
     assert real.keys() == stand_in.SUBNETS.keys()
     assert real["subnets"][0].keys() == stand_in.SUBNETS["subnets"][0].keys() | {"expires_in"}
+
+
+def test_canned_peers_and_events_have_the_keys_of_the_real_daemon(lab: Lab) -> None:
+    control = Control(lab.hosts[0].daemon.run_dir)
+    assert shape(control.get("peers")) == shape({"peers": [looks.peer()]})
+    assert shape(control.get("events")) == shape(looks.EVENTS)
 
 
 def test_daemon_and_etcd_list_the_same_subnets(lab: Lab) -> None:

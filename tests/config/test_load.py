@@ -66,6 +66,13 @@ VALUES: list[tuple[str, str, str, Any]] = [
     ("healthz-ip", "::1", "listen.healthz_ip", IPv6Address("::1")),
     ("healthz-port", "8471", "listen.healthz_port", 8471),
     ("metrics-listen", "[::1]:9817", "listen.metrics_listen", ListenAddress(ip_address("::1"), 9817)),
+    ("page-listen", "[::1]:8475", "page.listen", ListenAddress(ip_address("::1"), 8475)),
+    ("page-cert", "{pem}", "page.cert", "{pem}"),
+    ("page-key", "{pem}", "page.key", "{pem}"),
+    ("page-token-file", "{pem}", "page.token_file", "{pem}"),
+    ("probe", "false", "probe.on", False),
+    ("probe-interval", "500ms", "probe.interval", 0.5),
+    ("mesh-port", "0", "probe.mesh_port", 0),
     ("docker-mode", "Network", "docker.mode", "network"),
     ("docker-socket", "/d.sock", "docker.socket", Path("/d.sock")),
     ("docker-config-file", "/d.json", "docker.config_file", Path("/d.json")),
@@ -89,6 +96,9 @@ COMPANY = {
     "etcd-cafile": {"FLANPYD_ETCD_ENDPOINTS": "https://a"},
     "etcd-username": {"FLANPYD_ETCD_PASSWORD": "x"},
     "etcd-password": {"FLANPYD_ETCD_USERNAME": "x"},
+    "page-cert": {"FLANPYD_PAGE_KEY": "{pem}"},
+    "page-key": {"FLANPYD_PAGE_CERT": "{pem}"},
+    "page-token-file": {},
 }
 
 
@@ -315,6 +325,13 @@ def test_error_never_shows_a_password(argv: list[str]) -> None:
 @pytest.mark.parametrize(
     ("argv", "parts"),
     [
+        (["--page-key=/k"], ["page-key /k (flag --page-key)", "page-cert"]),
+        (
+            ["--page-listen=0.0.0.0:8474"],
+            ["page-listen 0.0.0.0:8474", "page-cert", "page-key", "page-token-file"],
+        ),
+        (["--page-listen=[::]:8474", "--page-token-file=/t"], ["page-cert and page-key,"]),
+        (["--page-token-file=/missing"], ["page-token-file /missing", "No such file"]),
         (["--etcd-keyfile=/k"], ["etcd-keyfile /k (flag --etcd-keyfile)", "etcd-certfile"]),
         (["--etcd-certfile=/c"], ["etcd-certfile /c", "etcd-keyfile"]),
         (["--etcd-password=secret1"], ["etcd-password (flag", "etcd-username"]),

@@ -44,7 +44,7 @@ def _fields(settings: object, prefix: str = "") -> list[str]:
     found: list[str] = []
     for field in dataclasses.fields(settings):  # type: ignore[arg-type]
         value = getattr(settings, field.name)
-        nested = dataclasses.is_dataclass(value) and field.name in GROUPS
+        nested = not prefix and dataclasses.is_dataclass(value) and field.name in GROUPS
         found += _fields(value, f"{field.name}.") if nested else [prefix + field.name]
     return found
 

@@ -47,6 +47,12 @@ class Rig:
     loop: ReconcileLoop
     leasing: Leasing
 
+    async def pulse(self) -> None:
+        """As the agent's: conditions wait for their time to be shown."""
+        while True:
+            self.board.judge_again()
+            await self.clock.sleep(1.0)
+
     def configure(self, text: str = NETWORK) -> None:
         """Put the network config into etcd."""
         self.etcd.run(Txn((), (Put(f"{PREFIX}/config", text.encode()),), ()))
@@ -96,7 +102,8 @@ def make(tmp_path: Path, *flags: str, etcd: FakeEtcd | None = None) -> Rig:
 async def running(rig: Rig) -> AsyncIterator[Rig]:
     """All of it runs, with the facts of a host."""
     rig.leasing.recall()
-    tasks = [asyncio.create_task(work) for work in (rig.loop.run(), *rig.leasing.tasks().values())]
+    works = (rig.loop.run(), rig.pulse(), *rig.leasing.tasks().values())
+    tasks = [asyncio.create_task(work) for work in works]
     rig.loop.facts_changed(FACTS)
     rig.leasing.world_changed()
     try:

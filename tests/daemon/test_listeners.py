@@ -25,7 +25,7 @@ DEADLINE_S = 60.0
 
 
 def _settings(run_dir: Path, *flags: str) -> Settings:
-    return load([f"--run-dir={run_dir}", *flags], {}, default_file=run_dir / "none.toml")
+    return load([f"--run-dir={run_dir}", "--page-listen=off", *flags], {}, default_file=run_dir / "none.toml")
 
 
 class Served:
@@ -151,3 +151,18 @@ async def test_listeners_are_closed_when_the_task_is_cancelled(tmp_path: Path) -
         await served.until("Listening")
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), timeout=2)
+
+
+async def test_peers_and_events_are_served_and_a_number_that_is_none_is_refused(tmp_path: Path) -> None:
+    async with _serving(_settings(tmp_path)) as served:
+        served.programmed.set()
+        await served.until("Listening")
+        served.board.note(stopping=True)
+        assert await served.ask("/v1/peers") == (200, {"peers": []})
+        status, said = await served.ask("/v1/events")
+        assert status == 200
+        assert (said["events"][-1]["kind"], said["events"][-1]["what"]) == ("phase_changed", "STOPPING")
+        newest = said["events"][-1]["number"]
+        assert await served.ask(f"/v1/events?after={newest}") == (200, {"events": []})
+        status, said = await served.ask("/v1/events?after=-1")
+        assert (status, said["error"]) == (400, "after='-1' is no event number")

@@ -24,6 +24,7 @@ from flanpy.kernel.recall import Recall
 from flanpy.kernel.request import SEND_MESSAGES, Parse, RequestSocket, open_netlink
 from flanpy.model.address import Mac
 from flanpy.model.objects import (
+    Blackhole,
     FdbEntry,
     KernelObject,
     LinkUp,
@@ -179,6 +180,27 @@ async def test_routes_of_shapes_that_we_never_make_are_told_as_such() -> None:
         deletions = [Delete(obj) for obj in found.values() if isinstance(obj, OtherRoute)]
         assert await kernel.apply(deletions) == ()
         assert not any(isinstance(obj, OtherRoute) for obj in (await kernel.read_back(SCOPE)).values())
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "subnet", [IPv4Network("10.50.1.0/24"), IPv6Network("fd50:0:0:1::/64")], ids=["v4", "v6"]
+)
+async def test_blackhole_gives_way_to_a_bridge_and_is_found_again(subnet: IPv4Network | IPv6Network) -> None:
+    address = subnet.network_address + 1
+    async with host() as (here, kernel):
+        hole = Blackhole(subnet)
+        for _ in range(2):
+            assert await kernel.apply([Put(hole)]) == ()
+            assert (await kernel.read_back(SCOPE))[hole.key] == hole
+            assert not here.run("ip", "route", "get", str(address + 1), check=False)
+            here.ip("link add br0 type bridge")
+            here.ip("link set br0 up")
+            here.ip(f"address add {address}/{subnet.prefixlen} dev br0 nodad")
+            assert "dev br0" in here.run("ip", "route", "get", str(address + 1))
+            here.ip("link del br0")
+            assert await kernel.apply([Delete(hole)]) == ()
+            assert hole.key not in await kernel.read_back(SCOPE)
 
 
 @pytest.mark.asyncio

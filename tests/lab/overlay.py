@@ -252,9 +252,19 @@ def metric(host: Host, name: str, **labels: str) -> float:
     return 0.0
 
 
+def metric_sum(host: Host, name: str, **labels: str) -> float:
+    """All samples of the page with at least these labels, together."""
+    total = 0.0
+    for line in host.daemon.metrics().splitlines():
+        found = re.fullmatch(rf"{name}\{{(.*)\}} ([\d.e+-]+)", line)
+        if found and labels.items() <= dict(re.findall(r'(\w+)="([^"]*)"', found[1])).items():
+            total += float(found[2])
+    return total
+
+
 def repairs(host: Host, kind: str) -> float:
     """How many objects of a kind were restored after others changed them."""
-    return metric(host, "flanpy_repairs_total", object=kind)
+    return metric_sum(host, "flanpy_repairs_total", object=kind)
 
 
 def condition(host: Host, kind: str) -> dict[str, Any]:

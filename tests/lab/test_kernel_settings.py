@@ -9,8 +9,9 @@ import struct
 
 import pytest
 
-from integration.lab import Host, Lab, unreached
+from integration.lab import Host, Lab, flanpyctl, unreached
 from integration.lab.namespaces import in_namespace, sysctl
+from tests.lab.conftest import BuildLab
 from tests.lab.overlay import assert_settled, events, eventually, link_sysctl, repairs, standing
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
@@ -104,3 +105,25 @@ def test_p07_tx_checksum_stays_on_when_asked_for(lab: Lab) -> None:
     finally:
         host.daemon.restart()
     eventually(lambda: _tx_checksum(host) == 0, "off by default")
+
+
+def test_own_subnet_ends_in_a_blackhole_beneath_the_bridge_when_flannels_flag_says_so(
+    build_lab: BuildLab,
+) -> None:
+    lab = build_lab(2)
+    lab.configure()
+    lab.start_daemons("--ip-blackhole-route")
+    host = lab.hosts[0]
+    own = str(host.subnet_file.subnet.network)
+
+    def holes() -> list[str]:
+        return [route["dst"] for route in host.ip_json("route", "show", "type", "blackhole")]
+
+    eventually(lambda: holes() == [own], holes)
+    host.ip(f"route del blackhole {own}")
+    eventually(lambda: holes() == [own], holes)
+    assert unreached(lab.attach_containers()) == ()
+
+    host.daemon.stop()
+    host.run(*flanpyctl(), "cleanup", "--yes", f"--subnet-file={host.daemon.subnet_path}")
+    assert not holes()

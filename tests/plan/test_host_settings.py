@@ -8,8 +8,8 @@ from ipaddress import IPv4Address, IPv6Address
 import pytest
 
 from flanpy.model.address import IPAddress
-from flanpy.model.objects import HostSysctl
-from flanpy.plan.host_settings import FORWARD4, FORWARD6, host_settings
+from flanpy.model.objects import Blackhole, HostSysctl
+from flanpy.plan.host_settings import FORWARD4, FORWARD6, blackholes, host_settings
 from tests.states import DUAL, FACTS, lease, world
 
 UNDERLAY = IPv4Address("192.0.2.10")
@@ -37,3 +37,14 @@ def test_p30_forwarding_is_wanted_of_the_families_in_which_a_bridge_has_our_subn
 
 def test_nothing_is_wanted_without_a_lease() -> None:
     assert host_settings(replace(world(DUAL), own=None)) == ()
+
+
+def test_our_own_subnets_end_in_a_blackhole_when_the_operator_wants_that() -> None:
+    one = world(DUAL, lease(1, DUAL))
+    assert one.own is not None
+    assert one.own.key.subnet is not None
+    assert one.own.key.subnet6 is not None
+    wanting = replace(one, policy=replace(one.policy, blackhole=True))
+    assert blackholes(wanting) == (Blackhole(one.own.key.subnet), Blackhole(one.own.key.subnet6))
+    assert blackholes(replace(wanting, own=None)) == ()
+    assert blackholes(one) == ()

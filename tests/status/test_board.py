@@ -34,12 +34,13 @@ def clock() -> FakeClock:
 def board(clock: FakeClock, told: list[StatusSnapshot]) -> StatusBoard:
     board = StatusBoard(clock, told.append)
     _show(board, WELL)
+    board.judge_again()
     told.clear()
     return board
 
 
 def _show(board: StatusBoard, inputs: Inputs) -> None:
-    board.note(**{name: getattr(inputs, name) for name in Inputs.__slots__})
+    board.note(**{name: getattr(inputs, name) for name in Inputs.__slots__ if name != "pools"})
 
 
 def _events(logs: list[Any]) -> list[tuple[str, str]]:
@@ -137,13 +138,15 @@ def test_totals_count_passes_operations_errors_repairs_and_read_backs(board: Sta
     board.note_pass(passed(resync="timer", repairs={"route": 1, "link": 1}, took=0.25))
     totals = board.snapshot.totals
     assert totals.passes - start.passes == 2
-    assert totals.pass_seconds - start.pass_seconds == 0.75
+    assert totals.pass_took.sum - start.pass_took.sum == 0.75
+    assert totals.pass_took.count - start.pass_took.count == 2
     assert totals.ops == {
         ("route", "add"): 1,
         ("route", "replace"): 1,
         ("route", "delete"): 1,
         ("link", "add"): 1,
     }
-    assert totals.errors == {1: 1, 12: 2}
+    assert totals.refusals == {("link", 1): 1, ("route", 12): 2}
     assert totals.repairs == {"route": 3, "link": 1}
+    assert totals.repairs_by_reason == {("route", "timer"): 3, ("link", "timer"): 1}
     assert totals.resyncs == {"timer": 2}

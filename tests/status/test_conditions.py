@@ -7,6 +7,7 @@ import inspect
 import re
 from dataclasses import replace
 from ipaddress import IPv4Network
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -26,10 +27,14 @@ from flanpy.model.packet_filter import (
     FilterPolicy,
     Flavour,
 )
+from flanpy.model.reach import Diagnosis, PathMtu, PeerReach, Reach, ReachReport, Trouble
+from flanpy.model.tuning import HostTuning, NeighbourTable, ReversePath
 from flanpy.plan.gates import Hold
-from flanpy.status import conditions
-from flanpy.status.conditions import NEEDED_TO_BE_READY, Phase, is_ready, judge, phase_of
+from flanpy.status.conditions import NEEDED_TO_BE_READY, RULES, Phase, is_ready, judge, phase_of
 from flanpy.status.inputs import Inputs, OwnSource, OwnStatus, StoreStatus
+from flanpy.status.judge import firewall, host, overlay, reach, tuning
+from flanpy.status.judge import lease as lease_rules
+from flanpy.store.allocation import Usage
 from tests.states import ROUTED, V4, as_backend, crowd, lease, moving, view, world
 from tests.status.passes import (
     NOW,
@@ -65,8 +70,8 @@ HALFWAY = moving(crowd(2), as_backend("host-gw", crowd(2)), 2)
 BEYOND = as_backend("host-gw", world(V4, lease(1), ROUTED))
 """A host-gw network with a peer behind a router."""
 
-NFT, RULES = Flavour.NFT, frozenset({(Flavour.NFT, Family.IPV4, DockerRules())})
-FILTERED = replace(TWO_PEERS, filter=FilterFacts(frozenset({NFT}), NFT, RULES))
+NFT, DOCKERS = Flavour.NFT, frozenset({(Flavour.NFT, Family.IPV4, DockerRules())})
+FILTERED = replace(TWO_PEERS, filter=FilterFacts(frozenset({NFT}), NFT, DOCKERS))
 UNFILTERED = replace(FILTERED, policy=replace(FILTERED.policy, filter=FilterPolicy(FilterChoice.OFF)))
 CHAIN = FilterChain(Flavour.IPTABLES_NFT, Family.IPV4, "nat", "FLANPY-POSTROUTING")
 
@@ -75,6 +80,38 @@ DOCKER_20 = DockerReport(
     Condition(C.DOCKER_CONSISTENT, T, "Consistent", "docker0 is 10.50.10.0/24", healthy=GOOD)
 )
 DOCKER_28 = replace(DOCKER_20, needs_accepts=True)
+
+DOCKER_WIDE = DockerReport(
+    Condition(C.DOCKER_CONSISTENT, F, "MTUDiffers", "docker0 gives 1500", healthy=BAD, cure="make it anew")
+)
+
+
+NOT_TRIED = PathMtu()
+
+
+def peer(
+    number: int, reach: Reach = Reach.REACHABLE, trouble: Trouble = Trouble.NONE, mtu: PathMtu = NOT_TRIED
+) -> PeerReach:
+    """A peer of tests/states.py as probed."""
+    of = lease(number)
+    said = ("UDP 8472 is silent", "open UDP 8472") if trouble is not Trouble.NONE else ("", "")
+    return PeerReach(
+        of.key, of.record.node_id, of.record.public_ip, None, reach, Diagnosis(trouble, *said), mtu=mtu
+    )
+
+
+def probed(*peers: PeerReach, problem: str = "") -> Inputs:
+    """All is well, and these peers were probed."""
+    report = ReachReport({one.key: one for one in peers}, of=len(peers), problem=problem)
+    return replace(WELL, reach=report)
+
+
+def tuned(**more: Any) -> Inputs:
+    return replace(WELL, tuning=HostTuning(**more))
+
+
+BLOCKED = peer(2, Reach.UNREACHABLE, Trouble.PORT_BLOCKED)
+ROOMY = NeighbourTable(Family.IPV4, limit=1024, needed=1024, refused=9)
 
 CASES = [
     (C.DATASTORE_REACHABLE, BLANK, U, "NotContacted", BAD, "since start"),
@@ -155,6 +192,37 @@ CASES = [
     (C.FIREWALL_READY, last(world=UNFILTERED), T, "Off", GOOD, "operator"),
     (C.FIREWALL_READY, last(world=replace(FILTERED, filter=FilterFacts())), F, "NoTool", BAD, "neither nft nor"),
     (C.FIREWALL_READY, last(world=FILTERED), T, "Programmed", GOOD, "nft with Docker's"),
+    (C.PEERS_REACHABLE, WELL, U, "NotProbed", GOOD, "no peer"),
+    (C.PEERS_REACHABLE, probed(problem="ICMP is not permitted"), U, "NoPermission", GOOD, "not permitted"),
+    (C.PEERS_REACHABLE, probed(problem="no buffer space"), U, "ProbesFailed", GOOD, "no buffer"),
+    (C.PEERS_REACHABLE, probed(), T, "NoPeers", GOOD, ""),
+    (C.PEERS_REACHABLE, probed(peer(1, Reach.UNKNOWN)), U, "NotProbed", GOOD, "none of 1"),
+    (C.PEERS_REACHABLE, probed(peer(1), peer(2)), T, "Reachable", GOOD, "2 of 2"),
+    (C.PEERS_REACHABLE, probed(peer(1), BLOCKED), F, "Unreachable", BAD,
+     "1 of 2 peers unreachable: node-0 -> node-2 (192.0.2.12): PortBlocked, UDP 8472 is silent"),
+    (C.PEERS_REACHABLE, probed(peer(1), peer(2, Reach.LOSSY)), F, "Lossy", BAD, "1 of 2 peers"),
+    (C.MTU_CONSISTENT, WELL, U, "NotProbed", GOOD, ""),
+    (C.MTU_CONSISTENT, probed(peer(1)), U, "NotProbed", GOOD, ""),
+    (C.MTU_CONSISTENT, probed(peer(1, mtu=PathMtu(1450, 1450))), T, "Consistent", GOOD, "1 peers"),
+    (C.MTU_CONSISTENT, probed(peer(1, mtu=PathMtu(1350, 1450))), F, "PathTooNarrow", BAD,
+     "node-0 -> node-1: 1350 of 1450 bytes"),
+    (C.MTU_CONSISTENT, probed(replace(BLOCKED, mtu=PathMtu(0, 1450))), U, "NotProbed", GOOD, ""),
+    (C.MTU_CONSISTENT, replace(WELL, docker=DOCKER_WIDE), F, "ContainersTooWide", BAD, "docker0 gives 1500"),
+    (C.NEIGHBOURS_FIT, WELL, U, "NotRead", GOOD, ""),
+    (C.NEIGHBOURS_FIT, tuned(neighbours=(ROOMY,)), T, "Fit", GOOD, "IPV4 1024"),
+    (C.NEIGHBOURS_FIT, tuned(neighbours=(ROOMY, replace(ROOMY, needed=1025))), F, "TooSmall", BAD, "1025 peers"),
+    (C.NEIGHBOURS_FIT, tuned(neighbours=(replace(ROOMY, refused=9, refused_lately=3),)), F, "Overflowing", BAD,
+     "refused 3"),
+    (C.SUBNETS_AVAILABLE, WELL, U, "NotRead", GOOD, ""),
+    (C.SUBNETS_AVAILABLE, replace(WELL, pools=(Usage(4, 3), None)), T, "Available", GOOD, "1 of 4"),
+    (C.SUBNETS_AVAILABLE, replace(WELL, pools=(Usage(9, 3), Usage(4, 4))), F, "Exhausted", BAD, "all 4"),
+    (C.HOST_TUNED, WELL, U, "NotRead", GOOD, ""),
+    (C.HOST_TUNED, tuned(), T, "Tuned", GOOD, ""),
+    (C.HOST_TUNED, tuned(reverse_path=ReversePath(("flannel.1",))), F, "StrictReversePath", BAD, "on flannel.1"),
+    (C.HOST_TUNED, tuned(reverse_path=ReversePath(("eth0",), 7)), T, "Tuned", GOOD, "eth0"),
+    (C.HOST_TUNED, tuned(reverse_path=ReversePath(("eth0",), 7, 2)), F, "StrictReversePath", BAD, "dropped 2"),
+    (C.HOST_TUNED, replace(probed(peer(1)), tuning=HostTuning(ReversePath(("eth0",), 7, 2))), T, "Tuned", GOOD,
+     "drops nothing of peers"),
 ]  # fmt: skip
 
 
@@ -180,14 +248,17 @@ def test_condition_is_judged(
 
 
 def test_table_above_has_every_reason_of_every_condition() -> None:
-    source = inspect.getsource(conditions)
-    rules = re.findall(r"def (_\w+)\(inputs.*?(?=\n(?:def|_RULES)|\Z)", source, re.DOTALL)
-    assert len(rules) == len(ConditionType)
-    written = set(re.findall(r'_(?:good|bad|unknown)\(\s*kind, "(\w+)"', source)) | {
-        "Reserved",
-        "Leased",
-        "Consistent",
-    }
+    source = "".join(
+        inspect.getsource(module) for module in (firewall, host, lease_rules, overlay, reach, tuning)
+    )
+    assert len(RULES) == len(ConditionType)
+    written = set(
+        re.findall(r'(?:good|bad|unknown|unmeasured)\(\s*(?:kind|ConditionType\.\w+), "(\w+)"', source)
+    )
+    written |= {
+        "Reserved", "Leased", "Consistent", "NoPermission", "ProbesFailed", "Unreachable", "Lossy", "TooSmall",
+        "Overflowing",
+    }  # fmt: skip
     assert written == {case[3] for case in CASES}
     assert {case[0] for case in CASES} == set(ConditionType)
 
@@ -273,6 +344,17 @@ def test_ready_is_false_when_a_needed_condition_was_not_judged_at_all() -> None:
         assert not is_ready([condition for condition in judged if condition.type is not kind])
 
 
+MAY_BE_UNKNOWN = {
+    C.DOCKER_CONSISTENT,
+    C.FIREWALL_READY,
+    C.PEERS_REACHABLE,
+    C.MTU_CONSISTENT,
+    C.NEIGHBOURS_FIT,
+    C.SUBNETS_AVAILABLE,
+    C.HOST_TUNED,
+}
+"""The overlay can do without Docker and without having been measured: not knowing of that is no trouble."""
+
 _INPUTS = st.builds(
     Inputs,
     network=st.sampled_from([None, V4]),
@@ -306,8 +388,7 @@ def test_phase_readiness_and_conditions_never_disagree(inputs: Inputs) -> None:
     assert not (ready and well) or phase in {Phase.READY, Phase.STOPPING}
     assert phase not in {Phase.STARTING, Phase.LISTING, Phase.ACQUIRING, Phase.SYNCING} or not ready
     for condition in judged:
-        # The overlay can do without Docker, so not knowing about it is no trouble.
-        may_be_unknown = condition.type in {C.DOCKER_CONSISTENT, C.FIREWALL_READY}
+        may_be_unknown = condition.type in MAY_BE_UNKNOWN
         assert may_be_unknown or condition.status is not Status.UNKNOWN or not condition.healthy
         assert condition.since == NOW
 

@@ -9,9 +9,13 @@ from typing import Any
 
 import pytest
 
+from flanpy.model.address import Family
 from flanpy.model.condition import ConditionType
+from flanpy.model.event import EventKind
 from flanpy.model.lease import InvalidLease
 from flanpy.model.objects import OtherLink, OtherRoute, Route, TunnelPeer
+from flanpy.model.reach import Diagnosis, PathMtu, PeerReach, Reach, ReachReport, RoadHealth, Trouble
+from flanpy.model.tuning import HostTuning, NeighbourTable, ReversePath
 from flanpy.plan.decision import Decision
 from flanpy.plan.diff import Difference
 from flanpy.plan.gates import Gate, Hold
@@ -20,7 +24,10 @@ from flanpy.reconcile.loop import Pass
 from flanpy.status import report
 from flanpy.status.board import StatusSnapshot
 from flanpy.status.conditions import is_ready, judge, phase_of
+from flanpy.status.events import EventRing, Happening
 from flanpy.status.inputs import Inputs
+from flanpy.status.lease_rows import peer_counts
+from flanpy.store.allocation import Usage
 from tests.cli import stand_in
 from tests.states import DUAL, V4, as_backend, crowd, lease, view, world
 from tests.status.passes import NOW, OWN, TWO_PEERS, WELL, conflicting, desired, last, link, passed, refused
@@ -28,6 +35,7 @@ from tests.status.passes import NOW, OWN, TWO_PEERS, WELL, conflicting, desired,
 HEAD = {"version": "1", "node_id": "node-0", "pid": 1, "started_at": NOW}
 ROUTES = [obj for obj in desired().values() if isinstance(obj, Route)]
 ROUTE = ROUTES[0]
+TABLE = NeighbourTable(Family.IPV4, limit=1024, needed=2, refused=3)
 FOREIGN = OtherRoute(ROUTE.destination, "blackhole", proto=4)
 
 
@@ -51,7 +59,8 @@ def _shape(value: Any) -> Any:
 
 
 def test_status_has_the_keys_that_flanpyctl_reads() -> None:
-    wanted, found = json.loads(json.dumps(stand_in.STATUS)), _status(WELL)
+    looked_at = replace(WELL, tuning=HostTuning(neighbours=(TABLE,)), pools=(Usage(4, 3), None))
+    wanted, found = json.loads(json.dumps(stand_in.STATUS)), _status(looked_at)
     for counted in ("resyncs", "repairs"):
         wanted["passes"].pop(counted)
         found["passes"].pop(counted)
@@ -130,7 +139,7 @@ BOTH_ROUTES = [
 def test_peers_are_counted_by_what_became_of_them(
     outcome: Pass | None, programmed: int, pending: int, failed: int
 ) -> None:
-    counts = report.peer_counts(outcome)
+    counts = peer_counts(outcome)
     assert (counts["programmed"], counts["pending"], counts["failed"]) == (programmed, pending, failed)
     assert counts["wanted"] == programmed + pending + failed
 
@@ -181,5 +190,92 @@ def test_status_shows_the_tun_device_with_port_and_address_of_its_tunnel() -> No
 def test_peers_of_a_tunnel_that_refused_its_table_are_failed() -> None:
     tunnelled = as_backend("udp", TWO_PEERS)
     (first, _) = [obj for obj in desired(tunnelled).values() if isinstance(obj, TunnelPeer)]
-    counts = report.peer_counts(passed(tunnelled, failures=(refused(first),)))
+    counts = peer_counts(passed(tunnelled, failures=(refused(first),)))
     assert (counts["programmed"], counts["failed"]) == (1, 1)
+
+
+# Peers
+
+
+def _probed(number: int, **more: Any) -> PeerReach:
+    of = lease(number)
+    return PeerReach(of.key, of.record.node_id, of.record.public_ip, None, **more)
+
+
+def test_peers_are_told_with_what_became_of_them_and_how_probes_reach_them() -> None:
+    cut = _probed(
+        2,
+        reach=Reach.UNREACHABLE,
+        diagnosis=Diagnosis(Trouble.PORT_BLOCKED, "the underlay answers", "open UDP 8472"),
+        overlay=RoadHealth(sent=4, answered=0, loss=1.0),
+        underlay=RoadHealth(sent=4, answered=4, rtt=0.00025),
+        mtu=PathMtu(1350, 1450),
+        changed_at=NOW,
+    )
+    inputs = replace(
+        last(failures=(refused(ROUTE),)), reach=ReachReport({one.key: one for one in (_probed(1), cut)}, of=2)
+    )
+    first, second = json.loads(json.dumps(report.peers(_snapshot(inputs))))["peers"]
+    assert second == {
+        "node_id": "node-2",
+        "subnet": "10.50.12.0/24",
+        "subnet6": None,
+        "public_ip": "192.0.2.12",
+        "way": "tunnel",
+        "state": "programmed",
+        "reason": "",
+        "reach": "unreachable",
+        "trouble": "PortBlocked",
+        "evidence": "the underlay answers",
+        "cure": "open UDP 8472",
+        "rtt_ms": None,
+        "loss": 1.0,
+        "underlay_rtt_ms": 0.25,
+        "underlay_loss": 0.0,
+        "path_mtu": 1350,
+        "path_mtu_wanted": 1450,
+        "changed_at": NOW,
+    }
+    assert (first["state"], first["reach"], first["loss"], first["changed_at"]) == (
+        "failed",
+        "unknown",
+        None,
+        None,
+    )
+
+
+def test_peers_are_listed_before_any_probe_and_leave_out_ourselves_and_rejected_leases() -> None:
+    stray = replace(lease(3), key=replace(lease(3).key, subnet=IPv4Network("10.99.3.0/24")))
+    rows = report.peers(_snapshot(last(world=world(V4, lease(1), stray))))["peers"]
+    assert [row["node_id"] for row in rows] == ["node-1"]
+    assert report.peers(_snapshot(Inputs())) == {"peers": []}
+
+
+def test_events_are_told_oldest_first() -> None:
+    ring = EventRing()
+    ring.add(
+        [Happening(EventKind.REPAIRED, "route", "link: gone"), Happening(EventKind.PEER_LEFT, "node-2")], NOW
+    )
+    assert json.loads(json.dumps(report.events(ring.after())))["events"] == [
+        {"number": 1, "at": NOW, "kind": "repaired", "what": "route", "why": "link: gone", "count": 1},
+        {"number": 2, "at": NOW, "kind": "peer_left", "what": "node-2", "why": "", "count": 1},
+    ]
+
+
+def test_conditions_are_told_with_evidence_and_with_what_would_explain_them() -> None:
+    cut = _probed(2, reach=Reach.UNREACHABLE, diagnosis=Diagnosis(Trouble.PEER_DOWN))
+    inputs = replace(WELL, reach=ReachReport({cut.key: cut}, of=2))
+    (said,) = [one for one in _status(inputs)["conditions"] if one["type"] == "PeersReachable"]
+    assert said["evidence"] == ["node-0 -> node-2 (192.0.2.12): PeerDown"]
+    assert "BackendReady" in said["depends_on"]
+
+
+def test_tuning_and_room_are_told_once_they_were_looked_at() -> None:
+    tuning = HostTuning(ReversePath(("eth0",), 7, 2), (TABLE,), bridge_filter=True)
+    said = json.loads(json.dumps(_status(replace(WELL, tuning=tuning, pools=(Usage(4, 3), None)))))
+    assert said["pools"] == [{"total": 4, "free": 1}]
+    assert said["tuning"]["reverse_path"] == {"strict": ["eth0"], "drops": 7, "drops_lately": 2}
+    assert said["tuning"]["neighbours"][0] == {
+        "family": "ipv4", "limit": 1024, "needed": 2, "refused": 3, "refused_lately": 0,
+    }  # fmt: skip
+    assert said["tuning"]["bridge_filter"] is True

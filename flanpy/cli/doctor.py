@@ -1,0 +1,170 @@
+"""`flanpyctl doctor`: gather, diagnose, print, and with --fix repair what is safe to repair.
+
+Owns the form of the findings and the questions before a repair; what is found is `flanpy.doctor`'s. `-o json` is
+`{"healthy", "findings": [...], "checked": [ids], "unread": {source: why}}`.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, Final
+
+from flanpy.cli.exits import CommandError, Exit
+from flanpy.cli.host import Host
+from flanpy.cli.output import print_as
+from flanpy.cli.wording import plural
+from flanpy.doctor.finding import Finding, Repair, Severity
+from flanpy.errors import FlanpyError, UsageError
+
+if TYPE_CHECKING:
+    from flanpy.doctor.gather import Sources
+
+_CONTROL: Final = dict.fromkeys((*range(32), *range(127, 160)), "?")
+"""Node ids and reasons come from etcd: a control character in them must not reach the terminal."""
+
+_STYLES: Final = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.NOTE: "bold"}
+
+
+def show(arguments: Namespace, host: Host) -> Exit:
+    """OK, UNHEALTHY, or UNREACHABLE without a daemon. Findings are those before any repair."""
+    from flanpy.doctor.gather import gather
+    from flanpy.doctor.registry import diagnose
+
+    if getattr(arguments, "fix", False) and arguments.output != "table":
+        raise UsageError("--fix asks and tells: use it without -o json")
+    facts = gather(_sources(host))
+    findings = diagnose(facts)
+    if arguments.output == "table":
+        _print(findings, facts.unread, verbose=getattr(arguments, "verbose", False))
+    else:
+        print_as(arguments.output, _document(findings, facts.unread))
+    if getattr(arguments, "fix", False):
+        _repair(findings, host, yes=arguments.yes)
+    if facts.daemon_problem:
+        return Exit.UNREACHABLE
+    return Exit.UNHEALTHY if _is_unhealthy(findings) else Exit.OK
+
+
+def _sources(host: Host) -> Sources:
+    from flanpy.config.loading import describe
+    from flanpy.doctor.gather import Sources
+
+    described = describe(host.settings)
+    return Sources(
+        ask=host.control.get,
+        settings={one.name: one.value for one in described},
+        in_files=frozenset(one.name for one in described if one.origin.startswith("file")),
+        etcd_named=host.etcd_named,
+    )
+
+
+def _is_unhealthy(findings: Iterable[Finding]) -> bool:
+    return any(finding.severity.is_unhealthy for finding in findings)
+
+
+def _document(findings: Sequence[Finding], unread: Any) -> dict[str, Any]:
+    from flanpy.doctor.registry import checked
+
+    return {
+        "healthy": not _is_unhealthy(findings),
+        "findings": [finding.as_json() for finding in findings],
+        "checked": list(checked()),
+        "unread": dict(unread),
+    }
+
+
+def _print(findings: Sequence[Finding], unread: Any, *, verbose: bool) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False, soft_wrap=True)
+
+    def line(text: str, style: str = "") -> None:
+        console.print(Text(text.translate(_CONTROL), style=style))
+
+    for number, finding in enumerate(findings):
+        if number:
+            line("")
+        line(f"{finding.id}  {finding.severity.value}: {finding.title}", _STYLES[finding.severity])
+        for evidence in finding.evidence:
+            line(f"     {evidence}")
+        if finding.cure:
+            line(f"     cure: {finding.cure}", "green")
+        if finding.repair:
+            line(f"     --fix: {finding.repair}", "cyan")
+    if findings:
+        line("")
+    line(_summary(findings))
+    if verbose:
+        _print_checked(findings, line)
+    for source, why in unread.items():
+        print(f"not read: {source}: {why}".translate(_CONTROL), file=sys.stderr)
+
+
+def _summary(findings: Sequence[Finding]) -> str:
+    counts = {severity: sum(one.severity is severity for one in findings) for severity in Severity}
+    said = [plural(count, severity.value) for severity, count in counts.items() if count]
+    if not said:
+        return "nothing ails this host"
+    return ", ".join(said) if _is_unhealthy(findings) else f"healthy; {', '.join(said)}"
+
+
+def _print_checked(findings: Sequence[Finding], line: Any) -> None:
+    from flanpy.doctor.registry import CHECKS
+
+    ailing = {finding.id for finding in findings}
+    for check in sorted(CHECKS, key=lambda one: one.id):
+        line(f"{check.id}  {'see above' if check.id in ailing else 'ok'}: {check.title}")
+
+
+def _repair(findings: Sequence[Finding], host: Host, *, yes: bool) -> None:
+    """Each repair once, in order; raises CommandError if one failed."""
+    repairs = {str(one.repair): one.repair for one in findings if one.repair is not None}
+    if not repairs:
+        print("there is nothing that --fix may repair: see the cures")
+    failed = [text for text, repair in repairs.items() if not _done(repair, host, yes=yes)]
+    if failed:
+        raise CommandError(Exit.FAILURE, f"could not repair: {'; '.join(failed)}")
+
+
+def _done(repair: Repair, host: Host, *, yes: bool) -> bool:
+    """Whether it was done, or not wanted."""
+    if repair.removes and yes:
+        print(f"left alone, for somebody else made it: {repair}")
+        return True
+    if not yes and not _agreed(repair):
+        print(f"left alone: {repair}")
+        return True
+    print(f"+ {repair}", flush=True)
+    try:
+        _run(repair, host)
+    except FlanpyError as error:
+        print(f"flanpyctl: {error}", file=sys.stderr)
+        return False
+    return True
+
+
+def _agreed(repair: Repair) -> bool:
+    what = "remove somebody else's rule with" if repair.removes else "run"
+    try:
+        return input(f"{what} '{repair}'? [y/N] ").strip().lower() in {"y", "yes"}
+    except EOFError:
+        return False
+
+
+def _run(repair: Repair, host: Host) -> None:
+    from flanpy.trace.programs import output
+
+    match repair.argv:
+        case ("flanpyctl", "reload"):
+            host.control.post("reload")
+        case ("ethtool", "-K", link, feature, value):  # many a host has no ethtool
+            from flanpy.kernel.ethtool import Ethtool
+
+            with closing(Ethtool()) as ethtool:
+                ethtool.set(link, feature, enabled=value == "on")
+        case argv:
+            output(argv)

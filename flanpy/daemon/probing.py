@@ -1,0 +1,167 @@
+"""Connects the probes with the rest of the daemon: whom to probe, what this host knows of itself, where reports go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+
+from flanpy.clock import Clock, set_within
+from flanpy.config import Settings
+from flanpy.errors import HostError
+from flanpy.model.address import IPAddress
+from flanpy.model.condition import ConditionType
+from flanpy.model.objects import FdbEntry, KernelObject, Neighbour, Route
+from flanpy.model.reach import ReachReport
+from flanpy.plan.render import describe
+from flanpy.probe.diagnosis import Snags
+from flanpy.probe.exchange import MeshServer
+from flanpy.probe.mesh import Mesh, Node
+from flanpy.probe.prober import Prober
+from flanpy.probe.rows import Document, own_document
+from flanpy.probe.target import TUNNELS, Target, overlay_address, targets
+from flanpy.reconcile.loop import Pass
+from flanpy.status.board import StatusBoard
+
+FIRST_LOOK_S = 5.0
+"""How long to wait for the first pass before a first round that finds nobody."""
+
+
+class Probing:
+    """Runs the probes of one daemon, if they are on."""
+
+    def __init__(
+        self, settings: Callable[[], Settings], node_id: str, *, clock: Clock, board: StatusBoard
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._board = board
+        self._planned = asyncio.Event()
+        self._of: tuple[object, tuple[Target, ...]] = (None, ())
+        self.prober = Prober(
+            clock=clock,
+            here=node_id,
+            interval=lambda: self._settings().probe.interval,
+            targets=self._targets,
+            snags_of=self._snags,
+            publish=lambda report: self._board.note(reach=report),
+            knock_port=settings().probe.mesh_port or 1,
+        )
+        port = settings().probe.mesh_port if settings().probe.on else 0
+        self.mesh = Mesh(clock=clock, port=port, nodes=self._nodes, own=self._own)
+        self._server = MeshServer(
+            clock=clock, port=port, address=self._own_address, may_ask=self._may_ask, document=self._own
+        )
+        self._here = node_id
+        self._port = port
+
+    async def run(self) -> None:
+        """Probe until cancelled; first when there is a pass to know peers by."""
+        if not self._settings().probe.on:
+            await asyncio.Event().wait()
+        await set_within(self._planned, self._clock, FIRST_LOOK_S)
+        await self.prober.run()
+
+    async def serve(self) -> None:
+        """Tell other hosts what was measured here, until cancelled."""
+        if not self._port:
+            await asyncio.Event().wait()
+        await self._server.run()
+
+    def pass_done(self, outcome: Pass) -> None:
+        if outcome.decision.desired is not None:
+            self._planned.set()
+
+    async def probe_now(self) -> None:
+        """One round at once; raises HostError if probes are off."""
+        if not self._settings().probe.on:
+            raise HostError("probe false: nothing is probed; set --probe to true and restart")
+        await self.prober.round()
+
+    def _targets(self) -> tuple[Target, ...]:
+        """Those of the last pass, reckoned anew only if the world changed: a thousand peers take milliseconds."""
+        last = self._board.snapshot.inputs.last
+        if last is None or last.decision.desired is None:
+            return ()
+        if self._of[0] is not last.world:
+            unreached = {lease.key for lease in last.unreached}
+            peers = [lease for lease in last.admission.peers if lease.key not in unreached]
+            self._of = (last.world, targets(last.world, peers))
+        return self._of[1]
+
+    # What hosts tell each other
+
+    def _nodes(self) -> list[Node]:
+        last = self._board.snapshot.inputs.last
+        own = last.world.own if last is not None else None
+        found = {str(own.key): Node(self._here, str(own.key))} if own is not None else {}
+        for target in self._targets():
+            subnet = str(target.key)
+            address = target.overlay if target.certain else target.underlay
+            found.setdefault(subnet, Node(target.node_id or subnet, subnet, address))
+        return list(found.values())
+
+    def _own(self) -> Document:
+        last, report = self._board.snapshot.inputs.last, self._board.snapshot.inputs.reach
+        own = last.world.own if last is not None else None
+        subnet = str(own.key) if own is not None else ""
+        return own_document(report or ReachReport(), node_id=self._here, subnet=subnet, at=self._clock.wall())
+
+    def _own_address(self) -> IPAddress | None:
+        """Where other hosts ask: over the tunnel if there is one, else at the underlay's address."""
+        last = self._board.snapshot.inputs.last
+        if last is None or last.decision.desired is None or last.world.own is None or not last.world.network:
+            return None
+        underlay = last.world.facts.underlay
+        for family in last.world.network.families:
+            subnet = last.world.own.key.of(family)
+            if subnet is not None and last.world.own.record.backend_type in TUNNELS:
+                return overlay_address(subnet, tunnel=True)
+            if underlay is not None and underlay.local(family) is not None:
+                return underlay.local(family)
+        return None
+
+    def _may_ask(self, address: IPAddress) -> bool:
+        return any(address in {target.overlay, target.underlay} for target in self._targets())
+
+    # What this host knows of itself
+
+    def _snags(self, target: Target) -> Snags:
+        inputs = self._board.snapshot.inputs
+        last = inputs.last
+        if last is None:
+            return Snags()
+        firewall = _unhealthy(self._board, ConditionType.FIREWALL_READY)
+        path = inputs.tuning.reverse_path if inputs.tuning is not None else None
+        strict = ", ".join(path.strict) if path is not None and path.drops_lately else ""
+        return Snags(
+            underlay="" if last.world.facts.underlay is not None else last.world.facts.problem,
+            entries="; ".join(_wrong_entries(last, target)),
+            firewall=firewall,
+            reverse_path=f"rp_filter is strict on {strict} and drops packets" if strict else "",
+        )
+
+
+def _unhealthy(board: StatusBoard, kind: ConditionType) -> str:
+    return next((c.message for c in board.snapshot.conditions if c.type is kind and not c.healthy), "")
+
+
+def _wrong_entries(last: Pass, target: Target) -> Iterator[str]:
+    """What stands, or failed to be put, where packets to the peer need ours."""
+    for conflict in last.decision.difference.conflicts:
+        if _leads_to(conflict.wanted, target):
+            yield f"a foreign entry stands where ours should: {describe(conflict.found)}"
+    for failure in last.failures:
+        if _leads_to(failure.op.obj, target):
+            yield f"the kernel refused an entry: {failure.error}"
+
+
+def _leads_to(obj: KernelObject, target: Target) -> bool:
+    match obj:
+        case Neighbour(address=address):
+            return address == target.overlay
+        case FdbEntry(destination=destination):
+            return destination == target.underlay
+        case Route(destination=network):
+            return target.overlay in network
+        case _:
+            return False

@@ -1,0 +1,187 @@
+"""What checks share: findings made from a condition, from repairs of late, and from where traced packets end."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from flanpy.doctor import document
+from flanpy.doctor.document import Document
+from flanpy.doctor.facts import Facts, Traced
+from flanpy.doctor.finding import Finding, Repair, Severity
+from flanpy.trace.hop import Hop, Verdict
+
+LATELY_S: Final = 900.0
+"""What was repaired within so many seconds is worth telling."""
+
+_OFTEN: Final = 5
+"""Repairs within that time from which on somebody must be undoing our work."""
+
+_LINES: Final = 8
+_WIDE: Final = 240
+"""Lines of evidence, and characters of a repair in one."""
+
+_AT_ONCE_S: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One of the list: its id, and its title in a finding."""
+
+    id: str
+    title: str
+
+    def found(
+        self,
+        *evidence: str,
+        cure: str = "",
+        severity: Severity = Severity.ERROR,
+        condition: str = "",
+        repair: Repair | None = None,
+        at: float = 0.0,
+    ) -> Finding:
+        return Finding(
+            id=self.id,
+            title=self.title,
+            severity=severity,
+            condition=condition,
+            evidence=some(evidence),
+            cure=cure,
+            repair=repair,
+            at=at,
+        )
+
+
+def some(lines: Iterable[str]) -> tuple[str, ...]:
+    """The first of them, each once, and how many more."""
+    found = tuple(dict.fromkeys(line for line in lines if line))
+    more = len(found) - _LINES
+    return (*found[:_LINES], f"and {more} more") if more > 0 else found
+
+
+def evidence_of(condition: Document) -> tuple[str, ...]:
+    """Reason and message, then what was measured."""
+    reason, message = document.text(condition, "reason"), document.text(condition, "message")
+    return (": ".join(filter(None, (reason, message))), *document.texts(condition, "evidence"))
+
+
+def judged(
+    facts: Facts,
+    name: str,
+    problem: Problem,
+    *,
+    reasons: Sequence[str] = (),
+    severity: Severity = Severity.ERROR,
+    more: Sequence[str] = (),
+    repair: Repair | None = None,
+) -> Iterator[Finding]:
+    """The finding that a bad condition is, if its reason is one of `reasons` (empty: any)."""
+    condition = facts.condition(name)
+    if condition is None or condition.get("status") == "Unknown":
+        return
+    if reasons and condition.get("reason") not in reasons:
+        return
+    yield problem.found(
+        *evidence_of(condition),
+        *more,
+        cure=document.text(condition, "cure"),
+        severity=severity,
+        condition=name,
+        repair=repair,
+    )
+
+
+def repaired(
+    facts: Facts, problem: Problem, kinds: Iterable[str], cure: str, *, where: Callable[[str], bool] = bool
+) -> Iterator[Finding]:
+    """One finding for what was put right of late: `where` tells by an event's text whether it is of that problem."""
+    wanted = frozenset(kinds)
+    events = [
+        event
+        for event in _lately(facts)
+        if document.text(event, "what") in wanted
+        and where(document.text(event, "why") or " ")
+        and not _is_consequence(facts, event)
+    ]
+    if not events:
+        return
+    times = max(sum(_occasions(one) for one in events if one["what"] == what) for what in wanted)
+    last = max(map(_at, events))
+    head = f"flanpyd put it right {times} times in the last {LATELY_S / 60:.0f} minutes" if times > 1 else ""
+    lines = [
+        f"{facts.now - _at(event):.0f} s ago: {document.text(event, 'why')[:_WIDE]}"
+        for event in reversed(events)
+    ]
+    severity = Severity.WARNING if times >= _OFTEN else Severity.NOTE
+    yield problem.found(head, *lines, cure=cure, severity=severity, at=last)
+
+
+def _at(event: Document) -> float:
+    return document.number(event, "at") or 0.0
+
+
+def _lately(facts: Facts) -> Iterator[Document]:
+    for event in facts.rows("events", "events"):
+        if event.get("kind") == "repaired" and 0 <= facts.now - _at(event) <= LATELY_S:
+            yield event
+
+
+def _occasions(event: Document) -> int:
+    """An event counts objects, and what is put right at once is one occasion."""
+    why = document.text(event, "why")
+    more = re.search(r" and (\d{1,9}) more$", why)
+    objects = why.count("; ") + 1 + (int(more[1]) if more else 0)
+    return max(1, document.count(event, "count") // objects)
+
+
+_OF_LINKS = re.compile(r"ip (?:link|tuntap) (?:add |set \S+ (?:.* )?address )")
+"""The device made again, or its MAC put back: the kernel drops what stands on it."""
+
+
+def _is_consequence(facts: Facts, event: Document) -> bool:
+    """Whether the device itself was put right at the same time."""
+    if document.text(event, "what") in {"link", "filter", "filterjump", "sysctl"}:
+        return False
+    return any(
+        document.text(other, "what") == "link"
+        and abs(_at(other) - _at(event)) <= _AT_ONCE_S
+        and _OF_LINKS.search(document.text(other, "why"))
+        for other in _lately(facts)
+    )
+
+
+def ends(
+    facts: Facts, names: Iterable[str], where: Callable[[Traced, Hop], bool] = lambda _traced, _hop: True
+) -> list[tuple[Traced, Hop]]:
+    """Hops at which traced packets die or are harmed."""
+    wanted = frozenset(names)
+    return [
+        (traced, hop)
+        for traced in facts.traced
+        for hop in traced.walk.hops
+        if hop.name in wanted and hop.verdict in {Verdict.DIES, Verdict.HARMS} and where(traced, hop)
+    ]
+
+
+def met(found: Sequence[tuple[Traced, Hop]]) -> tuple[str, ...]:
+    """What the packets met, then which packets."""
+    lines = [line for _, hop in found for line in (hop.text, *hop.evidence)]
+    packets = [f"packets {one.walk.source or 'of this host'} -> {one.walk.destination}" for one, _ in found]
+    return (*dict.fromkeys(lines), *dict.fromkeys(packets))
+
+
+def traced_finding(
+    problem: Problem, found: Sequence[tuple[Traced, Hop]], cure: str = ""
+) -> Iterator[Finding]:
+    """One finding for all packets that ended alike."""
+    if found:
+        worst = any(hop.verdict is Verdict.DIES for _, hop in found)
+        yield problem.found(
+            *met(found), cure=cure or found[0][1].cure, severity=Severity.ERROR if worst else Severity.WARNING
+        )
+
+
+def sysctl(name: str, value: object) -> Repair:
+    return Repair(("sysctl", "-w", f"{name}={value}"))

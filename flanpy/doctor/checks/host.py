@@ -1,0 +1,196 @@
+"""How this host is set: underlay, overlapping networks, forwarding, reverse-path filters, neighbour tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flanpy.doctor import document
+from flanpy.doctor.checks.common import Problem, ends, judged, repaired, sysctl, traced_finding
+from flanpy.doctor.facts import Facts, RouteSeen
+from flanpy.doctor.finding import Finding, Severity
+from flanpy.doctor.host import sysctl_name
+
+_LINK = Problem("P21", "no link of this host can carry the overlay")
+_SHARED = Problem("P21", "another host has this host's public address")
+_UNFIT = Problem("P21", "the address that peers send to is not one they can reach")
+_TWO = Problem("P21", "two links could carry the overlay, and nothing says which")
+_NO_WAY = Problem("P21", "this host has no way to a peer's public address")
+_MOVED = Problem("P27", "the public address in the lease is not this host's")
+_ROUTE = Problem("P32", "a route of somebody else overlaps the overlay")
+_UNDERLAY = Problem("P32", "the underlay's own addresses are within the overlay")
+_DNS = Problem("P32", "a name server's address is within the overlay")
+_IPV6 = Problem("P22", "IPv6 is switched off on a link that the overlay needs")
+_FORWARD = Problem("P04", "this host does not forward packets")
+_FORWARD_AGAIN = Problem("P04", "forwarding was switched off, and on again by flanpyd")
+_STRICT = Problem("P05", "reverse-path filters drop what peers send")
+_STRICT_AGAIN = Problem(
+    "P05", "the reverse-path filter of the overlay was made strict, and loose again by flanpyd"
+)
+_TABLE = Problem("P20", "the neighbour table is too small")
+
+
+def shared(facts: Facts) -> Iterator[Finding]:
+    """The other's lease is refused for this."""
+    yield from judged(facts, "DuplicatePublicIP", _SHARED)
+
+
+def underlay(facts: Facts) -> Iterator[Finding]:
+    yield from judged(facts, "UnderlayReady", _LINK)
+    mine = facts.part("status", "own")
+    for key in ("public_ip", "public_ip6"):
+        ip = document.address(mine.get(key))
+        if ip is not None and (ip.is_loopback or ip.is_link_local or ip.is_unspecified or ip.is_multicast):
+            yield _UNFIT.found(f"{key} is {ip}", cure="set --public-ip or --iface")
+    yield from _ambiguous(facts)
+    yield from traced_finding(_NO_WAY, ends(facts, ["underlay"]))
+
+
+def _ambiguous(facts: Facts) -> Iterator[Finding]:
+    """Default routes of the same metric by several links."""
+    if facts.told.underlay_named or facts.answers.get("status") is None:
+        return
+    for version in (4, 6):
+        defaults = [
+            r
+            for r in facts.routes
+            if r.destination.prefixlen == 0 and r.destination.version == version and r.link
+        ]
+        least = min((route.metric for route in defaults), default=0)
+        best = [route for route in defaults if route.metric == least]
+        links = {link for route in best for link in route.link.split(",")}
+        if len(links) > 1 and version == 4:
+            chosen = (
+                f"chosen is {facts.underlay}: {document.text(facts.part('status', 'underlay'), 'reason')}"
+            )
+            cure = "name the link with --iface"
+            lines = [route.text or f"default by {route.link}" for route in best]
+            yield _TWO.found(*lines, chosen, cure=cure, severity=Severity.NOTE)
+
+
+def moved(facts: Facts) -> Iterator[Finding]:
+    """An address behind a translation is set by hand; then it is nobody's here."""
+    ip = document.address(facts.part("status", "own").get("public_ip"))
+    if ip is None or facts.told.public_ip_named or not facts.addresses or ip in facts.addresses:
+        return
+    has = document.text(facts.part("status", "underlay"), "address")
+    cure = "is flanpyd running? It updates the lease when the address changes; behind NAT set --public-ip"
+    yield _MOVED.found(f"the lease says {ip}", f"the underlay {facts.underlay} has {has}", cure=cure)
+
+
+def overlapping(facts: Facts) -> Iterator[Finding]:
+    ours = {*facts.overlay_links, *(link for ip, link in facts.addresses.items() if _in(ip, facts.own))}
+    routes = [route for route in facts.routes if route.link not in ours and _is_foreign(route, facts)]
+    if routes:
+        shadowing = any(_shadows(route, facts) for route in routes)
+        cure = "remove that route, or move the overlay to another network"
+        severity = Severity.ERROR if shadowing else Severity.WARNING
+        yield _ROUTE.found(
+            *(route.text or str(route.destination) for route in routes), cure=cure, severity=severity
+        )
+    under = [ip for ip, link in facts.addresses.items() if link == facts.underlay and _in(ip, facts.networks)]
+    if facts.underlay and under:
+        line = f"{facts.underlay} has {', '.join(map(str, under))}"
+        yield _UNDERLAY.found(line, cure="move the overlay to another network: flanpyctl network set")
+    asked = [ip for ip in facts.nameservers if _in(ip, facts.networks) and not _in(ip, facts.own)]
+    if asked:
+        line = f"resolv.conf asks {', '.join(map(str, asked))}"
+        cure = "move the overlay to another network, unless that server is a container of it"
+        yield _DNS.found(line, cure=cure, severity=Severity.NOTE)
+
+
+def _in(ip: object, networks: object) -> bool:
+    return any(ip in network for network in networks)  # type: ignore[attr-defined]
+
+
+_OUR_PROTO = ("70", "flanpy")
+
+
+def _is_foreign(route: RouteSeen, facts: Facts) -> bool:
+    """As narrow as the overlay or narrower: what is wider only says where the rest of the world is."""
+    if route.proto in _OUR_PROTO or route.destination.prefixlen == 0:
+        return False
+    to = route.destination
+    return any(
+        to.version == one.version and to.overlaps(one) and to.prefixlen >= one.prefixlen
+        for one in facts.networks
+    )
+
+
+def _shadows(route: RouteSeen, facts: Facts) -> bool:
+    """Whether it takes packets from a peer's route."""
+    leased = [
+        net for row in facts.rows("subnets", "subnets") for net in document.networks(row, "subnet", "subnet6")
+    ]
+    to = route.destination
+    return any(
+        to.version == net.version and to.overlaps(net) and to.prefixlen >= net.prefixlen for net in leased
+    )
+
+
+def ipv6(facts: Facts) -> Iterator[Finding]:
+    if not any(network.version == 6 for network in facts.networks):
+        return
+    links = [
+        link for link in (*facts.overlay_links, facts.underlay) if "v6" in link or link == facts.underlay
+    ]
+    for link in dict.fromkeys(filter(None, links)):
+        name = sysctl_name(f"net/ipv6/conf/{link}/disable_ipv6")
+        if facts.sysctls.get(name) == "1":
+            yield _IPV6.found(f"{name} = 1", cure=f"sysctl -w {name}=0", repair=sysctl(name, 0))
+
+
+def forwarding(facts: Facts) -> Iterator[Finding]:
+    name = "net.ipv4.ip_forward"
+    off = facts.sysctls.get(name) == "0"
+    lost = ends(facts, ["forwarding"])
+    condition = facts.condition("ForwardingEnabled")
+    refused = condition is not None and condition.get("status") != "Unknown"
+    if off and (lost or refused or (facts.answers.get("status") is None and facts.overlay_links)):
+        cure = f"sysctl -w {name}=1, and find what resets it: grep -r ip_forward /etc/sysctl.d /run/sysctl.d"
+        named = "ForwardingEnabled" if refused else ""
+        yield _FORWARD.found(f"{name} = 0", cure=cure, condition=named, repair=sysctl(name, 1))
+    elif refused:
+        yield from judged(facts, "ForwardingEnabled", _FORWARD)
+    elif lost:
+        yield from traced_finding(_FORWARD, lost)
+    cure = "find what resets it: grep -r ip_forward /etc/sysctl.conf /etc/sysctl.d /run/sysctl.d"
+    yield from repaired(facts, _FORWARD_AGAIN, ["sysctl"], cure, where=lambda why: "forward" in why)
+
+
+def reverse_path(facts: Facts) -> Iterator[Finding]:
+    strict = document.texts(facts.part("status", "tuning", "reverse_path"), "strict")
+    link = next(iter(strict), "")
+    repair = sysctl(sysctl_name(f"net/ipv4/conf/{link}/rp_filter"), 2) if link else None
+    yield from judged(facts, "HostTuned", _STRICT, repair=repair)
+    if facts.condition("HostTuned") is None:
+        yield from traced_finding(_STRICT, ends(facts, ["route"], lambda _, hop: "reverse path" in hop.text))
+        yield from _strict_without_daemon(facts)
+    cure = "find who sets rp_filter: grep -r rp_filter /etc/sysctl.conf /etc/sysctl.d"
+    yield from repaired(facts, _STRICT_AGAIN, ["linksysctl"], cure, where=lambda why: "rp_filter" in why)
+
+
+def _strict_without_daemon(facts: Facts) -> Iterator[Finding]:
+    """On the overlay's own device a strict filter is never right."""
+    if facts.answers.get("status") is not None:
+        return
+    of_all = facts.sysctls.get("net.ipv4.conf.all.rp_filter", "0")
+    for link in facts.overlay_links:
+        name = sysctl_name(f"net/ipv4/conf/{link}/rp_filter")
+        if max(of_all, facts.sysctls.get(name, "0")) == "1":
+            yield _STRICT.found(f"{name} is strict", cure=f"sysctl -w {name}=2", repair=sysctl(name, 2))
+
+
+def neighbours(facts: Facts) -> Iterator[Finding]:
+    condition = facts.condition("NeighboursFit")
+    if condition is None:
+        return
+    wanted = 0
+    for table in document.rows(facts.part("status", "tuning"), "neighbours"):
+        needed, limit = document.count(table, "needed"), document.count(table, "limit")
+        if needed > limit or document.count(table, "refused_lately"):
+            family = "ipv6" if table.get("family") == "ipv6" else "ipv4"
+            wanted = 1 << max(needed * 2, limit * 2, 1).bit_length()
+            repair = sysctl(f"net.{family}.neigh.default.gc_thresh3", wanted)
+            yield from judged(facts, "NeighboursFit", _TABLE, repair=repair)
+            return
+    yield from judged(facts, "NeighboursFit", _TABLE)

@@ -1,0 +1,122 @@
+"""The overlay in this host's kernel: its device, addresses, routes and entries, and what others did to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from flanpy.doctor import document
+from flanpy.doctor.checks.common import Problem, ends, judged, repaired, traced_finding
+from flanpy.doctor.facts import Facts
+from flanpy.doctor.finding import Finding, Repair, Severity
+from flanpy.doctor.host import CHECKSUM
+
+_DEVICE = Problem("P11", "the overlay's device is missing or down")
+_BACKEND = Problem("P11", "the overlay's device cannot be made")
+_DEVICE_AGAIN = Problem("P11", "the overlay's device vanished, and flanpyd made it again")
+_MAC = Problem("P12", "the overlay's device has another MAC than its lease says")
+_MAC_AGAIN = Problem("P12", "the MAC of the overlay's device was changed, and flanpyd put it back")
+_CHECKSUM = Problem("P07", "checksum offload is on for the overlay: large transfers may stall")
+_CHECKSUM_AGAIN = Problem("P07", "checksum offload of the overlay was switched on, and off again by flanpyd")
+_ROUTES = Problem("P13", "routes of the overlay are missing or led astray")
+_ROUTES_AGAIN = Problem("P13", "routes or addresses of the overlay were removed, and flanpyd put them back")
+_FOREIGN = Problem("P13", "somebody else's object stands where one of the overlay's should")
+_ENTRIES = Problem("P14", "neighbour or forwarding entries of peers are missing or wrong")
+_ENTRIES_AGAIN = Problem("P14", "entries of peers were altered, and flanpyd put them right")
+_PEERS = Problem("P14", "peers cannot be programmed into the kernel")
+_NO_WAY = Problem("P18", "the backend has no way to a peer from here")
+_GATEWAY = Problem("P18", "a peer that is reached directly does not answer on the link")
+
+_RIVALS: Final = (
+    "find who does that: NetworkManager and systemd-networkd must leave flannel links alone (unmanaged); "
+    "'ip monitor' and flanpyctl events tell when"
+)
+
+
+def device(facts: Facts) -> Iterator[Finding]:
+    yield from judged(facts, "BackendReady", _BACKEND)
+    if facts.condition("BackendReady") is None:
+        missing = _missing(facts)
+        if missing:
+            yield _DEVICE.found(*missing, cure="flanpyd makes it again: see flanpyctl events and its log")
+        else:
+            yield from traced_finding(_DEVICE, ends(facts, ["device"], lambda _, hop: "MTU" not in hop.text))
+    yield from repaired(
+        facts, _DEVICE_AGAIN, ["link", "up", "tunnel"], _RIVALS, where=lambda why: not _is_mac(why)
+    )
+
+
+def _missing(facts: Facts) -> list[str]:
+    if facts.devices is None:
+        return []
+    found = facts.devices
+    gone = [f"{name} does not exist" for name in facts.overlay_links if name not in found]
+    return gone + [f"{n} is down" for n in facts.overlay_links if n in found and not found[n].up]
+
+
+def _is_mac(why: str) -> bool:
+    return "ip link set" in why and " address " in why
+
+
+def mac(facts: Facts) -> Iterator[Finding]:
+    for link in facts.links:
+        name, wanted = document.text(link, "name"), document.text(link, "mac").lower()
+        has = (facts.devices or {}).get(name)
+        if wanted and has is not None and has.mac.lower() != wanted:
+            yield _MAC.found(
+                f"{name} has {has.mac}, wanted is {wanted}",
+                cure=_RIVALS,
+                repair=Repair(("ip", "link", "set", name, "address", wanted)),
+            )
+    yield from repaired(facts, _MAC_AGAIN, ["link"], _RIVALS, where=_is_mac)
+
+
+def checksum(facts: Facts) -> Iterator[Finding]:
+    for link, on in facts.checksums.items():
+        device = (facts.devices or {}).get(link)
+        if on and not facts.told.tx_checksum and device is not None and device.kind == "vxlan":
+            argv = ("ethtool", "-K", link, CHECKSUM, "off")
+            yield _CHECKSUM.found(
+                f"{link}: {CHECKSUM} is on",
+                cure=" ".join(argv),
+                severity=Severity.WARNING,
+                repair=Repair(argv),
+            )
+    yield from repaired(facts, _CHECKSUM_AGAIN, ["feature"], "find who calls ethtool on it (udev, tuned)")
+
+
+def routes(facts: Facts) -> Iterator[Finding]:
+    """A packet into this host without a bridge to go to is Docker's affair, a filtered one that of the filter."""
+    conflicts = document.texts(facts.part("diff"), "conflicts")
+    yield from judged(facts, "ForeignConflict", _FOREIGN, more=conflicts)
+    astray = ends(
+        facts, ["route"], lambda _, hop: "reverse path" not in hop.text and "no bridge" not in hop.text
+    )
+    yield from traced_finding(_ROUTES, astray)
+    if not astray:
+        yield from _different(facts, _ROUTES, ("ip route", "ip -6 route", "ip address"))
+    yield from repaired(facts, _ROUTES_AGAIN, ["route", "address"], _RIVALS)
+
+
+def _different(facts: Facts, problem: Problem, words: tuple[str, ...]) -> Iterator[Finding]:
+    diff = facts.part("diff")
+    lines = [line for line in document.texts(diff, "lines") if line.startswith(words)]
+    if lines and diff.get("trusted") is True:
+        cure = "flanpyd does this next; if it stays so, see its log"
+        yield problem.found(*lines, cure=cure, severity=Severity.WARNING)
+
+
+def entries(facts: Facts) -> Iterator[Finding]:
+    reason = (facts.condition("PeersProgrammed") or {}).get("reason")
+    if reason != "NoWay":
+        yield from judged(facts, "PeersProgrammed", _PEERS)
+    wrong = ends(facts, ["neighbour", "FDB entry", "tunnel table"])
+    yield from traced_finding(_ENTRIES, wrong)
+    if not wrong:
+        yield from _different(facts, _ENTRIES, ("ip neighbour", "bridge fdb", "tunnel peer"))
+    yield from repaired(facts, _ENTRIES_AGAIN, ["neighbour", "fdb", "tunnelpeer", "extensionpeer"], _RIVALS)
+
+
+def way(facts: Facts) -> Iterator[Finding]:
+    yield from judged(facts, "PeersProgrammed", _NO_WAY, reasons=("NoWay",))
+    yield from traced_finding(_GATEWAY, ends(facts, ["gateway"]))

@@ -1,0 +1,154 @@
+"""etcd and what is written there: reachability, the watch, the clocks, leases of peers and our own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Final
+
+from flanpy.doctor import document
+from flanpy.doctor.checks.common import Problem, evidence_of, judged
+from flanpy.doctor.document import Document
+from flanpy.doctor.facts import Facts
+from flanpy.doctor.finding import Finding, Severity
+
+_ETCD = Problem("P24", "etcd cannot be reached")
+_SOME_ETCD = Problem("P24", "some etcd endpoints are not well")
+_SLOW_ETCD = Problem("P24", "etcd answers slowly")
+_WATCH = Problem("P23", "the watch on etcd is lost, though etcd answers")
+_CLOCKS = Problem("P26", "this host's clock and etcd's differ")
+_CONFLICT = Problem("P26", "another host claims this host's subnet")
+_OVERLAP = Problem("P26", "leases of two hosts overlap")
+_POISON = Problem("P16", "a lease in etcd cannot be used")
+_CONFIG = Problem("P16", "the network config in etcd cannot be used")
+_HELD = Problem("P16", "most peers vanished from etcd at once, and are kept")
+_MISSED = Problem("P15", "deletions wait until they are sure")
+_LOST = Problem("P25", "this host has no valid lease")
+_ENDING = Problem("P25", "this host's lease ends soon and is not renewed")
+_NOT_SAVED = Problem("P25", "the lease cannot be kept on disk")
+_FULL = Problem("P28", "the network has no subnet left")
+_RESERVED = Problem("P29", "a subnet is reserved for this host, but it holds another")
+
+_SLOW_S: Final = 1.0
+_SKEW_S: Final = 5.0
+_ENDS_S: Final = 120.0
+
+
+def reachable(facts: Facts) -> Iterator[Finding]:
+    sick = [one for one in facts.endpoints if one.problem]
+    lines = [f"{one.url}: {one.problem}" for one in sick]
+    condition = facts.condition("DatastoreReachable")
+    well = [one for one in facts.endpoints if not one.problem]
+    if sick and not well:
+        said = evidence_of(condition) if condition is not None else ()
+        cure = "check etcd and the way to it; forwarding goes on with what was last heard"
+        yield _ETCD.found(*lines, *said, cure=cure, condition="DatastoreReachable" if condition else "")
+        return
+    if sick:
+        cure = "restore those members; the others serve meanwhile"
+        yield _SOME_ETCD.found(*lines, cure=cure, severity=Severity.WARNING)
+    slow = [f"{one.url}: {one.took:.1f} s for a read by quorum" for one in well if one.took >= _SLOW_S]
+    if slow:
+        cure = "look at etcd's disks and the network to it: etcd's metrics tell of both"
+        yield _SLOW_ETCD.found(*slow, cure=cure, severity=Severity.WARNING)
+
+
+def watched(facts: Facts) -> Iterator[Finding]:
+    """The daemon is cut off while we are not."""
+    if facts.endpoints and all(one.problem for one in facts.endpoints):
+        return
+    problem = _WATCH if facts.endpoints else _ETCD
+    yield from judged(facts, "DatastoreReachable", problem)
+
+
+def clocks(facts: Facts) -> Iterator[Finding]:
+    lines = [
+        f"{one.url}: its clock is {abs(one.skew):.0f} s {'ahead of' if one.skew > 0 else 'behind'} ours"
+        for one in facts.endpoints
+        if one.skew is not None and abs(one.skew) > _SKEW_S
+    ]
+    if lines:
+        cure = (
+            "let a time daemon (chrony) run on all hosts; leases count time on etcd's clock, logs on each own"
+        )
+        yield _CLOCKS.found(*lines, cure=cure, severity=Severity.WARNING)
+
+
+def conflicts(facts: Facts) -> Iterator[Finding]:
+    yield from judged(facts, "LeaseConflict", _CONFLICT)
+    for key in ("subnet", "subnet6"):
+        rows = [(net, row) for row in facts.rows("subnets", "subnets") for net in document.networks(row, key)]
+        rows.sort(key=lambda pair: (pair[0].version, int(pair[0].network_address), pair[0].prefixlen))
+        lines = [
+            f"{one} of {_name(row)} and {two} of {_name(other)}"
+            for (one, row), (two, other) in pairwise(rows)
+            if one.version == two.version and one.overlaps(two)
+        ]
+        if lines:
+            yield _OVERLAP.found(*lines, cure="drain one of each two: flanpyctl drain on that host")
+
+
+def _name(row: Document) -> str:
+    return document.text(row, "node_id") or document.text(row, "public_ip") or "an unnamed host"
+
+
+def leases(facts: Facts) -> Iterator[Finding]:
+    yield from judged(facts, "NetworkConfigValid", _CONFIG)
+    yield from judged(facts, "MassDeleteHeld", _HELD, severity=Severity.WARNING)
+    invalid = [
+        f"{document.text(row, 'key')}: {document.text(row, 'reason')}"
+        for row in facts.rows("subnets", "invalid")
+    ]
+    condition = facts.condition("PeerLeasesValid")
+    if condition is not None:
+        yield from judged(facts, "PeerLeasesValid", _POISON, more=invalid)
+    elif invalid:
+        yield _POISON.found(*invalid, cure="flanpyctl subnets release removes a key")
+
+
+def held(facts: Facts) -> Iterator[Finding]:
+    diff = facts.part("diff")
+    waiting = document.texts(diff, "held_lines")
+    if waiting and facts.condition("MassDeleteHeld") is None:
+        why = document.text(diff, "held")
+        yield _MISSED.found(why, *waiting, cure="if this was meant, do nothing", severity=Severity.WARNING)
+
+
+def own(facts: Facts) -> Iterator[Finding]:
+    yield from judged(facts, "LeaseValid", _LOST)
+    left = document.number(facts.part("status", "own"), "expires_in")
+    if left is not None and left < _ENDS_S and facts.condition("LeaseValid") is None:
+        cure = "bring etcd back: another host may be given the subnet once the lease has ended"
+        yield _ENDING.found(f"it ends in {left:.0f} s", cure=cure, severity=Severity.WARNING)
+    yield from judged(facts, "LeaseSaved", _NOT_SAVED, severity=Severity.WARNING)
+
+
+def room(facts: Facts) -> Iterator[Finding]:
+    """Hosts that have a lease go on: only one more would get none."""
+    severity = Severity.WARNING if facts.condition("LeaseValid") is None else Severity.ERROR
+    lines = [
+        f"{document.count(pool, 'free')} of {document.count(pool, 'total')} subnets are free"
+        for pool in document.rows(facts.answers.get("status"), "pools")
+    ]
+    yield from judged(facts, "SubnetsAvailable", _FULL, severity=severity, more=lines)
+
+
+def reserved(facts: Facts) -> Iterator[Finding]:
+    mine = facts.part("status", "own")
+    ip, node = document.text(mine, "public_ip"), document.text(facts.part("status"), "node_id")
+    lines = [
+        f"{document.text(row, 'key') or document.text(row, 'subnet')} is reserved for {node or ip}"
+        for row in facts.rows("subnets", "subnets")
+        if row.get("reservation") is True and row.get("own") is not True and mine and _is_for(row, ip, node)
+    ]
+    if lines:
+        line = f"held is {document.text(mine, 'subnet')}"
+        yield _RESERVED.found(
+            *lines, line, cure="drain this host and start it anew to move", severity=Severity.WARNING
+        )
+
+
+def _is_for(row: Document, ip: str, node: str) -> bool:
+    if named := document.text(row, "node_id"):
+        return named == node
+    return bool(ip) and document.text(row, "public_ip") == ip

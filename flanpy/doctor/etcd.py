@@ -1,0 +1,99 @@
+"""Asks each etcd endpoint whether it is well, over the HTTP that etcd serves beside gRPC: no session, no credentials.
+
+`/health` answers after a read by quorum, so a member without a leader is told from a well one. Each endpoint has a
+deadline of its own, and all are asked at once.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from flanpy.doctor.facts import EndpointSeen
+
+DEADLINE_S: Final = 3.0
+_MOST: Final = 16
+"""Endpoints that are asked."""
+
+_FAILURES = (OSError, http.client.HTTPException, ValueError)
+
+
+def endpoints(
+    urls: Sequence[str], files: Mapping[str, str], deadline: float = DEADLINE_S
+) -> list[EndpointSeen]:
+    """One row each, in order. `files` are paths of TLS by `cafile`, `certfile`, `keyfile`."""
+    found: dict[str, EndpointSeen] = {}
+
+    def ask(url: str) -> None:
+        found[url] = _asked(url, files, deadline)
+
+    threads = [threading.Thread(target=ask, args=(url,), daemon=True) for url in dict.fromkeys(urls[:_MOST])]
+    for thread in threads:
+        thread.start()
+    until = time.monotonic() + 3 * deadline
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+    late = f"no answer within {deadline:g} s"
+    return [found.get(url, EndpointSeen(url=url, problem=late)) for url in dict.fromkeys(urls[:_MOST])]
+
+
+def _asked(url: str, files: Mapping[str, str], deadline: float) -> EndpointSeen:
+    start = time.monotonic()
+    try:
+        with closing(_connection(url, files, deadline)) as connection:
+            connection.request("GET", "/health")
+            answer = connection.getresponse()
+            body, date = answer.read(65536), answer.getheader("Date")
+    except TimeoutError:
+        return EndpointSeen(
+            url=url, problem=f"no answer within {deadline:g} s", took=time.monotonic() - start
+        )
+    except _FAILURES as error:
+        reason = " ".join(str(getattr(error, "strerror", "") or str(error) or type(error).__name__).split())
+        return EndpointSeen(url=url, problem=reason, took=time.monotonic() - start)
+    took = time.monotonic() - start
+    return EndpointSeen(url=url, problem=_illness(answer.status, body), took=took, skew=_skew(date, took))
+
+
+def _connection(url: str, files: Mapping[str, str], deadline: float) -> http.client.HTTPConnection:
+    place = urlsplit(url)
+    host, port = place.hostname or "", place.port or 2379
+    if place.scheme != "https":
+        return http.client.HTTPConnection(host, port, timeout=deadline)
+    import ssl  # noqa: PLC0415, many a host has etcd without TLS
+
+    context = ssl.create_default_context(cafile=files.get("cafile") or None)
+    if files.get("certfile"):
+        context.load_cert_chain(files["certfile"], files.get("keyfile") or None)
+    return http.client.HTTPSConnection(host, port, timeout=deadline, context=context)
+
+
+def _illness(status: int, body: bytes) -> str:
+    try:
+        said: Any = json.loads(body)
+    except ValueError:
+        return f"answers HTTP {status} without JSON: is it etcd?"
+    if not isinstance(said, dict):
+        return "answers otherwise than etcd: is it etcd?"
+    if str(said.get("health")).lower() == "true":
+        return ""
+    reason = str(said.get("reason") or said.get("error") or said.get("message") or f"HTTP {status}")
+    return f"says it is not healthy: {reason[:200]}"
+
+
+def _skew(date: str | None, took: float) -> float | None:
+    """Of whole seconds, as HTTP's dates are."""
+    if not date:
+        return None
+    try:
+        theirs = parsedate_to_datetime(date).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return theirs + 0.5 - (time.time() - took / 2)

@@ -1,0 +1,64 @@
+"""What doctor found: which of the known problems, told from what, and what to do. Values only."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+
+class Severity(Enum):
+    """ERROR: packets are lost, or will be soon. WARNING: it works, but should not stay so. NOTE: worth knowing."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+    @property
+    def rank(self) -> int:
+        return tuple(Severity).index(self)
+
+    @property
+    def is_unhealthy(self) -> bool:
+        return self is not Severity.NOTE
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """One command that `--fix` may run. `removes`: it takes away what somebody else made, so a person must agree."""
+
+    argv: tuple[str, ...]
+    removes: bool = False
+
+    def __str__(self) -> str:
+        return shlex.join(self.argv)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """`id` is of the list of problems (P01 to P32), `condition` the daemon's judgement of the same, "" without one.
+
+    `at`: wall time of what is over already, 0 for what is so now.
+    """
+
+    id: str
+    title: str
+    severity: Severity = Severity.ERROR
+    condition: str = ""
+    evidence: tuple[str, ...] = ()
+    cure: str = ""
+    repair: Repair | None = None
+    at: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """Keys are stable; `fix` is a line for a shell, "" where nothing is repaired by a command."""
+        return {
+            "id": self.id,
+            "title": self.title,
+            "severity": self.severity.value,
+            "condition": self.condition,
+            "evidence": list(self.evidence),
+            "cure": self.cure,
+            "fix": str(self.repair) if self.repair else "",
+        }

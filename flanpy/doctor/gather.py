@@ -1,0 +1,196 @@
+"""Gathers the facts, once. Each source has a deadline of its own, and one that fails is a line in `unread`, no more.
+
+Owns the order: the daemon first, whose settings say where the rest is to be found. Must not judge.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from flanpy.doctor import document, etcd, host
+from flanpy.doctor.facts import Facts, Told, Traced
+from flanpy.doctor.packets import packets
+from flanpy.errors import ControlUnreachable, FlanpyError
+from flanpy.host import subnet_env
+from flanpy.host.subnet_env import SubnetEnv
+from flanpy.model.condition import Condition
+from flanpy.trace import iproute
+from flanpy.trace.read import Reading
+from flanpy.trace.walk import walk
+
+T = TypeVar("T")
+
+DOCUMENTS: Final = ("status", "subnets", "peers", "diff", "events", "config")
+
+_NONSENSE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, OSError)
+"""What a reader meets in an answer of another shape than it knows: the source is unread then."""
+
+_TUNNEL: Final = "tunnel.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """`ask` gives a document of the daemon; `settings` are this command's, by option, as an operator writes them.
+
+    `in_files` are those of them that a file says. `etcd_named`: the command line says which etcd.
+    """
+
+    ask: Callable[[str], Any]
+    settings: Mapping[str, str]
+    in_files: frozenset[str] = frozenset()
+    etcd_named: bool = False
+
+
+def gather(sources: Sources) -> Facts:
+    """Everything that can be had."""
+    return _Gathering(sources).facts()
+
+
+class _Gathering:
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self._unread: dict[str, str] = {}
+        self._daemon_problem = ""
+
+    def facts(self) -> Facts:
+        answers = self._answers()
+        in_force = _settings_in(answers.get("config"))
+        settings = {**self._sources.settings, **in_force}
+        env, env_text = self._subnet_env(settings)
+        networks, own = _overlay(answers, env)
+        devices = self._try("links", iproute.devices)
+        facts = Facts(
+            now=time.time(),
+            answers=answers,
+            daemon_problem=self._daemon_problem,
+            networks=networks,
+            own=own,
+            env_text=env_text,
+            env_mtu=env.mtu if env else 0,
+            env_own=_subnets(env),
+            devices=devices,
+            addresses=self._try("addresses", iproute.addresses) or {},
+            routes=self._try("routes", host.routes) or (),
+            sysctls=host.sysctls(devices or ()),
+            nameservers=self._try("resolv.conf", host.nameservers) or (),
+            insert_failed=host.insert_failed(),
+            endpoints=tuple(self._endpoints(settings)),
+            docker=self._docker(answers, env, settings),
+            docker_after=self._try("systemd", host.docker_after),
+            told=_told(self._sources, settings, in_force),
+        )
+        return self._with_packets(facts, settings)
+
+    def _with_packets(self, facts: Facts, settings: Mapping[str, str]) -> Facts:
+        links = facts.overlay_links
+        return replace(
+            facts,
+            checksums=self._try("offloads", lambda: host.checksums(links)) or {},
+            traced=tuple(self._traced(facts, settings)),
+            unread=self._unread,
+        )
+
+    def _try(self, name: str, read: Callable[[], T]) -> T | None:
+        try:
+            return read()
+        except (FlanpyError, *_NONSENSE) as error:
+            self._unread[name] = " ".join(str(error).split()) or type(error).__name__
+            return None
+
+    def _answers(self) -> dict[str, Any]:
+        """All documents, or none: a daemon that does not answer is asked once."""
+        found = {}
+        for name in DOCUMENTS:
+            try:
+                found[name] = self._sources.ask(name)
+            except ControlUnreachable as error:
+                self._daemon_problem = str(error)
+                self._unread["daemon"] = str(error)
+                break
+            except FlanpyError as error:
+                self._unread[f"daemon: {name}"] = str(error)
+        return found
+
+    def _subnet_env(self, settings: Mapping[str, str]) -> tuple[SubnetEnv | None, str]:
+        path = Path(settings.get("subnet-file") or "/run/flannel/subnet.env")
+        found = subnet_env.read(path)
+        if isinstance(found, SubnetEnv):
+            return found, ""
+        return None, found.reason or f"there is no {path}"
+
+    def _endpoints(self, settings: Mapping[str, str]) -> list[Any]:
+        chosen = self._sources.settings if self._sources.etcd_named else settings
+        urls = [url.strip() for url in chosen.get("etcd-endpoints", "").split(",") if url.strip()]
+        files = {name: chosen.get(f"etcd-{name}", "") for name in ("cafile", "certfile", "keyfile")}
+        return self._try("etcd", lambda: etcd.endpoints(urls, files)) or []
+
+    def _docker(
+        self, answers: Mapping[str, Any], env: SubnetEnv | None, settings: Mapping[str, str]
+    ) -> Condition | None:
+        """Our own look, where there is no daemon that has looked."""
+        if env is None or "status" in answers:
+            return None
+        from flanpy.doctor.docker_look import look  # noqa: PLC0415, Docker's SDK is a third of a second
+
+        return self._try("docker", lambda: look(settings, env))
+
+    def _traced(self, facts: Facts, settings: Mapping[str, str]) -> list[Traced]:
+        tunnel = Path(settings.get("run-dir") or "/run/flanpy") / _TUNNEL
+        found = []
+
+        def ask(resource: str) -> Any:
+            if resource not in facts.answers:
+                raise ControlUnreachable(f"the daemon gave no {resource}")
+            return facts.answers[resource]
+
+        for source, destination in packets(facts):
+            seen = self._try(
+                f"trace to {destination}",
+                lambda to=destination, of=source: Reading(ask, tunnel).look(to, of),  # type: ignore[misc]
+            )
+            walked = self._try(f"trace to {destination}", lambda seen=seen: walk(seen)) if seen else None  # type: ignore[misc]
+            if seen is not None and walked is not None:
+                found.append(Traced(seen, walked))
+        return found
+
+
+def _settings_in(config: Any) -> dict[str, str]:
+    """What the daemon says is in force."""
+    rows = config if isinstance(config, list) else []
+    named = [row for row in rows if isinstance(row, Mapping) and isinstance(row.get("name"), str)]
+    return {row["name"]: str(row.get("value", "")) for row in named}
+
+
+def _subnets(env: SubnetEnv | None) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(filter(None, (env.subnet, env.ipv6_subnet))) if env else ()
+
+
+def _overlay(answers: Mapping[str, Any], env: SubnetEnv | None) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    status = answers.get("status")
+    networks = document.networks(document.part(status, "network"), "network", "network6")
+    own = document.networks(document.part(status, "own"), "subnet", "subnet6")
+    if not networks and env is not None:
+        networks = tuple(filter(None, (env.network, env.ipv6_network)))
+    return networks, own or _subnets(env)
+
+
+def _told(sources: Sources, settings: Mapping[str, str], in_force: Mapping[str, str]) -> Told:
+    differing = [
+        f"{name}: the file says {sources.settings[name]!r}, in force is {in_force[name]!r}"
+        for name in sorted(sources.in_files & in_force.keys())
+        if sources.settings.get(name) != in_force[name]
+    ]
+    named = ("iface", "iface-regex", "iface-can-reach")
+    return Told(
+        masquerade=settings.get("ip-masq") == "true",
+        random_ports=settings.get("ip-masq-fully-random-disable") != "true",
+        tx_checksum=settings.get("vxlan-tx-checksum") == "true",
+        underlay_named=any(settings.get(name) for name in named),
+        public_ip_named=any(settings.get(name) for name in ("public-ip", "public-ipv6")),
+        stale=tuple(differing),
+    )

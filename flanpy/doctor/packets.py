@@ -1,0 +1,52 @@
+"""Which packets to follow through this host's kernel: a few stand for all. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from flanpy.doctor import document
+from flanpy.doctor.document import Document
+from flanpy.doctor.facts import Facts
+from flanpy.model.address import IPAddress, IPNetwork
+
+_PEERS: Final = 3
+"""How many peers packets are followed to; those in trouble come first. Each takes about a fifth of a second."""
+
+Pair = tuple[IPAddress | None, IPAddress]
+
+
+def packets(facts: Facts) -> Iterator[Pair]:
+    """Source and destination: from a container here to containers of some peers, and from the first of them to here.
+
+    A host without a bridge in its subnet has no containers yet: then it is this host that sends, and nothing comes in.
+    """
+    for key, number in (("subnet", 4), ("subnet6", 6)):
+        own = next((one for one in facts.own if one.version == number), None)
+        if own is None or own.num_addresses < 8:
+            continue
+        there = _peers(facts, key, own)
+        bridged = any(one in own and one != own[0] for one in facts.addresses)
+        for subnet in there:
+            yield (own[2] if bridged else None), subnet[2]
+        if there and bridged:
+            yield there[0][2], own[2]
+
+
+def _peers(facts: Facts, key: str, own: IPNetwork) -> list[IPNetwork]:
+    """Subnets of peers, the worst first."""
+    ailing = {
+        document.text(row, key)
+        for row in facts.rows("peers", "peers")
+        if document.text(row, "reach") in {"unreachable", "lossy"}
+    }
+    rows = [row for row in facts.rows("subnets", "subnets") if row.get("own") is not True and _is_peer(row)]
+    rows.sort(key=lambda row: (document.text(row, key) not in ailing, row.get("state") == "programmed"))
+    found = [subnet for row in rows for subnet in document.networks(row, key)]
+    fit = [one for one in found if one.version == own.version and one != own and one.num_addresses >= 8]
+    return fit[:_PEERS]
+
+
+def _is_peer(row: Document) -> bool:
+    """A reservation, or a lease that cannot be used, has no way: nothing is sent to it."""
+    return row.get("way") != ""

@@ -1,0 +1,132 @@
+"""Every check, in the order of causes: what stands earlier explains what stands later. One explicit tuple.
+
+P17 (a restart disturbs traffic) leaves nothing behind that could be looked at afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from flanpy.doctor import document
+from flanpy.doctor.checks import daemon, docker, filter, host, overlay, reach, store  # noqa: A004
+from flanpy.doctor.checks.common import Problem, evidence_of
+from flanpy.doctor.facts import Facts
+from flanpy.doctor.finding import Finding, Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """`title` says what is made sure of, `look` finds what is not so."""
+
+    id: str
+    title: str
+    look: Callable[[Facts], Iterable[Finding]]
+
+
+CHECKS: Final = (
+    Check("P31", "the daemon answers", daemon.answers),
+    Check("P24", "etcd answers, soon and at every endpoint", store.reachable),
+    Check("P23", "the daemon follows etcd", store.watched),
+    Check("P26", "no two hosts hold one subnet", store.conflicts),
+    Check("P21", "this host's public address is its own", host.shared),
+    Check("P16", "every lease and the network config can be used", store.leases),
+    Check("P15", "no deletion is held back", store.held),
+    Check("P25", "this host's lease is held, renewed and saved", store.own),
+    Check("P28", "the network has room for one more host", store.room),
+    Check("P29", "reservations are honoured", store.reserved),
+    Check("P21", "the right link and address carry the overlay", host.underlay),
+    Check("P27", "the lease has this host's address", host.moved),
+    Check("P32", "nobody else uses the overlay's range", host.overlapping),
+    Check("P22", "IPv6 is on where the overlay needs it", host.ipv6),
+    Check("P12", "the overlay's device has the MAC that peers know", overlay.mac),
+    Check("P11", "the overlay's device stands", overlay.device),
+    Check("P07", "checksums are right", overlay.checksum),
+    Check("P04", "this host forwards", host.forwarding),
+    Check("P05", "reverse-path filters let peers in", host.reverse_path),
+    Check("P20", "neighbour tables are large enough", host.neighbours),
+    Check("P01", "Docker lets the overlay in", filter.engine),
+    Check("P10", "packet filter rules could be set up", filter.set_up),
+    Check("P02", "no packet filter drops the overlay", filter.dropping),
+    Check("P03", "nobody removes our packet filter rules", filter.removed),
+    Check("P08", "sources stay as they are within the overlay", filter.masquerade),
+    Check("P09", "masquerading takes random ports", filter.ports),
+    Check("P13", "routes lead where they should", overlay.routes),
+    Check("P14", "entries of peers are right", overlay.entries),
+    Check("P18", "the backend has a way to every peer", overlay.way),
+    Check("P30", "Docker uses this host's subnet", docker.consistent),
+    Check("P30", "subnet.env is right", docker.file),
+    Check("P30", "Docker starts after the overlay", docker.order),
+    Check("P19", "containers' packets fit the overlay", docker.containers),
+    Check("P19", "packets of full size get through", docker.mtu),
+    Check("P06", "this host lets the overlay's port in and out", filter.port),
+    Check("P06", "peers are reached", reach.peers),
+    Check("P26", "clocks agree", store.clocks),
+    Check("P31", "settings are in force", daemon.settings),
+)
+
+_TOGETHER_S: Final = 2.0
+"""What was repaired within so many seconds of the last repair is told by cause, what is older by age."""
+
+_CONDITIONS: Final = {
+    "DatastoreReachable": "P24",
+    "NetworkConfigValid": "P16",
+    "LeaseValid": "P25",
+    "UnderlayReady": "P21",
+    "BackendReady": "P11",
+    "PeersProgrammed": "P14",
+    "ForwardingEnabled": "P04",
+    "SubnetFileWritten": "P30",
+    "PeersReachable": "P06",
+    "FirewallReady": "P10",
+    "DockerConsistent": "P30",
+    "MTUConsistent": "P19",
+}
+"""Problem of a bad condition that no check has told of."""
+
+
+def checked() -> tuple[str, ...]:
+    """Ids of the problems that are looked for."""
+    return tuple(sorted({check.id for check in CHECKS}))
+
+
+def diagnose(facts: Facts) -> tuple[Finding, ...]:
+    """All findings, the worst first, causes before what they explain."""
+    found = {
+        (finding.id, finding.title, finding.evidence): (place, finding)
+        for place, check in reversed(tuple(enumerate(CHECKS)))
+        for finding in check.look(facts)
+    }
+    placed = list(found.values())
+    told = {finding.condition for _, finding in placed}
+    placed += [(_last_place(finding.id), finding) for finding in _untold(facts, told)]
+    newest = max((finding.at for _, finding in placed), default=0.0)
+
+    def order(pair: tuple[int, Finding]) -> tuple[int, float, int]:
+        place, finding = pair
+        old = newest - finding.at if finding.at and newest - finding.at > _TOGETHER_S else 0.0
+        return finding.severity.rank, old, place
+
+    return tuple(finding for _, finding in sorted(placed, key=order))
+
+
+def _last_place(id_: str) -> int:
+    return max(place for place, check in enumerate(CHECKS) if check.id == id_)
+
+
+def _untold(facts: Facts, told: set[str]) -> Iterator[Finding]:
+    """A bad condition is a finding, whatever checks know of it; one not judged yet only if nothing else explains it."""
+    bad = [
+        row
+        for row in facts.rows("status", "conditions")
+        if row.get("healthy") is False and document.text(row, "type") not in told
+    ]
+    judged = [row for row in bad if row.get("status") != "Unknown"]
+    for row in judged or ([] if told - {""} else bad):
+        name = document.text(row, "type")
+        title = f"{name or 'a condition'} is {'not known yet' if row.get('status') == 'Unknown' else 'bad'}"
+        severity = Severity.ERROR if row.get("status") != "Unknown" else Severity.WARNING
+        yield Problem(_CONDITIONS.get(name, "P31"), title).found(
+            *evidence_of(row), cure=document.text(row, "cure"), severity=severity, condition=name
+        )

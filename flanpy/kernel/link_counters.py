@@ -1,0 +1,44 @@
+"""What the kernel counted on links, from /proc/net/dev: one small file, read whole where netlink would take a socket.
+
+The path leads to the network namespace of who reads; /sys/class/net shows the one it was mounted in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+_FILE = Path("/proc/net/dev")
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """One direction of a link since it was made."""
+
+    bytes: int
+    packets: int
+    errors: int
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkCounters:
+    received: Counted
+    sent: Counted
+
+
+def read_counters(links: Collection[str], file: Path = _FILE) -> Mapping[str, LinkCounters]:
+    """The counters of those of `links` that exist; of none if the file cannot be read."""
+    try:
+        lines = file.read_text().splitlines() if links else []
+    except OSError:
+        return {}
+    rows = (line.partition(":") for line in lines)
+    return {name: _parsed(rest) for blank, _, rest in rows if (name := blank.strip()) in links}
+
+
+def _parsed(text: str) -> LinkCounters:
+    """Eight columns in, then eight out; bytes, packets, errs and drop are the first four of each."""
+    columns = [int(column) for column in text.split()]
+    return LinkCounters(Counted(*columns[:4]), Counted(*columns[8:12]))

@@ -1,0 +1,120 @@
+"""What probes found out about each peer: over the overlay, over the underlay, and what that means.
+
+Values only: measured in `probe/`, judged by conditions, shown by status, metrics, the page and doctor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+
+from flanpy.model.address import IPAddress
+from flanpy.model.lease import SubnetKey
+
+
+class Road(Enum):
+    """Between two hosts: through the tunnel, or beneath it."""
+
+    OVERLAY = "overlay"
+    UNDERLAY = "underlay"
+
+
+class Reach(Enum):
+    """How well a peer is reached over the overlay."""
+
+    UNKNOWN = "unknown"
+    REACHABLE = "reachable"
+    LOSSY = "lossy"
+    UNREACHABLE = "unreachable"
+
+
+class Trouble(Enum):
+    """What stands between two hosts, as far as the evidence goes. The value is what machines see."""
+
+    NONE = ""
+    PEER_DOWN = "PeerDown"
+    NO_UNDERLAY = "NoUnderlay"
+    PORT_BLOCKED = "PortBlocked"
+    ONE_WAY_OUT = "OneWayOut"
+    ONE_WAY_IN = "OneWayIn"
+    MTU_BLACK_HOLE = "MTUBlackHole"
+    WRONG_MAC = "WrongMAC"
+    FIREWALL = "Firewall"
+    REVERSE_PATH = "ReversePath"
+    LOSS = "Loss"
+    UNEXPLAINED = "Unexplained"
+
+
+@dataclass(frozen=True, slots=True)
+class RoadHealth:
+    """The last rounds over one road. Times are seconds, `rtt` of the last answer, `rtt_least` the best of the window.
+
+    `loss` is the share of the window's probes without an answer, 0 to 1; `answered_at` wall time of the last answer.
+    """
+
+    sent: int = 0
+    answered: int = 0
+    loss: float = 0.0
+    rtt: float | None = None
+    rtt_least: float | None = None
+    rtt_mean: float | None = None
+    answered_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PathMtu:
+    """The largest inner packet that passed, bytes, of `wanted` that should; `wanted` 0 before the first try."""
+
+    passed: int = 0
+    wanted: int = 0
+
+    @property
+    def is_whole(self) -> bool:
+        return self.passed >= self.wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """One line each for people: what was seen, and what to do."""
+
+    trouble: Trouble = Trouble.NONE
+    evidence: str = ""
+    cure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerReach:
+    """One peer as probed from here. `heard_at`: wall time of their last probe that came in over the overlay."""
+
+    key: SubnetKey
+    node_id: str
+    public_ip: IPAddress | None
+    overlay_ip: IPAddress | None
+    reach: Reach = Reach.UNKNOWN
+    diagnosis: Diagnosis = field(default_factory=Diagnosis)
+    overlay: RoadHealth = field(default_factory=RoadHealth)
+    underlay: RoadHealth = field(default_factory=RoadHealth)
+    mtu: PathMtu = field(default_factory=PathMtu)
+    heard_at: float | None = None
+    changed_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ReachReport:
+    """The result of a round, replaced whole. `peers` holds those that were ever probed and still have a lease.
+
+    `of` counts all peers, `probed` those of this round: fewer, chosen at random, where there are many.
+    `rtt_buckets` counts overlay answers since start up to each upper bound in seconds, in ascending order (the last
+    bound is infinity, its count is that of all), and `rtt_sum` is their sum: `model.histogram.Histogram` makes them.
+    """
+
+    peers: Mapping[SubnetKey, PeerReach] = field(default_factory=lambda: MappingProxyType({}))
+    of: int = 0
+    probed: int = 0
+    round: int = 0
+    problem: str = ""
+    rtt_buckets: Mapping[float, int] = field(default_factory=lambda: MappingProxyType({}))
+    rtt_sum: float = 0.0
+    packets_sent: int = 0

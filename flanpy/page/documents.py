@@ -1,0 +1,82 @@
+"""Puts together the one JSON document that the page shows: the control socket's documents, made for a stream.
+
+Pure. What changes with every tick of the clock is left out or replaced by points in time, so that a document differs
+from the one before only where something happened, and what grows with the square of the hosts is cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+Document = dict[str, Any]
+
+MESH_NODES = 64
+"""Up to so many hosts the whole mesh is sent; of a larger one what is not well, and those concerned."""
+
+EVENTS = 200
+"""So many of the newest events are sent."""
+
+
+def page_document(
+    *,
+    status: Document,
+    own_expires_at: float | None,
+    peers: Document,
+    subnets: Document,
+    events: Document,
+    mesh: Document | None,
+) -> Document:
+    """`{status, peers, subnets, events, mesh}`, each as `/v1/...` answers it but for what is said above.
+
+    Without a `mesh` of all hosts the mesh is this host's row, from `peers`. `own_expires_at` is wall time in seconds.
+    """
+    own = status.get("own")
+    if own is not None:
+        steady = {key: value for key, value in own.items() if key != "expires_in"}
+        status = {**status, "own": {**steady, "expires_at": own_expires_at and round(own_expires_at)}}
+    return {
+        "status": status,
+        "peers": peers["peers"],
+        "subnets": subnets,
+        "events": events["events"][-EVENTS:],
+        "mesh": _cut(mesh if mesh is not None else own_row(status["node_id"], peers)),
+    }
+
+
+def own_row(node_id: str, peers: Document) -> Document:
+    """The mesh as far as this host alone knows it."""
+    found = peers["peers"]
+    same = ("reach", "rtt_ms", "loss", "trouble")
+    rows = [
+        {"from": node_id, "to": name_of(peer), **{key: peer[key] for key in same}, "at": peer["changed_at"]}
+        for peer in found
+    ]
+    return {"nodes": [node_id, *(name_of(peer) for peer in found)], "rows": rows}
+
+
+def name_of(row: Document) -> str:
+    """A host by its node id; flannel's have none and go by their subnet."""
+    return str(row["node_id"] or row["subnet"] or row.get("subnet6"))
+
+
+def _cut(mesh: Document) -> Document:
+    """`mesh` with `count` of all hosts and `measured` of all pairs beside what is left of them."""
+    nodes, rows = [node if isinstance(node, str) else name_of(node) for node in mesh["nodes"]], mesh["rows"]
+    whole = {
+        **mesh,
+        "nodes": nodes,
+        "count": len(nodes),
+        "measured": sum(row["reach"] != "unknown" for row in rows),
+    }
+    if len(nodes) <= MESH_NODES:
+        return whole
+    rows = [row for row in rows if row["reach"] not in {"unknown", "reachable"}]
+    concerned = {*_ends(rows)}
+    return {**whole, "nodes": [node for node in nodes if node in concerned], "rows": rows}
+
+
+def _ends(rows: Iterable[Document]) -> Iterable[str]:
+    for row in rows:
+        yield row["from"]
+        yield row["to"]

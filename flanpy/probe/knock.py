@@ -1,0 +1,25 @@
+"""Knocks at a TCP port of hosts that leave ICMP unanswered: whoever refuses is alive, too."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from flanpy.clock import Clock
+from flanpy.model.address import IPAddress
+
+
+async def knock(address: IPAddress, port: int, *, clock: Clock, deadline: float) -> float | None:
+    """Seconds until the host accepted or refused, None if it did neither in time."""
+    began = clock.monotonic()
+    try:
+        async with asyncio.timeout(deadline):
+            _, writer = await asyncio.open_connection(str(address), port)
+    except ConnectionRefusedError:
+        return clock.monotonic() - began
+    except OSError:  # TimeoutError is one
+        return None
+    took = clock.monotonic() - began
+    with suppress(OSError):
+        writer.transport.abort()
+    return took

@@ -1,0 +1,88 @@
+"""Puts the rows of many hosts together: who reaches whom, for whoever asks. Asks few hosts at once, and not often."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Final
+
+from flanpy.clock import Clock
+from flanpy.model.address import IPAddress
+from flanpy.probe.exchange import ask
+from flanpy.probe.rows import Document, mesh_rows
+
+AT_ONCE: Final = 8
+MOST_NODES: Final = 64
+"""Hosts asked: a picture of more of them nobody can read."""
+
+FRESH_S: Final = 2.0
+"""For so long the last answer is given again: many may look at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One host. `name` is its node id, or its subnet where it has none; `address` None for ourselves."""
+
+    name: str
+    subnet: str
+    address: IPAddress | None = None
+
+
+Ask = Callable[[IPAddress, int], Awaitable[dict[str, Any] | None]]
+
+
+class Mesh:
+    """`nodes` gives all hosts, ourselves first, `own` our own document."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        port: int,
+        nodes: Callable[[], Sequence[Node]],
+        own: Callable[[], Document],
+        ask: Ask = ask,
+    ) -> None:
+        self._clock = clock
+        self._port = port
+        self._nodes = nodes
+        self._own = own
+        self._ask = ask
+        self._turn = asyncio.Lock()
+        self._last: tuple[float, Document] | None = None
+        self._refresh: asyncio.Task[Document] | None = None
+
+    async def document(self) -> Document:
+        """`GET /v1/mesh`: nodes, and a row for each pair that somebody told of."""
+        async with self._turn:
+            now = self._clock.monotonic()
+            if self._last is None or now - self._last[0] > FRESH_S:
+                self._last = (self._clock.monotonic(), await self._collect())
+            return self._last[1]
+
+    def recent(self) -> Document | None:
+        """What was last collected, at once; None before that. Collects anew meanwhile if it is no longer fresh."""
+        stale = self._last is None or self._clock.monotonic() - self._last[0] > FRESH_S
+        if stale and (self._refresh is None or self._refresh.done()):
+            self._refresh = asyncio.create_task(self.document())
+        return self._last[1] if self._last is not None else None
+
+    async def _collect(self) -> Document:
+        nodes = self._nodes()
+        names = {node.subnet: node.name for node in nodes}
+        asked = [node for node in nodes if node.address is not None] if self._port else []
+        if len(asked) > MOST_NODES:
+            asked = Random().sample(asked, MOST_NODES)
+        rows = [row for node in nodes[:1] for row in mesh_rows(self._own(), sender=node.name, names=names)]
+        room = asyncio.Semaphore(AT_ONCE)
+        for node, told in zip(asked, await asyncio.gather(*(self._of(n, room) for n in asked)), strict=True):
+            if told is not None:
+                rows += mesh_rows(told, sender=node.name, names=names)
+        return {"nodes": [{"node_id": node.name, "subnet": node.subnet} for node in nodes], "rows": rows}
+
+    async def _of(self, node: Node, room: asyncio.Semaphore) -> Document | None:
+        async with room:
+            assert node.address is not None
+            return await self._ask(node.address, self._port)

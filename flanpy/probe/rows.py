@@ -1,0 +1,94 @@
+"""What hosts tell each other of their peers, as JSON: ours is made, others' is read with suspicion. Pure.
+
+Whoever answers may be anything that holds a peer's address: a row counts only if every field of it is what it must be,
+and who says it is known from whom we asked, never from what it says.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from flanpy.model.reach import PeerReach, Reach, ReachReport, Trouble
+
+Document = dict[str, Any]
+
+MOST_ROWS: Final = 2048
+_REACHES: Final = frozenset(reach.value for reach in Reach)
+_TROUBLES: Final = frozenset(trouble.value for trouble in Trouble)
+_LONGEST_MS: Final = 1e7
+
+
+def own_document(report: ReachReport, *, node_id: str, subnet: str, at: float) -> Document:
+    """`GET /v1/reachability`: this host's row of the mesh. `at` is wall time."""
+    return {
+        "node_id": node_id,
+        "subnet": subnet,
+        "at": at,
+        "rows": [_row(peer) for peer in list(report.peers.values())[:MOST_ROWS]],
+    }
+
+
+def _row(peer: PeerReach) -> Document:
+    rtt = peer.overlay.rtt
+    return {
+        "node_id": peer.node_id,
+        "subnet": str(peer.key),
+        "reach": peer.reach.value,
+        "rtt_ms": round(rtt * 1000, 3) if rtt is not None else None,
+        "loss": round(peer.overlay.loss, 4) if peer.overlay.sent else None,
+        "trouble": peer.diagnosis.trouble.value,
+    }
+
+
+def mesh_rows(document: Document, *, sender: str, names: Mapping[str, str]) -> Iterator[Document]:
+    """The rows of one host's document for the mesh; `names` gives each subnet's node, others are left out."""
+    at = document.get("at")
+    for row in document.get("rows", ()):
+        to = names.get(row["subnet"])
+        if to is not None and to != sender:
+            told = {name: row[name] for name in ("reach", "rtt_ms", "loss", "trouble")}
+            yield {"from": sender, "to": to, **told, "at": at}
+
+
+def read_document(octets: bytes) -> Document | None:
+    """Another host's document, with only the rows that are well-formed; None if it is none."""
+    try:
+        found = json.loads(octets)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict) or not _is_number(found.get("at"), math.inf):
+        return None
+    rows = found.get("rows")
+    if not isinstance(rows, list):
+        return None
+    return {"at": found["at"], "rows": list(_good(rows[:MOST_ROWS]))}
+
+
+def _good(rows: Iterable[object]) -> Iterator[Document]:
+    for row in rows:
+        if isinstance(row, dict) and _is_good(row):
+            yield row
+
+
+def _is_good(row: Mapping[str, object]) -> bool:
+    rtt, loss = row.get("rtt_ms"), row.get("loss")
+    words = [row.get(name) for name in ("subnet", "reach", "trouble")]
+    if not all(isinstance(word, str) for word in words):
+        return False
+    return (
+        row["reach"] in _REACHES
+        and row["trouble"] in _TROUBLES
+        and {"rtt_ms", "loss"} <= set(row)
+        and (rtt is None or _is_number(rtt, _LONGEST_MS))
+        and (loss is None or _is_number(loss, 1.0))
+    )
+
+
+def _is_number(value: object, most: float) -> bool:
+    """A finite one from 0; JSON's true is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return math.isfinite(value) and 0 <= value <= most

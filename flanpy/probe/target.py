@@ -1,0 +1,79 @@
+"""Whom to probe: each family of each peer, at the addresses that any flannel-like host answers by. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from flanpy.backend import choice
+from flanpy.backend.udp import DEFAULT_PORT as UDP_PORT
+from flanpy.backend.vxlan import DEFAULT_PORT as VXLAN_PORT
+from flanpy.model.address import Family, IPAddress, IPNetwork
+from flanpy.model.lease import Lease, SubnetKey
+from flanpy.model.network import NetworkConfig
+from flanpy.model.world import World
+
+TUNNELS = frozenset({"vxlan", "", "udp"})
+"""Backends whose hosts have the first address of their subnet on the tunnel's device; "" is udp in a lease."""
+
+PACKETLESS = frozenset({"alloc"})
+"""Backends that carry nothing: there is no overlay to probe."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One family of one peer. `wanted` is the size in bytes of packets that should pass, `port` what carries them.
+
+    `certain`: the overlay address is on the peer whatever it runs. It is not where the subnet's first host address is
+    the bridge's: a peer may have no bridge yet.
+    """
+
+    key: SubnetKey
+    node_id: str
+    family: Family
+    overlay: IPAddress
+    underlay: IPAddress
+    wanted: int
+    port: str = ""
+    certain: bool = True
+
+
+def targets(world: World, peers: Iterable[Lease]) -> tuple[Target, ...]:
+    """Every peer with an address of a family that the network has; none while the network is not known."""
+    network = world.network
+    if network is None or network.backend_type in PACKETLESS:
+        return ()
+    wanted, port = choice.mtu(world), carrier(network)
+    found = []
+    for lease in peers:
+        for family in network.families:
+            subnet, public = lease.key.of(family), lease.record.public(family)
+            if subnet is not None and public is not None:
+                tunnel = lease.record.backend_type in TUNNELS
+                overlay = overlay_address(subnet, tunnel=tunnel)
+                found.append(
+                    Target(
+                        lease.key,
+                        lease.record.node_id,
+                        family,
+                        overlay,
+                        public,
+                        wanted,
+                        port if tunnel else "",
+                        tunnel,
+                    )
+                )
+    return tuple(found)
+
+
+def overlay_address(subnet: IPNetwork, *, tunnel: bool) -> IPAddress:
+    """Where a host answers over the overlay."""
+    return subnet.network_address if tunnel else subnet.network_address + 1
+
+
+def carrier(network: NetworkConfig) -> str:
+    """What the underlay must let through, in an operator's words; "" where packets travel as they are."""
+    default = {"vxlan": VXLAN_PORT, "udp": UDP_PORT}.get(network.backend_type)
+    if default is None:
+        return ""
+    return f"UDP port {network.backend_options.get('port') or default}"

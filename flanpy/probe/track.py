@@ -1,0 +1,188 @@
+"""What is remembered of one target: its last probes over each road, how it is reached, and how large a packet passes.
+
+Plain state with plain rules: told what was sent and what came back, it says how the peer is reached. Knows no socket,
+and no clock but the times that it is given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from flanpy.model.reach import PathMtu, Reach, Road, RoadHealth
+from flanpy.probe.target import Target
+
+WINDOW: Final = 20
+"""Probes over one road that loss is reckoned from."""
+
+PATIENCE: Final = 3
+"""Rounds without any answer after which a peer is unreachable. One answer makes it reachable."""
+
+LOSSY_FROM, LOSSY_UNTIL = 0.25, 0.15
+"""Shares of lost probes: where a peer becomes lossy, and below which it no longer is."""
+
+_ENOUGH: Final = 8
+"""Probes before a share of them means anything."""
+
+_LOST: Final = -1.0
+
+LEAST_MTU: Final = 576
+STEPS: Final = 7
+"""Sizes tried at once between what passed and what did not: three rounds find the exact byte among a thousand."""
+
+
+@dataclass(slots=True)
+class Way:
+    """The last probes over one road by their numbers: the round trip in seconds, or that there was no answer (yet)."""
+
+    probes: dict[int, float] = field(default_factory=dict)
+    last: float | None = None
+    answered_at: float | None = None
+    silent_rounds: int = 0
+    ever: bool = False
+    refused: str = ""
+    errno: int = 0
+
+    def sent(self, number: int) -> None:
+        self.probes[number] = _LOST
+        if len(self.probes) > WINDOW:
+            del self.probes[next(iter(self.probes))]
+
+    def answered(self, number: int, rtt: float, wall: float) -> None:
+        """However late: the path bore it. What has left the window counts only as a sign of life.
+
+        The losses of an outage go with it: they say nothing of the path that is there again.
+        """
+        if self.silent_rounds >= PATIENCE:
+            self.probes = {n: old for n, old in self.probes.items() if old != _LOST or n == number}
+        if number in self.probes:
+            self.probes[number] = rtt
+        self.last, self.answered_at, self.ever = rtt, wall, True
+        self.silent_rounds, self.refused, self.errno = 0, "", 0
+
+    @property
+    def loss(self) -> float:
+        lost = sum(rtt == _LOST for rtt in self.probes.values())
+        return lost / len(self.probes) if self.probes else 0.0
+
+    def health(self) -> RoadHealth:
+        times = [rtt for rtt in self.probes.values() if rtt != _LOST]
+        return RoadHealth(
+            sent=len(self.probes),
+            answered=len(times),
+            loss=self.loss,
+            rtt=self.last if times else None,
+            rtt_least=min(times, default=None),
+            rtt_mean=sum(times) / len(times) if times else None,
+            answered_at=self.answered_at,
+        )
+
+
+@dataclass(slots=True)
+class SizeSearch:
+    """The largest packet that passes: `passed` did, `failed` did not. Nothing is said before a loss was seen twice."""
+
+    wanted: int
+    passed: int = 0
+    failed: int = 0
+    losses: int = 0
+
+    def sizes(self) -> tuple[int, ...]:
+        """What to try next; the wanted size always, so that a cure shows."""
+        if self.losses == 0:
+            return (self.wanted,)
+        low, high = max(self.passed, LEAST_MTU - 1), self.failed or self.wanted
+        step = (high - low) / (STEPS + 1)
+        between = {low + round(step * n) for n in range(1, STEPS + 1)} - {low, high}
+        return (self.wanted, *sorted(between))
+
+    def learn(self, got: set[int], tried: set[int], *, small_passes: bool) -> None:
+        """`got` of the sizes `tried` came back."""
+        if self.wanted in got:
+            self.passed, self.failed, self.losses = self.wanted, 0, 0
+        elif small_passes and self.wanted in tried:
+            self._narrow(got, tried)
+
+    def _narrow(self, got: set[int], tried: set[int]) -> None:
+        if self.losses == 0:
+            self.passed, self.failed = 0, self.wanted
+        self.losses += 1
+        best = max(got, default=0)
+        if best >= self.failed:  # it widened meanwhile
+            self.failed = self.wanted
+        self.passed = max(self.passed, best)
+        missing = [size for size in tried - got if size > self.passed]
+        self.failed = min([self.failed, *missing])
+
+    @property
+    def found(self) -> PathMtu:
+        if self.losses == 1:  # one large packet may be lost as any packet may
+            return PathMtu(self.wanted, self.wanted)
+        return PathMtu(self.passed, self.wanted) if self.passed or self.losses else PathMtu()
+
+    @property
+    def urgent(self) -> bool:
+        return self.losses > 0
+
+
+@dataclass(slots=True)
+class Track:
+    """One target, probed. `heard`: monotonic time of the last probe of theirs by road, `their_interval` between two.
+
+    `hears_us`: monotonic time at which they last said that our probes reach them over the overlay. `tcp`: over the
+    underlay it answers to TCP only.
+    """
+
+    target: Target
+    number: int
+    size: SizeSearch
+    ways: dict[Road, Way] = field(default_factory=lambda: {road: Way() for road in Road})
+    reach: Reach = Reach.UNKNOWN
+    heard: dict[Road, float] = field(default_factory=dict)
+    heard_wall: float | None = None
+    hears_us: float | None = None
+    their_interval: float = 0.0
+    rounds: int = 0
+    tcp: bool = False
+
+    @classmethod
+    def of(cls, target: Target, number: int) -> Track:
+        return cls(target, number, SizeSearch(target.wanted))
+
+    @property
+    def overlay(self) -> Way:
+        return self.ways[Road.OVERLAY]
+
+    @property
+    def underlay(self) -> Way:
+        return self.ways[Road.UNDERLAY]
+
+    @property
+    def suspect(self) -> bool:
+        """Whether to look again at once where only some peers are probed in a round."""
+        return self.reach is Reach.UNREACHABLE or self.overlay.silent_rounds > 0 or self.size.urgent
+
+    def judge(self) -> None:
+        """After a round in which it was probed, and after its deadline."""
+        self.rounds += 1
+        way = self._telling
+        if way.silent_rounds >= PATIENCE:
+            self.reach = Reach.UNREACHABLE
+        elif way.silent_rounds == 0 and way.ever:
+            limit = LOSSY_UNTIL if self.reach is Reach.LOSSY else LOSSY_FROM
+            lossy = len(way.probes) >= _ENOUGH and way.loss >= limit
+            self.reach = Reach.LOSSY if lossy else Reach.REACHABLE
+
+    @property
+    def _telling(self) -> Way:
+        """Whose answers count. A bridge's address that never answered may not exist: the road beneath is the same."""
+        return self.overlay if self.target.certain or self.overlay.ever else self.underlay
+
+    def hears(self, road: Road, now: float) -> bool:
+        """Whether their probes reach us: one of the last round of theirs did."""
+        at = self.heard.get(road)
+        return at is not None and now - at < 1.5 * self.their_interval + 0.5
+
+    def is_heard(self, now: float) -> bool:
+        """Whether they say that our probes reach them."""
+        return self.hears_us is not None and now - self.hears_us < 1.5 * self.their_interval + 0.5

@@ -1,0 +1,168 @@
+"""Tells what happened between two snapshots of the status: transitions, repairs, peers that came, went or changed.
+
+Pure. Costs nothing where nothing changed: values are replaced whole, so what is the same object is the same. Of many
+alike one happening is made, which names some and counts all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+
+from flanpy.model.condition import Condition, ConditionType, Status
+from flanpy.model.event import EventKind
+from flanpy.model.lease import Lease, SubnetKey
+from flanpy.model.reach import PeerReach, Reach, ReachReport
+from flanpy.plan.render import render
+from flanpy.reconcile.loop import Pass
+from flanpy.status.events import EACH_UP_TO, Happening
+from flanpy.status.inputs import Inputs, OwnStatus
+from flanpy.status.judge.reach import name_of
+from flanpy.status.judge.verdict import BRIEF, named
+
+_NO_PEERS: Mapping[SubnetKey, PeerReach] = {}
+_TELLING_RESYNCS = frozenset({"overrun", "kernel_error"})
+"""Read-backs that tell of trouble; the others go by the clock, or their repairs say it better."""
+
+
+def changed_conditions(old: Iterable[Condition], new: Iterable[Condition]) -> Iterator[Condition]:
+    """Conditions that turned well or bad, and troubles that took the place of another or of mere ignorance."""
+    known: dict[ConditionType, Condition] = {condition.type: condition for condition in old}
+    for condition in new:
+        was = known.get(condition.type)
+        if was is not None and was is not condition and _is_news(was, condition):
+            yield condition
+
+
+def _is_news(old: Condition, new: Condition) -> bool:
+    if old.healthy != new.healthy:
+        return True
+    return not new.healthy and new.status is not Status.UNKNOWN and new.reason != old.reason
+
+
+def of_conditions(changed: Iterable[Condition]) -> Iterator[Happening]:
+    for condition in changed:
+        kind = EventKind.CONDITION_CLEARED if condition.healthy else EventKind.CONDITION_RAISED
+        yield Happening(kind, condition.type.value, f"{condition.reason}: {condition.message}")
+
+
+def of_inputs(old: Inputs, new: Inputs) -> Iterator[Happening]:
+    """All that the inputs themselves tell, but for what a pass did."""
+    if old.own is not new.own:
+        yield from _own(old.own, new.own)
+    before, after = _leases(old.last), _leases(new.last)
+    if before is not after:
+        yield from _peers(before, after, new)
+    if old.reach is not new.reach:
+        yield from _reached(old.reach, new.reach)
+
+
+def of_pass(outcome: Pass) -> Iterator[Happening]:
+    """What the pass restored, by object, and why it looked."""
+    if outcome.resync in _TELLING_RESYNCS:
+        yield Happening(EventKind.RESYNC, outcome.resync, "the kernel was read back")
+    for kind, count in outcome.repairs.items():
+        of_kind = (render(op) for op in outcome.decision.ops if op.obj.key[0] == kind)
+        lines = "; ".join(islice(of_kind, min(count, BRIEF)))
+        more = f" and {count - BRIEF} more" if count > BRIEF else ""
+        yield Happening(EventKind.REPAIRED, kind, f"{outcome.resync}: {lines}{more}", count)
+
+
+def _own(old: OwnStatus, new: OwnStatus) -> Iterator[Happening]:
+    had, has = old.lease, new.lease
+    if has is not None and (had is None or had.key != has.key):
+        was = f"it was {had.key} before" if had is not None else f"from {new.source.value}"
+        yield Happening(EventKind.LEASE_CHANGED, str(has.key), was)
+    elif had is not None and has is None:
+        yield Happening(EventKind.LEASE_CHANGED, "none", f"{had.key} is not ours any more")
+
+
+def _leases(last: Pass | None) -> Mapping[str, Lease]:
+    return last.world.view.leases if last is not None and last.world.view.in_sync else {}
+
+
+def _peers(old: Mapping[str, Lease], new: Mapping[str, Lease], inputs: Inputs) -> Iterator[Happening]:
+    is_ours = _is_ours(inputs)
+    peers = {key: lease for key, lease in new.items() if not is_ours(key, lease)}
+    gone = [lease for key, lease in old.items() if key not in new and not is_ours(key, lease)]
+    joined = [(_name(lease), _address(lease)) for key, lease in peers.items() if key not in old]
+    left = [(_name(lease), "its lease is gone") for lease in gone]
+    changed = [
+        (_name(lease), _change(old[key], lease))
+        for key, lease in peers.items()
+        if _is_changed(old.get(key), lease)
+    ]
+    yield from _some(EventKind.PEER_JOINED, joined)
+    yield from _some(EventKind.PEER_LEFT, left)
+    yield from _some(EventKind.PEER_CHANGED, changed)
+
+
+def _is_ours(inputs: Inputs) -> Callable[[str, Lease], bool]:
+    """By key, or by node: a lease just taken is listed before it is known to be ours."""
+    world = inputs.last.world if inputs.last is not None else None
+    own = str(world.own.key) if world is not None and world.own is not None else None
+    node_id = world.policy.node_id if world is not None else None
+    return lambda key, lease: key == own or lease.record.node_id == node_id
+
+
+def _is_changed(old: Lease | None, new: Lease) -> bool:
+    return old is not None and old is not new and old.record is not new.record and old.record != new.record
+
+
+def _name(lease: Lease) -> str:
+    return f"{lease.record.node_id} {lease.key}".strip()
+
+
+def _address(lease: Lease) -> str:
+    return str(lease.record.public_ip or lease.record.public_ip6)
+
+
+def _change(old: Lease, new: Lease) -> str:
+    was, now = old.record, new.record
+    parts = (
+        ("node", was.node_id, now.node_id),
+        ("public IP", was.public_ip, now.public_ip),
+        ("public IPv6", was.public_ip6, now.public_ip6),
+        ("backend", was.backend_type, now.backend_type),
+        ("backend data", was.backend_data, now.backend_data),
+        ("IPv6 backend data", was.backend_data6, now.backend_data6),
+        ("fast path", was.fast_path, now.fast_path),
+    )
+    return "; ".join(f"{what} {_said(a)} -> {_said(b)}" for what, a, b in parts if a != b)
+
+
+def _said(value: object) -> str:
+    mac = getattr(value, "mac", None)
+    return str(mac) if mac is not None else str(value) or "none"
+
+
+def _reached(old: ReachReport | None, new: ReachReport | None) -> Iterator[Happening]:
+    before, after = (report.peers if report is not None else _NO_PEERS for report in (old, new))
+    lost: list[tuple[str, str]] = []
+    back: list[tuple[str, str]] = []
+    for key, peer in after.items():
+        was = before.get(key)
+        if was is peer:
+            continue
+        if peer.reach is Reach.UNREACHABLE and (was is None or _trouble_is_new(was, peer)):
+            diagnosis = peer.diagnosis
+            lost.append(
+                (name_of(peer), ": ".join(filter(None, (diagnosis.trouble.value, diagnosis.evidence))))
+            )
+        elif was is not None and was.reach is Reach.UNREACHABLE and peer.reach is not Reach.UNREACHABLE:
+            back.append((name_of(peer), f"it is {peer.reach.value} now"))
+    yield from _some(EventKind.PEER_UNREACHABLE, lost)
+    yield from _some(EventKind.PEER_REACHABLE, back)
+
+
+def _trouble_is_new(was: PeerReach, now: PeerReach) -> bool:
+    return was.reach is not Reach.UNREACHABLE or was.diagnosis.trouble is not now.diagnosis.trouble
+
+
+def _some(kind: EventKind, found: list[tuple[str, str]]) -> Iterator[Happening]:
+    """One happening each, or one for all."""
+    if len(found) <= EACH_UP_TO:
+        for what, why in found:
+            yield Happening(kind, what, why)
+    else:
+        yield Happening(kind, f"{len(found)} peers", named([what for what, _ in found]), len(found))

@@ -1,0 +1,66 @@
+"""Judges the packet filter, and with it what Docker needs of it."""
+
+from __future__ import annotations
+
+from flanpy.backend.filtering import filter_flavour
+from flanpy.model.condition import Condition, ConditionType, Status
+from flanpy.model.packet_filter import FilterChain, FilterChoice, FilterJump
+from flanpy.status.inputs import Inputs
+from flanpy.status.judge.verdict import bad, good, unmeasured
+
+
+def docker(inputs: Inputs, now: float) -> Condition:
+    """Judged where it was looked at (`docker.verdict`); only here it is known whether our packet filter stands."""
+    kind, report = ConditionType.DOCKER_CONSISTENT, inputs.docker
+    if report is None:
+        return unmeasured(kind, "NotRead", "Docker was not looked at yet")
+    filtering = firewall(inputs, now)
+    if report.condition.status is Status.TRUE and report.needs_accepts and not filtering.healthy:
+        text = f"Docker drops what reaches containers over the overlay, and our rules do not stand: {filtering.message}"
+        return bad(kind, "EngineDropsUs", text, filtering.cure)
+    return report.condition
+
+
+def firewall(inputs: Inputs, _now: float) -> Condition:
+    """Not needed to be ready: most hosts forward without any rule, and those that do not say so in packets lost."""
+    kind, last = ConditionType.FIREWALL_READY, inputs.last
+    facts = last.world.filter if last is not None else None
+    if last is None or facts is None or last.decision.desired is None:
+        return unmeasured(kind, "NotRead", "not looked at before the backend is planned")
+    if facts.problem:
+        return bad(kind, "Unreadable", facts.problem, _filter_cure(facts.problem))
+    failed = [f for f in last.failures if isinstance(f.op.obj, FilterChain | FilterJump)]
+    if failed:
+        return bad(kind, "Failed", str(failed[0].error), _filter_cure(str(failed[0].error)))
+    policy, flavour = last.world.policy.filter, filter_flavour(last.world)
+    if policy.choice is FilterChoice.OFF:
+        return good(kind, "Off", "filter-backend is off: the rules are the operator's")
+    if flavour is None:
+        missing = "neither nft nor iptables is" if not facts.tools else f"{policy.choice.value} is not"
+        cure = "install nftables or iptables, or set filter-backend"
+        return bad(kind, "NoTool", f"{missing} installed: no packet filter rules", cure)
+    docker = " with Docker's" if flavour in facts.docker_flavours else ""
+    return good(kind, "Programmed", f"rules stand in {flavour.value}{docker}")
+
+
+def _filter_cure(said: str) -> str:
+    for word, cure in _FILTER_CURES:
+        if word in said:
+            return cure
+    return "it is tried again; see flanpyctl diff"
+
+
+_FILTER_CURES = (
+    (
+        "xtables.lock",
+        "let flanpyd open it (tmpfiles.d: 'f /run/xtables.lock 0660 root <its group>'), or use nftables",
+    ),
+    (
+        "ermission denied",
+        "give flanpyd CAP_NET_ADMIN, with iptables-legacy CAP_NET_RAW too, or run it as root",
+    ),
+    ("peration not permitted", "give flanpyd CAP_NET_ADMIN, or run it as root"),
+    ("not installed", "install it, or set filter-backend"),
+    ("did not stay", "find who removes it: 'nft monitor' names the process"),
+    ("incompatible", "move the rules that iptables does not know to a table of their own"),
+)

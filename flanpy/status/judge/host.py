@@ -1,0 +1,60 @@
+"""Judges this host beside the overlay: its files, listeners and settings, Docker and the packet filter."""
+
+from __future__ import annotations
+
+from flanpy.model.condition import Condition, ConditionType, Status
+from flanpy.model.objects import HostSysctl
+from flanpy.plan.render import describe
+from flanpy.status.inputs import Inputs
+from flanpy.status.judge.verdict import bad, good, unknown
+
+
+def forwarding(inputs: Inputs, _now: float) -> Condition:
+    kind, last = ConditionType.FORWARDING_ENABLED, inputs.last
+    if last is None or last.decision.desired is None:
+        return unknown(kind, "NotRead", "not looked at before the backend is planned")
+    failed = [f for f in last.failures if isinstance(f.op.obj, HostSysctl)]
+    if failed:
+        return bad(kind, "Refused", str(failed[0].error), f"run: {describe(failed[0].op.obj)}")
+    if any(isinstance(obj, HostSysctl) for obj in last.decision.desired.values()):
+        return good(kind, "On", "the host forwards")
+    return good(
+        kind, "NotNeeded", "no bridge has an address in our subnet yet, so there is nothing to forward"
+    )
+
+
+def subnet_file(inputs: Inputs, _now: float) -> Condition:
+    kind = ConditionType.SUBNET_FILE_WRITTEN
+    if inputs.subnet_file_error:
+        return bad(kind, "WriteFailed", inputs.subnet_file_error, "make room or correct --subnet-file")
+    if not inputs.subnet_file:
+        return unknown(kind, "NotWritten", "not written before a subnet is leased")
+    return good(kind, "Written", inputs.subnet_file)
+
+
+def lease_file(inputs: Inputs, _now: float) -> Condition:
+    kind = ConditionType.LEASE_SAVED
+    if inputs.lease_file_error:
+        cure = "make room or correct --state-dir; a boot without etcd would have no subnet"
+        return bad(kind, "WriteFailed", inputs.lease_file_error, cure)
+    if not inputs.lease_file:
+        return good(kind, "None", "no lease to save yet")
+    return good(kind, "Saved", inputs.lease_file)
+
+
+def listeners(inputs: Inputs, _now: float) -> Condition:
+    kind = ConditionType.LISTENERS_UP
+    if inputs.listeners_error:
+        cure = "end what holds the address, or choose another; it is tried again"
+        return bad(kind, "CannotListen", inputs.listeners_error, cure)
+    if inputs.listeners is None:
+        return good(kind, "NotTried", "the first peers are programmed before anybody is answered")
+    return good(kind, "Listening", inputs.listeners)
+
+
+def restart(inputs: Inputs, _now: float) -> Condition:
+    kind = ConditionType.RESTART_NEEDED
+    pending = "; ".join(filter(None, (inputs.pending_settings, inputs.pending_network, inputs.pending_lease)))
+    if pending:
+        return bad(kind, "ConfigChanged", pending, "restart flanpyd", status=Status.TRUE)
+    return good(kind, "None", "everything set is in force", status=Status.FALSE)

@@ -1,0 +1,80 @@
+"""Judges what etcd knows: that it is reached, the network config, and leases, ours and those of the peers."""
+
+from __future__ import annotations
+
+from flanpy.model.condition import Condition, ConditionType, Status
+from flanpy.status.inputs import Inputs, OwnSource
+from flanpy.status.judge.verdict import BRIEF, bad, good, unknown
+
+
+def datastore(inputs: Inputs, _now: float) -> Condition:
+    kind, store = ConditionType.DATASTORE_REACHABLE, inputs.store
+    if not store.contacted and not store.error:
+        return unknown(kind, "NotContacted", "no answer from etcd yet since start")
+    if store.stale or store.error:
+        cure = "check etcd and the way to it; forwarding goes on with what was last heard"
+        return bad(kind, "Unreachable", store.error or "the watch is lost", cure)
+    return good(kind, "Connected", f"following {store.endpoint}")
+
+
+def network(inputs: Inputs, _now: float) -> Condition:
+    kind = ConditionType.NETWORK_CONFIG_VALID
+    if inputs.network_error:
+        return bad(kind, "Invalid", inputs.network_error, "correct it with: flanpyctl network set")
+    if inputs.network is None:
+        return unknown(kind, "NotRead", "the network config was not read yet")
+    message = "; ".join(inputs.network.warnings) or f"backend {inputs.network.backend_type}"
+    return good(kind, "Valid", message)
+
+
+def lease(inputs: Inputs, now: float) -> Condition:
+    kind, own = ConditionType.LEASE_VALID, inputs.own
+    if own.lease is None:
+        return bad(kind, "NotHeld", own.waiting or "no subnet is leased yet")
+    if own.yielded:
+        return bad(kind, "Lost", f"{own.lease.key} is another node's now: see LeaseConflict")
+    if own.expires_at is not None and own.expires_at <= now:
+        cure = "bring etcd back: another node may be given the subnet from now on"
+        return bad(kind, "Expired", f"the lease of {own.lease.key} has expired", cure)
+    if own.source is OwnSource.DISK:
+        return good(kind, "FromDisk", f"{own.lease.key} from the last run; etcd has not confirmed it yet")
+    reason = "Reserved" if own.lease.is_reservation else "Leased"
+    return good(kind, reason, f"{own.lease.key} is ours")
+
+
+def conflict(inputs: Inputs, _now: float) -> Condition:
+    kind = ConditionType.LEASE_CONFLICT
+    if inputs.own.conflict:
+        cure = "see flanpyctl subnets; drain one of the two nodes"
+        return bad(kind, "OwnedByAnother", inputs.own.conflict, cure, status=Status.TRUE)
+    return good(kind, "None", "no other node claims our subnet", status=Status.FALSE)
+
+
+def duplicate(inputs: Inputs, _now: float) -> Condition:
+    kind = ConditionType.DUPLICATE_PUBLIC_IP
+    if inputs.own.duplicate_ip:
+        cure = "give each host its own address, or set --public-ip or --iface"
+        return bad(kind, "SharedAddress", inputs.own.duplicate_ip, cure, status=Status.TRUE)
+    return good(kind, "None", "no other node advertises our public IP", status=Status.FALSE)
+
+
+def peer_leases(inputs: Inputs, _now: float) -> Condition:
+    kind, last = ConditionType.PEER_LEASES_VALID, inputs.last
+    if last is None:
+        return good(kind, "None", "no leases yet")
+    offences = [f"{i.key}: {i.reason}" for i in last.world.view.invalid]
+    offences += [f"{r.lease.key}: {r.message}" for r in last.admission.rejected]
+    if not offences:
+        return good(kind, "Valid", "every lease can be used")
+    more = f" and {len(offences) - BRIEF} more" if len(offences) > BRIEF else ""
+    cure = "see flanpyctl subnets; flanpyctl subnets release removes a key"
+    return bad(kind, "Unusable", "; ".join(offences[:BRIEF]) + more, cure)
+
+
+def mass_delete(inputs: Inputs, _now: float) -> Condition:
+    kind = ConditionType.MASS_DELETE_HELD
+    hold = inputs.last.decision.hold if inputs.last else None
+    if hold is None:
+        return good(kind, "None", "nothing is held", status=Status.FALSE)
+    message = f"{hold.peers} of {hold.present} peers vanished at once; waiting for a second listing to agree"
+    return bad(kind, "Held", message, "if this was meant, do nothing", status=Status.TRUE)

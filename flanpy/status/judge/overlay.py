@@ -1,0 +1,127 @@
+"""Judges what the kernel carries packets by: underlay, backend, peers, and what of others stands in the way."""
+
+from __future__ import annotations
+
+from errno import EADDRINUSE, EOPNOTSUPP, EPERM
+
+from flanpy.backend import choice
+from flanpy.backend.registry import backend_for
+from flanpy.errors import KernelError
+from flanpy.model.condition import Condition, ConditionType, Status
+from flanpy.model.objects import KernelObject, OtherLink, TunLink, VxlanLink
+from flanpy.model.objects import Phase as ObjectPhase
+from flanpy.model.world import Former
+from flanpy.plan.admission import lease_type
+from flanpy.plan.render import describe
+from flanpy.reconcile.loop import Pass
+from flanpy.status.inputs import Inputs
+from flanpy.status.judge.verdict import BRIEF, bad, good, unknown
+
+_CURES = {
+    EPERM: "give flanpyd the capability CAP_NET_ADMIN, or run it as root",
+    EOPNOTSUPP: "this kernel has no VXLAN: load the module vxlan, or boot a kernel that has it",
+}
+
+
+_TUNNEL_CURES = {
+    EADDRINUSE: "end what holds the port (ss -ulpn), or choose another with Backend.Port; ours follows",
+    EOPNOTSUPP: "set udp-plane to auto or user, or give flanpyd CAP_BPF on a kernel that has eBPF",
+}
+
+
+def underlay(inputs: Inputs, _now: float) -> Condition:
+    kind = ConditionType.UNDERLAY_READY
+    facts = inputs.last.world.facts if inputs.last else None
+    if facts is None or (facts.underlay is None and not facts.problem):
+        return unknown(kind, "NotRead", "the links of this host were not read yet")
+    if facts.underlay is None:
+        return bad(kind, "NoLink", facts.problem, "see --iface, --iface-regex, --iface-can-reach")
+    return good(kind, "Chosen", facts.underlay.reason)
+
+
+def backend(inputs: Inputs, _now: float) -> Condition:
+    kind, last = ConditionType.BACKEND_READY, inputs.last
+    if inputs.backend_error:
+        return bad(kind, "CommandFailed", inputs.backend_error, "correct it; it is tried again")
+    if last is None or (last.decision.desired is None and not last.error):
+        return unknown(kind, "Waiting", "lease, network config or underlay are not there yet")
+    if last.error:
+        return bad(kind, "KernelUnreadable", last.error, "it is tried again; see the log")
+    failed = [f for f in last.failures if f.op.obj.phase <= ObjectPhase.TUNNEL]
+    if failed and failed[0].op.obj.phase is ObjectPhase.TUNNEL:
+        cure = _TUNNEL_CURES.get(failed[0].error.errno, "it is tried again; see the log")
+        return bad(kind, "DataPlaneFailed", str(failed[0].error), cure)
+    if failed:
+        return bad(kind, "LinkFailed", str(failed[0].error), _cure(failed[0].error))
+    taken = [c for c in last.decision.difference.conflicts if c.wanted.phase <= ObjectPhase.LINK_UP]
+    if taken:
+        return bad(kind, "LinkTaken", _whose(taken[0].found), "remove or rename the foreign link")
+    if last.world.former is not None:
+        return good(kind, "Moving", _moving(last, last.world.former))
+    return good(kind, "Programmed", f"{len(last.decision.desired or ())} objects stand")
+
+
+def _moving(last: Pass, former: Former) -> str:
+    """What is kept of the backend that the network had, and for whom."""
+    name = former.network.backend_type
+    users = [p for p in last.admission.peers if p.record.backend_type == lease_type(name)]
+    named = ", ".join(user.record.node_id or str(user.key) for user in users[:BRIEF])
+    more = f" and {len(users) - BRIEF} more" if len(users) > BRIEF else ""
+    whom = f"for the leases of {named}{more}, which still say so" if users else "for packets under way"
+    return f"moving from {name}: it is kept {whom}"
+
+
+def peers(inputs: Inputs, _now: float) -> Condition:
+    kind, last = ConditionType.PEERS_PROGRAMMED, inputs.last
+    if last is None or last.decision.desired is None or not last.world.view.in_sync:
+        return unknown(kind, "NotListed", "the leases of the other hosts were not listed yet")
+    failed = [f for f in last.failures if ObjectPhase.TUNNEL < f.op.obj.phase <= ObjectPhase.ROUTE]
+    if failed:
+        message = f"{len(failed)} operations failed, the first: {failed[0].error}"
+        return bad(kind, "Failed", message, _cure(failed[0].error))
+    if last.unreached and last.world.network is not None:
+        return bad(kind, "NoWay", _no_way(last), backend_for(last.world.network.backend_type).cure)
+    return good(kind, "Programmed", f"{len(last.admission.peers)} peers")
+
+
+def _no_way(last: Pass) -> str:
+    """Which peers the backend cannot reach from here, and what stands in between (P18)."""
+    way_of = choice.ways(last.world)
+    named = [
+        f"{lease.record.node_id or lease.key}: {way_of(lease).reason}" for lease in last.unreached[:BRIEF]
+    ]
+    more = f" and {len(last.unreached) - BRIEF} more" if len(last.unreached) > BRIEF else ""
+    count = f"{len(last.unreached)} of {len(last.admission.peers)} peers"
+    return f"{count} cannot be reached: {'; '.join(named)}{more}"
+
+
+def foreign(inputs: Inputs, _now: float) -> Condition:
+    kind = ConditionType.FOREIGN_CONFLICT
+    conflicts = inputs.last.decision.difference.conflicts if inputs.last else ()
+    if not conflicts:
+        return good(kind, "None", "nobody else uses what we need", status=Status.FALSE)
+    message = (
+        f"{len(conflicts)} foreign objects stand where ours should, the first: {_whose(conflicts[0].found)}"
+    )
+    return bad(
+        kind, "Foreign", message, "remove the foreign object; ours follows at once", status=Status.TRUE
+    )
+
+
+def _whose(found: KernelObject) -> str:
+    """A foreign object, and by what it is not ours."""
+    match found:
+        case VxlanLink(name=name, vni=vni, port=port, alias=alias):
+            marked = f"marked {alias!r}" if alias else "unmarked"
+            return f"{name} is another's VXLAN device (VNI {vni}, UDP port {port}, {marked})"
+        case TunLink(name=name, alias=alias):
+            marked = f"marked {alias!r}" if alias else "unmarked"
+            return f"{name} is another's TUN device ({marked})"
+        case OtherLink(name=name, kind=kind):
+            return f"{name} is another's link of kind {kind}"
+        case _:
+            return describe(found)
+
+
+def _cure(error: KernelError) -> str:
+    return _CURES.get(error.errno, "it is tried again; see flanpyctl diff")

@@ -1,0 +1,88 @@
+"""The daemon's documents as a trace uses them. A document may be of another version: what is missing is not known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_network
+from typing import Any
+
+from flanpy.model.address import IPNetwork
+from flanpy.trace.seen import Device, LeaseSeen, Overlay, Probed
+
+Document = Mapping[str, Any]
+
+
+def overlay(status: Document, subnets: Document, version: int) -> Overlay:
+    """One family (4 or 6) of it."""
+    network = status.get("network") or {}
+    rows = [_lease(row, subnet, version) for row, subnet in _rows(subnets, version)]
+    own = next((lease for lease in rows if lease.state == "own"), None)
+    backend = status.get("backend") or {}
+    return Overlay(
+        backend=str(network.get("backend_type") or backend.get("type") or ""),
+        networks=tuple(_networks(network, version)),
+        device=_device(backend, version),
+        plane=str(backend.get("data_plane") or ""),
+        own=own,
+        leases=tuple(lease for lease in rows if lease is not own),
+        answered=True,
+    )
+
+
+def _networks(network: Document, version: int) -> Iterator[IPNetwork]:
+    if text := network.get("network" if version == 4 else "network6"):
+        yield ip_network(text)
+
+
+def _rows(subnets: Document, version: int) -> Iterator[tuple[Document, IPNetwork]]:
+    for row in subnets.get("subnets", ()):
+        if text := row.get("subnet" if version == 4 else "subnet6"):
+            yield row, ip_network(text)
+
+
+def _lease(row: Document, subnet: IPNetwork, version: int) -> LeaseSeen:
+    six = "" if version == 4 else "6"
+    return LeaseSeen(
+        subnet=subnet,
+        node=str(row.get("node_id") or ""),
+        public_ip=str(row.get(f"public_ip{six}") or ""),
+        backend=str(row.get("backend_type") or ""),
+        mac=str(row.get(f"vtep_mac{six}") or "").lower(),
+        state=str(row.get("state") or ""),
+        reason=str(row.get("reason") or ""),
+        way=str(row.get("way") or ""),
+    )
+
+
+def _device(backend: Document, version: int) -> Device | None:
+    """The overlay's link of that family, as wanted."""
+    links = [link for link in backend.get("links") or () if (":" in str(link.get("local"))) == (version == 6)]
+    if not links:
+        return None
+    link = links[0]
+    return Device(
+        name=str(link["name"]),
+        up=True,
+        carrier=True,
+        mtu=int(link.get("mtu") or 0),
+        kind="vxlan" if link.get("mac") else "tun",
+        mac=str(link.get("mac") or "").lower(),
+        vni=link.get("vni"),
+        port=link.get("port"),
+        local=str(link.get("local") or ""),
+    )
+
+
+def probed(peers: Document, lease: LeaseSeen) -> Probed | None:
+    """The peer's row in `/v1/peers`, if it was ever probed."""
+    for row in peers.get("peers", ()):
+        if str(lease.subnet) in {row.get("subnet"), row.get("subnet6")} and row.get("reach"):
+            return Probed(
+                str(row["reach"]),
+                str(row.get("trouble") or ""),
+                str(row.get("evidence") or ""),
+                str(row.get("cure") or ""),
+                int(row.get("path_mtu") or 0),
+                int(row.get("path_mtu_wanted") or 0),
+            )
+    return None

@@ -1,0 +1,143 @@
+"""What was read of this host for one trace: frozen, with None where a fact could not be had. Read by `read`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from flanpy.model.address import IPAddress, IPNetwork
+from flanpy.trace.filter import Table
+
+
+class Direction(Enum):
+    """OUT: from a container here to another host. FROM_HOST: from this host itself. IN: from the overlay to here."""
+
+    OUT = "out"
+    FROM_HOST = "from host"
+    IN = "in"
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A link as the kernel has it; `kind` is vxlan, tun, bridge, veth or "" for hardware."""
+
+    name: str
+    up: bool
+    carrier: bool
+    mtu: int
+    kind: str = ""
+    mac: str = ""
+    vni: int | None = None
+    port: int | None = None
+    local: str = ""
+    parent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """The answer of a route lookup. `problem` is what the kernel said instead, "" if there is a route.
+
+    `kind` is unicast, local, blackhole, ...; `entry` the matched route as `ip route` prints it, as far as known.
+    """
+
+    link: str = ""
+    gateway: IPAddress | None = None
+    source: IPAddress | None = None
+    kind: str = "unicast"
+    entry: str = ""
+    proto: str = ""
+    mtu: int = 0
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A neighbour: `mac` "" while it is not known."""
+
+    mac: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseSeen:
+    """A lease as the daemon knows it, with what became of it here; "" is not known."""
+
+    subnet: IPNetwork
+    node: str
+    public_ip: str
+    backend: str = ""
+    mac: str = ""
+    state: str = ""
+    reason: str = ""
+    way: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.node or self.public_ip or str(self.subnet)
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """What the daemon says of itself; all empty without it."""
+
+    backend: str = ""
+    networks: tuple[IPNetwork, ...] = ()
+    device: Device | None = None
+    plane: str = ""
+    own: LeaseSeen | None = None
+    leases: tuple[LeaseSeen, ...] = ()
+    answered: bool = False
+    tunnel_rows: Mapping[str, str] | None = None
+    """Peer by subnet in the table of the UDP tunnel, None if it could not be read."""
+
+    def lease_of(self, address: IPAddress) -> LeaseSeen | None:
+        """The one whose subnet covers an address, own lease included."""
+        candidates = (*self.leases, *([self.own] if self.own else []))
+        return next((lease for lease in candidates if address in lease.subnet), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What probes say of the peer."""
+
+    reach: str
+    trouble: str
+    evidence: str
+    cure: str
+    path_mtu: int = 0
+    path_mtu_wanted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One packet and all that it could meet here. `assumed` says why `source` was taken, "" if it was given.
+
+    `inner` is the lookup for the packet, `back` for its answer, `outer` for its wrapping; `addresses` are this host's
+    with their links, `fdb` maps MACs to underlay addresses.
+    `unread` has a line for each fact that could not be had.
+    """
+
+    destination: IPAddress
+    source: IPAddress | None
+    direction: Direction
+    overlay: Overlay
+    assumed: str = ""
+    in_link: str = ""
+    peer: LeaseSeen | None = None
+    devices: Mapping[str, Device] | None = None
+    addresses: Mapping[IPAddress, str] = field(default_factory=dict)
+    back: Way | None = None
+    inner: Way | None = None
+    outer: Way | None = None
+    neighbours: Mapping[str, Entry] | None = None
+    outer_neighbours: Mapping[str, Entry] | None = None
+    fdb: Mapping[str, tuple[str, ...]] | None = None
+    tables: tuple[Table, ...] = ()
+    tables_read: bool = True
+    sysctls: Mapping[str, str] = field(default_factory=dict)
+    probed: Probed | None = None
+    unread: tuple[str, ...] = ()
+
+    def device(self, name: str) -> Device | None:
+        return (self.devices or {}).get(name)

@@ -1,0 +1,145 @@
+"""P01 to P32 in namespaces: doctor's first finding names the problem, condition and alert follow, all clears after it.
+
+What flanpyd heals at once shows as repairs: doctor holds them for trouble when they come again and again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from integration.lab import Host, Lab
+from integration.lab.injections import INJECTIONS, Course, Ground, Injection, Struck
+from tests.lab.conftest import _standing
+from tests.lab.injected_side import (
+    condition,
+    doctor,
+    expression,
+    names,
+    repairs,
+    standing,
+    start_anew,
+    wait_well,
+    would_fire,
+)
+from tests.lab.overlay import eventually
+
+pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
+
+EVENTUALLY_S = 15.0
+BLOWS = 11
+"""Repairs of this number within ten minutes are an alert."""
+
+LASTING = sorted((one for one in INJECTIONS if one.course is Course.LASTS), key=lambda one: str(one.ground))
+"""Sorted, so that few labs are built."""
+
+HEALING = [one for one in INJECTIONS if one.course is Course.HEALS]
+
+
+class Labs:
+    """One lab at a time, as long as tests stand on the same ground."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._ground: Ground | None = None
+        self._lab: Lab | None = None
+
+    def on(self, ground: Ground) -> Lab:
+        """A lab on that ground."""
+        if self._lab is None or self._ground != ground:
+            self.close()
+            self._lab, self._ground = self._stack.enter_context(standing(ground)), ground
+            _standing.append(self._lab)
+            self._stack.callback(_standing.remove, self._lab)
+            wait_well(self._lab.hosts[0])
+        return self._lab
+
+    def close(self) -> None:
+        """End the one that stands."""
+        self._stack.close()
+        self._lab = None
+
+
+@pytest.fixture(scope="module")
+def labs() -> Iterator[Labs]:
+    kept = Labs()
+    try:
+        yield kept
+    finally:
+        kept.close()
+
+
+def _names_first(host: Host, one: Injection, words: tuple[str, ...], *, severity: str = "") -> bool:
+    first = next(iter(doctor(host)), None)
+    return (
+        first is not None
+        and first["id"] == one.first
+        and names(first, words)
+        and severity in {"", first["severity"]}
+    )
+
+
+@pytest.mark.parametrize("one", LASTING, ids=lambda one: one.id)
+def test_doctor_names_what_lasts_first_and_condition_and_alert_follow_and_clear(
+    one: Injection, labs: Labs
+) -> None:
+    lab = labs.on(one.ground)
+    host = lab.hosts[0]
+    with one.strike(lab) as struck:
+        _is_told(one, struck)
+    eventually(lambda: not struck.is_broken(), f"{one.id} is not undone")
+    wait_well(host)
+    if one.condition:
+        assert condition(host, one.condition)["healthy"]
+        assert not would_fire(host, one.alert)
+
+
+def _is_told(one: Injection, struck: Struck) -> None:
+    host = struck.host
+    eventually(lambda: _names_first(host, one, struck.words), lambda: doctor(host)[:3], deadline=EVENTUALLY_S)
+    if one.condition:
+        eventually(
+            lambda: not condition(host, one.condition)["healthy"] and would_fire(host, one.alert),
+            lambda: condition(host, one.condition),
+            deadline=EVENTUALLY_S,
+        )
+        eventually(
+            lambda: one.condition in {row["condition"] for row in doctor(host)},
+            lambda: doctor(host)[:3],
+            deadline=EVENTUALLY_S,
+        )
+    elif one.alert:
+        assert expression(one.alert) == 'up{job="flanpy"} == 0'
+        with pytest.raises(TimeoutError):
+            host.daemon.fetch("/metrics")
+
+
+@pytest.mark.parametrize("one", HEALING, ids=lambda one: one.id)
+def test_doctor_names_first_what_flanpyd_must_heal_again_and_again(one: Injection, labs: Labs) -> None:
+    lab = labs.on(one.ground)
+    host = lab.hosts[0]
+    start_anew(host, one.ground)
+    wait_well(host)
+    before = repairs(host)
+    with one.strike(lab) as struck:
+        pass
+    eventually(
+        lambda: _names_first(host, one, (), severity="note"), lambda: doctor(host)[:3], deadline=EVENTUALLY_S
+    )
+    for _ in range(BLOWS - 1):
+        with one.strike(lab):
+            pass
+
+    eventually(
+        lambda: _names_first(host, one, struck.words, severity="warning"),
+        lambda: doctor(host)[:3],
+        deadline=EVENTUALLY_S,
+    )
+    looked_at = re.fullmatch(
+        r"sum by \(.*\) \(increase\(flanpy_repairs_total\[10m\]\)\) > (\d+)", expression(one.alert)
+    )
+    assert looked_at
+    assert repairs(host) - before > int(looked_at[1]), "the alert counts these"

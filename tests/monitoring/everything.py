@@ -1,0 +1,86 @@
+"""A metrics page on which every family has a sample: whatever flanpy can tell, told at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from types import MappingProxyType
+
+from prometheus_client.metrics_core import Metric
+
+from flanpy.config import load
+from flanpy.daemon.data_plane import DataPlane
+from flanpy.daemon.store_metrics import store_counts
+from flanpy.docker.watcher import DockerReport
+from flanpy.model.address import Family
+from flanpy.model.condition import Condition, ConditionType, Status
+from flanpy.model.histogram import Histogram
+from flanpy.model.tuning import HostTuning, NeighbourTable
+from flanpy.model.world import Policy
+from flanpy.status.board import StatusBoard, StatusSnapshot
+from flanpy.status.metrics_page import Asked, render
+from tests.docker.values import running
+from tests.fakes.clock import FakeClock
+from tests.states import V4
+from tests.status.passes import NOW, WELL, conflicting, link, passed, refused
+from tests.status.test_metrics import STATS
+from tests.status.test_metrics_peers import cut_off, peer, reached
+
+PROBED = reached(
+    peer(1),
+    cut_off(2),
+    round=1,
+    packets_sent=4,
+    rtt_buckets=MappingProxyType(dict(Histogram().with_one(0.002).cumulative())),
+    rtt_sum=0.002,
+)
+
+
+def snapshot() -> StatusSnapshot:
+    """All inputs are there, and something of every kind was counted. The device is loopback: that one exists."""
+    board = StatusBoard(FakeClock(wall=NOW))
+    docker = DockerReport(
+        Condition(ConditionType.DOCKER_CONSISTENT, Status.TRUE, "", "", healthy=True), running()
+    )
+    own = replace(WELL.own, ttl=86_400.0)
+    tuning = HostTuning(neighbours=(NeighbourTable(Family.IPV4, 1024),))
+    board.note(
+        own=own, network=WELL.network, store=WELL.store, reach=PROBED.reach, docker=docker, tuning=tuning
+    )
+    device = replace(link(), name="lo")
+    outcome = passed(
+        desired={device.key: device},
+        difference=conflicting((link(), link())),
+        failures=(refused(link()),),
+        resync="timer",
+        repairs={"route": 1},
+        took=0.01,
+    )
+    board.note_pass(outcome)
+    return board.snapshot
+
+
+def more_counts(directory: Path) -> Iterator[Metric]:
+    """Those of the etcd session, and of a data plane that was chosen and did not start yet."""
+    clock = FakeClock()
+    settings = load([f"--run-dir={directory}", "--udp-plane=user"], {}, default_file=directory / "none.toml")
+    plane = DataPlane(
+        settings, clock=clock, on_down=lambda: None, on_given_up=lambda: None, note=lambda _text: None
+    )
+    plane.fit(Policy("node-0"), replace(V4, backend_type="udp"))
+    return chain(store_counts(STATS), plane.counts())
+
+
+def page(directory: Path, accept: str = "") -> str:
+    return render(snapshot(), tuple(more_counts(directory)), Asked(accept)).body.decode()
+
+
+def families(directory: Path) -> set[str]:
+    """The names of all families, and what their series are called."""
+    found = re.findall(r"(?m)^# TYPE (\w+) (\w+)$", page(directory))
+    plain = {name for name, _ in found}
+    histograms = {name for name, kind in found if kind == "histogram"}
+    return plain | {f"{name}_{part}" for name in histograms for part in ("bucket", "sum", "count")}

@@ -1,0 +1,116 @@
+"""Documents to show: one recorded from a lab of three real daemons, and worlds made from it."""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+Document = dict[str, Any]
+
+_RECORDED = Path(__file__).with_name("sample.json")
+
+
+def healthy() -> Document:
+    """Three hosts, all well; what happened is of the last minutes, and every host's row is known."""
+    document: Document = json.loads(_RECORDED.read_text())
+    moved = time.time() - max(event["at"] for event in document["events"]) - 120
+    for event in document["events"]:
+        event["at"] += moved
+    for condition in document["status"]["conditions"]:
+        condition["since"] += moved
+    document["status"]["own"]["expires_at"] += round(moved)
+    document["mesh"] = mesh(document["mesh"]["nodes"])
+    return document
+
+
+def mesh(
+    nodes: Iterable[str], broken: Iterable[tuple[str, str, str, str]] = (), rtt: float = 0.2
+) -> Document:
+    """All reach all, but for `broken`: (from, to, reach, trouble). A reach of unknown leaves the row out."""
+    names = list(nodes)
+    worse = {(one, other): (reach, trouble) for one, other, reach, trouble in broken}
+    rows = []
+    for i, one in enumerate(names):
+        for j, other in enumerate(names):
+            reach, trouble = worse.get((one, other), ("reachable", ""))
+            if one == other or reach == "unknown":
+                continue
+            well = reach == "reachable"
+            rows.append(
+                {
+                    "from": one, "to": other, "reach": reach, "trouble": trouble, "at": time.time() - 5,
+                    "rtt_ms": round(rtt + 0.013 * ((i * 7 + j * 3) % 11), 3) if reach != "unreachable" else None,
+                    "loss": 0.0 if well else 0.2 if reach == "lossy" else 1.0,
+                }
+            )  # fmt: skip
+    return {
+        "nodes": names, "rows": rows, "count": len(names), "measured": sum(r["reach"] != "unknown" for r in rows)
+    }  # fmt: skip
+
+
+def cut(document: Document, one: str, other: str, trouble: str = "PortBlocked") -> Document:
+    """`document` after the link between two hosts was cut; its own host must be one of them to be told of it."""
+    new = copy.deepcopy(document)
+    both = [(one, other, "unreachable", trouble), (other, one, "unreachable", trouble)]
+    new["mesh"] = mesh(document["mesh"]["nodes"], both)
+    own = new["status"]["node_id"]
+    for peer in new["peers"]:
+        if {own, peer["node_id"]} == {one, other}:
+            where = f"{own} and {peer['node_id']}"
+            evidence = (
+                f"{peer['public_ip']} answers over the underlay, nothing passes over the overlay: "
+                f"UDP port 8472 is blocked between {where}"
+            )
+            cure = f"open UDP port 8472 in both directions between {where} ({peer['public_ip']})"
+            peer.update(
+                reach="unreachable", trouble=trouble, rtt_ms=None, loss=1.0, evidence=evidence, cure=cure
+            )
+            _raise(new, peer)
+    return new
+
+
+def _raise(document: Document, peer: Document) -> None:
+    """In the words of the daemon, as a lab with that fault recorded them."""
+    status = document["status"]
+    status["phase"] = "DEGRADED"
+    own, conditions, why = status["node_id"], status["conditions"], f"{peer['trouble']}, {peer['evidence']}"
+    of = next(one for one in conditions if one["type"] == "PeersReachable")
+    conditions.remove(of)
+    line = f"{own} -> {peer['node_id']} ({peer['public_ip']}): {why}"
+    message = f"1 of {len(document['peers'])} peers unreachable: {line}"
+    bad = {
+        "status": "False",
+        "healthy": False,
+        "reason": "Unreachable",
+        "message": message,
+        "evidence": [line],
+    }
+    conditions.insert(0, {**of, **bad, "cure": peer["cure"], "since": time.time() - 95})
+    last = document["events"][-1]["number"]
+    events = (("peer_unreachable", peer["node_id"], why), ("condition_raised", "PeersReachable", message))
+    for number, (kind, what, reason) in enumerate(events, last + 1):
+        document["events"].append(
+            {"number": number, "at": time.time() - 95, "kind": kind, "what": what, "why": reason, "count": 1}
+        )
+
+
+def crowd(hosts: int) -> Document:
+    """Many hosts, all well."""
+    document = healthy()
+    own = document["status"]["node_id"]
+    names = [own, *(f"node-{number:03}" for number in range(2, hosts + 1))]
+    peer, lease = document["peers"][0], document["subnets"]["subnets"][0]
+    document["peers"], document["subnets"]["subnets"] = [], []
+    for number, name in enumerate(names, 1):
+        place = {"node_id": name, "subnet": f"10.50.{number}.0/24", "public_ip": f"192.0.2.{number}"}
+        state = {"state": "own" if name == own else "programmed", "reason": ""}
+        document["subnets"]["subnets"].append({**lease, **place, **state})
+        if name != own:
+            document["peers"].append({**peer, **place, **state, "rtt_ms": 0.2 + number / 100})
+    document["status"]["peers"].update(wanted=hosts - 1, programmed=hosts - 1)
+    document["mesh"] = mesh(names)
+    return document

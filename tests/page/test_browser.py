@@ -1,0 +1,236 @@
+"""The page in a real Chromium: what people see, and that nothing of etcd's becomes markup."""
+
+from __future__ import annotations
+
+import copy
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flanpy.page.gate import Gate
+from tests.page import samples
+from tests.page.browser import Browser
+from tests.page.server import PageServer
+
+pytestmark = [pytest.mark.lab]
+
+TOKEN = "correct-horse-battery"
+SHOWN = "document.querySelectorAll('#leases tbody tr').length"
+
+
+@pytest.fixture(scope="module")
+def window() -> Iterator[Browser]:
+    with Browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+def browser(window: Browser) -> Iterator[Browser]:
+    """A window that has seen no trouble, and sees none in the test."""
+    window.open("about:blank")
+    window.problems.clear()
+    window.window(1280, 900)
+    yield window
+    assert window.problems == []
+
+
+@pytest.fixture
+def server() -> Iterator[PageServer]:
+    with PageServer(samples.healthy()) as server:
+        yield server
+
+
+def _opened(browser: Browser, server: PageServer, rows: int = 3) -> None:
+    browser.open(server.url)
+    browser.until(SHOWN, lambda found: found == rows)
+
+
+def test_healthy_cluster_is_shown_as_healthy(browser: Browser, server: PageServer) -> None:
+    _opened(browser, server)
+    assert browser.text("#phase") == "READY"
+    assert "All is well." in browser.text("#wrong")
+    assert browser.text("#link-state") == "live"
+    assert browser.ask("document.querySelectorAll('#map .link.reachable').length") == 3
+    assert "none of 6 measured directions is in trouble" in browser.text("#troubled")
+    assert browser.ask("document.querySelectorAll('.heat td.reachable').length") == 6
+    assert "this host" in browser.ask("document.querySelector('#map .self').textContent")
+
+
+def test_cut_link_is_named_live_in_every_view(browser: Browser, server: PageServer) -> None:
+    _opened(browser, server)
+    server.show(samples.cut(samples.healthy(), "h1", "h3"))
+    browser.until("document.querySelector('#phase').textContent", lambda text: text == "DEGRADED")
+    assert "h1 ↔ h3: unreachable, PortBlocked" in browser.text("#troubled")
+    assert browser.ask(
+        "[...document.querySelectorAll('#map .link.unreachable title')].map(x => x.textContent)"
+    ) == ["h1 ↔ h3: unreachable, PortBlocked"]
+    cells = "[...document.querySelectorAll('.heat td.unreachable')].map(x => [x.dataset.from, x.dataset.to].join())"
+    assert sorted(browser.ask(cells)) == ["h1,h3", "h3,h1"]
+    assert "PeersReachable" in browser.text("#wrong h3")
+    for part in ("h1 -> h3 (10.99.1.3): PortBlocked", "Cure: open UDP port 8472 in both directions", "for "):
+        assert part in browser.text("#wrong")
+    row = "[...document.querySelectorAll('#leases tbody tr')].find(x => x.cells[0].innerText === 'h3').innerText"
+    assert "PortBlocked" in browser.ask(row)
+    assert "peer unreachable" in browser.text("#events tbody")
+    server.show(samples.healthy())
+    browser.until("document.querySelector('#phase').textContent", lambda text: text == "READY")
+
+
+def test_one_way_fault_is_told_with_its_direction(browser: Browser, server: PageServer) -> None:
+    document = samples.healthy()
+    document["mesh"] = samples.mesh(["h1", "h2", "h3"], [("h3", "h2", "unreachable", "OneWayOut")])
+    server.show(document)
+    _opened(browser, server)
+    assert "h3 → h2: unreachable, OneWayOut" in browser.text("#troubled")
+
+
+def test_what_nobody_measured_is_hatched(browser: Browser, server: PageServer) -> None:
+    document = samples.healthy()
+    unknown = [("h2", "h3", "unknown", ""), ("h3", "h2", "unknown", "")]
+    document["mesh"] = samples.mesh(["h1", "h2", "h3"], unknown)
+    server.show(document)
+    _opened(browser, server)
+    assert browser.ask("document.querySelectorAll('.heat td.unknown').length") == 2
+    style = "getComputedStyle(document.querySelector('.heat td.unknown')).backgroundImage"
+    assert "repeating-linear-gradient" in browser.ask(style)
+
+
+def test_markup_in_etcd_is_shown_as_text(browser: Browser, server: PageServer) -> None:
+    evil = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
+    document = samples.cut(samples.healthy(), "h1", "h3", trouble=evil)
+    text = copy.deepcopy(document)
+    for row in (*text["peers"], *text["subnets"]["subnets"]):
+        row["node_id"] = evil if row["node_id"] == "h2" else row["node_id"]
+        row["reason"] = evil
+    text["subnets"]["invalid"] = [{"key": evil, "reason": evil}]
+    text["status"]["node_id"] = text["status"]["version"] = evil
+    text["events"].append({**text["events"][-1], "kind": evil, "what": evil, "why": evil})
+    for condition in text["status"]["conditions"]:
+        condition.update(message=evil, cure=evil, evidence=[evil])
+    text["mesh"] = samples.mesh([evil, "h1", "h3"], [(evil, "h3", "lossy", evil)])
+    server.show(text)
+    _opened(browser, server)
+    browser.until("document.querySelector('#events tbody').innerText", lambda shown: "onerror" in shown)
+    assert browser.ask("document.querySelectorAll('img, body script').length") == 0
+    assert "owned" not in browser.ask("document.title").removeprefix(f"● {evil}")
+    assert evil in browser.text("#node")
+    assert evil in browser.ask("document.querySelector('#leases tbody').textContent")
+
+
+def test_leases_are_sorted_and_filtered_by_keyboard(browser: Browser, server: PageServer) -> None:
+    server.show(samples.crowd(12))
+    _opened(browser, server, 12)
+    hosts = "[...document.querySelectorAll('#leases tbody th')].map(x => x.textContent)"
+    assert browser.ask(hosts)[:2] == ["h1", "node-002"]
+    browser.ask("document.querySelector('#leases thead button').focus()")
+    browser.press("Enter")
+    assert browser.ask("document.querySelector('#leases thead th').getAttribute('aria-sort')") == "ascending"
+    browser.press("Enter")
+    assert browser.ask("document.querySelector('#leases thead th').getAttribute('aria-sort')") == "descending"
+    assert browser.ask(hosts)[0] == "node-012"
+    browser.ask("document.querySelector('#filter').focus()")
+    browser.write("10.50.7. programmed")
+    browser.until(SHOWN, lambda found: found == 1)
+    assert browser.ask(hosts) == ["node-007"]
+    assert "1 of 12" in browser.text("#leases-more")
+
+
+def test_what_is_typed_stays_when_a_document_comes(browser: Browser, server: PageServer) -> None:
+    _opened(browser, server)
+    browser.ask("document.querySelector('#filter').focus()")
+    browser.write("h2")
+    browser.until(SHOWN, lambda found: found == 1)
+    server.show(samples.cut(samples.healthy(), "h1", "h2"))
+    browser.until("document.querySelector('#phase').textContent", lambda text: text == "DEGRADED")
+    assert browser.ask("[document.activeElement.id, document.activeElement.value]") == ["filter", "h2"]
+    assert browser.ask(SHOWN) == 1
+
+
+def test_heat_map_is_read_with_the_arrow_keys(browser: Browser, server: PageServer) -> None:
+    server.show(samples.cut(samples.healthy(), "h1", "h3"))
+    _opened(browser, server)
+    browser.ask("document.querySelector('.heat').focus()")
+    browser.press("ArrowRight")
+    assert browser.text("#heat-cell").startswith("h1 → h2: reachable")
+    browser.press("ArrowRight")
+    assert browser.text("#heat-cell").startswith("h1 → h3: unreachable, PortBlocked")
+
+
+def test_many_hosts_are_a_count_and_their_troubled_links(browser: Browser, server: PageServer) -> None:
+    server.show(samples.crowd(60))
+    _opened(browser, server, 60)
+    assert "60 hosts" in browser.text("#troubled")
+    assert browser.ask("document.querySelectorAll('#map .link').length") == 0
+    server.show(samples.cut(samples.crowd(60), "h1", "node-017"))
+    browser.until("document.querySelectorAll('#map .link').length", lambda found: found == 1)
+    assert "h1 ↔ node-017" in browser.text("#troubled")
+
+
+def test_host_that_nobody_reaches_is_one_line(browser: Browser, server: PageServer) -> None:
+    document = samples.crowd(60)
+    names = document["mesh"]["nodes"]
+    down = [(name, "node-017", "unreachable", "PeerDown") for name in names if name != "node-017"]
+    document["mesh"] = samples.mesh(names, down)
+    server.show(document)
+    _opened(browser, server, 60)
+    assert "node-017 ↔ 59 hosts: PeerDown" in browser.text("#troubled")
+    assert browser.ask("document.querySelectorAll('#troubled li').length") == 1
+
+
+@pytest.mark.parametrize("hosts", [3, 24, 60])
+def test_phone_needs_no_scrolling_sideways(browser: Browser, server: PageServer, hosts: int) -> None:
+    browser.window(360, 740)
+    document = samples.healthy() if hosts == 3 else samples.crowd(hosts)
+    server.show(samples.cut(document, "h1", document["peers"][0]["node_id"]))
+    _opened(browser, server, hosts)
+    assert browser.ask("document.documentElement.scrollWidth") <= 360
+    assert browser.ask("document.querySelector('#map svg').getBoundingClientRect().right") <= 360
+
+
+def test_light_and_dark_follow_the_system(browser: Browser, server: PageServer, tmp_path: Path) -> None:
+    colours = []
+    for dark in (False, True):
+        browser.window(1280, 900, dark=dark)
+        _opened(browser, server)
+        colours.append(browser.ask("getComputedStyle(document.body).backgroundColor"))
+        browser.picture(tmp_path / "page.png")
+        width = struct.unpack(">I", (tmp_path / "page.png").read_bytes()[16:20])[0]
+        assert width == 1280
+    assert colours == ["rgb(246, 247, 249)", "rgb(17, 21, 27)"]
+
+
+def test_page_tells_since_when_the_daemon_is_away_and_goes_on_when_it_is_back(
+    window: Browser, server: PageServer
+) -> None:
+    window.window(1280, 900)
+    _opened(window, server)
+    server.stop()
+    window.until(
+        "document.querySelector('#link-state').textContent", lambda text: "disconnected since" in text
+    )
+    assert window.ask(SHOWN) == 3
+    server.show(samples.cut(samples.healthy(), "h1", "h3"))
+    server.start()
+    window.until("document.querySelector('#link-state').textContent", lambda text: text == "live")
+    window.until("document.querySelector('#phase').textContent", lambda text: text == "DEGRADED")
+    assert all("ERR_CONNECTION_REFUSED" in line or "ERR_INCOMPLETE" in line for line in window.problems)
+
+
+def test_token_of_the_address_opens_the_page_and_leaves_the_address(window: Browser) -> None:
+    with PageServer(samples.healthy(), Gate(loopback=False, token=TOKEN)) as server:
+        window.open(f"{server.url}?token={TOKEN}")
+        window.until(SHOWN, lambda found: found == 3)
+        assert window.ask("location.href") == server.url
+        assert window.ask("document.cookie") == ""
+
+
+def test_token_is_asked_for_and_taken_from_the_keyboard(window: Browser) -> None:
+    with PageServer(samples.healthy(), Gate(loopback=False, token=TOKEN)) as server:
+        window.call("Network.clearBrowserCookies")
+        window.open(server.url)
+        window.until("document.activeElement?.name === 'token'")
+        window.write(TOKEN)
+        window.press("Enter")
+        window.until(SHOWN, lambda found: found == 3)

@@ -1,0 +1,159 @@
+"""What hosts tell each other: only peers are answered, and nothing that is said is believed unread."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from ipaddress import IPv4Address
+from typing import Any
+
+import pytest
+
+from flanpy.clock import SystemClock
+from flanpy.model.reach import PeerReach, Reach, ReachReport, RoadHealth
+from flanpy.probe import exchange
+from flanpy.probe.exchange import MeshServer, ask
+from flanpy.probe.mesh import Mesh, Node
+from flanpy.probe.rows import mesh_rows, own_document, read_document
+from tests.fakes.clock import FakeClock
+from tests.probe.worlds import target
+
+HERE = IPv4Address("127.0.0.1")
+
+
+def report() -> ReachReport:
+    one = target()
+    health = RoadHealth(4, 4, 0.0, rtt=0.002)
+    peer = PeerReach(one.key, one.node_id, None, None, Reach.REACHABLE, overlay=health)
+    return ReachReport({one.key: peer}, of=1)
+
+
+DOCUMENT = own_document(report(), node_id="n0", subnet="10.50.0.0-24", at=5.0)
+
+
+def free_port() -> int:
+    with socket.create_server((str(HERE), 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def served(work: Callable[[int], Awaitable[None]], *, allowed: bool = True) -> None:
+    """Run `work` beside a server at that port."""
+
+    async def both() -> None:
+        port = free_port()
+        server = MeshServer(
+            clock=SystemClock(), port=port, address=lambda: HERE, may_ask=lambda _: allowed,
+            document=lambda: DOCUMENT,
+        )  # fmt: skip
+        task = asyncio.create_task(server.run())
+        try:
+            async with asyncio.timeout(60):
+                while server._bound is None:  # noqa: ASYNC110, it tells nobody
+                    await asyncio.sleep(0.01)
+                await work(port)
+        finally:
+            task.cancel()
+
+    asyncio.run(both())
+
+
+def test_document_comes_over_as_it_was_made() -> None:
+    async def work(port: int) -> None:
+        assert await ask(HERE, port) == {"at": 5.0, "rows": DOCUMENT["rows"]}
+
+    served(work)
+
+
+def test_stranger_is_told_nothing() -> None:
+    async def work(port: int) -> None:
+        assert await ask(HERE, port) is None
+
+    served(work, allowed=False)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [b"", b"\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"POST /v1/reachability HTTP/1.1\r\n\r\n", b"x" * 9000],
+)
+def test_nonsense_does_not_stop_the_server(words: bytes) -> None:
+    async def work(port: int) -> None:
+        reader, writer = await asyncio.open_connection(str(HERE), port)
+        writer.write(words)
+        writer.write_eof()
+        with suppress(ConnectionResetError):  # it did not read all that was sent
+            assert b"200" not in await reader.read(4096)
+        writer.close()
+        assert await ask(HERE, port) is not None
+
+    served(work)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"HTTP/1.1 200 OK\r\n\r\nnot json",
+        b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 100_000,
+        b"HTTP/1.1 500 no\r\n\r\n{}",
+        b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (exchange.MOST_BYTES + 1),
+    ],
+    ids=["text", "deep", "refusal", "empty", "endless"],
+)
+def test_bad_answers_are_no_answer(said: bytes) -> None:
+    async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(said)
+        writer.close()
+
+    async def work() -> None:
+        server = await asyncio.start_server(talk, str(HERE), 0)
+        async with server:
+            assert await ask(HERE, server.sockets[0].getsockname()[1]) is None
+
+    asyncio.run(work())
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    good = {"subnet": "10.50.1.0-24", "reach": "reachable", "rtt_ms": 1.5, "loss": 0.0, "trouble": ""}
+    return {**good, **changes}
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        row(reach="fine"), row(trouble="Gremlins"), row(rtt_ms=-1), row(rtt_ms="1"), row(rtt_ms=True),
+        row(loss=1.5), row(subnet=7), row(rtt_ms=float("nan")), row(rtt_ms=1e300), "text", None, [],
+    ],
+)  # fmt: skip
+def test_rows_that_cannot_be_are_left_out_and_others_stay(bad: object) -> None:
+    found = read_document(json.dumps({"at": 1, "rows": [bad, row()]}).encode())
+    assert found == {"at": 1, "rows": [row()]}
+
+
+def test_rows_about_hosts_that_we_do_not_know_are_left_out() -> None:
+    document = {"at": 1, "rows": [row(), row(subnet="10.66.0.0-24")]}
+    found = list(mesh_rows(document, sender="n2", names={"10.50.1.0-24": "n1"}))
+    assert [(one["from"], one["to"]) for one in found] == [("n2", "n1")]
+
+
+def test_mesh_puts_rows_of_all_together_and_asks_not_again_at_once() -> None:
+    asked: list[Any] = []
+
+    async def answer(address: Any, _port: int) -> dict[str, Any] | None:
+        asked.append(address)
+        return {"at": 2.0, "rows": [row(subnet="10.50.0.0-24", reach="unreachable")]}
+
+    async def work() -> None:
+        nodes = [Node("n0", "10.50.0.0-24"), Node("n1", "10.50.1.0-24", HERE)]
+        mesh = Mesh(clock=FakeClock(), port=1, nodes=lambda: nodes, own=lambda: DOCUMENT, ask=answer)
+        found = await mesh.document()
+        assert [(r["from"], r["to"], r["reach"]) for r in found["rows"]] == [
+            ("n0", "n1", "reachable"),
+            ("n1", "n0", "unreachable"),
+        ]
+        assert await mesh.document() is found
+        assert asked == [HERE]
+
+    asyncio.run(work())
