@@ -50,6 +50,13 @@ missing_browser_packages() {
   command -v chromium >/dev/null || { echo chromium; echo fonts-dejavu-core; }
 }
 
+# Hosts with a real systemd are made of these. Neither brings a daemon that runs by itself.
+missing_host_packages() {
+  command -v systemd-nspawn >/dev/null || echo systemd-container
+  command -v mmdebstrap >/dev/null || echo mmdebstrap
+  [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || echo debian-archive-keyring
+}
+
 # Packages ask this file whether their daemons may start. What the machine had comes back, also after an interrupt, and
 # by the next run if this one is killed.
 policy=/usr/sbin/policy-rc.d
@@ -73,7 +80,7 @@ release_daemons() {
 install_packages() {
   packages=$({
     missing_packages
-    [ "$1" = lab ] || { missing_docker_packages; missing_monitoring_packages; missing_browser_packages; }
+    [ "$1" = lab ] || { missing_docker_packages; missing_monitoring_packages; missing_browser_packages; missing_host_packages; }
   } | sort -u | tr '\n' ' ')
   [ -n "$packages" ] || return 0
   command -v apt-get >/dev/null || die "missing: $packages- install them with your package tool"

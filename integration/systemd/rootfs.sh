@@ -1,0 +1,57 @@
+#!/bin/sh
+# Build, once, the file system that the systemd hosts of the lab stand on: Debian 12 with systemd, Docker, an ssh server and
+# what Ansible needs on a host.
+#   sh rootfs.sh        prints its directory
+# It goes to $FLANPY_ROOTFS, else ~/.cache/flanpy/rootfs; what is there already is left alone, and of two that build at once
+# the second waits for the first. apt checks the signatures.
+set -eu
+store=${FLANPY_ROOTFS:-${XDG_CACHE_HOME:-$HOME/.cache}/flanpy/rootfs}
+mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
+keys=/usr/share/keyrings/debian-archive-keyring.gpg
+suite=bookworm
+packages=systemd,systemd-sysv,dbus,udev,kmod,procps,ca-certificates,openssl
+packages=$packages,iproute2,iptables,nftables,iputils-ping,network-manager
+packages=$packages,python3,python3-venv,python3-apt,openssh-server,sudo
+packages=$packages,docker.io,etcd-server,etcd-client,ufw,firewalld
+# What a test has to start itself: they would be in the way of the others.
+asleep="NetworkManager.service NetworkManager-wait-online.service NetworkManager-dispatcher.service wpa_supplicant.service etcd.service ufw.service firewalld.service
+ apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service"
+edition=1
+
+say() { printf '%s\n' "rootfs: $*" >&2; }
+die() { say "$*"; exit 1; }
+
+# Another recipe makes another tree; the old one is left for whoever uses it now.
+name=$suite-$(printf '%s' "$packages $asleep $edition" | sha256sum | cut -c1-8)
+tree=$store/$name
+
+is_built() { [ -x "$tree/lib/systemd/systemd" ]; }
+
+build() {
+  [ "$(id -u)" = 0 ] || die "run this as root: file owners have to be right"
+  command -v mmdebstrap >/dev/null || die "mmdebstrap is not installed: run 'sh integration/setup.sh'"
+  work=$(mktemp -d "$store/.work-XXXXXX")
+  trap 'rm -rf "$work"' EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+  say "building $tree (a minute, 900 MB)"
+  mmdebstrap --quiet --variant=minbase --include="$packages" \
+    --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
+    "$suite" "$work/tree" "deb [signed-by=$keys] $mirror $suite main" >&2
+  # shellcheck disable=SC2086
+  systemctl --quiet --root="$work/tree" mask $asleep >&2
+  # A machine id per host is made at its first boot.
+  : > "$work/tree/etc/machine-id"
+  rm -f "$work/tree/etc/resolv.conf" "$work/tree/var/lib/dbus/machine-id"
+  rm -rf "$work/tree/var/cache/apt" "$work/tree/var/lib/apt/lists"
+  chmod 755 "$work" "$work/tree"
+  mv -T "$work/tree" "$tree"
+}
+
+if ! is_built; then
+  mkdir -p "$store"
+  exec 9>"$store/.lock"
+  flock 9
+  is_built || build
+fi
+printf '%s\n' "$tree"
