@@ -5,7 +5,7 @@ HOSTS ?= 3
 KEEP ?=
 PYTEST_ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-lab venv demo test test-engines engines check lint bench lab-up lab-down clean
+.PHONY: help setup setup-lab venv demo test test-engines engines check lint bench lab-up lab-down deb wheel docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-18s %s\n' "$$name" "$$text"; done
@@ -51,6 +51,16 @@ lint: venv
 bench: setup-lab ## the figures, as a table, JSON and a plot under bench/results
 	@$(PY) -m bench $(BENCH_ARGS)
 
+deb: ## a Debian package with all that flanpy needs, for this machine's Python: dist/flanpy_VERSION_ARCH.deb
+	@sh deploy/debian/build.sh dist
+
+wheel: venv ## a Python wheel: dist/flanpy-VERSION-py3-none-any.whl
+	@SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)} \
+	$(PY) -m pip wheel -qq --disable-pip-version-check --no-deps --wheel-dir dist . && ls dist/flanpy-*.whl
+
+docs: venv ## the documentation as web pages: docs/_build/html/index.html; a warning fails it
+	@.venv/bin/sphinx-build -W --keep-going -q -b html docs docs/_build/html && echo docs/_build/html/index.html
+
 lab-up: setup-lab ## build a lab and leave it up (HOSTS=3)
 	@$(PY) -m integration up --hosts $(HOSTS)
 
@@ -58,5 +68,5 @@ lab-down: ## remove the labs left up
 	@[ ! -x $(PY) ] || $(PY) -m integration down
 
 clean: lab-down ## remove the labs left up, the virtualenv and all caches
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist docs/_build
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -312,13 +312,16 @@ def _add_daemon(tree: _Tree) -> None:
     config = tree.command(
         "config",
         "config:show",
-        "settings and where each comes from (show)",
-        "config show\n config show --local",
+        "settings and where each comes from (show, env)",
+        "config show\n config show --local\n config env > /etc/default/flanpyd",
     )
     _add_config_show(config)
     below = tree.under(config, required=False)
     _add_config_show(
         below.command("show", "config:show", "show settings and where each comes from", "config show -o json")
+    )
+    below.command(
+        "env", "config:env", "print an environment file with every setting as a comment", "config env"
     )
     tree.command("reload", "reload:reload", "make the daemon read its settings again", "reload")
 

@@ -1,7 +1,8 @@
 """`flanpyctl config show`: settings with their origins.
 
 Of the running daemon if there is one, else (or with `--local`) what a daemon started now with this environment and file
-would use. `-o json` is a list of `{"name", "value", "origin"}`; secrets are masked.
+would use. `-o json` is a list of `{"name", "value", "origin"}`; secrets are masked. `flanpyctl config env` prints the
+environment file of the service.
 """
 
 from __future__ import annotations
@@ -26,6 +27,14 @@ def show(arguments: Namespace, host: Host) -> Exit:
     rows = tuple((one["name"], str(one["value"]), str(one["origin"])) for one in options)
     styles = {number: "bold" for number, row in enumerate(rows) if row[2] != "default"}
     print_table(Table(("NAME", "VALUE", "ORIGIN"), rows, styles))
+    return Exit.OK
+
+
+def env(_arguments: Namespace, _host: Host) -> Exit:
+    """Print the environment file."""
+    from flanpy.config.template import environment_file
+
+    print(environment_file(), end="")
     return Exit.OK
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from flanpy.cli.commands import ETCD_OPTIONS, OPTIONS
 from flanpy.cli.docker_commands import DOCKER_OPTIONS
 from flanpy.config.arguments import flags_of
+from flanpy.config.credentials import STORE
 from flanpy.config.loading import load
 from flanpy.config.settings import Settings
 from flanpy.errors import HostError
@@ -33,7 +34,8 @@ class Host:
     @cached_property
     def settings(self) -> Settings:
         """Raises UsageError for a flag, ConfigError for the environment or the file."""
-        return load(flags_of(self.arguments, (*OPTIONS, *DOCKER_OPTIONS)), self._environ)
+        flags = flags_of(self.arguments, (*OPTIONS, *DOCKER_OPTIONS))
+        return load(flags, self._environ, credential_store=STORE)
 
     @cached_property
     def control(self) -> Control:

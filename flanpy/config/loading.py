@@ -1,4 +1,4 @@
-"""From the four sources to `Settings`: flag, then environment, then file, then default; whole values, never merged."""
+"""From the sources to `Settings`: flag, environment, credential, file, default; whole values, never merged."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from flanpy.config import settings as shape
 from flanpy.config.checks import checked
+from flanpy.config.credentials import read_credentials
 from flanpy.config.environ import read_environ
 from flanpy.config.file import read_file
 from flanpy.config.flags import CommandLine, read_flags
@@ -37,8 +38,15 @@ class Described(NamedTuple):
     origin: str
 
 
-def load(argv: Sequence[str], environ: Mapping[str, str], *, default_file: Path = DEFAULT_FILE) -> Settings:
-    """Settings from `argv` (without the program's name), `environ` and the file they name, else `default_file`.
+def load(
+    argv: Sequence[str],
+    environ: Mapping[str, str],
+    *,
+    default_file: Path = DEFAULT_FILE,
+    credential_store: Path | None = None,
+) -> Settings:
+    """Settings from `argv` (without the program's name), `environ`, credentials and the file they name, else
+    `default_file`. Credentials are the service's own, without a service those in `credential_store`.
 
     `--help` and `--version` are not answered here, see `usage.answer`. Raises UsageError for the command line,
     ConfigError for all else; both in one line that names the thing, its value and the nearest right one.
@@ -46,7 +54,7 @@ def load(argv: Sequence[str], environ: Mapping[str, str], *, default_file: Path 
     line = read_flags(argv)
     from_environ = read_environ(environ)
     file, from_file = _read_named_file(line, from_environ, default_file)
-    sources = (line.given, from_environ, from_file)
+    sources = (line.given, from_environ, read_credentials(environ, credential_store), from_file)
     return checked(_settings(_strongest(sources), file, tuple(line.warnings)))
 
 

@@ -19,7 +19,8 @@ DEFAULTS: Final = Settings()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """One setting. `own` is not flannel's, `secret` is never shown, `reloadable` takes effect on SIGHUP."""
+    """One setting. `own` is not flannel's, `secret` is never shown, `reloadable` takes effect on SIGHUP, a `credential`
+    may be given as one of systemd's."""
 
     name: str
     field: str
@@ -29,6 +30,7 @@ class Option:
     own: bool = False
     secret: bool = False
     reloadable: bool = False
+    credential: bool = False
     in_file: bool = True
     seed_env: str = ""
     """The name in the sysconfig file of older packages, the weakest of the environment."""
@@ -90,6 +92,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         field="etcd.keyfile",
         kind=kinds.OPTIONAL_PATH,
         group="etcd",
+        credential=True,
         help="key of the client certificate (PEM)",
     ),
     Option(
@@ -97,6 +100,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         field="etcd.certfile",
         kind=kinds.OPTIONAL_PATH,
         group="etcd",
+        credential=True,
         help="client certificate (PEM)",
     ),
     Option(
@@ -104,6 +108,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         field="etcd.cafile",
         kind=kinds.OPTIONAL_PATH,
         group="etcd",
+        credential=True,
         help="authority that signed etcd's certificate (PEM); without it the system's are trusted",
     ),
     Option(name="etcd-username", field="etcd.username", kind=kinds.TEXT, group="etcd", help="etcd user"),
@@ -113,6 +118,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         kind=kinds.TEXT,
         group="etcd",
         secret=True,
+        credential=True,
         help="etcd password; a flag shows in the process list, so prefer the environment or the file",
     ),
     Option(
@@ -253,6 +259,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         kind=kinds.OPTIONAL_PATH,
         group="page",
         own=True,
+        credential=True,
         help="certificate chain of the status page, PEM; it is served by https then",
     ),
     Option(
@@ -261,6 +268,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         kind=kinds.OPTIONAL_PATH,
         group="page",
         own=True,
+        credential=True,
         help="private key of page-cert, PEM",
     ),
     Option(
@@ -269,6 +277,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         kind=kinds.OPTIONAL_PATH,
         group="page",
         own=True,
+        credential=True,
         help="file whose first line, 16 characters or more, whoever opens the status page must know",
     ),
     Option(

@@ -18,7 +18,7 @@ ANY_ADDRESS = IPv4Address(0)
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a value came from: `source` is flag, env, file or default; `where` names the place, '' for default."""
+    """Where a value came from: `source` is flag, env, credential, file or default, `where` the place if any."""
 
     source: str
     where: str = ""

@@ -1,0 +1,143 @@
+#!/bin/sh
+# Build the Debian package: flanpy and every library it needs, at the versions of constraints.txt, in a virtualenv of its
+# own under /opt/flanpy. It is for the Python and the architecture of the machine it is built on.
+#   sh build.sh [DIRECTORY]     writes flanpy_VERSION_ARCH.deb there (dist), prints its path
+# The same commit gives the same bytes. DEB_VERSION names another version, DEB_COMPRESSION (zstd) another compressor.
+set -eu
+umask 022
+unset PYTHONPATH PYTHONHOME VIRTUAL_ENV
+export LC_ALL=C.UTF-8 PATH="/usr/sbin:/usr/bin:/sbin:/bin" PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=1
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+python=/usr/bin/python3
+
+say() { printf '%s\n' "deb: $*" >&2; }
+die() { say "$*"; exit 1; }
+
+command -v dpkg-deb >/dev/null || die "dpkg-deb is missing: packages are built on Debian or Ubuntu"
+"$python" -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
+  die "$python is older than 3.11 or has no venv: install python3 and python3-venv"
+
+own=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' "$root/flanpy/__init__.py")
+version=${DEB_VERSION:-$(printf '%s' "$own" | sed -E 's/\.?(a|b|rc|dev)([0-9]+)$/~\1\2/')}
+arch=$(dpkg --print-architecture)
+minor=$("$python" -c 'import sys; print(sys.version_info.minor)')
+SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$root" log -1 --format=%ct 2>/dev/null || stat -c %Y "$root/CHANGELOG.md")}
+export SOURCE_DATE_EPOCH
+mkdir -p "${1:-$root/dist}"
+directory=$(cd "${1:-$root/dist}" && pwd)
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+tree=$work/tree
+home=$tree/opt/flanpy
+site=$home/lib/python3.$minor/site-packages
+
+pip() { "$home/bin/python" -m pip --disable-pip-version-check -qq "$@" >&2; }
+
+install_programs() {
+  "$python" -m venv "$home"
+  cp -R "$root/pyproject.toml" "$root/README.md" "$root/flanpy" "$work/"
+  find "$work/flanpy" -name __pycache__ -prune -exec rm -rf {} +
+  pip wheel --no-deps --wheel-dir "$work" "$work"
+  pip install --no-compile --constraint "$root/constraints.txt" "$work"/flanpy-*.whl
+}
+
+# What no program of ours reads: installers, tests, sources and headers for who compiles against numpy, records of where
+# this was built. Of the virtualenv only what makes it one stays.
+strip_programs() {
+  cd "$site"
+  rm -rf pip pip-* setuptools setuptools-* pkg_resources _distutils_hack distutils-precedence.pth
+  rm -rf numpy/f2py numpy/distutils numpy/_pyinstaller numpy/_core/include numpy/_core/lib numpy/random/lib
+  find . -type d \( -name tests -o -name _examples \) -prune -exec rm -rf {} +
+  find . -type f \( -name '*.pyi' -o -name '*.px[di]' -o -name '*.pyx' -o -name '*.h' -o -name '*.c' -o -name '*.exe' \) -delete
+  find . -type f -path '*.dist-info/*' \( -name RECORD -o -name INSTALLER -o -name REQUESTED -o -name direct_url.json \) -delete
+  find . -depth -type d -empty -delete
+  cd "$home"
+  find bin ! -type d ! -name 'python*' -delete
+  rm -rf include share lib64 bin/__pycache__
+  printf '%s\n' 'home = /usr/bin' 'include-system-site-packages = false' > pyvenv.cfg
+  ln -sf "/usr/bin/python3.$minor" bin/python3
+}
+
+# -I: what stands in the caller's directory or environment is not imported.
+write_programs() {
+  for program in flanpyd:flanpy.daemon.main flanpyctl:flanpy.cli.main; do
+    printf '%s\n' '#!/opt/flanpy/bin/python -I' "from ${program#*:} import main" 'main()' > "$home/bin/${program%:*}"
+    chmod 755 "$home/bin/${program%:*}"
+  done
+  mkdir -p "$tree/usr/bin" "$tree/usr/sbin"
+  ln -s /opt/flanpy/bin/flanpyctl "$tree/usr/bin/flanpyctl"
+  ln -s /opt/flanpy/bin/flanpyd "$tree/usr/bin/flanpyd"
+  ln -s /opt/flanpy/bin/flanpyd "$tree/usr/sbin/flanpyd"
+}
+
+# The daemon runs as a user who may not write these, so they come along. Unchecked: dpkg puts both or neither.
+compile_programs() {
+  "$home/bin/python" -m compileall -q -s "$tree" --invalidation-mode unchecked-hash "$site" ||
+    die "some module does not compile"
+}
+
+# What a purge runs, when all the rest is gone: cleanup needs plain Python only.
+write_cleanup() {
+  mkdir -p "$work/cleanup" "$tree/usr/share/flanpy"
+  cp -R "$site/flanpy" "$site/pyroute2" "$site/structlog" "$work/cleanup/"
+  find "$work/cleanup" -name __pycache__ -prune -exec rm -rf {} +
+  rm -rf "$work/cleanup/flanpy/page/static"
+  cp "$here/cleanup.py" "$work/cleanup/__main__.py"
+  find "$work/cleanup" -exec touch -d "@$SOURCE_DATE_EPOCH" {} +
+  "$python" -m zipapp --compress --output "$tree/usr/share/flanpy/cleanup.pyz" "$work/cleanup"
+}
+
+# Units and their like go where install.sh of theirs puts them; the settings file is the operator's from the first day on.
+install_units() {
+  sh "$root/deploy/systemd/install.sh" "$tree"
+  install -D -m 644 "$root/deploy/systemd/flanpyd.default" "$tree/etc/default/flanpyd"
+  rm -f "$tree/usr/share/flanpy/flanpyd.default"
+}
+
+install_completion() {
+  put_completion bash /usr/share/bash-completion/completions/flanpyctl
+  put_completion zsh /usr/share/zsh/vendor-completions/_flanpyctl
+  put_completion fish /usr/share/fish/vendor_completions.d/flanpyctl.fish
+}
+
+put_completion() {
+  mkdir -p "$tree${2%/*}"
+  "$home/bin/python" -I -c 'from flanpy.cli.main import main; main()' completion "$1" > "$tree$2"
+}
+
+install_papers() {
+  install -D -m 644 "$here/copyright" "$tree/usr/share/doc/flanpy/copyright"
+  install -m 644 "$root/README.md" "$tree/usr/share/doc/flanpy/README.md"
+  gzip -9n < "$root/CHANGELOG.md" > "$tree/usr/share/doc/flanpy/changelog.gz"
+}
+
+write_control() {
+  mkdir -p "$tree/DEBIAN"
+  size=$(du -sk --apparent-size --exclude=DEBIAN "$tree" | cut -f1)
+  sed -e "s/@VERSION@/$version/" -e "s/@ARCH@/$arch/" -e "s/@SIZE@/$size/" -e "s/@MINOR@/$minor/" -e "s/@NEXT@/$((minor + 1))/" \
+    "$here/control.in" > "$tree/DEBIAN/control"
+  install -m 755 "$here/postinst" "$here/prerm" "$here/postrm" "$tree/DEBIAN/"
+  cd "$tree"
+  find etc -type f 2>/dev/null | sed 's|^|/|' | sort > DEBIAN/conffiles
+  find . -type f ! -path './DEBIAN/*' -printf '%P\0' | sort -z | xargs -0 md5sum > DEBIAN/md5sums
+  chmod 644 DEBIAN/control DEBIAN/conffiles DEBIAN/md5sums
+}
+
+install_programs
+strip_programs
+write_programs
+compile_programs
+write_cleanup
+install_units
+install_completion
+install_papers
+write_control
+find "$tree" -type d -exec chmod 755 {} +
+package=$directory/flanpy_${version}_$arch.deb
+dpkg-deb --root-owner-group -Z"${DEB_COMPRESSION:-zstd}" --build "$tree" "$package" >&2
+say "$(du -h "$package" | cut -f1) packed, $(($(sed -n 's/^Installed-Size: //p' "$tree/DEBIAN/control") / 1024)) MB installed"
+printf '%s\n' "$package"
