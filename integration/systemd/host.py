@@ -149,7 +149,7 @@ class SystemdHost(Host):
 
     def run_as(self, user: str, *argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command on the host as another user."""
-        return self.run("setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", *argv, check=check)
+        return self.run("runuser", "-u", user, "--", *argv, check=check)
 
     def run_off(self, *argv: str) -> None:
         """Run a command on its file system while it is off, as one installs a system from outside."""
