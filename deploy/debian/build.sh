@@ -91,10 +91,11 @@ write_cleanup() {
   "$python" -m zipapp --compress --output "$tree/usr/share/flanpy/cleanup.pyz" "$work/cleanup"
 }
 
-# Units and their like go where install.sh of theirs puts them; the settings file is the operator's from the first day on.
+# Units and their like go where install.sh of theirs puts them; the settings file, which may hold a
+# password, is the operator's from the first day on.
 install_units() {
   sh "$root/deploy/systemd/install.sh" "$tree"
-  install -D -m 644 "$root/deploy/systemd/flanpyd.default" "$tree/etc/default/flanpyd"
+  install -D -m 640 "$root/deploy/systemd/flanpyd.default" "$tree/etc/default/flanpyd"
   rm -f "$tree/usr/share/flanpy/flanpyd.default"
 }
 

@@ -23,6 +23,7 @@ from integration.lab.waiting import wait_until
 from integration.systemd.docker import HostDocker
 
 POWER = Path(__file__).with_name("power.sh")
+OFFLINE = Path(__file__).with_name("offline.sh")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ENVIRONMENT = (f"PATH={PATH}", "HOME=/root", "LANG=C.UTF-8", "SYSTEMD_PAGER=", "PYTHONDONTWRITEBYTECODE=1")
 BOOT_DEADLINE_S = 30.0
@@ -148,7 +149,14 @@ class SystemdHost(Host):
 
     def run_as(self, user: str, *argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command on the host as another user."""
-        return self.run("setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", *argv, check=check)
+        return self.run("runuser", "-u", user, "--", *argv, check=check)
+
+    def run_off(self, *argv: str) -> None:
+        """Run a command on its file system while it is off, as one installs a system from outside."""
+        if self.is_on:
+            raise LabError(f"{self.name} is on")
+        run(["unshare", "--mount", "--pid", "--fork", "--net", "sh", str(OFFLINE), *self._argv[1:2], self._argv[4],
+             "env", "-i", *ENVIRONMENT, *argv], timeout=120)  # fmt: skip
 
     def path(self, inside: str) -> Path:
         """A file of the host as seen from here, while it is on. Not through a symlink with an absolute target."""

@@ -32,7 +32,9 @@ def lay_program(tree: Path) -> Path:
         _copy(found, library)
     shutil.copytree(PROJECT_ROOT / "flanpy", library / "flanpy", ignore=shutil.ignore_patterns("__pycache__"))
     subprocess.run(
-        [sys.executable, "-m", "compileall", "-q", "-s", str(tree), str(library / "flanpy")], check=True, timeout=300
+        [sys.executable, "-m", "compileall", "-q", "-s", str(tree), str(library / "flanpy")],
+        check=True,
+        timeout=300,
     )
     _make_environment(tree)
     return tree

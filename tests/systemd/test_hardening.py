@@ -1,0 +1,166 @@
+"""The confined service on two hosts: what it may not, and that it carries packets of every backend all the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from integration.lab import LabError
+from integration.systemd import SystemdHost, SystemdLab
+from tests.lab.overlay import eventually
+from tests.systemd import rights
+from tests.systemd.conftest import installed
+from tests.systemd.looks import DAEMON, DEADLINE_S, set_network, wait_reach, wait_ready
+
+pytestmark = [pytest.mark.lab, pytest.mark.netns, pytest.mark.etcd]
+
+KERNEL_UDP = "/usr/share/flanpy/kernel-udp.conf"
+DROP_IN = "/etc/systemd/system/flanpyd.service.d/kernel-udp.conf"
+UNIT = "/usr/lib/systemd/system/flanpyd.service"
+RIGHTS_UNIT = "/run/systemd/system/rights.service"
+OVERLAY = "flannel.1"
+
+
+@pytest.fixture(scope="module")
+def lab(layer: Path) -> Iterator[SystemdLab]:
+    """Two hosts that have booted, with a container each."""
+    with installed(layer) as lab:
+        lab.boot()
+        for host in lab.hosts:
+            host.docker.run_container("c1", "--restart=always")
+        yield lab
+
+
+@pytest.fixture
+def hosts(lab: SystemdLab) -> tuple[SystemdHost, ...]:
+    """Both, with a daemon that is ready."""
+    for host in lab.hosts:
+        wait_ready(host)
+    return lab.hosts
+
+
+def test_service_can_do_its_work_and_nothing_else(hosts: tuple[SystemdHost, ...]) -> None:
+    host = hosts[0]
+    host.write("/usr/local/lib/rights.py", Path(rights.__file__).read_text())
+    unit = host.read(UNIT)
+    for ours, theirs in (
+        ("ExecStart=/usr/bin/flanpyd", "ExecStart=/opt/flanpy/bin/python /usr/local/lib/rights.py"),
+        ("Type=notify", "Type=oneshot"),
+        ("Restart=always", "Restart=no"),
+        ("WatchdogSec=30", ""),
+    ):
+        assert ours in unit
+        unit = unit.replace(ours, theirs)
+    host.write(RIGHTS_UNIT, unit)
+    host.run("systemctl", "daemon-reload")
+    host.run("systemctl", "start", "rights.service")
+    said = json.loads(host.run("journalctl", "-b", "-u", "rights", "-o", "cat", "-t", "python").stdout)
+    assert (said["forbidden"], said["refused"]) == ([], [])
+    assert said["uid"] == int(host.run("id", "-u", "flanpy").stdout)
+    as_root = json.loads(host.run("/opt/flanpy/bin/python", "/usr/local/lib/rights.py").stdout)
+    assert (
+        len(as_root["forbidden"]) > len(rights.FORBIDDEN) - 3
+    )  # the deeds are well chosen: root can do them
+
+
+def test_flanpy_user_cannot_log_in_or_talk_to_docker(hosts: tuple[SystemdHost, ...]) -> None:
+    host = hosts[0]
+    entry = host.run("getent", "passwd", "flanpy").stdout.strip()
+    assert entry.endswith(":/usr/sbin/nologin")
+    assert host.run("id", "-nG", "flanpy").stdout.split() == ["flanpy"]
+    with pytest.raises(LabError):
+        host.run_as("flanpy", "docker", "ps")
+    with pytest.raises(LabError):
+        host.run_as("flanpy", "ip", "link", "add", "own", "type", "bridge")
+
+
+@pytest.mark.parametrize(("drop_in", "plane"), [(False, "user"), (True, "kernel")])
+def test_udp_carries_packets_when_the_service_is_confined(
+    lab: SystemdLab, hosts: tuple[SystemdHost, ...], drop_in: bool, plane: str
+) -> None:
+    set_network(lab, Type="udp")
+    try:
+        for host in hosts:
+            if drop_in:
+                host.write(DROP_IN, host.read(KERNEL_UDP))
+                host.run("systemctl", "daemon-reload")
+            host.run("systemctl", "restart", DAEMON)
+        eventually(
+            lambda: all(host.has_link("flannel0") for host in hosts),
+            "both have flannel0",
+            deadline=DEADLINE_S,
+        )
+        wait_reach(*hosts)
+        for host in hosts:
+            eventually(lambda: _plane(host) == plane, lambda: _plane(host), deadline=DEADLINE_S)  # noqa: B023
+        wait_reach(*hosts)
+    finally:
+        set_network(lab, Type="vxlan")
+        for host in hosts:
+            host.path(DROP_IN).unlink(missing_ok=True)
+            host.run("systemctl", "daemon-reload")
+            host.run("systemctl", "restart", DAEMON)
+    eventually(
+        lambda: not any(host.has_link("flannel0") for host in hosts), "flannel0 is gone", deadline=DEADLINE_S
+    )
+    wait_reach(*hosts)
+
+
+def _plane(host: SystemdHost) -> str:
+    """What carries packets: the kernel's filters at the device, or the process alone."""
+    shown = host.run("tc", "filter", "show", "dev", "flannel0", "egress", check=False).stdout
+    return "kernel" if "bpf" in shown else "user"
+
+
+def test_udev_leaves_the_devices_alone(hosts: tuple[SystemdHost, ...]) -> None:
+    host = hosts[0]
+    host.run("udevadm", "settle", "--timeout=30")
+    told = host.run("udevadm", "info", f"/sys/class/net/{OVERLAY}").stdout
+    assert "ID_NET_LINK_FILE=/usr/lib/systemd/network/10-flanpy.link" in told.replace("=/lib/", "=/usr/lib/")
+    mac = host.ip_json("link", "show", OVERLAY)[0]["address"]
+    host.run("udevadm", "trigger", "--action=add", f"/sys/class/net/{OVERLAY}")
+    host.run("udevadm", "settle", "--timeout=30")
+    assert host.ip_json("link", "show", OVERLAY)[0]["address"] == mac
+
+
+def test_networkd_leaves_devices_and_routes_alone(hosts: tuple[SystemdHost, ...]) -> None:
+    host = hosts[0]
+    address = f"[Match]\nName=eth0\n[Network]\nAddress={host.address}/16\nGateway=10.99.0.1\n"
+    host.write("/etc/systemd/network/50-eth0.network", address)
+    try:
+        host.run("systemctl", "start", "systemd-networkd")
+        host.run("ip", "route", "add", "10.50.250.0/24", "via", hosts[1].address, "proto", "70")
+        host.run("systemctl", "restart", "systemd-networkd")
+        eventually(lambda: "configured" in _networkctl(host, "eth0"), lambda: _networkctl(host, "eth0"),
+                   deadline=DEADLINE_S)  # fmt: skip
+        assert "unmanaged" in _networkctl(host, OVERLAY)
+        assert "10.50.250.0/24" in host.routes()
+    finally:
+        host.run("systemctl", "stop", "systemd-networkd.socket", "systemd-networkd", check=False)
+        host.run("ip", "route", "del", "10.50.250.0/24", check=False)
+    wait_reach(*hosts)
+
+
+def _networkctl(host: SystemdHost, link: str) -> str:
+    rows = host.run("networkctl", "list", "--no-legend", "--no-pager", link, check=False).stdout
+    return " ".join(rows.split())
+
+
+def test_network_manager_leaves_the_devices_alone(hosts: tuple[SystemdHost, ...]) -> None:
+    host = hosts[1]
+    host.run("systemctl", "unmask", "NetworkManager.service")
+    try:
+        host.run("systemctl", "start", "NetworkManager.service")
+
+        def states() -> dict[str, str]:
+            rows = host.run("nmcli", "-t", "-f", "DEVICE,STATE", "device").stdout.split()
+            return dict(row.split(":", 1) for row in rows if ":" in row)
+
+        eventually(lambda: states().get(OVERLAY) == "unmanaged", lambda: str(states()), deadline=DEADLINE_S)
+        assert states()["eth0"] != "unmanaged"  # it is NetworkManager's business what we did not name
+    finally:
+        host.run("systemctl", "stop", "NetworkManager.service", check=False)
+    wait_reach(*hosts)

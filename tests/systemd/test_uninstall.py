@@ -1,0 +1,67 @@
+"""A host that flanpy came to, and left again: nothing of it is there, and Docker is as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from integration.systemd import SystemdHost
+from tests.lab.overlay import eventually
+from tests.systemd.conftest import installed
+from tests.systemd.looks import DAEMON, DEADLINE_S, wait_ready
+
+pytestmark = [pytest.mark.lab, pytest.mark.netns, pytest.mark.etcd]
+
+INSTALL = "/opt/flanpy/install.sh"
+PURGED = (
+    "/etc/flanpy",
+    "/etc/default/flanpyd",
+    "/var/lib/flanpy",
+    "/opt/flanpy",
+    "/usr/bin/flanpyd",
+    "/usr/bin/flanpyctl",
+)
+TRACES = ("/etc", "/usr", "/var", "/opt", "/run")
+
+
+@pytest.fixture
+def host(layer: Path) -> Iterator[SystemdHost]:
+    """One host, booted, with a container."""
+    with installed(layer, hosts=1) as lab:
+        host = lab.hosts[0]
+        host.boot()
+        wait_ready(host)
+        host.docker.run_container("c1", "--restart=always")
+        yield host
+
+
+def test_nothing_is_left_when_flanpy_was_removed(host: SystemdHost) -> None:
+    container = host.docker.inspect("container", "c1")["State"]["Pid"]
+    host.run("sh", INSTALL, "--deactivate")
+    host.run("flanpyctl", "docker", "rollback", "--restart=never", check=False)
+    host.run("flanpyctl", "cleanup", "--yes")
+    host.run("sh", INSTALL, "--uninstall")
+    host.run("rm", "-rf", *PURGED)
+    host.run("userdel", "flanpy")
+    assert host.docker.inspect("container", "c1")["State"]["Pid"] == container
+    assert host.failed_units() == []
+    assert not host.has_link("flannel.1")
+    assert "FLANPY" not in host.run("iptables-save").stdout
+    assert "flanpy" not in host.run("nft", "list", "ruleset").stdout
+    assert _traces(host) == []
+    host.reboot()
+    assert host.failed_units() == []
+    assert host.unit(DAEMON, "LoadState")["LoadState"] == "not-found"
+    eventually(lambda: host.docker.inspect("container", "c1")["State"]["Running"], "the container is back",
+               deadline=DEADLINE_S)  # fmt: skip
+    assert _traces(host) == []
+
+
+def _traces(host: SystemdHost) -> list[str]:
+    """Files that bear our name or flannel's, Docker's backup of its own settings aside."""
+    found = host.run(
+        "find", *TRACES, "-xdev", "(", "-iname", "*flanpy*", "-o", "-iname", "*flannel*", ")"
+    ).stdout
+    return found.split()
