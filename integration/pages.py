@@ -75,5 +75,6 @@ def _block(line: int, text: str, said: re.Match[str]) -> Commands:
             code = int(found["code"])
         else:
             raise PageError(f"line {line}: {each!r} is not understood")
-    return Commands(line, text, tuple(where.split()), stands_for=stands_for, code=code,
-                    until_enter=until_enter)
+    return Commands(
+        line, text, tuple(where.split()), stands_for=stands_for, code=code, until_enter=until_enter
+    )

@@ -18,6 +18,7 @@ from flanpy.cli.docker_commands import DOCKER_OPTIONS
 from flanpy.config.arguments import flags_of
 from flanpy.config.credentials import STORE
 from flanpy.config.loading import load
+from flanpy.config.service_files import SERVICE_FILES
 from flanpy.config.settings import Settings
 from flanpy.errors import HostError
 
@@ -35,7 +36,7 @@ class Host:
     def settings(self) -> Settings:
         """Raises UsageError for a flag, ConfigError for the environment or the file."""
         flags = flags_of(self.arguments, (*OPTIONS, *DOCKER_OPTIONS))
-        return load(flags, self._environ, credential_store=STORE)
+        return load(flags, self._environ, credential_store=STORE, service_files=SERVICE_FILES)
 
     @cached_property
     def control(self) -> Control:

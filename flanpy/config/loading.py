@@ -14,6 +14,7 @@ from flanpy.config.environ import read_environ
 from flanpy.config.file import read_file
 from flanpy.config.flags import CommandLine, read_flags
 from flanpy.config.options import BY_NAME, OPTIONS
+from flanpy.config.service_files import read_service_files
 from flanpy.config.settings import Origin, Settings
 from flanpy.config.sources import Given, parsed
 
@@ -44,15 +45,17 @@ def load(
     *,
     default_file: Path = DEFAULT_FILE,
     credential_store: Path | None = None,
+    service_files: Sequence[Path] = (),
 ) -> Settings:
     """Settings from `argv` (without the program's name), `environ`, credentials and the file they name, else
-    `default_file`. Credentials are the service's own, without a service those in `credential_store`.
+    `default_file`. Credentials are the service's own, without a service those in `credential_store`; `service_files` hold
+    the service's environment, which counts less than the one given.
 
     `--help` and `--version` are not answered here, see `usage.answer`. Raises UsageError for the command line,
     ConfigError for all else; both in one line that names the thing, its value and the nearest right one.
     """
     line = read_flags(argv)
-    from_environ = read_environ(environ)
+    from_environ = {**read_service_files(service_files), **read_environ(environ)}
     file, from_file = _read_named_file(line, from_environ, default_file)
     sources = (line.given, from_environ, read_credentials(environ, credential_store), from_file)
     return checked(_settings(_strongest(sources), file, tuple(line.warnings)))

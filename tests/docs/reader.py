@@ -20,7 +20,7 @@ ENDS_DEADLINE_S = 90.0
 
 
 class Reader:
-    """Types the blocks of pages in order. `hosts` are the page's names of hosts; `known` the page's texts for theirs."""
+    """Types the blocks of pages in order: `hosts` by the pages' names, `known` is what pages call otherwise."""
 
     def __init__(self, hosts: Mapping[str, SystemdHost], known: Mapping[str, str]) -> None:
         self._hosts = dict(hosts)
@@ -39,6 +39,12 @@ class Reader:
         finally:
             for one in running:
                 _press_enter(one)
+
+    def prepare(self, scripts: Mapping[str, str]) -> None:
+        """Run what is not on the page, by host; all of it has to succeed."""
+        for place, script in scripts.items():
+            done = self._run(script, place)
+            assert done.returncode == 0, f"{script!r} on {place}: {done.stdout}{done.stderr}"
 
     def _text(self, block: Commands) -> str:
         text = block.text

@@ -1,0 +1,64 @@
+"""flanpyctl knows what an operator wrote into the service's environment file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flanpy.config import Settings, load
+from flanpy.errors import ConfigError
+
+FILE = """\
+# FLANPYD_NODE_ID=commented
+; FLANPYD_NODE_ID=too
+FLANPYD_ETCD_ENDPOINTS=https://192.0.2.1:2379
+  FLANPYD_ETCD_USERNAME = "flan py"
+FLANPYD_ETCD_PASSWORD='s3 cret'
+FLANPYD_NODE_ID=
+not an assignment
+OTHER=1
+"""
+
+
+def _loaded(*files: Path, **environ: str) -> Settings:
+    return load([], environ, default_file=Path("/nonexistent/flanpyd.toml"), service_files=files)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "flanpyd"
+    path.write_text(FILE)
+    return path
+
+
+def test_the_services_file_gives_settings_as_systemd_reads_it(file: Path) -> None:
+    settings = _loaded(file)
+    assert settings.etcd.username == "flan py"
+    assert settings.etcd.password == "s3 cret"
+    assert settings.node_id is None
+    assert str(settings.origins["etcd-username"]) == f"env FLANPYD_ETCD_USERNAME in {file}"
+
+
+def test_the_environment_wins_over_the_services_file(file: Path) -> None:
+    assert _loaded(file, FLANNELD_ETCD_USERNAME="other").etcd.username == "other"
+
+
+def test_the_later_file_wins_and_one_that_is_not_there_says_nothing(file: Path, tmp_path: Path) -> None:
+    later = tmp_path / "later"
+    later.write_text("FLANPYD_ETCD_USERNAME=later\n")
+    assert _loaded(file, tmp_path / "absent", later).etcd.username == "later"
+
+
+def test_a_misspelt_setting_in_the_services_file_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "flanpyd"
+    path.write_text("FLANPYD_ETCD_ENDPOINT=http://192.0.2.1:2379\n")
+    with pytest.raises(ConfigError, match="FLANPYD_ETCD_ENDPOINT"):
+        _loaded(path)
+
+
+def test_a_quote_that_is_not_closed_is_taken_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "flanpyd"
+    path.write_text('FLANPYD_NODE_ID="half\n')
+    with pytest.raises(ConfigError, match="half"):
+        _loaded(path)
