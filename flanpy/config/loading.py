@@ -48,8 +48,8 @@ def load(
     service_files: Sequence[Path] = (),
 ) -> Settings:
     """Settings from `argv` (without the program's name), `environ`, credentials and the file they name, else
-    `default_file`. Credentials are the service's own, without a service those in `credential_store`; `service_files` hold
-    the service's environment, which counts less than the one given.
+    `default_file`. Credentials are the service's own, without a service those in `credential_store`; `service_files`
+    hold the service's environment, which counts less than the one given.
 
     `--help` and `--version` are not answered here, see `usage.answer`. Raises UsageError for the command line,
     ConfigError for all else; both in one line that names the thing, its value and the nearest right one.

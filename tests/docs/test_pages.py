@@ -37,9 +37,10 @@ BEFORE: Mapping[str, Mapping[str, str]] = {
 }
 AFTER: Mapping[str, Mapping[str, str]] = {
     "howto/firewalls": {
-        "host1": "ufw disable && nft delete table inet site", "host2": "systemctl stop firewalld && flanpyctl status --wait",
+        "host1": "ufw disable && nft delete table inet site",
+        "host2": "systemctl stop firewalld && flanpyctl status --wait",
     },
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
