@@ -45,6 +45,7 @@ from flanpy.model.world import Policy, Printed
 from flanpy.netfilter.part import FilterPart
 from flanpy.reconcile.loop import Pass, ReconcileLoop
 from flanpy.status.board import StatusBoard, StatusSnapshot
+from flanpy.status.conditions import Phase
 from flanpy.store.etcd import EtcdSession
 from flanpy.store.settings import EtcdSettings
 from flanpy.systemd import Notifier, watchdog_interval
@@ -150,6 +151,8 @@ class Agent:
             loop=self._loop,
             clock=self._clock,
             reload=self._reload,
+            drain=self._leasing.drain,
+            undrain=self._leasing.undrain,
             more_counts=lambda: chain(store_counts(self._session.stats), self._data_plane.counts()),
             remaining=self._leasing.remaining,
             programmed=self._programmed,
@@ -210,6 +213,8 @@ class Agent:
             self._monitor.watch_links(choice.links(outcome.world), ranges)
             if outcome.decision.desired is not None:
                 self._subnet_file.after_pass(outcome, choice.mtu(outcome.world))
+        if outcome.world.own is None:
+            self._subnet_file.let_go()
         self._prestartup.look(outcome.world)
         self._leasing.pass_done(outcome)
         self._board.note_pass(outcome)
@@ -253,7 +258,8 @@ class Agent:
         text = snapshot.phase.value
         if unhealthy:
             text += f": {unhealthy[0].type.value} {unhealthy[0].reason}: {unhealthy[0].message}"
-        if snapshot.ready and not self._ready_said:
+        # A drained host is as ready as it will be: systemd must not end what idles on purpose.
+        if (snapshot.ready or snapshot.phase is Phase.DRAINED) and not self._ready_said:
             self._ready_said = True
             self._notifier.ready(text)
         elif text != self._status_said:

@@ -32,8 +32,8 @@ class OwnStatus:
 
     `expires_at` is wall time in seconds, None for a reservation or when unknown; `ttl` how long, in seconds, a renewal
     makes it live. `yielded`: another node has the subnet
-    of `lease` now. `conflict`, `duplicate_ip` and
-    `waiting` are one line each for people, empty when there is nothing to say.
+    of `lease` now. `drained`: no lease is held, on purpose. `conflict`, `duplicate_ip` and `waiting` are one line each
+    for people, empty when there is nothing to say.
     """
 
     lease: Lease | None = None
@@ -44,6 +44,7 @@ class OwnStatus:
     yielded: bool = False
     duplicate_ip: str = ""
     waiting: str = ""
+    drained: bool = False
 
 
 @dataclass(frozen=True, slots=True)

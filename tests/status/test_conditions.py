@@ -123,6 +123,7 @@ CASES = [
     (C.NETWORK_CONFIG_VALID, WELL, T, "Valid", GOOD, "vxlan"),
     (C.LEASE_VALID, BLANK, F, "NotHeld", BAD, "no subnet"),
     (C.LEASE_VALID, own(lease=None, waiting="none is free"), F, "NotHeld", BAD, "none is free"),
+    (C.LEASE_VALID, own(lease=None, drained=True), F, "Drained", BAD, "takes no part"),
     (C.LEASE_VALID, own(yielded=True), F, "Lost", BAD, "10.50.10.0-24"),
     (C.LEASE_VALID, own(expires_at=NOW), F, "Expired", BAD, "10.50.10.0-24"),
     (C.LEASE_VALID, own(source=OwnSource.DISK, expires_at=None), T, "FromDisk", GOOD, "not confirmed"),
@@ -317,6 +318,7 @@ PHASES = [
     (own(conflict="x"), Phase.DEGRADED),
     (replace(WELL, store=StoreStatus(contacted=True)), Phase.DEGRADED),
     (last(failures=(refused(link()),)), Phase.DEGRADED),
+    (own(lease=None, drained=True), Phase.DRAINED),
     (replace(WELL, stopping=True), Phase.STOPPING),
     (replace(BLANK, stopping=True), Phase.STOPPING),
 ]
