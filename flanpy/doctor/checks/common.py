@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -184,4 +184,8 @@ def traced_finding(
 
 
 def sysctl(name: str, value: object) -> Repair:
-    return Repair(("sysctl", "-w", f"{name}={value}"))
+    return sysctls({name: value})
+
+
+def sysctls(settings: Mapping[str, object]) -> Repair:
+    return Repair(("sysctl", "-w", *(f"{name}={value}" for name, value in settings.items())))
