@@ -28,6 +28,7 @@ from flanpy.daemon.listeners import Listeners
 from flanpy.daemon.probing import Probing
 from flanpy.daemon.store_metrics import store_counts
 from flanpy.daemon.tasks import run_until
+from flanpy.daemon.transit_watch import TransitWatch
 from flanpy.daemon.tuning_watch import TuningWatch
 from flanpy.docker.watcher import DockerReport
 from flanpy.errors import FlanpyError
@@ -40,6 +41,7 @@ from flanpy.kernel.underlay import UnderlayChoice
 from flanpy.log import configure, get_logger
 from flanpy.model.facts import HostFacts
 from flanpy.model.packet_filter import FilterChoice, FilterFacts, FilterPolicy
+from flanpy.model.transit import Transit
 from flanpy.model.tuning import HostTuning
 from flanpy.model.world import Policy, Printed
 from flanpy.netfilter.part import FilterPart
@@ -170,6 +172,9 @@ class Agent:
             "tuning": TuningWatch(
                 clock=self._clock, last=lambda: self._board.snapshot.inputs.last, note=self._note_tuning
             ).run(),
+            "transit": TransitWatch(
+                clock=self._clock, snapshot=lambda: self._board.snapshot, note=self._note_transit
+            ).run(),
             "probes": self._probing.run(),
             "mesh": self._probing.serve(),
             "docker": docker_watcher(self._settings, self._clock, self._note_docker).run(),
@@ -247,6 +252,9 @@ class Agent:
 
     def _note_tuning(self, tuning: HostTuning) -> None:
         self._board.note(tuning=tuning)
+
+    def _note_transit(self, transit: Transit | None) -> None:
+        self._board.note(transit=transit)
 
     def _note_docker(self, report: DockerReport) -> None:
         self._board.note(docker=report)

@@ -49,6 +49,7 @@ def evidence(track: Track, *, here: str, alone: bool, snags: Snags, now: float) 
         beneath=under.ever and under.silence == 0,
         tcp=track.tcp,
         alone=alone,
+        ever=over.ever or under.ever,
         heard=track.hears(Road.OVERLAY, now),
         heard_beneath=track.hears(Road.UNDERLAY, now),
         is_heard=track.is_heard(now),

@@ -67,6 +67,12 @@ def evidence_of(condition: Document) -> tuple[str, ...]:
     return (": ".join(filter(None, (reason, message))), *document.texts(condition, "evidence"))
 
 
+def judgement(facts: Facts, name: str, reason: str) -> str:
+    """The condition's name, if the daemon has come to that judgement; "" if it has not."""
+    condition = facts.condition(name)
+    return name if condition is not None and condition.get("reason") == reason else ""
+
+
 def judged(
     facts: Facts,
     name: str,
@@ -173,14 +179,14 @@ def met(found: Sequence[tuple[Traced, Hop]]) -> tuple[str, ...]:
 
 
 def traced_finding(
-    problem: Problem, found: Sequence[tuple[Traced, Hop]], cure: str = ""
+    problem: Problem, found: Sequence[tuple[Traced, Hop]], cure: str = "", *, condition: str = ""
 ) -> Iterator[Finding]:
     """One finding for all packets that ended alike."""
     if found:
         worst = any(hop.verdict is Verdict.DIES for _, hop in found)
-        yield problem.found(
-            *met(found), cure=cure or found[0][1].cure, severity=Severity.ERROR if worst else Severity.WARNING
-        )
+        severity = Severity.ERROR if worst else Severity.WARNING
+        cure = cure or found[0][1].cure
+        yield problem.found(*met(found), cure=cure, severity=severity, condition=condition)
 
 
 def sysctl(name: str, value: object) -> Repair:

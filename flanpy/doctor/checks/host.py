@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from flanpy.doctor import document
-from flanpy.doctor.checks.common import Problem, ends, judged, repaired, sysctl, sysctls, traced_finding
+from flanpy.doctor.checks.common import (
+    Problem,
+    ends,
+    judged,
+    judgement,
+    repaired,
+    sysctl,
+    sysctls,
+    traced_finding,
+)
 from flanpy.doctor.facts import Facts, RouteSeen
 from flanpy.doctor.finding import Finding, Severity
 from flanpy.doctor.host import sysctl_name
@@ -86,7 +95,10 @@ def overlapping(facts: Facts) -> Iterator[Finding]:
         cure = "remove that route, or move the overlay to another network"
         severity = Severity.ERROR if shadowing else Severity.WARNING
         yield _ROUTE.found(
-            *(route.text or str(route.destination) for route in routes), cure=cure, severity=severity
+            *(route.text or str(route.destination) for route in routes),
+            cure=cure,
+            severity=severity,
+            condition=judgement(facts, "ForeignConflict", "RouteOverlaps"),
         )
     under = [ip for ip, link in facts.addresses.items() if link == facts.underlay and _in(ip, facts.networks)]
     if facts.underlay and under:

@@ -86,7 +86,7 @@ def checksum(facts: Facts) -> Iterator[Finding]:
 def routes(facts: Facts) -> Iterator[Finding]:
     """A packet into this host without a bridge to go to is Docker's affair, a filtered one that of the filter."""
     conflicts = document.texts(facts.part("diff"), "conflicts")
-    yield from judged(facts, "ForeignConflict", _FOREIGN, more=conflicts)
+    yield from judged(facts, "ForeignConflict", _FOREIGN, reasons=("Foreign",), more=conflicts)
     astray = ends(
         facts, ["route"], lambda _, hop: "reverse path" not in hop.text and "no bridge" not in hop.text
     )

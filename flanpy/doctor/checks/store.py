@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Final
 
 from flanpy.doctor import document
-from flanpy.doctor.checks.common import Problem, evidence_of, judged
+from flanpy.doctor.checks.common import Problem, evidence_of, judged, judgement
 from flanpy.doctor.document import Document
 from flanpy.doctor.facts import Facts
 from flanpy.doctor.finding import Finding, Severity
@@ -156,7 +156,11 @@ def reserved(facts: Facts) -> Iterator[Finding]:
     if lines:
         line = f"held is {document.text(mine, 'subnet')}"
         yield _RESERVED.found(
-            *lines, line, cure="drain this host and start it anew to move", severity=Severity.WARNING
+            *lines,
+            line,
+            cure="drain this host and start it anew to move",
+            severity=Severity.WARNING,
+            condition=judgement(facts, "RestartNeeded", "OtherReserved"),
         )
 
 
