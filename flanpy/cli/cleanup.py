@@ -21,7 +21,7 @@ from flanpy.cli.exits import CommandError, Exit
 from flanpy.cli.host import Host
 from flanpy.cli.wording import plural
 from flanpy.errors import AlreadyRunning, KernelError
-from flanpy.host import extension, lock, node_id, state_file, subnet_env, tunnel_file
+from flanpy.host import drain_file, extension, lock, node_id, state_file, subnet_env, tunnel_file
 from flanpy.host.absent import Absent
 from flanpy.host.atomic import host_error
 from flanpy.host.extension import ExtensionPart
@@ -97,6 +97,15 @@ def found(host: Host, *, in_use: bool) -> Remains:
     return Remains(_with_kernel(host, _kernel_ops), tuple(_files(host, in_use=in_use)))
 
 
+def sweep(host: Host, subnet_file: Path) -> int:
+    """Remove all that an idle daemon left in the kernel, and its subnet.env; how many things went."""
+    files = (subnet_file,) if _wrote(subnet_file, host) else ()
+    remains = Remains(_with_kernel(host, _kernel_ops), files)
+    print("\n".join(remains.lines) or "nothing of ours is here")
+    _remove(remains, host)
+    return len(remains.lines)
+
+
 async def _kernel_ops(kernel: Kernel) -> tuple[Op, ...]:
     return tuple(op for op in cleanup_ops(split(await kernel.read_back(Scope()))) if not _is_of_flannel(op))
 
@@ -120,10 +129,11 @@ def _with_kernel(host: Host, work: Callable[[Kernel], Awaitable[T]]) -> T:
 
 def _files(host: Host, *, in_use: bool) -> list[Path]:
     settings = host.settings
-    wanted = [settings.subnet_file] if _wrote_subnet_file(host) else []
+    wanted = [settings.subnet_file] if _wrote(settings.subnet_file, host) else []
     if not in_use:
         wanted += [
             settings.state_dir / state_file.FILE_NAME,
+            settings.state_dir / drain_file.FILE_NAME,
             settings.run_dir / tunnel_file.FILE_NAME,
             settings.run_dir / extension.FILE_NAME,
             settings.run_dir / SOCKET_NAME,
@@ -132,13 +142,15 @@ def _files(host: Host, *, in_use: bool) -> list[Path]:
     return [path for path in wanted if path.is_socket() or path.exists()]
 
 
-def _wrote_subnet_file(host: Host) -> bool:
-    """subnet.env is ours if it names the subnet of our lease on disk; flannel writes a file of the same name."""
-    written = subnet_env.read(host.settings.subnet_file)
+def _wrote(subnet_file: Path, host: Host) -> bool:
+    """subnet.env is ours if it names the subnet of our lease on disk, or of the drain; flannel has such a file, too."""
+    written = subnet_env.read(subnet_file)
     saved = state_file.load(host.settings.state_dir, node_id=host.node_id or "")
-    if isinstance(written, Absent) or isinstance(saved, Absent):
+    drained = drain_file.load(host.settings.state_dir)
+    key = (drained.key if drained else None) if isinstance(saved, Absent) else saved.key
+    if isinstance(written, Absent) or key is None:
         return False
-    return (written.subnet, written.ipv6_subnet) == (saved.key.subnet, saved.key.subnet6)
+    return (written.subnet, written.ipv6_subnet) == (key.subnet, key.subnet6)
 
 
 def _ask(arguments: Namespace, count: int) -> None:

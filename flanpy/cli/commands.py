@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from flanpy.cli.docker_commands import DOCKER_OPTIONS, add_docker
 from flanpy.cli.exits import MEANINGS
 from flanpy.cli.inspection_commands import add_inspection
+from flanpy.cli.leaving_commands import add_leaving
 from flanpy.cli.output import FORMATS
 from flanpy.config.arguments import add_arguments
 from flanpy.errors import UsageError
@@ -337,23 +338,7 @@ def _add_config_show(parser: Parser) -> None:
 
 
 def _add_local(tree: _Tree) -> None:
-    cleanup = tree.command(
-        "cleanup",
-        "cleanup:cleanup",
-        "remove what flanpyd left on this host, and nothing else",
-        "cleanup\n cleanup --yes\n cleanup --yes --release",
-        about="""\
-Remove the links, addresses, neighbours, FDB entries and routes that are ours, subnet.env, and the daemon's files.
-What is to go is shown first. Containers lose their connection to other hosts.""",
-    )
-    cleanup.add_argument("--yes", "-y", action="store_true", default=False, help="do not ask")
-    cleanup.add_argument(
-        "--dry-run", action="store_true", default=False, help="only show what would be removed"
-    )
-    cleanup.add_argument(
-        "--release", action="store_true", default=False, help="also give the lease back in etcd"
-    )
-    _add_force(cleanup, "even while a daemon runs (it will put everything back)")
+    add_leaving(tree, _add_force)
     version = tree.command("version", "version:show", "version of flanpyctl", "version -o json")
     _add_format(version, *FORMATS)
     completion = tree.command(

@@ -52,12 +52,12 @@ class Control:
         """The JSON under `/v1/<resource>`. ControlUnreachable if nobody answers, ControlError on a bad answer."""
         return self._call("GET", resource)
 
-    def post(self, resource: str) -> Any:
+    def post(self, resource: str, *, deadline: float | None = None) -> Any:
         """Ask for an action; its JSON answer. Raises as `get`."""
-        return self._call("POST", resource)
+        return self._call("POST", resource, deadline)
 
-    def _call(self, method: str, resource: str) -> Any:
-        connection = _UnixConnection(self.path, self._deadline)
+    def _call(self, method: str, resource: str, deadline: float | None = None) -> Any:
+        connection = _UnixConnection(self.path, deadline or self._deadline)
         try:
             connection.request(method, f"/v1/{resource}")
             answer = connection.getresponse()

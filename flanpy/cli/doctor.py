@@ -1,6 +1,6 @@
 """`flanpyctl doctor`: gather, diagnose, print, and with --fix repair what is safe to repair.
 
-Owns the form of the findings and the questions before a repair; what is found is `flanpy.doctor`'s. `-o json` is
+Owns the form of the findings; what is found is `flanpy.doctor`'s, and `doctor_fix` runs the repairs. `-o json` is
 `{"healthy", "findings": [...], "checked": [ids], "unread": {source: why}}`.
 """
 
@@ -9,15 +9,14 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Iterable, Sequence
-from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
 
 from flanpy.cli.exits import CommandError, Exit
 from flanpy.cli.host import Host
 from flanpy.cli.output import print_as
 from flanpy.cli.wording import plural
-from flanpy.doctor.finding import Finding, Repair, Severity
-from flanpy.errors import FlanpyError, UsageError
+from flanpy.doctor.finding import Finding, Severity
+from flanpy.errors import UsageError
 
 if TYPE_CHECKING:
     from flanpy.doctor.gather import Sources
@@ -29,23 +28,41 @@ _STYLES: Final = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", S
 
 
 def show(arguments: Namespace, host: Host) -> Exit:
-    """OK, UNHEALTHY, or UNREACHABLE without a daemon. Findings are those before any repair."""
+    """OK, UNHEALTHY, or UNREACHABLE without a daemon; with --fix by what is found after it."""
     from flanpy.doctor.gather import gather
     from flanpy.doctor.registry import diagnose
 
     if getattr(arguments, "fix", False) and arguments.output != "table":
         raise UsageError("--fix asks and tells: use it without -o json")
     facts = gather(_sources(host))
-    findings = diagnose(facts)
+    findings: Sequence[Finding] = diagnose(facts)
     if arguments.output == "table":
         _print(findings, facts.unread, verbose=getattr(arguments, "verbose", False))
     else:
         print_as(arguments.output, _document(findings, facts.unread))
     if getattr(arguments, "fix", False):
-        _repair(findings, host, yes=arguments.yes)
+        findings = _fixed(findings, host, yes=arguments.yes)
     if facts.daemon_problem:
         return Exit.UNREACHABLE
     return Exit.UNHEALTHY if _is_unhealthy(findings) else Exit.OK
+
+
+def _fixed(findings: Sequence[Finding], host: Host, *, yes: bool) -> Sequence[Finding]:
+    """What is found after the repairs. Raises CommandError if one failed."""
+    from flanpy.cli.doctor_fix import outcome, repair, settled
+    from flanpy.doctor.gather import gather
+    from flanpy.doctor.registry import diagnose
+
+    fixed = repair(findings, host, yes=yes)
+    if fixed.done:
+        before = findings
+        findings, left = settled(before, fixed, lambda: diagnose(gather(_sources(host))))
+        for line in outcome(before, fixed, left):
+            print(line)
+        print(f"now: {_summary(findings)}")
+    if fixed.failed:
+        raise CommandError(Exit.FAILURE, f"could not repair: {'; '.join(map(str, fixed.failed))}")
+    return findings
 
 
 def _sources(host: Host) -> Sources:
@@ -118,53 +135,3 @@ def _print_checked(findings: Sequence[Finding], line: Any) -> None:
     ailing = {finding.id for finding in findings}
     for check in sorted(CHECKS, key=lambda one: one.id):
         line(f"{check.id}  {'see above' if check.id in ailing else 'ok'}: {check.title}")
-
-
-def _repair(findings: Sequence[Finding], host: Host, *, yes: bool) -> None:
-    """Each repair once, in order; raises CommandError if one failed."""
-    repairs = {str(one.repair): one.repair for one in findings if one.repair is not None}
-    if not repairs:
-        print("there is nothing that --fix may repair: see the cures")
-    failed = [text for text, repair in repairs.items() if not _done(repair, host, yes=yes)]
-    if failed:
-        raise CommandError(Exit.FAILURE, f"could not repair: {'; '.join(failed)}")
-
-
-def _done(repair: Repair, host: Host, *, yes: bool) -> bool:
-    """Whether it was done, or not wanted."""
-    if repair.removes and yes:
-        print(f"left alone, for somebody else made it: {repair}")
-        return True
-    if not yes and not _agreed(repair):
-        print(f"left alone: {repair}")
-        return True
-    print(f"+ {repair}", flush=True)
-    try:
-        _run(repair, host)
-    except FlanpyError as error:
-        print(f"flanpyctl: {error}", file=sys.stderr)
-        return False
-    return True
-
-
-def _agreed(repair: Repair) -> bool:
-    what = "remove somebody else's rule with" if repair.removes else "run"
-    try:
-        return input(f"{what} '{repair}'? [y/N] ").strip().lower() in {"y", "yes"}
-    except EOFError:
-        return False
-
-
-def _run(repair: Repair, host: Host) -> None:
-    from flanpy.trace.programs import output
-
-    match repair.argv:
-        case ("flanpyctl", "reload"):
-            host.control.post("reload")
-        case ("ethtool", "-K", link, feature, value):  # many a host has no ethtool
-            from flanpy.kernel.ethtool import Ethtool
-
-            with closing(Ethtool()) as ethtool:
-                ethtool.set(link, feature, enabled=value == "on")
-        case argv:
-            output(argv)

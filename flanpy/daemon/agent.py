@@ -28,6 +28,7 @@ from flanpy.daemon.listeners import Listeners
 from flanpy.daemon.probing import Probing
 from flanpy.daemon.store_metrics import store_counts
 from flanpy.daemon.tasks import run_until
+from flanpy.daemon.transit_watch import TransitWatch
 from flanpy.daemon.tuning_watch import TuningWatch
 from flanpy.docker.watcher import DockerReport
 from flanpy.errors import FlanpyError
@@ -40,11 +41,13 @@ from flanpy.kernel.underlay import UnderlayChoice
 from flanpy.log import configure, get_logger
 from flanpy.model.facts import HostFacts
 from flanpy.model.packet_filter import FilterChoice, FilterFacts, FilterPolicy
+from flanpy.model.transit import Transit
 from flanpy.model.tuning import HostTuning
 from flanpy.model.world import Policy, Printed
 from flanpy.netfilter.part import FilterPart
 from flanpy.reconcile.loop import Pass, ReconcileLoop
 from flanpy.status.board import StatusBoard, StatusSnapshot
+from flanpy.status.conditions import Phase
 from flanpy.store.etcd import EtcdSession
 from flanpy.store.settings import EtcdSettings
 from flanpy.systemd import Notifier, watchdog_interval
@@ -150,6 +153,8 @@ class Agent:
             loop=self._loop,
             clock=self._clock,
             reload=self._reload,
+            drain=self._leasing.drain,
+            undrain=self._leasing.undrain,
             more_counts=lambda: chain(store_counts(self._session.stats), self._data_plane.counts()),
             remaining=self._leasing.remaining,
             programmed=self._programmed,
@@ -166,6 +171,9 @@ class Agent:
             "prestartup": self._prestartup.run(),
             "tuning": TuningWatch(
                 clock=self._clock, last=lambda: self._board.snapshot.inputs.last, note=self._note_tuning
+            ).run(),
+            "transit": TransitWatch(
+                clock=self._clock, snapshot=lambda: self._board.snapshot, note=self._note_transit
             ).run(),
             "probes": self._probing.run(),
             "mesh": self._probing.serve(),
@@ -210,6 +218,8 @@ class Agent:
             self._monitor.watch_links(choice.links(outcome.world), ranges)
             if outcome.decision.desired is not None:
                 self._subnet_file.after_pass(outcome, choice.mtu(outcome.world))
+        if outcome.world.own is None:
+            self._subnet_file.let_go()
         self._prestartup.look(outcome.world)
         self._leasing.pass_done(outcome)
         self._board.note_pass(outcome)
@@ -243,6 +253,9 @@ class Agent:
     def _note_tuning(self, tuning: HostTuning) -> None:
         self._board.note(tuning=tuning)
 
+    def _note_transit(self, transit: Transit | None) -> None:
+        self._board.note(transit=transit)
+
     def _note_docker(self, report: DockerReport) -> None:
         self._board.note(docker=report)
 
@@ -253,7 +266,8 @@ class Agent:
         text = snapshot.phase.value
         if unhealthy:
             text += f": {unhealthy[0].type.value} {unhealthy[0].reason}: {unhealthy[0].message}"
-        if snapshot.ready and not self._ready_said:
+        # A drained host is as ready as it will be: systemd must not end what idles on purpose.
+        if (snapshot.ready or snapshot.phase is Phase.DRAINED) and not self._ready_said:
             self._ready_said = True
             self._notifier.ready(text)
         elif text != self._status_said:

@@ -44,6 +44,10 @@ class SubnetFile:
             return
         self._write(subnet_env(outcome.world, mtu, ip_masq=self._ip_masq))
 
+    def let_go(self) -> None:
+        """Mind the file no more: the subnet in it is ours no more."""
+        self._env = None
+
     async def watch(self, clock: Clock) -> None:
         """Look at the file now and then, for ever."""
         while True:
@@ -89,6 +93,16 @@ class LeaseFile:
         else:
             self._unwritten = None
             self._note(f"{self._state_dir}: {lease.key}", "")
+
+    def forget(self) -> None:
+        """Remove it: no lease is held. One that cannot be removed is named; at worst a boot offline stands on it."""
+        self._unwritten = None
+        try:
+            state_file.forget(self._state_dir)
+        except HostError as error:
+            self._note("", str(error))
+        else:
+            self._note("", "")
 
     def try_again(self) -> None:
         """Write what could not be written the last time, if anything."""

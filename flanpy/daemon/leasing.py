@@ -16,12 +16,13 @@ from typing import Any
 from flanpy.backend.choice import former_world
 from flanpy.backend.extension import refuse_unless_allowed
 from flanpy.backend.registry import backend_for, validate_network
-from flanpy.clock import Clock
+from flanpy.clock import Clock, set_within
 from flanpy.config import Settings
 from flanpy.daemon.host_files import LeaseFile, device_failed
-from flanpy.errors import ConfigError, LeaseGone, StoreError
-from flanpy.host import state_file, subnet_env
+from flanpy.errors import ConfigError, LeaseGone, StoreError, StoreUnavailable
+from flanpy.host import drain_file, state_file, subnet_env
 from flanpy.host.absent import Absent
+from flanpy.host.drain_file import Drained
 from flanpy.host.state_file import SavedLease
 from flanpy.log import get_logger
 from flanpy.model.lease import Lease, LeaseRecord, LeaseView, SubnetKey
@@ -51,6 +52,9 @@ MOST_EXPIRIES = 200
 
 EXPIRY_DEADLINE = 0.5
 """Seconds that a listing may wait for them."""
+
+DRAIN_DEADLINE = 15.0
+"""Seconds that giving the lease back may take, and then that the last pass may."""
 
 
 class Leasing:
@@ -83,6 +87,7 @@ class Leasing:
         self._network: NetworkConfig | None = None
         self._own = OwnLeaseState()
         self._contacted = False
+        self._idle = asyncio.Event()
         self._lease_file = LeaseFile(settings.state_dir, note=self._note_lease_file)
         self._leases = session.watch(subnets_prefix(self._prefix))
         self._config = session.watch(config_key(self._prefix))
@@ -92,7 +97,7 @@ class Leasing:
             clock=clock,
             rng=Random(),
             on_change=self._own_changed,
-            remember=self._remember,
+            remember=self._kept,
             terms=LeaseTerms(ttl=settings.subnet_lease_ttl, margin=settings.subnet_lease_renew_margin),
         )
 
@@ -111,6 +116,12 @@ class Leasing:
         """Before the tasks: take what the disk knows, so that a host boots with its subnet while etcd is away."""
         env = subnet_env.read(self._settings.subnet_file)
         previous = None if isinstance(env, Absent) else SubnetKey(env.subnet, env.ipv6_subnet)
+        drained = drain_file.load(self._settings.state_dir)
+        if drained is not None:
+            log.warning("drain_recalled", action="no lease is taken before flanpyctl drain --undo")
+            self._keeper.recall(None, previous=previous)
+            self._keeper.stay_out(previous=drained.key)
+            return
         saved = state_file.load(self._settings.state_dir, node_id=self._node_id)
         if isinstance(saved, Absent):
             if saved.reason:
@@ -124,6 +135,51 @@ class Leasing:
         lease = Lease(saved.key, record, saved.lease_id, mod_revision=saved.revision)
         self._recalled = lease
         self._keeper.recall(StoredLease(lease, in_use=saved.key == previous), previous=previous)
+
+    async def drain(self) -> dict[str, Any]:
+        """Give the lease back and stay out, over restarts too, until `undrain`; returns once nothing is planned.
+
+        Raises HostError if that cannot be kept on disk, StoreError if etcd cannot be told: then all is as it was.
+        """
+        held, was = self._own.lease, self._own.drained
+        if not was:
+            self._mark(held)
+            try:
+                async with asyncio.timeout(DRAIN_DEADLINE):
+                    await self._keeper.release()
+            except (StoreError, TimeoutError) as error:
+                drain_file.clear(self._settings.state_dir)
+                self._keeper.resume()
+                why = str(error) or f"no answer within {DRAIN_DEADLINE:g} s"
+                raise StoreUnavailable(f"nothing was drained, for etcd must be told: {why}") from error
+            log.info("drain_done", subnet=held.key if held is not None else None)
+        await set_within(self._idle, self._clock, DRAIN_DEADLINE)
+        return {"drained": True, "changed": not was, **self._given_back(held)}
+
+    def _mark(self, held: Lease | None) -> None:
+        """Before the release: a daemon that ends in between must not come back with a lease."""
+        drain_file.mark(
+            self._settings.state_dir, Drained(held.key if held is not None else None, self._clock.wall())
+        )
+
+    def _given_back(self, held: Lease | None) -> dict[str, Any]:
+        """Which subnet that was; `reservation`: it stays this host's."""
+        drained = drain_file.load(self._settings.state_dir)
+        key = held.key if held is not None else drained.key if drained is not None else None
+        return {
+            "reservation": held is not None and held.is_reservation,
+            "subnet": str(key.subnet) if key is not None and key.subnet is not None else None,
+            "subnet6": str(key.subnet6) if key is not None and key.subnet6 is not None else None,
+        }
+
+    async def undrain(self) -> dict[str, Any]:
+        """Take part again, on the same subnet if it is free. Raises HostError: then all is as it was."""
+        was = self._own.drained
+        drain_file.clear(self._settings.state_dir)
+        if was:
+            log.info("drain_undone")
+            self._keeper.resume()
+        return {"drained": False, "changed": was}
 
     def save_again(self) -> None:
         """Write the lease to disk if that failed the last time."""
@@ -170,6 +226,10 @@ class Leasing:
 
     def pass_done(self, outcome: Pass) -> None:
         """A pass ended: with it the network's backend may stand, and then our lease may say so."""
+        if outcome.world.own is None:
+            self._idle.set()
+        else:
+            self._idle.clear()
         if self._moving.stands or outcome.world.network is not self._network:
             return
         if outcome.decision.desired is not None and not outcome.error and not device_failed(outcome):
@@ -374,8 +434,16 @@ class Leasing:
             yielded=state.yielded,
             duplicate_ip=state.duplicate_ip,
             waiting=state.waiting or state.last_error,
+            drained=state.drained,
         )
         self._board.note(own=status, pending_lease=state.restart_needed)
+
+    def _kept(self, lease: Lease | None) -> None:
+        """The keeper's word on what the disk is to hold."""
+        if lease is None:
+            self._lease_file.forget()
+        else:
+            self._remember(lease)
 
     def _remember(self, lease: Lease | None) -> None:
         if lease is None or self._network is None:

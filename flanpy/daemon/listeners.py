@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     Start = Callable[[], Awaitable[AppRunner]]
 
+Action = Callable[[], Awaitable[dict[str, Any]]]
+
 PATIENCE = 1.5
 """Seconds to wait for the first programmed pass before listening anyway: an operator may ask why there is none."""
 
@@ -49,7 +51,9 @@ class Listeners:
     board: StatusBoard
     loop: ReconcileLoop
     clock: Clock
-    reload: Callable[[], Awaitable[dict[str, Any]]]
+    reload: Action
+    drain: Action
+    undrain: Action
     more_counts: Callable[[], Iterable[Metric]]
     remaining: Callable[[Sequence[int]], Awaitable[Mapping[int, float]]]
     programmed: asyncio.Event
@@ -153,6 +157,8 @@ class Listeners:
             events=events,
             mesh=mesh,
             probe=probe,
+            drain=self.drain,
+            undrain=self.undrain,
         )
 
     def _probing(self) -> Probing:

@@ -10,6 +10,8 @@ from flanpy.doctor.document import Document
 from flanpy.doctor.facts import Facts
 from flanpy.model.address import IPAddress, IPNetwork
 
+OUR_PROTO: Final = ("70", "flanpy")
+
 _PEERS: Final = 3
 """How many peers packets are followed to; those in trouble come first. Each takes about a fifth of a second."""
 
@@ -34,7 +36,9 @@ def packets(facts: Facts) -> Iterator[Pair]:
 
 
 def _peers(facts: Facts, key: str, own: IPNetwork) -> list[IPNetwork]:
-    """Subnets of peers, the worst first."""
+    """Subnets of peers, the worst first; without a daemon to name them those that this host has routes to."""
+    if "subnets" not in facts.answers:
+        return _routed(facts, own)[:_PEERS]
     ailing = {
         document.text(row, key)
         for row in facts.rows("peers", "peers")
@@ -45,6 +49,21 @@ def _peers(facts: Facts, key: str, own: IPNetwork) -> list[IPNetwork]:
     found = [subnet for row in rows for subnet in document.networks(row, key)]
     fit = [one for one in found if one.version == own.version and one != own and one.num_addresses >= 8]
     return fit[:_PEERS]
+
+
+def _routed(facts: Facts, own: IPNetwork) -> list[IPNetwork]:
+    found = [
+        to
+        for route in facts.routes
+        if (to := route.destination).version == own.version
+        and (route.link in facts.overlay_links or route.proto in OUR_PROTO)
+        and any(_is_within(to, network) for network in facts.networks)
+    ]
+    return [to for to in dict.fromkeys(found) if not to.overlaps(own) and to.num_addresses >= 8]
+
+
+def _is_within(to: IPNetwork, network: IPNetwork) -> bool:
+    return to.version == network.version and to.prefixlen > network.prefixlen and to[0] in network
 
 
 def _is_peer(row: Document) -> bool:

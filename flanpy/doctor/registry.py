@@ -18,17 +18,19 @@ from flanpy.doctor.finding import Finding, Severity
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """`title` says what is made sure of, `look` finds what is not so."""
+    """`title` says what is made sure of, `look` finds what is not so; `of_all`: also on a host that was drained."""
 
     id: str
     title: str
     look: Callable[[Facts], Iterable[Finding]]
+    of_all: bool = False
 
 
 CHECKS: Final = (
-    Check("P31", "the daemon answers", daemon.answers),
-    Check("P24", "etcd answers, soon and at every endpoint", store.reachable),
-    Check("P23", "the daemon follows etcd", store.watched),
+    Check("P31", "the daemon answers", daemon.answers, of_all=True),
+    Check("P24", "etcd answers, soon and at every endpoint", store.reachable, of_all=True),
+    Check("P23", "the daemon follows etcd", store.watched, of_all=True),
+    Check("P25", "this host takes part", store.drained, of_all=True),
     Check("P26", "no two hosts hold one subnet", store.conflicts),
     Check("P21", "this host's public address is its own", host.shared),
     Check("P16", "every lease and the network config can be used", store.leases),
@@ -62,8 +64,8 @@ CHECKS: Final = (
     Check("P19", "packets of full size get through", docker.mtu),
     Check("P06", "this host lets the overlay's port in and out", filter.port),
     Check("P06", "peers are reached", reach.peers),
-    Check("P26", "clocks agree", store.clocks),
-    Check("P31", "settings are in force", daemon.settings),
+    Check("P26", "clocks agree", store.clocks, of_all=True),
+    Check("P31", "settings are in force", daemon.settings, of_all=True),
 )
 
 _TOGETHER_S: Final = 2.0
@@ -96,11 +98,13 @@ def diagnose(facts: Facts) -> tuple[Finding, ...]:
     found = {
         (finding.id, finding.title, finding.evidence): (place, finding)
         for place, check in reversed(tuple(enumerate(CHECKS)))
+        if check.of_all or not store.is_drained(facts)
         for finding in check.look(facts)
     }
     placed = list(found.values())
     told = {finding.condition for _, finding in placed}
-    placed += [(_last_place(finding.id), finding) for finding in _untold(facts, told)]
+    if not store.is_drained(facts):
+        placed += [(_last_place(finding.id), finding) for finding in _untold(facts, told)]
     newest = max((finding.at for _, finding in placed), default=0.0)
 
     def order(pair: tuple[int, Finding]) -> tuple[int, float, int]:

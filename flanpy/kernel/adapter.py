@@ -71,10 +71,16 @@ class NetlinkKernel:
         """The netlink port id that events of our changes bear."""
         return self._requests.port
 
-    def tell(self, on_written: Written, before_writing: Callable[[], None]) -> None:
-        """Call these right after and before each change: a Monitor tells our own changes from others' by that."""
+    def tell(
+        self, on_written: Written, before_writing: Callable[[], None], on_undone: Callable[[], None]
+    ) -> None:
+        """Call these right after and before each change: a Monitor tells our own changes from others' by that.
+
+        The last when a setting was found altered right after it was written.
+        """
         self._requests.on_written = on_written
         self._requests.before_writing = before_writing
+        self._requests.on_undone = on_undone
 
     def close(self) -> None:
         self._requests.close()
@@ -192,7 +198,7 @@ class NetlinkKernel:
                     failures.append(OpFailure(op, error))
         return failures
 
-    async def _apply_one(self, op: Op) -> None:  # noqa: C901, PLR0912 - one line for each kind
+    async def _apply_one(self, op: Op) -> None:  # noqa: C901 - one line for each kind
         match op:
             case Put(VxlanLink() as link, None):
                 await self._links.create(link)
@@ -212,18 +218,26 @@ class NetlinkKernel:
                 await self._links.put_address(address, replace=previous is not None)
             case Delete(Address() as address):
                 await self._links.delete_address(address)
-            case Put(LinkFeature(link, feature, enabled)):
-                self._requests.before_writing()
-                self._ethtool.set(link, feature, enabled=enabled)
-                self._requests.on_written(())
-            case Put((LinkSysctl() | HostSysctl()) as setting):
-                self._requests.before_writing()
-                self._sysctls.write(path_of(setting), setting.value)
-                self._requests.on_written(())
+            case Put((LinkFeature() | LinkSysctl() | HostSysctl()) as setting):
+                self._set(setting)
             case Delete(LinkFeature() | LinkSysctl() | HostSysctl()):
                 pass  # a setting always has some value
             case _:
                 raise KernelError(f"{op.obj.key}: never made by flanpy", errno=errno.EOPNOTSUPP)
+
+    def _set(self, setting: LinkFeature | LinkSysctl | HostSysctl) -> None:
+        """Events of settings bear no sender, so all that is queued right after is taken for the echo of ours.
+
+        Somebody may have been as quick, whose event is among them: so look again.
+        """
+        self._requests.before_writing()
+        if isinstance(setting, LinkFeature):
+            self._ethtool.set(setting.link, setting.feature, enabled=setting.enabled)
+        else:
+            self._sysctls.write(path_of(setting), setting.value)
+        self._requests.on_written(())
+        if self._setting(setting) != setting:
+            self._requests.on_undone()
 
 
 def _message(op: Op, index: int) -> bytearray:

@@ -40,7 +40,9 @@ class Writer(Protocol):
     @property
     def port(self) -> int: ...
 
-    def tell(self, on_written: Written, before_writing: Callable[[], None]) -> None: ...
+    def tell(
+        self, on_written: Written, before_writing: Callable[[], None], on_undone: Callable[[], None]
+    ) -> None: ...
 
 
 class Monitor:
@@ -68,7 +70,7 @@ class Monitor:
         self._links: tuple[HostLink, ...] = ()
         self._facts = HostFacts(problem="the kernel was not read yet")
         if writer is not None:
-            writer.tell(self.absorb, self.catch_up)
+            writer.tell(self.absorb, self.catch_up, self.undone)
 
     @property
     def facts(self) -> HostFacts:
@@ -119,6 +121,10 @@ class Monitor:
         echoes = Echoes(written)
         while self._take_queued(echoes):
             pass
+
+    def undone(self) -> None:
+        """A setting of ours was altered so soon that its event was taken for ours."""
+        self._sink.kernel_moved(Moved.SYSCTL)
 
     def _readable(self) -> None:
         self._take_queued(None)

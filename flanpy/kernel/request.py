@@ -72,6 +72,7 @@ class RequestSocket:
         self._turn = asyncio.Lock()
         self.before_writing: Callable[[], None] = lambda: None
         self.on_written: Written = lambda _: None
+        self.on_undone: Callable[[], None] = lambda: None
 
     def close(self) -> None:
         self._sock.close()

@@ -32,8 +32,9 @@ class Evidence:
     """What was seen of one peer. `here`, `peer` and `address` name both ends, `port` what carries the overlay.
 
     `beneath`: the underlay answered; `tcp`: only to TCP. `alone`: no other peer's underlay answers either, though there
-    are others. `heard`, `heard_beneath`: their probes arrive over the overlay and under it; `is_heard`: they say that
-    ours do. `errno`s are of sending, 0 if nothing refused; `refused` is who refused on the way.
+    are others. `ever`: it answered at least once since this daemon began, over either road. `heard`, `heard_beneath`:
+    their probes arrive over the overlay and under it; `is_heard`: they say that ours do. `errno`s are of sending, 0 if
+    nothing refused; `refused` is who refused on the way.
     """
 
     here: str
@@ -44,6 +45,7 @@ class Evidence:
     beneath: bool = False
     tcp: bool = False
     alone: bool = False
+    ever: bool = True
     heard: bool = False
     heard_beneath: bool = False
     is_heard: bool = False
@@ -133,6 +135,12 @@ def _dead(seen: Evidence) -> Diagnosis:
             Trouble.NO_UNDERLAY,
             f"no peer answers {seen.here} over the underlay, {seen.address} among them",
             "look at the underlay link of this host and its cable",
+        )
+    if not seen.ever:
+        return Diagnosis(
+            Trouble.PEER_DOWN,
+            f"{seen.address} has never answered {seen.here} since flanpyd began there",
+            f"see whether {seen.peer} is there at all: its lease may outlive it until it expires",
         )
     return Diagnosis(
         Trouble.PEER_DOWN,

@@ -1,34 +1,30 @@
-"""Probes peers in rounds and reports what came of it.
+"""Asks peers in rounds, suspects between them, and reports what came of it.
 
-One task, one socket a family, whatever the number of peers: requests go out in small batches over part of the
-interval, answers are taken in by a callback whenever they come. A round sends at most `turns.ALL_UP_TO` targets one
-probe each over either road, again to those that stay silent, and packets of full size to some. Round trips and
-deadlines are of the monotonic clock; wall time only labels what is shown.
+A round takes one interval and asks each of its targets twice, mostly over the overlay: what is dead beneath is dead
+above, and half an interval later it is noticed. Who stays silent is asked again at once, over both roads (`chase`).
+Requests go out in small batches. A round asks at most `turns.ALL_UP_TO` targets, some with packets of full size.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from types import MappingProxyType
 from typing import Final, Never
 
 from flanpy.clock import Clock, set_within
-from flanpy.errors import KernelError
 from flanpy.log import Transition, get_logger
-from flanpy.model.address import Family, IPAddress
-from flanpy.model.histogram import ROUND_TRIPS, Histogram
-from flanpy.model.lease import SubnetKey
-from flanpy.model.reach import PeerReach, Reach, ReachReport, Road
-from flanpy.probe.icmp import EchoRefused, EchoSocket
+from flanpy.model.reach import Reach, ReachReport, Road
+from flanpy.probe.asking import BOTH, Ask
+from flanpy.probe.chase import AT_ONCE, EVERY_S, chased, is_chased, is_undecided
+from flanpy.probe.icmp import EchoSocket
 from flanpy.probe.knock import knock
-from flanpy.probe.packet import Incoming, Kind, Probe, least_size
-from flanpy.probe.report import SnagsOf, peer_reach, worst
+from flanpy.probe.line import Line, OpenSocket
+from flanpy.probe.report import Shown, SnagsOf
+from flanpy.probe.roster import Roster
 from flanpy.probe.target import Target
-from flanpy.probe.track import Track
+from flanpy.probe.track import PATIENCE, Track
 from flanpy.probe.turns import Turns
 
 log = get_logger()
@@ -37,60 +33,32 @@ BATCH: Final = 4
 """Targets that are sent to at once."""
 
 SPREAD: Final = 0.4
-"""Share of the interval over which a round's probes are spread."""
+"""Share of half an interval over which its probes are spread."""
 
-TRIES: Final = 3
-"""Probes over the overlay in one round to a peer that stays silent: one packet may be lost."""
+EARLY_LATE: Final = (0.9, 1.1)
+"""Half a round takes so much of its time, by chance: hosts that began together ask at different times after a while,
+and whichever asks first finds a cut."""
 
-DEADLINE_S: Final = 2.0
-"""After which a probe counts as lost, unless the answer comes later."""
+AT_REQUEST_S: Final = 0.05
+"""Between two batches while somebody waits for the round."""
 
-MTU_EVERY: Final = 6
-"""Rounds between two packets of full size to the same peer."""
+AGAIN: Final = 2
+"""Probes over the overlay to a suspect at a time: any packet may be lost."""
+
+MOST_S: Final = 2.0
+"""The longest that an answer is waited for, where round trips are long."""
+
+BENEATH_EVERY: Final = 4
+"""Of so many askings of a peer in the rounds one is over the underlay."""
+
+MTU_EVERY: Final = 9
+"""Askings over the overlay between two packets of full size to the same peer."""
 
 SEARCHES: Final = 8
 """Targets whose largest packet is searched for in one round."""
 
 KNOCKS: Final = 4
-"""TCP connections tried in one round, to hosts that leave ICMP unanswered."""
-
-LATE_S: Final = 60.0
-"""How long an answer is waited for; later ones are no longer known."""
-
-_BUSY: Final = frozenset({errno.ENOBUFS, errno.EAGAIN, errno.ENOMEM})
-
-
-@dataclass(slots=True)
-class Pending:
-    """A probe on its way."""
-
-    track: Track
-    road: Road
-    at: float
-    size: int = 0
-
-
-@dataclass(slots=True)
-class _Round:
-    """What one round sent and got back, by track: `got` and `tried` are sizes of large packets."""
-
-    tracks: Sequence[Track]
-    answered: set[tuple[int, Road]] = field(default_factory=set)
-    got: dict[int, set[int]] = field(default_factory=dict)
-    tried: dict[int, set[int]] = field(default_factory=dict)
-    all_in: asyncio.Event = field(default_factory=asyncio.Event)
-    sent_all: bool = False
-
-    def missing(self, road: Road) -> list[Track]:
-        return [track for track in self.tracks if (track.number, road) not in self.answered]
-
-    def look(self) -> None:
-        """Ends the wait early once everything has come back."""
-        if self.sent_all and len(self.answered) >= 2 * len(self.tracks) and self.got == self.tried:
-            self.all_in.set()
-
-
-OpenSocket = Callable[[Family, Clock, Callable[[Incoming, float], None]], EchoSocket]
+"""TCP connections tried in one asking, to hosts that leave ICMP unanswered."""
 
 
 class Prober:
@@ -109,308 +77,199 @@ class Prober:
         open_socket: OpenSocket = EchoSocket,
         dice: Random | None = None,
     ) -> None:
+        dice = dice or Random()
         self._clock = clock
-        self._here = here
+        self._dice = dice
         self._interval = interval
         self._targets = targets
-        self._snags_of = snags_of
         self._publish = publish
         self._knock_port = knock_port
-        self._open_socket = open_socket
-        dice = dice or Random()
-        self._boot = dice.getrandbits(32)
+        self._roster = Roster()
         self._turns = Turns(dice)
-        self._number = 0
-        self._sockets: dict[Family, EchoSocket] = {}
-        self._tracks: dict[Target, Track] = {}
-        self._families: set[Family] = set()
-        self._by_key: dict[SubnetKey, list[Track]] = {}
-        self._shown: dict[SubnetKey, PeerReach] = {}
-        self._seen_targets: tuple[Target, ...] = ()
-        self._by_address: dict[IPAddress, tuple[Track, Road]] = {}
-        self._pending: dict[int, Pending] = {}
-        self._round: _Round | None = None
+        self._doubt = asyncio.Event()
+        self._line = Line(
+            clock=clock,
+            boot=dice.getrandbits(32),
+            interval=interval,
+            find=self._roster.find,
+            doubt=self._doubt.set,
+            open_socket=open_socket,
+        )
+        self._shown = Shown(self._roster, here=here, snags_of=snags_of, clock=clock)
         self._turn = asyncio.Lock()
-        self._problem = Transition()
-        self._rtt = Histogram.of(ROUND_TRIPS)
-        self._packets = 0
+        self._searches = 0
+        self._halves = dice.randrange(BENEATH_EVERY)
+        self._problem = ""
+        self._outage = Transition()
         self.report = ReachReport()
 
     def close(self) -> None:
-        for sock in self._sockets.values():
-            sock.close()
-        self._sockets.clear()
+        self._line.close()
 
     async def run(self) -> Never:
         """Probe until cancelled."""
         try:
-            while True:
-                began = self._clock.monotonic()
-                await self.round()
-                await self._clock.sleep(self._interval() - (self._clock.monotonic() - began))
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._chase(), name="probe chase")
+                await self._rounds()
         finally:
             self.close()
+        raise AssertionError("rounds never end")
 
     async def round(self) -> ReachReport:
-        """One round, now; a second caller waits for the first."""
+        """A whole round, now, with a verdict on who stays silent; a second caller waits for the first."""
         async with self._turn:
-            self._follow(self._targets())
-            problem = self._open()
-            if problem or not self._tracks:
-                return self._finish((), problem)
-            round_ = self._round = _Round(self._turns.take(list(self._tracks.values())))
-            await self._send(round_)
-            await self._wait(round_)
-            await self._knock(round_)
-            self._judge(round_)
-            self._round = None
-            return self._finish(round_.tracks, "")
+            tracks = self._begin()
+            await self._ask_all(tracks, lambda _: BOTH, over=AT_REQUEST_S * len(tracks) / BATCH)
+            for _ in range(PATIENCE):
+                silent = [track for track in tracks if is_undecided(track)][:AT_ONCE]
+                if not silent:
+                    break
+                await self._ask(silent, BOTH, again=True)
+            return self._finish(tracks)
 
-    # Sockets and targets
+    # Rounds
 
-    def _open(self) -> str:
-        """Open what lacks; says why nothing can be sent, "" if something can."""
-        families, problem = self._families, ""
-        for family in sorted(families - set(self._sockets)):
-            try:
-                self._sockets[family] = self._open_socket(family, self._clock, self._receive)
-            except KernelError as error:
-                problem = str(error)
-        return "" if set(self._sockets) & families else problem
+    async def _rounds(self) -> Never:
+        await self.round()
+        await self._clock.sleep(self._interval() / 2 * self._dice.random())
+        while True:
+            tracks = self._begin()
+            await self._half(tracks)
+            await self._half(tracks)
+            self._finish(tracks)
 
-    def _follow(self, targets: tuple[Target, ...]) -> None:
-        """Forget peers that went; one that changed its address is another target."""
-        if targets is self._seen_targets:
-            return
-        self._seen_targets = targets
-        tracks = {}
-        for target in targets:
-            known = self._tracks.get(target)
-            if known is None:
-                self._number += 1
-                known = Track.of(target, self._number)
-            tracks[target] = known
-        self._tracks = tracks
-        self._families = {target.family for target in tracks}
-        self._by_key = {}
-        for track in tracks.values():
-            self._by_key.setdefault(track.target.key, []).append(track)
-        self._shown = {key: peer for key, peer in self._shown.items() if key in self._by_key}
-        self._by_address = {t.target.underlay: (t, Road.UNDERLAY) for t in tracks.values()}
-        self._by_address.update({t.target.overlay: (t, Road.OVERLAY) for t in tracks.values()})
+    async def _half(self, tracks: Sequence[Track]) -> None:
+        """Ask each once, every fourth batch over the underlay; those out of reach over both roads."""
+        self._halves += 1
+        length = self._interval() / 2 * self._dice.uniform(*EARLY_LATE)
+        until = self._clock.monotonic() + length
+        lost = [track for track in tracks if track.reach is Reach.UNREACHABLE]
+        well = [track for track in tracks if track.reach is not Reach.UNREACHABLE]
+        await self._ask_all(lost, lambda _: BOTH, over=length * SPREAD / 2)
+        await self._ask_all(well, self._road, over=length * SPREAD)
+        if any(track.reach is not Reach.REACHABLE for track in tracks):
+            self._tell()
+        await self._clock.sleep(until - self._clock.monotonic())
 
-    # Out
+    def _road(self, place: int) -> Sequence[Road]:
+        beneath = (place + self._halves) % BENEATH_EVERY == 0
+        return (Road.UNDERLAY if beneath else Road.OVERLAY,)
 
-    async def _send(self, round_: _Round) -> None:
-        searches = 0
-        batches = [round_.tracks[at : at + BATCH] for at in range(0, len(round_.tracks), BATCH)]
-        pause = self._interval() * SPREAD / len(batches)
-        for place, batch in enumerate(batches):
-            if place:
-                await self._clock.sleep(pause)
-            for track in batch:
-                for road in Road:
-                    self._probe(track, road)
-                if self._wants_size(track) and searches < SEARCHES:
-                    searches += 1
-                    self._probe_sizes(round_, track)
-        for _ in range(TRIES - 1):
-            await self._clock.sleep(min(self._interval() * 0.1, DEADLINE_S / 2))
-            for track in round_.missing(Road.OVERLAY)[:BATCH]:
-                if track.reach is not Reach.UNREACHABLE:
-                    self._probe(track, Road.OVERLAY)
-            if not round_.missing(Road.OVERLAY):
-                break
-        round_.sent_all = True
-        round_.look()
+    def _begin(self) -> Sequence[Track]:
+        """Those whose turn it is; none if nothing can be sent."""
+        self._roster.follow(self._targets())
+        self._problem_is(self._line.open(self._roster.families))
+        self._line.forget_late()
+        self._searches = SEARCHES
+        return () if self._problem else self._turns.take(list(self._roster.tracks))
 
-    def _wants_size(self, track: Track) -> bool:
-        if track.reach not in {Reach.REACHABLE, Reach.LOSSY} or track.target.wanted <= 0:
-            return False
-        return (
-            track.size.urgent or (track.rounds + track.number) % MTU_EVERY == 0 or not track.size.found.wanted
-        )
+    async def _ask_all(
+        self, tracks: Sequence[Track], roads: Callable[[int], Sequence[Road]], *, over: float
+    ) -> None:
+        """In batches, spread `over` so many seconds; `roads` says which a batch is asked by, by its place."""
+        batches = list(_batches(tracks))
+        async with asyncio.TaskGroup() as group:
+            for place, batch in enumerate(batches):
+                if place:
+                    await self._clock.sleep(over / len(batches))
+                group.create_task(self._ask(batch, roads(place)))
 
-    def _probe_sizes(self, round_: _Round, track: Track) -> None:
-        tried = round_.tried.setdefault(track.number, set())
-        round_.got.setdefault(track.number, set())
-        for size in track.size.sizes():
-            if size > least_size(track.target.family) and self._probe(track, Road.OVERLAY, size=size):
-                tried.add(size)
+    # Between rounds
 
-    def _probe(self, track: Track, road: Road, *, size: int = 0) -> bool:
-        """Send one; says whether it went out, or was refused as too large, which is an answer too."""
-        target = track.target
-        sock = self._sockets.get(target.family)
-        if sock is None:
-            return False
-        self._number = (self._number + 1) & 0xFFFFFFFF
-        now = self._clock.monotonic()
-        hears = track.hears(Road.OVERLAY, now)
-        probe = Probe(self._boot, self._number, hears, self._interval())
-        address = target.overlay if road is Road.OVERLAY else target.underlay
-        way = track.ways[road]
-        try:
-            sock.send(address, probe, size=size)
-        except EchoRefused as refused:
-            if refused.errno in _BUSY:
-                return False  # it says nothing of the peer
-            if refused.errno == errno.EMSGSIZE:
-                return size > 0
-            way.errno = refused.errno
-            if not size:
-                way.sent(self._number)
-            return False
-        self._packets += 1
-        self._pending[self._number] = Pending(track, road, now, size)
-        if not size:
-            way.sent(self._number)
-        return True
+    async def _chase(self) -> Never:
+        while True:
+            await self._doubt.wait()
+            self._doubt.clear()
+            while suspects := chased(self._roster.tracks):
+                await self._ask(suspects, BOTH, again=True)
 
-    async def _wait(self, round_: _Round) -> None:
-        await set_within(round_.all_in, self._clock, min(self._interval() * 0.4, DEADLINE_S))
-        self._forget()
+    # One asking
 
-    def _forget(self) -> None:
-        limit = self._clock.monotonic() - LATE_S
-        for number, pending in list(self._pending.items()):
-            if pending.at > limit:
-                return
-            del self._pending[number]
+    async def _ask(self, tracks: Sequence[Track], roads: Sequence[Road], *, again: bool = False) -> None:
+        """Send, wait until all came back or for as long as they may take, and judge. `again`: they are suspects."""
+        ask = Ask(tracks, roads)
+        for track in tracks:
+            self._send(ask, track, again=again)
+        ask.sent_all = True
+        ask.look()
+        deadline = self._deadline(tracks)
+        until = self._clock.monotonic() + deadline
+        await self._wait(ask, deadline)
+        changed = ask.judge(counts=self._clock.monotonic() - until < deadline)
+        self._shown.stale(tracks)
+        if changed:
+            self._tell()
+        if any(map(is_chased, tracks)):
+            self._doubt.set()
 
-    async def _knock(self, round_: _Round) -> None:
-        """Ask hosts by TCP that leave ICMP unanswered: there are networks that drop it."""
-        silent = round_.missing(Road.UNDERLAY)[:]
-        if not silent:
-            return
-        chosen = [silent[(n + self.report.round) % len(silent)] for n in range(min(KNOCKS, len(silent)))]
-        deadline = min(self._interval() * 0.4, DEADLINE_S)
-        knocks = [
-            knock(track.target.underlay, self._knock_port, clock=self._clock, deadline=deadline)
-            for track in chosen
-        ]
-        for track, took in zip(chosen, await asyncio.gather(*knocks), strict=True):
-            if took is not None and track.underlay.probes:
-                track.underlay.answered(next(reversed(track.underlay.probes)), took, self._clock.wall())
-                track.tcp = True
-                round_.answered.add((track.number, Road.UNDERLAY))
+    def _send(self, ask: Ask, track: Track, *, again: bool) -> None:
+        for road in ask.roads:
+            self._line.send(ask, track, road)
+        if again:
+            for _ in range(AGAIN - 1):
+                self._line.send(ask, track, Road.OVERLAY)
+        elif Road.OVERLAY in ask.roads and self._searches and _wants_size(track):
+            self._searches -= 1
+            self._line.send_sizes(ask, track)
 
-    # In
+    def _deadline(self, tracks: Sequence[Track]) -> float:
+        """Twice what the slowest took last, if that is long."""
+        slowest = max((track.overlay.last or track.underlay.last or 0.0 for track in tracks), default=0.0)
+        return min(max(EVERY_S, 2 * slowest), self._interval() * 0.4, MOST_S)
 
-    def _receive(self, incoming: Incoming, at: float) -> None:
-        match incoming.kind:
-            case Kind.REQUEST:
-                self._heard(incoming, at)
-            case Kind.ANSWER:
-                self._answered(incoming, at)
-            case Kind.REFUSAL:
-                self._refused(incoming)
+    async def _wait(self, ask: Ask, deadline: float) -> None:
+        """Hosts that leave ICMP unanswered are asked by TCP meanwhile: there are networks that drop it."""
+        silent = [t for t in ask.tracks if t.tcp or t.underlay.silence] if Road.UNDERLAY in ask.roads else []
+        async with asyncio.TaskGroup() as group:
+            knocks = [group.create_task(self._knock(ask, track, deadline)) for track in silent[:KNOCKS]]
+            await set_within(ask.all_in, self._clock, deadline)
+            for task in knocks:
+                task.cancel()
 
-    def _heard(self, incoming: Incoming, at: float) -> None:
-        found = self._by_address.get(incoming.sender)
-        if found is None or incoming.probe.boot == self._boot:
-            return
-        track, road = found
-        track.heard[road] = at
-        track.their_interval = incoming.probe.interval
-        if road is Road.OVERLAY:
-            track.heard_wall = self._clock.wall()
-        track.hears_us = at if incoming.probe.hears else None
-
-    def _answered(self, incoming: Incoming, at: float) -> None:
-        pending = self._own(incoming)
-        if pending is None or incoming.sender != _address(pending):
-            return
-        del self._pending[incoming.probe.number]
-        track, round_ = pending.track, self._round
-        rtt = max(0.0, at - pending.at)
-        if pending.size:
-            if round_ is not None and track.number in round_.got:
-                round_.got[track.number].add(pending.size)
-                round_.look()
-            return
-        track.ways[pending.road].answered(incoming.probe.number, rtt, self._clock.wall())
-        if pending.road is Road.OVERLAY:
-            self._rtt = self._rtt.with_one(rtt)
-        else:
-            track.tcp = False
-        if round_ is not None:
-            round_.answered.add((track.number, pending.road))
-            round_.look()
-
-    def _refused(self, incoming: Incoming) -> None:
-        pending = self._own(incoming)
-        if pending is not None and incoming.prohibited:
-            pending.track.ways[pending.road].refused = str(incoming.sender)
-
-    def _own(self, incoming: Incoming) -> Pending | None:
-        return self._pending.get(incoming.probe.number) if incoming.probe.boot == self._boot else None
+    async def _knock(self, ask: Ask, track: Track, deadline: float) -> None:
+        took = await knock(track.target.underlay, self._knock_port, clock=self._clock, deadline=deadline)
+        if took is not None and track.underlay.probes:
+            track.underlay.answered(next(reversed(track.underlay.probes)), took, self._clock.wall())
+            track.tcp = True
+            ask.came(track, Road.UNDERLAY)
 
     # What came of it
 
-    def _judge(self, round_: _Round) -> None:
-        for road in Road:
-            for track in round_.missing(road):
-                track.ways[road].silent_rounds += 1
-        for track in round_.tracks:
-            answered = (track.number, Road.OVERLAY) in round_.answered
-            if track.number in round_.tried:
-                got, tried = round_.got[track.number], round_.tried[track.number]
-                track.size.learn(got, tried, small_passes=answered)
-            track.judge()
+    def _finish(self, tracks: Sequence[Track]) -> ReachReport:
+        """A round is over."""
+        probed = len({track.target.key for track in tracks})
+        return self._tell(probed=probed, rounds=1)
 
-    def _finish(self, tracks: Iterable[Track], problem: str) -> ReachReport:
-        self._tell(problem)
-        peers = self._peers({track.target.key for track in tracks}) if not problem else {}
+    def _tell(self, *, probed: int | None = None, rounds: int = 0) -> ReachReport:
+        problem = self._problem
         self.report = ReachReport(
-            peers=MappingProxyType(peers),
-            of=len(self._by_key),
-            probed=len({track.target.key for track in tracks}),
-            round=self.report.round + 1,
+            peers=MappingProxyType(self._shown.peers() if not problem else {}),
+            of=len(self._roster.by_key),
+            probed=self.report.probed if probed is None else probed,
+            round=self.report.round + rounds,
             problem=problem,
-            rtt_buckets=MappingProxyType(dict(self._rtt.cumulative())),
-            rtt_sum=self._rtt.sum,
-            packets_sent=self._packets,
+            rtt_buckets=MappingProxyType(dict(self._line.rtt.cumulative())),
+            rtt_sum=self._line.rtt.sum,
+            packets_sent=self._line.packets,
         )
         self._publish(self.report)
         return self.report
 
-    def _tell(self, problem: str) -> None:
-        now = self._clock.monotonic()
+    def _problem_is(self, problem: str) -> None:
+        self._problem, now = problem, self._clock.monotonic()
         if not problem:
-            if self._problem.succeeded(now) is not None:
+            if self._outage.succeeded(now) is not None:
                 log.info("probes_resumed")
-        elif self._problem.failed(now, reason=problem):
+        elif self._outage.failed(now, reason=problem):
             log.warning("probes_failed", error=problem)
 
-    def _peers(self, fresh: set[SubnetKey]) -> dict[SubnetKey, PeerReach]:
-        """The last report's, with those of this round made anew. Of the families of a peer the worse one tells."""
-        now, wall = self._clock.monotonic(), self._clock.wall()
-        found = dict(self._shown)
-        alone = len(self._tracks) > 1 and not any(
-            track.underlay.silent_rounds == 0 and track.underlay.ever for track in self._tracks.values()
-        )
-        for key in fresh:
-            reached = None
-            for track in (each for each in self._by_key[key] if each.rounds):
-                snags = self._snags_of(track.target)
-                one = peer_reach(track, here=self._here, alone=alone, snags=snags, now=now)
-                reached = worst(reached, one)
-            assert reached is not None
-            found[key] = _since(reached, found.get(key), wall)
-        self._shown = found
-        return found
+
+def _batches(tracks: Sequence[Track]) -> Iterator[Sequence[Track]]:
+    return (tracks[at : at + BATCH] for at in range(0, len(tracks), BATCH))
 
 
-def _address(pending: Pending) -> IPAddress:
-    target = pending.track.target
-    return target.overlay if pending.road is Road.OVERLAY else target.underlay
-
-
-def _since(peer: PeerReach, before: PeerReach | None, wall: float) -> PeerReach:
-    """With the time of its last change."""
-    same = before is not None and (before.reach, before.diagnosis.trouble) == (
-        peer.reach,
-        peer.diagnosis.trouble,
-    )
-    return replace(peer, changed_at=before.changed_at if same and before is not None else wall)
+def _wants_size(track: Track) -> bool:
+    if track.reach not in {Reach.REACHABLE, Reach.LOSSY} or track.target.wanted <= 0:
+        return False
+    return track.size.urgent or (track.rounds + track.number) % MTU_EVERY == 0 or not track.size.found.wanted

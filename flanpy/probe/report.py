@@ -1,12 +1,16 @@
-"""Puts together what is shown of a peer from what was seen of it. Pure."""
+"""Puts together what is shown of a peer from what was seen of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Final
 
+from flanpy.clock import Clock
+from flanpy.model.lease import SubnetKey
 from flanpy.model.reach import PeerReach, Reach, Road, Trouble
 from flanpy.probe.diagnosis import Evidence, Snags, diagnose
+from flanpy.probe.roster import Roster
 from flanpy.probe.target import Target
 from flanpy.probe.track import Track
 
@@ -42,9 +46,10 @@ def evidence(track: Track, *, here: str, alone: bool, snags: Snags, now: float) 
         address=str(target.underlay),
         reach=track.reach,
         port=target.port,
-        beneath=under.ever and under.silent_rounds == 0,
+        beneath=under.ever and under.silence == 0,
         tcp=track.tcp,
         alone=alone,
+        ever=over.ever or under.ever,
         heard=track.hears(Road.OVERLAY, now),
         heard_beneath=track.hears(Road.UNDERLAY, now),
         is_heard=track.is_heard(now),
@@ -68,3 +73,49 @@ def worst(one: PeerReach | None, other: PeerReach) -> PeerReach:
 
 def _rank(peer: PeerReach) -> tuple[int, bool]:
     return _BADNESS[peer.reach], peer.diagnosis.trouble is not Trouble.NONE
+
+
+class Shown:
+    """Each peer as it was last reported. Made anew is only what was asked since: a thousand peers take milliseconds."""
+
+    def __init__(self, roster: Roster, *, here: str, snags_of: SnagsOf, clock: Clock) -> None:
+        self._roster = roster
+        self._here = here
+        self._snags_of = snags_of
+        self._clock = clock
+        self._stale: set[SubnetKey] = set()
+        self._peers: dict[SubnetKey, PeerReach] = {}
+
+    def stale(self, tracks: Iterable[Track]) -> None:
+        """These were asked."""
+        self._stale.update(track.target.key for track in tracks)
+
+    def peers(self) -> dict[SubnetKey, PeerReach]:
+        """As of now. Of the families of a peer the worse one tells."""
+        by_key = self._roster.by_key
+        found = {key: peer for key, peer in self._peers.items() if key in by_key}
+        alone = self._roster.is_cut_off()
+        for key in self._stale & by_key.keys():
+            reached = self._reached(by_key[key], alone=alone)
+            if reached is not None:
+                found[key] = _since(reached, found.get(key), self._clock.wall())
+        self._stale.clear()
+        self._peers = found
+        return dict(found)
+
+    def _reached(self, tracks: Iterable[Track], *, alone: bool) -> PeerReach | None:
+        now, reached = self._clock.monotonic(), None
+        for track in (each for each in tracks if each.rounds):
+            snags = self._snags_of(track.target)
+            one = peer_reach(track, here=self._here, alone=alone, snags=snags, now=now)
+            reached = worst(reached, one)
+        return reached
+
+
+def _since(peer: PeerReach, before: PeerReach | None, wall: float) -> PeerReach:
+    """With the time of its last change."""
+    same = before is not None and (before.reach, before.diagnosis.trouble) == (
+        peer.reach,
+        peer.diagnosis.trouble,
+    )
+    return replace(peer, changed_at=before.changed_at if same and before is not None else wall)

@@ -15,8 +15,11 @@ from flanpy.probe.target import Target
 WINDOW: Final = 20
 """Probes over one road that loss is reckoned from."""
 
-PATIENCE: Final = 3
-"""Rounds without any answer after which a peer is unreachable. One answer makes it reachable."""
+PATIENCE: Final = 4
+"""Askings without any answer after which a peer is unreachable. One answer makes it reachable."""
+
+PATIENCE_WITH_LOSSY: Final = 8
+"""The same for a peer that is known to lose many: some askings in a row are lost by chance."""
 
 LOSSY_FROM, LOSSY_UNTIL = 0.25, 0.15
 """Shares of lost probes: where a peer becomes lossy, and below which it no longer is."""
@@ -33,18 +36,25 @@ STEPS: Final = 7
 
 @dataclass(slots=True)
 class Way:
-    """The last probes over one road by their numbers: the round trip in seconds, or that there was no answer (yet)."""
+    """The last probes over one road by their numbers: the round trip in seconds, or that there was no answer (yet).
+
+    `silence` counts askings in a row that had no answer, and `unanswered_since` is when the first probe went out that
+    none has come for (monotonic).
+    """
 
     probes: dict[int, float] = field(default_factory=dict)
     last: float | None = None
     answered_at: float | None = None
-    silent_rounds: int = 0
+    silence: int = 0
+    unanswered_since: float | None = None
     ever: bool = False
     refused: str = ""
     errno: int = 0
 
-    def sent(self, number: int) -> None:
+    def sent(self, number: int, now: float) -> None:
         self.probes[number] = _LOST
+        if self.unanswered_since is None:
+            self.unanswered_since = now
         if len(self.probes) > WINDOW:
             del self.probes[next(iter(self.probes))]
 
@@ -53,12 +63,13 @@ class Way:
 
         The losses of an outage go with it: they say nothing of the path that is there again.
         """
-        if self.silent_rounds >= PATIENCE:
+        if self.silence >= PATIENCE:
             self.probes = {n: old for n, old in self.probes.items() if old != _LOST or n == number}
         if number in self.probes:
             self.probes[number] = rtt
         self.last, self.answered_at, self.ever = rtt, wall, True
-        self.silent_rounds, self.refused, self.errno = 0, "", 0
+        self.silence, self.unanswered_since = 0, None
+        self.refused, self.errno = "", 0
 
     @property
     def loss(self) -> float:
@@ -130,7 +141,7 @@ class Track:
     """One target, probed. `heard`: monotonic time of the last probe of theirs by road, `their_interval` between two.
 
     `hears_us`: monotonic time at which they last said that our probes reach them over the overlay. `tcp`: over the
-    underlay it answers to TCP only.
+    underlay it answers to TCP only. `doubted`: ask it at once. `rounds` counts the askings over the overlay.
     """
 
     target: Target
@@ -144,6 +155,7 @@ class Track:
     their_interval: float = 0.0
     rounds: int = 0
     tcp: bool = False
+    doubted: bool = False
 
     @classmethod
     def of(cls, target: Target, number: int) -> Track:
@@ -160,29 +172,42 @@ class Track:
     @property
     def suspect(self) -> bool:
         """Whether to look again at once where only some peers are probed in a round."""
-        return self.reach is Reach.UNREACHABLE or self.overlay.silent_rounds > 0 or self.size.urgent
+        return self.reach is Reach.UNREACHABLE or self.overlay.silence > 0 or self.size.urgent
+
+    @property
+    def patience(self) -> int:
+        """Askings without an answer after which it is out of reach."""
+        return PATIENCE_WITH_LOSSY if self.reach is Reach.LOSSY else PATIENCE
 
     def judge(self) -> None:
-        """After a round in which it was probed, and after its deadline."""
-        self.rounds += 1
-        way = self._telling
-        if way.silent_rounds >= PATIENCE:
+        """After an asking, and after its deadline."""
+        way = self.telling
+        if way.silence >= self.patience:
             self.reach = Reach.UNREACHABLE
-        elif way.silent_rounds == 0 and way.ever:
+        elif way.silence == 0 and way.ever:
             limit = LOSSY_UNTIL if self.reach is Reach.LOSSY else LOSSY_FROM
             lossy = len(way.probes) >= _ENOUGH and way.loss >= limit
             self.reach = Reach.LOSSY if lossy else Reach.REACHABLE
 
     @property
-    def _telling(self) -> Way:
+    def telling(self) -> Way:
         """Whose answers count. A bridge's address that never answered may not exist: the road beneath is the same."""
         return self.overlay if self.target.certain or self.overlay.ever else self.underlay
 
     def hears(self, road: Road, now: float) -> bool:
-        """Whether their probes reach us: one of the last round of theirs did."""
-        at = self.heard.get(road)
-        return at is not None and now - at < 1.5 * self.their_interval + 0.5
+        """Whether their probes reach us: one of the last ones did, and since ours went unanswered."""
+        return self._is_fresh(self.heard.get(road), self.ways[road], now - self._gap(road))
 
     def is_heard(self, now: float) -> bool:
         """Whether they say that our probes reach them."""
-        return self.hears_us is not None and now - self.hears_us < 1.5 * self.their_interval + 0.5
+        return self._is_fresh(self.hears_us, self.overlay, now - self._gap(Road.OVERLAY))
+
+    def _gap(self, road: Road) -> float:
+        """Seconds between two of their probes at most, and some: the underlay has one in two rounds."""
+        return (1.5 if road is Road.OVERLAY else 2.7) * self.their_interval + 0.5
+
+    def _is_fresh(self, at: float | None, way: Way, since: float) -> bool:
+        """What was known before the silence says nothing of what broke."""
+        if at is None or at <= since:
+            return False
+        return way.silence == 0 or way.unanswered_since is None or at > way.unanswered_since

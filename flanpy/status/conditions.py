@@ -21,6 +21,7 @@ class Phase(Enum):
     SYNCING = "SYNCING"
     READY = "READY"
     DEGRADED = "DEGRADED"
+    DRAINED = "DRAINED"
     STOPPING = "STOPPING"
 
 
@@ -54,6 +55,8 @@ def phase_of(conditions: Iterable[Condition], inputs: Inputs) -> Phase:
     by_type = {condition.type: condition for condition in conditions}
     if inputs.stopping:
         return Phase.STOPPING
+    if inputs.own.drained:
+        return Phase.DRAINED
     if not is_ready(by_type.values()):
         if inputs.own.lease is not None:
             return (

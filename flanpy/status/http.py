@@ -56,6 +56,8 @@ class Control:
     peers: Answer
     mesh: Answer
     probe: Answer
+    drain: Answer
+    undrain: Answer
     events: Callable[[int], Awaitable[Any]]
 
 
@@ -90,6 +92,8 @@ def control_app(control: Control) -> web.Application:
     app.router.add_get("/v1/mesh", _json(control.mesh))
     app.router.add_post("/v1/probe", _json(control.probe))
     app.router.add_post("/v1/reload", _json(control.reload))
+    app.router.add_post("/v1/drain", _json(control.drain))
+    app.router.add_post("/v1/undrain", _json(control.undrain))
     return app
 
 

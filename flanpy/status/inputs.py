@@ -13,6 +13,7 @@ from flanpy.model.histogram import Histogram
 from flanpy.model.lease import Lease
 from flanpy.model.network import NetworkConfig
 from flanpy.model.reach import ReachReport
+from flanpy.model.transit import Transit
 from flanpy.model.tuning import HostTuning
 from flanpy.reconcile.loop import Pass
 from flanpy.store.allocation import Usage
@@ -32,8 +33,8 @@ class OwnStatus:
 
     `expires_at` is wall time in seconds, None for a reservation or when unknown; `ttl` how long, in seconds, a renewal
     makes it live. `yielded`: another node has the subnet
-    of `lease` now. `conflict`, `duplicate_ip` and
-    `waiting` are one line each for people, empty when there is nothing to say.
+    of `lease` now. `drained`: no lease is held, on purpose. `conflict`, `duplicate_ip` and `waiting` are one line each
+    for people, empty when there is nothing to say.
     """
 
     lease: Lease | None = None
@@ -44,6 +45,7 @@ class OwnStatus:
     yielded: bool = False
     duplicate_ip: str = ""
     waiting: str = ""
+    drained: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ class Inputs:
     `backend_error` says why the backend cannot begin, and `data_plane` what carries the packets of a backend that does
     so outside the kernel's own devices.
     All texts are one line for people, empty when there is nothing to say; `listeners` is None before any is
-    tried, `docker` and `tuning` before the first look at them, `reach` before the first round of probes.
+    tried, `docker`, `tuning` and `transit` before the first look at them, `reach` before the first round of probes.
     `pools` says how full the network is, by family; it is reckoned now and then, not for each pass.
     """
 
@@ -100,6 +102,7 @@ class Inputs:
     docker: DockerReport | None = None
     reach: ReachReport | None = None
     tuning: HostTuning | None = None
+    transit: Transit | None = None
     pools: tuple[Usage | None, ...] = ()
     data_plane: str = ""
     backend_error: str = ""

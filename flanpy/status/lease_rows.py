@@ -81,6 +81,8 @@ def rows(
             state = "own"
         elif text in rejected:
             state, reason = "rejected", rejected[text]
+        elif lease.is_reservation and text not in peers:
+            state = "reserved"
         elif last.decision.desired is None:
             state = "pending"
         elif _is_broken(lease, broken):

@@ -155,16 +155,41 @@ class LeaseKeeper:
     async def release(self) -> bool:
         """Give the lease back (drain): delete its key if it is ours and no reservation. Raises StoreError.
 
-        Whether a key was deleted. The keeper then holds nothing and takes nothing.
+        Whether a key was deleted; a reservation stays, but no longer says how to reach this host. The keeper then
+        holds nothing and takes nothing until `resume`.
         """
         async with self._at_work:
             self._released = True
             deleted = await self._delete_own()
             await self._writer.revoke_all()
             self._remember(None)
-            self._own = replace(self._own, held=None, in_use=False, settled=False)
-            self._publish(lease=None, source=LeaseSource.NONE, expires_at=None, waiting="drained")
+            self.stay_out(previous=self._own.held.key if self._own.held is not None else None)
             return deleted
+
+    def stay_out(self, *, previous: SubnetKey | None = None) -> None:
+        """Hold nothing and take nothing until `resume`, which will prefer `previous`."""
+        self._released = True
+        self._offline_at = math.inf
+        known = previous or self._own.previous
+        self._own = replace(self._own, held=None, in_use=False, settled=False, previous=known)
+        self._publish(
+            lease=None,
+            source=LeaseSource.NONE,
+            expires_at=None,
+            conflict="",
+            yielded=False,
+            restart_needed="",
+            waiting="drained",
+            drained=True,
+        )
+
+    def resume(self) -> None:
+        """Take part again after `release`, whether it succeeded or not."""
+        if self._released:
+            self._released = False
+            self._unsure = True
+            self._publish(waiting="", drained=False)
+            self._alarm.ring(urgent=True)
 
     async def _rest(self, pause: float) -> None:
         if self._losses and pause <= _LONGEST_RACE_DELAY:
@@ -419,9 +444,15 @@ class LeaseKeeper:
     async def _delete_own(self) -> bool:
         held = self._own.held
         for _ in range(3):
-            if held is None or held.is_reservation:
+            if held is None:
                 return False
-            if await self._writer.delete(held):
+            if held.is_reservation:
+                bare = replace(
+                    held.record, backend_type="", backend_data=None, backend_data6=None, fast_path=False
+                )
+                if await self._writer.rewrite(held, bare) is not None:
+                    return False
+            elif await self._writer.delete(held):
                 return True
             await self._list()
             found = self._view.leases.get(str(held.key))

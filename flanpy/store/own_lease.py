@@ -23,7 +23,7 @@ class OwnLeaseState:
     `expires_at` is in seconds of the monotonic clock, None for a reservation or while unknown. `conflict`,
     `duplicate_ip`, `waiting`, `restart_needed` and `last_error` are one line each for people, "" if there is nothing to
     say. `yielded`: another node has the subnet of `lease` by now, though our data plane stands on it. `moved_from` is
-    the subnet that this lease replaced since start: containers must be restarted.
+    the subnet that this lease replaced since start: containers must be restarted. `drained`: none is held, on purpose.
     """
 
     lease: Lease | None = None
@@ -36,6 +36,7 @@ class OwnLeaseState:
     restart_needed: str = ""
     last_error: str = ""
     moved_from: SubnetKey | None = None
+    drained: bool = False
 
     @property
     def lease_id(self) -> int:

@@ -8,7 +8,7 @@ from argparse import Namespace
 
 import pytest
 
-from flanpy.cli import doctor
+from flanpy.cli import doctor_fix
 from flanpy.cli.host import Host
 from flanpy.doctor.finding import Finding, Repair, Severity
 from tests.cli.conftest import Ctl
@@ -74,7 +74,8 @@ def test_fix_with_yes_leaves_alone_what_somebody_else_made(
         Finding(id="P31", title="stale", severity=Severity.WARNING, repair=Repair(("flanpyctl", "reload"))),
         Finding(id="P08", title="foreign", repair=FOREIGN),
     ]
-    doctor._repair(findings, host, yes=True)
+    fixed = doctor_fix.repair(findings, host, yes=True)
+    assert [str(one) for one in fixed.done] == ["flanpyctl reload"]
     assert capsys.readouterr().out == (
         f"+ flanpyctl reload\nleft alone, for somebody else made it: {FOREIGN}\n"
     )

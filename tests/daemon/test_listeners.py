@@ -43,6 +43,8 @@ class Served:
             loop=Rig().loop,
             clock=self.clock,
             reload=self._reload,
+            drain=self._reload,
+            undrain=self._reload,
             more_counts=lambda: (),
             remaining=self._remaining,
             programmed=self.programmed,

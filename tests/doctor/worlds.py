@@ -228,6 +228,7 @@ PROBLEMS: tuple[tuple[str, str, Change], ...] = (
     ("P24", "etcd is away", _etcd(problem="Connection refused")),
     ("P24", "etcd is slow", _etcd(took=2.5)),
     ("P25", "no lease", bad(_C.LEASE_VALID, "Expired")),
+    ("P25", "drained", bad(_C.LEASE_VALID, "Drained")),
     ("P25", "the lease ends", answer("status", lambda status: status["own"].update(expires_in=20.0))),
     ("P26", "another claims it", bad(_C.LEASE_CONFLICT, "OwnedByAnother")),
     ("P26", "leases overlap", _row(1, subnet="10.50.1.128/25")),

@@ -8,20 +8,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
 from integration.lab import Host, Lab
 from integration.lab.injections import INJECTIONS, Course, Ground, Injection, Struck
+from integration.lab.injections.case import PLAIN
 from tests.lab.conftest import _standing
 from tests.lab.injected_side import (
+    Fresh,
     condition,
     doctor,
     expression,
+    look,
     names,
     repairs,
     standing,
-    start_anew,
     wait_well,
     would_fire,
 )
@@ -29,12 +32,17 @@ from tests.lab.overlay import eventually
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
 
-EVENTUALLY_S = 15.0
-BLOWS = 11
-"""Repairs of this number within ten minutes are an alert."""
+EVENTUALLY_S = 45.0
+"""The packet filter is looked through now and then."""
 
-LASTING = sorted((one for one in INJECTIONS if one.course is Course.LASTS), key=lambda one: str(one.ground))
-"""Sorted, so that few labs are built."""
+MOST_BLOWS = 20
+"""Fewer are enough for an alert; a repair is sometimes counted a moment late."""
+
+LASTING = sorted(
+    (one for one in INJECTIONS if one.course is Course.LASTS),
+    key=lambda one: (one.ground == PLAIN, str(one.ground)),
+)
+"""Sorted, so that few labs are built: the plain one, in which the rest is tried, last."""
 
 HEALING = [one for one in INJECTIONS if one.course is Course.HEALS]
 
@@ -72,14 +80,27 @@ def labs() -> Iterator[Labs]:
         kept.close()
 
 
-def _names_first(host: Host, one: Injection, words: tuple[str, ...], *, severity: str = "") -> bool:
-    first = next(iter(doctor(host)), None)
+def _first(
+    found: list[dict[str, Any]], one: Injection, words: tuple[str, ...], *, severity: str = ""
+) -> bool:
+    first = next(iter(found), None)
     return (
         first is not None
         and first["id"] == one.first
         and names(first, words)
         and severity in {"", first["severity"]}
     )
+
+
+def _wait_first(host: Host, one: Injection, words: tuple[str, ...], *, severity: str = "") -> None:
+    """Until it is said first, by the command, too."""
+    eventually(
+        lambda: _first(look(host), one, words, severity=severity),
+        lambda: look(host)[:3],
+        deadline=EVENTUALLY_S,
+    )
+    said = doctor(host)
+    assert _first(said, one, words, severity=severity), said[:3]
 
 
 @pytest.mark.parametrize("one", LASTING, ids=lambda one: one.id)
@@ -99,7 +120,7 @@ def test_doctor_names_what_lasts_first_and_condition_and_alert_follow_and_clear(
 
 def _is_told(one: Injection, struck: Struck) -> None:
     host = struck.host
-    eventually(lambda: _names_first(host, one, struck.words), lambda: doctor(host)[:3], deadline=EVENTUALLY_S)
+    _wait_first(host, one, struck.words)
     if one.condition:
         eventually(
             lambda: not condition(host, one.condition)["healthy"] and would_fire(host, one.alert),
@@ -107,8 +128,8 @@ def _is_told(one: Injection, struck: Struck) -> None:
             deadline=EVENTUALLY_S,
         )
         eventually(
-            lambda: one.condition in {row["condition"] for row in doctor(host)},
-            lambda: doctor(host)[:3],
+            lambda: one.condition in {row["condition"] for row in look(host)},
+            lambda: look(host)[:3],
             deadline=EVENTUALLY_S,
         )
     elif one.alert:
@@ -117,29 +138,32 @@ def _is_told(one: Injection, struck: Struck) -> None:
             host.daemon.fetch("/metrics")
 
 
-@pytest.mark.parametrize("one", HEALING, ids=lambda one: one.id)
-def test_doctor_names_first_what_flanpyd_must_heal_again_and_again(one: Injection, labs: Labs) -> None:
-    lab = labs.on(one.ground)
-    host = lab.hosts[0]
-    start_anew(host, one.ground)
-    wait_well(host)
-    before = repairs(host)
-    with one.strike(lab) as struck:
-        pass
-    eventually(
-        lambda: _names_first(host, one, (), severity="note"), lambda: doctor(host)[:3], deadline=EVENTUALLY_S
-    )
-    for _ in range(BLOWS - 1):
-        with one.strike(lab):
-            pass
+@pytest.fixture(scope="module")
+def fresh(labs: Labs) -> Fresh:
+    """Asked for by tests that run last, on one ground."""
+    return Fresh(labs.on(PLAIN), PLAIN)
 
-    eventually(
-        lambda: _names_first(host, one, struck.words, severity="warning"),
-        lambda: doctor(host)[:3],
-        deadline=EVENTUALLY_S,
-    )
+
+@pytest.mark.parametrize("one", HEALING, ids=lambda one: one.id)
+def test_doctor_names_first_what_flanpyd_must_heal_again_and_again(one: Injection, fresh: Fresh) -> None:
     looked_at = re.fullmatch(
         r"sum by \(.*\) \(increase\(flanpy_repairs_total\[10m\]\)\) > (\d+)", expression(one.alert)
     )
     assert looked_at
-    assert repairs(host) - before > int(looked_at[1]), "the alert counts these"
+    with fresh.one() as lab:
+        host = lab.hosts[0]
+        wait_well(host)
+        before = repairs(host)
+        with one.strike(lab) as struck:
+            pass
+        _wait_first(host, one, (), severity="note")
+        for _ in range(MOST_BLOWS):
+            with one.strike(lab):
+                pass
+            if repairs(host) - before > int(looked_at[1]):
+                break
+        _wait_first(host, one, struck.words, severity="warning")
+        eventually(
+            lambda: repairs(host) - before > int(looked_at[1]),
+            lambda: f"{repairs(host)}: the alert counts these",
+        )

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+import functools
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from flanpy.clock import SystemClock
 from flanpy.errors import KernelError
-from flanpy.model.address import Family
-from flanpy.model.reach import Reach, ReachReport, Trouble
+from flanpy.model.address import Family, IPAddress
+from flanpy.model.reach import PeerReach, Reach, ReachReport, Trouble
+from flanpy.probe.chase import AT_ONCE, EVERY_S
 from flanpy.probe.diagnosis import Snags
-from flanpy.probe.icmp import NO_PERMISSION, EchoRefused
-from flanpy.probe.prober import KNOCKS, TRIES, Prober
+from flanpy.probe.icmp import NO_PERMISSION, EchoRefused, EchoSocket
+from flanpy.probe.packet import Probe
+from flanpy.probe.prober import AGAIN, MTU_EVERY, SEARCHES, Prober
 from flanpy.probe.target import Target
-from flanpy.probe.track import PATIENCE
+from flanpy.probe.track import STEPS
 from flanpy.probe.turns import AT_RANDOM, IN_DOUBT
 from tests.probe.worlds import target
 
@@ -68,7 +72,7 @@ def test_both_families_are_probed_and_the_worse_one_tells() -> None:
     assert [peer.reach for peer in report.peers.values()] == [Reach.REACHABLE]
     assert probed([six], rounds=2)[-1].peers[six.key].mtu.passed == six.wanted
     dead = replace(six, overlay=IPv6Address("100::1"), underlay=IPv6Address("100::2"))
-    report = probed([target(1), dead], rounds=PATIENCE)[-1]
+    (report,) = probed([target(1), dead])
     (peer,) = report.peers.values()
     assert (peer.reach, peer.public_ip) == (Reach.UNREACHABLE, dead.underlay)
 
@@ -79,21 +83,121 @@ def test_path_is_measured_with_packets_of_full_size_once_the_peer_is_reached() -
     assert (peer.mtu.passed, peer.mtu.wanted) == (1450, 1450)
 
 
-def test_peer_that_cannot_be_sent_to_is_unreachable_after_three_rounds() -> None:
-    reports = probed([silent(1), target(2)], rounds=PATIENCE)
-    key = target(1).key
-    assert reports[-2].peers[key].reach is Reach.UNKNOWN
-    assert reports[-1].peers[key].reach is Reach.UNREACHABLE
-    assert reports[-1].peers[key].diagnosis.trouble is not Trouble.NONE
-    assert reports[-1].peers[target(2).key].reach is Reach.REACHABLE
+def test_one_round_gives_a_verdict_on_a_peer_that_stays_silent() -> None:
+    (report,) = probed([silent(1), target(2)])
+    peer = report.peers[target(1).key]
+    assert peer.reach is Reach.UNREACHABLE
+    assert peer.diagnosis.trouble is not Trouble.NONE
+    assert report.peers[target(2).key].reach is Reach.REACHABLE
 
 
 def test_packets_of_a_round_are_bounded_however_many_peers_there_are() -> None:
     first, second = probed([target(n) for n in range(1, 201)], rounds=2)
-    most = (AT_RANDOM + IN_DOUBT) * (2 + TRIES) + 8 * 8 + KNOCKS
+    most = (AT_RANDOM + IN_DOUBT) * 2 + SEARCHES * (STEPS + 1)
     assert first.probed == AT_RANDOM
     assert first.packets_sent <= most
     assert second.packets_sent - first.packets_sent <= most
+
+
+class Cuttable(EchoSocket):
+    """A real socket whose packets to some addresses are lost, as long as they are named."""
+
+    lost: ClassVar[set[object]] = set()
+
+    def send(self, target: IPAddress, probe: Probe, *, size: int = 0) -> None:
+        if target not in self.lost:
+            super().send(target, probe, size=size)
+
+
+def run_among(count: int, interval: float, work: Callable[[Running], Awaitable[None]]) -> None:
+    """Let a prober run among so many peers, while `work` looks at it."""
+
+    async def both() -> None:
+        reports: asyncio.Queue[ReachReport] = asyncio.Queue()
+        prober = Prober(
+            clock=SystemClock(), here="n0", interval=lambda: interval,
+            targets=functools.cache(lambda: tuple(target(n) for n in range(1, count + 1))),
+            snags_of=lambda _: Snags(), publish=reports.put_nowait, knock_port=1, dice=Random(1),
+            open_socket=Cuttable,
+        )  # fmt: skip
+        running = asyncio.create_task(prober.run())
+        try:
+            async with asyncio.timeout(60):
+                await work(Running(prober, reports))
+        finally:
+            Cuttable.lost.clear()
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(both())
+
+
+@dataclass
+class Running:
+    prober: Prober
+    reports: asyncio.Queue[ReachReport]
+
+    async def says(self, number: int, reach: Reach) -> PeerReach:
+        """Wait for a report that says so of that peer."""
+        while True:
+            peer = (await self.reports.get()).peers.get(target(number).key)
+            if peer is not None and peer.reach is reach:
+                return peer
+
+
+def test_cut_is_seen_long_before_three_rounds_are_over_and_its_end_as_well() -> None:
+    """P06"""
+    interval = 12.0
+
+    async def work(running: Running) -> None:
+        await running.says(1, Reach.REACHABLE)
+        round_ = running.prober.report.round
+        Cuttable.lost = {target(1).overlay}
+        peer = await running.says(1, Reach.UNREACHABLE)
+        assert peer.diagnosis.trouble is Trouble.PORT_BLOCKED
+        assert running.prober.report.round - round_ <= 1
+        assert running.prober.report.peers[target(2).key].reach is Reach.REACHABLE
+        Cuttable.lost = set()
+        await running.says(1, Reach.REACHABLE)
+
+    run_among(2, interval, work)
+
+
+def test_outage_of_everybody_is_no_storm_of_probes() -> None:
+    interval, count = 8.0, 16
+
+    async def work(running: Running) -> None:
+        await running.says(count, Reach.REACHABLE)
+        Cuttable.lost = {
+            address for n in range(1, count + 1) for address in (target(n).overlay, target(n).underlay)
+        }
+        began, sent = time.monotonic(), running.prober.report.packets_sent
+        for number in range(1, count + 1):
+            while running.prober.report.peers[target(number).key].reach is not Reach.UNREACHABLE:
+                await running.reports.get()
+        took, sent = time.monotonic() - began, running.prober.report.packets_sent - sent
+        chase = (took / EVERY_S + 1) * AT_ONCE * (2 + AGAIN - 1)
+        rounds = (took / interval + 1) * count * 4
+        assert sent <= chase + rounds
+
+    run_among(count, interval, work)
+
+
+def test_healthy_peer_is_sent_two_small_packets_a_round() -> None:
+    peers, rounds = 3, 8
+
+    async def work(running: Running) -> None:
+        await running.says(1, Reach.REACHABLE)
+        while running.prober.report.round < 2:
+            await running.reports.get()
+        start = running.prober.report
+        while running.prober.report.round < start.round + rounds:
+            await running.reports.get()
+        sent = running.prober.report.packets_sent - start.packets_sent
+        of_full_size = rounds * 1.5 / MTU_EVERY + 2
+        assert sent <= 1.5 * peers * (2 * rounds + of_full_size)
+
+    run_among(peers, 1.0, work)
 
 
 def test_peer_that_left_is_forgotten() -> None:
@@ -148,7 +252,7 @@ def test_full_send_buffers_are_not_counted_as_loss() -> None:
 
 
 def test_packet_filter_of_this_host_is_named_when_it_refuses_to_let_probes_out() -> None:
-    report = probed([target(1)], rounds=PATIENCE, open_socket=Refusing(errno.EPERM))[-1]
+    report = probed([target(1)], open_socket=Refusing(errno.EPERM))[-1]
     (peer,) = report.peers.values()
     assert peer.diagnosis.trouble is Trouble.FIREWALL
 

@@ -12,11 +12,11 @@ from tests.probe.worlds import track
 def rounds(one: Track, *answers: bool, start: int = 0) -> None:
     """One probe over the overlay each, answered or not."""
     for number, answered in enumerate(answers, start):
-        one.overlay.sent(number)
+        one.overlay.sent(number, float(number))
         if answered:
             one.overlay.answered(number, 0.001, 1.0)
         else:
-            one.overlay.silent_rounds += 1
+            one.overlay.silence += 1
         one.judge()
 
 
@@ -25,7 +25,7 @@ def reach(one: Track) -> Reach:
     return one.reach
 
 
-def test_peer_is_unreachable_after_three_silent_rounds_and_not_before() -> None:
+def test_peer_is_unreachable_after_three_silence_and_not_before() -> None:
     one = track()
     rounds(one, True, *[False] * (PATIENCE - 1))
     assert reach(one) is Reach.REACHABLE
@@ -48,7 +48,7 @@ def test_one_answer_ends_an_outage_and_takes_its_losses_along() -> None:
     assert one.overlay.loss == 0
 
 
-def test_peer_is_lossy_while_many_probes_are_lost_but_never_three_rounds() -> None:
+def test_peer_is_lossy_while_many_probes_are_lost_but_never_so_many_at_once() -> None:
     one = track()
     rounds(one, *[True, False] * 5)
     assert reach(one) is Reach.LOSSY
@@ -58,8 +58,8 @@ def test_peer_is_lossy_while_many_probes_are_lost_but_never_three_rounds() -> No
 
 def test_late_answer_counts_for_its_own_probe() -> None:
     way = Way()
-    way.sent(1)
-    way.sent(2)
+    way.sent(1, 0.0)
+    way.sent(2, 1.0)
     way.answered(1, 7.0, 1.0)
     assert (way.health().answered, way.loss) == (1, 0.5)
 
@@ -67,7 +67,7 @@ def test_late_answer_counts_for_its_own_probe() -> None:
 def test_window_is_bounded_and_answers_from_before_it_are_signs_of_life() -> None:
     way = Way()
     for number in range(WINDOW * 3):
-        way.sent(number)
+        way.sent(number, float(number))
     way.answered(0, 60.0, 1.0)
     assert (len(way.probes), way.ever, way.loss) == (WINDOW, True, 1.0)
 
@@ -75,8 +75,8 @@ def test_window_is_bounded_and_answers_from_before_it_are_signs_of_life() -> Non
 def test_silent_bridge_address_says_nothing_while_the_underlay_answers() -> None:
     one = track(certain=False)
     for number in range(5):
-        one.overlay.silent_rounds += 1
-        one.underlay.sent(number)
+        one.overlay.silence += 1
+        one.underlay.sent(number, float(number))
         one.underlay.answered(number, 0.001, 1.0)
         one.judge()
     assert reach(one) is Reach.REACHABLE

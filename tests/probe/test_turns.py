@@ -29,5 +29,5 @@ def test_round_is_bounded_however_many_are_in_doubt() -> None:
 
 def test_who_was_silent_is_probed_again_at_once() -> None:
     tracks, turns = [track(n) for n in range(1000)], Turns(Random(1))
-    tracks[77].overlay.silent_rounds = 1
+    tracks[77].overlay.silence = 1
     assert all(tracks[77] in turns.take(tracks) for _ in range(5))

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from flanpy.docker.watcher import DockerReport
 from flanpy.model.address import Family
 from flanpy.model.condition import Condition, ConditionType, Status
-from flanpy.model.facts import HostFacts
+from flanpy.model.facts import HostFacts, HostRoute
 from flanpy.model.lease import InvalidLease, SubnetKey
 from flanpy.model.objects import HostSysctl, OtherLink, OtherRoute, Route, TunnelEnd
 from flanpy.model.packet_filter import (
@@ -28,6 +28,7 @@ from flanpy.model.packet_filter import (
     Flavour,
 )
 from flanpy.model.reach import Diagnosis, PathMtu, PeerReach, Reach, ReachReport, Trouble
+from flanpy.model.transit import Harm, Obstacle, Transit
 from flanpy.model.tuning import HostTuning, NeighbourTable, ReversePath
 from flanpy.plan.gates import Hold
 from flanpy.status.conditions import NEEDED_TO_BE_READY, RULES, Phase, is_ready, judge, phase_of
@@ -86,6 +87,24 @@ DOCKER_WIDE = DockerReport(
 )
 
 
+PART = HostRoute(IPv4Network("10.50.11.128/25"), "tun0", None)
+OWN_PART = HostRoute(IPv4Network("10.50.10.128/25"), "docker0", None)
+STOLEN, BESIDE = (
+    last(world=replace(TWO_PEERS, facts=replace(TWO_PEERS.facts, routes=(*TWO_PEERS.facts.routes, route))))
+    for route in (PART, OWN_PART)
+)
+RESERVED = lease(9, reserved=True, node_id="node-0")
+RESERVED_BESIDE = last(world=replace(TWO_PEERS, view=view([OWN, RESERVED])))
+FOR_ANOTHER = lease(9, reserved=True, node_id="node-9")
+
+DROPS = Obstacle(
+    Harm.DROPPED, "dropped by nft inet guard", "policy drop", "10.50.10.2 -> 10.50.11.2", "accept it"
+)
+HIDES = Obstacle(
+    Harm.SOURCE_HIDDEN, "rewritten by nft ip hider", "masquerade", "10.50.10.2 -> 10.50.11.2", "exempt it"
+)
+BOTH = Transit((HIDES, DROPS))
+
 NOT_TRIED = PathMtu()
 
 
@@ -123,6 +142,7 @@ CASES = [
     (C.NETWORK_CONFIG_VALID, WELL, T, "Valid", GOOD, "vxlan"),
     (C.LEASE_VALID, BLANK, F, "NotHeld", BAD, "no subnet"),
     (C.LEASE_VALID, own(lease=None, waiting="none is free"), F, "NotHeld", BAD, "none is free"),
+    (C.LEASE_VALID, own(lease=None, drained=True), F, "Drained", BAD, "takes no part"),
     (C.LEASE_VALID, own(yielded=True), F, "Lost", BAD, "10.50.10.0-24"),
     (C.LEASE_VALID, own(expires_at=NOW), F, "Expired", BAD, "10.50.10.0-24"),
     (C.LEASE_VALID, own(source=OwnSource.DISK, expires_at=None), T, "FromDisk", GOOD, "not confirmed"),
@@ -163,6 +183,8 @@ CASES = [
     (C.MASS_DELETE_HELD, last(hold=Hold(30, 40, 1)), T, "Held", BAD, "30 of 40"),
     (C.MASS_DELETE_HELD, WELL, F, "None", GOOD, ""),
     (C.FOREIGN_CONFLICT, last(difference=conflicting((ROUTE, FOREIGN))), T, "Foreign", BAD, "1 foreign"),
+    (C.FOREIGN_CONFLICT, STOLEN, T, "RouteOverlaps", BAD, "10.50.11.128/25 by tun0, within node-1's 10.50.11.0/24"),
+    (C.FOREIGN_CONFLICT, BESIDE, F, "None", GOOD, ""),
     (C.FOREIGN_CONFLICT, WELL, F, "None", GOOD, ""),
     (C.FORWARDING_ENABLED, BLANK, U, "NotRead", BAD, ""),
     (C.FORWARDING_ENABLED, last(failures=(refused(FORWARD, errno.EACCES),)), F, "Refused", BAD, "denied"),
@@ -180,6 +202,8 @@ CASES = [
     (C.RESTART_NEEDED, replace(WELL, pending_settings="iface"), T, "ConfigChanged", BAD, "iface"),
     (C.RESTART_NEEDED, replace(WELL, pending_network="range"), T, "ConfigChanged", BAD, "range"),
     (C.RESTART_NEEDED, replace(WELL, pending_lease="a", pending_network="b"), T, "ConfigChanged", BAD, "b; a"),
+    (C.RESTART_NEEDED, RESERVED_BESIDE, T, "OtherReserved", BAD, "10.50.19.0"),
+    (C.RESTART_NEEDED, last(world=replace(TWO_PEERS, view=view([OWN, FOR_ANOTHER]))), F, "None", GOOD, ""),
     (C.RESTART_NEEDED, WELL, F, "None", GOOD, ""),
     (C.DOCKER_CONSISTENT, WELL, U, "NotRead", GOOD, "not looked at"),
     (C.DOCKER_CONSISTENT, replace(WELL, docker=DOCKER_28), T, "Consistent", GOOD, "docker0"),
@@ -192,6 +216,11 @@ CASES = [
     (C.FIREWALL_READY, last(world=UNFILTERED), T, "Off", GOOD, "operator"),
     (C.FIREWALL_READY, last(world=replace(FILTERED, filter=FilterFacts())), F, "NoTool", BAD, "neither nft nor"),
     (C.FIREWALL_READY, last(world=FILTERED), T, "Programmed", GOOD, "nft with Docker's"),
+    (C.FIREWALL_READY, replace(last(world=FILTERED), transit=Transit()), T, "Programmed", GOOD, "nft with Docker's"),
+    (C.FIREWALL_READY, replace(last(world=FILTERED), transit=BOTH), F, "TrafficDropped", BAD, "guard"),
+    (C.FIREWALL_READY, replace(last(world=FILTERED), transit=Transit((HIDES,))), F, "SourceHidden", BAD, "hider"),
+    (C.DOCKER_CONSISTENT, replace(last(world=FILTERED), docker=DOCKER_28, transit=Transit((DROPS,))), T, "Consistent",
+     GOOD, "docker0"),
     (C.PEERS_REACHABLE, WELL, U, "NotProbed", GOOD, "no peer"),
     (C.PEERS_REACHABLE, probed(problem="ICMP is not permitted"), U, "NoPermission", GOOD, "not permitted"),
     (C.PEERS_REACHABLE, probed(problem="no buffer space"), U, "ProbesFailed", GOOD, "no buffer"),
@@ -199,7 +228,7 @@ CASES = [
     (C.PEERS_REACHABLE, probed(peer(1, Reach.UNKNOWN)), U, "NotProbed", GOOD, "none of 1"),
     (C.PEERS_REACHABLE, probed(peer(1), peer(2)), T, "Reachable", GOOD, "2 of 2"),
     (C.PEERS_REACHABLE, probed(peer(1), BLOCKED), F, "Unreachable", BAD,
-     "1 of 2 peers unreachable: node-0 -> node-2 (192.0.2.12): PortBlocked, UDP 8472 is silent"),
+     "1 of 2 peers unreachable: node-0 -> node-2: PortBlocked"),
     (C.PEERS_REACHABLE, probed(peer(1), peer(2, Reach.LOSSY)), F, "Lossy", BAD, "1 of 2 peers"),
     (C.MTU_CONSISTENT, WELL, U, "NotProbed", GOOD, ""),
     (C.MTU_CONSISTENT, probed(peer(1)), U, "NotProbed", GOOD, ""),
@@ -257,7 +286,7 @@ def test_table_above_has_every_reason_of_every_condition() -> None:
     )
     written |= {
         "Reserved", "Leased", "Consistent", "NoPermission", "ProbesFailed", "Unreachable", "Lossy", "TooSmall",
-        "Overflowing",
+        "Overflowing", "TrafficDropped", "SourceHidden",
     }  # fmt: skip
     assert written == {case[3] for case in CASES}
     assert {case[0] for case in CASES} == set(ConditionType)
@@ -317,6 +346,7 @@ PHASES = [
     (own(conflict="x"), Phase.DEGRADED),
     (replace(WELL, store=StoreStatus(contacted=True)), Phase.DEGRADED),
     (last(failures=(refused(link()),)), Phase.DEGRADED),
+    (own(lease=None, drained=True), Phase.DRAINED),
     (replace(WELL, stopping=True), Phase.STOPPING),
     (replace(BLANK, stopping=True), Phase.STOPPING),
 ]

@@ -406,7 +406,7 @@ async def test_release_deletes_the_key_and_the_etcd_lease_and_takes_nothing_agai
         await host.steps()
         assert await keys_in(session, etcd.prefix) == {}
         assert host.disk is None
-        assert host.keeper.state == replace(OwnLeaseState(), waiting="drained")
+        assert host.keeper.state == replace(OwnLeaseState(), waiting="drained", drained=True)
 
 
 async def test_etcd_lease_is_bound_anew_when_the_configured_ttl_changed(etcd: EtcdSpace) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -65,6 +65,12 @@ def evidence_of(condition: Document) -> tuple[str, ...]:
     """Reason and message, then what was measured."""
     reason, message = document.text(condition, "reason"), document.text(condition, "message")
     return (": ".join(filter(None, (reason, message))), *document.texts(condition, "evidence"))
+
+
+def judgement(facts: Facts, name: str, reason: str) -> str:
+    """The condition's name, if the daemon has come to that judgement; "" if it has not."""
+    condition = facts.condition(name)
+    return name if condition is not None and condition.get("reason") == reason else ""
 
 
 def judged(
@@ -173,15 +179,19 @@ def met(found: Sequence[tuple[Traced, Hop]]) -> tuple[str, ...]:
 
 
 def traced_finding(
-    problem: Problem, found: Sequence[tuple[Traced, Hop]], cure: str = ""
+    problem: Problem, found: Sequence[tuple[Traced, Hop]], cure: str = "", *, condition: str = ""
 ) -> Iterator[Finding]:
     """One finding for all packets that ended alike."""
     if found:
         worst = any(hop.verdict is Verdict.DIES for _, hop in found)
-        yield problem.found(
-            *met(found), cure=cure or found[0][1].cure, severity=Severity.ERROR if worst else Severity.WARNING
-        )
+        severity = Severity.ERROR if worst else Severity.WARNING
+        cure = cure or found[0][1].cure
+        yield problem.found(*met(found), cure=cure, severity=severity, condition=condition)
 
 
 def sysctl(name: str, value: object) -> Repair:
-    return Repair(("sysctl", "-w", f"{name}={value}"))
+    return sysctls({name: value})
+
+
+def sysctls(settings: Mapping[str, object]) -> Repair:
+    return Repair(("sysctl", "-w", *(f"{name}={value}" for name, value in settings.items())))

@@ -21,7 +21,7 @@ def answers(facts: Facts) -> Iterator[Finding]:
 
 def settings(facts: Facts) -> Iterator[Finding]:
     yield from judged(facts, "ListenersUp", _LISTENERS, severity=Severity.WARNING)
-    yield from judged(facts, "RestartNeeded", _RESTART, severity=Severity.WARNING)
+    yield from judged(facts, "RestartNeeded", _RESTART, reasons=("ConfigChanged",), severity=Severity.WARNING)
     if facts.told.stale and facts.condition("RestartNeeded") is None:
         yield _RESTART.found(
             *facts.told.stale,

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 from typing import Final
 
-from flanpy.doctor.checks.common import Problem, ends, judged, met, repaired, traced_finding
+from flanpy.doctor.checks.common import Problem, ends, judged, judgement, met, repaired, traced_finding
 from flanpy.doctor.facts import Facts, Traced
 from flanpy.doctor.finding import Finding, Repair, Severity
 from flanpy.trace.filter import Effect
@@ -19,6 +19,10 @@ _SET_UP = Problem("P10", "the packet filter rules of the overlay could not be se
 _MASQUERADE = Problem("P08", "a rule hides the sources of overlay packets")
 _RACE = Problem("P09", "masquerading may give two connections one port")
 _PORT = Problem("P06", "this host's packet filter drops the overlay's wrapped packets")
+
+_JUDGED: Final = "FirewallReady"
+_DROPPED: Final = "TrafficDropped"
+_HIDDEN: Final = "SourceHidden"
 
 _STATIONS: Final = ("filter before the route", "filter", "source address")
 
@@ -35,7 +39,7 @@ def engine(facts: Facts) -> Iterator[Finding]:
     if docker is not None and not docker.healthy and docker.reason == "EngineDropsUs":
         yield _ENGINE.found(docker.message, cure=docker.cure, condition=docker.type.value)
     else:
-        yield from traced_finding(_ENGINE, dropped)
+        yield from traced_finding(_ENGINE, dropped, condition=judgement(facts, _JUDGED, _DROPPED))
 
 
 def _is_drop(hop: Hop) -> bool:
@@ -48,9 +52,11 @@ def _is_dockers(hop: Hop) -> bool:
 
 
 def dropping(facts: Facts) -> Iterator[Finding]:
-    yield from traced_finding(
-        _POLICY, ends(facts, _STATIONS, lambda _, hop: _is_drop(hop) and not _is_dockers(hop))
-    )
+    dropped = ends(facts, _STATIONS, lambda _, hop: _is_drop(hop))
+    others = [(traced, hop) for traced, hop in dropped if not _is_dockers(hop)]
+    yield from traced_finding(_POLICY, others, condition=judgement(facts, _JUDGED, _DROPPED))
+    if not dropped:  # the daemon looks now and then
+        yield from judged(facts, _JUDGED, _POLICY, reasons=(_DROPPED,))
 
 
 def port(facts: Facts) -> Iterator[Finding]:
@@ -58,7 +64,7 @@ def port(facts: Facts) -> Iterator[Finding]:
 
 
 def set_up(facts: Facts) -> Iterator[Finding]:
-    yield from judged(facts, "FirewallReady", _SET_UP)
+    yield from judged(facts, _JUDGED, _SET_UP, reasons=("Unreadable", "Failed", "NoTool"))
 
 
 def removed(facts: Facts) -> Iterator[Finding]:
@@ -74,7 +80,10 @@ def masquerade(facts: Facts) -> Iterator[Finding]:
         if (hop.text.partition(" is ")[2], hop.evidence) not in seen:
             seen.add((hop.text.partition(" is ")[2], hop.evidence))
             cure = f"{hop.cure}: {repair}" if repair else hop.cure
-            yield _MASQUERADE.found(*met([(traced, hop)]), cure=cure, repair=repair)
+            said = judgement(facts, _JUDGED, _HIDDEN)
+            yield _MASQUERADE.found(*met([(traced, hop)]), cure=cure, repair=repair, condition=said)
+    if not seen:
+        yield from judged(facts, _JUDGED, _MASQUERADE, reasons=(_HIDDEN,))
 
 
 def _removal(traced: Traced, hop: Hop) -> Repair | None:

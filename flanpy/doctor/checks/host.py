@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from flanpy.doctor import document
-from flanpy.doctor.checks.common import Problem, ends, judged, repaired, sysctl, traced_finding
+from flanpy.doctor.checks.common import (
+    Problem,
+    ends,
+    judged,
+    judgement,
+    repaired,
+    sysctl,
+    sysctls,
+    traced_finding,
+)
 from flanpy.doctor.facts import Facts, RouteSeen
 from flanpy.doctor.finding import Finding, Severity
 from flanpy.doctor.host import sysctl_name
+from flanpy.doctor.packets import OUR_PROTO
 
 _LINK = Problem("P21", "no link of this host can carry the overlay")
 _SHARED = Problem("P21", "another host has this host's public address")
@@ -85,7 +95,10 @@ def overlapping(facts: Facts) -> Iterator[Finding]:
         cure = "remove that route, or move the overlay to another network"
         severity = Severity.ERROR if shadowing else Severity.WARNING
         yield _ROUTE.found(
-            *(route.text or str(route.destination) for route in routes), cure=cure, severity=severity
+            *(route.text or str(route.destination) for route in routes),
+            cure=cure,
+            severity=severity,
+            condition=judgement(facts, "ForeignConflict", "RouteOverlaps"),
         )
     under = [ip for ip, link in facts.addresses.items() if link == facts.underlay and _in(ip, facts.networks)]
     if facts.underlay and under:
@@ -102,12 +115,9 @@ def _in(ip: object, networks: object) -> bool:
     return any(ip in network for network in networks)  # type: ignore[attr-defined]
 
 
-_OUR_PROTO = ("70", "flanpy")
-
-
 def _is_foreign(route: RouteSeen, facts: Facts) -> bool:
     """As narrow as the overlay or narrower: what is wider only says where the rest of the world is."""
-    if route.proto in _OUR_PROTO or route.destination.prefixlen == 0:
+    if route.proto in OUR_PROTO or route.destination.prefixlen == 0:
         return False
     to = route.destination
     return any(
@@ -159,8 +169,9 @@ def forwarding(facts: Facts) -> Iterator[Finding]:
 
 def reverse_path(facts: Facts) -> Iterator[Finding]:
     strict = document.texts(facts.part("status", "tuning", "reverse_path"), "strict")
-    link = next(iter(strict), "")
-    repair = sysctl(sysctl_name(f"net/ipv4/conf/{link}/rp_filter"), 2) if link else None
+    repair = (
+        sysctls({sysctl_name(f"net/ipv4/conf/{link}/rp_filter"): 2 for link in strict}) if strict else None
+    )
     yield from judged(facts, "HostTuned", _STRICT, repair=repair)
     if facts.condition("HostTuned") is None:
         yield from traced_finding(_STRICT, ends(facts, ["route"], lambda _, hop: "reverse path" in hop.text))

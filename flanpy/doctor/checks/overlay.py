@@ -63,11 +63,9 @@ def mac(facts: Facts) -> Iterator[Finding]:
         name, wanted = document.text(link, "name"), document.text(link, "mac").lower()
         has = (facts.devices or {}).get(name)
         if wanted and has is not None and has.mac.lower() != wanted:
-            yield _MAC.found(
-                f"{name} has {has.mac}, wanted is {wanted}",
-                cure=_RIVALS,
-                repair=Repair(("ip", "link", "set", name, "address", wanted)),
-            )
+            # No repair: with its MAC a device loses its neighbours, so only flanpyd can put all of it back.
+            cure = f"flanpyd puts it back, and the neighbours that went with it: if it does not, see its log; {_RIVALS}"
+            yield _MAC.found(f"{name} has {has.mac}, wanted is {wanted}", cure=cure)
     yield from repaired(facts, _MAC_AGAIN, ["link"], _RIVALS, where=_is_mac)
 
 
@@ -88,7 +86,7 @@ def checksum(facts: Facts) -> Iterator[Finding]:
 def routes(facts: Facts) -> Iterator[Finding]:
     """A packet into this host without a bridge to go to is Docker's affair, a filtered one that of the filter."""
     conflicts = document.texts(facts.part("diff"), "conflicts")
-    yield from judged(facts, "ForeignConflict", _FOREIGN, more=conflicts)
+    yield from judged(facts, "ForeignConflict", _FOREIGN, reasons=("Foreign",), more=conflicts)
     astray = ends(
         facts, ["route"], lambda _, hop: "reverse path" not in hop.text and "no bridge" not in hop.text
     )

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Final
 
 from flanpy.doctor import document
-from flanpy.doctor.checks.common import Problem, evidence_of, judged
+from flanpy.doctor.checks.common import Problem, evidence_of, judged, judgement
 from flanpy.doctor.document import Document
 from flanpy.doctor.facts import Facts
 from flanpy.doctor.finding import Finding, Severity
@@ -23,6 +23,7 @@ _POISON = Problem("P16", "a lease in etcd cannot be used")
 _CONFIG = Problem("P16", "the network config in etcd cannot be used")
 _HELD = Problem("P16", "most peers vanished from etcd at once, and are kept")
 _MISSED = Problem("P15", "deletions wait until they are sure")
+_DRAINED = Problem("P25", "this host was drained, and takes no part in the overlay")
 _LOST = Problem("P25", "this host has no valid lease")
 _ENDING = Problem("P25", "this host's lease ends soon and is not renewed")
 _NOT_SAVED = Problem("P25", "the lease cannot be kept on disk")
@@ -114,8 +115,19 @@ def held(facts: Facts) -> Iterator[Finding]:
         yield _MISSED.found(why, *waiting, cure="if this was meant, do nothing", severity=Severity.WARNING)
 
 
+def is_drained(facts: Facts) -> bool:
+    """Whether there is no lease on purpose."""
+    return (facts.condition("LeaseValid") or {}).get("reason") == "Drained"
+
+
+def drained(facts: Facts) -> Iterator[Finding]:
+    if is_drained(facts):
+        yield from judged(facts, "LeaseValid", _DRAINED, severity=Severity.WARNING)
+
+
 def own(facts: Facts) -> Iterator[Finding]:
-    yield from judged(facts, "LeaseValid", _LOST)
+    if not is_drained(facts):
+        yield from judged(facts, "LeaseValid", _LOST)
     left = document.number(facts.part("status", "own"), "expires_in")
     if left is not None and left < _ENDS_S and facts.condition("LeaseValid") is None:
         cure = "bring etcd back: another host may be given the subnet once the lease has ended"
@@ -144,7 +156,11 @@ def reserved(facts: Facts) -> Iterator[Finding]:
     if lines:
         line = f"held is {document.text(mine, 'subnet')}"
         yield _RESERVED.found(
-            *lines, line, cure="drain this host and start it anew to move", severity=Severity.WARNING
+            *lines,
+            line,
+            cure="drain this host and start it anew to move",
+            severity=Severity.WARNING,
+            condition=judgement(facts, "RestartNeeded", "OtherReserved"),
         )
 
 

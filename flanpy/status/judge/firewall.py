@@ -5,6 +5,7 @@ from __future__ import annotations
 from flanpy.backend.filtering import filter_flavour
 from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.packet_filter import FilterChain, FilterChoice, FilterJump
+from flanpy.model.transit import Harm
 from flanpy.status.inputs import Inputs
 from flanpy.status.judge.verdict import bad, good, unmeasured
 
@@ -14,7 +15,7 @@ def docker(inputs: Inputs, now: float) -> Condition:
     kind, report = ConditionType.DOCKER_CONSISTENT, inputs.docker
     if report is None:
         return unmeasured(kind, "NotRead", "Docker was not looked at yet")
-    filtering = firewall(inputs, now)
+    filtering = rules(inputs)
     if report.condition.status is Status.TRUE and report.needs_accepts and not filtering.healthy:
         text = f"Docker drops what reaches containers over the overlay, and our rules do not stand: {filtering.message}"
         return bad(kind, "EngineDropsUs", text, filtering.cure)
@@ -22,7 +23,27 @@ def docker(inputs: Inputs, now: float) -> Condition:
 
 
 def firewall(inputs: Inputs, _now: float) -> Condition:
-    """Not needed to be ready: most hosts forward without any rule, and those that do not say so in packets lost."""
+    """Not needed to be ready: most hosts forward without any rule, and those that do not say so in packets lost.
+
+    That our rules stand is half of it; the other half is what rules of others do to what the overlay carries.
+    """
+    standing, transit = rules(inputs), inputs.transit
+    if not standing.healthy or transit is None or not transit.obstacles:
+        return standing
+    first = min(transit.obstacles, key=lambda one: one.harm is not Harm.DROPPED)
+    lines = [f"{one.packet}: {one.met}: {one.rule}" for one in transit.obstacles]
+    what, reason = _HARMS[first.harm]
+    return bad(standing.type, reason, f"{what}: {first.met}", first.cure, evidence=lines)
+
+
+_HARMS = {
+    Harm.DROPPED: ("what containers and peers send each other ends here", "TrafficDropped"),
+    Harm.SOURCE_HIDDEN: ("peers do not see which container sends", "SourceHidden"),
+}
+
+
+def rules(inputs: Inputs) -> Condition:
+    """Whether what we want in the packet filter stands."""
     kind, last = ConditionType.FIREWALL_READY, inputs.last
     facts = last.world.filter if last is not None else None
     if last is None or facts is None or last.decision.desired is None:

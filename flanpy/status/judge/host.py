@@ -57,4 +57,25 @@ def restart(inputs: Inputs, _now: float) -> Condition:
     pending = "; ".join(filter(None, (inputs.pending_settings, inputs.pending_network, inputs.pending_lease)))
     if pending:
         return bad(kind, "ConfigChanged", pending, "restart flanpyd", status=Status.TRUE)
+    reserved = _reserved_beside(inputs)
+    if reserved:
+        message = f"{reserved[0]} is reserved for this host, which holds another subnet"
+        cure = "to move to it, drain this host and start flanpyd anew: flanpyctl drain"
+        return bad(kind, "OtherReserved", message, cure, status=Status.TRUE, evidence=reserved)
     return good(kind, "None", "everything set is in force", status=Status.FALSE)
+
+
+def _reserved_beside(inputs: Inputs) -> list[str]:
+    """Reservations for this host, by its node id or else its address, while it holds another subnet (P29)."""
+    last = inputs.last
+    own = last.world.own if last is not None else None
+    if last is None or own is None:
+        return []
+    node_id, ours = last.world.policy.node_id, {own.record.public_ip, own.record.public_ip6} - {None}
+    return [
+        text
+        for text, lease in last.world.view.leases.items()
+        if lease.is_reservation
+        and lease.key != own.key
+        and (lease.record.node_id == node_id if lease.record.node_id else lease.record.public_ip in ours)
+    ]

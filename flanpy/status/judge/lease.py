@@ -29,6 +29,9 @@ def network(inputs: Inputs, _now: float) -> Condition:
 
 def lease(inputs: Inputs, now: float) -> Condition:
     kind, own = ConditionType.LEASE_VALID, inputs.own
+    if own.drained:
+        cure = "flanpyctl drain --undo takes part again"
+        return bad(kind, "Drained", "this host was drained: it takes no part in the overlay", cure)
     if own.lease is None:
         return bad(kind, "NotHeld", own.waiting or "no subnet is leased yet")
     if own.yielded:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from errno import EADDRINUSE, EOPNOTSUPP, EPERM
 
 from flanpy.backend import choice
 from flanpy.backend.registry import backend_for
 from flanpy.errors import KernelError
+from flanpy.model.address import Family, IPNetwork
 from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.objects import KernelObject, OtherLink, TunLink, VxlanLink
 from flanpy.model.objects import Phase as ObjectPhase
@@ -15,7 +17,7 @@ from flanpy.plan.admission import lease_type
 from flanpy.plan.render import describe
 from flanpy.reconcile.loop import Pass
 from flanpy.status.inputs import Inputs
-from flanpy.status.judge.verdict import BRIEF, bad, good, unknown
+from flanpy.status.judge.verdict import BRIEF, bad, good, named, unknown
 
 _CURES = {
     EPERM: "give flanpyd the capability CAP_NET_ADMIN, or run it as root",
@@ -99,6 +101,11 @@ def foreign(inputs: Inputs, _now: float) -> Condition:
     kind = ConditionType.FOREIGN_CONFLICT
     conflicts = inputs.last.decision.difference.conflicts if inputs.last else ()
     if not conflicts:
+        stealing = list(_stealing(inputs.last)) if inputs.last else []
+        if stealing:
+            message = f"packets to peers take another way: {named(stealing)}"
+            cure = "remove that route, or move the overlay to another network"
+            return bad(kind, "RouteOverlaps", message, cure, status=Status.TRUE, evidence=stealing)
         return good(kind, "None", "nobody else uses what we need", status=Status.FALSE)
     message = (
         f"{len(conflicts)} foreign objects stand where ours should, the first: {_whose(conflicts[0].found)}"
@@ -106,6 +113,23 @@ def foreign(inputs: Inputs, _now: float) -> Condition:
     return bad(
         kind, "Foreign", message, "remove the foreign object; ours follows at once", status=Status.TRUE
     )
+
+
+def _stealing(last: Pass) -> Iterator[str]:
+    """Routes of others to a part of a peer's subnet: the narrower one is taken, whatever its metric (P32)."""
+    network = last.world.network
+    ranges = [one for one in (network.network, network.network6) if one is not None] if network else []
+    for route in last.world.facts.routes:
+        to = route.destination
+        if any(_is_within(to, one) for one in ranges) and route.link not in choice.links(last.world):
+            for peer in last.admission.peers:
+                subnet = peer.key.of(Family.IPV4 if to.version == 4 else Family.IPV6)
+                if subnet is not None and to.prefixlen > subnet.prefixlen and _is_within(to, subnet):
+                    yield f"{to} by {route.link}, within {peer.record.node_id or subnet}'s {subnet}"
+
+
+def _is_within(part: IPNetwork, whole: IPNetwork) -> bool:
+    return part.version == whole.version and part.prefixlen >= whole.prefixlen and part[0] in whole
 
 
 def _whose(found: KernelObject) -> str:

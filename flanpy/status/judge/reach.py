@@ -40,11 +40,12 @@ def _reached(report: ReachReport) -> Condition:
 
 
 def _pairs(inputs: Inputs, peers: list[PeerReach], reason: str, text: str) -> Condition:
-    """Names each pair of hosts, this one first, with what stands between them."""
-    here = here_of(inputs)
-    lines = [pair(here, peer) for peer in sorted(peers, key=name_of)]
+    """Names each pair of hosts, this one first, and what stands between them; the evidence says why."""
+    here, ordered = here_of(inputs), sorted(peers, key=name_of)
+    lines = [pair(here, peer) for peer in ordered]
+    brief = [": ".join(filter(None, (f"{here} -> {name_of(p)}", p.diagnosis.trouble.value))) for p in ordered]
     cures = list(dict.fromkeys(peer.diagnosis.cure for peer in peers if peer.diagnosis.cure))
-    message = f"{text}: {named(lines, '; ')}"
+    message = f"{text}: {named(brief)}"
     return bad(ConditionType.PEERS_REACHABLE, reason, message, named(cures, "; "), evidence=lines)
 
 

@@ -46,7 +46,7 @@ class Ground:
     network: str = NETWORK
     room: tuple[str, str] | None = None
     """SubnetMin and SubnetMax."""
-    flags: tuple[str, ...] = ("--probe-interval=1s", "--ip-masq")
+    flags: tuple[str, ...] = ("--probe-interval=500ms", "--ip-masq")
 
     def config(self) -> dict[str, object]:
         """The network config for etcd."""

@@ -12,6 +12,7 @@ from integration.lab.namespaces import LabError
 
 _FLAPPING = "FlanpyFlapping"
 _PROBED = "a few rounds of probes"
+_READ = "a look through the packet filter"
 _SEEN = "the watch on etcd"
 
 
@@ -31,8 +32,22 @@ def _heals(id_: str, title: str, strike: Callable[[Stage], Iterator[Struck]]) ->
 
 
 INJECTIONS: Final = (
-    Injection(id="P01", title="Docker drops what comes from the overlay", strike=_block(hosts.engine_drops)),
-    Injection(id="P02", title="a firewall forwards nothing", strike=_block(hosts.filter_drops)),
+    Injection(
+        id="P01",
+        title="Docker drops what comes from the overlay",
+        strike=_block(hosts.engine_drops),
+        condition="FirewallReady",
+        alert="FlanpyFirewallNotReady",
+        settle=_READ,
+    ),
+    Injection(
+        id="P02",
+        title="a firewall forwards nothing",
+        strike=_block(hosts.filter_drops),
+        condition="FirewallReady",
+        alert="FlanpyFirewallNotReady",
+        settle=_READ,
+    ),
     _heals("P03", "a firewall reload wipes the rules", hosts.rules_vanish),
     _heals("P04", "ip_forward is reset", hosts.forwarding_is_off),
     _heals("P05", "the overlay's reverse-path filter is made strict", hosts.reverse_path_is_strict),
@@ -45,7 +60,14 @@ INJECTIONS: Final = (
         settle=_PROBED,
     ),
     _heals("P07", "checksum offload is switched on", links.checksum_is_offloaded),
-    Injection(id="P08", title="a foreign rule hides sources", strike=_block(hosts.source_is_hidden)),
+    Injection(
+        id="P08",
+        title="a foreign rule hides sources",
+        strike=_block(hosts.source_is_hidden),
+        condition="FirewallReady",
+        alert="FlanpyFirewallNotReady",
+        settle=_READ,
+    ),
     Injection(
         id="P10",
         title="packet filter rules are refused",
@@ -138,6 +160,8 @@ INJECTIONS: Final = (
         id="P29",
         title="a reservation for this host is not what it holds",
         strike=_block(leases.reservation_is_missed),
+        condition="RestartNeeded",
+        alert="FlanpyRestartNeeded",
         settle=_SEEN,
     ),
     Injection(
@@ -149,7 +173,14 @@ INJECTIONS: Final = (
         settle="a second",
     ),
     Injection(id="P31", title="the daemon hangs", strike=_block(hosts.daemon_is_silent), alert="FlanpyDown"),
-    Injection(id="P32", title="a foreign route overlaps the overlay", strike=_block(hosts.route_overlaps)),
+    Injection(
+        id="P32",
+        title="a foreign route overlaps the overlay",
+        strike=_block(hosts.route_overlaps),
+        condition="ForeignConflict",
+        alert="FlanpyForeignConflict",
+        settle="a second",
+    ),
 )
 
 NOT_INJECTED: Final = {

@@ -1,0 +1,66 @@
+"""One asking: some targets, probed over one road or both at once, and what came back before its deadline.
+
+Plain state. Knows no socket and no clock: told what was sent and what came in, it says who stayed silent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from flanpy.model.reach import Reach, Road
+from flanpy.probe.track import Track
+
+BOTH = (Road.OVERLAY, Road.UNDERLAY)
+
+
+@dataclass(slots=True)
+class Ask:
+    """`got` and `tried` are sizes of large packets, by a track's number."""
+
+    tracks: Sequence[Track]
+    roads: Sequence[Road]
+    answered: set[tuple[int, Road]] = field(default_factory=set)
+    got: dict[int, set[int]] = field(default_factory=dict)
+    tried: dict[int, set[int]] = field(default_factory=dict)
+    all_in: asyncio.Event = field(default_factory=asyncio.Event)
+    sent_all: bool = False
+
+    def came(self, track: Track, road: Road) -> None:
+        self.answered.add((track.number, road))
+        self.look()
+
+    def large_came(self, track: Track, size: int) -> None:
+        self.got[track.number].add(size)
+        self.look()
+
+    def look(self) -> None:
+        """Ends the wait early once everything has come back."""
+        answered = len(self.answered) >= len(self.roads) * len(self.tracks)
+        if self.sent_all and answered and self.got == self.tried:
+            self.all_in.set()
+
+    def judge(self, *, counts: bool) -> bool:
+        """After the wait; says whether any peer went out of reach or came back.
+
+        `counts`: the wait ended in time. If this host itself was late, silence says nothing of others.
+        """
+        before = self._lost()
+        for track in self.tracks:
+            for road in self.roads:
+                if counts and (track.number, road) not in self.answered:
+                    track.ways[road].silence += 1
+            self._learn_size(track)
+            track.rounds += Road.OVERLAY in self.roads
+            track.doubted = False
+            track.judge()
+        return before != self._lost()
+
+    def _lost(self) -> list[int]:
+        return [track.number for track in self.tracks if track.reach is Reach.UNREACHABLE]
+
+    def _learn_size(self, track: Track) -> None:
+        if track.number in self.tried:
+            small = (track.number, Road.OVERLAY) in self.answered
+            track.size.learn(self.got[track.number], self.tried[track.number], small_passes=small)
