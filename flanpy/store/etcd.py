@@ -45,10 +45,7 @@ class EtcdSession:
         self, settings: EtcdSettings, *, clock: Clock | None = None, pace: WatchPace | None = None
     ) -> None:
         """Raises `ConfigError` for an endpoint that cannot be used."""
-        if settings.password:
-            from flanpy.log import protect  # noqa: PLC0415 - see `record.logger`
-
-            protect(settings.password)
+        _protect(settings.password)
         self.settings = settings
         self._clock = clock or SystemClock()
         self._pace = pace or WatchPace()
@@ -82,6 +79,20 @@ class EtcdSession:
         self._connections.renew()
         for watch in tuple(self._watches):
             watch.relist(reason)
+
+    def use(self, settings: EtcdSettings) -> None:
+        """Take other settings from the next call on. Raises `ConfigError`, and everything stays as it was then.
+
+        Watches list anew where they had to leave their connection, for the new endpoint may be another cluster's.
+        """
+        moved = self._connections.change(settings)
+        _protect(settings.password)
+        before, self.settings = self.settings, settings
+        if (before.username, before.password) != (settings.username, settings.password):
+            self._tokens.forget()
+        if moved:
+            for watch in tuple(self._watches):
+                watch.relist("settings_changed")
 
     @property
     def record(self) -> StoreRecord:
@@ -324,6 +335,13 @@ class EtcdSession:
 
     def _lease_gone(self, lease_id: int) -> LeaseGone:
         return LeaseGone(f"lease {lease_id:x} ended in etcd at {self._connections.endpoint}: take a new one")
+
+
+def _protect(password: str) -> None:
+    if password:
+        from flanpy.log import protect  # noqa: PLC0415 - see `record.logger`
+
+        protect(password)
 
 
 def _closed() -> StoreUnavailable:

@@ -1,0 +1,72 @@
+"""A session that is given other settings while it runs, as by a reload of the daemon."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from flanpy.errors import ConfigError, StoreDenied
+from flanpy.store.etcd import EtcdSession
+from flanpy.store.port import Delta, Snapshot
+from flanpy.store.watch import PrefixWatch
+from tests.etcd_server import EtcdCluster
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.etcd]
+
+
+async def _snapshot(watch: PrefixWatch) -> Snapshot:
+    """The next listing; what the watch says before is passed over."""
+    while not isinstance(news := await anext(watch), Snapshot):
+        pass
+    return news
+
+
+async def test_p24_session_and_its_watches_go_to_another_member_when_the_endpoints_change() -> None:
+    with EtcdCluster.started(members=3) as etcd:
+        one, other = (replace(etcd.settings(), endpoints=(etcd.urls[number],)) for number in (0, 1))
+        async with EtcdSession(one) as session:
+            watch = session.watch("/a/")
+            assert isinstance(await anext(watch), Snapshot)
+            session.use(other)
+            etcd.members[0].freeze()
+            assert (await _snapshot(watch)).reason == "settings_changed"
+            await session.put("/a/b", b"1")
+            news = await anext(watch)
+            assert isinstance(news, Delta)
+            assert session.stats.endpoint == etcd.urls[1]
+            etcd.members[0].thaw()
+
+
+async def test_session_keeps_its_connection_when_the_endpoint_in_use_stays_listed() -> None:
+    with EtcdCluster.started(members=3) as etcd:
+        async with EtcdSession(replace(etcd.settings(), endpoints=etcd.urls[:2])) as session:
+            await session.get("/a")
+            before = session._connections.acquire()
+            session._connections.release(before)
+            session.use(replace(etcd.settings(), endpoints=(etcd.urls[2], etcd.urls[0])))
+            await session.get("/a")
+            after = session._connections.acquire()
+            session._connections.release(after)
+            assert after is before
+            assert session.stats.endpoint == etcd.urls[0]
+
+
+async def test_session_logs_in_anew_when_user_or_password_change() -> None:
+    with EtcdCluster.started(password="of-the-root") as etcd:
+        etcd.add_user("host", "of-the-host", prefix="/a")
+        wrong = etcd.settings(username="host", password="outdated")
+        async with EtcdSession(wrong) as session:
+            with pytest.raises(StoreDenied, match="does not accept the password"):
+                await session.get("/a")
+            session.use(replace(wrong, password="of-the-host"))
+            assert await session.get("/a") is None
+
+
+async def test_session_goes_on_as_it_was_when_the_new_endpoints_cannot_be_used(
+    etcd_server: EtcdCluster,
+) -> None:
+    async with EtcdSession(etcd_server.settings()) as session:
+        with pytest.raises(ConfigError, match="unknown scheme"):
+            session.use(replace(etcd_server.settings(), endpoints=("ftp://nowhere",)))
+        assert await session.get("/a") is None
