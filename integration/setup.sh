@@ -50,6 +50,12 @@ missing_browser_packages() {
   command -v chromium >/dev/null || { echo chromium; echo fonts-dejavu-core; }
 }
 
+# The faults: daemons killed at a chosen system call, clocks that jump.
+missing_fault_packages() {
+  command -v strace >/dev/null || echo strace
+  ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || echo libfaketime
+}
+
 # Packages ask this file whether their daemons may start. What the machine had comes back, also after an interrupt, and
 # by the next run if this one is killed.
 policy=/usr/sbin/policy-rc.d
@@ -73,7 +79,7 @@ release_daemons() {
 install_packages() {
   packages=$({
     missing_packages
-    [ "$1" = lab ] || { missing_docker_packages; missing_monitoring_packages; missing_browser_packages; }
+    [ "$1" = lab ] || { missing_docker_packages; missing_monitoring_packages; missing_browser_packages; missing_fault_packages; }
   } | sort -u | tr '\n' ' ')
   [ -n "$packages" ] || return 0
   command -v apt-get >/dev/null || die "missing: $packages- install them with your package tool"
