@@ -52,6 +52,13 @@ class Tokens:
         # Shielded: one caller that gives up must not take the token from the others.
         return await asyncio.shield(self._asking)
 
+    def may_be_wanted(self, error: AioRpcError) -> bool:
+        """Whether a call without a token may have failed for lack of one: etcd had authentication disabled before.
+
+        To whoever shows a certificate etcd 3.5 does not say that a token is wanted: it takes the certificate for a user.
+        """
+        return bool(self._settings.username) and error.code() is grpc.StatusCode.PERMISSION_DENIED
+
     def rejected(self, metadata: Metadata) -> None:
         """Forget the token that was sent, unless a newer one came meanwhile."""
         if self._settings.username and metadata == self._metadata:

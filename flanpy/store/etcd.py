@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar
@@ -300,6 +301,8 @@ class EtcdSession:
         self, error: grpc.aio.AioRpcError, operation: str, connection: Connection, metadata: Metadata
     ) -> Fault:
         fault = read_fault(error, operation, connection.endpoint, username=self.settings.username)
+        if metadata == () and self._tokens.may_be_wanted(error):
+            fault = replace(fault, cure=Cure.NEW_TOKEN)
         fault.error.__cause__ = error
         self._record.failed(operation, error.code().name)
         if fault.cure is Cure.NEW_TOKEN:

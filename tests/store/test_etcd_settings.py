@@ -70,3 +70,14 @@ async def test_session_goes_on_as_it_was_when_the_new_endpoints_cannot_be_used(
         with pytest.raises(ConfigError, match="unknown scheme"):
             session.use(replace(etcd_server.settings(), endpoints=("ftp://nowhere",)))
         assert await session.get("/a") is None
+
+
+async def test_session_logs_in_when_authentication_is_enabled_later_and_it_shows_a_certificate() -> None:
+    """etcd 3.5 takes the certificate for a user then, and denies instead of asking for a token."""
+    with EtcdCluster.started(client_certs=True) as etcd:
+        settings = etcd.settings(username="root", password="of-the-root")
+        async with EtcdSession(settings) as session:
+            await session.put("/a", b"1")
+            etcd.enable_auth("of-the-root")
+            assert await session.get("/a") is not None
+            await session.put("/a", b"2")
