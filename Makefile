@@ -5,7 +5,7 @@ HOSTS ?= 3
 KEEP ?=
 PYTEST_ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-lab venv demo test test-engines engines check lint bench lab-up lab-down clean
+.PHONY: help setup setup-lab venv demo test test-engines engines check lint bench chaos soak lab-up lab-down clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-18s %s\n' "$$name" "$$text"; done
@@ -50,6 +50,12 @@ lint: venv
 
 bench: setup-lab ## the figures, as a table, JSON and a plot under bench/results
 	@$(PY) -m bench $(BENCH_ARGS)
+
+chaos: setup-lab ## random faults on five hosts for five minutes, judged; CHAOS_ARGS='--seed 7 --seconds 60'
+	@$(PY) -m integration chaos $(CHAOS_ARGS)
+
+soak: setup-lab ## ten minutes among 1,000 peers that come and go: memory, files, threads stay flat; SOAK_ARGS
+	@$(PY) -m integration soak $(SOAK_ARGS)
 
 lab-up: setup-lab ## build a lab and leave it up (HOSTS=3)
 	@$(PY) -m integration up --hosts $(HOSTS)

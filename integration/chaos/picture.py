@@ -9,6 +9,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 
 from matplotlib import pyplot as plt
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -101,10 +102,15 @@ def _marks(axes: Axes, outcome: Outcome, rows: list[str]) -> None:
 
 
 def _gaps(axes: Axes, outcome: Outcome, rows: list[str]) -> None:
-    """Time without a packet from or to a host; what nothing explains is thick."""
+    """Time in which packets from or to a struck host did not come; what nothing explains is thick, at both ends."""
     guilty = set(unexcused(outcome.flows.losses, outcome.windows))
     for loss in outcome.flows.losses:
         for host in (loss.source, loss.target):
+            if loss not in guilty and not any(
+                window.begin <= loss.end and loss.begin <= window.well and window.exposed_since(host)
+                for window in outcome.windows
+            ):
+                continue
             axes.plot(
                 [loss.begin - outcome.began, loss.end - outcome.began], [rows.index(host) + 0.46] * 2,
                 color=GAP, linewidth=6 if loss in guilty else 1.6, solid_capstyle="butt", zorder=5,
@@ -113,13 +119,14 @@ def _gaps(axes: Axes, outcome: Outcome, rows: list[str]) -> None:
 
 
 def _legend(axes: Axes, outcome: Outcome) -> None:
-    signs = [Patch(color=colour, label=family.value) for family, colour in COLOURS.items()]
+    signs: list[Artist] = [Patch(color=colour, label=family.value) for family, colour in COLOURS.items()]
     signs += [
         Line2D([], [], marker=sign, color=colour, linestyle="", label=what)
         for what, (sign, colour) in MARKS.items()
     ]
     signs += [
         Line2D([], [], color=GAP, label="flow gap at a struck host"),
+        Patch(color="#b9c2cc", label="missed"),
         Patch(color="#f3efe2", label="calm"),
     ]
     axes.legend(
