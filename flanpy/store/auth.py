@@ -55,12 +55,16 @@ class Tokens:
     def may_be_wanted(self, error: AioRpcError) -> bool:
         """Whether a call without a token may have failed for lack of one: etcd had authentication disabled before.
 
-        To whoever shows a certificate etcd 3.5 does not say that a token is wanted: it takes the certificate for a user.
+        Where clients show certificates etcd 3.5 does not say that a token is wanted: it takes a certificate for a user.
         """
         return bool(self._settings.username) and error.code() is grpc.StatusCode.PERMISSION_DENIED
 
     def rejected(self, metadata: Metadata) -> None:
-        """Forget the token that was sent, unless a newer one came meanwhile."""
+        """Forget the token that was sent, unless a newer one came meanwhile.
+
+        Silence is a rejection too: a simple token names the raft index that it was made at, and an etcd that is behind
+        that, as it was restored from a backup, lets the call wait until it gets there.
+        """
         if self._settings.username and metadata == self._metadata:
             self._metadata = None
 

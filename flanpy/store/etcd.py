@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar
 from weakref import WeakSet
 
+import grpc
 import grpc.aio
 
 from flanpy.clock import Clock, SystemClock
@@ -305,7 +306,7 @@ class EtcdSession:
             fault = replace(fault, cure=Cure.NEW_TOKEN)
         fault.error.__cause__ = error
         self._record.failed(operation, error.code().name)
-        if fault.cure is Cure.NEW_TOKEN:
+        if fault.cure is Cure.NEW_TOKEN or error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
             self._tokens.rejected(metadata)
         elif fault.cure is Cure.OTHER_ENDPOINT:
             self._connections.failed(connection)
@@ -325,6 +326,7 @@ class EtcdSession:
             raise self._note_failure(error, "watch", connection, metadata).error
         if isinstance(error, StoreUnavailable):
             self._record.failed("watch", "SILENT")
+            self._tokens.rejected(metadata)
             self._connections.failed(connection)
         elif isinstance(error, asyncio.CancelledError):
             self._raise_if_closed()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -81,3 +82,20 @@ async def test_session_logs_in_when_authentication_is_enabled_later_and_it_shows
             etcd.enable_auth("of-the-root")
             assert await session.get("/a") is not None
             await session.put("/a", b"2")
+
+
+async def test_p25_session_logs_in_anew_when_a_restored_etcd_keeps_calls_with_its_token_waiting() -> None:
+    """A simple token ends in the raft index that it was made at; etcd lets a call wait until it gets there, for days."""
+    with EtcdCluster.started(password="of-the-root") as etcd:
+        backup = etcd.snapshot()
+        settings = etcd.settings(timeout=2.0)
+        async with EtcdSession(settings) as writer:
+            for number in range(100):
+                await writer.put("/a", str(number).encode())
+        async with EtcdSession(settings) as session:
+            watch = session.watch("/a")
+            assert isinstance(await anext(watch), Snapshot)
+            etcd.restore(backup)
+            async with asyncio.timeout(60):
+                assert (await _snapshot(watch)).items == ()
+            assert session.stats.tokens_renewed == 2
