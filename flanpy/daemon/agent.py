@@ -137,6 +137,7 @@ class Agent:
             self._board.note(stopping=True)
             self._notifier.stopping()
             await self._data_plane.close()
+            await self._leasing.close()
             await self._session.aclose()
             self._kernel.close()
             self._filter.close()

@@ -129,6 +129,10 @@ class Leasing:
         """Write the lease to disk if that failed the last time."""
         self._lease_file.try_again()
 
+    async def close(self) -> None:
+        """Let the disk take what it was given, within reason."""
+        await self._lease_file.close()
+
     def use_margin(self, seconds: float) -> None:
         """Renew our lease by another margin from now on."""
         self._keeper.use_margin(seconds)

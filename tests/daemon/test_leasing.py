@@ -167,6 +167,7 @@ async def test_state_dir_that_takes_nothing_is_a_condition_and_written_later(
         assert rig.loop.world.own is not None
         (tmp_path / "state").unlink()
         rig.leasing.save_again()
+        await rig.leasing.close()
         assert rig.condition(ConditionType.LEASE_SAVED).reason == "Saved"
 
 
