@@ -18,6 +18,7 @@ from integration.chaos import command as chaos_command
 from integration.demo import run_demo
 from integration.lab import Lab, LabError, Program, claim, flanpyctl, namespaces
 from integration.lab.injections import INJECTIONS, StandingLab, injection
+from integration.soak import command as soak_command
 
 EXAMPLES = """examples:
   python -m integration up --hosts 3                  three hosts with flanpyd, left up
@@ -72,7 +73,12 @@ def _parser() -> argparse.ArgumentParser:
     down.set_defaults(command=_down)
     sweep = commands.add_parser("sweep", help="remove what dead owners left behind")
     sweep.set_defaults(command=_sweep)
-    chaos_command.add_to(commands.add_parser("chaos", help="random faults from a seed, and whether all came well"))
+    chaos_command.add_to(
+        commands.add_parser("chaos", help="random faults from a seed, and whether all came well")
+    )
+    soak_command.add_to(
+        commands.add_parser("soak", help="a thousand peers that come and go: nothing may grow")
+    )
     demo = commands.add_parser("demo", help="the guided tour")
     demo.add_argument(
         "--keep", action="store_true", default=os.environ.get("KEEP") == "1", help="leave it up"
