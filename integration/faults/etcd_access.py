@@ -12,7 +12,12 @@ from integration.lab.etcd_api import EtcdApi
 from integration.lab.namespaces import LabError
 
 ROOT = "root"
-_REJECTED = ("invalid auth token", "user name is empty", "revision of auth store is old", "revision in header is old")
+_REJECTED = (
+    "invalid auth token",
+    "user name is empty",
+    "revision of auth store is old",
+    "revision in header is old",
+)
 
 
 class RootApi(EtcdApi):

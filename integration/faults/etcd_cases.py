@@ -6,7 +6,6 @@ good as before, though members may have changed places; what the daemons make of
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -43,6 +42,7 @@ def member_partitioned(lab: GuardedLab) -> Iterator[None]:
     lab.guarded.lead(member)
     with ExitStack() as stack:
         lab.guarded.shunned.add(member.name)
+        lab.guarded.doubted.add(member.name)
         stack.callback(lab.guarded.shunned.discard, member.name)
         stack.enter_context(lab.faults.drop_on_switch(f'iifname "{member.name}"'))
         stack.enter_context(lab.faults.drop_on_switch(f'oifname "{member.name}"'))
@@ -155,9 +155,9 @@ def client_certificates_expired(lab: GuardedLab) -> Iterator[None]:
 
 def _renewed(lab: GuardedLab, host: Host) -> None:
     fresh = lab.authority.issue(f"{host.name}-renewed", names=CLIENT_NAMES)
-    os.replace(fresh.key, fresh.key.with_name(f"{host.name}.key"))
+    fresh.key.replace(fresh.key.with_name(f"{host.name}.key"))
     time.sleep(_RENEWAL_S)
-    os.replace(fresh.certificate, fresh.certificate.with_name(f"{host.name}.crt"))
+    fresh.certificate.replace(fresh.certificate.with_name(f"{host.name}.crt"))
 
 
 @contextmanager
@@ -233,5 +233,3 @@ def case(name: str) -> Case:
 def names() -> list[str]:
     """Every name, in the order in which they are tried."""
     return [one.name for one in CASES]
-
-

@@ -94,9 +94,7 @@ class GuardedDaemon(HostDaemon):
 class GuardedLab(Lab):
     """`start_residents()` brings it to where faults may strike; `tokens` are etcd's flags about tokens."""
 
-    def __init__(
-        self, *, tokens: Sequence[str] = SHORT_TOKENS, lease_ttl: int = LEASE_TTL_S
-    ) -> None:
+    def __init__(self, *, tokens: Sequence[str] = SHORT_TOKENS, lease_ttl: int = LEASE_TTL_S) -> None:
         super().__init__(hosts=RESIDENTS + 1, etcd_members=4)
         self._tokens = tuple(tokens)
         self._lease_ttl = lease_ttl
@@ -206,15 +204,11 @@ class GuardedLab(Lab):
         wait_until(lambda: self._put(key, tail), "etcd takes a lease", deadline=deadline, poll=0.05)
         start = time.monotonic()
         for host in watched:
-            wait_until(
-                lambda host=host: self._routed(host), f"{host.name} follows etcd", deadline=deadline
-            )  # type: ignore[misc]
+            wait_until(lambda host=host: self._routed(host), f"{host.name} follows etcd", deadline=deadline)  # type: ignore[misc]
         took = time.monotonic() - start
         self.guarded.api.delete(key)
         for host in watched:
-            wait_until(
-                lambda host=host: not self._routed(host), f"{host.name} forgets", deadline=deadline
-            )  # type: ignore[misc]
+            wait_until(lambda host=host: not self._routed(host), f"{host.name} forgets", deadline=deadline)  # type: ignore[misc]
         return took
 
     def _put(self, key: str, tail: str) -> bool:

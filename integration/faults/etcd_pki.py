@@ -6,7 +6,6 @@ was opened before goes on to be what it was. Certificates have no common name: e
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -77,8 +76,8 @@ class Authority:
             "-out", str(fresh.certificate), "-startdate", _moment(now - timedelta(days=1)),
             "-enddate", _moment(now + timedelta(seconds=seconds)),
         ])  # fmt: skip
-        os.replace(fresh.key, pair.key)
-        os.replace(fresh.certificate, pair.certificate)
+        fresh.key.replace(pair.key)
+        fresh.certificate.replace(pair.certificate)
         return pair
 
 

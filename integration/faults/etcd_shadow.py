@@ -48,9 +48,9 @@ class LeaseShadow:
 
     def _run(self) -> None:
         while not self._ended.wait(EVERY_S):
-            for member in tuple(self._etcd.guarded):
-                if not member.running or member.name in self._etcd.shunned or self._ended.is_set():
-                    continue
+            for member in self._etcd.answering():
+                if self._ended.is_set():
+                    return
                 life = (member.name, member.starts)
                 api = self._apis.setdefault(life, self._etcd.new_api(member, timeout=SEES_IN_S))
                 try:

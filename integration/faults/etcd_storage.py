@@ -76,7 +76,9 @@ def _on_small_disk(lab: GuardedLab, member: GuardedMember) -> Child:
     lab.guarded.api.remove_member(member.peer_url)
     shutil.rmtree(member.storage, ignore_errors=True)
     member.storage.mkdir()
-    mount = f"mount -t tmpfs -o size={_DISK_MB}m tmpfs {member.storage} && echo mounted && exec sleep infinity"
+    mount = (
+        f"mount -t tmpfs -o size={_DISK_MB}m tmpfs {member.storage} && echo mounted && exec sleep infinity"
+    )
     holder.start(["unshare", "--mount", "--propagation", "private", "sh", "-c", mount])
     wait_until(lambda: "mounted" in holder.log_text(), f"{holder.name} is mounted", deadline=10)
     member.prefix_argv = ("nsenter", f"--mount=/proc/{holder.pid}/ns/mnt", "--")
