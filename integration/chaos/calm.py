@@ -80,6 +80,11 @@ class Calm:
                 if one is not other and not one.ping(other).ok:
                     yield f"no ping from {one.name} to {other.name}"
 
+    @property
+    def broken(self) -> list[str]:
+        """What the leases' shadow checker has seen and must not be."""
+        return list(self._shadow.book.broken)
+
     def touched(self) -> list[str]:
         """What belongs to others and is no more as it was."""
         return [

@@ -77,6 +77,11 @@ def _words(outcome: Outcome) -> str:
     return f"median {took['median']} s, worst {took['worst']} s, {len(outcome.windows)} storms"
 
 
+def _packets(outcome: Outcome) -> str:
+    flows = outcome.flows
+    return f"{flows.sent} sent, {flows.received} received, {outcome.machine_dropped} dropped by this machine"
+
+
 def write(outcome: Outcome, path: Path) -> None:
     """The document into a file."""
     path.write_text(json.dumps(document(outcome), indent=1) + "\n")
@@ -85,11 +90,11 @@ def write(outcome: Outcome, path: Path) -> None:
 def table(outcome: Outcome) -> str:
     """What a person wants to know first: the faults by kind and family, packets, time to converge, violations."""
     lines = [
-        f"{'fault':24} {'family':8} {'struck':>6} {'lost':>6} {'longest gap':>12} {'after the fault':>16}"
+        f"{'fault':24} {'family':8} {'struck':>6} {'gap alone':>11} {'beyond fault':>13} {'gap shared':>11}"
     ]
     lines += [
-        f"{row.name:24} {row.family:8} {row.struck:6} {row.losses:6} {row.longest_gap:10.2f} s"
-        f" {row.longest_after:14.2f} s"
+        f"{row.name:24} {row.family:8} {row.struck:6} {row.alone_gap:9.2f} s"
+        f" {row.alone_after:11.2f} s {row.shared_gap:9.2f} s"
         for row in kind_rows(outcome.windows, outcome.flows.losses)
     ]
     families = ", ".join(
@@ -99,7 +104,7 @@ def table(outcome: Outcome) -> str:
         "",
         f"faults survived/tried  {families}",
         f"converged after        {_words(outcome)}",
-        f"packets                {outcome.flows.sent} sent, {outcome.flows.received} received",
+        f"packets                {_packets(outcome)}",
         f"lease changes watched  {outcome.lease_changes}",
         f"violations             {len(outcome.violations)}",
         *(f"  {line}" for line in outcome.violations),

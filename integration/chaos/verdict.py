@@ -45,57 +45,51 @@ def unexcused(losses: Iterable[Loss], windows: Sequence[Window]) -> list[Loss]:
 
 @dataclass(frozen=True, slots=True)
 class KindRow:
-    """What a kind of fault did: how often it struck, the longest gap it may have made, and what outlived it."""
+    """What a kind of fault did: how often it struck; the longest gap that only it may have made, in all and beyond the
+    fault's own time; and the longest that it may have made together with others (seconds)."""
 
     name: str
     family: str
     struck: int
     missed: int
-    longest_gap: float
-    longest_after: float
-    losses: int
+    alone_gap: float
+    alone_after: float
+    shared_gap: float
 
 
 def kind_rows(windows: Sequence[Window], losses: Sequence[Loss]) -> list[KindRow]:
-    """A row for each kind that was tried, in the catalogue's order. A gap is laid at every fault that it may be of."""
+    """A row for each kind that was tried, in the catalogue's order."""
     tried = [each for window in windows for each in window.struck]
+    wells = {window.storm: window.well for window in windows}
+    causes = [
+        (loss, [each for each in tried if _may_be_of(loss, each, wells[each.blow.storm])]) for loss in losses
+    ]
     return [
-        _row(name, [each for each in tried if each.blow.kind == name], windows, losses)
+        _row(name, [each for each in tried if each.blow.kind == name], causes)
         for name in KINDS
         if any(each.blow.kind == name for each in tried)
     ]
 
 
-def _row(name: str, tried: Sequence[Struck], windows: Sequence[Window], losses: Sequence[Loss]) -> KindRow:
-    ends = {window.storm: window.well for window in windows}
-    struck = [each for each in tried if not each.missed]
-    caused = [
-        (each, loss) for each in struck for loss in losses if _may_be_of(loss, each, ends[each.blow.storm])
-    ]
+def _row(name: str, tried: Sequence[Struck], causes: Sequence[tuple[Loss, list[Struck]]]) -> KindRow:
+    alone = [(loss, to_blame[0]) for loss, to_blame in causes if len(to_blame) == 1 and to_blame[0] in tried]
+    shared = [loss.gap for loss, to_blame in causes if any(each in tried for each in to_blame)]
     return KindRow(
         name=name,
         family=KINDS[name].family.value,
-        struck=len(struck),
-        missed=len(tried) - len(struck),
-        longest_gap=max((loss.gap for _, loss in caused), default=0.0),
-        longest_after=max((loss.end - each.end for each, loss in caused if loss.end > each.end), default=0.0),
-        losses=sum(loss.lost for _, loss in caused),
+        struck=sum(not each.missed for each in tried),
+        missed=sum(bool(each.missed) for each in tried),
+        alone_gap=max((loss.gap for loss, _ in alone), default=0.0),
+        alone_after=max((max(0.0, loss.end - each.end) for loss, each in alone), default=0.0),
+        shared_gap=max(shared, default=0.0),
     )
 
 
 def _may_be_of(loss: Loss, struck: Struck, well: float) -> bool:
-    """A loss at the struck hosts (at any, for a fault of nobody's host) that begins while the fault lasts or heals.
-
-    For what breaks nothing a loss counts only where nothing else explains it, which is a violation; the caller's list
-    of those names it.
-    """
-    kind = KINDS[struck.blow.kind]
-    if not kind.breaks:
+    """Whether a fault may have made a loss: it strikes an end of the flow (both, if it is one between two hosts), and
+    had begun when the loss ended, and was not healed when it began."""
+    kind, hosts = KINDS[struck.blow.kind], set(struck.blow.hosts)
+    if not kind.breaks or struck.missed:
         return False
-    hosts = struck.blow.hosts
-    here = (
-        {loss.source, loss.target} & set(hosts)
-        if len(hosts) == 1
-        else {loss.source, loss.target} == set(hosts)
-    )
-    return bool(here) and struck.begin - SLACK_S <= loss.end and loss.begin <= min(well, struck.end + 1.0)
+    here = hosts & {loss.source, loss.target}
+    return len(here) == len(hosts) and struck.begin - SLACK_S <= loss.end and loss.begin <= well
