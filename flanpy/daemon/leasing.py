@@ -16,7 +16,7 @@ from typing import Any
 from flanpy.backend.choice import former_world
 from flanpy.backend.extension import refuse_unless_allowed
 from flanpy.backend.registry import backend_for, validate_network
-from flanpy.clock import Clock
+from flanpy.clock import Clock, set_within
 from flanpy.config import Settings
 from flanpy.daemon.host_files import LeaseFile, device_failed
 from flanpy.errors import ConfigError, LeaseGone, StoreError
@@ -215,7 +215,9 @@ class Leasing:
             await self._parting.wait()
             self._parting.clear()
             while (pause := self._lingering.pause(self._clock.monotonic())) is not None:
-                await self._clock.sleep(pause)
+                # Whoever lingers from now on may have to go sooner.
+                await set_within(self._parting, self._clock, pause)
+                self._parting.clear()
                 self._lingering = self._lingering.after(self._view, self._view, self._clock.monotonic())
                 self._show_leases()
 

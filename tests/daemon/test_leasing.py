@@ -11,7 +11,10 @@ from flanpy.host import state_file
 from flanpy.host.state_file import SavedLease
 from flanpy.model.condition import ConditionType, Status
 from flanpy.status.inputs import OwnSource
-from tests.daemon.rig import NETWORK, NODE, Rig, make, running
+from flanpy.store.linger import AFTER_OUTAGE, LINGER
+from flanpy.store.port import Delete, Txn
+from tests.daemon.rig import NETWORK, NODE, PREFIX, Rig, make, running
+from tests.states import lease
 
 pytestmark = pytest.mark.asyncio
 
@@ -138,6 +141,29 @@ async def test_outage_makes_the_datastore_unreachable_and_leaves_the_kernel_alon
         await rig.clock.advance(60)
         assert rig.condition(ConditionType.DATASTORE_REACHABLE).healthy
         assert rig.board.snapshot.inputs.store.outage_since is None
+
+
+async def test_p24_lease_is_let_go_in_time_although_one_of_before_the_outage_lingers_longer(rig: Rig) -> None:
+    rig.configure()
+    rig.put_lease(1, "vxlan")
+    old = str(lease(1).key)
+    async with running(rig):
+        rig.session.cut()
+        await rig.clock.advance(30)
+        rig.etcd.run(Txn((), (Delete(f"{PREFIX}/subnets/{old}"),), ()))
+        rig.session.mend()
+        await rig.clock.advance(5)
+        rig.put_lease(2, "vxlan")
+        await rig.clock.advance(1)
+        new = str(lease(2).key)
+        assert {old, new} <= rig.loop.world.view.leases.keys()
+        rig.etcd.run(Txn((), (Delete(f"{PREFIX}/subnets/{new}"),), ()))
+        rig.etcd.wake()
+        await rig.clock.advance(2 * LINGER)
+        assert new not in rig.loop.world.view.leases
+        assert old in rig.loop.world.view.leases
+        await rig.clock.advance(AFTER_OUTAGE)
+        assert old not in rig.loop.world.view.leases
 
 
 async def test_host_boots_with_its_subnet_from_disk_while_etcd_is_away(rig: Rig, tmp_path: Path) -> None:
