@@ -16,6 +16,7 @@ from typing import Any
 
 from integration.chaos import command as chaos_command
 from integration.demo import run_demo
+from integration.faults import command as faults_command
 from integration.lab import Lab, LabError, Program, claim, flanpyctl, namespaces
 from integration.lab.injections import INJECTIONS, StandingLab, injection
 from integration.soak import command as soak_command
@@ -75,6 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     sweep.set_defaults(command=_sweep)
     chaos_command.add_to(
         commands.add_parser("chaos", help="random faults from a seed, and whether all came well")
+    )
+    faults_command.add_to(
+        commands.add_parser("faults", help="each fault of a family, one by one, and what it cost")
     )
     soak_command.add_to(
         commands.add_parser("soak", help="a thousand peers that come and go: nothing may grow")

@@ -86,9 +86,8 @@ def compacted(lab: GuardedLab) -> Iterator[None]:
     with lab.faults.drop_on_host(lab.residents[0], f"tcp sport {CLIENT_PORT}"):
         for _ in range(5):
             lab.witness(lab.residents[1:])
-            lab.guarded.api.compact()
-        yield
         lab.guarded.api.compact()
+        yield
 
 
 @contextmanager
