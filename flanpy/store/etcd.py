@@ -37,6 +37,7 @@ from flanpy.store.watch import PrefixWatch, WatchPace
 PAGE = 2000
 
 Reply = TypeVar("Reply")
+Failure = TypeVar("Failure", bound=BaseException)
 Send = Callable[[Stubs, Metadata], Awaitable[Reply]]
 
 
@@ -290,7 +291,7 @@ class EtcdSession:
                 return self._note_failure(error, operation, connection, metadata)
             except StoreUnavailable as error:
                 self._connections.failed(connection)
-                return Fault(error, Cure.OTHER_ENDPOINT)
+                return Fault(_without_frames(error), Cure.OTHER_ENDPOINT)
             except asyncio.CancelledError:
                 self._raise_if_closed()
                 raise
@@ -304,7 +305,7 @@ class EtcdSession:
         fault = read_fault(error, operation, connection.endpoint, username=self.settings.username)
         if metadata == () and self._tokens.may_be_wanted(error):
             fault = replace(fault, cure=Cure.NEW_TOKEN)
-        fault.error.__cause__ = error
+        fault.error.__cause__ = _without_frames(error)
         self._record.failed(operation, error.code().name)
         if fault.cure is Cure.NEW_TOKEN or error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
             self._tokens.rejected(metadata)
@@ -328,9 +329,13 @@ class EtcdSession:
             self._record.failed("watch", "SILENT")
             self._tokens.rejected(metadata)
             self._connections.failed(connection)
+            _without_frames(error)
         elif isinstance(error, asyncio.CancelledError):
             self._raise_if_closed()
-        raise error
+        try:
+            raise error
+        finally:
+            del error  # or this frame, which the traceback holds, would hold the error
 
     def _raise_if_closed(self) -> None:
         """Closing a channel cancels its calls; whoever waits for one was not cancelled and must not look so."""
@@ -340,6 +345,15 @@ class EtcdSession:
 
     def _lease_gone(self, lease_id: int) -> LeaseGone:
         return LeaseGone(f"lease {lease_id:x} ended in etcd at {self._connections.endpoint}: take a new one")
+
+
+def _without_frames(error: Failure) -> Failure:
+    """The error without its traceback, whose frames refer to the call, and often to the error itself.
+
+    A call that is only garbage keeps its channel alive after `close`, and that goes on connecting, once a second.
+    """
+    error.__traceback__ = None
+    return error
 
 
 def _protect(password: str) -> None:
