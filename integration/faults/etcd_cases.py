@@ -75,8 +75,12 @@ def frozen(lab: GuardedLab) -> Iterator[None]:
 
 @contextmanager
 def slow(lab: GuardedLab) -> Iterator[None]:
-    """Half a second each way between the daemons and every member; the members among themselves are quick."""
+    """Half a second each way between the daemons and every member, and all have to connect anew.
+
+    The members among themselves are quick.
+    """
     with slow_etcd(lab, milliseconds=500):
+        lab.guarded.restart()
         yield
 
 
