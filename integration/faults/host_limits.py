@@ -69,12 +69,17 @@ def memory_group(name: str) -> Iterator[Path]:
             time.sleep(0.02)
 
 
-def limit_memory(group: Path, octets: int) -> None:
-    """The kernel kills whoever is in the group and cannot give back what is over that."""
-    v1 = group / "memory.limit_in_bytes"
-    limit = v1 if v1.exists() else group / "memory.max"
-    with suppress(OSError):  # version 1 says EBUSY while it cannot get below; it goes on trying below that
-        limit.write_text(str(octets))
+def launch_in(group: Path, host: Host) -> None:
+    """Start the daemon in the group: what it had before it came would not be charged to it."""
+    join = f'echo $$ > {group}/cgroup.procs && exec "$@"'
+    host.daemon.launch(argv=["sh", "-c", join, "sh", *flanpyd().argv])
+
+
+def limit_growth(group: Path, octets: int) -> None:
+    """The kernel kills whoever in the group makes it grow by more than that."""
+    v1 = (group / "memory.limit_in_bytes").exists()
+    used = int((group / ("memory.usage_in_bytes" if v1 else "memory.current")).read_text())
+    (group / ("memory.limit_in_bytes" if v1 else "memory.max")).write_text(str(used + octets))
 
 
 @contextmanager
