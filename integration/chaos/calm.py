@@ -26,12 +26,16 @@ class Calm:
         self._lab = lab
         self._shadow = shadow
         self._foreign = {host.name: foreign.read(host) for host in lab.hosts}
+        self.last_wrong: list[str] = []
+        """What was the last to come right in the last calm."""
         self._subnets = {host.name: str(host.subnet_file.subnet) for host in lab.hosts}
 
     def wait(self, *, deadline: float = CALM_S) -> tuple[float, list[str]]:
         """Until all is well: how long that took, and what is wrong still when it is too late."""
         began = time.monotonic()
+        self.last_wrong = []
         while wrong := self._wrong():
+            self.last_wrong = wrong
             if time.monotonic() - began > deadline:
                 return time.monotonic() - began, wrong
             time.sleep(POLL_S)

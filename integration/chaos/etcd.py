@@ -16,6 +16,7 @@ from integration.lab.namespaces import ip_batch
 _etcd = partial(Kind, family=Family.ETCD, part=Part.ETCD, hosts=0, breaks=False)
 SUBNETS = f"{ETCD_PREFIX}/subnets/"
 CROWD = 30
+_DAEMON = frozenset({Part.DAEMON})
 
 
 def _members(ground: Ground, count: int) -> list[EtcdMember]:
@@ -127,6 +128,35 @@ def _wiped(ground: Ground) -> Iterator[None]:
     yield
 
 
+def _config_is(ground: Ground, value: str) -> Iterator[None]:
+    """The network config is another for a while; "" deletes it."""
+    key = f"{ETCD_PREFIX}/config"
+    api = ground.api()
+    config = api.get(key)
+    if config is None:
+        raise LabError("there is no network config to spoil")
+    if value:
+        api.put(key, value)
+    else:
+        api.delete(key)
+    yield
+    api.put(key, config.value)
+
+
+def _config_deleted(ground: Ground) -> Iterator[None]:
+    yield from _config_is(ground, "")
+
+
+def _config_spoilt(ground: Ground) -> Iterator[None]:
+    spoilt = (
+        '{"Network": "10.50.0.0/16"',
+        '{"Network": "not a network"}',
+        "{}",
+        '{"Network": "10.50.0.0/29"}',
+    )
+    yield from _config_is(ground, ground.random.choice(spoilt))
+
+
 def _poisoned(ground: Ground) -> Iterator[None]:
     """Values that are no leases, and leases that nobody should follow."""
     api = ground.api()
@@ -175,6 +205,23 @@ def _slept_past_lease(ground: Ground) -> Iterator[None]:
         ground.host.daemon.thaw()
 
 
+def _subnet_stolen(ground: Ground) -> Iterator[None]:
+    """While a daemon sleeps past its lease another host takes the subnet, and later goes away for good."""
+    ground.host.daemon.freeze()
+    api = ground.api()
+    mine = next((e for e in api.list(SUBNETS) if f'"{ground.host.name}"' in e.value), None)
+    try:
+        if mine is None:
+            raise LabError(f"{ground.host.name} has no lease that could be stolen")
+        thief = json.loads(mine.value) | {"PublicIP": "10.99.16.26", "NodeID": "thief"}
+        api.delete(mine.key)
+        api.put(mine.key, json.dumps(thief))
+    finally:
+        ground.host.daemon.thaw()
+    yield
+    api.delete(mine.key)
+
+
 KINDS = (
     _etcd("member_killed", strike=_member_killed, lasts=(1, 8)),
     _etcd("leader_killed", strike=_leader_killed, lasts=(1, 8)),
@@ -185,8 +232,12 @@ KINDS = (
     _etcd("member_cut", strike=_member_cut, lasts=(1, 9)),
     _etcd("peers_churned", strike=_churned, lasts=(0.5, 5)),
     _etcd("history_compacted", strike=_compacted, lasts=(1, 4), hosts=1),
-    _etcd("etcd_wiped", strike=_wiped, lasts=(0.5, 1)),
+    # The lease of a host whose daemon is away stays lost for as long, and its peers follow etcd.
+    _etcd("etcd_wiped", strike=_wiped, lasts=(0.5, 1), also=_DAEMON),
+    _etcd("config_deleted", strike=_config_deleted, lasts=(1, 6)),
+    _etcd("config_spoilt", strike=_config_spoilt, lasts=(1, 6)),
     _etcd("leases_poisoned", strike=_poisoned, lasts=(1, 8)),
     _etcd("lease_deleted", strike=_lease_deleted, lasts=(0.1, 0.5), hosts=1, breaks=True),
-    _etcd("slept_past_lease", strike=_slept_past_lease, lasts=(1, 5), hosts=1, breaks=True),
+    _etcd("slept_past_lease", strike=_slept_past_lease, lasts=(1, 5), hosts=1, breaks=True, also=_DAEMON),
+    _etcd("subnet_stolen", strike=_subnet_stolen, lasts=(2, 6), hosts=1, breaks=True, also=_DAEMON),
 )

@@ -49,6 +49,18 @@ def _limited(ground: Ground, what: int, soft: int) -> Iterator[None]:
         resource.prlimit(pid, what, before)
 
 
+def _stuttering(ground: Ground) -> Iterator[None]:
+    """It runs a moment and stands still a moment, as under a scheduler that has no time for it."""
+    rest = ground.blow.lasts
+    while rest > 0:
+        ground.host.daemon.freeze()
+        ground.pause(moment := ground.random.uniform(0.05, 0.4))
+        ground.host.daemon.thaw()
+        ground.pause(moment / 4)
+        rest -= moment * 1.25
+    yield
+
+
 def _disk_full(ground: Ground) -> Iterator[None]:
     """Not one byte more goes into any file, its log included."""
     yield from _limited(ground, resource.RLIMIT_FSIZE, 0)
@@ -80,6 +92,7 @@ KINDS = (
     _daemon("daemon_stopped", strike=_stopped, lasts=(0.1, 6)),
     _daemon("daemon_frozen", strike=_frozen, lasts=(1, 9)),
     _daemon("restart_storm", strike=_restart_storm, lasts=(3, 9)),
+    _daemon("daemon_stutters", strike=_stuttering, lasts=(2, 8)),
     _daemon("disk_full", strike=_disk_full, lasts=(2, 8)),
     _daemon("files_exhausted", strike=_files_exhausted, lasts=(2, 8)),
     _nic("address_changed", strike=_renumbered, lasts=(3, 8)),

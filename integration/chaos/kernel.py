@@ -95,6 +95,29 @@ def _all_gone(ground: Ground) -> Iterator[None]:
     yield
 
 
+def _replaced(ground: Ground) -> Iterator[None]:
+    """Somebody makes a device of the same name that differs from ours in what cannot be changed."""
+    port = ground.random.choice((4789, 8472))
+    how = f"type vxlan id 1 dstport {port} local {ground.host.address} learning"
+    ground.host.run("ip", "link", "del", DEVICE)
+    ground.host.run(*f"ip link add {DEVICE} {how}".split(), check=False)  # flanpyd may have been faster
+    yield
+
+
+def _foreign_churn(ground: Ground) -> Iterator[None]:
+    """Thousands of routes of others come and go, more than a netlink socket holds."""
+    adds = "\n".join(f"route add 198.18.{n // 250}.{n % 250} via 198.19.0.9 table 4343" for n in range(4000))
+    for _ in range(2):
+        ground.host.run("ip", "-batch", "-", stdin=adds + "\n")
+        ground.host.run("ip", "route", "flush", "table", "4343")
+    yield
+
+
+def _reverse_path_strict(ground: Ground) -> Iterator[None]:
+    set_sysctls(ground.host.namespace, {f"net/ipv4/conf/{DEVICE}/rp_filter": "1"})
+    yield
+
+
 def _forwarding_off(ground: Ground) -> Iterator[None]:
     set_sysctls(ground.host.namespace, {"net/ipv4/ip_forward": "0"})
     yield
@@ -124,6 +147,9 @@ KINDS = (
     _kernel("fdb_added", strike=_each(_fdb_added), lasts=(0.1, 0.2), breaks=False),
     _kernel("neighbours_deleted", strike=_each(_neighbours_deleted), lasts=(0.1, 0.2)),
     _kernel("neighbours_altered", strike=_each(_neighbours_altered), lasts=(0.1, 0.2)),
+    _kernel("device_replaced", strike=_replaced, lasts=(0.1, 0.2)),
+    _kernel("foreign_churn", strike=_foreign_churn, lasts=(0.5, 1.5), breaks=False),
+    _kernel("rp_filter_strict", strike=_reverse_path_strict, lasts=(0.1, 0.2), breaks=False),
     _kernel("forwarding_off", strike=_forwarding_off, lasts=(0.1, 0.2)),
     _kernel("iptables_flushed", strike=_typed("iptables -F", "iptables -t nat -F"), lasts=(0.1, 0.2)),
     _kernel("ruleset_flushed", strike=_ruleset_flushed, lasts=(0.1, 0.2)),

@@ -110,6 +110,7 @@ class Kind:
     """A kind of fault. `strike` strikes, yields while it lasts, and takes it back; what flanpy mends is left alone.
 
     `breaks` is whether packets from and to the hosts that it strikes may be lost; nobody else's ever may.
+    `also` are further parts that nothing else works on meanwhile: of its hosts, of all if it strikes none.
     """
 
     name: str
@@ -119,6 +120,7 @@ class Kind:
     lasts: tuple[float, float]
     hosts: int = 1
     breaks: bool = True
+    also: frozenset[Part] = frozenset()
 
 
 def launch(host: Host) -> None:

@@ -24,6 +24,7 @@ def document(outcome: Outcome) -> dict[str, Any]:
         "families": tried(outcome),
         "violations": outcome.violations,
         "converged": _converged(outcome),
+        "last_wrong": [window.last_wrong for window in outcome.windows],
         "lease_changes": outcome.lease_changes,
         "flows": {
             "sent": outcome.flows.sent,

@@ -118,12 +118,15 @@ def _weather(
     struck = storm.rage(blows)
     still = time.monotonic()
     took, wrong = judge.wait(deadline=calm)
-    outcome.windows.append(Window(number, begin, still, time.monotonic(), tuple(struck)))
+    outcome.windows.append(
+        Window(number, begin, still, time.monotonic(), tuple(struck), "".join(judge.last_wrong[:1]))
+    )
     touched = [] if wrong else judge.touched()
     outcome.violations += [f"storm {number}: not well after {took:.0f} s of calm: {line}" for line in wrong]
     outcome.violations += [f"storm {number}: touched what is foreign: {line}" for line in touched]
     missed = sum(bool(each.missed) for each in struck)
-    say(f"storm {number}: well {took:.2f} s after the last fault" + (f", {missed} missed" if missed else ""))
+    last = f"; last came right: {judge.last_wrong[0]}" if judge.last_wrong else ""
+    say(f"storm {number}: well {took:.2f} s after the last fault, {missed} missed{last}")
     time.sleep(QUIET_S)
     return not wrong
 

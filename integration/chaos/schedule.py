@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from random import Random
 
 from integration.chaos.catalogue import KINDS, of_families
@@ -15,6 +15,7 @@ BLOWS = 7
 MARGIN_S = 0.8
 """Between two faults on the same part, so that one is taken back before the next strikes."""
 TRIES = 30
+EVERY = "*"
 
 
 def plan(
@@ -63,17 +64,25 @@ def _fits(blow: Blow, chosen: Sequence[Blow], exposed: frozenset[str]) -> bool:
     if KINDS[blow.kind].breaks and not exposed.issuperset(blow.hosts):
         return False
     return not any(
-        parts(blow) & parts(other) and blow.at < other.ends + MARGIN_S and other.at < blow.ends + MARGIN_S
+        collide(blow, other) and blow.at < other.ends + MARGIN_S and other.at < blow.ends + MARGIN_S
         for other in chosen
     )
 
 
-def parts(blow: Blow) -> frozenset[tuple[str, Part]]:
+def collide(one: Blow, other: Blow) -> bool:
+    """Whether both work on the same part of the same host, or of etcd."""
+    return any(
+        part is its_part and (host == its_host or EVERY in (host, its_host))
+        for host, part in _parts(one)
+        for its_host, its_part in _parts(other)
+    )
+
+
+def _parts(blow: Blow) -> Iterator[tuple[str, Part]]:
     """What the blow has for itself."""
-    part = KINDS[blow.kind].part
-    own = {(host, part) for host in blow.hosts}
-    if part is Part.ETCD:
-        own = {("etcd", part)}
-    if blow.kind == "slept_past_lease":
-        own |= {(host, Part.DAEMON) for host in blow.hosts}
-    return frozenset(own)
+    kind = KINDS[blow.kind]
+    hosts = blow.hosts or (EVERY,)
+    parts = {kind.part, *kind.also}
+    for part in Part:
+        if part in parts:
+            yield from ((host, part) for host in ((EVERY,) if part is Part.ETCD else hosts))

@@ -22,6 +22,7 @@ class Window:
     calm: float
     well: float
     struck: tuple[Struck, ...]
+    last_wrong: str = ""
 
     def exposed_since(self, host: str) -> float | None:
         """From when on packets from and to a host may be lost; None for a host that nothing touches."""

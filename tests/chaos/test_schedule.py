@@ -7,8 +7,8 @@ from itertools import combinations, groupby
 import pytest
 
 from integration.chaos.catalogue import KINDS
-from integration.chaos.kinds import Family
-from integration.chaos.schedule import STORM_S, parts, plan
+from integration.chaos.kinds import Blow, Family
+from integration.chaos.schedule import STORM_S, collide, plan
 
 SEEDS = range(12)
 
@@ -31,7 +31,7 @@ def test_no_two_faults_work_on_one_part_of_a_host_at_once(seed: int) -> None:
     for _, storm in groupby(plan(seed, hosts=5, seconds=300), key=lambda blow: blow.storm):
         for one, other in combinations(storm, 2):
             apart = one.ends < other.at or other.ends < one.at
-            assert apart or not parts(one) & parts(other), f"{one}\n{other}"
+            assert apart or not collide(one, other), f"{one}\n{other}"
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -57,3 +57,9 @@ def test_every_kind_strikes_within_a_hundred_storms_and_ends_with_its_storm() ->
 def test_a_schedule_without_a_family_is_refused() -> None:
     with pytest.raises(ValueError, match="no family"):
         plan(1, hosts=5, seconds=30, families=[])
+
+
+def test_a_wipe_of_etcd_waits_until_every_daemon_is_there() -> None:
+    wipe, kill = Blow(1, 3, 1, "etcd_wiped"), Blow(1, 3, 1, "daemon_killed", ("h4",))
+    assert collide(wipe, kill)
+    assert not collide(Blow(1, 3, 1, "all_killed"), kill)

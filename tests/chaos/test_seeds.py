@@ -30,9 +30,9 @@ def _weathered(blows: Sequence[Blow], *, hosts: int = 3, etcd_members: int = 1) 
 
 
 def test_all_is_well_again_after_a_storm_of_faults_of_every_family() -> None:
-    outcome = _weathered(plan(5, hosts=4, seconds=40), hosts=4, etcd_members=3)
-    assert len(outcome.windows) == 2
-    assert sum(not each.missed for window in outcome.windows for each in window.struck) > 8
+    outcome = _weathered(plan(5, hosts=4, seconds=20, blows=10), hosts=4, etcd_members=3)
+    (window,) = outcome.windows
+    assert sum(not each.missed for each in window.struck) >= 7
 
 
 @pytest.fixture(scope="module")
