@@ -14,9 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from integration.chaos import command as chaos_command
 from integration.demo import run_demo
+from integration.faults import command as faults_command
 from integration.lab import Lab, LabError, Program, claim, flanpyctl, namespaces
 from integration.lab.injections import INJECTIONS, StandingLab, injection
+from integration.soak import command as soak_command
 
 EXAMPLES = """examples:
   python -m integration up --hosts 3                  three hosts with flanpyd, left up
@@ -71,6 +74,15 @@ def _parser() -> argparse.ArgumentParser:
     down.set_defaults(command=_down)
     sweep = commands.add_parser("sweep", help="remove what dead owners left behind")
     sweep.set_defaults(command=_sweep)
+    chaos_command.add_to(
+        commands.add_parser("chaos", help="random faults from a seed, and whether all came well")
+    )
+    faults_command.add_to(
+        commands.add_parser("faults", help="each fault of a family, one by one, and what it cost")
+    )
+    soak_command.add_to(
+        commands.add_parser("soak", help="a thousand peers that come and go: nothing may grow")
+    )
     demo = commands.add_parser("demo", help="the guided tour")
     demo.add_argument(
         "--keep", action="store_true", default=os.environ.get("KEEP") == "1", help="leave it up"

@@ -57,6 +57,12 @@ missing_host_packages() {
   [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || echo debian-archive-keyring
 }
 
+# The faults: daemons killed at a chosen system call, clocks that jump.
+missing_fault_packages() {
+  command -v strace >/dev/null || echo strace
+  ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || echo libfaketime
+}
+
 # Packages ask this file whether their daemons may start. What the machine had comes back, also after an interrupt, and
 # by the next run if this one is killed.
 policy=/usr/sbin/policy-rc.d
@@ -80,7 +86,9 @@ release_daemons() {
 install_packages() {
   packages=$({
     missing_packages
-    [ "$1" = lab ] || { missing_docker_packages; missing_monitoring_packages; missing_browser_packages; missing_host_packages; }
+    [ "$1" = lab ] || {
+      missing_docker_packages; missing_monitoring_packages; missing_browser_packages; missing_host_packages; missing_fault_packages
+    }
   } | sort -u | tr '\n' ' ')
   [ -n "$packages" ] || return 0
   command -v apt-get >/dev/null || die "missing: $packages- install them with your package tool"

@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from enum import Enum
 from ipaddress import ip_network
@@ -134,6 +135,29 @@ def test_library_warnings_come_out_in_our_form(out: io.StringIO) -> None:
     logging.getLogger("asyncio").warning("slow callback %s", 3)
     (line,) = _lines(out)
     assert (line["level"], line["logger"], line["message"]) == ("warning", "asyncio", "slow callback 3")
+
+
+def test_library_that_repeats_itself_is_written_once_a_minute_with_what_was_left_out(
+    out: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    library = logging.getLogger("asyncio")
+    for number in range(500):
+        library.error("socket.accept() out of system resource, wait for a second, please: %d", number)
+        library.error("something else")
+    now[0] += 61
+    library.error("socket.accept() out of system resource, wait for a second, please: 501")
+    first, other, again = _lines(out)
+    assert "count" not in first
+    assert other["message"] == "something else"
+    assert (again["message"][-3:], again["count"]) == ("501", 499)
+
+
+def test_library_with_ever_new_lines_is_held_as_well(out: io.StringIO) -> None:
+    for number in range(10_000):
+        logging.getLogger("aiohttp").error("%d came", number)
+    assert len(_lines(out)) <= 65
 
 
 def test_lines_are_lost_and_nothing_raised_when_the_reader_went_away() -> None:

@@ -140,6 +140,7 @@ class Agent:
             self._board.note(stopping=True)
             self._notifier.stopping()
             await self._data_plane.close()
+            await self._leasing.close()
             await self._session.aclose()
             self._kernel.close()
             self._filter.close()
@@ -313,12 +314,14 @@ class Agent:
         """
         try:
             new = self._reload_settings()
+            merged = in_force(self._settings, new)
+            self._session.use(_etcd_settings(merged))
         except FlanpyError as error:
             log.error("reload_refused", error=str(error))
             raise
         names = changed(self._settings, new)
         later = needing_restart(names)
-        self._settings = in_force(self._settings, new)
+        self._settings = merged
         configure(new.log.format, new.log.level)
         self._loop.set_interval(new.resync_interval)
         self._leasing.use_margin(new.subnet_lease_renew_margin)

@@ -7,8 +7,11 @@ would start without the overlay. What could not be written (a full disk) stays t
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 from flanpy.clock import Clock
 from flanpy.errors import HostError
@@ -24,6 +27,9 @@ log = get_logger()
 
 LOOK_INTERVAL = 1.0
 """Seconds between two looks at the file; one costs a system call."""
+
+CLOSE_PATIENCE = 2.0
+"""Seconds that the end of the daemon waits for a disk."""
 
 Stamp = tuple[int, int, int]
 
@@ -76,23 +82,26 @@ class SubnetFile:
 
 
 class LeaseFile:
-    """Writes the lease to the state directory; `note` takes (text for status, error), one of them empty."""
+    """Writes the lease to the state directory; `note` takes (text for status, error), one of them empty.
+
+    In a thread of its own, for that directory is on a disk, which may take its time: the loop goes on meanwhile, and
+    the process may end. Of several leases given meanwhile only the last one is written.
+    """
 
     def __init__(self, state_dir: Path, *, note: Callable[[str, str], None]) -> None:
         self._state_dir = state_dir
         self._note = note
         self._unwritten: SavedLease | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     def save(self, lease: SavedLease) -> None:
-        """Keep this one from now on."""
-        try:
-            state_file.save(self._state_dir, lease)
-        except HostError as error:
-            self._unwritten = lease
-            self._note("", str(error))
-        else:
-            self._unwritten = None
-            self._note(f"{self._state_dir}: {lease.key}", "")
+        """Keep this one from now on. In a running event loop."""
+        self._unwritten = lease
+        if self._idle.is_set():
+            self._idle.clear()
+            arguments = (lease, asyncio.get_running_loop())
+            Thread(target=self._write, args=arguments, name="lease_file", daemon=True).start()
 
     def forget(self) -> None:
         """Remove it: no lease is held. One that cannot be removed is named; at worst a boot offline stands on it."""
@@ -108,6 +117,30 @@ class LeaseFile:
         """Write what could not be written the last time, if anything."""
         if self._unwritten is not None:
             self.save(self._unwritten)
+
+    async def close(self) -> None:
+        """Wait for what is being written, but not for ever."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_PATIENCE):
+                while not self._idle.is_set():  # another lease may have come meanwhile
+                    await self._idle.wait()
+
+    def _write(self, lease: SavedLease, loop: asyncio.AbstractEventLoop) -> None:
+        error = ""
+        try:
+            state_file.save(self._state_dir, lease)
+        except HostError as refused:
+            error = str(refused)
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(self._written, lease, error)
+
+    def _written(self, lease: SavedLease, error: str) -> None:
+        self._idle.set()
+        self._note("" if error else f"{self._state_dir}: {lease.key}", error)
+        if self._unwritten is not lease:
+            self.try_again()
+        elif not error:
+            self._unwritten = None
 
 
 def subnet_env(world: World, mtu: int, *, ip_masq: bool) -> SubnetEnv:

@@ -185,6 +185,10 @@ class Leasing:
         """Write the lease to disk if that failed the last time."""
         self._lease_file.try_again()
 
+    async def close(self) -> None:
+        """Let the disk take what it was given, within reason."""
+        await self._lease_file.close()
+
     def use_margin(self, seconds: float) -> None:
         """Renew our lease by another margin from now on."""
         self._keeper.use_margin(seconds)
@@ -271,7 +275,9 @@ class Leasing:
             await self._parting.wait()
             self._parting.clear()
             while (pause := self._lingering.pause(self._clock.monotonic())) is not None:
-                await self._clock.sleep(pause)
+                # Whoever lingers from now on may have to go sooner.
+                await set_within(self._parting, self._clock, pause)
+                self._parting.clear()
                 self._lingering = self._lingering.after(self._view, self._view, self._clock.monotonic())
                 self._show_leases()
 

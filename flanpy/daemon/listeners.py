@@ -78,6 +78,7 @@ class Listeners:
         """How to start each listener, by its address."""
         from flanpy.page import listening as page  # noqa: PLC0415, see run
         from flanpy.status import http  # noqa: PLC0415
+        from flanpy.status.callers import Door  # noqa: PLC0415
         from flanpy.status.metrics_page import MetricsPage  # noqa: PLC0415
 
         settings = self.settings()
@@ -91,7 +92,7 @@ class Listeners:
             )
 
         wanted = {
-            str(path): lambda: http.serve_unix(http.control_app(control), path),
+            str(path): lambda: http.serve_unix(http.control_app(control, Door(path)), path),
             **{str(address): health(address) for address in _addresses(settings)},
         }
         if settings.page.listen is not None:

@@ -1,13 +1,17 @@
 """Files that are either the old ones or the new ones, whatever happens in between.
 
 Owns the sequence temporary file, fsync, rename, fsync of the directory, and the words for what can go wrong. The calls
-block for as long as the disk does: on the event loop only for files on tmpfs.
+block for as long as the disk does: on the event loop only for files on tmpfs. A writer holds a lock on its temporary
+file, so that the next one can tell what a killed writer left, and removes it.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
+import glob
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -48,6 +52,18 @@ def write(path: Path, content: bytes, *, mode: int = 0o644) -> bool:
     return True
 
 
+def read(path: Path, largest: int) -> bytes:
+    """What the file holds, at most `largest` bytes of it. Raises OSError, also for what is no regular file.
+
+    A pipe or a device under the name of one of our files must not stop the daemon, nor fill its memory.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "no regular file", str(path))
+        return file.read(largest)
+
+
 def make_directory(path: Path) -> None:
     """Make `path` and its missing parents, open to readers whatever the umask. Raises OSError."""
     if path.is_dir():
@@ -62,24 +78,53 @@ def make_directory(path: Path) -> None:
 
 def _holds(target: Path, content: bytes, mode: int) -> bool:
     with suppress(OSError):
-        return target.stat().st_mode & 0o7777 == mode and target.read_bytes() == content
+        return target.stat().st_mode & 0o7777 == mode and read(target, len(content) + 1) == content
     return False
 
 
 def _replace(target: Path, content: bytes, mode: int) -> None:
-    temporary = target.with_name(f".{target.name}.{os.urandom(6).hex()}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    _sweep(target)
+    temporary, descriptor = _locked(target)
     try:
         with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
             file.write(content)
             file.flush()
             os.fchmod(descriptor, mode)
             os.fsync(descriptor)
-        temporary.replace(target)
+            temporary.replace(target)  # while it is locked
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     _sync_directory(target.parent)
+
+
+def _locked(target: Path) -> tuple[Path, int]:
+    """A temporary file for `target`, and its descriptor, which holds the lock."""
+    while True:
+        temporary = target.with_name(f".{target.name}.{os.urandom(6).hex()}.tmp")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with suppress(OSError):  # not every file system has locks; there nobody sweeps
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return temporary, descriptor
+        os.close(descriptor)  # another writer swept it before it was locked
+
+
+def _sweep(target: Path) -> None:
+    """Remove the temporary files of writers that were killed."""
+    with suppress(OSError):
+        for entry in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
+            _remove_if_left(entry)
+
+
+def _remove_if_left(temporary: Path) -> None:
+    with suppress(OSError):
+        descriptor = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            temporary.unlink()
+        finally:
+            os.close(descriptor)
 
 
 def _sync_directory(path: Path) -> None:

@@ -206,9 +206,7 @@ def _row(obj: KernelObject) -> dict[str, Any]:
 def _load(path: Path) -> tuple[Printed | None, tuple[ExtensionStart | ExtensionPeer, ...]]:
     """Anything odd in the file makes it empty: the commands then run again."""
     try:
-        if path.stat().st_size > _LARGEST_FILE:
-            return None, ()
-        document = json.loads(path.read_bytes())
+        document = json.loads(atomic.read(path, _LARGEST_FILE))
         printed = document["printed"]
         objects = tuple(map(_object, document["ran"]))
         return None if printed is None else Printed(_texts(printed[0]), str(printed[1])), objects

@@ -21,6 +21,7 @@ MACHINE_ID: Final = Path("/etc/machine-id")
 FILE_NAME: Final = "node-id"
 _APPLICATION: Final = b"flanpy node id"
 _DIGITS: Final = 16
+_LARGEST: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def _hash_of_machine(path: Path) -> str | None:
 
 def _kept(path: Path) -> str | None:
     try:
-        text = path.read_text(encoding="ascii", errors="replace").strip()
+        text = atomic.read(path, _LARGEST).decode("ascii", "replace").strip()
     except OSError:
         return None
     return text if re.fullmatch(rf"[0-9a-f]{{{_DIGITS}}}", text) else None

@@ -58,8 +58,7 @@ def load(state_dir: Path, *, node_id: str) -> SavedLease | Absent:
     """The saved lease if it can be read and is this node's (a copied disk carries another's)."""
     path = state_dir / FILE_NAME
     try:
-        with path.open("rb") as file:
-            lease = _lease(json.loads(file.read(_LARGEST)))
+        lease = _lease(json.loads(atomic.read(path, _LARGEST)))
     except FileNotFoundError:
         return Absent()
     except OSError as cause:

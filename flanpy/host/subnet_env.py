@@ -12,9 +12,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 from pathlib import Path
+from typing import Final
 
 from flanpy.host import atomic
 from flanpy.host.absent import Absent
+
+_LARGEST: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +57,7 @@ def write(path: Path, env: SubnetEnv) -> bool:
 def read(path: Path) -> SubnetEnv | Absent:
     """What `path` holds; whatever is wrong with it makes it absent."""
     try:
-        return parse(path.read_text(errors="replace"))
+        return parse(atomic.read(path, _LARGEST).decode(errors="replace"))
     except FileNotFoundError:
         return Absent()
     except OSError as cause:

@@ -29,9 +29,7 @@ class TunnelFile:
 
     def load(self) -> tuple[TunnelPeer, ...]:
         try:
-            if self._path.stat().st_size > _LARGEST:
-                return ()
-            rows = json.loads(self._path.read_bytes())
+            rows = json.loads(atomic.read(self._path, _LARGEST))
             return tuple(
                 TunnelPeer(str(link), IPv4Network(subnet), IPv4Address(peer), fast is True)
                 for link, subnet, peer, fast in rows

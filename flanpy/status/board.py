@@ -30,6 +30,9 @@ from flanpy.store.allocation import Usage, usage
 
 log = get_logger()
 
+LEAST_JUMP = 1.0
+"""Seconds by which the wall clock must be off before it is followed."""
+
 K = TypeVar("K")
 
 
@@ -66,17 +69,20 @@ class StatusBoard:
         self._on_waiting = on_waiting
         self._pooled: tuple[NetworkConfig | None, LeaseView] | None = None
         self.events = EventRing()
+        self._offset = clock.wall() - clock.monotonic()
         self._judged = judge(Inputs(), clock.wall())
         self._memory = Memory(self._judged)
         self.snapshot = StatusSnapshot(conditions=in_order(self._judged))
 
     def note(self, **changes: object) -> None:
         """Replace inputs by name (see `Inputs`) and judge anew."""
+        self._follow_wall_clock()
         inputs = replace(self.snapshot.inputs, **changes)  # type: ignore[arg-type]  # names are those of Inputs
         self._publish(inputs, self.snapshot.totals)
 
     def note_pass(self, outcome: Pass) -> None:
         """A reconcile pass ended."""
+        self._follow_wall_clock()
         self.events.add(of_pass(outcome), self._clock.wall())
         self._publish(replace(self.snapshot.inputs, last=outcome), _add(self.snapshot.totals, outcome))
 
@@ -87,12 +93,25 @@ class StatusBoard:
 
     def judge_again(self) -> None:
         """For what changes with time alone, such as a lease that runs out, and what is reckoned only now and then."""
+        self._follow_wall_clock()
         inputs = self.snapshot.inputs
         of = (inputs.last.world.network, inputs.last.world.view) if inputs.last is not None else None
         if of != self._pooled:
             self._pooled = of
             inputs = replace(inputs, pools=_pools(inputs))
         self._publish(inputs, self.snapshot.totals)
+
+    def _follow_wall_clock(self) -> None:
+        """A clock that was set has moved no lease: carry its end along, as time that passes is what it runs out by."""
+        offset = self._clock.wall() - self._clock.monotonic()
+        moved = offset - self._offset
+        if abs(moved) < LEAST_JUMP:
+            return
+        self._offset = offset
+        inputs = self.snapshot.inputs
+        if inputs.own.expires_at is not None:
+            own = replace(inputs.own, expires_at=inputs.own.expires_at + moved)
+            self.snapshot = replace(self.snapshot, inputs=replace(inputs, own=own))
 
     def _publish(self, inputs: Inputs, totals: Totals) -> None:
         before = self.snapshot

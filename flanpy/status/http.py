@@ -24,10 +24,13 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from flanpy.errors import FlanpyError, HostError
 from flanpy.status.board import StatusSnapshot
+from flanpy.status.callers import Caller, Door
 from flanpy.status.metrics_page import Asked, MetricsPage
 
 if TYPE_CHECKING:
     from ssl import SSLContext
+
+    from aiohttp.typedefs import Handler, Middleware
 
 Answer = Callable[[], Awaitable[Any]]
 
@@ -80,9 +83,9 @@ def health_app(snapshot: Callable[[], StatusSnapshot], metrics: MetricsPage) -> 
     return app
 
 
-def control_app(control: Control) -> web.Application:
+def control_app(control: Control, door: Door) -> web.Application:
     """The JSON API of the local daemon; errors are `{"error": "..."}`."""
-    app = web.Application()
+    app = web.Application(middlewares=[_checked_by(door)])
     app.router.add_get("/v1/status", _json(control.status))
     app.router.add_get("/v1/subnets", _json(control.subnets))
     app.router.add_get("/v1/diff", _json(control.diff))
@@ -90,11 +93,39 @@ def control_app(control: Control) -> web.Application:
     app.router.add_get("/v1/peers", _json(control.peers))
     app.router.add_get("/v1/events", _events(control.events))
     app.router.add_get("/v1/mesh", _json(control.mesh))
-    app.router.add_post("/v1/probe", _json(control.probe))
+    app.router.add_post(_PROBE, _json(control.probe))
     app.router.add_post("/v1/reload", _json(control.reload))
     app.router.add_post("/v1/drain", _json(control.drain))
     app.router.add_post("/v1/undrain", _json(control.undrain))
     return app
+
+
+_PROBE = "/v1/probe"
+
+
+def _checked_by(door: Door) -> Middleware:
+    """Lets in whom the kernel says to be allowed; nobody where it says nothing."""
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if refusal := _refusal(request, door):
+            return web.json_response({"error": refusal}, status=403, dumps=_dumps)
+        return await handler(request)
+
+    return check
+
+
+def _refusal(request: web.Request, door: Door) -> str:
+    peer = None if request.transport is None else request.transport.get_extra_info("socket")
+    if peer is None:  # gone before the answer
+        return "who asks is not known"
+    try:
+        # Whatever is no question is an action, but for probes: they change nothing here.
+        return door.refusal(
+            Caller.of(peer), acts=request.method not in {"GET", "HEAD"} and request.path != _PROBE
+        )
+    except OSError as error:
+        return f"who asks is not known: {error.strerror}"
 
 
 async def serve_tcp(

@@ -17,6 +17,7 @@ from grpc.aio import AioRpcError
 from flanpy.store import etcdpb as pb
 from flanpy.store.channel import Connections
 from flanpy.store.record import StoreRecord
+from flanpy.store.settings import EtcdSettings
 
 Metadata = tuple[tuple[str, str], ...]
 _NOT_ENABLED: Final = "authentication is not enabled"
@@ -29,9 +30,17 @@ class Tokens:
         """Without a username in the settings no token is ever asked for."""
         self._connections = connections
         self._record = record
-        self._settings = connections.settings
         self._metadata: Metadata | None = None if self._settings.username else ()
         self._asking: asyncio.Task[Metadata] | None = None
+
+    @property
+    def _settings(self) -> EtcdSettings:
+        return self._connections.settings
+
+    def forget(self) -> None:
+        """User or password changed: log in anew, also where the old login is under way."""
+        self._metadata = None if self._settings.username else ()
+        self._asking = None
 
     async def metadata(self) -> Metadata:
         """What to send with a call. Raises grpc's `AioRpcError` if etcd gives no token."""
@@ -43,8 +52,19 @@ class Tokens:
         # Shielded: one caller that gives up must not take the token from the others.
         return await asyncio.shield(self._asking)
 
+    def may_be_wanted(self, error: AioRpcError) -> bool:
+        """Whether a call without a token may have failed for lack of one: etcd had authentication disabled before.
+
+        Where clients show certificates etcd 3.5 does not say that a token is wanted: it takes a certificate for a user.
+        """
+        return bool(self._settings.username) and error.code() is grpc.StatusCode.PERMISSION_DENIED
+
     def rejected(self, metadata: Metadata) -> None:
-        """Forget the token that was sent, unless a newer one came meanwhile."""
+        """Forget the token that was sent, unless a newer one came meanwhile.
+
+        Silence is a rejection too: a simple token names the raft index that it was made at, and an etcd that is behind
+        that, as it was restored from a backup, lets the call wait until it gets there.
+        """
         if self._settings.username and metadata == self._metadata:
             self._metadata = None
 
@@ -65,6 +85,8 @@ class Tokens:
         return (("token", reply.token),)
 
     def _asked(self, task: asyncio.Task[Metadata]) -> None:
+        if task is not self._asking:  # for a user that is not ours any more
+            return
         self._asking = None
         if not task.cancelled() and task.exception() is None:
             self._metadata = task.result()

@@ -94,6 +94,17 @@ class Connections:
         """The endpoint in use, or to be used next."""
         return self.endpoints[self._index]
 
+    def change(self, settings: EtcdSettings) -> bool:
+        """Take other settings; whether the connection in use was given up for them. Raises `ConfigError`, and nothing
+        has changed then."""
+        endpoints, before = parse_endpoints(settings), self.endpoint
+        moved = before not in endpoints or settings.tls_files != self.settings.tls_files
+        self.settings, self.endpoints = settings, endpoints
+        self._index = 0 if moved else endpoints.index(before)
+        if moved:
+            self._retire()
+        return moved
+
     @contextmanager
     def use(self) -> Iterator[Connection]:
         """The current connection for the length of one call or stream."""

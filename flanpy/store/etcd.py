@@ -11,11 +11,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar
 from weakref import WeakSet
 
+import grpc
 import grpc.aio
 
 from flanpy.clock import Clock, SystemClock
@@ -35,6 +37,7 @@ from flanpy.store.watch import PrefixWatch, WatchPace
 PAGE = 2000
 
 Reply = TypeVar("Reply")
+Failure = TypeVar("Failure", bound=BaseException)
 Send = Callable[[Stubs, Metadata], Awaitable[Reply]]
 
 
@@ -45,10 +48,7 @@ class EtcdSession:
         self, settings: EtcdSettings, *, clock: Clock | None = None, pace: WatchPace | None = None
     ) -> None:
         """Raises `ConfigError` for an endpoint that cannot be used."""
-        if settings.password:
-            from flanpy.log import protect  # noqa: PLC0415 - see `record.logger`
-
-            protect(settings.password)
+        _protect(settings.password)
         self.settings = settings
         self._clock = clock or SystemClock()
         self._pace = pace or WatchPace()
@@ -82,6 +82,20 @@ class EtcdSession:
         self._connections.renew()
         for watch in tuple(self._watches):
             watch.relist(reason)
+
+    def use(self, settings: EtcdSettings) -> None:
+        """Take other settings from the next call on. Raises `ConfigError`, and everything stays as it was then.
+
+        Watches list anew where they had to leave their connection, for the new endpoint may be another cluster's.
+        """
+        moved = self._connections.change(settings)
+        _protect(settings.password)
+        before, self.settings = self.settings, settings
+        if (before.username, before.password) != (settings.username, settings.password):
+            self._tokens.forget()
+        if moved:
+            for watch in tuple(self._watches):
+                watch.relist("settings_changed")
 
     @property
     def record(self) -> StoreRecord:
@@ -277,7 +291,7 @@ class EtcdSession:
                 return self._note_failure(error, operation, connection, metadata)
             except StoreUnavailable as error:
                 self._connections.failed(connection)
-                return Fault(error, Cure.OTHER_ENDPOINT)
+                return Fault(_without_frames(error), Cure.OTHER_ENDPOINT)
             except asyncio.CancelledError:
                 self._raise_if_closed()
                 raise
@@ -289,9 +303,11 @@ class EtcdSession:
         self, error: grpc.aio.AioRpcError, operation: str, connection: Connection, metadata: Metadata
     ) -> Fault:
         fault = read_fault(error, operation, connection.endpoint, username=self.settings.username)
-        fault.error.__cause__ = error
+        if metadata == () and self._tokens.may_be_wanted(error):
+            fault = replace(fault, cure=Cure.NEW_TOKEN)
+        fault.error.__cause__ = _without_frames(error)
         self._record.failed(operation, error.code().name)
-        if fault.cure is Cure.NEW_TOKEN:
+        if fault.cure is Cure.NEW_TOKEN or error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
             self._tokens.rejected(metadata)
         elif fault.cure is Cure.OTHER_ENDPOINT:
             self._connections.failed(connection)
@@ -311,10 +327,15 @@ class EtcdSession:
             raise self._note_failure(error, "watch", connection, metadata).error
         if isinstance(error, StoreUnavailable):
             self._record.failed("watch", "SILENT")
+            self._tokens.rejected(metadata)
             self._connections.failed(connection)
+            _without_frames(error)
         elif isinstance(error, asyncio.CancelledError):
             self._raise_if_closed()
-        raise error
+        try:
+            raise error
+        finally:
+            del error  # or this frame, which the traceback holds, would hold the error
 
     def _raise_if_closed(self) -> None:
         """Closing a channel cancels its calls; whoever waits for one was not cancelled and must not look so."""
@@ -324,6 +345,22 @@ class EtcdSession:
 
     def _lease_gone(self, lease_id: int) -> LeaseGone:
         return LeaseGone(f"lease {lease_id:x} ended in etcd at {self._connections.endpoint}: take a new one")
+
+
+def _without_frames(error: Failure) -> Failure:
+    """The error without its traceback, whose frames refer to the call, and often to the error itself.
+
+    A call that is only garbage keeps its channel alive after `close`, and that goes on connecting, once a second.
+    """
+    error.__traceback__ = None
+    return error
+
+
+def _protect(password: str) -> None:
+    if password:
+        from flanpy.log import protect  # noqa: PLC0415 - see `record.logger`
+
+        protect(password)
 
 
 def _closed() -> StoreUnavailable:

@@ -167,7 +167,7 @@ def _unavailable(details: str, code: grpc.StatusCode, where: str) -> str:
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return f"{where} gave no answer in time: see if it hangs or has no quorum"
     if _has(details, _PLAINTEXT):
-        return f"{where} does not complete a TLS handshake: see if its endpoint begins with http://"
+        return f"{where} does not complete a TLS handshake: see if it hangs, or if its endpoint begins with http://"
     if cause == "Socket closed":
         return f"{where} closed the connection: see that it runs, and if its endpoint begins with https://"
     return f"{where} is unavailable ({cause}): see that it runs and can be reached"

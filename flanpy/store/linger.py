@@ -1,12 +1,14 @@
 """Peers whose lease was deleted a moment ago: kept in the view for a breath, as most come back.
 
 A lease that expired in a frozen etcd, was revoked, or was deleted by a careless hand is written anew by its host within
-milliseconds; obeying the deletion at once would cut streams to it for nothing. Owns which leases linger and until when.
+milliseconds; obeying the deletion at once would cut streams to it for nothing. One that ran out while etcd was away is
+written anew when its host has found etcd again, which takes seconds. Owns which leases linger and until when.
 Pure; time comes in as monotonic seconds. The keeper of our own lease must not see them: what is deleted is free.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -16,16 +18,25 @@ from flanpy.model.lease import Lease, LeaseView, SubnetKey
 LINGER = 0.5
 """Seconds. A host sees that its key went and writes it anew in 5 to 50 ms."""
 
+AFTER_OUTAGE = 15.0
+"""Seconds after an outage in which a lease from before it lingers. Leases that ran out go the moment etcd is back, and
+hosts are back when their next attempt to connect, and what hangs of the one before, is over."""
+
 _MOST_PAIRS = 20_000
 """Comparisons of new leases with lingering ones in one go: some milliseconds. Beyond that nobody lingers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lingering:
-    """`leases` are by the text of their key, `until` when each is let go."""
+    """`leases` are by the text of their key, `until` when each is let go.
+
+    Until `patient_until` leases not younger than `old_revision` are given longer, for etcd was away.
+    """
 
     leases: Mapping[str, Lease] = field(default_factory=lambda: MappingProxyType({}))
     until: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    patient_until: float = -math.inf
+    old_revision: int = 0
 
     def pause(self, now: float) -> float | None:
         """Seconds until the first is let go, None if there is none."""
@@ -43,20 +54,29 @@ class Lingering:
         Only a deletion that etcd told of makes a lease linger: what a listing lacks is judged by the gates. Nobody
         lingers in the way of another lease.
         """
+        if before.in_sync and before.stale and not view.stale:
+            back = replace(self, patient_until=now + AFTER_OUTAGE, old_revision=before.revision)
+            return back.after(replace(before, stale=False), view, now)
         if not self.leases and view.deletions is before.deletions:
             return self
         told = view.deletions.keys() - before.deletions.keys()
         kept = {key: at for key, at in self.until.items() if at > now}
-        kept |= {key: now + LINGER for key in told if key in before.leases}
+        kept |= {key: self._last(before.leases[key], now) for key in told if key in before.leases}
         known = {**before.leases, **self.leases}
         taken = view.leases.keys() - before.leases.keys() if kept else set()
         broken = {invalid.key for invalid in view.invalid} if kept else set()
         keys = kept.keys() - taken - broken - view.leases.keys()
         if len(keys) * len(taken) > _MOST_PAIRS:
-            return Lingering()
+            return replace(self, leases=MappingProxyType({}), until=MappingProxyType({}))
         newcomers = [view.leases[key].key for key in taken]
         stay = {key: known[key] for key in keys if not _contested(known[key].key, newcomers)}
-        return Lingering(MappingProxyType(stay), MappingProxyType({key: kept[key] for key in stay}))
+        until = {key: kept[key] for key in stay}
+        return replace(self, leases=MappingProxyType(stay), until=MappingProxyType(until))
+
+    def _last(self, lease: Lease, now: float) -> float:
+        """When a lease that was deleted now is let go."""
+        soon = now + LINGER
+        return max(soon, self.patient_until) if lease.mod_revision <= self.old_revision else soon
 
 
 def _contested(key: SubnetKey, newcomers: Iterable[SubnetKey]) -> bool:

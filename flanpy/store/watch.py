@@ -229,8 +229,9 @@ class PrefixWatch:
         return Stale(str(error))
 
     def _note(self, error: StoreError) -> None:
-        # An unavailable etcd is the session's to report. A refusal is reported once, until it changes or ends.
-        if not isinstance(error, StoreUnavailable) and str(error) != self._refusal:
+        # An unavailable etcd is the session's to report, and a lost history the listing's that follows. A refusal is
+        # reported once, until it changes or ends.
+        if not isinstance(error, StoreUnavailable | StoreCompacted) and str(error) != self._refusal:
             self._refusal = str(error)
             logger().warning("watch_refused", prefix=self._prefix, error=str(error))
 

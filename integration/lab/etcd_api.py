@@ -71,7 +71,7 @@ class EtcdApi:
     def call(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """POST to the gateway; LabError with etcd's own words when it refuses."""
         try:
-            self._connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+            self._connection.request("POST", path, json.dumps(body), self._headers())
             answer = self._connection.getresponse()
             text = answer.read()
         except (OSError, http.client.HTTPException) as error:
@@ -81,6 +81,9 @@ class EtcdApi:
             raise LabError(f"etcd {path}: {answer.status} {text.decode(errors='replace').strip()}")
         found: dict[str, Any] = json.loads(text)
         return found
+
+    def _headers(self) -> dict[str, str]:
+        return {"Content-Type": "application/json"}
 
     @property
     def timeout(self) -> float:
@@ -110,7 +113,11 @@ class EtcdApi:
 
     def list(self, prefix: str) -> tuple[Entry, ...]:
         """Every key under a prefix, in key order."""
-        body = {"key": _coded(prefix), "range_end": _coded(_after(prefix))}
+        return self.list_at(prefix, 0)
+
+    def list_at(self, prefix: str, revision: int) -> tuple[Entry, ...]:
+        """The same as it was at a revision (0: now)."""
+        body = {"key": _coded(prefix), "range_end": _coded(_after(prefix)), "revision": revision}
         return tuple(_entry(found) for found in self.call("/v3/kv/range", body).get("kvs", []))
 
     def delete(self, key: str) -> int:

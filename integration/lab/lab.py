@@ -84,7 +84,7 @@ class Lab:
         self.plan: Plan = plan
         namespaces.ip_batch(None, topology.namespace_lines(plan))
         namespaces.ip_batch(plan.switch, topology.switch_lines(plan))
-        self.etcd = Etcd([self._member(seat) for seat in plan.etcd])
+        self.etcd = self._cluster(plan.etcd)
         for name in plan.namespaces[1:]:
             self._furnish(name, [seat for seat in plan.seats if seat.namespace == name])
             if name == plan.etcd[-1].namespace:
@@ -98,20 +98,24 @@ class Lab:
         is_router = name.endswith(topology.ROUTER)
         namespaces.ip_batch(name, topology.seat_lines(seats, routes=not is_router, ipv6=self._ipv6))
 
-    def _member(self, seat: Seat) -> EtcdMember:
-        name = seat.namespace.rpartition("-")[2]
-        return EtcdMember(name, seat.namespace, seat.address, directory=self.directory)
+    def _cluster(self, seats: Sequence[Seat]) -> Etcd:
+        """The etcd on these seats; a lab of another kind has another."""
+        return Etcd([
+            EtcdMember(_name(seat), seat.namespace, seat.address, directory=self.directory) for seat in seats
+        ])  # fmt: skip
 
     def _host(self, seat: Seat) -> Host:
-        name = seat.namespace.rpartition("-")[2]
-        daemon = HostDaemon(
-            name,
+        return Host(_name(seat), seat, self._daemon(seat))
+
+    def _daemon(self, seat: Seat) -> HostDaemon:
+        """What runs in flanneld's place there; a lab of another kind may give it other settings."""
+        return HostDaemon(
+            _name(seat),
             seat.namespace,
             self._program,
-            directory=self.directory / name,
+            directory=self.directory / _name(seat),
             endpoints=self.etcd.endpoints,
         )
-        return Host(name, seat, daemon)
 
     @property
     def is_up(self) -> bool:
@@ -212,6 +216,10 @@ class Lab:
         self._claim = None
         atexit.unregister(self.close)
         self._restore_signal()
+
+
+def _name(seat: Seat) -> str:
+    return seat.namespace.rpartition("-")[2]
 
 
 def _host_row(host: Host) -> dict[str, Any]:

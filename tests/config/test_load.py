@@ -416,8 +416,10 @@ def test_reload_puts_in_force_what_it_can_and_keeps_the_rest_with_its_origin() -
 
 
 @pytest.mark.parametrize("option", [option for option in OPTIONS if option.reloadable], ids=lambda o: o.name)
-def test_every_reloadable_option_is_put_in_force(option: Option) -> None:
-    text = {"log-format": "json", "log-level": "error"}.get(option.name, "7")
-    new = load([f"--{option.name}={text}"], {})
+def test_every_reloadable_option_is_put_in_force(option: Option, pem: Path) -> None:
+    file = option.kind is BY_NAME["etcd-keyfile"].kind
+    text = {"log-format": "json", "log-level": "error"}.get(option.name, str(pem) if file else "7")
+    environ = {key: item.replace("{pem}", str(pem)) for key, item in COMPANY.get(option.name, {}).items()}
+    new = load([f"--{option.name}={text}"], environ)
     assert option.of(new) != option.default
     assert option.of(in_force(load([], {}), new)) == option.of(new)

@@ -108,8 +108,10 @@ async def running(rig: Rig) -> AsyncIterator[Rig]:
     rig.leasing.world_changed()
     try:
         await rig.clock.advance(1.0)
+        await rig.leasing.close()
         yield rig
     finally:
+        await rig.leasing.close()
         for task in tasks:
             task.cancel()
             with suppress(asyncio.CancelledError):

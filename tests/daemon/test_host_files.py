@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from flanpy.daemon import host_files
 from flanpy.daemon.host_files import LOOK_INTERVAL, LeaseFile, SubnetFile
 from flanpy.host import state_file
 from flanpy.host.state_file import SavedLease
@@ -147,25 +149,70 @@ def _saved(number: int = 0) -> SavedLease:
     )  # fmt: skip
 
 
-def test_lease_file_is_what_a_boot_reads(tmp_path: Path, noted: Noted) -> None:
-    LeaseFile(tmp_path, note=noted).save(_saved())
+@pytest.mark.asyncio
+async def test_lease_file_is_what_a_boot_reads(tmp_path: Path, noted: Noted) -> None:
+    file = LeaseFile(tmp_path, note=noted)
+    file.save(_saved())
+    await file.close()
     assert state_file.load(tmp_path, node_id="node-0") == _saved()
     assert "10.50.10.0-24" in noted.texts[-1]
 
 
-def test_lease_file_is_written_once_it_can_be_and_then_the_last_one_given(
+@pytest.mark.asyncio
+async def test_lease_file_is_written_once_it_can_be_and_then_the_last_one_given(
     tmp_path: Path, noted: Noted
 ) -> None:
     state_dir = tmp_path / "state"
     state_dir.touch()
     file = LeaseFile(state_dir, note=noted)
-    file.save(_saved(1))
-    file.save(_saved(2))
+    for number in (1, 2):
+        file.save(_saved(number))
+        await file.close()
     file.try_again()
+    await file.close()
     assert len(noted.errors) == 3
     assert all(noted.errors)
     state_dir.unlink()
     file.try_again()
+    await file.close()
     assert state_file.load(state_dir, node_id="node-0") == _saved(2)
     file.try_again()
+    await file.close()
     assert noted.errors[3:] == [""]
+
+
+@pytest.mark.asyncio
+async def test_slow_disk_holds_up_nobody_and_gets_the_last_lease_of_several(
+    tmp_path: Path, noted: Noted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_go_on, wrote = threading.Event(), list[SavedLease]()
+
+    def slowly(_directory: Path, saved: SavedLease) -> bool:
+        assert may_go_on.wait(60)
+        wrote.append(saved)
+        return True
+
+    monkeypatch.setattr(state_file, "save", slowly)
+    file = LeaseFile(tmp_path, note=noted)
+    for number in range(1, 6):
+        file.save(_saved(number))
+        file.try_again()
+    assert wrote == []
+    assert noted.texts == []
+    may_go_on.set()
+    await file.close()
+    assert wrote == [_saved(1), _saved(5)]
+
+
+@pytest.mark.asyncio
+async def test_daemon_ends_though_the_disk_does_not_answer(
+    tmp_path: Path, noted: Noted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_go_on = threading.Event()
+    monkeypatch.setattr(state_file, "save", lambda *_: may_go_on.wait(60))
+    monkeypatch.setattr(host_files, "CLOSE_PATIENCE", 0.05)
+    file = LeaseFile(tmp_path, note=noted)
+    file.save(_saved())
+    await file.close()
+    assert noted.texts == []
+    may_go_on.set()

@@ -11,7 +11,10 @@ from flanpy.host import state_file
 from flanpy.host.state_file import SavedLease
 from flanpy.model.condition import ConditionType, Status
 from flanpy.status.inputs import OwnSource
-from tests.daemon.rig import NETWORK, NODE, Rig, make, running
+from flanpy.store.linger import AFTER_OUTAGE, LINGER
+from flanpy.store.port import Delete, Txn
+from tests.daemon.rig import NETWORK, NODE, PREFIX, Rig, make, running
+from tests.states import lease
 
 pytestmark = pytest.mark.asyncio
 
@@ -140,6 +143,29 @@ async def test_outage_makes_the_datastore_unreachable_and_leaves_the_kernel_alon
         assert rig.board.snapshot.inputs.store.outage_since is None
 
 
+async def test_p24_lease_is_let_go_in_time_although_one_of_before_the_outage_lingers_longer(rig: Rig) -> None:
+    rig.configure()
+    rig.put_lease(1, "vxlan")
+    old = str(lease(1).key)
+    async with running(rig):
+        rig.session.cut()
+        await rig.clock.advance(30)
+        rig.etcd.run(Txn((), (Delete(f"{PREFIX}/subnets/{old}"),), ()))
+        rig.session.mend()
+        await rig.clock.advance(5)
+        rig.put_lease(2, "vxlan")
+        await rig.clock.advance(1)
+        new = str(lease(2).key)
+        assert {old, new} <= rig.loop.world.view.leases.keys()
+        rig.etcd.run(Txn((), (Delete(f"{PREFIX}/subnets/{new}"),), ()))
+        rig.etcd.wake()
+        await rig.clock.advance(2 * LINGER)
+        assert new not in rig.loop.world.view.leases
+        assert old in rig.loop.world.view.leases
+        await rig.clock.advance(AFTER_OUTAGE)
+        assert old not in rig.loop.world.view.leases
+
+
 async def test_host_boots_with_its_subnet_from_disk_while_etcd_is_away(rig: Rig, tmp_path: Path) -> None:
     rig.configure()
     async with running(rig):
@@ -167,6 +193,7 @@ async def test_state_dir_that_takes_nothing_is_a_condition_and_written_later(
         assert rig.loop.world.own is not None
         (tmp_path / "state").unlink()
         rig.leasing.save_again()
+        await rig.leasing.close()
         assert rig.condition(ConditionType.LEASE_SAVED).reason == "Saved"
 
 

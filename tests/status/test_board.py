@@ -103,14 +103,15 @@ def test_board_tells_of_a_new_message_but_does_not_log_it(
     assert told[-1].inputs.subnet_file_error == "still full"
 
 
-def test_lease_runs_out_by_time_alone(
+@pytest.mark.asyncio
+async def test_lease_runs_out_by_time_alone(
     board: StatusBoard, clock: FakeClock, told: list[StatusSnapshot]
 ) -> None:
     _show(board, own(expires_at=NOW + 10))
-    clock.jump(9.9)
+    await clock.advance(9.9)
     board.judge_again()
     assert told == []
-    clock.jump(0.2)
+    await clock.advance(0.2)
     board.judge_again()
     assert [(one.ready, board.snapshot.ready) for one in told] == [(False, False)]
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from flanpy.model.lease import LeaseView
 from flanpy.store.lease_view import fold
-from flanpy.store.linger import LINGER, Lingering
-from flanpy.store.port import Deletion, Delta, KeyValue, Snapshot, Stale
+from flanpy.store.linger import AFTER_OUTAGE, LINGER, Lingering
+from flanpy.store.port import Deletion, Delta, KeyValue, Progress, Snapshot, Stale
 from flanpy.store.schema import encode_record
 from tests.store.lease_hosts import record
 
@@ -113,3 +113,44 @@ def test_thousands_that_go_while_thousands_come_do_not_linger() -> None:
     watched = Watched(*keys)
     watched.news(puts=[kv(each, 11) for each in others], gone=keys)
     assert watched.shown == set(others)
+
+
+def _back_from_outage(watched: Watched, now: float) -> None:
+    watched.follow(fold(watched.view, Stale("gone"), PREFIX), now - 60)
+    watched.follow(fold(watched.view, Progress(watched.view.revision), PREFIX), now)
+
+
+def test_p24_lease_that_ends_right_after_an_outage_lingers_until_its_host_has_had_time_to_connect() -> None:
+    watched = Watched(key(1), key(2))
+    _back_from_outage(watched, 100.0)
+    watched.news(gone=[key(1)], now=101.0)
+    watched.follow(watched.view, 100.0 + AFTER_OUTAGE - 0.1)
+    assert watched.shown == {key(1), key(2)}
+    watched.follow(watched.view, 100.0 + AFTER_OUTAGE)
+    assert watched.shown == {key(2)}
+
+
+def test_p24_lease_that_ends_with_the_news_of_an_outages_end_lingers_as_long() -> None:
+    watched = Watched(key(1), key(2))
+    watched.follow(fold(watched.view, Stale("gone"), PREFIX), 40.0)
+    watched.news(gone=[key(1)], now=100.0)
+    watched.follow(watched.view, 100.0 + AFTER_OUTAGE - 0.1)
+    assert watched.shown == {key(1), key(2)}
+
+
+def test_lease_made_since_the_outage_lingers_no_longer_than_any_other() -> None:
+    watched = Watched(key(1))
+    _back_from_outage(watched, 100.0)
+    watched.news(puts=[kv(key(3), watched.view.revision + 1)], now=101.0)
+    watched.news(gone=[key(3)], now=102.0)
+    watched.follow(watched.view, 102.0 + LINGER)
+    assert watched.shown == {key(1)}
+
+
+def test_lease_that_ends_long_after_an_outage_lingers_no_longer_than_any_other() -> None:
+    watched = Watched(key(1), key(2))
+    _back_from_outage(watched, 100.0)
+    now = 100.0 + AFTER_OUTAGE
+    watched.news(gone=[key(1)], now=now)
+    watched.follow(watched.view, now + LINGER)
+    assert watched.shown == {key(2)}

@@ -1,0 +1,62 @@
+"""`python -m integration chaos`: the words typed, and what is printed and written."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from integration.chaos import report
+from integration.chaos.kinds import Family
+from integration.chaos.run import Outcome, run
+from integration.chaos.schedule import plan
+
+RESULTS = Path("build/chaos")
+
+
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("--hosts", type=int, default=5, help="how many (5)")
+    parser.add_argument("--etcd-members", type=int, default=3, choices=(1, 3), help="1 or 3 (3)")
+    parser.add_argument("--seconds", type=float, default=300.0, help="how long, calms included (300)")
+    parser.add_argument(
+        "--seed", type=int, default=int(time.time()) % 100_000, help="what decides everything"
+    )
+    parser.add_argument("--families", default=",".join(family.value for family in Family), help="all of them")
+    parser.add_argument("--to", type=Path, default=RESULTS, help=f"where the reports go ({RESULTS})")
+    parser.add_argument("--only-schedule", action="store_true", help="print what would strike, and end")
+    parser.set_defaults(command=_chaos)
+
+
+def _chaos(typed: argparse.Namespace) -> int:
+    families = tuple(Family(name) for name in typed.families.split(","))
+    blows = plan(typed.seed, hosts=typed.hosts, seconds=typed.seconds, families=families)
+    print(
+        f"seed {typed.seed}: --hosts {typed.hosts} --seconds {typed.seconds:g} --families {typed.families}",
+        flush=True,
+    )
+    if typed.only_schedule:
+        print("\n".join(str(blow) for blow in blows))
+        return 0
+    outcome = run(
+        blows,
+        seed=typed.seed,
+        hosts=typed.hosts,
+        etcd_members=typed.etcd_members,
+        families=families,
+        say=lambda line: print(line, flush=True),
+        logs=typed.to / f"seed-{typed.seed}-logs",
+    )
+    typed.to.mkdir(parents=True, exist_ok=True)
+    report.write(outcome, typed.to / f"seed-{typed.seed}.json")
+    print(report.table(outcome))
+    _picture(outcome, typed.to / f"seed-{typed.seed}.svg")
+    print(f"written: {typed.to}/seed-{typed.seed}.json and .svg")
+    return 1 if outcome.violations else 0
+
+
+def _picture(outcome: Outcome, path: Path) -> None:
+    """Drawn last: matplotlib takes a second to load."""
+    from integration.chaos.picture import draw  # noqa: PLC0415
+
+    draw(outcome, path)

@@ -1,0 +1,155 @@
+"""What a fault is here: its family, what it needs for itself, whom it may hurt; and one blow of a schedule.
+
+Must not know any single fault (those are in network, kernel, host and etcd) nor when it strikes (schedule).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from random import Random
+from typing import Any
+
+from integration.lab import EtcdApi, Host, Lab, LabError
+from integration.lab.etcd import CLIENT_PORT
+
+
+class Family(Enum):
+    """Where faults come from."""
+
+    ETCD = "etcd"
+    KERNEL = "kernel"
+    NETWORK = "network"
+    HOST = "host"
+
+
+class Part(Enum):
+    """What a fault has for itself while it lasts: no two faults work on the same part of a host at once."""
+
+    ETCD = "etcd"
+    DAEMON = "daemon"
+    DEVICE = "device"
+    NIC = "nic"
+
+
+@dataclass(frozen=True, slots=True)
+class Blow:
+    """One fault of a schedule; seconds count from the beginning of its storm."""
+
+    storm: int
+    at: float
+    lasts: float
+    kind: str
+    hosts: tuple[str, ...] = ()
+    seed: int = 0
+
+    @property
+    def ends(self) -> float:
+        """When it is taken back."""
+        return self.at + self.lasts
+
+    def __str__(self) -> str:
+        where = " ".join(self.hosts)
+        return (
+            f"storm {self.storm} +{self.at:5.2f} s for {self.lasts:5.2f} s  {self.kind:24} {where}".rstrip()
+        )
+
+
+class Ground:
+    """What a blow has to do with: the lab, its hosts, dice of its own."""
+
+    def __init__(
+        self,
+        lab: Lab,
+        blow: Blow,
+        *,
+        exempt: Callable[[str], None],
+        restart_history: Callable[[], None],
+        ended: threading.Event,
+    ) -> None:
+        self.lab = lab
+        self.blow = blow
+        self.random = Random(blow.seed)
+        self.exempt = exempt
+        """Tell the shadow checker of a key that breaks the rules on purpose."""
+        self.restart_history = restart_history
+        """Tell the shadow checker that etcd forgot everything."""
+        self._ended = ended
+
+    @property
+    def host(self) -> Host:
+        """The host that is struck."""
+        return self.lab.host(self.blow.hosts[0])
+
+    @property
+    def other(self) -> Host:
+        """The second one, for faults between two."""
+        return self.lab.host(self.blow.hosts[1])
+
+    def launch(self, host: Host) -> None:
+        """Start the daemon again; does not wait."""
+        launch(host)
+
+    def pause(self, seconds: float) -> None:
+        """Between two steps of a fault that has several: how long is part of the fault, there is nothing to await."""
+        self._ended.wait(seconds)
+
+    def api(self) -> EtcdApi:
+        """An own connection to a member that answers."""
+        return reachable(self.lab)
+
+
+DEVICE = "flannel.1"
+Strike = Callable[[Ground], Iterator[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of fault. `strike` strikes, yields while it lasts, and takes it back; what flanpy mends is left alone.
+
+    `breaks` is whether packets from and to the hosts that it strikes may be lost; nobody else's ever may.
+    `also` are further parts that nothing else works on meanwhile: of its hosts, of all if it strikes none.
+    """
+
+    name: str
+    family: Family
+    part: Part
+    strike: Strike
+    lasts: tuple[float, float]
+    hosts: int = 1
+    breaks: bool = True
+    also: frozenset[Part] = frozenset()
+
+
+def launch(host: Host) -> None:
+    """Start a host's daemon as chaos does; its Docker settings are a file that nobody asked to be touched."""
+    host.daemon.launch(f"--docker-config-file={host.directory / 'daemon.json'}")
+
+
+def reachable(lab: Lab, *, timeout: float = 5.0) -> EtcdApi:
+    """A connection to the first member that answers with a quorum; LabError when none does."""
+    trouble = "no member runs"
+    for member in lab.etcd.members:
+        if not member.running:
+            continue
+        api = EtcdApi(member.namespace, ("127.0.0.1", CLIENT_PORT), timeout=timeout)
+        try:
+            api.revision()
+        except LabError as error:
+            trouble = str(error)
+            api.close()
+            continue
+        return api
+    raise LabError(f"no etcd member answers: {trouble}")
+
+
+def member_status(lab: Lab, name: str) -> dict[str, Any]:
+    """What a member says of itself and its leader."""
+    member = next(each for each in lab.etcd.members if each.name == name)
+    api = EtcdApi(member.namespace, ("127.0.0.1", CLIENT_PORT), timeout=5.0)
+    try:
+        return api.call("/v3/maintenance/status", {})
+    finally:
+        api.close()

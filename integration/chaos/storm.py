@@ -1,0 +1,77 @@
+"""One storm: every blow of it in a thread of its own, at its time, and what became of each."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from integration.chaos.catalogue import KINDS
+from integration.chaos.kinds import Blow, Ground
+from integration.lab import Lab, LabError
+
+
+@dataclass(frozen=True, slots=True)
+class Struck:
+    """What became of a blow (monotonic seconds). One that `missed` found nothing to strike."""
+
+    blow: Blow
+    begin: float
+    end: float
+    missed: str = ""
+
+
+class Storm:
+    """Strikes; `exempt` and `restart_history` go to the shadow checker."""
+
+    def __init__(
+        self, lab: Lab, *, exempt: Callable[[str], None], restart_history: Callable[[], None]
+    ) -> None:
+        self._lab = lab
+        self._exempt = exempt
+        self._restart_history = restart_history
+        self._ended = threading.Event()
+
+    def rage(self, blows: Sequence[Blow]) -> list[Struck]:
+        """Strike all, and return when the last is taken back. A fault that cannot be taken back raises."""
+        began = time.monotonic()
+        with ThreadPoolExecutor(max_workers=max(1, len(blows))) as threads:
+            tasks = [threads.submit(self._strike, blow, began) for blow in blows]
+            try:
+                return [task.result() for task in tasks]
+            except BaseException:
+                self._ended.set()  # those that wait take theirs back at once
+                raise
+
+    def _strike(self, blow: Blow, began: float) -> Struck:
+        self._ended.wait(began + blow.at - time.monotonic())
+        ground = Ground(
+            self._lab, blow, exempt=self._exempt, restart_history=self._restart_history, ended=self._ended
+        )
+        steps = KINDS[blow.kind].strike(ground)
+        begin = time.monotonic()
+        missed = _advance(steps)
+        if not missed:
+            self._ended.wait(began + blow.ends - time.monotonic())
+            _take_back(steps, blow)
+        return Struck(blow, begin, time.monotonic(), missed)
+
+
+def _advance(steps: Iterator[None]) -> str:
+    """Strike. What another fault took away before cannot be struck: that is told, and no trouble."""
+    try:
+        next(steps)
+    except LabError as error:
+        return str(error).partition("\n")[0]
+    return ""
+
+
+def _take_back(steps: Iterator[None], blow: Blow) -> None:
+    try:
+        with contextlib.suppress(StopIteration):
+            next(steps)
+    except LabError as error:
+        raise LabError(f"{blow} could not be taken back: {error}") from error

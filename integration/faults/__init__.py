@@ -1,0 +1,1 @@
+"""Faults tried on real parts: what they are and what became of them."""

@@ -1,0 +1,249 @@
+"""Owns the lab of the etcd faults: three guarded members, three resident hosts and a newcomer, all by settings files.
+
+The daemons know nothing by flag or environment but where their settings are, as on a host that systemd runs. The
+network has room for few hosts, so that two that lose their leases at once may well want the same subnet.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from integration.faults.etcd_cluster import GuardedEtcd, GuardedMember, member_flags
+from integration.faults.etcd_pki import Authority
+from integration.lab import ETCD_PREFIX, Etcd, Host, Lab, LabError, flanpyctl
+from integration.lab.daemon import HEALTHZ_PORT, METRICS_PORT, HostDaemon
+from integration.lab.topology import Seat
+from integration.lab.waiting import wait_until
+
+USER = "flanpy"
+USER_PASSWORD = "swordfish-of-the-overlay"
+ROOT_PASSWORD = "swordfish-of-the-root"
+PAGE_TOKEN = "swordfish-of-the-status-page"
+RESIDENTS = 3
+LEASE_TTL_S = 20
+QUOTA = 16 << 20
+SHORT_TOKENS = ("--auth-token-ttl", "5")
+"""A token that nobody used for so many seconds is none any more."""
+CLIENT_NAMES = "DNS:flanpy.invalid"
+NETWORK_CONFIG = {
+    "Network": "10.50.0.0/16",
+    "SubnetMin": "10.50.1.0",
+    "SubnetMax": "10.50.6.0",
+    "Backend": {"Type": "vxlan"},
+}
+WITNESS = "10.50.200.0-24"
+"""A subnet that no host may take: its lease is put and deleted to see who follows etcd."""
+
+
+class GuardedDaemon(HostDaemon):
+    """A daemon with everything in its settings file."""
+
+    secrets: Path
+    authority: Authority
+    lease_ttl: int = LEASE_TTL_S
+
+    @property
+    def settings_path(self) -> Path:
+        """Its settings file."""
+        return self.directory / "flanpyd.toml"
+
+    @property
+    def flags(self) -> list[str]:
+        """None: no secret can show in the process list, nor an endpoint that a reload could not change."""
+        return []
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Where the settings are."""
+        return {"FLANPYD_CONFIG": str(self.settings_path)}
+
+    def write_settings(self, **changes: object) -> None:
+        """The settings file, readable by its owner only; `changes` by option name, with underscores."""
+        settings = {
+            "etcd_endpoints": self.endpoints.split(","),
+            "etcd_prefix": ETCD_PREFIX,
+            "etcd_cafile": str(self.authority.certificate),
+            "etcd_certfile": str(self.secrets / f"{self.host}.crt"),
+            "etcd_keyfile": str(self.secrets / f"{self.host}.key"),
+            "etcd_username": USER,
+            "etcd_password": USER_PASSWORD,
+            "node_id": self.host,
+            "state_dir": str(self.state_dir),
+            "run_dir": str(self.run_dir),
+            "subnet_file": str(self.subnet_path),
+            "iface": [self.nic],
+            "healthz_ip": "127.0.0.1",
+            "healthz_port": HEALTHZ_PORT,
+            "metrics_listen": f"127.0.0.1:{METRICS_PORT}",
+            "log_format": "json",
+            "subnet_lease_ttl": f"{self.lease_ttl}s",
+            "subnet_lease_renew_margin": f"{self.lease_ttl // 2}s",
+            "page_token_file": str(self.secrets / "page.token"),
+            **changes,
+        }
+        self.settings_path.touch(mode=0o600)
+        self.settings_path.write_text(
+            "".join(f"{name.replace('_', '-')} = {json.dumps(value)}\n" for name, value in settings.items())
+        )
+
+
+class GuardedLab(Lab):
+    """`start_residents()` brings it to where faults may strike; `tokens` are etcd's flags about tokens."""
+
+    def __init__(self, *, tokens: Sequence[str] = SHORT_TOKENS, lease_ttl: int = LEASE_TTL_S) -> None:
+        super().__init__(hosts=RESIDENTS + 1, etcd_members=4)
+        self._tokens = tuple(tokens)
+        self._lease_ttl = lease_ttl
+        self._witnesses = 0
+        self.token_ttl = 5.0
+        self.authority: Authority
+        self.guarded: GuardedEtcd
+        self.early_backup: Path
+        """Of before the last resident joined."""
+
+    def _cluster(self, seats: Sequence[Seat]) -> Etcd:
+        self.authority = Authority(self.directory / "pki")
+        addresses = ",".join(f"IP:{seat.address}" for seat in seats)
+        self.server_names = f"IP:127.0.0.1,{addresses}"
+        flags = [
+            *member_flags(
+                self.authority,
+                server=self.authority.issue("server", names=self.server_names),
+                peer=self.authority.issue("peer", names=self.server_names),
+            ),
+            "--quota-backend-bytes",
+            str(QUOTA),
+            *(word.format(directory=self.directory) for word in self._tokens),
+        ]
+        members = [
+            GuardedMember(
+                seat.namespace.rpartition("-")[2],
+                seat.namespace,
+                seat.address,
+                directory=self.directory,
+                flags=flags,
+            )
+            for seat in seats
+        ]
+        self.guarded = GuardedEtcd(members, password=ROOT_PASSWORD)
+        return self.guarded
+
+    def _daemon(self, seat: Seat) -> HostDaemon:
+        name = seat.namespace.rpartition("-")[2]
+        daemon = GuardedDaemon(
+            name,
+            seat.namespace,
+            self._program,
+            directory=self.directory / name,
+            endpoints=self.guarded.endpoints,
+        )
+        daemon.secrets, daemon.authority = self.directory / "pki", self.authority
+        daemon.lease_ttl = self._lease_ttl
+        self.authority.issue(name, names=CLIENT_NAMES)
+        (daemon.secrets / "page.token").touch(mode=0o600)
+        (daemon.secrets / "page.token").write_text(PAGE_TOKEN + "\n")
+        daemon.write_settings()
+        return daemon
+
+    @property
+    def residents(self) -> tuple[Host, ...]:
+        """The hosts that forward all the while."""
+        return self.hosts[:RESIDENTS]
+
+    @property
+    def newcomer(self) -> Host:
+        """The host that is not there until somebody starts it."""
+        return self.hosts[RESIDENTS]
+
+    def start_residents(self) -> None:
+        """Users, network, and the resident daemons with a container each."""
+        self.guard()
+        *most, last = self.residents
+        for host in most:
+            host.daemon.launch()
+        for host in most:
+            host.daemon.wait_ready()
+        self.early_backup = self.guarded.snapshot("early.db")
+        last.daemon.up()
+        for host in self.residents:
+            host.attach_container()
+
+    def guard(self) -> None:
+        """What an operator puts into an empty etcd: the network, the users, and then the demand for logins."""
+        self.configure(NETWORK_CONFIG)
+        api = self.guarded.api
+        api.add_user(USER, USER_PASSWORD, prefix=ETCD_PREFIX + "/")
+        api.demand_login()
+
+    def use_endpoints(self, endpoints: str) -> None:
+        """Write other endpoints into every host's settings, and tell the daemons that run."""
+        for host in self.hosts:
+            assert isinstance(host.daemon, GuardedDaemon)
+            host.daemon.endpoints = endpoints
+            host.daemon.write_settings()
+            host.daemon.signal(signal.SIGHUP)
+
+    def used_member(self) -> GuardedMember:
+        """The member that the first resident talks to now."""
+        said = json.loads(self.residents[0].run(*flanpyctl(), "status", "-o", "json", check=False).stdout)
+        return self.guarded.at(said["store"]["endpoint"])
+
+    def witness(self, hosts: Sequence[Host] | None = None, *, deadline: float = 30.0) -> float:
+        """Put a lease of a host that has just joined; the seconds from etcd's word to every resident's route to it.
+
+        The lease is deleted again, and its routes are gone at the end.
+        """
+        key = f"{ETCD_PREFIX}/subnets/{WITNESS}"
+        watched = self.residents if hosts is None else hosts
+        self._witnesses += 1
+        tail = f"{self._witnesses >> 8:02x}:{self._witnesses & 255:02x}"
+        wait_until(lambda: self._put(key, tail), "etcd takes a lease", deadline=deadline, poll=0.05)
+        start = time.monotonic()
+        for host in watched:
+            wait_until(lambda host=host: self._routed(host), f"{host.name} follows etcd", deadline=deadline)  # type: ignore[misc]
+        took = time.monotonic() - start
+        self.guarded.api.delete(key)
+        for host in watched:
+            wait_until(lambda host=host: not self._routed(host), f"{host.name} forgets", deadline=deadline)  # type: ignore[misc]
+        return took
+
+    def _put(self, key: str, tail: str) -> bool:
+        value = {
+            "PublicIP": "10.99.16.240",
+            "PublicIPv6": None,
+            "BackendType": "vxlan",
+            "BackendData": {"VNI": 1, "VtepMAC": f"02:fa:00:00:{tail}"},
+        }
+        try:
+            self.guarded.api.put(key, json.dumps(value))
+        except LabError:
+            return False
+        return True
+
+    def _routed(self, host: Host) -> bool:
+        return WITNESS.replace("-", "/") in host.routes()
+
+    def leased(self) -> dict[str, str]:
+        """The subnet keys that say whose they are, by host."""
+        prefix = f"{ETCD_PREFIX}/subnets/"
+        found = {}
+        for entry in self.guarded.api.list(prefix):
+            if node := json.loads(entry.value).get("NodeID"):
+                found[str(node)] = entry.key.removeprefix(prefix)
+        return found
+
+    def wait_leased(self, hosts: Sequence[Host] | None = None, *, deadline: float = 30.0) -> float:
+        """Wait until each host has its own subnet's key in etcd, the one that its subnet.env names."""
+
+        def stand() -> bool:
+            leased = self.leased()
+            return all(
+                leased.get(host.name) == str(host.subnet_file.subnet.network).replace("/", "-")
+                for host in (self.residents if hosts is None else hosts)
+            )
+
+        return wait_until(stand, "every host's lease stands", deadline=deadline, poll=0.05)

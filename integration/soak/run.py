@@ -1,0 +1,100 @@
+"""A whole soak: the lab, the crowd, the churn at its pace, a look now and then, and the verdict."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from integration.lab import EtcdApi, Host, Lab, wait_until
+from integration.lab.etcd import CLIENT_PORT
+from integration.soak.crowd import NETWORK, Crowd
+from integration.soak.sample import Sample, Sampler, lag_ms
+from integration.soak.trend import Bound, Trend, trend
+
+LOOKS = 150
+"""So many samples in a run, though none oftener than each second."""
+BOUNDS = (
+    Bound("pss", "MiB", 1.5, 3.0),
+    Bound("rss", "MiB", 1.5, 3.0),
+    Bound("heap", "MiB", 1.5, 3.0),
+    Bound("fds", "", 2, 0),
+    Bound("threads", "", 2, 0),
+    Bound("netlink", "", 1, 0),
+    Bound("etcd_leases", "", 1, 0),
+    Bound("cpu", "%", 5, 10),
+    Bound("lag", "ms", 100, 100),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Soaked:
+    """What came of a soak, by host."""
+
+    minutes: float
+    peers: int
+    changes: int
+    samples: dict[str, list[Sample]]
+    bounds: tuple[Bound, ...] = BOUNDS
+
+    def trends(self, host: str) -> list[Trend]:
+        """One for each bound."""
+        return [
+            trend(bound, [(each.at, float(getattr(each, bound.name))) for each in self.samples[host]])
+            for bound in self.bounds
+        ]
+
+    @property
+    def growing(self) -> list[str]:
+        """What grows more than it may, a line each."""
+        return [
+            f"{host}: {each.bound.name} rose by {each.rise:.2f} {each.bound.unit} in {each.seconds:.0f} s, "
+            f"{each.per_hour:.1f} an hour; {each.allowed:.2f} is allowed"
+            for host in self.samples
+            for each in self.trends(host)
+            if each.grows
+        ]
+
+
+def soak(
+    *,
+    minutes: float,
+    peers: int = 1000,
+    hosts: int = 1,
+    pace: float = 0.01,
+    bounds: tuple[Bound, ...] = BOUNDS,
+    say: Callable[[str], None] = lambda _line: None,
+) -> Soaked:
+    """Run daemons among so many peers, of which the share `pace` changes each second."""
+    with Lab(hosts) as lab:
+        lab.configure(network=NETWORK)
+        member = lab.etcd.members[0]
+        api = EtcdApi(member.namespace, ("127.0.0.1", CLIENT_PORT))
+        crowd = Crowd(api, peers)
+        lab.start_daemons(deadline=30)
+        wait_until(
+            lambda: all(_routes(host) >= peers for host in lab.hosts),
+            f"{peers} peers programmed",
+            deadline=60,
+            poll=0.2,
+        )
+        say(f"{peers} peers stand on {hosts} host(s); {peers * pace:g} changes a second for {minutes:g} min")
+        samplers = {host: Sampler(host, api) for host in lab.hosts}
+        samples: dict[str, list[Sample]] = {host.name: [] for host in lab.hosts}
+        seconds = minutes * 60
+        between = max(1.0, seconds / LOOKS)
+        began = time.monotonic()
+        written = crowd.changes
+        for second in range(int(seconds)):
+            due = written + round((second + 1) * peers * pace)
+            crowd.churn(max(0, due - crowd.changes))
+            if time.monotonic() - began >= len(samples[lab.hosts[0].name]) * between:
+                for host, sampler in samplers.items():
+                    lag = lag_ms(host, crowd)
+                    samples[host.name].append(sampler.look(lag=lag, peers=crowd.count + hosts))
+            time.sleep(max(0.0, began + second + 1 - time.monotonic()))
+        return Soaked(minutes, peers, crowd.changes - written, samples, bounds)
+
+
+def _routes(host: Host) -> int:
+    return sum(route.get("dev") == "flannel.1" for route in host.routes().values())

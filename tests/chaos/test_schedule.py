@@ -1,0 +1,65 @@
+"""The schedule of a chaos run: from the seed alone, and within its own rules."""
+
+from __future__ import annotations
+
+from itertools import combinations, groupby
+
+import pytest
+
+from integration.chaos.catalogue import KINDS
+from integration.chaos.kinds import Blow, Family
+from integration.chaos.schedule import STORM_S, collide, plan
+
+SEEDS = range(12)
+
+
+def test_a_schedule_is_the_same_whenever_its_seed_is() -> None:
+    assert plan(7, hosts=5, seconds=200) == plan(7, hosts=5, seconds=200)
+
+
+def test_a_schedule_is_another_when_its_seed_is() -> None:
+    assert len({plan(seed, hosts=5, seconds=30) for seed in SEEDS}) == len(SEEDS)
+
+
+def test_a_schedule_begins_with_the_same_storms_when_it_is_shorter() -> None:
+    long, short = plan(7, hosts=5, seconds=300), plan(7, hosts=5, seconds=60)
+    assert long[: len(short)] == short
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_two_faults_work_on_one_part_of_a_host_at_once(seed: int) -> None:
+    for _, storm in groupby(plan(seed, hosts=5, seconds=300), key=lambda blow: blow.storm):
+        for one, other in combinations(storm, 2):
+            apart = one.ends < other.at or other.ends < one.at
+            assert apart or not collide(one, other), f"{one}\n{other}"
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_two_hosts_of_each_storm_are_struck_by_nothing_that_may_cost_packets(seed: int) -> None:
+    for _, storm in groupby(plan(seed, hosts=5, seconds=300), key=lambda blow: blow.storm):
+        struck = {host for blow in storm if KINDS[blow.kind].breaks for host in blow.hosts}
+        assert len(struck) <= 3
+
+
+@pytest.mark.parametrize("family", list(Family))
+def test_only_the_families_asked_for_strike(family: Family) -> None:
+    blows = plan(3, hosts=5, seconds=120, families=[family])
+    assert blows
+    assert {KINDS[blow.kind].family for blow in blows} == {family}
+
+
+def test_every_kind_strikes_within_a_hundred_storms_and_ends_with_its_storm() -> None:
+    blows = plan(11, hosts=5, seconds=2400)
+    assert {blow.kind for blow in blows} == set(KINDS)
+    assert all(blow.ends <= STORM_S + 0.1 for blow in blows)
+
+
+def test_a_schedule_without_a_family_is_refused() -> None:
+    with pytest.raises(ValueError, match="no family"):
+        plan(1, hosts=5, seconds=30, families=[])
+
+
+def test_a_wipe_of_etcd_waits_until_every_daemon_is_there() -> None:
+    wipe, kill = Blow(1, 3, 1, "etcd_wiped"), Blow(1, 3, 1, "daemon_killed", ("h4",))
+    assert collide(wipe, kill)
+    assert not collide(Blow(1, 3, 1, "all_killed"), kill)

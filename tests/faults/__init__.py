@@ -1,0 +1,1 @@
+"""Faults of etcd, kernel and host, tried on real parts."""

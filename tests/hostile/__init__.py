@@ -1,0 +1,1 @@
+"""Hostile input: what strangers may send or write, and what must not come of it."""
