@@ -6,7 +6,11 @@ KEEP ?=
 FAULTS_REPORT ?= build/faults.jsonl
 PYTEST_ARGS ?=
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: help setup setup-lab venv demo test test-engines engines check lint bench chaos soak faults lab-up lab-down deb wheel docs clean
+=======
+.PHONY: help setup setup-lab venv demo test test-engines engines check lint bench lab-up lab-down deb wheel docs reference man clean
+>>>>>>> refs/heads/deploy
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-18s %s\n' "$$name" "$$text"; done
@@ -74,6 +78,12 @@ wheel: venv ## a Python wheel: dist/flanpy-VERSION-py3-none-any.whl
 
 docs: venv ## the documentation as web pages: docs/_build/html/index.html; a warning fails it
 	@.venv/bin/sphinx-build -W --keep-going -q -b html docs docs/_build/html && echo docs/_build/html/index.html
+
+reference: venv ## write docs/reference anew from the code
+	@$(PY) -m docs.generate reference
+
+man: venv ## the manual pages, made from the code: build/man
+	@rm -rf build/man && $(PY) -m docs.generate man build/man && ls build/man
 
 lab-up: setup-lab ## build a lab and leave it up (HOSTS=3)
 	@$(PY) -m integration up --hosts $(HOSTS)

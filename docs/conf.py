@@ -29,4 +29,4 @@ html_copy_source = False
 html_show_sphinx = False
 html_static_path: list[str] = []
 # Nothing is loaded from elsewhere: the pages are read on hosts without a way out, too.
-html_theme_options = {"footer_icons": []}
+html_theme_options: dict[str, object] = {"footer_icons": []}

@@ -111,6 +111,12 @@ put_completion() {
 }
 
 install_papers() {
+  (cd "$root" && "$home/bin/python" -m docs.generate man "$work/man")
+  for page in "$work"/man/*; do
+    directory_of="$tree/usr/share/man/man${page##*.}"
+    mkdir -p "$directory_of"
+    gzip -9n < "$page" > "$directory_of/${page##*/}.gz"
+  done
   install -D -m 644 "$here/copyright" "$tree/usr/share/doc/flanpy/copyright"
   install -m 644 "$root/README.md" "$tree/usr/share/doc/flanpy/README.md"
   gzip -9n < "$root/CHANGELOG.md" > "$tree/usr/share/doc/flanpy/changelog.gz"

@@ -1,4 +1,4 @@
-"""Texts made from the table of options: help for the terminal, a reference for the documentation."""
+"""Texts made from the table of options: the help for the terminal. The reference pages take their words from here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flanpy import __version__
 from flanpy.config.flags import read_flags
 from flanpy.config.options import DEFAULTS, GROUPS, OPTIONS, Option
 
-_HEAD: Final = """\
+HEAD: Final = """\
 usage: flanpyd [--OPTION[=VALUE] ...]
 
 Gives this host a subnet of the overlay network and connects it with the other hosts.
@@ -18,7 +18,7 @@ Stays in the foreground. Options may also be set in the environment (FLANPYD_ETC
 FLANNELD_ETCD_PREFIX) and in /etc/flanpy/flanpyd.toml (etcd-prefix = "..."); a flag wins over the environment,
 that over the file. One dash will do for two. (R) takes effect on SIGHUP.
 """
-_TAIL: Final = """\
+TAIL: Final = """\
 
 Other:
   --help                   print this and exit
@@ -47,17 +47,7 @@ def answer(argv: Sequence[str]) -> str | None:
 
 def help_text() -> str:
     """What `flanpyd --help` prints."""
-    return _HEAD + "".join(_sections()) + _TAIL
-
-
-def reference() -> str:
-    """A Markdown table of all options."""
-    rows = [
-        f"| `--{o.name}` | {_default(o) and f'`{_default(o)}`'} | {', '.join(f'`{name}`' for name in o.env)} "
-        f"| {'yes' if o.reloadable else ''} | {o.help.replace('|', '/')} |\n"
-        for o in OPTIONS
-    ]
-    return "| flag | default | environment | reload | meaning |\n|---|---|---|---|---|\n" + "".join(rows)
+    return HEAD + "".join(_sections()) + TAIL
 
 
 def _sections() -> Iterator[str]:

@@ -10,16 +10,27 @@ class EventKind(Enum):
     """What an event tells of. The value is what people and machines see."""
 
     CONDITION_RAISED = "condition_raised"
+    """a condition turned bad, or its trouble became another."""
     CONDITION_CLEARED = "condition_cleared"
+    """a condition is well again."""
     PHASE_CHANGED = "phase_changed"
+    """the daemon is in another phase."""
     REPAIRED = "repaired"
+    """something of ours was gone or changed, and was put back."""
     PEER_JOINED = "peer_joined"
+    """a host came."""
     PEER_LEFT = "peer_left"
+    """a host's lease is gone."""
     PEER_CHANGED = "peer_changed"
+    """a host's address, device or backend is another."""
     PEER_UNREACHABLE = "peer_unreachable"
+    """probes do not reach a peer any more; why is what the evidence says."""
     PEER_REACHABLE = "peer_reachable"
+    """probes reach it again."""
     LEASE_CHANGED = "lease_changed"
+    """this host's subnet is another, or is ours no more."""
     RESYNC = "resync"
+    """the kernel was read back because something was missed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,7 @@ def page_app(gate: Gate, feed: Feed, clock: Clock, *, encrypted: bool = False) -
         await stream.close()
 
     async def follow(request: web.Request) -> web.StreamResponse:
+        """The stream that the page follows: one JSON document per change, as server-sent events."""
         return await _follow(stream, request)
 
     app.on_shutdown.append(close)
@@ -106,12 +107,13 @@ class _Door:
         return check
 
     async def page(self, request: web.Request) -> web.StreamResponse:
-        """A token in the address becomes a cookie, and goes out of the address bar."""
+        """The status page. A token in the address becomes a cookie, and goes out of the address bar."""
         if "token" not in request.query:
             return _file("index.html")
         return self._let_in(request.query["token"])
 
     async def enter(self, request: web.Request) -> web.StreamResponse:
+        """Takes the token that a person typed, for a cookie."""
         form = await request.post()
         return self._let_in(str(form.get("token", "")))
 

@@ -16,13 +16,23 @@ class Phase(Enum):
     """What the daemon is about, computed from conditions, never stored."""
 
     STARTING = "STARTING"
+    """etcd was not reached yet."""
     LISTING = "LISTING"
+    """the network config was not read yet."""
     ACQUIRING = "ACQUIRING"
+    """there is no subnet yet."""
     SYNCING = "SYNCING"
+    """there is a subnet, and the kernel is being prepared."""
     READY = "READY"
+    """containers can use the overlay, and every condition is well."""
     DEGRADED = "DEGRADED"
+<<<<<<< HEAD
     DRAINED = "DRAINED"
+=======
+    """some condition is bad; if readiness depends on it, containers cannot use the overlay."""
+>>>>>>> refs/heads/deploy
     STOPPING = "STOPPING"
+    """the daemon ends; packets go on."""
 
 
 NEEDED_TO_BE_READY = (

@@ -52,28 +52,42 @@ class Control:
     """What the control socket can ask: each returns a JSON document. `events` is given the number to go on after."""
 
     status: Answer
+    """Phase, readiness, conditions, lease, underlay, backend, Docker, tuning, passes."""
     subnets: Answer
+    """Every lease known, with what became of it here."""
     diff: Answer
+    """What the next pass would do, as lines of `ip` and `bridge`."""
     config: Answer
+    """The settings in force, and where each came from."""
     reload: Answer
+    """Read the settings again; says what changed, and what needs a restart."""
     peers: Answer
+    """Every peer, and how probes reach it."""
     mesh: Answer
+    """What all agents measured: nodes, and a row for each pair."""
     probe: Answer
+    """Probe every peer now, then answer as `peers`."""
     drain: Answer
+    """Give the lease back and take no other one until `undrain`."""
     undrain: Answer
+    """Take part again."""
     events: Callable[[int], Awaitable[Any]]
+    """What happened after the event number `after`, oldest first."""
 
 
 def health_app(snapshot: Callable[[], StatusSnapshot], metrics: MetricsPage) -> web.Application:
     """`/healthz` 200 while alive, `/readyz` 200 only while usable (`?verbose` lists conditions), `/metrics`."""
 
     async def alive(_request: web.Request) -> web.Response:
+        """200 while the daemon lives."""
         return web.Response(text="ok\n")
 
     async def ready(request: web.Request) -> web.Response:
+        """200 while containers can use the overlay, else 503; lists what is bad, with `?verbose` all."""
         return _readiness(snapshot(), verbose="verbose" in request.query)
 
     async def measured(request: web.Request) -> web.Response:
+        """Metrics, as text for Prometheus or OpenMetrics."""
         return await _measured(metrics, request)
 
     app = web.Application()

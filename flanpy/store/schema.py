@@ -37,18 +37,28 @@ class _Value(msgspec.Struct):
     """flannel's LeaseAttrs, our node id, and whether we have the UDP backend's in-kernel plane."""
 
     public_ip: str = msgspec.field(name="PublicIP", default="")
+    """the IPv4 address that other hosts send to; 0.0.0.0 if there is none."""
     public_ip6: str | None = msgspec.field(name="PublicIPv6", default=None)
+    """the IPv6 address that other hosts send to; null if there is none."""
     backend_type: str = msgspec.field(name="BackendType", default="")
+    """what the host is reached by: vxlan, host-gw, extension; left out by udp and alloc."""
     backend_data: msgspec.Raw = msgspec.field(name="BackendData", default=msgspec.Raw())
+    """what the backend needs to know of the host, over IPv4: with vxlan VNI and VtepMAC, the address of its device."""
     backend_data6: msgspec.Raw = msgspec.field(name="BackendV6Data", default=msgspec.Raw())
+    """the same over IPv6."""
     node_id: str = msgspec.field(name="NodeID", default="")
+    """the host's identity; flanpy only. A lease without it is flannel's."""
     fast_path: bool = msgspec.field(name="FastPath", default=False)
+    """the host has the udp backend's plane in the kernel; flanpy only."""
 
 
 class _Vxlan(msgspec.Struct):
     mac: str = msgspec.field(name="VtepMAC", default="")
     vni: int | None = msgspec.field(name="VNI", default=None)
 
+
+WIRE_NAMES: Final = {field.name: field.encode_name for field in msgspec.structs.fields(_Value)}
+"""Fields of a lease's value by what they are called here."""
 
 _read_value = msgspec.json.Decoder(_Value).decode
 _read_vxlan = msgspec.json.Decoder(_Vxlan).decode

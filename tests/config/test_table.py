@@ -12,7 +12,6 @@ from flanpy import __version__
 from flanpy.config import Settings, answer, help_text, load
 from flanpy.config.arguments import add_arguments, flags_of
 from flanpy.config.options import DEFAULTS, GROUPS, OPTIONS, Option
-from flanpy.config.usage import reference
 from flanpy.errors import UsageError
 
 FLANNEL = [
@@ -72,11 +71,6 @@ def test_help_names_every_option_and_fits_the_terminal() -> None:
     text = help_text()
     assert [option.name for option in OPTIONS if f"  --{option.name}" not in text] == []
     assert max(map(len, text.splitlines())) <= 110
-
-
-def test_reference_has_a_row_for_every_option() -> None:
-    assert reference().count("\n") == len(OPTIONS) + 2
-    assert "`FLANPYD_NODE_ID`" in reference()
 
 
 @pytest.mark.parametrize("argv", [["--help"], ["-h"], ["-help"], ["--iface=eth0", "--help", "--nonsense"]])

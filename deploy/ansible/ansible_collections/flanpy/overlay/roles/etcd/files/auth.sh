@@ -9,31 +9,37 @@ as_root() { ETCDCTL_USER="root:$ROOT_PASSWORD" ctl "$@"; }
 as_user() { ETCDCTL_USER="$NAME:$PASSWORD" ctl "$@"; }
 did() { echo "changed: $*"; }
 
-asks() { ! ctl get "$PREFIX/config" --keys-only >/dev/null 2>&1; }
-
-if asks; then
-  as_root user list >/dev/null 2>&1 || { echo "etcd asks for users and does not take etcd_root_password, or cannot be reached: $(as_root user list 2>&1 | tail -n 1)"; exit 1; }
-  if ! as_user get "$PREFIX/config" --keys-only >/dev/null 2>&1; then
-    did "user $NAME"
-    [ -z "$dry" ] || exit 0
-    as_root role get flanpy >/dev/null 2>&1 || as_root role add flanpy >/dev/null
-    as_root role grant-permission flanpy readwrite --prefix=true "$PREFIX/" >/dev/null
-    as_root user get "$NAME" >/dev/null 2>&1 || as_root user add "$NAME:$PASSWORD" >/dev/null
-    printf '%s\n' "$PASSWORD" | as_root user passwd "$NAME" --interactive=false >/dev/null
-    as_root user grant-role "$NAME" flanpy >/dev/null
+# make_user BY NAME PASSWORD: the user is there, with this password. passwd takes one word only, which the role demands.
+make_user() {
+  if "$1" user get "$2" >/dev/null 2>&1; then
+    printf '%s\n' "$3" | "$1" user passwd "$2" --interactive=false >/dev/null
+  else
+    "$1" user add "$2:$3" >/dev/null
   fi
+}
+
+make_overlay_user() {
+  "$1" role get flanpy >/dev/null 2>&1 || "$1" role add flanpy >/dev/null
+  "$1" role grant-permission flanpy readwrite --prefix=true "$PREFIX/" >/dev/null
+  make_user "$1" "$NAME" "$PASSWORD"
+  "$1" user grant-role "$NAME" flanpy >/dev/null
+}
+
+if as_user get "$PREFIX/config" --keys-only >/dev/null 2>&1 && ! ctl get "$PREFIX/config" --keys-only >/dev/null 2>&1; then
   exit 0
 fi
-
-did "etcd asks for users"
-[ -z "$dry" ] || exit 0
-ctl user get root >/dev/null 2>&1 || ctl user add "root:$ROOT_PASSWORD" >/dev/null
-printf '%s\n' "$ROOT_PASSWORD" | ctl user passwd root --interactive=false >/dev/null
-ctl role get root >/dev/null 2>&1 || ctl role add root >/dev/null
-ctl user grant-role root root >/dev/null
-ctl role get flanpy >/dev/null 2>&1 || ctl role add flanpy >/dev/null
-ctl role grant-permission flanpy readwrite --prefix=true "$PREFIX/" >/dev/null
-ctl user get "$NAME" >/dev/null 2>&1 || ctl user add "$NAME:$PASSWORD" >/dev/null
-printf '%s\n' "$PASSWORD" | ctl user passwd "$NAME" --interactive=false >/dev/null
-ctl user grant-role "$NAME" flanpy >/dev/null
-ctl auth enable >/dev/null
+if ctl get "$PREFIX/config" --keys-only >/dev/null 2>&1; then
+  did "etcd asks for users"
+  [ -z "$dry" ] || exit 0
+  make_user ctl root "$ROOT_PASSWORD"
+  ctl role get root >/dev/null 2>&1 || ctl role add root >/dev/null
+  ctl user grant-role root root >/dev/null
+  make_overlay_user ctl
+  ctl auth enable >/dev/null
+elif refusal=$(as_root user list 2>&1 >/dev/null); then
+  did "user $NAME"
+  [ -n "$dry" ] || make_overlay_user as_root
+else
+  echo "etcd cannot be reached, or asks for users and does not take etcd_root_password: $(printf '%s' "$refusal" | tail -n 1)" >&2
+  exit 1
+fi

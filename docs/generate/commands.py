@@ -1,0 +1,58 @@
+"""The pages of the two programs: flanpyctl with every command, flanpyd with its signals and exit codes."""
+
+from __future__ import annotations
+
+from docs.generate import markdown
+from docs.generate.programs import (
+    Command,
+    daemon_about,
+    daemon_examples,
+    daemon_exit_codes,
+    exit_codes,
+    flanpyctl,
+)
+
+_LEAD = """\
+`flanpyctl COMMAND --help` prints the same. Beside its own arguments every command takes the [settings](configuration.md) of etcd
+(`--etcd-...`) and of the host (`--node-id`, `--run-dir`, `--state-dir`, `--subnet-file`, `--config`), from the same places as the
+daemon: on a host that runs one none is needed. `-o json` and `-o yaml` are for programs; what they print only grows.
+"""
+_SIGNALS = (
+    ("SIGTERM, SIGINT", "stop; lease, links and routes stay, so packets go on"),
+    ("SIGHUP", "read the settings again, as `flanpyctl reload` does"),
+)
+
+
+def flanpyctl_page() -> str:
+    program = flanpyctl()
+    codes = [(str(number), meaning) for number, meaning in exit_codes()]
+    contents = [(f"[`{each.path}`](#{each.page})", each.summary) for each in program.all() if each != program]
+    return markdown.page(
+        "flanpyctl",
+        f"{program.about}\n\n{_LEAD.strip()}",
+        markdown.section("Commands", markdown.table(("command", "what it does"), contents)),
+        markdown.section("Exit codes", "Stable across versions.", markdown.table(("code", "meaning"), codes)),
+        *(_entry(each) for each in program.all() if each != program),
+    )
+
+
+def flanpyd_page() -> str:
+    return markdown.page(
+        "flanpyd",
+        " ".join(daemon_about().split()),
+        "It takes the [settings](configuration.md), `--help` and `--version`, and no other arguments.",
+        markdown.section("Examples", markdown.block(daemon_examples(), "sh")),
+        markdown.section("Signals", markdown.table(("signal", "what follows"), _SIGNALS)),
+        markdown.section("Exit status", markdown.sentence(daemon_exit_codes())),
+    )
+
+
+def _entry(command: Command) -> str:
+    rows = [(markdown.code(each.words), markdown.plain(each.meaning)) for each in command.arguments]
+    return markdown.section(
+        command.path,
+        markdown.plain(command.about),
+        markdown.block(command.usage),
+        markdown.table(("argument", "meaning"), rows) if rows else "",
+        markdown.block(command.examples, "sh") if command.examples else "",
+    )

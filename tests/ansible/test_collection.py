@@ -1,0 +1,49 @@
+"""The collection's texts: judged by ansible-lint, and complete."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.ansible.controller import COLLECTIONS
+
+COLLECTION = COLLECTIONS / "ansible_collections/flanpy/overlay"
+ROLES = sorted(path.name for path in (COLLECTION / "roles").iterdir())
+PLAYBOOKS = sorted(path.stem for path in (COLLECTION / "playbooks").glob("*.yml"))
+BIN = Path(sys.executable).parent
+
+
+def test_ansible_lint_finds_nothing_by_the_production_profile(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [str(BIN / "ansible-lint"), "--offline", "--nocolor", "--profile", "production", "--strict"],
+        cwd=COLLECTIONS, capture_output=True, text=True, check=False, timeout=280,
+        env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "HOME": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "'production' was required, and it passed" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_role_specifies_exactly_the_variables_that_it_has_defaults_for(role: str) -> None:
+    defaults = yaml.safe_load((COLLECTION / "roles" / role / "defaults/main.yml").read_text())
+    specs = yaml.safe_load((COLLECTION / "roles" / role / "meta/argument_specs.yml").read_text())["argument_specs"]
+    options = specs["main"]["options"]
+    assert {name for name, option in options.items() if not option.get("required")} == set(defaults)
+    plain = {name: value for name, value in defaults.items() if "{{" not in str(value)}
+    assert {name: options[name]["default"] for name in plain} == plain
+
+
+def test_only_modules_that_come_with_ansible_are_used() -> None:
+    texts = [path.read_text() for path in COLLECTION.rglob("*.yml")]
+    used = {word for text in texts for word in text.split() if word.count(".") == 2 and word.endswith(":")}
+    assert {word.rsplit(".", 1)[0] for word in used} == {"ansible.builtin"}
+
+
+@pytest.mark.parametrize("playbook", PLAYBOOKS)
+def test_playbook_is_told_of_in_the_readme(playbook: str) -> None:
+    assert f"flanpy.overlay.{playbook}" in (COLLECTIONS / "README.md").read_text()

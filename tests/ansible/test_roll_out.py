@@ -1,0 +1,247 @@
+"""Two bare hosts get etcd, flanpyd and a wired Docker from the site play, are verified, upgraded, and given back.
+
+Each test builds on the hosts as the tests before left them, and asks its fixtures for what it cannot do without.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from integration import package
+from integration.engines.image import IMAGE
+from integration.lab.container import Container
+from integration.lab.traffic import Stream
+from integration.lab.waiting import wait_until
+from integration.systemd.host import SystemdHost
+from tests.ansible.conftest import operated
+from tests.ansible.controller import Controller, Played
+from tests.ansible.traces import Traces, traces_of
+
+pytestmark = [pytest.mark.lab, pytest.mark.netns, pytest.mark.timeout(900)]
+
+PASSWORDS = {"etcd_root_password": "r00t:of-all", "etcd_password": "pass#1'word$"}
+LONGEST_GAP_MS = 1000.0
+
+
+@dataclass(frozen=True)
+class Site:
+    """Hosts after the first roll-out, what was on them before, and what the roll-out said."""
+
+    controller: Controller
+    before: dict[str, Traces]
+    first: Played
+
+    @property
+    def hosts(self) -> tuple[SystemdHost, ...]:
+        return self.controller.lab.hosts
+
+    def containers(self) -> list[Container]:
+        """One on each host, made anew."""
+        for host in self.hosts:
+            host.docker.remove_containers()
+        return [host.docker.run_container(f"on-{host.name}") for host in self.hosts]
+
+
+@pytest.fixture(scope="module")
+def site(deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with operated(2, tmp_path_factory.mktemp("operator")) as controller:
+        hosts = controller.lab.hosts
+        controller.write_inventory(
+            {"flanpy": hosts, "flanpy_etcd": hosts[:1]},
+            {"flanpyd_package": str(deb), "flanpyd_network": "10.50.0.0/16", "etcd_auth": True, **PASSWORDS},
+        )
+        before = {host.name: traces_of(host) for host in hosts}
+        yield Site(controller, before, controller.play("site"))
+
+
+def test_site_play_brings_bare_hosts_to_containers_that_reach_each_other(site: Site) -> None:
+    one, other = site.containers()
+    assert one.ping(other.address).ok, site.first.text[-3000:]
+    assert other.ping(one.address).ok, site.first.text[-3000:]
+    for host in site.hosts:
+        assert host.docker.bridge_network()[0].startswith("10.50.")
+        assert host.failed_units() == []
+        assert host.unit("flanpyd.service", "User")["User"] == "flanpy"
+
+
+def test_etcd_of_the_role_refuses_whoever_has_no_certificate_or_another_password(site: Site) -> None:
+    host = site.hosts[0]
+    url = f"https://{host.address}:2379"
+    key = "/coreos.com/network/config"
+    ca = "--cacert=/etc/flanpy-etcd/ca.pem"
+    pair = ("--cert=/etc/flanpy-etcd/cert.pem", "--key=/etc/flanpy-etcd/key.pem")
+
+    def get(*words: str) -> subprocess.CompletedProcess[str]:
+        return host.run(
+            "env", "ETCDCTL_API=3", "etcdctl", f"--endpoints={url}", "--command-timeout=5s", *words, "get", key, check=False
+        )
+
+    assert get(ca, *pair, f"--user=flanpy:{PASSWORDS['etcd_password']}").returncode == 0
+    assert "user name is empty" in get(ca, *pair).stderr
+    assert "invalid user ID or password" in get(ca, *pair, "--user=flanpy:wrong").stderr
+    assert get(ca, f"--user=flanpy:{PASSWORDS['etcd_password']}").returncode != 0
+    elsewhere = host.run(
+        "env", "ETCDCTL_API=3", "etcdctl", f"--endpoints={url}", ca, *pair,
+        f"--user=flanpy:{PASSWORDS['etcd_password']}", "put", "/elsewhere", "1", check=False,
+    )  # fmt: skip
+    assert "permission denied" in elsewhere.stderr
+
+
+def test_second_run_changes_nothing(site: Site) -> None:
+    again = site.controller.play("site")
+    assert again.changes() == []
+    assert again.total("changed") == 0
+
+
+def test_check_mode_tells_of_a_change_and_makes_none(site: Site) -> None:
+    before = {host.name: host.read("/etc/flanpy/flanpyd.toml") for host in site.hosts}
+    pids = {host.name: host.unit("flanpyd.service", "MainPID") for host in site.hosts}
+    told = site.controller.play("site", "--check", flanpyd_settings={"log-level": "debug"}, etcd_renew=True)
+    assert "Write the settings" in told.changes()
+    assert "Issue the certificate where it is due" in told.changes()
+    assert {host.name: host.read("/etc/flanpy/flanpyd.toml") for host in site.hosts} == before
+    assert {host.name: host.unit("flanpyd.service", "MainPID") for host in site.hosts} == pids
+    assert site.controller.play("site").changes() == []
+
+
+def test_settings_that_flanpyd_would_not_start_with_are_refused_before_they_are_written(site: Site) -> None:
+    before = site.hosts[0].read("/etc/flanpy/flanpyd.toml")
+    refused = site.controller.try_play("site", flanpyd_settings={"log-levle": "debug"})
+    assert refused.code != 0
+    assert "log-level" in refused.text
+    assert site.hosts[0].read("/etc/flanpy/flanpyd.toml") == before
+    assert site.hosts[0].is_active("flanpyd.service")
+
+
+def test_verify_play_passes_and_names_the_pair_when_a_link_is_cut(site: Site) -> None:
+    for host in site.hosts:
+        host.docker.load_image()
+    well = site.controller.play("verify", flanpy_verify_image=IMAGE)
+    assert "every pair of 2 hosts is well" in well.text
+    assert well.total("changed") == 0
+    # etcd is on h1: only the overlay's own packets are lost, so that ssh still gets through
+    h1, h2 = site.hosts
+    h2.run("nft", "add table inet cut; add chain inet cut in { type filter hook prerouting priority -400; };"
+           " add rule inet cut in udp dport 8472 drop")  # fmt: skip
+    try:
+        cut = site.controller.try_play("verify", flanpy_verify_image=IMAGE)
+    finally:
+        h2.run("nft", "delete table inet cut")
+    assert cut.code != 0
+    said = [line for line in cut.text.splitlines() if " broken: " in line and '"msg"' in line]
+    assert len(said) == 1, cut.text[-3000:]
+    assert f"container of {h1.name} -> container of {h2.name}" in said[0]
+    for host in site.hosts:
+        assert host.docker("ps", "-aq", "--filter", "name=flanpy-verify").stdout == ""
+
+
+def test_expired_certificate_is_named_in_status_and_rotation_cures_it(site: Site) -> None:
+    h1, h2 = site.hosts
+    subnet = own_subnet(h2)
+    expired(site.controller.directory / "pki", f"flanpyd-{h2.name}", h2)
+    h2.run("systemctl", "restart", "--no-block", "flanpyd.service")
+    wait_until(lambda: "certificate" in status_text(h2), "status tells of the certificate", deadline=30)
+    text = status_text(h2)
+    assert "etcd-certfile" in text, text
+    assert "expired" in text, text
+    rotated = site.controller.play("site")
+    assert "Issue the certificate where it is due" in rotated.changes()
+    wait_until(lambda: "out of reach" not in status_text(h2), "etcd is in reach again", deadline=30)
+    assert own_subnet(h2) == subnet
+
+
+def test_every_certificate_is_rotated_under_a_running_stream(site: Site) -> None:
+    one, other = site.containers()
+    serial = served_serial(site.hosts[0])
+    with Stream(one, other) as stream:
+        stream.wait_flowing()
+        site.controller.play("site", etcd_renew=True)
+        stream.mark()
+        report = stream.stop()
+    assert report.whole
+    assert report.longest_gap_ms < LONGEST_GAP_MS, report
+    assert served_serial(site.hosts[0]) != serial
+    for host in site.hosts:
+        wait_until(lambda host=host: "out of reach" not in status_text(host), "etcd is in reach", deadline=30)  # type: ignore[misc]
+
+
+def test_upgrade_play_keeps_streams_without_a_gap_of_a_second(
+    site: Site, deb: Path, tmp_path: Path
+) -> None:
+    version = f"{package_version(deb)}+next1"
+    newer = package.as_version(deb, version, tmp_path)
+    one, other = site.containers()
+    pids = [host.unit("flanpyd.service", "MainPID") for host in site.hosts]
+    with Stream(one, other) as stream:
+        stream.wait_flowing()
+        site.controller.play("upgrade", flanpyd_package=str(newer))
+        stream.mark()
+        report = stream.stop()
+    assert report.whole
+    assert report.longest_gap_ms < LONGEST_GAP_MS, report
+    for host, pid in zip(site.hosts, pids, strict=True):
+        installed = host.run("dpkg-query", "--show", "--showformat=${Version}", "flanpy").stdout
+        assert installed == version
+        assert host.unit("flanpyd.service", "MainPID") != pid
+
+
+def test_uninstall_play_leaves_nothing(site: Site) -> None:
+    for host in site.hosts:
+        host.docker.remove_containers()
+    site.controller.play("uninstall")
+    for host in site.hosts:
+        assert traces_of(host) - site.before[host.name] == Traces()
+        assert host.is_active("docker.service")
+    assert site.controller.play("uninstall").changes() == []
+
+
+def package_version(deb: Path) -> str:
+    shown = subprocess.run(["dpkg-deb", "-f", str(deb), "Version"], capture_output=True, text=True, check=True)
+    return shown.stdout.strip()
+
+
+def own_subnet(host: SystemdHost) -> str:
+    said = json.loads(host.run("flanpyctl", "status", "-o", "json", check=False).stdout)
+    return str(said["own"]["subnet"])
+
+
+def status_text(host: SystemdHost) -> str:
+    """What an operator reads; empty while the daemon does not answer."""
+    return host.run("flanpyctl", "status", check=False).stdout
+
+
+def served_serial(host: SystemdHost) -> str:
+    """The number of the certificate that etcd shows now."""
+    shown = host.run("openssl", "s_client", "-connect", f"{host.address}:2379", "-showcerts", stdin="", check=False).stdout
+    return subprocess.run(
+        ["openssl", "x509", "-noout", "-serial"], input=shown, capture_output=True, text=True, check=True
+    ).stdout
+
+
+def expired(pki: Path, name: str, host: SystemdHost) -> None:
+    """The controller's certificate of that name, and the host's copy of it, ended yesterday."""
+    request = subprocess.run(
+        ["openssl", "req", "-new", "-key", str(pki / f"{name}-key.pem"), "-subj", "/O=flanpy/OU=late"],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    ca = pki.parent / "late"
+    ca.mkdir(exist_ok=True)
+    (ca / "index.txt").write_text("")
+    (ca / "request.pem").write_text(request)
+    (ca / "ca.cnf").write_text(
+        f"[ca]\ndefault_ca=d\n[d]\ndatabase={ca}/index.txt\nnew_certs_dir={ca}\nserial={ca}/serial\ndefault_md=sha256\n"
+        "policy=p\nunique_subject=no\n[p]\norganizationName=optional\norganizationalUnitName=optional\n[e]\nextendedKeyUsage=clientAuth\n"
+    )
+    subprocess.run(
+        ["openssl", "ca", "-batch", "-notext", "-create_serial", "-config", str(ca / "ca.cnf"), "-extensions", "e",
+         "-cert", str(pki / "ca.pem"), "-keyfile", str(pki / "ca-key.pem"), "-in", str(ca / "request.pem"),
+         "-startdate", "20200101000000Z", "-enddate", "20200201000000Z", "-out", str(pki / f"{name}.pem")],
+        capture_output=True, check=True,
+    )  # fmt: skip
+    host.write("/etc/credstore/flanpyd.etcd-certfile", (pki / f"{name}.pem").read_text(), mode=0o600)
