@@ -6,11 +6,8 @@ KEEP ?=
 FAULTS_REPORT ?= build/faults.jsonl
 PYTEST_ARGS ?=
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help setup setup-lab venv demo test test-engines engines check lint bench chaos soak faults lab-up lab-down deb wheel docs clean
-=======
-.PHONY: help setup setup-lab venv demo test test-engines engines check lint bench lab-up lab-down deb wheel docs reference man clean
->>>>>>> refs/heads/deploy
+.PHONY: help setup setup-lab venv demo test test-engines engines check lint bench chaos soak faults lab-up lab-down
+.PHONY: deb wheel docs reference man clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-18s %s\n' "$$name" "$$text"; done

@@ -26,11 +26,9 @@ class Phase(Enum):
     READY = "READY"
     """containers can use the overlay, and every condition is well."""
     DEGRADED = "DEGRADED"
-<<<<<<< HEAD
-    DRAINED = "DRAINED"
-=======
     """some condition is bad; if readiness depends on it, containers cannot use the overlay."""
->>>>>>> refs/heads/deploy
+    DRAINED = "DRAINED"
+    """the host gave its subnet back on request, and takes none until it is told to."""
     STOPPING = "STOPPING"
     """the daemon ends; packets go on."""
 
