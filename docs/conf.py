@@ -15,7 +15,7 @@ release = version = _VERSION[1] if _VERSION else ""
 
 extensions = ["myst_parser"]
 source_suffix = {".md": "markdown"}
-exclude_patterns = ["_build", "generate"]
+exclude_patterns = ["_build", "generate", "measured-modes.md"]
 language = "en"
 
 myst_enable_extensions = ["colon_fence", "deflist"]

@@ -75,7 +75,7 @@ def _asked(path: Path, uid: int, groups: tuple[int, ...], *requests: str) -> lis
         async def told(_after: int) -> Any:
             return await said()
 
-        control = Control(said, said, said, said, said, said, said, said, told)
+        control = Control(*[said] * 10, told)
         runner = await serve_unix(control_app(control, Door(path)), path)
         try:
             path.chmod(0o666)
