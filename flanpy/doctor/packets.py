@@ -22,17 +22,23 @@ def packets(facts: Facts) -> Iterator[Pair]:
     """Source and destination: from a container here to containers of some peers, and from the first of them to here.
 
     A host without a bridge in its subnet has no containers yet: then it is this host that sends, and nothing comes in.
+    Nor does it while no container is attached to the bridge, which has no carrier then: nothing is wrong with that.
     """
     for key, number in (("subnet", 4), ("subnet6", 6)):
         own = next((one for one in facts.own if one.version == number), None)
         if own is None or own.num_addresses < 8:
             continue
         there = _peers(facts, key, own)
-        bridged = any(one in own and one != own[0] for one in facts.addresses)
+        bridge = next((link for one, link in facts.addresses.items() if one in own and one != own[0]), "")
         for subnet in there:
-            yield (own[2] if bridged else None), subnet[2]
-        if there and bridged:
+            yield (own[2] if bridge else None), subnet[2]
+        if there and bridge and _has_carrier(facts, bridge):
             yield there[0][2], own[2]
+
+
+def _has_carrier(facts: Facts, link: str) -> bool:
+    device = (facts.devices or {}).get(link)
+    return device is None or device.carrier
 
 
 def _peers(facts: Facts, key: str, own: IPNetwork) -> list[IPNetwork]:

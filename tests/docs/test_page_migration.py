@@ -10,7 +10,7 @@ from integration.systemd import SystemdLab
 from integration.systemd.flannel import NETWORK, run_flannel, write_lease
 from tests.docs.reader import ROOT, Reader
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.netns, pytest.mark.etcd, pytest.mark.timeout(1800)]
 
 
 def test_the_page_on_migration_does_what_it_says_when_its_commands_are_typed() -> None:

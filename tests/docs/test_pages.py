@@ -10,7 +10,7 @@ from integration import package
 from integration.systemd import SystemdLab
 from tests.docs.reader import ROOT, Reader, clean_checkout
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.netns, pytest.mark.etcd, pytest.mark.timeout(1800)]
 
 DOCS = ROOT / "docs"
 PAGES = (

@@ -23,6 +23,15 @@ def test_doctor_finds_nothing_on_a_well_host() -> None:
     assert diagnose(well()) == ()
 
 
+def test_a_bridge_that_no_container_is_attached_to_is_not_sent_to() -> None:
+    facts = well()
+    assert facts.devices is not None
+    idle = {**facts.devices, "docker0": replace(facts.devices["docker0"], carrier=False)}
+    sent = list(packets(facts))
+    assert list(packets(replace(facts, devices=idle))) == sent[:-1]
+    assert sent[-1][1] in facts.own[0]
+
+
 @pytest.mark.parametrize(
     ("problem", "what", "change"), PROBLEMS, ids=[f"{p}: {what}" for p, what, _ in PROBLEMS]
 )
