@@ -17,12 +17,14 @@ from flanpy.model.reach import Diagnosis, PathMtu, Reach, Trouble
 class Snags:
     """What the daemon knows of this host that explains why probes die: a line each for people, "" where there is none.
 
-    `underlay` says why there is none, `entries` what is wrong with this peer's kernel entries, `firewall` with the
-    rules, and `reverse_path` what a strict rp_filter drops.
+    `underlay` says why there is none, `entries` which entries of others send this peer's packets to another MAC,
+    `lacking` which of its entries could not be put, `firewall` what is wrong with the rules, and `reverse_path` what a
+    strict rp_filter drops.
     """
 
     underlay: str = ""
     entries: str = ""
+    lacking: str = ""
     firewall: str = ""
     reverse_path: str = ""
 
@@ -88,6 +90,10 @@ def _ours(seen: Evidence) -> Diagnosis | None:
     if seen.snags.entries:
         return Diagnosis(
             Trouble.WRONG_MAC, seen.snags.entries, "remove what stands in the way: flanpyctl diff shows it"
+        )
+    if seen.snags.lacking:
+        return Diagnosis(
+            Trouble.UNEXPLAINED, seen.snags.lacking, "see conditions PeersProgrammed and ForeignConflict"
         )
     if seen.errno_beneath in _NO_WAY:
         why = os.strerror(seen.errno_beneath).lower()
