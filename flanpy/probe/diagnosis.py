@@ -61,18 +61,19 @@ class Evidence:
     snags: Snags = field(default_factory=Snags)
 
 
+_NOTHING = Diagnosis()
 _NO_WAY = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL})
 
 
 def diagnose(seen: Evidence) -> Diagnosis:
     """What it comes to; nothing for a peer that is reached well, or not known to be."""
     if seen.reach is Reach.UNKNOWN:
-        return Diagnosis()
+        return _NOTHING
     if seen.reach is Reach.UNREACHABLE:
         return _ours(seen) or _one_way(seen) or (_between(seen) if seen.beneath else _dead(seen))
     if not seen.mtu.is_whole:
         return _black_hole(seen)
-    return _loss(seen) if seen.reach is Reach.LOSSY else Diagnosis()
+    return _loss(seen) if seen.reach is Reach.LOSSY else _NOTHING
 
 
 def _ours(seen: Evidence) -> Diagnosis | None:
