@@ -9,7 +9,6 @@ from flanpy.clock import Clock, set_within
 from flanpy.config import Settings
 from flanpy.errors import HostError
 from flanpy.model.address import IPAddress
-from flanpy.model.condition import ConditionType
 from flanpy.model.objects import FdbEntry, KernelObject, Neighbour, Route
 from flanpy.model.reach import ReachReport
 from flanpy.plan.render import describe
@@ -21,6 +20,7 @@ from flanpy.probe.rows import Document, own_document
 from flanpy.probe.target import TUNNELS, Target, overlay_address, targets
 from flanpy.reconcile.loop import Pass
 from flanpy.status.board import StatusBoard
+from flanpy.status.judge.firewall import rules
 
 FIRST_LOOK_S = 5.0
 """How long to wait for the first pass before a first round that finds nobody."""
@@ -130,26 +130,30 @@ class Probing:
         last = inputs.last
         if last is None:
             return Snags()
-        firewall = _unhealthy(self._board, ConditionType.FIREWALL_READY)
+        standing = rules(inputs)
         path = inputs.tuning.reverse_path if inputs.tuning is not None else None
         strict = ", ".join(path.strict) if path is not None and path.drops_lately else ""
         return Snags(
             underlay="" if last.world.facts.underlay is not None else last.world.facts.problem,
             entries="; ".join(_wrong_entries(last, target)),
-            firewall=firewall,
+            lacking="; ".join(_lacking(last, target)),
+            firewall="" if standing.healthy else standing.message,
             reverse_path=f"rp_filter is strict on {strict} and drops packets" if strict else "",
         )
 
 
-def _unhealthy(board: StatusBoard, kind: ConditionType) -> str:
-    return next((c.message for c in board.snapshot.conditions if c.type is kind and not c.healthy), "")
-
-
 def _wrong_entries(last: Pass, target: Target) -> Iterator[str]:
-    """What stands, or failed to be put, where packets to the peer need ours."""
+    """Entries of others where ours should stand that send packets to the peer elsewhere."""
     for conflict in last.decision.difference.conflicts:
-        if _leads_to(conflict.wanted, target):
+        if isinstance(conflict.wanted, Neighbour | FdbEntry) and _leads_to(conflict.wanted, target):
             yield f"a foreign entry stands where ours should: {describe(conflict.found)}"
+
+
+def _lacking(last: Pass, target: Target) -> Iterator[str]:
+    """What packets to the peer need and does not stand: the kernel refused it, or a route of others is there."""
+    for conflict in last.decision.difference.conflicts:
+        if isinstance(conflict.wanted, Route) and _leads_to(conflict.wanted, target):
+            yield f"a foreign route stands where ours should: {describe(conflict.found)}"
     for failure in last.failures:
         if _leads_to(failure.op.obj, target):
             yield f"the kernel refused an entry: {failure.error}"

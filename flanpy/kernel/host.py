@@ -27,6 +27,7 @@ _MTU = rtnl.IFLA["IFLA_MTU"]
 _DAD_FAILED, _TENTATIVE, _DEPRECATED, _TEMPORARY = 0x08, 0x40, 0x20, 0x01
 _NETCONFA_IFINDEX, _NETCONFA_FORWARDING, _NETCONFA_RP_FILTER = 1, 2, 3
 ALL_LINKS = -1
+STRICT = 1  # rp_filter
 """NETCONFA_IFINDEX_ALL: the row of `conf/all`."""
 
 
@@ -181,6 +182,15 @@ def forwarding(buffer: bytes, start: int, end: int) -> Forwarding | None:
         S32.unpack(found[_NETCONFA_IFINDEX])[0],
         bool(S32.unpack(found[_NETCONFA_FORWARDING])[0]),
     )
+
+
+def is_against_us(buffer: bytes, start: int, end: int) -> bool:
+    """Whether a netconf message tells of what we never set: forwarding off, or a strict reverse-path filter."""
+    said = forwarding(buffer, start, end)
+    if said is not None and said.index == ALL_LINKS:
+        return not said.enabled
+    filtered = attributes(buffer, start + HEADER_SIZE + 4, end).get(_NETCONFA_RP_FILTER)
+    return filtered is not None and S32.unpack(filtered)[0] == STRICT
 
 
 def reverse_path_link(buffer: bytes, start: int, end: int) -> int | None:

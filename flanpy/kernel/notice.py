@@ -131,6 +131,7 @@ class NoticeBoard:
             notice = self._address(buffer, start, end, kind)
         elif kind == rtnl.NEWNETCONF:
             notice = self._netconf(buffer, start, end)
+            own = own and not host.is_against_us(buffer, start, end)
         else:
             return _NOTHING
         return Notice(notice.stale) if own else notice

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from flanpy.clock import Clock, set_within
 from flanpy.errors import KernelError
 from flanpy.log import get_logger
-from flanpy.model.objects import KernelObject
+from flanpy.model.objects import KernelObject, Key
 from flanpy.model.packet_filter import FilterChain, FilterFacts, FilterJump, Flavour
 from flanpy.netfilter.look import Look, Looker
 from flanpy.netfilter.nfnetlink import drain, open_events
@@ -63,6 +63,9 @@ class FilterPart:
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
         self._problem = ""
+        self._told = FilterFacts()
+        self._expected: dict[Key, KernelObject] = {}
+        """What stands as the loop knows it; not what was seen last, for looks of commands and writes tell nobody."""
 
     def tell(self, sink: FilterSink) -> None:
         """Say from now on what changes."""
@@ -73,15 +76,20 @@ class FilterPart:
 
     async def start(self) -> FilterFacts:
         """Look for the first time."""
-        return (await self._look()).facts
+        look = await self._look()
+        self._told, self._expected = look.facts, dict(look.by_key)
+        return look.facts
 
     async def read_back(self, scope: Scope) -> Objects:
         """All chains of ours and jumps to them, and flannel's leftovers. The scope has no part in it."""
-        before = self._seen.facts
         look = await self._look()
-        if look.facts != before and self._sink is not None:
-            self._sink.filter_changed(look.facts)
+        self._tell_facts(look)
         return look.by_key
+
+    def _tell_facts(self, look: Look) -> None:
+        if look.facts != self._told and self._sink is not None:
+            self._told = look.facts
+            self._sink.filter_changed(look.facts)
 
     async def apply(self, ops: Sequence[Op]) -> tuple[OpFailure, ...]:
         """One script for each flavour (and family, in iptables); what then does not stand as it was put, failed."""
@@ -109,7 +117,18 @@ class FilterPart:
                 for op in ops
                 if id(op) not in failed and isinstance(op, Put) and standing.get(op.obj.key) != op.obj
             ]
+        self._expect(ops, failures)
         return tuple(failures)
+
+    def _expect(self, ops: Sequence[Op], failures: Sequence[OpFailure]) -> None:
+        """What we did ourselves is no news."""
+        failed = {id(failure.op) for failure in failures}
+        for op in ops:
+            if id(op) not in failed:
+                if isinstance(op, Put):
+                    self._expected[op.obj.key] = op.obj
+                else:
+                    self._expected.pop(op.obj.key, None)
 
     def _write(self, ops: Sequence[Op]) -> None:
         obj = obj_of(ops[0])
@@ -176,11 +195,8 @@ class FilterPart:
                 await clock.sleep(APART)
 
     async def _compare(self) -> None:
-        before = self._seen
         now = await self._look()
-        if now is before or self._sink is None:
-            return
-        if now.facts != before.facts:
-            self._sink.filter_changed(now.facts)
-        if set(now.objects) != set(before.objects):
+        self._tell_facts(now)
+        if now.by_key != self._expected and self._sink is not None:
+            self._expected = dict(now.by_key)
             self._sink.filter_moved()

@@ -50,7 +50,7 @@ class Ask:
         for track in self.tracks:
             for road in self.roads:
                 if counts and (track.number, road) not in self.answered:
-                    track.ways[road].silence += 1
+                    track.way(road).silence += 1
             self._learn_size(track)
             track.rounds += Road.OVERLAY in self.roads
             track.doubted = False

@@ -17,12 +17,14 @@ from flanpy.model.reach import Diagnosis, PathMtu, Reach, Trouble
 class Snags:
     """What the daemon knows of this host that explains why probes die: a line each for people, "" where there is none.
 
-    `underlay` says why there is none, `entries` what is wrong with this peer's kernel entries, `firewall` with the
-    rules, and `reverse_path` what a strict rp_filter drops.
+    `underlay` says why there is none, `entries` which entries of others send this peer's packets to another MAC,
+    `lacking` which of its entries could not be put, `firewall` what is wrong with the rules, and `reverse_path` what a
+    strict rp_filter drops.
     """
 
     underlay: str = ""
     entries: str = ""
+    lacking: str = ""
     firewall: str = ""
     reverse_path: str = ""
 
@@ -59,18 +61,19 @@ class Evidence:
     snags: Snags = field(default_factory=Snags)
 
 
+_NOTHING = Diagnosis()
 _NO_WAY = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL})
 
 
 def diagnose(seen: Evidence) -> Diagnosis:
     """What it comes to; nothing for a peer that is reached well, or not known to be."""
     if seen.reach is Reach.UNKNOWN:
-        return Diagnosis()
+        return _NOTHING
     if seen.reach is Reach.UNREACHABLE:
         return _ours(seen) or _one_way(seen) or (_between(seen) if seen.beneath else _dead(seen))
     if not seen.mtu.is_whole:
         return _black_hole(seen)
-    return _loss(seen) if seen.reach is Reach.LOSSY else Diagnosis()
+    return _loss(seen) if seen.reach is Reach.LOSSY else _NOTHING
 
 
 def _ours(seen: Evidence) -> Diagnosis | None:
@@ -88,6 +91,10 @@ def _ours(seen: Evidence) -> Diagnosis | None:
     if seen.snags.entries:
         return Diagnosis(
             Trouble.WRONG_MAC, seen.snags.entries, "remove what stands in the way: flanpyctl diff shows it"
+        )
+    if seen.snags.lacking:
+        return Diagnosis(
+            Trouble.UNEXPLAINED, seen.snags.lacking, "see conditions PeersProgrammed and ForeignConflict"
         )
     if seen.errno_beneath in _NO_WAY:
         why = os.strerror(seen.errno_beneath).lower()

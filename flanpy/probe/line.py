@@ -104,7 +104,7 @@ class Line:
         now = self._clock.monotonic()
         probe = Probe(self._boot, self._number, track.hears(Road.OVERLAY, now), self._interval())
         address = target.overlay if road is Road.OVERLAY else target.underlay
-        way = track.ways[road]
+        way = track.way(road)
         try:
             sock.send(address, probe, size=size)
         except EchoRefused as refused:
@@ -146,7 +146,7 @@ class Line:
             return
         track, road = found
         heard_before = track.hears(road, at)
-        track.heard[road] = at
+        track.note_heard(road, at)
         track.their_interval = incoming.probe.interval
         if road is Road.OVERLAY:
             track.heard_wall = self._clock.wall()
@@ -167,7 +167,7 @@ class Line:
             pending.ask.large_came(track, pending.size)
             return
         rtt = max(0.0, at - pending.at)
-        track.ways[pending.road].answered(incoming.probe.number, rtt, self._clock.wall())
+        track.way(pending.road).answered(incoming.probe.number, rtt, self._clock.wall())
         if pending.road is Road.OVERLAY:
             self.rtt = self.rtt.with_one(rtt)
         else:
@@ -177,7 +177,7 @@ class Line:
     def _refused(self, incoming: Incoming) -> None:
         pending = self._own(incoming)
         if pending is not None and incoming.prohibited:
-            pending.track.ways[pending.road].refused = str(incoming.sender)
+            pending.track.way(pending.road).refused = str(incoming.sender)
 
     def _own(self, incoming: Incoming) -> _Pending | None:
         return self._pending.get(incoming.probe.number) if incoming.probe.boot == self._boot else None

@@ -229,8 +229,9 @@ class Prober:
 
     async def _knock(self, ask: Ask, track: Track, deadline: float) -> None:
         took = await knock(track.target.underlay, self._knock_port, clock=self._clock, deadline=deadline)
-        if took is not None and track.underlay.probes:
-            track.underlay.answered(next(reversed(track.underlay.probes)), took, self._clock.wall())
+        number = track.underlay.probes.newest
+        if took is not None and number is not None:
+            track.underlay.answered(number, took, self._clock.wall())
             track.tcp = True
             ask.came(track, Road.UNDERLAY)
 

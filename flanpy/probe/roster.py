@@ -18,7 +18,8 @@ class Roster:
         self._number = 0
         self._seen: tuple[Target, ...] = ()
         self._tracks: dict[Target, Track] = {}
-        self._by_address: dict[IPAddress, tuple[Track, Road]] = {}
+        self._overlay: Mapping[IPAddress, Track] = {}
+        self._underlay: Mapping[IPAddress, Track] = {}
         self.by_key: Mapping[SubnetKey, list[Track]] = {}
         self.families: frozenset[Family] = frozenset()
 
@@ -37,12 +38,14 @@ class Roster:
         for track in self.tracks:
             by_key.setdefault(track.target.key, []).append(track)
         self.by_key = by_key
-        self._by_address = {track.target.underlay: (track, Road.UNDERLAY) for track in self.tracks}
-        self._by_address.update({track.target.overlay: (track, Road.OVERLAY) for track in self.tracks})
+        self._underlay = {track.target.underlay: track for track in self.tracks}
+        self._overlay = {track.target.overlay: track for track in self.tracks}
 
     def find(self, sender: IPAddress) -> tuple[Track, Road] | None:
         """Whose address it is, and of which road."""
-        return self._by_address.get(sender)
+        if (track := self._overlay.get(sender)) is not None:
+            return track, Road.OVERLAY
+        return (track, Road.UNDERLAY) if (track := self._underlay.get(sender)) is not None else None
 
     def is_cut_off(self) -> bool:
         """Whether no peer at all answers over the underlay, though there are several."""

@@ -11,9 +11,7 @@ from typing import Final
 
 from flanpy.model.reach import PathMtu, Reach, Road, RoadHealth
 from flanpy.probe.target import Target
-
-WINDOW: Final = 20
-"""Probes over one road that loss is reckoned from."""
+from flanpy.probe.window import Window
 
 PATIENCE: Final = 4
 """Askings without any answer after which a peer is unreachable. One answer makes it reachable."""
@@ -27,8 +25,6 @@ LOSSY_FROM, LOSSY_UNTIL = 0.25, 0.15
 _ENOUGH: Final = 8
 """Probes before a share of them means anything."""
 
-_LOST: Final = -1.0
-
 LEAST_MTU: Final = 576
 STEPS: Final = 7
 """Sizes tried at once between what passed and what did not: three rounds find the exact byte among a thousand."""
@@ -36,48 +32,50 @@ STEPS: Final = 7
 
 @dataclass(slots=True)
 class Way:
-    """The last probes over one road by their numbers: the round trip in seconds, or that there was no answer (yet).
+    """One road to a target, as its last probes have it.
 
     `silence` counts askings in a row that had no answer, and `unanswered_since` is when the first probe went out that
     none has come for (monotonic).
     """
 
-    probes: dict[int, float] = field(default_factory=dict)
+    probes: Window = field(default_factory=Window)
     last: float | None = None
     answered_at: float | None = None
     silence: int = 0
     unanswered_since: float | None = None
-    ever: bool = False
     refused: str = ""
     errno: int = 0
 
+    @property
+    def ever(self) -> bool:
+        """Whether it was answered at least once."""
+        return self.answered_at is not None
+
     def sent(self, number: int, now: float) -> None:
-        self.probes[number] = _LOST
+        self.probes.sent(number)
         if self.unanswered_since is None:
             self.unanswered_since = now
-        if len(self.probes) > WINDOW:
-            del self.probes[next(iter(self.probes))]
 
     def answered(self, number: int, rtt: float, wall: float) -> None:
         """However late: the path bore it. What has left the window counts only as a sign of life.
 
         The losses of an outage go with it: they say nothing of the path that is there again.
         """
+        self.probes.answered(number, rtt)
         if self.silence >= PATIENCE:
-            self.probes = {n: old for n, old in self.probes.items() if old != _LOST or n == number}
-        if number in self.probes:
-            self.probes[number] = rtt
-        self.last, self.answered_at, self.ever = rtt, wall, True
+            self.probes.forget_losses()
+        self.last, self.answered_at = rtt, wall
         self.silence, self.unanswered_since = 0, None
         self.refused, self.errno = "", 0
 
     @property
     def loss(self) -> float:
-        lost = sum(rtt == _LOST for rtt in self.probes.values())
-        return lost / len(self.probes) if self.probes else 0.0
+        return self.probes.loss
 
     def health(self) -> RoadHealth:
-        times = [rtt for rtt in self.probes.values() if rtt != _LOST]
+        if not self.probes:
+            return _UNASKED
+        times = self.probes.times
         return RoadHealth(
             sent=len(self.probes),
             answered=len(times),
@@ -87,6 +85,9 @@ class Way:
             rtt_mean=sum(times) / len(times) if times else None,
             answered_at=self.answered_at,
         )
+
+
+_UNASKED: Final = RoadHealth()
 
 
 @dataclass(slots=True)
@@ -138,7 +139,9 @@ class SizeSearch:
 
 @dataclass(slots=True)
 class Track:
-    """One target, probed. `heard`: monotonic time of the last probe of theirs by road, `their_interval` between two.
+    """One target, probed. `heard`, `heard_beneath`: monotonic time of the last probe of theirs over either road.
+
+    `their_interval` is between two of their rounds.
 
     `hears_us`: monotonic time at which they last said that our probes reach them over the overlay. `tcp`: over the
     underlay it answers to TCP only. `doubted`: ask it at once. `rounds` counts the askings over the overlay.
@@ -147,9 +150,11 @@ class Track:
     target: Target
     number: int
     size: SizeSearch
-    ways: dict[Road, Way] = field(default_factory=lambda: {road: Way() for road in Road})
+    overlay: Way = field(default_factory=Way)
+    underlay: Way = field(default_factory=Way)
     reach: Reach = Reach.UNKNOWN
-    heard: dict[Road, float] = field(default_factory=dict)
+    heard: float | None = None
+    heard_beneath: float | None = None
     heard_wall: float | None = None
     hears_us: float | None = None
     their_interval: float = 0.0
@@ -161,13 +166,15 @@ class Track:
     def of(cls, target: Target, number: int) -> Track:
         return cls(target, number, SizeSearch(target.wanted))
 
-    @property
-    def overlay(self) -> Way:
-        return self.ways[Road.OVERLAY]
+    def way(self, road: Road) -> Way:
+        return self.overlay if road is Road.OVERLAY else self.underlay
 
-    @property
-    def underlay(self) -> Way:
-        return self.ways[Road.UNDERLAY]
+    def note_heard(self, road: Road, at: float) -> None:
+        """A probe of theirs came in."""
+        if road is Road.OVERLAY:
+            self.heard = at
+        else:
+            self.heard_beneath = at
 
     @property
     def suspect(self) -> bool:
@@ -196,7 +203,8 @@ class Track:
 
     def hears(self, road: Road, now: float) -> bool:
         """Whether their probes reach us: one of the last ones did, and since ours went unanswered."""
-        return self._is_fresh(self.heard.get(road), self.ways[road], now - self._gap(road))
+        heard = self.heard if road is Road.OVERLAY else self.heard_beneath
+        return self._is_fresh(heard, self.way(road), now - self._gap(road))
 
     def is_heard(self, now: float) -> bool:
         """Whether they say that our probes reach them."""

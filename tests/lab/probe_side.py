@@ -48,8 +48,13 @@ def wait_whole(*hosts: Host) -> None:
     for host in hosts:
         for other in hosts:
             if other is not host:
-                row = wait_for(host, other.name, reach="reachable", trouble="")
-                assert row["rtt_ms"] is not None
+                wait_for(host, other.name, reach="reachable", trouble="")
+                wait_until(
+                    lambda host=host, other=other: peers(host).get(other.name, {}).get("rtt_ms") is not None,  # type: ignore[misc]
+                    f"{host.name} has measured {other.name}",
+                    deadline=DEADLINE_S,
+                    poll=0.1,
+                )
 
 
 def condition(host: Host, name: str) -> dict[str, Any]:

@@ -35,6 +35,9 @@ pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
 EVENTUALLY_S = 45.0
 """The packet filter is looked through now and then."""
 
+OFTEN = 5
+"""Repairs of this number are trouble to doctor, however many objects each was of."""
+
 MOST_BLOWS = 20
 """Fewer are enough for an alert; a repair is sometimes counted a moment late."""
 
@@ -157,10 +160,10 @@ def test_doctor_names_first_what_flanpyd_must_heal_again_and_again(one: Injectio
         with one.strike(lab) as struck:
             pass
         _wait_first(host, one, (), severity="note")
-        for _ in range(MOST_BLOWS):
+        for blow in range(MOST_BLOWS):
             with one.strike(lab):
                 pass
-            if repairs(host) - before > int(looked_at[1]):
+            if blow >= OFTEN and repairs(host) - before > int(looked_at[1]):
                 break
         _wait_first(host, one, struck.words, severity="warning")
         eventually(

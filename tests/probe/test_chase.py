@@ -21,8 +21,8 @@ def silent(number: int, silence: int) -> Track:
 
 
 def answer(one: Track, road: Road, number: int = 1) -> None:
-    one.ways[road].sent(number, 1.0)
-    one.ways[road].answered(number, 0.001, 1.0)
+    one.way(road).sent(number, 1.0)
+    one.way(road).answered(number, 0.001, 1.0)
 
 
 def test_nobody_is_chased_while_all_answer() -> None:
@@ -83,11 +83,11 @@ def test_asking_that_ended_late_itself_blames_nobody() -> None:
 def test_what_was_heard_before_the_silence_says_nothing_of_what_broke(road: Road) -> None:
     one = track()
     one.their_interval = 10.0
-    one.heard[road] = 100.0
+    one.note_heard(road, 100.0)
     assert one.hears(road, 101.0)
-    one.ways[road].sent(1, 102.0)
+    one.way(road).sent(1, 102.0)
     assert one.hears(road, 102.0)  # its answer is on its way
-    one.ways[road].silence = 1
+    one.way(road).silence = 1
     assert not one.hears(road, 103.0)
-    one.heard[road] = 103.5
+    one.note_heard(road, 103.5)
     assert one.hears(road, 104.0)

@@ -32,6 +32,7 @@ CASES = {
     "a filter beneath": (replace(DEAD, refused_beneath="192.0.2.254"), Trouble.FIREWALL),
     "our rules": (replace(BENEATH, snags=Snags(firewall="rules are gone")), Trouble.FIREWALL),
     "wrong entry": (replace(BENEATH, snags=Snags(entries="a foreign entry")), Trouble.WRONG_MAC),
+    "entry lacking": (replace(BENEATH, snags=Snags(lacking="the kernel refused")), Trouble.UNEXPLAINED),
     "strict filter": (replace(BENEATH, snags=Snags(reverse_path="strict")), Trouble.REVERSE_PATH),
     "cannot send": (replace(BENEATH, errno=errno.EHOSTUNREACH), Trouble.UNEXPLAINED),
     "large ones vanish": (replace(WELL, mtu=PathMtu(1350, 1450)), Trouble.MTU_BLACK_HOLE),

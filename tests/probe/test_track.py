@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from flanpy.model.reach import PathMtu, Reach
-from flanpy.probe.track import PATIENCE, WINDOW, SizeSearch, Track, Way
+from flanpy.probe.track import PATIENCE, SizeSearch, Track, Way
+from flanpy.probe.window import LENGTH
 from tests.probe.worlds import track
 
 
@@ -52,7 +53,7 @@ def test_peer_is_lossy_while_many_probes_are_lost_but_never_so_many_at_once() ->
     one = track()
     rounds(one, *[True, False] * 5)
     assert reach(one) is Reach.LOSSY
-    rounds(one, *[True] * WINDOW, start=30)
+    rounds(one, *[True] * LENGTH, start=30)
     assert reach(one) is Reach.REACHABLE
 
 
@@ -66,10 +67,10 @@ def test_late_answer_counts_for_its_own_probe() -> None:
 
 def test_window_is_bounded_and_answers_from_before_it_are_signs_of_life() -> None:
     way = Way()
-    for number in range(WINDOW * 3):
+    for number in range(LENGTH * 3):
         way.sent(number, float(number))
     way.answered(0, 60.0, 1.0)
-    assert (len(way.probes), way.ever, way.loss) == (WINDOW, True, 1.0)
+    assert (len(way.probes), way.ever, way.loss) == (LENGTH, True, 1.0)
 
 
 def test_silent_bridge_address_says_nothing_while_the_underlay_answers() -> None:

@@ -132,6 +132,14 @@ INJECTIONS: Final = (
         ground=Ground(hosts=2, ipv6=True),
     ),
     Injection(
+        id="P23",
+        title="etcd answers, but no watch gets through",
+        strike=_block(underlay.watch_is_cut_off),
+        condition="DatastoreReachable",
+        alert="FlanpyDatastoreUnreachable",
+        settle="the condition's grace",
+    ),
+    Injection(
         id="P24",
         title="etcd is away",
         strike=_block(underlay.etcd_is_away),
@@ -185,11 +193,10 @@ INJECTIONS: Final = (
 
 NOT_INJECTED: Final = {
     "P09": "a lost race for a port cannot be forced; rule texts are looked at in tests of the packet filter",
-    "P15": "what is held back while etcd is away is told as P24, which is its cause",
+    "P15": "what is held back while etcd is away is told behind P24, its cause: the tests of two problems have both",
     "P17": "a restart leaves nothing that could be looked at afterwards",
-    "P23": "a compaction heals by a new listing within a moment and leaves nothing wrong",
     "P25": "a lost lease is taken again at once; what stays wrong is P24 or P26",
-    "P27": "a changed address is taken over at once and leaves nothing wrong",
+    "P27": "a changed address is taken over at once, and without an address that is P21",
 }
 
 

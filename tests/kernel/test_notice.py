@@ -1,0 +1,24 @@
+"""Whose doing a notification is, where it bears no sender and comes right after a write of ours."""
+
+from __future__ import annotations
+
+import pytest
+
+from flanpy.kernel import host, rtnl
+from flanpy.kernel.notice import Echoes, NoticeBoard
+from flanpy.kernel.port import Moved
+from flanpy.kernel.wire import HEADER, S32, attribute
+
+
+def _netconf(number: int, value: int, link: int) -> bytes:
+    body = bytes([2, 0, 0, 0]) + attribute(1, S32.pack(link)) + attribute(number, S32.pack(value))
+    return HEADER.pack(HEADER.size + len(body), rtnl.NEWNETCONF, 0, 0, 0) + body
+
+
+@pytest.mark.parametrize(("value", "moved"), [(1, None), (0, Moved.SYSCTL)])
+def test_p04_forwarding_that_goes_off_is_never_taken_for_our_own_doing(
+    value: int, moved: Moved | None
+) -> None:
+    said = _netconf(2, value, host.ALL_LINKS)
+    notice = NoticeBoard().judge(said, 0, len(said), echoes=Echoes())
+    assert notice.moved is moved
