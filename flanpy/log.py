@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, TextIO, cast
 
+from flanpy.printable import escaped, on_one_line, tamed
+
 _HIDDEN_WHILE_STRUCTLOG_LOADS = [name for name in ("rich", "better_exceptions") if name not in sys.modules]
 for _name in _HIDDEN_WHILE_STRUCTLOG_LOADS:
     sys.modules[_name] = cast(Any, None)
@@ -161,6 +163,10 @@ def plain_values(_logger: object, _method: str, event: _EventDict) -> _EventDict
     """Turn domain values (addresses, enums, errors, collections) into what both renderers print alike."""
     for key, value in event.items():
         event[key] = _plain(value)
+    if isinstance(trace := event.get("exception"), str):
+        event["exception"] = tamed(
+            trace
+        )  # what was raised may quote anybody, and a console prints it as it is
     return event
 
 
@@ -174,8 +180,22 @@ def mask_secrets(_logger: object, _method: str, event: _EventDict) -> _EventDict
 def _renderer(fmt: str, stream: TextIO) -> Callable[[Any, str, _EventDict], str | bytes]:
     terminal = _is_terminal(stream)
     if fmt == "console" or (fmt == "auto" and terminal):
-        return structlog.dev.ConsoleRenderer(colors=terminal, timestamp_key="ts", pad_event_to=24)
+        return _on_console(
+            structlog.dev.ConsoleRenderer(colors=terminal, timestamp_key="ts", pad_event_to=24)
+        )
     return _json_line
+
+
+def _on_console(render: structlog.dev.ConsoleRenderer) -> Callable[[Any, str, _EventDict], str]:
+    """structlog shows text without blanks as it is, with whatever a terminal would obey."""
+
+    def line(logger: Any, method: str, event: _EventDict) -> str:
+        for key, value in event.items():
+            if isinstance(value, str) and key != "exception":
+                event[key] = on_one_line(value)
+        return render(logger, method, event)
+
+    return line
 
 
 _json = structlog.processors.JSONRenderer(ensure_ascii=False)
@@ -183,7 +203,7 @@ _json = structlog.processors.JSONRenderer(ensure_ascii=False)
 
 def _json_line(logger: Any, method: str, event: _EventDict) -> str | bytes:
     head = {key: event.pop(key) for key in ("ts", "level", "event") if key in event}
-    return _json(logger, method, {**head, **event})
+    return escaped(str(_json(logger, method, {**head, **event})))
 
 
 def _is_terminal(stream: TextIO) -> bool:

@@ -24,10 +24,14 @@ from flanpy.errors import ConfigError
 from flanpy.model.address import IPAddress
 from flanpy.model.lease import BackendData, Lease, LeaseRecord, RawData
 from flanpy.model.network import NetworkConfig
+from flanpy.model.network_config import quoted
 from flanpy.model.objects import ExtensionPeer, ExtensionStart, KernelObject
 from flanpy.model.world import Policy, World
 
 PRE, POST, ADD, REMOVE = "PreStartupCommand", "PostStartupCommand", "SubnetAddCommand", "SubnetRemoveCommand"
+LONGEST_SHOWN: Final = 1000
+"""Characters of a command in an error: the cure is to copy it."""
+
 _SHELL: Final = "$`;|&<>\n"
 
 Argv = tuple[str, ...]
@@ -129,8 +133,8 @@ def refuse_unless_allowed(network: NetworkConfig, policy: Policy) -> None:
         text = _text(network, name)
         if text and text not in policy.extension_commands:
             raise ConfigError(
-                f"Backend.{name} of extension is {text!r}, which this host does not allow: if it should run here as "
-                f"flanpyd's user, set extension-command to it"
+                f"Backend.{name} of extension is {quoted(text, LONGEST_SHOWN)}, which this host does not allow: "
+                "if it should run here as flanpyd's user, set extension-command to it"
             )
 
 
@@ -152,16 +156,20 @@ def _text(network: NetworkConfig, name: str) -> str:
 
 def _words(name: str, value: object) -> Argv:
     if not isinstance(value, str):
-        raise ConfigError(f"Backend.{name} of extension is {value!r}: give a command line as text")
+        raise ConfigError(
+            f"Backend.{name} of extension is {quoted(value, LONGEST_SHOWN)}: give a command line as text"
+        )
     if used := "".join(mark for mark in _SHELL if mark in value.strip()):
         raise ConfigError(
-            f"Backend.{name} of extension is {value!r}, in which {used!r} would need a shell: put it into a script,"
-            " which finds SUBNET, PUBLIC_IP and the like in its environment"
+            f"Backend.{name} of extension is {quoted(value, LONGEST_SHOWN)}, in which {used!r} would need a shell: "
+            "put it into a script, which finds SUBNET, PUBLIC_IP and the like in its environment"
         )
     try:
         return tuple(shlex.split(value))
     except ValueError as error:
-        raise ConfigError(f"Backend.{name} of extension is {value!r}: {error}") from error
+        raise ConfigError(
+            f"Backend.{name} of extension is {quoted(value, LONGEST_SHOWN)}: {error}"
+        ) from error
 
 
 def _public_ips(record: LeaseRecord) -> tuple[IPAddress, ...]:

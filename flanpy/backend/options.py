@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flanpy.errors import ConfigError
+from flanpy.model.network_config import quoted
 
 
 class Reader:
@@ -20,12 +21,12 @@ class Reader:
         allowed = isinstance(value, int) and (low <= value <= high or value == off)
         if isinstance(value, bool) or not isinstance(value, int) or not allowed:
             raise ConfigError(
-                f"Backend.{name} of {self._backend} is {value!r}: give a whole number from {low} to {high}"
+                f"Backend.{name} of {self._backend} is {quoted(value)}: give a whole number from {low} to {high}"
             )
         return value
 
     def boolean(self, name: str, *, default: bool = False) -> bool:
         value = self._raw.get(name.lower(), default)
         if not isinstance(value, bool):
-            raise ConfigError(f"Backend.{name} of {self._backend} is {value!r}: give true or false")
+            raise ConfigError(f"Backend.{name} of {self._backend} is {quoted(value)}: give true or false")
         return value

@@ -14,6 +14,7 @@ from flanpy.backend.udp import UdpBackend
 from flanpy.backend.vxlan import VxlanBackend
 from flanpy.errors import ConfigError
 from flanpy.model.network import NetworkConfig
+from flanpy.model.network_config import quoted
 
 BACKENDS: Mapping[str, Backend] = MappingProxyType(
     {
@@ -36,7 +37,9 @@ def backend_for(name: str) -> Backend:
     try:
         return BACKENDS[name]
     except KeyError:
-        raise ConfigError(f"Backend.Type of the network config is {name!r}, which {_lack(name)}") from None
+        raise ConfigError(
+            f"Backend.Type of the network config is {quoted(name)}, which {_lack(name)}"
+        ) from None
 
 
 def validate_network(network: NetworkConfig) -> None:
@@ -45,7 +48,7 @@ def validate_network(network: NetworkConfig) -> None:
     backend_for(name).validate(network.backend_options)
     if name in _IPV4_ONLY and network.network6 is not None:
         raise ConfigError(
-            f"Backend.Type of the network config is {name!r}, which carries IPv4 only, but IPv6Network is "
+            f"Backend.Type of the network config is {quoted(name)}, which carries IPv4 only, but IPv6Network is "
             f"{network.network6}: use 'vxlan', or set EnableIPv6 to false"
         )
 

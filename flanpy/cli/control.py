@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from flanpy.errors import ControlError, ControlUnreachable
+from flanpy.printable import on_one_line, plain
 
 SOCKET_NAME: Final = "flanpyd.sock"
 DEADLINE_S: Final = 5.0
@@ -92,5 +93,6 @@ class Control:
             ) from error
         if status >= 400:
             text = answer.get("error", answer) if isinstance(answer, dict) else answer
-            raise ControlError(f"flanpyd refused {resource!r} (HTTP {status}): {text}")
-        return answer
+            raise ControlError(f"flanpyd refused {resource!r} (HTTP {status}): {on_one_line(str(text))}")
+        # What etcd and peers say is in it: a backslash in the text is the only way in which a control can come.
+        return plain(answer) if b"\\" in body else answer

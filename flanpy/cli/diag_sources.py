@@ -17,6 +17,7 @@ from flanpy import __version__
 from flanpy.cli.host import Host
 from flanpy.cli.secrets import scrubbed
 from flanpy.errors import ControlError, FlanpyError, HostError
+from flanpy.printable import escaped
 from flanpy.trace.programs import output
 
 Make = Callable[[], str]
@@ -86,7 +87,7 @@ def parts(arguments: Namespace, host: Host) -> Iterator[tuple[str, Make]]:
 
 
 def _text(document: Any) -> str:
-    return json.dumps(scrubbed(document), indent=2, ensure_ascii=False) + "\n"
+    return escaped(json.dumps(scrubbed(document), indent=2, ensure_ascii=False)) + "\n"
 
 
 def _document(host: Host, name: str) -> str:

@@ -9,7 +9,7 @@ from argparse import Namespace
 
 from flanpy.cli.exits import Exit
 from flanpy.cli.host import Host
-from flanpy.cli.output import print_as
+from flanpy.cli.output import print_as, printable
 
 
 def show(arguments: Namespace, host: Host) -> Exit:
@@ -21,13 +21,13 @@ def show(arguments: Namespace, host: Host) -> Exit:
     if not said.get("trusted"):
         print("# network config, own lease or underlay are not known yet: see 'flanpyctl status'")
     if said.get("held"):
-        print(f"# held: {said['held']}")
+        print(f"# held: {printable(said['held'])}")
     for line in said.get("held_lines", ()):
-        print(f"# held: {line}")
+        print(f"# held: {printable(line)}")
     for conflict in said.get("conflicts", ()):
-        print(f"# conflict: {conflict}")
+        print(f"# conflict: {printable(conflict)}")
     for line in said.get("lines", ()):
-        print(line)
+        print(printable(line))
     if not said.get("lines"):
         print("# nothing to change")
     return Exit.OK

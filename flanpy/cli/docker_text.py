@@ -15,6 +15,7 @@ from flanpy.docker.restart import Choice
 from flanpy.docker.verdict import Look, Silent
 from flanpy.docker.wanted import Wanted
 from flanpy.model.condition import Condition
+from flanpy.printable import tamed
 
 Document = dict[str, Any]
 
@@ -24,7 +25,7 @@ def show_plan(form: str, plan: BipPlan) -> None:
     if form != "table":
         print_as(form, _plan_document(plan))
         return
-    print(plan.diff or f"{plan.file.path} stays as it is", end="" if plan.diff else "\n")
+    print(tamed(plan.diff) or f"{plan.file.path} stays as it is", end="" if plan.diff else "\n")
     for line in (*plan.notes, *_restart_lines(plan)):
         print(line)
 

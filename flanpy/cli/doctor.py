@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flanpy.cli.exits import CommandError, Exit
 from flanpy.cli.host import Host
-from flanpy.cli.output import print_as
+from flanpy.cli.output import print_as, printable
 from flanpy.cli.wording import plural
 from flanpy.doctor.finding import Finding, Severity
 from flanpy.errors import UsageError
@@ -21,7 +21,6 @@ from flanpy.errors import UsageError
 if TYPE_CHECKING:
     from flanpy.doctor.gather import Sources
 
-_CONTROL: Final = dict.fromkeys((*range(32), *range(127, 160)), "?")
 """Node ids and reasons come from etcd: a control character in them must not reach the terminal."""
 
 _STYLES: Final = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.NOTE: "bold"}
@@ -100,7 +99,7 @@ def _print(findings: Sequence[Finding], unread: Any, *, verbose: bool) -> None:
     console = Console(highlight=False, soft_wrap=True)
 
     def line(text: str, style: str = "") -> None:
-        console.print(Text(text.translate(_CONTROL), style=style))
+        console.print(Text(printable(text), style=style))
 
     for number, finding in enumerate(findings):
         if number:
@@ -118,7 +117,7 @@ def _print(findings: Sequence[Finding], unread: Any, *, verbose: bool) -> None:
     if verbose:
         _print_checked(findings, line)
     for source, why in unread.items():
-        print(f"not read: {source}: {why}".translate(_CONTROL), file=sys.stderr)
+        print(printable(f"not read: {source}: {why}"), file=sys.stderr)
 
 
 def _summary(findings: Sequence[Finding]) -> str:

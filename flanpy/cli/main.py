@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 from flanpy.cli.commands import build
 from flanpy.cli.exits import Exit, code_of
 from flanpy.errors import FlanpyError
+from flanpy.printable import on_one_line
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -73,4 +74,4 @@ def _call(name: str, arguments: Namespace) -> int:
 
 
 def _one_line(error: FlanpyError) -> str:
-    return " ".join(str(error).split())
+    return on_one_line(" ".join(str(error).split()))

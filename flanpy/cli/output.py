@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
+from flanpy.printable import escaped, on_one_line
+
 FORMATS = ("table", "json", "yaml")
 
 
@@ -53,7 +55,10 @@ def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 # Node ids and reasons come from etcd: a control character in them must not reach the terminal.
-_CONTROL = dict.fromkeys((*range(32), *range(127, 160)), "?")
+_CONTROL = dict.fromkeys(
+    (*range(32), *range(127, 160), 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A), 0xFEFF),
+    "?",
+) | dict.fromkeys(range(0xD800, 0xE000), "?")
 
 
 def printable(text: str) -> str:
@@ -77,7 +82,8 @@ def print_json(value: Any, stream: TextIO | None = None, *, compact: bool = Fals
     import json
 
     target = sys.stdout if stream is None else stream
-    target.write(json.dumps(value, ensure_ascii=False, indent=None if compact else 2, default=str) + "\n")
+    text = json.dumps(value, ensure_ascii=False, indent=None if compact else 2, default=str)
+    target.write(escaped(text) + "\n")
 
 
 def print_yaml(value: Any, stream: TextIO | None = None) -> None:
@@ -98,7 +104,9 @@ def yaml_text(value: Any, indent: int = 0) -> str:
     pad = "  " * indent
     match value:
         case Mapping() if value:
-            return "\n".join(f"{pad}{key}:{_yaml_below(item, indent)}" for key, item in value.items())
+            return "\n".join(
+                f"{pad}{on_one_line(str(key))}:{_yaml_below(item, indent)}" for key, item in value.items()
+            )
         case list() | tuple() if value:
             return "\n".join(f"{pad}-{_yaml_item(item, indent)}" for item in value)
         case _:
@@ -118,4 +126,4 @@ def _yaml_item(value: Any, indent: int) -> str:
 def _yaml_scalar(value: Any) -> str:
     import json
 
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return escaped(json.dumps(value, ensure_ascii=False, default=str))

@@ -134,7 +134,7 @@ class ExtensionPart:
             raise KernelError(f"cannot run {shown!r}", error.errno or errno.EIO) from error
         try:
             async with asyncio.timeout(self._deadline):
-                out, err = await process.communicate(f"{stdin}\n".encode())
+                out, err = await process.communicate(f"{stdin}\n".encode(errors="replace"))
         except TimeoutError as error:
             await _kill(process)
             raise KernelError(f"{shown!r} did not end within {self._deadline:g} s and was killed") from error

@@ -16,10 +16,12 @@ from typing import Any, Final, TypeVar
 from flanpy.host import atomic
 from flanpy.host.absent import Absent
 from flanpy.model.lease import SubnetKey
+from flanpy.printable import on_one_line
 
 FILE_NAME: Final = "lease.json"
 _VERSION: Final = 1
 _LARGEST: Final = 1 << 20
+_LONGEST_SHOWN: Final = 200
 
 T = TypeVar("T")
 
@@ -65,11 +67,11 @@ def load(state_dir: Path, *, node_id: str) -> SavedLease | Absent:
         return Absent(f"cannot read '{path}': {cause.strerror}")
     except (ValueError, KeyError, TypeError, RecursionError) as cause:
         return Absent(
-            f"'{path}' cannot be used, a new lease will replace it: {type(cause).__name__}: {cause}"
+            f"'{path}' cannot be used, a new lease will replace it: {type(cause).__name__}: {_short(cause)}"
         )
     if lease.node_id != node_id:
         return Absent(
-            f"'{path}' belongs to node '{lease.node_id}', this is '{node_id}': it is left out of account"
+            f"'{path}' belongs to node '{_short(lease.node_id)}', this is '{node_id}': it is left out of account"
         )
     return lease
 
@@ -87,6 +89,11 @@ def _document(lease: SavedLease) -> dict[str, object]:
         "public_ip6": _text(lease.public_ip6),
         "saved_at": lease.saved_at,
     }
+
+
+def _short(found: object) -> str:
+    text = on_one_line(str(found))
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
 def _text(value: object) -> str | None:

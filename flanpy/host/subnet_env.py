@@ -16,6 +16,7 @@ from typing import Final
 
 from flanpy.host import atomic
 from flanpy.host.absent import Absent
+from flanpy.printable import on_one_line
 
 _LARGEST: Final = 1 << 16
 
@@ -77,7 +78,7 @@ def parse(text: str) -> SubnetEnv | Absent:
             ipmasq=values.get("FLANNEL_IPMASQ", "").lower() in {"true", "1", "t"},
         )
     except ValueError as cause:
-        return Absent(f"subnet file has a value that cannot be used: {cause}")
+        return Absent(f"subnet file has a value that cannot be used: {on_one_line(str(cause))[:200]}")
     if (env.network is None or env.subnet is None) and (env.ipv6_network is None or env.ipv6_subnet is None):
         return Absent("subnet file names no network and subnet")
     return env

@@ -430,5 +430,13 @@ def _shown(value: object) -> str:
         return f"of type {type(value).__name__}"
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= 80 else f"{text[:77]}..."
+def quoted(value: object, longest: int = 80) -> str:
+    """A value as one short line of Python, whatever it holds."""
+    try:
+        return _short(ascii(value), longest)
+    except (ValueError, RecursionError):
+        return f"of type {type(value).__name__}"
+
+
+def _short(text: str, longest: int = 80) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."

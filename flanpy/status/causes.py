@@ -60,17 +60,23 @@ def in_order(conditions: Iterable[Condition]) -> tuple[Condition, ...]:
     given = tuple(conditions)
     bad = {condition.type: condition for condition in given if not condition.healthy}
     ordered: dict[ConditionType, Condition] = {}
-
-    def take(condition: Condition) -> None:
-        for cause in condition.depends_on:
-            if cause in bad and cause not in ordered:
-                take(bad[cause])
-        ordered[condition.type] = condition
-
     for condition in bad.values():
-        if condition.type not in ordered:
-            take(condition)
+        _take(condition, bad, ordered)
     return (*ordered.values(), *(condition for condition in given if condition.healthy))
+
+
+def _take(
+    condition: Condition,
+    bad: Mapping[ConditionType, Condition],
+    ordered: dict[ConditionType, Condition],
+) -> None:
+    """Put it behind its causes. No closure: one that calls itself is a cycle, left to the collector each time."""
+    if condition.type in ordered:
+        return
+    for cause in condition.depends_on:
+        if cause in bad:
+            _take(bad[cause], bad, ordered)
+    ordered[condition.type] = condition
 
 
 def root_causes(conditions: Iterable[Condition]) -> tuple[Condition, ...]:

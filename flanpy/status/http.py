@@ -23,6 +23,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from flanpy.errors import FlanpyError, HostError
+from flanpy.printable import escaped, tamed
 from flanpy.status.board import StatusSnapshot
 from flanpy.status.callers import Caller, Door
 from flanpy.status.metrics_page import Asked, MetricsPage
@@ -203,7 +204,7 @@ def _readiness(snapshot: StatusSnapshot, *, verbose: bool) -> web.Response:
         if verbose:
             lines += [f"    {line}" for line in condition.evidence]
             lines += [f"    cure: {condition.cure}"] if condition.cure else []
-    return web.Response(text="\n".join(lines) + "\n", status=200 if snapshot.ready else 503)
+    return web.Response(text=tamed("\n".join(lines)) + "\n", status=200 if snapshot.ready else 503)
 
 
 def _json(answer: Answer) -> Callable[[web.Request], Awaitable[web.Response]]:
@@ -229,4 +230,4 @@ def _events(answer: Callable[[int], Awaitable[Any]]) -> Callable[[web.Request], 
 
 
 def _dumps(document: Any) -> str:
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False) + "\n"
+    return escaped(json.dumps(document, separators=(",", ":"), ensure_ascii=False)) + "\n"

@@ -72,7 +72,7 @@ class Tokens:
         request = pb.AuthenticateRequest(name=self._settings.username, password=self._settings.password)
         try:
             with self._connections.use() as connection:
-                reply = await connection.stubs.auth.Authenticate(request, timeout=self._settings.timeout)
+                reply = await connection.stubs.auth.Authenticate(request, timeout=self._connections.deadline)
         except AioRpcError as error:
             self._record.failed("authenticate", error.code().name)
             # As etcd's own client does: a user given to a cluster without authentication is no error.

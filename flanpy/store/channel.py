@@ -32,15 +32,19 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.initial_reconnect_backoff_ms", 250),
-    # Despite its name, how long one attempt to connect may take; less than a call's deadline, so that a call to an
-    # address that swallows packets fails as never sent.
-    ("grpc.min_reconnect_backoff_ms", 2000),
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.enable_retries", 0),
     ("grpc.max_receive_message_length", 64 << 20),
     # A channel of ours is closed for good when we close it, and a rotated certificate is used at once.
     ("grpc.use_local_subchannel_pool", 1),
 )
+
+CONNECT_S = 2.0
+"""How long one attempt to connect may take; less than a call's deadline, so that a call to an address that swallows
+packets fails as never sent."""
+
+MOST_PATIENCE = 3
+"""Times as long everything may take on a slow way. TCP, TLS and HTTP take three round trips until a call is sent."""
 
 TlsStamp = tuple[tuple[int, int, int], ...]
 
@@ -80,6 +84,7 @@ class Connections:
 
     settings: EtcdSettings
     endpoints: tuple[Endpoint, ...] = field(init=False)
+    patience: int = 1
     _current: Connection | None = None
     _index: int = 0
     _open: set[Connection] = field(default_factory=set)
@@ -88,6 +93,22 @@ class Connections:
     def __post_init__(self) -> None:
         """Raises `ConfigError` for an endpoint that cannot be used."""
         self.endpoints = parse_endpoints(self.settings)
+
+    @property
+    def deadline(self) -> float:
+        """Seconds that a call may take, as slow as the way to etcd is now."""
+        return self.settings.timeout * self.patience
+
+    def unheard(self) -> None:
+        """No endpoint answered or refused in time: the way may be slow. Give the next attempts longer."""
+        if self.patience < MOST_PATIENCE:
+            self.patience += 1
+            self._retire()
+
+    def answered_in(self, seconds: float) -> None:
+        """A call was answered; a quick answer ends the patience."""
+        if seconds < self.settings.timeout / 10:
+            self.patience = 1
 
     @property
     def endpoint(self) -> Endpoint:
@@ -152,7 +173,7 @@ class Connections:
             await asyncio.wait(self._closing)
 
     def _connect(self, stamp: TlsStamp) -> Connection:
-        channel = open_channel(self.endpoint, self.settings)
+        channel = open_channel(self.endpoint, self.settings, patience=self.patience)
         connection = Connection(self.endpoint, channel, Stubs(channel), stamp)
         self._open.add(connection)
         return connection
@@ -171,11 +192,13 @@ class Connections:
             task.add_done_callback(self._closing.discard)
 
 
-def open_channel(endpoint: Endpoint, settings: EtcdSettings) -> grpc.aio.Channel:
+def open_channel(endpoint: Endpoint, settings: EtcdSettings, *, patience: int = 1) -> grpc.aio.Channel:
     """A channel to one endpoint. Raises `StoreError` if a TLS file cannot be read."""
+    # Despite its name this bounds one attempt to connect.
+    options = (*_OPTIONS, ("grpc.min_reconnect_backoff_ms", int(1000 * CONNECT_S * patience)))
     if not endpoint.tls:
-        return grpc.aio.insecure_channel(endpoint.target, options=_OPTIONS)
-    return grpc.aio.secure_channel(endpoint.target, tls_credentials(settings), options=_OPTIONS)
+        return grpc.aio.insecure_channel(endpoint.target, options=options)
+    return grpc.aio.secure_channel(endpoint.target, tls_credentials(settings), options=options)
 
 
 def tls_credentials(settings: EtcdSettings) -> grpc.ChannelCredentials:

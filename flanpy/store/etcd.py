@@ -221,7 +221,7 @@ class EtcdSession:
         stream = WatchStream(connection, metadata, partial(self._connections.release, connection))
         started = self._clock.monotonic()
         try:
-            created = await stream.start(prefix, revision, within=self.settings.timeout)
+            created = await stream.start(prefix, revision, within=self._connections.deadline)
         except BaseException as error:  # noqa: BLE001 - translated, and raised again in every case
             await stream.close()
             self._raise_translated(error, connection, metadata)
@@ -247,12 +247,12 @@ class EtcdSession:
         self, operation: str, rpc: Callable[[Stubs], Any], request: Any, *, repeatable: bool = False
     ) -> Any:
         async def send(stubs: Stubs, metadata: Metadata) -> Any:
-            return await rpc(stubs)(request, timeout=self.settings.timeout, metadata=metadata)
+            return await rpc(stubs)(request, timeout=self._connections.deadline, metadata=metadata)
 
         return await self._call(operation, send, repeatable=repeatable)
 
     async def _beat(self, stubs: Stubs, metadata: Metadata, lease_id: int) -> Any:
-        call = stubs.lease.LeaseKeepAlive(timeout=self.settings.timeout, metadata=metadata)
+        call = stubs.lease.LeaseKeepAlive(timeout=self._connections.deadline, metadata=metadata)
         try:
             with suppress(asyncio.InvalidStateError):  # it failed already: reading tells why
                 await call.write(pb.LeaseKeepAliveRequest(ID=lease_id))
@@ -276,6 +276,8 @@ class EtcdSession:
             if not tries.take(outcome, repeatable=repeatable):
                 if outcome.cure is Cure.OTHER_ENDPOINT:
                     self._record.lost(outcome.error, tried)
+                if outcome.silent:
+                    self._connections.unheard()
                 raise outcome.error
 
     async def _attempt(self, operation: str, send: Send[Reply]) -> Reply | Fault:
@@ -296,7 +298,9 @@ class EtcdSession:
                 self._raise_if_closed()
                 raise
             self._cluster_id = reply.header.cluster_id  # type: ignore[attr-defined]
-            self._record.answered(operation, connection.endpoint, self._clock.monotonic() - started)
+            took = self._clock.monotonic() - started
+            self._record.answered(operation, connection.endpoint, took)
+            self._connections.answered_in(took)
             return reply
 
     def _note_failure(

@@ -27,11 +27,15 @@ class Cure(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A failed call: the error to raise, what may cure it, and whether the request certainly never took effect."""
+    """A failed call: the error to raise, what may cure it, and whether the request certainly never took effect.
+
+    `silent` is whether nothing came back in time: neither an answer nor a refusal.
+    """
 
     error: StoreError
     cure: Cure
     unsent: bool = False
+    silent: bool = False
 
 
 @dataclass(slots=True)
@@ -64,6 +68,14 @@ _TOKEN_REJECTED = (
 )
 _WRONG_LOGIN = ("authentication failed", "invalid user ID or password")
 _NEVER_CONNECTED = ("failed to connect to all addresses", "errors resolving", "DNS resolution failed")
+_SILENCE = (
+    "handshaker shutdown",
+    "Handshake read failed",
+    "ping timeout",
+    "SETTINGS",
+    "timed out",
+    "Timeout",
+)
 _UNTRUSTED = ("CERTIFICATE_VERIFY_FAILED", "certificate verify failed", "Hostname Verification Check failed")
 _PLAINTEXT = ("WRONG_VERSION_NUMBER", "Handshake read failed")
 _CERTIFICATE_WANTED = (
@@ -159,7 +171,8 @@ def _unreached(details: str, code: grpc.StatusCode, where: str) -> Fault:
         text = f"{where} does not accept our client certificate, or wants one: correct etcd-certfile and etcd-keyfile"
         return Fault(StoreDenied(text), Cure.OTHER_ENDPOINT, unsent=True)
     error = StoreUnavailable(_unavailable(details, code, where))
-    return Fault(error, Cure.OTHER_ENDPOINT, unsent=_has(details, _NEVER_CONNECTED))
+    silent = code is grpc.StatusCode.DEADLINE_EXCEEDED or _has(details, _SILENCE)
+    return Fault(error, Cure.OTHER_ENDPOINT, unsent=_has(details, _NEVER_CONNECTED), silent=silent)
 
 
 def _unavailable(details: str, code: grpc.StatusCode, where: str) -> str:

@@ -9,7 +9,7 @@ Pure; time comes in as monotonic seconds. The keeper of our own lease must not s
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -51,17 +51,21 @@ class Lingering:
     def after(self, before: LeaseView, view: LeaseView, now: float) -> Lingering:
         """Who lingers once `view` follows `before`.
 
-        Only a deletion that etcd told of makes a lease linger: what a listing lacks is judged by the gates. Nobody
-        lingers in the way of another lease.
+        A deletion that etcd told of makes a lease linger, and so does its absence from the listing that ends an outage.
+        What other listings lack, or an etcd with another history, is judged by the gates. Nobody lingers in the way of
+        another lease.
         """
         if before.in_sync and before.stale and not view.stale:
             back = replace(self, patient_until=now + AFTER_OUTAGE, old_revision=before.revision)
-            return back.after(replace(before, stale=False), view, now)
+            return back.joined(_missed(before, view), before, view, now)
         if not self.leases and view.deletions is before.deletions:
             return self
-        told = view.deletions.keys() - before.deletions.keys()
+        return self.joined(_told(before, view), before, view, now)
+
+    def joined(self, gone: Set[str], before: LeaseView, view: LeaseView, now: float) -> Lingering:
+        """Those of these keys that were known linger too, as far as nothing speaks against it."""
         kept = {key: at for key, at in self.until.items() if at > now}
-        kept |= {key: self._last(before.leases[key], now) for key in told if key in before.leases}
+        kept |= {key: self._last(before.leases[key], now) for key in gone if key in before.leases}
         known = {**before.leases, **self.leases}
         taken = view.leases.keys() - before.leases.keys() if kept else set()
         broken = {invalid.key for invalid in view.invalid} if kept else set()
@@ -77,6 +81,17 @@ class Lingering:
         """When a lease that was deleted now is let go."""
         soon = now + LINGER
         return max(soon, self.patient_until) if lease.mod_revision <= self.old_revision else soon
+
+
+def _told(before: LeaseView, view: LeaseView) -> Set[str]:
+    """What etcd said was deleted."""
+    return view.deletions.keys() - before.deletions.keys()
+
+
+def _missed(before: LeaseView, view: LeaseView) -> Set[str]:
+    """What went while nobody looked."""
+    listed = view.listings not in {before.listings, view.rewound}
+    return _told(before, view) | (before.leases.keys() - view.leases.keys() if listed else set())
 
 
 def _contested(key: SubnetKey, newcomers: Iterable[SubnetKey]) -> bool:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
 OK = "OK"
+_OTHERS_WAIT = 5
+"""How much longer those pause in an outage who wait while another does: each try is a handshake at every endpoint."""
 
 
 def logger() -> FilteringBoundLogger:
@@ -64,6 +66,7 @@ class StoreRecord:
         self._outage_since: float | None = None
         self._failures = 0
         self._connected = asyncio.Event()
+        self._pausing = 0
 
     def answered(self, operation: str, endpoint: object, took: float) -> None:
         """A call got its answer, so etcd is there."""
@@ -100,15 +103,18 @@ class StoreRecord:
         self._watch_revision = revision
 
     async def pause(self, seconds: float) -> None:
-        """Wait; in an outage only until somebody reaches etcd again."""
+        """Wait; in an outage only until somebody reaches etcd again, and one of those who wait goes to see."""
         if self._outage_since is None:
             await self._clock.sleep(seconds)
             return
+        others, self._pausing = self._pausing, self._pausing + 1
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds * (_OTHERS_WAIT if others else 1)):
                 await self._connected.wait()
         except TimeoutError:
             pass
+        finally:
+            self._pausing -= 1
 
     def snapshot(self) -> StoreStats:
         """The counters now."""

@@ -26,6 +26,7 @@ LONGEST_NODE_ID: Final = 253
 """Characters of a node id; that of a host name (RFC 1123)."""
 
 _LONGEST_SHOWN: Final = 80
+_LONGEST_TYPE: Final = 63
 _OCTET: Final = "(0|[1-9][0-9]{0,2})"
 _IP4: Final = r"\.".join([_OCTET] * 4)
 _IP4_TEXT: Final = re.compile(_IP4)
@@ -190,7 +191,7 @@ def _record(raw: bytes, key: SubnetKey, *, reserved: bool) -> LeaseRecord:
     record = LeaseRecord(
         _public_ip(value.public_ip),
         _public_ip6(value.public_ip6),
-        value.backend_type,
+        _backend_type(value.backend_type),
         _data("BackendData", value.backend_type, bytes(value.backend_data)),
         _data("BackendV6Data", value.backend_type, bytes(value.backend_data6)),
         _node_id(value.node_id),
@@ -267,6 +268,14 @@ def _vxlan(field: str, raw: bytes) -> VxlanData:
     if data.vni is not None and not 0 <= data.vni < 1 << 24:
         raise _Unusable(f"VNI {_shown(str(data.vni), quoted=False)} of {field} is not within 24 bits")
     return VxlanData(mac, data.vni)
+
+
+def _backend_type(text: str) -> str:
+    if len(text) > _LONGEST_TYPE or not text.isprintable():
+        raise _Unusable(
+            f"BackendType {_shown(text)} is no word: printable, at most {_LONGEST_TYPE} characters"
+        )
+    return text
 
 
 def _node_id(text: str) -> str:

@@ -12,7 +12,7 @@ from integration.chaos import foreign
 from integration.chaos.kinds import reachable
 from integration.chaos.oracle import SUBNETS, leases_of, wrongs
 from integration.chaos.shadow import Shadow
-from integration.lab import Entry, Lab, LabError
+from integration.lab import Entry, Host, Lab, LabError
 
 CALM_S = 60.0
 """How long the lab may take to be well again; the product's longest pause is 30 s, and machines stand still."""
@@ -64,7 +64,7 @@ class Calm:
             if not host.daemon.running:
                 yield f"{host.name}: flanpyd ended with {host.daemon.exit_code}: {host.daemon.log_tail(1)}"
             elif not host.daemon.is_ready():
-                yield f"{host.name}: flanpyd is not ready: {host.daemon.fetch('/readyz')[1].strip()}"
+                yield f"{host.name}: flanpyd is not ready: {_reason(host)}"
 
     def _kernels(self, entries: tuple[Entry, ...]) -> Iterator[str]:
         leases = leases_of(entries)
@@ -96,3 +96,11 @@ class Calm:
             for host in self._lab.hosts
             for line in foreign.differences(self._foreign[host.name], foreign.read(host))
         ]
+
+
+def _reason(host: Host) -> str:
+    """What the daemon says of it, or why it says nothing."""
+    try:
+        return " ".join(host.daemon.fetch("/readyz")[1].split())
+    except OSError as error:
+        return str(error)

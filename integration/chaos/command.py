@@ -9,7 +9,7 @@ from pathlib import Path
 from integration.chaos import report
 from integration.chaos.kinds import Family
 from integration.chaos.run import Outcome, run
-from integration.chaos.schedule import plan
+from integration.chaos.schedule import BLOWS, plan
 
 RESULTS = Path("build/chaos")
 
@@ -23,6 +23,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         "--seed", type=int, default=int(time.time()) % 100_000, help="what decides everything"
     )
     parser.add_argument("--families", default=",".join(family.value for family in Family), help="all of them")
+    parser.add_argument("--blows", type=int, default=BLOWS, help=f"faults in each storm ({BLOWS})")
     parser.add_argument("--to", type=Path, default=RESULTS, help=f"where the reports go ({RESULTS})")
     parser.add_argument("--only-schedule", action="store_true", help="print what would strike, and end")
     parser.set_defaults(command=_chaos)
@@ -30,11 +31,11 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 def _chaos(typed: argparse.Namespace) -> int:
     families = tuple(Family(name) for name in typed.families.split(","))
-    blows = plan(typed.seed, hosts=typed.hosts, seconds=typed.seconds, families=families)
-    print(
-        f"seed {typed.seed}: --hosts {typed.hosts} --seconds {typed.seconds:g} --families {typed.families}",
-        flush=True,
+    blows = plan(typed.seed, hosts=typed.hosts, seconds=typed.seconds, families=families, blows=typed.blows)
+    said = (
+        f"--hosts {typed.hosts} --seconds {typed.seconds:g} --families {typed.families} --blows {typed.blows}"
     )
+    print(f"seed {typed.seed}: {said}", flush=True)
     if typed.only_schedule:
         print("\n".join(str(blow) for blow in blows))
         return 0

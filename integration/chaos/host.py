@@ -96,6 +96,6 @@ KINDS = (
     _daemon("disk_full", strike=_disk_full, lasts=(2, 8)),
     _daemon("files_exhausted", strike=_files_exhausted, lasts=(2, 8)),
     _nic("address_changed", strike=_renumbered, lasts=(3, 8)),
-    _nic("mtu_changed", strike=_narrowed, lasts=(2, 8)),
+    _nic("mtu_changed", strike=_narrowed, lasts=(2, 8), breaks=False),
     _nic("nic_replaced", strike=_replugged, lasts=(0.2, 5)),
 )

@@ -137,7 +137,7 @@ KINDS = (
     _kernel("device_deleted_thrice", strike=_all_gone, lasts=(0.5, 3)),
     _kernel("device_down", strike=_typed(f"ip link set {DEVICE} down"), lasts=(0.1, 0.2)),
     _kernel("device_mac", strike=_typed(f"ip link set {DEVICE} address {_STRANGER}"), lasts=(0.1, 0.2)),
-    _kernel("device_mtu", strike=_typed(f"ip link set {DEVICE} mtu 1280"), lasts=(0.1, 0.2)),
+    _kernel("device_mtu", strike=_typed(f"ip link set {DEVICE} mtu 1280"), lasts=(0.1, 0.2), breaks=False),
     _kernel("address_flushed", strike=_typed(f"ip addr flush dev {DEVICE}"), lasts=(0.1, 0.2)),
     _kernel("routes_flushed", strike=_typed(f"ip route flush dev {DEVICE}"), lasts=(0.1, 0.2)),
     _kernel("routes_deleted", strike=_each(_routes_deleted), lasts=(0.1, 0.2)),

@@ -211,7 +211,7 @@ def member_replaced(lab: GuardedLab) -> Iterator[None]:
 CASES: tuple[Case, ...] = (
     Case("leader-killed", "the leader is killed", leader_killed, 6, 60, serves=True),
     Case("member-partitioned", "a member is cut off", member_partitioned, 16, 90, serves=True),
-    Case("quorum-lost", "two of three members are dead", quorum_lost, 32, 600),
+    Case("quorum-lost", "two of three members are dead", quorum_lost, 28, 600),
     Case("frozen", "every member is frozen", frozen, 18, 120),
     Case("slow", "500 ms each way", slow, 25, 120, serves=True),
     Case("no-space", "etcd's quota is used up", no_space, 8, 60),

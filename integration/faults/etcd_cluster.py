@@ -114,10 +114,6 @@ class GuardedEtcd(Etcd):
             return found
         raise LabError("no etcd member runs that is not cut off")
 
-    def at(self, endpoint: str) -> GuardedMember:
-        """The member that daemons find there."""
-        return next(member for member in self.guarded if member.endpoint == endpoint)
-
     def lead(self, member: GuardedMember) -> None:
         """Make a member the leader."""
 

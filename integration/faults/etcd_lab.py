@@ -14,8 +14,9 @@ from pathlib import Path
 
 from integration.faults.etcd_cluster import GuardedEtcd, GuardedMember, member_flags
 from integration.faults.etcd_pki import Authority
-from integration.lab import ETCD_PREFIX, Etcd, Host, Lab, LabError, flanpyctl
+from integration.lab import ETCD_PREFIX, Etcd, Host, Lab, LabError
 from integration.lab.daemon import HEALTHZ_PORT, METRICS_PORT, HostDaemon
+from integration.lab.etcd import CLIENT_PORT
 from integration.lab.topology import Seat
 from integration.lab.waiting import wait_until
 
@@ -188,9 +189,15 @@ class GuardedLab(Lab):
             host.daemon.signal(signal.SIGHUP)
 
     def used_member(self) -> GuardedMember:
-        """The member that the first resident talks to now."""
-        said = json.loads(self.residents[0].run(*flanpyctl(), "status", "-o", "json", check=False).stdout)
-        return self.guarded.at(said["store"]["endpoint"])
+        """The member that most connections of the first resident lead to now."""
+        argv = ("ss", "-Htn", "state", "established", "dport", "=", f":{CLIENT_PORT}")
+        ends = [
+            line.split()[3].rpartition(":")[0] for line in self.residents[0].run(*argv).stdout.splitlines()
+        ]
+        if not ends:
+            raise LabError(f"{self.residents[0].name} has no connection to etcd")
+        most = max(sorted(set(ends)), key=ends.count)
+        return next(member for member in self.guarded.guarded if member.address == most)
 
     def witness(self, hosts: Sequence[Host] | None = None, *, deadline: float = 30.0) -> float:
         """Put a lease of a host that has just joined; the seconds from etcd's word to every resident's route to it.

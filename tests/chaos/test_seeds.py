@@ -22,8 +22,12 @@ from tests.lab.overlay import eventually
 pytestmark = [pytest.mark.lab, pytest.mark.netns, pytest.mark.etcd]
 
 
+PATIENT_S = 120.0
+"""For a calm on a machine that stands still at times."""
+
+
 def _weathered(blows: Sequence[Blow], *, hosts: int = 3, etcd_members: int = 1) -> Outcome:
-    outcome = run(blows, hosts=hosts, etcd_members=etcd_members)
+    outcome = run(blows, hosts=hosts, etcd_members=etcd_members, calm=PATIENT_S)
     assert not outcome.violations, "\n".join([*map(str, blows), table(outcome)])
     assert outcome.flows.received > 0
     return outcome
@@ -42,7 +46,7 @@ def judged() -> Iterator[tuple[Lab, Calm]]:
         furnish(lab)
         with Shadow(lab) as shadow:
             judge = Calm(lab, shadow)
-            assert not judge.wait()[1]
+            assert not judge.wait(deadline=PATIENT_S)[1]
             yield lab, judge
 
 
@@ -55,7 +59,7 @@ def test_the_judge_tells_a_daemon_that_ended(judged: tuple[Lab, Calm]) -> None:
     lab.hosts[0].daemon.kill()
     assert "h1: flanpyd ended with -9" in _wrong(judge)
     launch(lab.hosts[0])
-    assert not judge.wait()[1]
+    assert not judge.wait(deadline=PATIENT_S)[1]
 
 
 def test_the_judge_tells_what_is_missing_and_what_is_too_much(judged: tuple[Lab, Calm]) -> None:

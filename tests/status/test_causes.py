@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 
 from hypothesis import given
@@ -61,3 +62,16 @@ def test_nothing_is_lost_and_no_effect_comes_before_its_cause(
         for cause in bad.intersection(DEPENDS_ON.get(kind, ())):
             assert place[cause] < place[kind]
     assert bool(root_causes(ordered)) == bool(bad)
+
+
+def test_ordering_conditions_leaves_nothing_behind_for_the_collector() -> None:
+    """A snapshot is made for every news: what only the collector frees piles up, with the conditions it refers to."""
+    judged = _with_troubles(C.PEERS_REACHABLE, C.BACKEND_READY)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(20):
+            in_order(judged)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

@@ -88,14 +88,13 @@ async def test_p25_session_logs_in_anew_when_a_restored_etcd_keeps_calls_with_it
     """A simple token names the raft index that it was made at; etcd lets a call wait until it gets there."""
     with EtcdCluster.started(password="of-the-root") as etcd:
         backup = etcd.snapshot()
-        settings = etcd.settings(timeout=2.0)
-        async with EtcdSession(settings) as writer:
+        async with EtcdSession(etcd.settings()) as writer:
             for number in range(100):
                 await writer.put("/a", str(number).encode())
-        async with EtcdSession(settings) as session:
+        async with EtcdSession(etcd.settings(timeout=2.0)) as session:
             watch = session.watch("/a")
             assert isinstance(await anext(watch), Snapshot)
             etcd.restore(backup)
             async with asyncio.timeout(60):
                 assert (await _snapshot(watch)).items == ()
-            assert session.stats.tokens_renewed == 2
+            assert session.stats.tokens_renewed >= 2

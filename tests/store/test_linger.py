@@ -154,3 +154,20 @@ def test_lease_that_ends_long_after_an_outage_lingers_no_longer_than_any_other()
     watched.news(gone=[key(1)], now=now)
     watched.follow(watched.view, now + LINGER)
     assert watched.shown == {key(2)}
+
+
+def test_p24_lease_that_the_first_listing_after_an_outage_lacks_lingers_as_one_that_was_deleted() -> None:
+    watched = Watched(key(1), key(2))
+    watched.follow(fold(watched.view, Stale("gone"), PREFIX), 40.0)
+    watched.follow(fold(watched.view, Snapshot((kv(key(2), 3),), 20, "compacted"), PREFIX), 100.0)
+    watched.follow(watched.view, 100.0 + AFTER_OUTAGE - 0.1)
+    assert watched.shown == {key(1), key(2)}
+    watched.follow(watched.view, 100.0 + AFTER_OUTAGE)
+    assert watched.shown == {key(2)}
+
+
+def test_p25_lease_that_another_history_lacks_is_left_to_the_brake() -> None:
+    watched = Watched(key(1), key(2))
+    watched.follow(fold(watched.view, Stale("gone"), PREFIX), 40.0)
+    watched.follow(fold(watched.view, Snapshot((kv(key(2), 3),), 4, "history_replaced"), PREFIX), 100.0)
+    assert watched.shown == {key(2)}
