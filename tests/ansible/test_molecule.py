@@ -9,7 +9,7 @@ import pytest
 from tests.ansible.conftest import operated
 from tests.ansible.controller import COLLECTIONS
 
-pytestmark = [pytest.mark.lab, pytest.mark.netns, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.lab, pytest.mark.netns, pytest.mark.timeout(1800)]
 
 SCENARIO = COLLECTIONS / "ansible_collections/flanpy/overlay/extensions"
 
