@@ -87,7 +87,9 @@ class Controller:
             "ansible_ssh_private_key_file": str(self._key),
             "ansible_ssh_common_args": "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null",
         }
-        children = {group: {"hosts": {host.name: {} for host in hosts}} for group, hosts in groups.items()}
+        children: dict[str, Any] = {
+            group: {"hosts": {host.name: {} for host in hosts}} for group, hosts in groups.items()
+        }
         document = {"all": {"vars": {**access, **variables}, "hosts": everybody, "children": children}}
         self.inventory.write_text(yaml.safe_dump(document))
 

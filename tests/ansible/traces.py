@@ -14,8 +14,10 @@ _PASSING = (
     "/proc", "/sys", "/dev", "/tmp", "/var/tmp", "/run", "/root", "/var/log", "/var/lib/docker", "/var/lib/containerd",
     "/var/lib/dpkg", "/var/lib/apt", "/var/cache/apt", "/var/lib/systemd", "/var/cache/ldconfig",
 )  # fmt: skip
-_SYSTEMS = ("/etc/passwd-", "/etc/group-", "/etc/shadow-", "/etc/gshadow-", "/etc/subuid-", "/etc/subgid-", "/etc/.pwd.lock",
-            "/etc/docker", "/etc/ld.so.cache", "/etc/.updated", "/var/.updated")  # fmt: skip
+_SYSTEMS = (
+    "/etc/passwd-", "/etc/group-", "/etc/shadow-", "/etc/gshadow-", "/etc/subuid-", "/etc/subgid-", "/etc/.pwd.lock",
+    "/etc/docker", "/etc/ld.so.cache", "/etc/.updated", "/var/.updated",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
