@@ -24,6 +24,8 @@ RIGHTS_UNIT = "/run/systemd/system/rights.service"
 OVERLAY = "flannel.1"
 FOREIGN = "192.0.2.0/24"
 
+Pair = tuple[SystemdHost, SystemdHost]
+
 
 @pytest.fixture(scope="module")
 def lab(layer: Path) -> Iterator[SystemdLab]:
@@ -36,14 +38,15 @@ def lab(layer: Path) -> Iterator[SystemdLab]:
 
 
 @pytest.fixture
-def hosts(lab: SystemdLab) -> tuple[SystemdHost, ...]:
+def hosts(lab: SystemdLab) -> Pair:
     """Both, with a daemon that is ready."""
     for host in lab.hosts:
         wait_ready(host)
-    return lab.hosts
+    one, two = lab.hosts
+    return one, two
 
 
-def test_service_can_do_its_work_and_nothing_else(hosts: tuple[SystemdHost, ...]) -> None:
+def test_service_can_do_its_work_and_nothing_else(hosts: Pair) -> None:
     host = hosts[0]
     host.write("/usr/local/lib/rights.py", Path(rights.__file__).read_text())
     unit = host.read(UNIT)
@@ -67,7 +70,7 @@ def test_service_can_do_its_work_and_nothing_else(hosts: tuple[SystemdHost, ...]
     } == set()  # the deeds are well chosen: root can do them
 
 
-def test_flanpy_user_cannot_log_in_or_talk_to_docker(hosts: tuple[SystemdHost, ...]) -> None:
+def test_flanpy_user_cannot_log_in_or_talk_to_docker(hosts: Pair) -> None:
     host = hosts[0]
     entry = host.run("getent", "passwd", "flanpy").stdout.strip()
     assert entry.endswith(":/usr/sbin/nologin")
@@ -80,7 +83,7 @@ def test_flanpy_user_cannot_log_in_or_talk_to_docker(hosts: tuple[SystemdHost, .
 
 @pytest.mark.parametrize(("drop_in", "plane"), [(False, "user"), (True, "kernel")])
 def test_udp_carries_packets_when_the_service_is_confined(
-    lab: SystemdLab, hosts: tuple[SystemdHost, ...], drop_in: bool, plane: str
+    lab: SystemdLab, hosts: Pair, drop_in: bool, plane: str
 ) -> None:
     set_network(lab, Type="udp")
     try:
@@ -116,7 +119,7 @@ def _plane(host: SystemdHost) -> str:
     return "kernel" if "bpf" in shown else "user"
 
 
-def test_udev_leaves_the_devices_alone(hosts: tuple[SystemdHost, ...]) -> None:
+def test_udev_leaves_the_devices_alone(hosts: Pair) -> None:
     host = hosts[0]
     host.run("udevadm", "settle", "--timeout=30")
     told = host.run("udevadm", "info", f"/sys/class/net/{OVERLAY}").stdout
@@ -127,7 +130,7 @@ def test_udev_leaves_the_devices_alone(hosts: tuple[SystemdHost, ...]) -> None:
     assert host.ip_json("link", "show", OVERLAY)[0]["address"] == mac
 
 
-def test_networkd_leaves_devices_and_routes_alone(hosts: tuple[SystemdHost, ...]) -> None:
+def test_networkd_leaves_devices_and_routes_alone(hosts: Pair) -> None:
     host = hosts[0]
     address = f"[Match]\nName=eth0\n[Network]\nAddress={host.address}/16\nGateway=10.99.0.1\n"
     host.write("/etc/systemd/network/50-eth0.network", address)
@@ -150,7 +153,7 @@ def _networkctl(host: SystemdHost, link: str) -> str:
     return " ".join(rows.split())
 
 
-def test_network_manager_leaves_the_devices_alone(hosts: tuple[SystemdHost, ...]) -> None:
+def test_network_manager_leaves_the_devices_alone(hosts: Pair) -> None:
     host = hosts[1]
     host.run("systemctl", "unmask", "NetworkManager.service")
     try:
