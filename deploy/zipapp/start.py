@@ -44,15 +44,15 @@ def start():
             minor,
             machine,
         ):
+            needed = f"python{major}.{minor}"
             sys.exit(
-                "flanpyctl: this file is for Python %s.%s on %s: run it with python%s.%s, or install the package"
-                % (major, minor, machine, major, minor)
+                f"flanpyctl: this file needs {needed} on {machine}: run it with that, or install the package"
             )
         try:
             sys.path[0] = unpacked(archive, digest)
         except OSError as error:
-            sys.exit("flanpyctl: cannot unpack to %s: %s; set XDG_CACHE_HOME" % (cache(), error.strerror))
-    from flanpy.cli.main import main
+            sys.exit(f"flanpyctl: cannot unpack to {cache()}: {error.strerror}; set XDG_CACHE_HOME")
+    from flanpy.cli.main import main  # noqa: PLC0415, what it is imported from is settled only now
 
     sys.argv[0] = "flanpyctl"
     main()
