@@ -11,6 +11,8 @@ import pytest
 from integration.lab.claim import PROJECT_ROOT
 from tests.conftest import EtcdSpace
 
+pytestmark = pytest.mark.lab  # it is built first, which takes a while
+
 PYTHON = "/usr/bin/python3"
 
 
