@@ -13,7 +13,7 @@ from integration.systemd import SystemdHost, SystemdLab
 from tests.lab.overlay import eventually
 from tests.systemd import rights
 from tests.systemd.conftest import installed
-from tests.systemd.looks import DAEMON, DEADLINE_S, set_network, wait_reach, wait_ready
+from tests.systemd.looks import DAEMON, DEADLINE_S, condition, set_network, wait_reach, wait_ready
 
 pytestmark = [pytest.mark.lab, pytest.mark.netns, pytest.mark.etcd]
 
@@ -72,6 +72,8 @@ def test_service_can_do_its_work_and_nothing_else(hosts: Pair) -> None:
 
 def test_flanpy_user_cannot_log_in_or_talk_to_docker(hosts: Pair) -> None:
     host = hosts[0]
+    assert condition(host, "DockerConsistent") == "Unknown SocketForbidden"
+    assert "Consistent  True" in host.run("flanpyctl", "docker", "status").stdout
     entry = host.run("getent", "passwd", "flanpy").stdout.strip()
     assert entry.endswith(":/usr/sbin/nologin")
     assert host.run("id", "-nG", "flanpy").stdout.split() == ["flanpy"]
