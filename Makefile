@@ -7,7 +7,7 @@ FAULTS_REPORT ?= build/faults.jsonl
 PYTEST_ARGS ?=
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-lab venv demo test test-engines engines check lint bench chaos soak faults lab-up lab-down
-.PHONY: deb wheel docs reference man clean
+.PHONY: deb wheel zipapp docs reference man clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-18s %s\n' "$$name" "$$text"; done
@@ -72,6 +72,9 @@ deb: ## a Debian package with all that flanpy needs, for this machine's Python: 
 wheel: venv ## a Python wheel: dist/flanpy-VERSION-py3-none-any.whl
 	@SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)} \
 	$(PY) -m pip wheel -qq --disable-pip-version-check --no-deps --wheel-dir dist . && ls dist/flanpy-*.whl
+
+zipapp: ## flanpyctl as one file, for hosts on which nothing is to be installed: dist/flanpyctl-VERSION-cp3N-MACHINE.pyz
+	@sh deploy/zipapp/build.sh dist
 
 docs: venv ## the documentation as web pages: docs/_build/html/index.html; a warning fails it
 	@.venv/bin/sphinx-build -W --keep-going -q -b html docs docs/_build/html && echo docs/_build/html/index.html

@@ -55,6 +55,14 @@ missing_host_packages() {
   command -v systemd-nspawn >/dev/null || echo systemd-container
   command -v mmdebstrap >/dev/null || echo mmdebstrap
   [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || echo debian-archive-keyring
+  command -v ssh-keygen >/dev/null || echo openssh-client  # Ansible gets in by it
+  command -v openssl >/dev/null || echo openssl
+}
+
+# Manual pages and completion are tried with what reads them.
+missing_reading_packages() {
+  { command -v man && command -v groff; } >/dev/null || { echo man-db; echo groff-base; }
+  command -v zsh >/dev/null || echo zsh
 }
 
 # The faults: daemons killed at a chosen system call, clocks that jump.
@@ -87,7 +95,8 @@ install_packages() {
   packages=$({
     missing_packages
     [ "$1" = lab ] || {
-      missing_docker_packages; missing_monitoring_packages; missing_browser_packages; missing_host_packages; missing_fault_packages
+      missing_docker_packages; missing_monitoring_packages; missing_browser_packages
+      missing_host_packages; missing_reading_packages; missing_fault_packages
     }
   } | sort -u | tr '\n' ' ')
   [ -n "$packages" ] || return 0

@@ -29,7 +29,7 @@ def _main() -> None:
     if (_BESIDE / "flanpyd.toml").exists():
         os.environ["FLANPYD_CONFIG"] = str(_BESIDE / "flanpyd.toml")
     sys.argv = ["flanpyctl", "cleanup", "--yes"]
-    from flanpy.cli.main import main
+    from flanpy.cli.main import main  # noqa: PLC0415, what it is imported from is settled only now
 
     main()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-import yaml  # type: ignore[import-untyped]  # comes with myst-parser, without types
+import yaml
 
 from docs.generate import markdown
 from docs.generate.source import ROOT

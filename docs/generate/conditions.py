@@ -111,17 +111,18 @@ def _assigned(function: ast.FunctionDef) -> dict[str, ast.expr]:
     """Names and the expressions they stand for; of a name given twice the first."""
     found: dict[str, ast.expr] = {}
     for node in ast.walk(function):
-        match node:
-            case ast.Assign(targets=[ast.Tuple(elts=targets)], value=ast.Tuple(elts=values)):
-                pairs: list[tuple[ast.expr, ast.expr]] = list(zip(targets, values, strict=True))
-            case ast.Assign(targets=[ast.Name() as target], value=value):
-                pairs = [(target, value)]
-            case _:
-                continue
-        for target, value in pairs:
+        for target, value in _pairs(node):
             if isinstance(target, ast.Name):
                 found.setdefault(target.id, value)
     return found
+
+
+def _pairs(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
+    match node:
+        case ast.Assign(targets=[ast.Tuple(elts=targets)], value=ast.Tuple(elts=values)):
+            yield from zip(targets, values, strict=True)
+        case ast.Assign(targets=[ast.Name() as target], value=value):
+            yield target, value
 
 
 def _of_call(

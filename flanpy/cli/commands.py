@@ -255,7 +255,7 @@ def _add_reserve(tree: _Tree) -> None:
         subnets reserve 10.50.7.0/24 --public-ip 192.0.2.7 --node-id node-7""",
     )
     reserve.add_argument(
-        "subnet", metavar="SUBNET", help="as 10.50.7.0/24; with IPv6 as 10.50.7.0/24,fd50:1:0:7::/64"
+        "subnet", metavar="FREE_SUBNET", help="as 10.50.7.0/24; with IPv6 as 10.50.7.0/24,fd50:1:0:7::/64"
     )
     reserve.add_argument(
         "--public-ip", dest="for_public_ip", metavar="ADDRESS", default=None, help="the host's address"

@@ -35,6 +35,9 @@ class _Elsewhere(Exception):
 
 async def look(path: Path, told: dict[str, Any], *, deadline: float = DEADLINE_S) -> DockerFacts | Silent:
     """What the Docker behind `path` runs, or why that is not known; never raises for what Docker does."""
+    if _is_forbidden(path):
+        # Before all else: who may not use the socket may not see dockerd's process either (ProtectProc=).
+        return _forbidden(path)
     if dockerd.is_systemds(path) and dockerd.pid_by_file(told) is None:
         return Silent(Silence.NOT_RUNNING, "Docker does not run")
     try:
@@ -46,7 +49,7 @@ async def look(path: Path, told: dict[str, Any], *, deadline: float = DEADLINE_S
     except TimeoutError:
         return Silent(Silence.HUNG, f"Docker on {path} gave no answer in {deadline:g} s")
     except PermissionError:
-        return Silent(Silence.FORBIDDEN, f"no permission to use {path}")
+        return _forbidden(path)
     except _Elsewhere:
         return Silent(Silence.ELSEWHERE, f"the Docker on {path} runs in another network namespace")
     except (OSError, EOFError):
@@ -55,6 +58,18 @@ async def look(path: Path, told: dict[str, Any], *, deadline: float = DEADLINE_S
         return Silent(
             Silence.STRANGE, f"what listens on {path} does not answer as Docker does: {error!r:.200}"
         )
+
+
+def _is_forbidden(path: Path) -> bool:
+    try:
+        path.stat()
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    return not os.access(path, os.W_OK)
+
+
+def _forbidden(path: Path) -> Silent:
+    return Silent(Silence.FORBIDDEN, f"no permission to use {path}")
 
 
 async def _get(path: Path, resource: str) -> dict[str, Any] | None:

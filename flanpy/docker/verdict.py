@@ -74,7 +74,7 @@ class Asked:
 _KIND: Final = ConditionType.DOCKER_CONSISTENT
 _SILENT_HINTS: Final = {
     Silence.NOT_RUNNING: "",
-    Silence.FORBIDDEN: "; to have Docker followed, let flanpyd's user read it",
+    Silence.FORBIDDEN: ", which would make flanpyd as good as root; 'flanpyctl docker status', run by root, tells",
     Silence.HUNG: "; see the log of dockerd, the overlay goes on without it",
     Silence.ELSEWHERE: "; name this host's own with --docker-socket",
     Silence.STRANGE: "; name Docker's socket with --docker-socket",

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable
+from typing import TypeVar
 
 from flanpy.errors import KernelError
 from flanpy.kernel import dumps, entries, links, rtnl
 from flanpy.kernel.recall import Known, Recall
-from flanpy.kernel.request import RequestSocket
+from flanpy.kernel.request import Parse, RequestSocket
 from flanpy.model.address import Family
 from flanpy.model.objects import (
     LINK_ALIAS,
@@ -25,6 +26,8 @@ from flanpy.model.objects import (
     Route,
 )
 from flanpy.plan.ops import Scope
+
+T = TypeVar("T")
 
 
 async def read_back(
@@ -50,9 +53,18 @@ async def read_back(
             else:
                 objects.update(on_link)
     for family in Family:
-        found = await requests.dump(entries.route_dump(family, MAIN_TABLE), dumps.routes(names, old, new))
-        _add_routes(found, objects)
+        _add_routes(await _routes(requests, family, dumps.routes(names, old, new)), objects)
     return objects
+
+
+async def _routes(requests: RequestSocket, family: Family, parse: Parse[T]) -> list[T]:
+    """Of the main table; where no link was ever up the kernel has not made it yet, and says so."""
+    try:
+        return await requests.dump(entries.route_dump(family, MAIN_TABLE), parse)
+    except KernelError as error:
+        if error.errno != errno.ENOENT:
+            raise
+        return []
 
 
 async def _read_entries(

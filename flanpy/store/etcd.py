@@ -306,7 +306,7 @@ class EtcdSession:
     def _note_failure(
         self, error: grpc.aio.AioRpcError, operation: str, connection: Connection, metadata: Metadata
     ) -> Fault:
-        fault = read_fault(error, operation, connection.endpoint, username=self.settings.username)
+        fault = self._read(error, operation, connection.endpoint)
         if metadata == () and self._tokens.may_be_wanted(error):
             fault = replace(fault, cure=Cure.NEW_TOKEN)
         fault.error.__cause__ = _without_frames(error)
@@ -321,10 +321,11 @@ class EtcdSession:
         try:
             return await self._tokens.metadata()
         except grpc.aio.AioRpcError as error:
-            endpoint = self._connections.endpoint
-            raise read_fault(
-                error, "authenticate", endpoint, username=self.settings.username
-            ).error from error
+            raise self._read(error, "authenticate", self._connections.endpoint).error from error
+
+    def _read(self, error: grpc.aio.AioRpcError, operation: str, endpoint: object) -> Fault:
+        who = self.settings
+        return read_fault(error, operation, endpoint, username=who.username, certificate=who.cert_file)
 
     def _raise_translated(self, error: BaseException, connection: Connection, metadata: Metadata) -> NoReturn:
         if isinstance(error, grpc.aio.AioRpcError):

@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import assert_never
 
 import grpc
 from grpc.aio import AioRpcError
 
 from flanpy.errors import LeaseGone, StoreCompacted, StoreDenied, StoreError, StoreUnavailable
+from flanpy.store.certificate import ended
 
 
 class Cure(Enum):
@@ -77,6 +79,7 @@ _SILENCE = (
     "Timeout",
 )
 _UNTRUSTED = ("CERTIFICATE_VERIFY_FAILED", "certificate verify failed", "Hostname Verification Check failed")
+_EXPIRED = "certificate has expired"
 _PLAINTEXT = ("WRONG_VERSION_NUMBER", "Handshake read failed")
 _CERTIFICATE_WANTED = (
     "ALERT_BAD_CERTIFICATE",
@@ -98,8 +101,10 @@ _UNREACHED = frozenset(
 )
 
 
-def read_fault(error: AioRpcError, operation: str, endpoint: object, *, username: str) -> Fault:
-    """Translate one gRPC error of `operation` at `endpoint`."""
+def read_fault(
+    error: AioRpcError, operation: str, endpoint: object, *, username: str, certificate: Path | None = None
+) -> Fault:
+    """Translate one gRPC error of `operation` at `endpoint`; `certificate` is what we show there."""
     details = " ".join((error.details() or "").split())
     where = f"etcd at {endpoint}"
     if _has(details, _TOKEN_REJECTED) or error.code() is grpc.StatusCode.UNAUTHENTICATED:
@@ -120,7 +125,7 @@ def read_fault(error: AioRpcError, operation: str, endpoint: object, *, username
         case grpc.StatusCode.RESOURCE_EXHAUSTED:
             return _exhausted(details, where)
         case code if code in _UNREACHED:
-            return _unreached(details, code, where)
+            return _unreached(details, code, where, certificate)
         case code:
             return Fault(StoreError(f"{where} refused {operation}: {details} ({code.name})"), Cure.NONE)
 
@@ -163,16 +168,24 @@ def _exhausted(details: str, where: str) -> Fault:
     return Fault(StoreUnavailable(text), Cure.OTHER_ENDPOINT, unsent=True)
 
 
-def _unreached(details: str, code: grpc.StatusCode, where: str) -> Fault:
+def _unreached(details: str, code: grpc.StatusCode, where: str, certificate: Path | None) -> Fault:
+    if _EXPIRED in details:
+        text = f"{where} shows a certificate that has expired: renew it there"
+        return Fault(StoreDenied(text), Cure.OTHER_ENDPOINT, unsent=True)
     if _has(details, _UNTRUSTED):
         text = f"{where} shows a certificate that is not trusted for this name: correct etcd-cafile or the endpoint"
         return Fault(StoreDenied(text), Cure.OTHER_ENDPOINT, unsent=True)
     if _has(details, _CERTIFICATE_WANTED):
-        text = f"{where} does not accept our client certificate, or wants one: correct etcd-certfile and etcd-keyfile"
-        return Fault(StoreDenied(text), Cure.OTHER_ENDPOINT, unsent=True)
+        return Fault(StoreDenied(_unwelcome(where, certificate)), Cure.OTHER_ENDPOINT, unsent=True)
     error = StoreUnavailable(_unavailable(details, code, where))
     silent = code is grpc.StatusCode.DEADLINE_EXCEEDED or _has(details, _SILENCE)
     return Fault(error, Cure.OTHER_ENDPOINT, unsent=_has(details, _NEVER_CONNECTED), silent=silent)
+
+
+def _unwelcome(where: str, certificate: Path | None) -> str:
+    if end := ended(certificate):
+        return f"{where} does not accept our client certificate, which expired on {end:%Y-%m-%d}: renew etcd-certfile"
+    return f"{where} does not accept our client certificate, or wants one: correct etcd-certfile and etcd-keyfile"
 
 
 def _unavailable(details: str, code: grpc.StatusCode, where: str) -> str:

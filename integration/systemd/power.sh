@@ -21,6 +21,7 @@ code=$rebooted
 while [ "$code" = "$rebooted" ]; do
   wire
   code=0
-  unshare --mount --propagation slave sh "${0%/*}/boot.sh" "$directory" "$namespace" "$lower" || code=$?
+  # From inside: /sys shows the links of the namespace that it was mounted from.
+  nsenter --net="/run/netns/$namespace" unshare --mount --propagation slave sh "${0%/*}/boot.sh" "$directory" "$namespace" "$lower" || code=$?
 done
 exit "$code"

@@ -24,7 +24,7 @@ from integration.systemd.host import SystemdHost
 from integration.systemd.lab import SystemdLab
 
 COLLECTIONS = PROJECT_ROOT / "deploy/ansible"
-PLAY_DEADLINE_S = 600.0
+PLAY_DEADLINE_S = 900.0
 _RECAP = re.compile(r"^(\S+)\s+: (.*=\d+.*)$", re.MULTILINE)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -76,15 +76,20 @@ class Controller:
         for host in hosts:
             wait_until(lambda host=host: host.is_active("ssh.service"), f"{host.name}: ssh", deadline=30)  # type: ignore[misc]
 
-    def write_inventory(self, groups: Mapping[str, Iterable[SystemdHost]], variables: Mapping[str, Any]) -> None:
+    def write_inventory(
+        self, groups: Mapping[str, Iterable[SystemdHost]], variables: Mapping[str, Any]
+    ) -> None:
         """Groups of hosts, and what all of them share."""
         everybody = {host.name: {"ansible_host": host.address} for hosts in groups.values() for host in hosts}
         access = {
             "ansible_user": "root",
+            "ansible_python_interpreter": "/usr/bin/python3",
             "ansible_ssh_private_key_file": str(self._key),
             "ansible_ssh_common_args": "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null",
         }
-        children = {group: {"hosts": {host.name: {} for host in hosts}} for group, hosts in groups.items()}
+        children: dict[str, Any] = {
+            group: {"hosts": {host.name: {} for host in hosts}} for group, hosts in groups.items()
+        }
         document = {"all": {"vars": {**access, **variables}, "hosts": everybody, "children": children}}
         self.inventory.write_text(yaml.safe_dump(document))
 
@@ -117,7 +122,11 @@ class Controller:
 
     def try_play(self, name: str, *words: str, **variables: Any) -> Played:
         """Run one of the collection's playbooks, however it ends."""
-        given = [f"--extra-vars={yaml.safe_dump(variables, default_flow_style=True, width=10_000)}"] if variables else []
+        given = (
+            [f"--extra-vars={yaml.safe_dump(variables, default_flow_style=True, width=10_000)}"]
+            if variables
+            else []
+        )
         return self.run(
             "ansible-playbook", "-i", str(self.inventory), f"flanpy.overlay.{name}", *given, *words
         )
@@ -131,5 +140,10 @@ class Controller:
     def leave(self) -> None:
         """End the ssh connections that are kept open for the next play."""
         for socket in (self.directory / "cp").glob("*"):
-            subprocess.run(["ssh", "-O", "exit", "-o", f"ControlPath={socket}", "x"], capture_output=True, timeout=30, check=False)
+            subprocess.run(
+                ["ssh", "-O", "exit", "-o", f"ControlPath={socket}", "x"],
+                capture_output=True,
+                timeout=30,
+                check=False,
+            )
         shutil.rmtree(self.directory / "cp", ignore_errors=True)

@@ -31,7 +31,9 @@ def test_ansible_lint_finds_nothing_by_the_production_profile(tmp_path: Path) ->
 @pytest.mark.parametrize("role", ROLES)
 def test_role_specifies_exactly_the_variables_that_it_has_defaults_for(role: str) -> None:
     defaults = yaml.safe_load((COLLECTION / "roles" / role / "defaults/main.yml").read_text())
-    specs = yaml.safe_load((COLLECTION / "roles" / role / "meta/argument_specs.yml").read_text())["argument_specs"]
+    specs = yaml.safe_load((COLLECTION / "roles" / role / "meta/argument_specs.yml").read_text())[
+        "argument_specs"
+    ]
     options = specs["main"]["options"]
     assert {name for name, option in options.items() if not option.get("required")} == set(defaults)
     plain = {name: value for name, value in defaults.items() if "{{" not in str(value)}

@@ -26,10 +26,17 @@ def test_certificate_is_issued_once_by_an_authority_whose_key_nobody_else_reads(
     assert issue(pki) == "issued etcd-h1: there was none"
     assert issue(pki).startswith("kept etcd-h1: it ends ")
     subprocess.run(
-        ["openssl", "verify", "-CAfile", str(pki / "ca.pem"), str(pki / "etcd-h1.pem")], check=True, capture_output=True
+        ["openssl", "verify", "-CAfile", str(pki / "ca.pem"), str(pki / "etcd-h1.pem")],
+        check=True,
+        capture_output=True,
     )
     assert {path.stat().st_mode & 0o077 for path in pki.iterdir()} == {0}
-    assert sorted(path.name for path in pki.iterdir()) == ["ca-key.pem", "ca.pem", "etcd-h1-key.pem", "etcd-h1.pem"]
+    assert sorted(path.name for path in pki.iterdir()) == [
+        "ca-key.pem",
+        "ca.pem",
+        "etcd-h1-key.pem",
+        "etcd-h1.pem",
+    ]
 
 
 def test_certificate_has_no_common_name_which_etcd_would_take_for_a_user(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from integration.systemd.host import SystemdHost
 from tests.ansible.conftest import operated
 from tests.ansible.controller import Controller
 
-pytestmark = [pytest.mark.lab, pytest.mark.netns, pytest.mark.etcd, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.lab, pytest.mark.netns, pytest.mark.etcd, pytest.mark.timeout(1800)]
 
 NETWORK = '{"Network": "10.50.0.0/16", "Backend": {"Type": "vxlan"}}'
 FLANNELD = """\
@@ -115,7 +115,9 @@ def run_flannel(number: int, host: SystemdHost) -> None:
     """flannel's part, and Docker told by hand, as an operator did it when flannel came."""
     host.write("/opt/flannel/flanneld", (PROJECT_ROOT / "integration/handmade_vxlan.sh").read_text())
     host.write("/etc/systemd/system/flanneld.service", FLANNELD)
-    host.write("/etc/docker/daemon.json", json.dumps({"bip": f"10.50.{number}.1/24", "mtu": 1450, "ip-masq": False}))
+    host.write(
+        "/etc/docker/daemon.json", json.dumps({"bip": f"10.50.{number}.1/24", "mtu": 1450, "ip-masq": False})
+    )
     host.run("systemctl", "daemon-reload")
     host.run("systemctl", "enable", "--now", "flanneld.service")
     host.run("systemctl", "restart", "docker.service")

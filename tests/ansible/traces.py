@@ -14,8 +14,10 @@ _PASSING = (
     "/proc", "/sys", "/dev", "/tmp", "/var/tmp", "/run", "/root", "/var/log", "/var/lib/docker", "/var/lib/containerd",
     "/var/lib/dpkg", "/var/lib/apt", "/var/cache/apt", "/var/lib/systemd", "/var/cache/ldconfig",
 )  # fmt: skip
-_SYSTEMS = ("/etc/passwd-", "/etc/group-", "/etc/shadow-", "/etc/gshadow-", "/etc/subuid-", "/etc/subgid-", "/etc/.pwd.lock",
-            "/etc/docker", "/etc/ld.so.cache", "/etc/.updated", "/var/.updated")  # fmt: skip
+_SYSTEMS = (
+    "/etc/passwd-", "/etc/group-", "/etc/shadow-", "/etc/gshadow-", "/etc/subuid-", "/etc/subgid-", "/etc/.pwd.lock",
+    "/etc/docker", "/etc/ld.so.cache", "/etc/.updated", "/var/.updated",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +40,18 @@ def traces_of(host: SystemdHost) -> Traces:
     files = host.run("find", "/", "-xdev", "(", *prune, ")", "-prune", "-o", "-print").stdout.splitlines()
     return Traces(
         files=frozenset(files) - {*_SYSTEMS},
-        running=frozenset(host.run("sh", "-c", "ls -d /run/flan* /run/credentials/flan* 2>/dev/null || true").stdout.splitlines()),
+        running=frozenset(
+            host.run(
+                "sh", "-c", "ls -d /run/flan* /run/credentials/flan* 2>/dev/null || true"
+            ).stdout.splitlines()
+        ),
         users=frozenset(host.run("sh", "-c", "getent passwd; getent group").stdout.splitlines()),
         kernel=frozenset(_kernel(host)),
         units=frozenset(
             line.split()[0]
-            for line in host.run("systemctl", "list-unit-files", "--no-legend", "--no-pager").stdout.splitlines()
+            for line in host.run(
+                "systemctl", "list-unit-files", "--no-legend", "--no-pager"
+            ).stdout.splitlines()
             if line.strip()
         ),
     )
@@ -51,7 +59,10 @@ def traces_of(host: SystemdHost) -> Traces:
 
 def _kernel(host: SystemdHost) -> list[str]:
     """Links by name, routes, and every rule that bears our name."""
-    links = [line.split(":")[1].strip().partition("@")[0] for line in host.run("ip", "-o", "link").stdout.splitlines()]
+    links = [
+        line.split(":")[1].strip().partition("@")[0]
+        for line in host.run("ip", "-o", "link").stdout.splitlines()
+    ]
     rules = host.run("sh", "-c", "nft list ruleset; iptables-legacy-save 2>/dev/null || true").stdout.lower()
     routes = [line for line in host.run("ip", "route").stdout.splitlines() if "docker0" not in line]
     return [

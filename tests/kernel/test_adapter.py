@@ -396,3 +396,25 @@ def test_pyroute2_stays_importable_whole_after_its_parts_were_taken() -> None:
         "import flanpy.kernel.rtnl, sys; assert 'pyroute2' not in sys.modules; from pyroute2 import IPRoute"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+def test_read_back_finds_nothing_where_no_link_was_ever_up() -> None:
+    """The kernel makes the main table with the first address; before, it refuses to list it."""
+    ask = """
+import asyncio
+from flanpy.kernel.adapter import NetlinkKernel
+from flanpy.plan.ops import Scope
+
+async def ask():
+    print(dict(await NetlinkKernel().read_back(Scope())))
+
+asyncio.run(ask())
+"""
+    told = subprocess.run(
+        ["unshare", "--net", sys.executable, "-c", ask],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (told.stdout, told.stderr) == ("{}\n", "")

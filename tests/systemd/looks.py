@@ -25,7 +25,7 @@ def subnet_env(host: SystemdHost) -> dict[str, str]:
 def condition(host: SystemdHost, name: str) -> str:
     """Status and reason of a condition, as flanpyctl tells them."""
     said = json.loads(host.run("flanpyctl", "status", "-o", "json", check=False).stdout or "{}")
-    found = next((one for one in said.get("conditions", ()) if one["type"] == name), {})
+    found: dict[str, str] = next((one for one in said.get("conditions", ()) if one["type"] == name), {})
     return f"{found.get('status')} {found.get('reason')}"
 
 

@@ -51,7 +51,7 @@ FORBIDDEN: dict[str, Callable[[], object]] = {
     "see packets": lambda: socket.socket(17, socket.SOCK_RAW),
     "make a namespace": lambda: _call(libc.unshare(0x10000000)),
     "mount": lambda: _call(libc.mount(b"none", b"/tmp", b"tmpfs", 0, None)),
-    "trace": lambda: _call(libc.ptrace(16, os.getppid(), 0, 0)),
+    "trace": lambda: _call(libc.ptrace(0x4206, os.getppid(), 0, 0)),
     "load a program into the kernel": _bpf,
     "make memory that can be written and run": lambda: _call(
         -(ctypes.c_long(libc.mmap(0, 4096, 7, 34, -1, 0)).value == -1)
@@ -71,12 +71,17 @@ ALLOWED: dict[str, Callable[[], object]] = {
 
 def could(deeds: dict[str, Callable[[], object]]) -> list[str]:
     """The names of what went well."""
-    done = []
-    for name, deed in deeds.items():
-        with contextlib.suppress(OSError):
+    return [name for name, deed in deeds.items() if _goes_well(deed)]
+
+
+def _goes_well(deed: Callable[[], object]) -> bool:
+    """Each in a process of its own: a deed may change who one is."""
+    if (child := os.fork()) == 0:
+        with contextlib.suppress(BaseException):
             deed()
-            done.append(name)
-    return done
+            os._exit(0)
+        os._exit(1)
+    return os.waitpid(child, 0)[1] == 0
 
 
 if __name__ == "__main__":

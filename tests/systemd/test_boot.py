@@ -28,6 +28,8 @@ pytestmark = [pytest.mark.lab, pytest.mark.netns, pytest.mark.etcd]
 VERSION = "/opt/flanpy/lib/python3.11/site-packages/flanpy/__init__.py"
 DROP_IN = "/run/systemd/system/flanpyd.service.d/test.conf"
 
+Pair = tuple[SystemdHost, SystemdHost]
+
 
 @pytest.fixture(scope="module")
 def lab(layer: Path) -> Iterator[SystemdLab]:
@@ -40,22 +42,24 @@ def lab(layer: Path) -> Iterator[SystemdLab]:
 
 
 @pytest.fixture
-def hosts(lab: SystemdLab) -> tuple[SystemdHost, ...]:
+def hosts(lab: SystemdLab) -> Pair:
     """Both, with a daemon that is ready and containers that reach each other."""
     for host in lab.hosts:
         wait_ready(host)
-    wait_reach(*lab.hosts)
-    return lab.hosts
+    wait_reach(lab.hosts[0], lab.hosts[1])
+    one, two = lab.hosts
+    return one, two
 
 
-def test_containers_reach_each_other_when_two_hosts_have_booted(hosts: tuple[SystemdHost, ...]) -> None:
+def test_containers_reach_each_other_when_two_hosts_have_booted(hosts: Pair) -> None:
     for host in hosts:
         assert host.failed_units() == []
+        assert host.is_active("flanpy-docker.path")
         assert str(host.docker.docker0()) == subnet_env(host)["FLANNEL_SUBNET"]
         assert host.docker.bridge_network()[1] == 1450
 
 
-def test_docker_starts_after_the_overlay_stands_when_a_host_boots(hosts: tuple[SystemdHost, ...]) -> None:
+def test_docker_starts_after_the_overlay_stands_when_a_host_boots(hosts: Pair) -> None:
     for host in hosts:
         ready = host.unit(DAEMON, "ActiveEnterTimestampMonotonic")["ActiveEnterTimestampMonotonic"]
         docker = host.unit("docker.service", "ExecMainStartTimestampMonotonic")[
@@ -64,7 +68,7 @@ def test_docker_starts_after_the_overlay_stands_when_a_host_boots(hosts: tuple[S
         assert 0 < int(ready) < int(docker)
 
 
-def test_containers_come_back_on_the_same_subnet_when_a_host_reboots(hosts: tuple[SystemdHost, ...]) -> None:
+def test_containers_come_back_on_the_same_subnet_when_a_host_reboots(hosts: Pair) -> None:
     host = hosts[0]
     before = subnet_env(host), host.docker.docker0()
     host.reboot()
@@ -74,7 +78,7 @@ def test_containers_come_back_on_the_same_subnet_when_a_host_reboots(hosts: tupl
 
 
 def test_docker_comes_up_on_the_leased_subnet_when_a_host_boots_without_etcd(
-    lab: SystemdLab, hosts: tuple[SystemdHost, ...]
+    lab: SystemdLab, hosts: Pair
 ) -> None:
     host = hosts[0]
     before = subnet_env(host), host.docker.docker0()
@@ -93,9 +97,7 @@ def test_docker_comes_up_on_the_leased_subnet_when_a_host_boots_without_etcd(
                deadline=DEADLINE_S)  # fmt: skip
 
 
-def test_daemon_is_started_again_and_packets_go_on_when_it_is_killed(
-    lab: SystemdLab, hosts: tuple[SystemdHost, ...]
-) -> None:
+def test_daemon_is_started_again_and_packets_go_on_when_it_is_killed(lab: SystemdLab, hosts: Pair) -> None:
     host = hosts[0]
     with unbroken(lab, *(each.docker.container("c1") for each in hosts)):
         for _ in range(2):
@@ -106,9 +108,7 @@ def test_daemon_is_started_again_and_packets_go_on_when_it_is_killed(
     assert host.is_active("docker.service")
 
 
-def test_daemon_is_started_again_when_it_says_nothing(
-    lab: SystemdLab, hosts: tuple[SystemdHost, ...]
-) -> None:
+def test_daemon_is_started_again_when_it_says_nothing(lab: SystemdLab, hosts: Pair) -> None:
     host = hosts[0]
     host.write(DROP_IN, "[Service]\nWatchdogSec=4\nTimeoutAbortSec=1\n")
     host.run("systemctl", "daemon-reload")
@@ -126,9 +126,7 @@ def test_daemon_is_started_again_when_it_says_nothing(
     assert "Watchdog timeout" in host.journal(DAEMON)
 
 
-def test_upgrade_and_way_back_go_unnoticed_by_a_running_stream(
-    lab: SystemdLab, hosts: tuple[SystemdHost, ...]
-) -> None:
+def test_upgrade_and_way_back_go_unnoticed_by_a_running_stream(lab: SystemdLab, hosts: Pair) -> None:
     host = hosts[0]
     before = host.read(VERSION)
     new = re.sub(r'__version__ = "[^"]+"', '__version__ = "99.0"', before)
@@ -141,9 +139,7 @@ def test_upgrade_and_way_back_go_unnoticed_by_a_running_stream(
     assert host.is_active("docker.service")
 
 
-def test_docker_and_packets_go_on_when_the_daemon_is_stopped(
-    lab: SystemdLab, hosts: tuple[SystemdHost, ...]
-) -> None:
+def test_docker_and_packets_go_on_when_the_daemon_is_stopped(lab: SystemdLab, hosts: Pair) -> None:
     host = hosts[0]
     docker = host.unit("docker.service", "MainPID")
     with unbroken(lab, *(each.docker.container("c1") for each in hosts)):
@@ -153,13 +149,11 @@ def test_docker_and_packets_go_on_when_the_daemon_is_stopped(
     assert host.exists("/run/flannel/subnet.env")
 
 
-def test_docker_gets_a_changed_mtu_by_itself_when_it_may_be_restarted(
-    lab: SystemdLab, hosts: tuple[SystemdHost, ...]
-) -> None:
+def test_docker_gets_a_changed_mtu_by_itself_when_it_may_be_restarted(lab: SystemdLab, hosts: Pair) -> None:
     host = hosts[0]
     host.write("/etc/default/flanpyd", "FLANPYD_DOCKER_RESTART=always\n", mode=0o640)
     try:
-        for mtu, backend in ((1400, {"MTU": 1400}), (1450, {})):
+        for mtu, backend in ((1350, {"MTU": 1400}), (1450, {})):
             set_network(lab, Type="vxlan", **backend)
             eventually(lambda: host.docker.bridge_network()[1] == mtu,  # noqa: B023
                        lambda: host.journal("flanpy-docker-changed"), deadline=4 * DEADLINE_S)  # fmt: skip

@@ -1,0 +1,61 @@
+#!/bin/sh
+# Build flanpyctl as one file, for a jump host on which nothing is to be installed: dist/flanpyctl-VERSION-cp3N-MACHINE.pyz.
+# It needs the Python minor version it was built with (grpc, which speaks to etcd, is compiled). Shared libraries cannot be
+# loaded from inside a zip: the first run unpacks the file to the user's cache, the next ones start from there.
+#   sh build.sh [DIRECTORY]     PYTHON names another Python than /usr/bin/python3
+set -eu
+umask 022
+unset PYTHONPATH PYTHONHOME VIRTUAL_ENV
+export LC_ALL=C.UTF-8 PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=1
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+python=${PYTHON:-/usr/bin/python3}
+SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$root" log -1 --format=%ct 2>/dev/null || stat -c %Y "$root/CHANGELOG.md")}
+export SOURCE_DATE_EPOCH
+mkdir -p "${1:-$root/dist}"
+directory=$(cd "${1:-$root/dist}" && pwd)
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+site=$work/zip/site
+
+install_library() {
+  "$python" -m venv "$work/venv"
+  cp -R "$root/pyproject.toml" "$root/README.md" "$root/flanpy" "$work/"
+  find "$work/flanpy" -name __pycache__ -prune -exec rm -rf {} +
+  "$work/venv/bin/python" -m pip --disable-pip-version-check -qq wheel --no-deps --wheel-dir "$work" "$work" >&2
+  "$work/venv/bin/python" -m pip --disable-pip-version-check -qq install --no-compile --target "$site" \
+    --constraint "$root/constraints.txt" "$work"/flanpy-*.whl >&2
+}
+
+# What only the daemon imports, and what nobody does.
+strip_library() {
+  cd "$site"
+  rm -rf bin numpy numpy-* numpy.libs aiohttp aiohttp-* yarl yarl-* multidict multidict-* frozenlist frozenlist-* propcache \
+    propcache-* aiosignal* aiohappyeyeballs* attr attrs attrs-* prometheus_client* flanpy/page/static
+  find . -type d \( -name tests -o -name '*.dist-info' -o -name __pycache__ \) -prune -exec rm -rf {} +
+  find . -type f \( -name '*.pyi' -o -name '*.px[di]' -o -name '*.pyx' -o -name '*.h' -o -name '*.c' \) -delete
+  find . -depth -type d -empty -delete
+}
+
+# MADE_FOR: what it runs on, and a digest that names the directory it is unpacked to.
+write_label() {
+  cd "$work/zip"
+  digest=$(find site -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -c1-16)
+  tag=$("$python" -c 'import platform, sys; print(sys.version_info.major, sys.version_info.minor, platform.machine())')
+  printf '%s %s\n' "$tag" "$digest" > MADE_FOR
+}
+
+install_library
+strip_library
+cp "$here/start.py" "$work/zip/__main__.py"
+write_label
+find "$work/zip" -exec touch -d "@$SOURCE_DATE_EPOCH" {} +
+version=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' "$root/flanpy/__init__.py")
+name=$("$python" -c 'import platform, sys; print(f"cp{sys.version_info.major}{sys.version_info.minor}-{platform.machine()}")')
+archive=$directory/flanpyctl-$version-$name.pyz
+"$python" -m zipapp --compress --python '/usr/bin/env python3' --output "$archive" "$work/zip"
+printf '%s\n' "zipapp: $(du -h "$archive" | cut -f1)" >&2
+printf '%s\n' "$archive"

@@ -1,0 +1,61 @@
+"""flanpyctl as one file: runs where nothing is installed, and speaks to a real etcd."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from integration.lab.claim import PROJECT_ROOT
+from tests.conftest import EtcdSpace
+
+pytestmark = pytest.mark.lab  # it is built first, which takes a while
+
+PYTHON = "/usr/bin/python3"
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("zipapp")
+    built = subprocess.run(
+        ["sh", str(PROJECT_ROOT / "deploy/zipapp/build.sh"), str(directory)],
+        env={**os.environ, "PYTHON": PYTHON}, capture_output=True, text=True, timeout=280, check=True,
+    )  # fmt: skip
+    return Path(built.stdout.strip())
+
+
+def run(archive: Path, home: Path, *words: str, python: str = PYTHON) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [python, "-I", str(archive), *words],
+        env={"PATH": "/usr/bin:/bin", "HOME": str(home)}, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.etcd
+def test_one_file_speaks_to_etcd_after_unpacking_itself_once(
+    archive: Path, etcd: EtcdSpace, tmp_path: Path
+) -> None:
+    where = ("--etcd-endpoints", ",".join(etcd.settings.endpoints), "--etcd-prefix", etcd.prefix)
+    assert run(archive, tmp_path, "network", "init", "10.50.0.0/16", *where).stderr == ""
+    unpacked = list((tmp_path / ".cache/flanpyctl").iterdir())
+    shown = run(archive, tmp_path, "network", "show", *where)
+    assert "10.50.0.0/16" in shown.stdout, shown.stderr
+    assert list((tmp_path / ".cache/flanpyctl").iterdir()) == unpacked
+    assert (tmp_path / ".cache/flanpyctl").stat().st_mode & 0o077 == 0
+    assert len(unpacked) == 1
+
+
+def test_one_file_is_small_and_starts_by_itself(archive: Path, tmp_path: Path) -> None:
+    assert archive.stat().st_size < 20e6
+    assert archive.read_bytes().startswith(b"#!/usr/bin/env python3\n")
+    assert run(archive, tmp_path, "version").stdout.startswith("flanpyctl ")
+
+
+def test_one_file_says_what_is_wrong_where_it_cannot_unpack(archive: Path, tmp_path: Path) -> None:
+    (tmp_path / ".cache").write_text("")
+    refused = run(archive, tmp_path, "version")
+    assert refused.returncode == 1
+    assert "cannot unpack to" in refused.stderr
+    assert "XDG_CACHE_HOME" in refused.stderr
