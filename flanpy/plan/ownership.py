@@ -87,17 +87,31 @@ def split(objects: Objects) -> Observed:
 
 
 def claim(observed: Observed, *, before: Objects, desired: Objects) -> Observed:
-    """`observed` with the anonymous routes that are ours by what they do.
+    """`observed` with what is ours though it does not say so: a TUN device that lost its mark, and anonymous routes.
 
-    Those that stand where by `before` (what we owned until now) a route of ours stood: somebody altered it. And those
-    that forward just as the desired one would: flannel put them; from now on they go when their lease goes.
+    Of routes, those that stand where by `before` (what we owned until now) a route of ours stood: somebody altered it.
+    And those that forward just as the desired one would: flannel put them; from now on they go when their lease goes.
     """
+    for found in [*observed.foreign.values()]:
+        if isinstance(found, TunLink) and _lost_its_mark(found, before.get(found.key)):
+            _claim_link(observed, found)
     for key, found in [*observed.foreign.items()]:
         if not isinstance(found, Route) or found.proto != PROTO_BOOT:
             continue
         if isinstance(before.get(key), Route) or _would_do(desired.get(key), found):
             observed.owned[key] = observed.foreign.pop(key)
     return observed
+
+
+def _lost_its_mark(found: TunLink, before: KernelObject | None) -> bool:
+    """An unmarked TUN device may be flannel's; not one that was ours a moment ago and is the same but for that."""
+    return not found.alias and replace(found, alias=LINK_ALIAS) == before
+
+
+def _claim_link(observed: Observed, link: TunLink) -> None:
+    theirs = [key for key, obj in observed.foreign.items() if obj is link or link_of(obj) == link.name]
+    for key in theirs:
+        observed.owned[key] = observed.foreign.pop(key)
 
 
 def _would_do(wanted: KernelObject | None, found: Route) -> bool:

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from ipaddress import IPv4Network
+from collections.abc import Sequence
 
 import pytest
 
-from integration.chaos.calm import Calm
-from integration.chaos.kinds import Blow, launch
-from integration.chaos.oracle import SUBNETS, Lease, leases_of, subnet_of, wrongs
+from integration.chaos.kinds import Blow
 from integration.chaos.report import table
-from integration.chaos.run import Outcome, furnish, run
+from integration.chaos.run import Outcome, run
 from integration.chaos.schedule import plan
-from integration.chaos.shadow import Shadow
-from integration.lab import Lab
-from integration.soak.run import soak
-from integration.soak.trend import Bound
-from tests.lab.overlay import eventually
 
 pytestmark = [pytest.mark.lab, pytest.mark.netns, pytest.mark.etcd]
 
 
-PATIENT_S = 120.0
-"""For a calm on a machine that stands still at times."""
-
-
 def _weathered(blows: Sequence[Blow], *, hosts: int = 3, etcd_members: int = 1) -> Outcome:
-    outcome = run(blows, hosts=hosts, etcd_members=etcd_members, calm=PATIENT_S)
+    outcome = run(blows, hosts=hosts, etcd_members=etcd_members)
     assert not outcome.violations, "\n".join([*map(str, blows), table(outcome)])
     assert outcome.flows.received > 0
     return outcome
@@ -37,72 +25,3 @@ def test_all_is_well_again_after_a_storm_of_faults_of_every_family() -> None:
     outcome = _weathered(plan(5, hosts=4, seconds=20, blows=10), hosts=4, etcd_members=3)
     (window,) = outcome.windows
     assert sum(not each.missed for each in window.struck) >= 7
-
-
-@pytest.fixture(scope="module")
-def judged() -> Iterator[tuple[Lab, Calm]]:
-    """Two hosts and their judge, to judge the judge."""
-    with Lab(2) as lab:
-        furnish(lab)
-        with Shadow(lab) as shadow:
-            judge = Calm(lab, shadow)
-            assert not judge.wait(deadline=PATIENT_S)[1]
-            yield lab, judge
-
-
-def _wrong(judge: Calm) -> str:
-    return "\n".join(judge.wait(deadline=0.5)[1])
-
-
-def test_the_judge_tells_a_daemon_that_ended(judged: tuple[Lab, Calm]) -> None:
-    lab, judge = judged
-    lab.hosts[0].daemon.kill()
-    assert "h1: flanpyd ended with -9" in _wrong(judge)
-    launch(lab.hosts[0])
-    assert not judge.wait(deadline=PATIENT_S)[1]
-
-
-def test_the_judge_tells_what_is_missing_and_what_is_too_much(judged: tuple[Lab, Calm]) -> None:
-    lab, _judge = judged
-    host = lab.hosts[1]
-    (entry,) = (each for each in lab.etcd.api.list(SUBNETS) if '"h1"' in each.value)
-    wrongs_before = wrongs(host, leases_of([entry]))
-    assert any("one lease of h2 in etcd, not 0" in line for line in wrongs_before)
-    assert any(f"+route {subnet_of(entry.key)}" in line for line in wrongs_before)
-    assert any("-neigh 10.50.77.0" in line for line in wrongs(host, [*_leases(lab), STRANGER]))
-
-
-def _leases(lab: Lab) -> list[Lease]:
-    return leases_of(lab.etcd.api.list(SUBNETS))
-
-
-STRANGER = Lease(IPv4Network("10.50.77.0/24"), "10.99.1.77", "02:00:00:00:00:77", "h77")
-
-
-def test_the_judge_tells_what_belongs_to_others_and_was_touched(judged: tuple[Lab, Calm]) -> None:
-    lab, judge = judged
-    assert not judge.touched()
-    lab.hosts[0].ip("rule del pref 30000")
-    assert "h1: rules" in judge.touched()[0]
-
-
-def test_the_shadow_tells_a_lease_put_over_anothers(judged: tuple[Lab, Calm]) -> None:
-    lab, judge = judged
-    (mine,) = (each for each in lab.etcd.api.list(SUBNETS) if '"h1"' in each.value)
-    half = mine.key.replace("-24", "-25")
-    lab.etcd.api.put(half, mine.value.replace('"h1"', '"thief"'))
-    try:
-        eventually(lambda: any("overlaps" in line for line in judge.broken), lambda: judge.broken)
-    finally:
-        lab.etcd.api.delete(half)
-
-
-SLACK = {"pss": 6, "heap": 6, "fds": 6, "threads": 4, "netlink": 2, "etcd_leases": 3}
-COARSE = tuple(Bound(name, "", slack, 0) for name, slack in SLACK.items())
-"""A short run on a busy machine finds only what runs away."""
-
-
-def test_nothing_runs_away_while_peers_come_and_go() -> None:
-    found = soak(minutes=0.4, peers=300, pace=0.04, bounds=COARSE)
-    assert not found.growing, found.growing
-    assert found.changes > 200

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network, ip_interface
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, ip_interface
 
 import pytest
 
@@ -18,6 +18,7 @@ from flanpy.model.objects import (
     OtherLink,
     OtherRoute,
     Route,
+    TunLink,
     VxlanLink,
 )
 from flanpy.plan.diff import cleanup_ops
@@ -239,3 +240,20 @@ def test_p17_plain_route_that_flannels_host_gw_left_is_adopted_if_it_does_our_jo
     left = replace(OURS, proto=PROTO_BOOT)
     assert _claimed(left, desired={OURS.key: OURS})
     assert not _claimed(replace(left, link="eth1"), desired={OURS.key: OURS})
+
+
+def test_tun_device_that_lost_its_mark_is_ours_with_all_on_it_if_it_was_ours_before() -> None:
+    mine, address = TunLink("flannel0", 1472), Address("flannel0", IPv4Interface("10.50.1.0/32"))
+    bare = replace(mine, alias="")
+    seen = split({bare.key: bare, address.key: address})
+    assert seen.owned == {}
+    claimed = claim(seen, before={mine.key: mine, address.key: address}, desired={})
+    assert claimed.owned == {bare.key: bare, address.key: address}
+    assert claimed.foreign == {}
+
+
+@pytest.mark.parametrize("before", [None, TunLink("flannel0", 1400)])
+def test_unmarked_tun_device_that_was_not_ours_is_left_to_flannel(before: TunLink | None) -> None:
+    bare = TunLink("flannel0", 1472, alias="")
+    known = {} if before is None else {before.key: before}
+    assert claim(split({bare.key: bare}), before=known, desired={}).owned == {}

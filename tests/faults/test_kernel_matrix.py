@@ -1,0 +1,77 @@
+"""Each kernel object we own, deleted, changed, flushed or doubled by others, under each backend: it is whole at once.
+
+One row of the matrix is a line of shell of somebody else. A stream runs all the while: it must come whole, and its
+longest gap since the fault is noted. Each row must bite: the daemon has counted a pass since.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from integration.faults.kernel import MATRIX, KernelFault, Target
+from integration.faults.outcome import noted
+from integration.lab import Host, Lab, Stream, unreached
+from tests.lab.overlay import assert_settled, eventually, metric_sum, standing, wrongs
+
+pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
+
+HEALED_S = 10.0
+CALM_S = 0.25
+
+
+@pytest.fixture(scope="module", params=sorted(MATRIX))
+def backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def whole(backend: str) -> Iterator[Lab]:
+    """Two hosts with a container each."""
+    with Lab(2) as lab:
+        lab.configure(backend=backend)
+        lab.start_daemons()
+        lab.attach_containers()
+        assert_settled(lab)
+        assert unreached(lab.containers) == ()
+        yield lab
+
+
+def _strike(lab: Lab, host: Host, fault: KernelFault, stream: Stream) -> None:
+    before, passes = standing(lab, host), _changes(host)
+    target = Target.of(host, lab.hosts[1])
+    stream.mark()
+    began = time.monotonic()
+    host.run("sh", "-c", fault.lines(target), timeout=60)
+    eventually(lambda: standing(lab, host) == before, lambda: wrongs(lab, host), deadline=HEALED_S)
+    took = time.monotonic() - began
+    eventually(lambda: _changes(host) > passes, f"{fault.name} did not bite", deadline=HEALED_S)
+    stream.wait_flowing(deadline=20)
+    time.sleep(CALM_S)  # what was healed must stay so: a second look
+    assert standing(lab, host) == before, fault.name
+    noted("kernel", f"{fault.backend}: {fault.name}", gap_ms=stream.longest_gap_ms, converged_s=took)
+
+
+def _changes(host: Host) -> float:
+    """Changes that the daemon made to the kernel so far."""
+    return metric_sum(host, "flanpy_kernel_operations_total")
+
+
+@pytest.mark.timeout(900)
+def test_every_object_is_whole_again_after_every_fault_and_the_stream_comes_whole(
+    whole: Lab, backend: str
+) -> None:
+    host, other = whole.hosts
+    with Stream(other.containers[0], host.containers[0]) as stream:
+        stream.wait_flowing()
+        for fault in MATRIX[backend]:
+            try:
+                _strike(whole, host, fault, stream)
+            except AssertionError as error:
+                raise AssertionError(f"{fault.name}: {error}") from error
+        report = stream.stop()
+    assert report.whole
+    assert_settled(whole)
+    assert unreached(whole.containers) == ()
