@@ -16,7 +16,7 @@ from pathlib import Path
 from integration.lab.claim import PROJECT_ROOT
 
 BUILD = PROJECT_ROOT / "deploy/debian/build.sh"
-BUILD_DEADLINE_S = 600.0
+BUILD_DEADLINE_S = 840.0
 _KEPT = 3
 _INPUTS = ("flanpy", "deploy/debian", "deploy/systemd", "docs/generate")
 _FILES = ("pyproject.toml", "constraints.txt", "README.md", "CHANGELOG.md")

@@ -20,21 +20,24 @@ trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 site=$work/zip/site
+# What flanpyctl imports, with what that needs; the daemon's other libraries (numpy, aiohttp, ...) are three times as large.
+libraries="certifi charset-normalizer docker etcd3 grpcio idna markdown-it-py mdurl msgspec protobuf Pygments pyroute2 requests
+ rich shtab six structlog tenacity typing_extensions urllib3"
 
 install_library() {
   "$python" -m venv "$work/venv"
   cp -R "$root/pyproject.toml" "$root/README.md" "$root/flanpy" "$work/"
   find "$work/flanpy" -name __pycache__ -prune -exec rm -rf {} +
   "$work/venv/bin/python" -m pip --disable-pip-version-check -qq wheel --no-deps --wheel-dir "$work" "$work" >&2
-  "$work/venv/bin/python" -m pip --disable-pip-version-check -qq install --no-compile --target "$site" \
-    --constraint "$root/constraints.txt" "$work"/flanpy-*.whl >&2
+  # shellcheck disable=SC2086
+  "$work/venv/bin/python" -m pip --disable-pip-version-check -qq install --no-compile --no-deps --target "$site" \
+    --constraint "$root/constraints.txt" "$work"/flanpy-*.whl $libraries >&2
 }
 
-# What only the daemon imports, and what nobody does.
+# What nobody imports.
 strip_library() {
   cd "$site"
-  rm -rf bin numpy numpy-* numpy.libs aiohttp aiohttp-* yarl yarl-* multidict multidict-* frozenlist frozenlist-* propcache \
-    propcache-* aiosignal* aiohappyeyeballs* attr attrs attrs-* prometheus_client* flanpy/page/static
+  rm -rf bin flanpy/page/static
   find . -type d \( -name tests -o -name '*.dist-info' -o -name __pycache__ \) -prune -exec rm -rf {} +
   find . -type f \( -name '*.pyi' -o -name '*.px[di]' -o -name '*.pyx' -o -name '*.h' -o -name '*.c' \) -delete
   find . -depth -type d -empty -delete

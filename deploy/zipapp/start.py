@@ -13,13 +13,13 @@ import zipfile
 ARCHIVE = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120, as old as it may be
 
 
-def cache():
+def cache() -> str:
     """A directory of this user's own."""
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111
     return os.path.join(home, "flanpyctl")  # noqa: PTH118
 
 
-def unpacked(archive, digest):
+def unpacked(archive: zipfile.ZipFile, digest: str) -> str:
     """The directory it is unpacked to; of two that unpack at once one wins, and both use that."""
     place = os.path.join(cache(), digest)  # noqa: PTH118
     if not os.path.isdir(place):  # noqa: PTH112
@@ -36,7 +36,7 @@ def unpacked(archive, digest):
     return place
 
 
-def start():
+def start() -> None:
     with zipfile.ZipFile(ARCHIVE) as archive:
         major, minor, machine, digest = archive.read("MADE_FOR").decode().split()
         if (str(sys.version_info[0]), str(sys.version_info[1]), platform.machine()) != (

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from docs.generate import markdown
-from docs.generate.source import docstring, members, tree
+from docs.generate.source import constants, docstring, members, said, tree
 from flanpy.model.event import Event, EventKind
 from flanpy.status import report
 from tests.monitoring import everything
@@ -87,11 +87,10 @@ def _served(path: str, function: str) -> Iterator[Route]:
 
 
 def _routes(path: str, function: str) -> Iterator[tuple[str, str, ast.expr]]:
+    """Method, path and handler of each; a path may be a constant of the module."""
     body = next(n for n in tree(path).body if isinstance(n, ast.FunctionDef) and n.name == function)
     for node in ast.walk(body):
         match node:
-            case ast.Call(
-                func=ast.Attribute(attr="add_get" | "add_post" as verb),
-                args=[ast.Constant(value=str(place)), handler],
-            ):
-                yield verb.removeprefix("add_").upper(), place, handler
+            case ast.Call(func=ast.Attribute(attr="add_get" | "add_post" as verb), args=[place, handler]):
+                if text := said(place, constants(path)):
+                    yield verb.removeprefix("add_").upper(), text, handler

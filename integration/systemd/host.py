@@ -28,6 +28,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ENVIRONMENT = (f"PATH={PATH}", "HOME=/root", "LANG=C.UTF-8", "SYSTEMD_PAGER=", "PYTHONDONTWRITEBYTECODE=1")
 BOOT_DEADLINE_S = 30.0
 STOP_DEADLINE_S = 25.0
+COMMAND_DEADLINE_S = 180.0
 SETTLED = frozenset({"running", "degraded"})
 _POWER_OFF = signal.SIGRTMIN + 4
 
@@ -142,7 +143,7 @@ class SystemdHost(Host):
         return ["nsenter", "-t", str(self.leader), "-a", "--", "env", "-i", *ENVIRONMENT]
 
     def run(
-        self, *argv: str, check: bool = True, timeout: float = 60.0, stdin: str | None = None
+        self, *argv: str, check: bool = True, timeout: float = COMMAND_DEADLINE_S, stdin: str | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run a command on the host as root, with nothing of our environment."""
         return run([*self.enter_argv(), *argv], check=check, timeout=timeout, stdin=stdin)

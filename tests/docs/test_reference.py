@@ -92,7 +92,10 @@ def test_reference_has_every_request_that_is_answered(made: dict[str, str]) -> N
     paths = set(re.findall(r'add_(?:get|post)\("([^"]+)"', text))
     assert {"/healthz", "/v1/status", "/"} <= paths
     assert [path for path in sorted(paths) if f" {path}`" not in http.page()] == []
-    assert len(paths) == made["http.md"].count("| `GET ") + made["http.md"].count("| `POST ")
+    served = made["http.md"].count("| `GET ") + made["http.md"].count("| `POST ")
+    assert (
+        served == len(re.findall(r"\.add_(?:get|post)\(", text)) - 1
+    )  # but for the page's files, added in a loop
 
 
 def test_a_member_without_words_is_refused_by_its_name(

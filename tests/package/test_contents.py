@@ -13,7 +13,8 @@ from docs.generate.man import pages
 from flanpy import __version__
 from integration.lab.claim import PROJECT_ROOT
 
-pytestmark = pytest.mark.lab  # it is built first, which takes half a minute
+# It is built first, which takes half a minute.
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 
 _COMPILED = re.compile(r"__pycache__/(.*)\.cpython-311\.pyc")
 _OF_BUILDING = re.compile(r"/(pip|setuptools|tests)/|\.(pyi|h|c|pyx)$|direct_url|/RECORD$")

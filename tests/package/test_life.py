@@ -12,7 +12,7 @@ from integration.systemd.host import SystemdHost
 from integration.systemd.lab import SystemdLab
 from tests.package.installed import KEPT, dpkg, end, install, ready, switch_on, traces, version_on, wait_ready
 
-pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
+pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab, pytest.mark.timeout(900)]
 
 LONGEST_GAP_MS = 1000.0
 

@@ -11,9 +11,11 @@ import pytest
 from integration.lab.claim import PROJECT_ROOT
 from tests.conftest import EtcdSpace
 
-pytestmark = pytest.mark.lab  # it is built first, which takes a while
+# It is built first, which takes a while.
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 
 PYTHON = "/usr/bin/python3"
+LIBRARIES = ("docker", "etcd3", "grpc.aio", "pyroute2", "rich.console", "shtab", "structlog")
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +23,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("zipapp")
     built = subprocess.run(
         ["sh", str(PROJECT_ROOT / "deploy/zipapp/build.sh"), str(directory)],
-        env={**os.environ, "PYTHON": PYTHON}, capture_output=True, text=True, timeout=280, check=True,
+        env={**os.environ, "PYTHON": PYTHON}, capture_output=True, text=True, timeout=800, check=True,
     )  # fmt: skip
     return Path(built.stdout.strip())
 
@@ -59,3 +61,15 @@ def test_one_file_says_what_is_wrong_where_it_cannot_unpack(archive: Path, tmp_p
     assert refused.returncode == 1
     assert "cannot unpack to" in refused.stderr
     assert "XDG_CACHE_HOME" in refused.stderr
+
+
+def test_one_file_has_what_every_command_imports(archive: Path, tmp_path: Path) -> None:
+    assert run(archive, tmp_path, "version").returncode == 0
+    (site,) = (tmp_path / ".cache/flanpyctl").iterdir()
+    modules = sorted(
+        f"flanpy.cli.{path.stem}" for path in (site / "flanpy/cli").glob("*.py") if path.stem != "__init__"
+    )
+    ask = f"import sys; sys.path.insert(0, {str(site)!r}); import {', '.join([*modules, *LIBRARIES])}"
+    told = subprocess.run([PYTHON, "-I", "-c", ask], capture_output=True, text=True, timeout=200, check=False)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert len(modules) > 30

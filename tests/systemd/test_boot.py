@@ -110,7 +110,7 @@ def test_daemon_is_started_again_and_packets_go_on_when_it_is_killed(lab: System
 
 def test_daemon_is_started_again_when_it_says_nothing(lab: SystemdLab, hosts: Pair) -> None:
     host = hosts[0]
-    host.write(DROP_IN, "[Service]\nWatchdogSec=4\nTimeoutAbortSec=1\n")
+    host.write(DROP_IN, "[Service]\nWatchdogSec=8\nTimeoutAbortSec=1\n")
     host.run("systemctl", "daemon-reload")
     host.run("systemctl", "restart", DAEMON)
     frozen = main_pid(host)
