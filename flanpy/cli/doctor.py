@@ -117,8 +117,14 @@ def _print(findings: Sequence[Finding], unread: Any, *, verbose: bool) -> None:
     line(_summary(findings))
     if verbose:
         _print_checked(findings, line)
+    _print_unread(unread)
+
+
+def _print_unread(unread: Any) -> None:
+    """But for the daemon: that it is silent is a finding."""
     for source, why in unread.items():
-        print(f"not read: {source}: {why}".translate(_CONTROL), file=sys.stderr)
+        if source != "daemon":
+            print(f"not read: {source}: {why}".translate(_CONTROL), file=sys.stderr)
 
 
 def _summary(findings: Sequence[Finding]) -> str:
