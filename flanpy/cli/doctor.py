@@ -116,8 +116,14 @@ def _print(findings: Sequence[Finding], unread: Any, *, verbose: bool) -> None:
     line(_summary(findings))
     if verbose:
         _print_checked(findings, line)
+    _print_unread(unread)
+
+
+def _print_unread(unread: Any) -> None:
+    """But for the daemon: that it is silent is a finding."""
     for source, why in unread.items():
-        print(printable(f"not read: {source}: {why}"), file=sys.stderr)
+        if source != "daemon":
+            print(printable(f"not read: {source}: {why}"), file=sys.stderr)
 
 
 def _summary(findings: Sequence[Finding]) -> str:

@@ -28,7 +28,8 @@ def _add_doctor(tree: Any, add_format: Callable[..., None]) -> None:
         about="""\
 Check the daemon, etcd, the kernel, the packet filter and Docker for every known problem, and print what was found: the
 cause first, then what it explains. Nothing is changed without --fix, which runs only the commands it shows, each after
-a yes; services are never restarted. Without a daemon the rest is checked all the same, and the exit code is 3.""",
+a yes, and then looks again; services are never restarted. Without a daemon the rest is checked all the same, and the
+exit code is 3.""",
     )
     add_format(doctor, *FORMATS)
     doctor.add_argument(

@@ -60,10 +60,12 @@ def test_idle_daemon_writes_reads_lists_and_logs_nothing(
 
 def test_timer_is_the_only_cause_of_read_backs_and_they_write_nothing(lab: Lab) -> None:
     host = lab.hosts[0]
+    began = time.monotonic()
     host.daemon.restart(env={"FLANPYD_RESYNC_INTERVAL": "500ms"})
     time.sleep(5)  # some periods of the timer
     page = host.daemon.metrics()
-    assert 3 <= metric(host, "flanpy_resyncs_total", reason="timer") <= 13
+    most = 2 * (time.monotonic() - began) + 1  # this machine may have been busy meanwhile
+    assert 3 <= metric(host, "flanpy_resyncs_total", reason="timer") <= most
     reasons = {line.split('"')[1] for line in page.splitlines() if line.startswith("flanpy_resyncs_total{")}
     assert reasons == {"start", "timer"}
     assert "flanpy_kernel_operations_total{" not in page
