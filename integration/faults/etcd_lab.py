@@ -7,6 +7,7 @@ network has room for few hosts, so that two that lose their leases at once may w
 from __future__ import annotations
 
 import json
+import re
 import signal
 import time
 from collections.abc import Sequence
@@ -191,13 +192,11 @@ class GuardedLab(Lab):
     def used_member(self) -> GuardedMember:
         """The member that most connections of the first resident lead to now."""
         argv = ("ss", "-Htn", "state", "established", "dport", "=", f":{CLIENT_PORT}")
-        ends = [
-            line.split()[3].rpartition(":")[0] for line in self.residents[0].run(*argv).stdout.splitlines()
-        ]
-        if not ends:
-            raise LabError(f"{self.residents[0].name} has no connection to etcd")
-        most = max(sorted(set(ends)), key=ends.count)
-        return next(member for member in self.guarded.guarded if member.address == most)
+        ends = re.findall(rf"([\d.]+)\]?:{CLIENT_PORT}\b", self.residents[0].run(*argv).stdout)
+        found = [member for member in self.guarded.guarded if member.address in ends]
+        if not found:
+            raise LabError(f"{self.residents[0].name} has no connection to a member of etcd, only to {ends}")
+        return max(found, key=lambda member: ends.count(member.address))
 
     def witness(self, hosts: Sequence[Host] | None = None, *, deadline: float = 30.0) -> float:
         """Put a lease of a host that has just joined; the seconds from etcd's word to every resident's route to it.

@@ -1,4 +1,4 @@
-"""Owns taking things away from one process: memory, file descriptors, the right time, a quick disk.
+"""Owns taking things away from one process: memory, file descriptors, the right time.
 
 Each is undone by leaving its `with` block, or ends with the process; nothing of the machine itself is changed.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -102,16 +102,3 @@ def _limit_that_leaves(pid: int, count: int) -> int:
     while sum(number < limit for number in taken) + sum(n not in taken for n in range(limit)) < count:
         limit += 1
     return limit
-
-
-def launch_on_slow_disk(host: Host, directory: Path, *, seconds: int) -> Callable[[], int]:
-    """Start the daemon so that each fsync of that directory takes so long; returns how to learn the daemon's pid."""
-    directory.mkdir(exist_ok=True)
-    strace = [
-        "strace", "-f", "-qq", "-o/dev/null", f"-P{directory}", "-etrace=fsync",
-        f"-einject=fsync:delay_enter={seconds * 1_000_000}",
-    ]  # fmt: skip
-    host.daemon.launch(argv=[*strace, *flanpyd().argv])
-    return lambda: int(
-        Path(f"/proc/{host.daemon.pid}/task/{host.daemon.pid}/children").read_text().split()[0]
-    )

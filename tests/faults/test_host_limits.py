@@ -1,4 +1,4 @@
-"""A host whose clock jumps, whose memory or descriptors run out, whose disk takes its time: traffic does not notice."""
+"""A host whose clock jumps, whose memory or descriptors run out, whose disk refuses: traffic does not notice."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from integration.faults.host_limits import (
     FakeClock,
     few_descriptors,
     launch_in,
-    launch_on_slow_disk,
     limit_growth,
     memory_group,
 )
@@ -190,28 +189,6 @@ def test_daemon_without_descriptors_forwards_says_little_and_recovers(
     noted(
         "host", "no file descriptors, device deleted, etcd restarted", gap_ms=_whole(stream), converged_s=took
     )
-
-
-def test_state_directory_whose_fsync_takes_minutes_holds_up_nothing(
-    lab: Lab, host: Host, stream: Stream
-) -> None:
-    (host.daemon.state_dir / "lease.json").unlink()
-    pid_of = launch_on_slow_disk(host, host.daemon.state_dir, seconds=240)
-    host.daemon.wait_ready()
-    eventually((host.daemon.state_dir / "lease.json").exists, "the lease is being written")
-    pid = pid_of()
-    try:
-        took = _assert_heals(lab, host)
-        assert host.daemon.answers("/healthz")
-        assert condition(host, "LeaseSaved")["reason"] != "Saved"
-        os.kill(pid, signal.SIGTERM)
-        eventually(lambda: host.daemon.events("daemon_stopped"), "it does not end")
-        noted("host", "fsync of the state directory takes 4 minutes", gap_ms=_whole(stream), converged_s=took)
-    finally:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)  # strace, not the daemon, holds on to the thread
-        host.daemon.kill()
-    assert "FLANNEL_SUBNET" in host.daemon.subnet_path.read_text()
 
 
 @pytest.mark.parametrize("fault", ["full", "read-only"])

@@ -7,7 +7,6 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -18,7 +17,7 @@ from tests.lab.overlay import assert_settled, condition, eventually, metric_sum,
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
 
-FLOOD = 8_000
+FLOOD = 16_000
 
 
 @pytest.fixture
@@ -169,12 +168,13 @@ def test_underlay_made_anew_with_another_mtu_and_index_is_followed(
     assert_settled(lab)
 
 
-def test_host_without_nft_and_iptables_has_its_overlay_and_names_what_it_lacks(
-    lab: Lab, host: Host, tmp_path: Path
-) -> None:
+def test_host_without_nft_and_iptables_has_its_overlay_and_names_what_it_lacks(lab: Lab, host: Host) -> None:
     host.daemon.kill()
     try:
-        host.daemon.launch("--ip-masq", argv=["env", f"PATH={tmp_path}", *flanpyd().argv])
+        hidden = 'mount -t tmpfs none /usr/sbin && exec "$@"'  # in a mount namespace of its own
+        host.daemon.launch(
+            "--ip-masq", argv=["unshare", "--mount", "sh", "-c", hidden, "sh", *flanpyd().argv]
+        )
         host.daemon.wait_ready()
         assert_settled(lab, [host])
         eventually(
