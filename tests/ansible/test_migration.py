@@ -12,30 +12,14 @@ from pathlib import Path
 import pytest
 
 from integration.lab import ETCD_PREFIX
-from integration.lab.claim import PROJECT_ROOT
 from integration.lab.traffic import Stream
 from integration.lab.waiting import wait_until
-from integration.systemd.host import SystemdHost
+from integration.systemd.flannel import NETWORK, run_flannel, write_lease
 from tests.ansible.conftest import operated
 from tests.ansible.controller import Controller
 
 pytestmark = [pytest.mark.lab, pytest.mark.netns, pytest.mark.etcd, pytest.mark.timeout(1800)]
 
-NETWORK = '{"Network": "10.50.0.0/16", "Backend": {"Type": "vxlan"}}'
-FLANNELD = """\
-[Unit]
-Before=docker.service
-
-[Service]
-ExecStart=/bin/sh /opt/flannel/flanneld --iface=eth0
-ExecStartPost=/bin/sh -c 'until [ -s /run/flannel/subnet.env ]; do sleep 0.1; done'
-RuntimeDirectory=flannel
-RuntimeDirectoryPreserve=yes
-
-[Install]
-WantedBy=multi-user.target
-"""
-DAY_S = 86_400
 LONGEST_GAP_MS = 1000.0
 
 
@@ -45,7 +29,7 @@ def flannel_hosts(deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         lab = controller.lab
         lab.etcd.api.put(f"{ETCD_PREFIX}/config", NETWORK)
         for number, host in enumerate(lab.hosts, 1):
-            lease(controller, number, host)
+            write_lease(lab.etcd.api, number, host)
             run_flannel(number, host)
         controller.write_inventory(
             {"flanpy": lab.hosts},
@@ -98,27 +82,3 @@ def test_each_host_is_handed_over_on_its_subnet_while_containers_talk(flannel_ho
         own = json.loads(host.run("flanpyctl", "status", "-o", "json").stdout)["own"]
         assert own["subnet"] == f"10.50.{number}.0/24"
     assert flannel_hosts.play("migrate_from_flannel").total("changed") == 0
-
-
-def lease(controller: Controller, number: int, host: SystemdHost) -> None:
-    api = controller.lab.etcd.api
-    value = {
-        "PublicIP": host.address,
-        "PublicIPv6": None,
-        "BackendType": "vxlan",
-        "BackendData": {"VNI": 1, "VtepMAC": f"0a:00:00:00:00:{number:02x}"},
-    }
-    api.put(f"{ETCD_PREFIX}/subnets/10.50.{number}.0-24", json.dumps(value), lease=api.grant(DAY_S))
-
-
-def run_flannel(number: int, host: SystemdHost) -> None:
-    """flannel's part, and Docker told by hand, as an operator did it when flannel came."""
-    host.write("/opt/flannel/flanneld", (PROJECT_ROOT / "integration/handmade_vxlan.sh").read_text())
-    host.write("/etc/systemd/system/flanneld.service", FLANNELD)
-    host.write(
-        "/etc/docker/daemon.json", json.dumps({"bip": f"10.50.{number}.1/24", "mtu": 1450, "ip-masq": False})
-    )
-    host.run("systemctl", "daemon-reload")
-    host.run("systemctl", "enable", "--now", "flanneld.service")
-    host.run("systemctl", "restart", "docker.service")
-    host.run("iptables", "-P", "FORWARD", "ACCEPT")

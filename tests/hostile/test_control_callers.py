@@ -75,7 +75,10 @@ def _asked(path: Path, uid: int, groups: tuple[int, ...], *requests: str) -> lis
         async def told(_after: int) -> Any:
             return await said()
 
-        control = Control(*[said] * 10, told)
+        control = Control(
+            status=said, subnets=said, diff=said, config=said, reload=said, peers=said, mesh=said, probe=said,
+            drain=said, undrain=said, events=told,
+        )  # fmt: skip
         runner = await serve_unix(control_app(control, Door(path)), path)
         try:
             path.chmod(0o666)
