@@ -56,7 +56,7 @@ bench: setup-lab ## the figures, as a table, JSON and a plot under bench/results
 faults: setup-lab ## every fault for as long as it takes (an hour), and their figures
 	@status=0; \
 	$(PY) -m integration faults --family etcd --long || status=1; \
-	FLANPY_FAULTS=long FLANPY_FAULTS_REPORT=$(FAULTS_REPORT) $(PY) -m pytest -q -n 0 --timeout 1800 tests/faults $(PYTEST_ARGS) || status=1; \
+	FLANPY_FAULTS=long FLANPY_FAULTS_REPORT=$(FAULTS_REPORT) $(PY) -m pytest -q -n 0 --timeout 1800 tests/faults tests/hostile $(PYTEST_ARGS) || status=1; \
 	$(PY) -m integration.faults $(FAULTS_REPORT); \
 	exit $$status
 
