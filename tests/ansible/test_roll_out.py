@@ -130,7 +130,7 @@ def test_etcd_of_the_role_refuses_whoever_has_no_certificate_or_another_password
         )
 
     assert get(ca, *pair, f"--user=flanpy:{PASSWORDS['etcd_password']}").returncode == 0
-    assert "user name is empty" in get(ca, *pair).stderr
+    assert "permission denied" in get(ca, *pair).stderr
     assert "invalid user ID or password" in get(ca, *pair, "--user=flanpy:wrong").stderr
     assert get(ca, f"--user=flanpy:{PASSWORDS['etcd_password']}").returncode != 0
     elsewhere = host.run(
