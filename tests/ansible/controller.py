@@ -25,7 +25,7 @@ from integration.systemd.lab import SystemdLab
 
 COLLECTIONS = PROJECT_ROOT / "deploy/ansible"
 PLAY_DEADLINE_S = 900.0
-_RECAP = re.compile(r"^(\S+)\s+: (.*=\d+.*)$", re.MULTILINE)
+_RECAP = re.compile(r"^(\S+)\s+: (ok=\d+.*)$", re.MULTILINE)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -50,9 +50,9 @@ class Played:
         return sum(counts[name] for counts in self.recap.values())
 
     def changes(self) -> list[str]:
-        """Names of the tasks that changed something."""
+        """Names of the tasks that changed something, without their roles'."""
         tasks = re.split(r"^(?:TASK|RUNNING HANDLER) \[", self.text, flags=re.MULTILINE)[1:]
-        return [task.partition("]")[0] for task in tasks if re.search(r"^changed: ", task, re.MULTILINE)]
+        return [task.partition("]")[0].rpartition(" : ")[2] for task in tasks if re.search(r"^changed: ", task, re.MULTILINE)]
 
 
 class Controller:
