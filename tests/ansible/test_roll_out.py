@@ -68,6 +68,8 @@ def site(deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
                 "flanpyd_network": "10.50.0.0/16",
                 "flanpy_verify_image": IMAGE,
                 "etcd_auth": True,
+                # molecule has a directory of its own for what it takes for its inventory's
+                "etcd_pki_dir": str(controller.directory / "pki"),
                 **PASSWORDS,
             },
         )
