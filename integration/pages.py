@@ -4,7 +4,7 @@ A block of commands is a fence with `sh`, and a comment before it says where:
 
     <!-- run: host1 host2 -->                        on each of these in turn, and all must succeed
     <!-- run: host1; 10.50.23.2 is what it prints --> later blocks have what it printed where the page has this text
-    <!-- run: host1; ends with 5 -->                  it comes to end with this code within a minute
+    <!-- run: host1; ends with 5 -->                  it comes to end with this code in a while
     <!-- run: checkout; until Enter -->               it runs until the blocks after it are done
     <!-- run elsewhere: tests/ansible/test_site.py --> that test runs them
 
@@ -30,14 +30,15 @@ class PageError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Commands:
-    """One block. `line` is where it starts; `stands_for` is the page's text for what it prints."""
+    """One block. `line` is where it starts; `stands_for` is the page's text for what it prints, `code` what it
+    ends with in a while; without one it succeeds at once."""
 
     line: int
     text: str
     places: tuple[str, ...] = ()
     elsewhere: str = ""
     stands_for: str = ""
-    code: int = 0
+    code: int | None = None
     until_enter: bool = False
 
 
@@ -65,7 +66,8 @@ def _block(line: int, text: str, said: re.Match[str]) -> Commands:
     where, *others = (part.strip() for part in said["said"].split(";"))
     if said["elsewhere"]:
         return Commands(line, text, elsewhere=where)
-    stands_for, code = "", 0
+    stands_for = ""
+    code: int | None = None
     until_enter = _UNTIL_ENTER in others
     others = [each for each in others if each != _UNTIL_ENTER]
     for each in others:

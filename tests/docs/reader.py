@@ -61,10 +61,10 @@ class Reader:
                 done = self._run(self._text(block), place)
             return done.returncode
 
-        if block.code:
+        if block.code is not None:
             eventually(lambda: code() == block.code, lambda: _told(page, block, place, done),
                        deadline=ENDS_DEADLINE_S)  # fmt: skip
-        assert done.returncode == block.code, _told(page, block, place, done)
+        assert done.returncode == (block.code or 0), _told(page, block, place, done)
         if block.stands_for:
             self._known[block.stands_for] = done.stdout.strip()
 

@@ -21,8 +21,8 @@ PAGES = (
     "howto/docker-engines",
     "howto/upgrade",
     "howto/restore-etcd",
-    "howto/etcd-tls-auth",
     "howto/drain-replace",
+    "howto/etcd-tls-auth",
 )
 ELSEWHERE = ("tutorial/laptop", "howto/migrate-from-flannel")
 BEFORE: Mapping[str, Mapping[str, str]] = {
@@ -33,7 +33,7 @@ BEFORE: Mapping[str, Mapping[str, str]] = {
     },
     # Docker on its own range again, as before anybody chose bip mode.
     "howto/docker-engines": {
-        "host2": """docker rm -f hello && flanpyctl docker rollback
+        "host2": """docker rm -f hello && systemctl disable flanpy-docker.service && flanpyctl docker rollback
                     echo '{"bip": "172.17.0.1/16"}' > /etc/docker/daemon.json && systemctl restart docker""",
     },
 }
@@ -42,6 +42,8 @@ AFTER: Mapping[str, Mapping[str, str]] = {
         "host1": "ufw disable && nft delete table inet site",
         "host2": "systemctl stop firewalld && flanpyctl status --wait",
     },
+    # The other pages are read on hosts in bip mode.
+    "howto/docker-engines": dict.fromkeys(("host1", "host2"), "flanpyctl docker apply --restart always"),
 }
 
 
