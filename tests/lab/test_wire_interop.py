@@ -50,7 +50,7 @@ class WireLab:
         self.lab.etcd.api.put(f"{ETCD_PREFIX}/subnets/{PLAIN_SUBNET}.0-24", json.dumps(lease))
         flanpy = (self.one, self.two, self.user)
         for host, plane in zip(flanpy, (self.plane, self.plane, "user"), strict=True):
-            host.daemon.launch(f"--udp-plane={plane}")
+            host.daemon.launch(f"--udp-plane={plane}", "--probe=false")  # what is captured is the test's own
         for host in flanpy:
             host.daemon.wait_ready()
         self._start_plain([f"{host.subnet_file.subnet.network}={host.address}" for host in flanpy])
