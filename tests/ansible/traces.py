@@ -18,6 +18,8 @@ _SYSTEMS = (
     "/etc/passwd-", "/etc/group-", "/etc/shadow-", "/etc/gshadow-", "/etc/subuid-", "/etc/subgid-", "/etc/.pwd.lock",
     "/etc/docker", "/etc/ld.so.cache", "/etc/.updated", "/var/.updated",
 )  # fmt: skip
+# Debian's own Python keeps compiled modules of whatever Ansible has it import.
+_COMPILED = ("/usr/lib/python3",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ def traces_of(host: SystemdHost) -> Traces:
     prune = [word for place in _PASSING for word in ("-path", place, "-o")][:-1]
     files = host.run("find", "/", "-xdev", "(", *prune, ")", "-prune", "-o", "-print").stdout.splitlines()
     return Traces(
-        files=frozenset(files) - {*_SYSTEMS},
+        files=frozenset(path for path in files if path not in _SYSTEMS and not path.startswith(_COMPILED)),
         running=frozenset(
             host.run(
                 "sh", "-c", "ls -d /run/flan* /run/credentials/flan* 2>/dev/null || true"
