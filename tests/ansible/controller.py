@@ -52,7 +52,11 @@ class Played:
     def changes(self) -> list[str]:
         """Names of the tasks that changed something, without their roles'."""
         tasks = re.split(r"^(?:TASK|RUNNING HANDLER) \[", self.text, flags=re.MULTILINE)[1:]
-        return [task.partition("]")[0].rpartition(" : ")[2] for task in tasks if re.search(r"^changed: ", task, re.MULTILINE)]
+        return [
+            task.partition("]")[0].rpartition(" : ")[2]
+            for task in tasks
+            if re.search(r"^changed: ", task, re.MULTILINE)
+        ]
 
 
 class Controller:

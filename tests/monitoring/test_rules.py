@@ -53,7 +53,9 @@ def test_runbook_page_says_what_it_means_where_to_look_and_what_to_do(alert: str
 
 
 def test_every_condition_has_an_alert() -> None:
-    asked = re.findall(r"""(?m)flanpy_condition_healthy\{condition="(\w+)"\} == 0(?: unless .*)?'$""", RULES.read_text())
+    asked = re.findall(
+        r"""(?m)flanpy_condition_healthy\{condition="(\w+)"\} == 0(?: unless .*)?'$""", RULES.read_text()
+    )
     assert sorted(asked) == sorted(kind.value for kind in ConditionType)
 
 
