@@ -87,6 +87,8 @@ _CERTIFICATE_WANTED = (
     "ALERT_UNKNOWN_CA",
     "ALERT_CERTIFICATE",
 )
+# An alert that comes after the handshake, as TLS 1.3 tells of a certificate, is read as data that make no sense.
+_ALERT = "TSI_DATA_CORRUPTED"
 # "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: Failed to connect ...: Connection refused"
 _WRAPPING = re.compile(r"^failed to connect to all addresses; last error: [A-Z]+: (ipv[46]:\S+: )?")
 
@@ -175,11 +177,12 @@ def _unreached(details: str, code: grpc.StatusCode, where: str, certificate: Pat
     if _has(details, _UNTRUSTED):
         text = f"{where} shows a certificate that is not trusted for this name: correct etcd-cafile or the endpoint"
         return Fault(StoreDenied(text), Cure.OTHER_ENDPOINT, unsent=True)
-    if _has(details, _CERTIFICATE_WANTED):
-        return Fault(StoreDenied(_unwelcome(where, certificate)), Cure.OTHER_ENDPOINT, unsent=True)
-    error = StoreUnavailable(_unavailable(details, code, where))
+    if _has(details, (*_CERTIFICATE_WANTED, _ALERT)):
+        error = StoreDenied(_unwelcome(where, certificate))
+        return Fault(error, Cure.OTHER_ENDPOINT, unsent=_ALERT not in details)
+    away = StoreUnavailable(_unavailable(details, code, where))
     silent = code is grpc.StatusCode.DEADLINE_EXCEEDED or _has(details, _SILENCE)
-    return Fault(error, Cure.OTHER_ENDPOINT, unsent=_has(details, _NEVER_CONNECTED), silent=silent)
+    return Fault(away, Cure.OTHER_ENDPOINT, unsent=_has(details, _NEVER_CONNECTED), silent=silent)
 
 
 def _unwelcome(where: str, certificate: Path | None) -> str:
