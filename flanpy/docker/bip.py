@@ -118,7 +118,9 @@ def rollback(place: Place) -> Outcome:
     """Give our keys the values that they had before the first apply. What others changed since stays."""
     with config_file.held(config_file.read(place.file).target):
         planned = rollback_plan(place)
-        if planned.writes:
+        if planned.writes and planned.content == config_file.NO_FILE:
+            config_file.put_back(replace(planned.file, content=None))
+        elif planned.writes:
             config_file.replace(planned.file, planned.content, backup=False)
         config_file.drop_backup(planned.file)
         return _restarted(place, planned, lambda _: True)

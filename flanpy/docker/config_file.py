@@ -21,8 +21,8 @@ from typing import Final
 from flanpy.errors import DockerError
 
 BACKUP_SUFFIX: Final = ".flanpy-backup"
-NO_FILE: Final = b"{}\n"
-"""What a backup of no file at all holds: it means the same to dockerd."""
+NO_FILE: Final = b"{ }\n"
+"""What a backup of no file at all holds: it means the same to dockerd, and nobody writes it so."""
 
 _LOCK_PATIENCE_S: Final = 2.0
 _LARGEST: Final = 4 << 20

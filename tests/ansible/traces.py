@@ -54,13 +54,16 @@ def traces_of(host: SystemdHost) -> Traces:
             for line in host.run(
                 "systemctl", "list-unit-files", "--no-legend", "--no-pager"
             ).stdout.splitlines()
-            if line.strip()
+            if line.strip() and not line.split()[0].endswith((".scope", ".mount"))
         ),
     )
 
 
 def _kernel(host: SystemdHost) -> list[str]:
-    """Links by name, routes, and every rule that bears our name."""
+    """Links by name, routes, and every rule that bears our name or our addresses.
+
+    Docker's own rules do so, too: docker0 keeps the range it had last.
+    """
     links = [
         line.split(":")[1].strip().partition("@")[0]
         for line in host.run("ip", "-o", "link").stdout.splitlines()
@@ -70,5 +73,9 @@ def _kernel(host: SystemdHost) -> list[str]:
     return [
         *(f"link {name}" for name in links if not name.startswith("veth")),
         *(f"route {line.strip()}" for line in routes),
-        *(f"rule {line.strip()}" for line in rules.splitlines() if "flanpy" in line or "10.50." in line),
+        *(f"rule {line.strip()}" for line in rules.splitlines() if _is_ours(line)),
     ]
+
+
+def _is_ours(rule: str) -> bool:
+    return "flanpy" in rule or ("10.50." in rule and "docker0" not in rule)

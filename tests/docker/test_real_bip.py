@@ -61,6 +61,14 @@ def test_apply_restarts_docker_on_our_subnet_and_rollback_gives_the_file_back(wi
     assert wired.ctl("rollback").returncode == Exit.FAILURE
 
 
+def test_rollback_removes_the_file_that_was_not_there_before(wired: Wired) -> None:
+    wired.engine.daemon_json_path.unlink()
+    assert wired.ctl("apply", "--restart", "never").returncode == Exit.OK
+    assert json.loads(wired.file)["bip"]
+    assert wired.ctl("rollback", "--restart", "never").returncode == Exit.OK
+    assert not wired.engine.daemon_json_path.exists()
+
+
 def test_p08_apply_turns_dockers_masquerade_off_where_flanpyd_masquerades(wired: Wired) -> None:
     wired.lease(ipmasq=True)
     assert wired.ctl("apply", "--restart", "always").returncode == Exit.OK
