@@ -313,7 +313,7 @@ class EtcdSession:
         self._record.failed(operation, error.code().name)
         if fault.cure is Cure.NEW_TOKEN or error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
             self._tokens.rejected(metadata)
-        elif fault.cure is Cure.OTHER_ENDPOINT:
+        if fault.cure is Cure.OTHER_ENDPOINT:
             self._connections.failed(connection)
         return fault
 
