@@ -67,8 +67,9 @@ def _hears(watcher: Child, host: Host) -> bool:
 
 
 def overlay_events(watcher: Child) -> list[str]:
-    """What the kernel told of objects that are flanpyd's."""
-    return [line for line in watcher.log_text().splitlines() if "flannel" in line or "proto 70" in line]
+    """What the kernel told of objects that are flanpyd's; not of multicast neighbours, which it collects by itself."""
+    lines = [line for line in watcher.log_text().splitlines() if "NOARP" not in line]
+    return [line for line in lines if "flannel" in line or "proto 70" in line]
 
 
 class Manager:
