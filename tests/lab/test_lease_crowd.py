@@ -38,4 +38,4 @@ def test_failure_04_fifty_daemons_at_one_instant_get_fifty_subnets(build_lab: Bu
     assert all(host.daemon.running and host.daemon.starts == 1 for host in lab.hosts)
     assert_settled(lab, lab.hosts[:3], deadline=30)
     one, two = lab.hosts[0].attach_container(), lab.hosts[-1].attach_container()
-    assert one.ping(two, wait=3).ok
+    eventually(lambda: one.ping(two).ok, "their containers reach each other", deadline=DEADLINE_S)
