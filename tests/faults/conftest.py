@@ -7,10 +7,19 @@ from typing import Any
 
 import pytest
 
+from integration.lab import Lab, Stream
 from tests.lab import conftest as labs
 from tests.lab.conftest import build_lab, lab, shared_lab
 
 __all__ = ["build_lab", "lab", "shared_lab"]
+
+
+@pytest.fixture
+def stream(lab: Lab) -> Iterator[Stream]:
+    """From the second host to the first."""
+    with Stream(lab.hosts[1].containers[0], lab.hosts[0].containers[0]) as running:
+        running.wait_flowing()
+        yield running
 
 
 @pytest.hookimpl(hookwrapper=True)

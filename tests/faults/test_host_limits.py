@@ -21,7 +21,8 @@ from integration.faults.host_limits import (
 )
 from integration.faults.outcome import noted
 from integration.lab import ETCD_PREFIX, Entry, Host, Lab, Stream, unreached
-from tests.lab.daemon_side import kernel_state
+from tests.faults.flows import gap_of_whole
+from tests.lab.daemon_side import kernel_state, stopped
 from tests.lab.overlay import assert_settled, condition, eventually, leases, never, wrongs
 from tests.lab.test_process_host import SmallDisk
 
@@ -33,27 +34,8 @@ MOST_LINES = 20
 
 @pytest.fixture
 def host(lab: Lab) -> Iterator[Host]:
-    """A host whose daemon is stopped, and runs again as usual afterwards."""
-    host = lab.hosts[0]
-    host.daemon.kill()
-    yield host
-    host.daemon.kill()
-    host.daemon.up()
-
-
-@pytest.fixture
-def stream(lab: Lab) -> Iterator[Stream]:
-    """From the second host to the first."""
-    with Stream(lab.hosts[1].containers[0], lab.hosts[0].containers[0]) as running:
-        running.wait_flowing()
-        yield running
-
-
-def _whole(stream: Stream) -> float:
-    """End it; the longest gap in milliseconds."""
-    report = stream.stop()
-    assert report.whole, report
-    return report.longest_gap_ms
+    with stopped(lab.hosts[0]) as host:
+        yield host
 
 
 def own_entry(lab: Lab, host: Host) -> Entry:
@@ -96,7 +78,7 @@ def test_wall_clock_that_jumps_hours_both_ways_changes_nothing(lab: Lab, host: H
     assert leases(lab)[host.name].subnet == subnet
     told = [line for line in host.daemon.log_lines()[lines:] if line["event"] != "pass_applied"]
     assert len(told) < MOST_LINES, told
-    _whole(stream)
+    gap_of_whole(stream)
 
 
 def _clock_error(host: Host, jump: int) -> float:
@@ -149,7 +131,7 @@ def test_daemon_killed_for_its_memory_costs_no_traffic_and_comes_back_whole(
     assert unreached(lab.containers) == ()
     took = host.daemon.up()
     assert_settled(lab, [host])
-    noted("host", "OOM kill", gap_ms=_whole(stream), converged_s=took)
+    noted("host", "OOM kill", gap_ms=gap_of_whole(stream), converged_s=took)
 
 
 def _half_a_request(host: Host, stack: ExitStack) -> None:
@@ -187,7 +169,10 @@ def test_daemon_without_descriptors_forwards_says_little_and_recovers(
     assert not [line for line in told if "text" in line], "a traceback beside the log"
     assert unreached(lab.containers) == ()
     noted(
-        "host", "no file descriptors, device deleted, etcd restarted", gap_ms=_whole(stream), converged_s=took
+        "host",
+        "no file descriptors, device deleted, etcd restarted",
+        gap_ms=gap_of_whole(stream),
+        converged_s=took,
     )
 
 

@@ -13,6 +13,7 @@ import pytest
 from integration.faults.outcome import noted
 from integration.lab import Host, Lab, Stream, unreached
 from integration.lab.daemon import flanpyd
+from tests.faults.flows import gap_of_whole
 from tests.lab.overlay import assert_settled, condition, eventually, metric_sum, standing, wrongs
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
@@ -23,20 +24,6 @@ FLOOD = 16_000
 @pytest.fixture
 def host(lab: Lab) -> Host:
     return lab.hosts[0]
-
-
-@pytest.fixture
-def stream(lab: Lab) -> Iterator[Stream]:
-    """From the second host to the first."""
-    with Stream(lab.hosts[1].containers[0], lab.hosts[0].containers[0]) as running:
-        running.wait_flowing()
-        yield running
-
-
-def _whole(stream: Stream) -> float:
-    report = stream.stop()
-    assert report.whole, report
-    return report.longest_gap_ms
 
 
 def _addresses(count: int, verb: str) -> list[str]:
@@ -65,7 +52,7 @@ def test_change_that_drowned_in_a_flood_of_news_is_found_and_put_right(
     assert metric_sum(host, "flanpy_resyncs_total", reason="overrun") > resyncs, said
     assert_settled(lab, [host])
     noted("kernel", "monitor overrun (ENOBUFS) with our routes among what was lost", converged_s=took,
-          gap_ms=_whole(stream))  # fmt: skip
+          gap_ms=gap_of_whole(stream))  # fmt: skip
 
 
 @contextmanager
@@ -107,7 +94,7 @@ def test_listings_that_others_interrupt_all_the_while_take_nothing_away(
                   converged_s=time.monotonic() - began)  # fmt: skip
         assert host.daemon.is_ready()
     eventually(lambda: standing(lab, host) == before, lambda: wrongs(lab, host), deadline=15)
-    _whole(stream)
+    gap_of_whole(stream)
     assert_settled(lab, [host])
     assert [line for line in host.daemon.log_lines() if "text" in line] == []
 
@@ -145,7 +132,7 @@ def test_foreign_device_on_our_port_is_left_alone_whether_or_not_it_keeps_us_out
         "kernel",
         f"foreign device with the {name}",
         converged_s=time.monotonic() - began,
-        gap_ms=_whole(stream),
+        gap_ms=gap_of_whole(stream),
     )
     assert_settled(lab, [host])
 
@@ -163,7 +150,7 @@ def test_underlay_made_anew_with_another_mtu_and_index_is_followed(
     eventually(lambda: standing(lab, host) == before, lambda: wrongs(lab, host))
     assert host.ip_json("link", "show", "dev", "eth0")[0]["ifindex"] != index
     stream.wait_flowing(deadline=20)
-    noted("kernel", "parent replaced with a new index and another MTU", gap_ms=_whole(stream),
+    noted("kernel", "parent replaced with a new index and another MTU", gap_ms=gap_of_whole(stream),
           converged_s=time.monotonic() - began)  # fmt: skip
     assert_settled(lab)
 

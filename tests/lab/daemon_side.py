@@ -72,6 +72,17 @@ def overlay_events(watcher: Child) -> list[str]:
     return [line for line in lines if "flannel" in line or "proto 70" in line]
 
 
+@contextmanager
+def stopped(host: Host) -> Iterator[Host]:
+    """A host whose daemon is stopped, and runs again as usual afterwards."""
+    host.daemon.kill()
+    try:
+        yield host
+    finally:
+        host.daemon.kill()
+        host.daemon.up()
+
+
 class Manager:
     """The service manager's end of sd_notify: a datagram socket and what came by it."""
 

@@ -14,7 +14,7 @@ import pytest
 from integration.lab import Host, Lab, unreached
 from integration.lab.daemon import flanpyd
 from integration.lab.namespaces import set_sysctls, sysctl
-from tests.lab.daemon_side import kernel_state, run_flanpyd
+from tests.lab.daemon_side import kernel_state, run_flanpyd, stopped
 from tests.lab.overlay import assert_settled, condition, eventually, wrongs
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
@@ -64,12 +64,8 @@ FILL = "dd if=/dev/zero of=ballast bs=4096 2>/dev/null || true"
 
 @pytest.fixture
 def host(lab: Lab) -> Iterator[Host]:
-    """A host whose daemon is stopped, and runs again as usual afterwards."""
-    host = lab.hosts[0]
-    host.daemon.kill()
-    yield host
-    host.daemon.kill()
-    host.daemon.up()
+    with stopped(lab.hosts[0]) as host:
+        yield host
 
 
 @pytest.fixture

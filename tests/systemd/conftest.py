@@ -44,6 +44,16 @@ def installed(layer: Path, *, hosts: int = 2) -> Iterator[SystemdLab]:
             _standing.remove(lab)
 
 
+@pytest.fixture(scope="module")
+def lab(layer: Path) -> Iterator[SystemdLab]:
+    """Two hosts that have booted for the first time, each with a container that Docker starts again by itself."""
+    with installed(layer) as lab:
+        lab.boot()
+        for host in lab.hosts:
+            host.docker.run_container("c1", "--restart=always")
+        yield lab
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     outcome: Any = yield

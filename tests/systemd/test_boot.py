@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from integration.systemd import SystemdHost, SystemdLab
 from tests.lab.overlay import eventually
-from tests.systemd.conftest import installed
 from tests.systemd.looks import (
     DAEMON,
     DEADLINE_S,
@@ -29,16 +26,6 @@ VERSION = "/opt/flanpy/lib/python3.11/site-packages/flanpy/__init__.py"
 DROP_IN = "/run/systemd/system/flanpyd.service.d/test.conf"
 
 Pair = tuple[SystemdHost, SystemdHost]
-
-
-@pytest.fixture(scope="module")
-def lab(layer: Path) -> Iterator[SystemdLab]:
-    """Two hosts that have booted for the first time, each with a container that Docker starts again by itself."""
-    with installed(layer) as lab:
-        lab.boot()
-        for host in lab.hosts:
-            host.docker.run_container("c1", "--restart=always")
-        yield lab
 
 
 @pytest.fixture

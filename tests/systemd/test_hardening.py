@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from integration.lab import LabError
 from integration.systemd import SystemdHost, SystemdLab
 from tests.lab.overlay import eventually
 from tests.systemd import rights
-from tests.systemd.conftest import installed
 from tests.systemd.looks import DAEMON, DEADLINE_S, condition, set_network, wait_reach, wait_ready
 
 pytestmark = [pytest.mark.lab, pytest.mark.netns, pytest.mark.etcd]
@@ -28,16 +26,6 @@ TUNNEL = "flannel0"
 RESTART = f"systemctl daemon-reload && systemctl restart {DAEMON}"
 
 Pair = tuple[SystemdHost, SystemdHost]
-
-
-@pytest.fixture(scope="module")
-def lab(layer: Path) -> Iterator[SystemdLab]:
-    """Two hosts that have booted, with a container each."""
-    with installed(layer) as lab:
-        lab.boot()
-        for host in lab.hosts:
-            host.docker.run_container("c1", "--restart=always")
-        yield lab
 
 
 @pytest.fixture
