@@ -25,9 +25,15 @@ class Reader:
     def __init__(self, hosts: Mapping[str, SystemdHost], known: Mapping[str, str]) -> None:
         self._hosts = dict(hosts)
         self._known = dict(known)
+        self._read: set[Path] = set()
+
+    def has_read(self, page: Path) -> bool:
+        """Whether this page was begun."""
+        return page in self._read
 
     def follow(self, page: Path) -> None:
         """Type everything; an AssertionError names the line of what went wrong."""
+        self._read.add(page)
         running: list[subprocess.Popen[str]] = []
         try:
             for block in commands(page.read_text()):

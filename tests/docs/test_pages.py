@@ -24,6 +24,7 @@ PAGES = (
     "howto/drain-replace",
     "howto/etcd-tls-auth",
 )
+FIRST = DOCS / f"{PAGES[0]}.md"
 ELSEWHERE = ("tutorial/laptop", "howto/migrate-from-flannel")
 BEFORE: Mapping[str, Mapping[str, str]] = {
     # What a reader of this page has: a firewall that runs, which lets ssh and the other services of the host in.
@@ -38,6 +39,10 @@ BEFORE: Mapping[str, Mapping[str, str]] = {
     },
 }
 AFTER: Mapping[str, Mapping[str, str]] = {
+    # Leases come back by themselves, within seconds; the next page changes one.
+    "howto/restore-etcd": {
+        "host1": "timeout 90 sh -c 'until flanpyctl subnets show own; do sleep 0.5; done'",
+    },
     "howto/firewalls": {
         "host1": "ufw disable && nft delete table inet site",
         "host2": "systemctl stop firewalld && flanpyctl status --wait",
@@ -63,6 +68,8 @@ def reader() -> Iterator[Reader]:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_does_what_it_says_when_its_commands_are_typed(reader: Reader, page: str) -> None:
+    if page != PAGES[0] and not reader.has_read(FIRST):  # one page alone: begin where every reader begins
+        reader.follow(FIRST)
     reader.prepare(BEFORE.get(page, {}))
     reader.follow(DOCS / f"{page}.md")
     reader.prepare(AFTER.get(page, {}))
