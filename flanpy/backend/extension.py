@@ -24,8 +24,8 @@ from flanpy.errors import ConfigError
 from flanpy.model.address import IPAddress
 from flanpy.model.lease import BackendData, Lease, LeaseRecord, RawData
 from flanpy.model.network import NetworkConfig
-from flanpy.model.network_config import quoted
 from flanpy.model.objects import ExtensionPeer, ExtensionStart, KernelObject
+from flanpy.model.quoting import quoted
 from flanpy.model.world import Policy, World
 
 PRE, POST, ADD, REMOVE = "PreStartupCommand", "PostStartupCommand", "SubnetAddCommand", "SubnetRemoveCommand"
