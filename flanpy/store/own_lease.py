@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from flanpy.model.lease import Lease, SubnetKey
+from flanpy.model.lease import Lease, LeaseRecord, SubnetKey
+from flanpy.model.network import NetworkConfig
 
 
 class LeaseSource(Enum):
@@ -42,6 +43,14 @@ class OwnLeaseState:
     def lease_id(self) -> int:
         """The etcd lease; 0 for a reservation or without a lease."""
         return self.lease.lease_id if self.lease is not None else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What our lease should be: in this network, saying this."""
+
+    network: NetworkConfig
+    record: LeaseRecord
 
 
 @dataclass(frozen=True, slots=True)
