@@ -197,6 +197,7 @@ class Leasing:
             yielded=state.yielded,
             duplicate_ip=state.duplicate_ip,
             waiting=state.waiting or state.last_error,
+            missing=state.missing,
             drained=state.drained,
         )
         self._board.note(own=status, pending_lease=state.restart_needed)

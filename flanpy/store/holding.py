@@ -65,6 +65,18 @@ class Holding:
         held = self.own.held
         return held is None or self.view.leases.get(str(held.key)) != held or held.record != self.own.record
 
+    @property
+    def missing(self) -> str:
+        """One line if the data plane stands on a lease whose key etcd lacks, as far as we have heard."""
+        held = self.own.held
+        if held is None or not self.own.in_use or not self.view.in_sync:
+            return ""
+        key = str(held.key)
+        if key in self.view.leases:
+            return ""
+        what = "is unreadable" if any(one.key == key for one in self.view.invalid) else "is not there"
+        return f"the key of {key} {what} in etcd, as of revision {self.view.revision}"
+
     def recall(self, stored: StoredLease | None, previous: SubnetKey | None) -> None:
         """Begin with what the disk remembers, and the subnet in an old subnet.env as a mere preference."""
         self.own = replace(self.own, previous=previous)
@@ -93,6 +105,7 @@ class Holding:
             yielded=False,
             restart_needed="",
             waiting="drained",
+            missing="",
             drained=True,
         )
 
@@ -131,6 +144,7 @@ class Holding:
             source=LeaseSource.ETCD,
             expires_at=None if lease.is_reservation else expires_at,
             waiting="",
+            missing="",
             conflict="",
             yielded=False,
         )

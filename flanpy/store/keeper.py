@@ -178,7 +178,7 @@ class LeaseKeeper:
         delay = self._retries.failed(error)
         if self._clock.monotonic() >= self._offline_at:
             self._boot_from_disk()
-        self._holding.publish(last_error=str(error))
+        self._holding.publish(last_error=str(error), missing=self._holding.missing)
         return delay
 
     def _boot_from_disk(self) -> None:
@@ -237,10 +237,11 @@ class LeaseKeeper:
                 return self._keep(step, until, lease)
             case Yield():
                 self._holding.show(conflict=step.message, waiting="")
-                self._holding.publish(yielded=True)
+                self._holding.publish(yielded=True, missing="")
                 return math.inf
             case Wait(message):
                 self._holding.show(waiting=message)
+                self._holding.publish(missing=self._holding.missing)
                 return math.inf
             case _:
                 assert_never(step)
@@ -274,5 +275,5 @@ class LeaseKeeper:
         if lease != holding.held or not holding.confirmed:
             holding.hold(lease, self.state.expires_at)
         holding.show(restart_needed=step.restart_needed, conflict=step.conflict, waiting="")
-        holding.publish(yielded=False)
+        holding.publish(yielded=False, missing="")
         return until - self._clock.monotonic()

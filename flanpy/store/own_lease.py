@@ -22,9 +22,10 @@ class OwnLeaseState:
     """Our own lease for everybody else, replaced whole.
 
     `expires_at` is in seconds of the monotonic clock, None for a reservation or while unknown. `conflict`,
-    `duplicate_ip`, `waiting`, `restart_needed` and `last_error` are one line each for people, "" if there is nothing to
-    say. `yielded`: another node has the subnet of `lease` by now, though our data plane stands on it. `moved_from` is
-    the subnet that this lease replaced since start: containers must be restarted. `drained`: none is held, on purpose.
+    `duplicate_ip`, `waiting`, `missing`, `restart_needed` and `last_error` are one line each for people, "" if there is
+    nothing to say. `missing`: etcd lacks the key of `lease`, and it could not be taken again. `yielded`: another node
+    has the subnet of `lease` by now, though our data plane stands on it. `moved_from` is the subnet that this lease
+    replaced since start: containers must be restarted. `drained`: none is held, on purpose.
     """
 
     lease: Lease | None = None
@@ -34,6 +35,7 @@ class OwnLeaseState:
     yielded: bool = False
     duplicate_ip: str = ""
     waiting: str = ""
+    missing: str = ""
     restart_needed: str = ""
     last_error: str = ""
     moved_from: SubnetKey | None = None

@@ -144,6 +144,7 @@ CASES = [
     (C.LEASE_VALID, own(lease=None, waiting="none is free"), F, "NotHeld", BAD, "none is free"),
     (C.LEASE_VALID, own(lease=None, drained=True), F, "Drained", BAD, "takes no part"),
     (C.LEASE_VALID, own(yielded=True), F, "Lost", BAD, "10.50.10.0-24"),
+    (C.LEASE_VALID, own(missing="key of 10.50.10.0-24", waiting="no space"), F, "KeyMissing", BAD, "10.50.10.0-24"),
     (C.LEASE_VALID, own(expires_at=NOW), F, "Expired", BAD, "10.50.10.0-24"),
     (C.LEASE_VALID, own(source=OwnSource.DISK, expires_at=None), T, "FromDisk", GOOD, "not confirmed"),
     (C.LEASE_VALID, own(lease=lease(0, reserved=True), expires_at=None), T, "Reserved", GOOD, "ours"),
@@ -274,6 +275,14 @@ def test_condition_is_judged(
     assert "\n" not in found.message + found.cure
     assert re.fullmatch(r"([A-Z][a-z]+)+", found.reason)
     assert not (found.healthy and found.cure)
+
+
+def test_missing_key_comes_with_why_etcd_did_not_take_it_again() -> None:
+    found = _judged(
+        own(missing="the key of 10.50.10.0-24 is not there", waiting="etcd is out of space"), C.LEASE_VALID
+    )
+    assert found.evidence == ("etcd is out of space",)
+    assert found.cure
 
 
 def test_table_above_has_every_reason_of_every_condition() -> None:
