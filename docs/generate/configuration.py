@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from docs.generate import markdown
 from docs.generate.programs import default_of, settings
+from docs.generate.wording import sentence
 from flanpy.config.options import Option
 
 LEAD = """\
@@ -40,9 +41,7 @@ def _entry(option: Option) -> str:
     if option.credential:
         rows.append(("credential", markdown.code(f"flanpyd.{option.name}")))
     shown = [f"{name}: {text}" for name, text in rows]
-    return markdown.section(
-        option.name, markdown.sentence(markdown.plain(option.help)), _listed(shown), level=3
-    )
+    return markdown.section(option.name, sentence(markdown.plain(option.help)), _listed(shown), level=3)
 
 
 def _listed(lines: list[str]) -> str:
