@@ -165,13 +165,23 @@ async def serve_unix(app: web.Application, path: Path) -> web.AppRunner:
     """Listen on a unix socket of mode 0660, replacing one that a dead daemon left; raises HostError."""
     runner = await _runner(app)
     try:
+        await listen_unix(runner, path)
+    except HostError:
+        await runner.cleanup()
+        raise
+    return runner
+
+
+async def listen_unix(runner: web.AppRunner, path: Path) -> None:
+    """Have a runner listen at this path and at no other from now on; connections stay. Raises HostError."""
+    for site in list(runner.sites):
+        await site.stop()
+    try:
         await asyncio.to_thread(path.unlink, missing_ok=True)
         await web.UnixSite(runner, str(path), backlog=_BACKLOG).start()
         await asyncio.to_thread(path.chmod, 0o660)
     except OSError as error:
-        await runner.cleanup()
         raise HostError(f"cannot listen on {path}: {error.strerror}; correct --run-dir") from error
-    return runner
 
 
 async def _runner(app: web.Application, *, ends_with_client: bool = False) -> web.AppRunner:
