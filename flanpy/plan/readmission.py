@@ -1,10 +1,10 @@
 """Admission of the next view from that of the last, without judging every lease again.
 
-As long as no two leases contend (overlap, or hold each other's public address) the order in which they are judged does
-not matter: taking some away cannot admit others, and a new one is judged against the rest alone. So only the leases
-that came are judged, unless they, or those already there, contend: then all are. `admit_from` is a pure function with
-the answer of `admit`, whatever `previous` was (tests hold it to that). Leases are told apart by `id`, which is sound
-as `Judged` holds on to them.
+As long as no two leases contend (overlap, hold each other's public address, or share a MAC) the order in which they
+are judged does not matter: taking some away cannot admit others, and a new one is judged against the rest alone. So
+only the leases that came are judged, unless they, or those already there, contend: then all are. `admit_from` is a pure
+function with the answer of `admit`, whatever `previous` was (tests hold it to that). Leases are told apart by `id`,
+which is sound as `Judged` holds on to them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,13 @@ from flanpy.plan.admission import (
 )
 
 _CONTENTION = frozenset(
-    {Reason.OVERLAPS_OWN, Reason.OVERLAPS_OLDER, Reason.COVERS_UNDERLAY, Reason.PUBLIC_IP_INSIDE_SUBNET}
+    {
+        Reason.OVERLAPS_OWN,
+        Reason.OVERLAPS_OLDER,
+        Reason.COVERS_UNDERLAY,
+        Reason.PUBLIC_IP_INSIDE_SUBNET,
+        Reason.DUPLICATE_VTEP_MAC,
+    }
 )
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from flanpy.model.lease import Lease, LeaseView
 from flanpy.model.world import World
-from flanpy.plan.admission import Judge, admit
+from flanpy.plan.admission import Judge, Reason, admit
 from flanpy.plan.readmission import Judged, admit_from
 from tests.states import POLICY, V4, crowd, lease, moved, view, world
 
@@ -66,6 +66,23 @@ def test_lease_that_contended_is_admitted_once_its_rival_goes() -> None:
     judged = follow(both, alone)
     assert judged.admission.peers == (rival,)
     assert judged.admission.rejected == ()
+
+
+def test_lease_with_anothers_mac_is_admitted_once_that_one_goes() -> None:
+    twin = lease(2, mac="02:00:00:00:00:01")
+    judged = follow(seen(ONE), seen(ONE, twin), seen(twin), seen(twin, THREE))
+    assert judged.admission.peers == (twin, THREE)
+    assert judged.admission.rejected == ()
+
+
+def test_mac_of_two_leases_of_one_host_stays_taken_until_both_are_gone() -> None:
+    again = replace(lease(4, revision=400), record=ONE.record)
+    twin = lease(5, mac="02:00:00:00:00:01", revision=500)
+    judged = follow(seen(ONE, again), seen(again), seen(again, twin), seen(twin))
+    assert judged.admission.peers == (twin,)
+    assert [one.reason for one in follow(seen(ONE, again), seen(again, twin)).admission.rejected] == [
+        Reason.DUPLICATE_VTEP_MAC
+    ]
 
 
 def test_newcomer_older_than_those_present_takes_precedence() -> None:

@@ -178,6 +178,8 @@ CASES = [
     (C.PEER_LEASES_VALID, BLANK, T, "None", GOOD, ""),
     (C.PEER_LEASES_VALID, last(world=JUNKED), F, "Unusable", BAD, "junk"),
     (C.PEER_LEASES_VALID, last(world=world(V4, lease(1), STRAY)), F, "Unusable", BAD, str(STRAY.key)),
+    (C.PEER_LEASES_VALID, last(world=world(V4, lease(1), lease(2, mac="02:00:00:00:00:01"))), F, "Unusable", BAD,
+     "02:00:00:00:00:01"),
     (C.PEER_LEASES_VALID, last(world=replace(TWO_PEERS, view=view([OWN], invalid=(JUNK,) * 5))), F, "Unusable", BAD,
      "and 2 more"),
     (C.PEER_LEASES_VALID, WELL, T, "Valid", GOOD, ""),
