@@ -5,7 +5,7 @@ from __future__ import annotations
 from docs.generate import markdown
 from docs.generate.programs import default_of, settings
 from docs.generate.wording import sentence
-from flanpy.config.options import Option
+from flanpy.config.option import Option
 
 LEAD = """\
 Every setting of `flanpyd`, which `flanpyctl` takes, too, as far as it needs them. A flag wins over the environment, that over a

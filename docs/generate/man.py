@@ -18,7 +18,8 @@ from docs.generate.programs import (
 )
 from docs.generate.wording import sentence
 from flanpy import __version__
-from flanpy.config.options import OPTIONS, Option
+from flanpy.config.option import Option
+from flanpy.config.options import OPTIONS
 
 _DAEMON = "give this host its part of an overlay network"
 _FILES = (

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flanpy.config import EtcdOptions, Settings, changed, describe, in_force, load, needing_restart
-from flanpy.config.options import BY_NAME, OPTIONS, Option
+from flanpy.config.option import Option
+from flanpy.config.options import BY_NAME, OPTIONS
 from flanpy.config.settings import ListenAddress
 from flanpy.errors import ConfigError, UsageError
 
