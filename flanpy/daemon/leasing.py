@@ -84,7 +84,7 @@ class Leasing:
         self._move = BackendMove(
             clock=clock, loop=loop, view=lambda: self._leases.view, show=self._show_leases
         )
-        self.draining = Draining(self._keeper, settings.state_dir, clock=clock)
+        self._draining = Draining(self._keeper, settings.state_dir, clock=clock)
 
     def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
         """What to run, by name."""
@@ -107,6 +107,14 @@ class Leasing:
         self._keeper.recall(known.stored, previous=known.previous)
         if known.drained is not None:
             self._keeper.stay_out(previous=known.drained.key)
+
+    async def drain(self) -> dict[str, Any]:
+        """Give the lease back and stay out of the network until `undrain`."""
+        return await self._draining.drain()
+
+    async def undrain(self) -> dict[str, Any]:
+        """Take part again."""
+        return await self._draining.undrain()
 
     def save_again(self) -> None:
         """Write the lease to disk if that failed the last time."""
@@ -141,7 +149,7 @@ class Leasing:
 
     def pass_done(self, outcome: Pass) -> None:
         """A pass ended: with it the network's backend may stand, and then our lease may say so."""
-        self.draining.pass_done(outcome)
+        self._draining.pass_done(outcome)
         if self._move.stood(outcome):
             self.world_changed()
             self._move.review()
