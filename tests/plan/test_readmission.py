@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import IPv4Network
 
-from flanpy.model.lease import Lease, LeaseView
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flanpy.model.lease import Lease, LeaseView, SubnetKey
 from flanpy.model.world import World
 from flanpy.plan.admission import Judge, Reason, admit
 from flanpy.plan.readmission import Judged, admit_from
@@ -141,3 +145,52 @@ def test_earlier_answers_stay_as_they_were() -> None:
     admit_from(first, crowd(9))
     assert dict(first.peers) == peers
     assert admit_from(first, crowd(3)).admission == admit(crowd(3))
+
+
+_SUBNETS = [
+    IPv4Network(f"10.{text}")
+    for text in (
+        "50.20.0/24",
+        "50.20.0/23",
+        "50.21.0/24",
+        "50.24.0/22",
+        "50.26.0/24",
+        "50.10.0/24",
+        "77.0.0/24",
+    )
+]
+_PUBLICS = ["192.0.2.20", "192.0.2.21", "10.50.20.7", "10.50.26.9", "10.50.10.3"]
+
+
+@st.composite
+def _leases(draw: st.DrawFn) -> Lease:
+    """Leases of few subnets, addresses and MACs, so that most contend in some way."""
+    made = lease(
+        draw(st.integers(1, 9)),
+        public=draw(st.sampled_from(_PUBLICS)),
+        mac=f"02:00:00:00:00:{draw(st.integers(0, 4)):02x}",
+        revision=draw(st.integers(100, 120)),
+    )
+    return replace(made, key=SubnetKey(draw(st.sampled_from(_SUBNETS))))
+
+
+@given(st.lists(st.lists(_leases(), max_size=7), min_size=2, max_size=4), st.data())
+def test_admission_of_any_history_is_that_of_its_last_view(
+    steps: list[list[Lease]], data: st.DataObject
+) -> None:
+    judged: Judged | None = None
+    standing: list[Lease] = []
+    for newcomers in steps:
+        staying = [one for one in standing if data.draw(st.booleans())]
+        standing = list({one.key: one for one in (*newcomers, *staying)}.values())
+        judged = admit_from(judged, seen(*standing))
+        assert judged.admission == admit(judged.world)
+
+
+def test_change_far_from_those_refused_judges_nobody_else() -> None:
+    twin = lease(2, mac="02:00:00:00:00:01")
+    before = admit_from(None, seen(ONE, twin))
+    after = admit_from(before, seen(ONE, twin, THREE))
+    assert [one.lease for one in after.admission.rejected] == [twin]
+    assert after.admission.rejected[0] is before.admission.rejected[0], "not judged again"
+    assert after.admission == admit(after.world)
