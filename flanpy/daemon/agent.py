@@ -19,6 +19,7 @@ from typing import Any
 from flanpy.backend import choice
 from flanpy.clock import Clock, set_within
 from flanpy.config import Settings, changed, in_force, needing_restart
+from flanpy.config.etcd import session_settings
 from flanpy.daemon.data_plane import DataPlane
 from flanpy.daemon.docker_side import docker_watcher
 from flanpy.daemon.extension_side import PreStartup
@@ -49,7 +50,6 @@ from flanpy.reconcile.loop import Pass, ReconcileLoop
 from flanpy.status.board import StatusBoard, StatusSnapshot
 from flanpy.status.conditions import Phase
 from flanpy.store.etcd import EtcdSession
-from flanpy.store.settings import EtcdSettings
 from flanpy.systemd import Notifier, watchdog_interval
 
 log = get_logger()
@@ -93,7 +93,7 @@ class Agent:
         )
         self._waiting = asyncio.Event()
         self._board = StatusBoard(clock, self._status_changed, on_waiting=self._waiting.set)
-        self._session = EtcdSession(_etcd_settings(settings), clock=clock)
+        self._session = EtcdSession(session_settings(settings.etcd), clock=clock)
         self._kernel = NetlinkKernel()
         self._data_plane = DataPlane(
             settings,
@@ -315,7 +315,7 @@ class Agent:
         try:
             new = self._reload_settings()
             merged = in_force(self._settings, new)
-            self._session.use(_etcd_settings(merged))
+            self._session.use(session_settings(merged.etcd))
         except FlanpyError as error:
             log.error("reload_refused", error=str(error))
             raise
@@ -343,18 +343,6 @@ def _log_underlay(facts: HostFacts) -> None:
         return
     address = underlay.address or underlay.address6
     log.info("underlay_chosen", link=underlay.link, address=address, mtu=underlay.mtu, reason=underlay.reason)
-
-
-def _etcd_settings(settings: Settings) -> EtcdSettings:
-    etcd = settings.etcd
-    return EtcdSettings(
-        endpoints=etcd.endpoints,
-        ca_file=etcd.cafile,
-        cert_file=etcd.certfile,
-        key_file=etcd.keyfile,
-        username=etcd.username,
-        password=etcd.password,
-    )
 
 
 def _filter_policy(settings: Settings) -> FilterPolicy:

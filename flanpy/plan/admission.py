@@ -188,7 +188,7 @@ class Judge:
             else:
                 rejected.append(Rejected(lease, *fault))
         if not present:
-            message = f"lease {lease.key} of {_who(lease)} has no subnet of a family of the network"
+            message = f"lease {lease.key} of {lease.record.owner} has no subnet of a family of the network"
             rejected.append(Rejected(lease, Reason.NO_COMMON_FAMILY, message))
         return _cut(lease, admitted)
 
@@ -197,11 +197,11 @@ class Judge:
         record = lease.record
         if self._types is not None and record.backend_type not in self._types:
             if lease.is_reservation and not record.backend_type:
-                return Reason.RESERVED, f"subnet {lease.key} is reserved for {_who(lease)}, not in use"
+                return Reason.RESERVED, f"subnet {lease.key} is reserved for {lease.record.owner}, not in use"
             theirs = record.backend_type or "udp or alloc"
             return (
                 Reason.OTHER_BACKEND,
-                f"lease {lease.key} of {_who(lease)} is of backend {theirs}, the network's is {self._type}",
+                f"lease {lease.key} of {lease.record.owner} is of backend {theirs}, the network's is {self._type}",
             )
         for address, here in (
             (record.public_ip, self._here[Family.IPV4]),
@@ -209,9 +209,7 @@ class Judge:
         ):
             if address is not None and int(address) in here:
                 own = self._world.policy.node_id
-                message = (
-                    f"lease {lease.key} of {_who(lease)} has our public IP {address} (we are node {own})"
-                )
+                message = f"lease {lease.key} of {lease.record.owner} has our public IP {address} (we are node {own})"
                 return Reason.DUPLICATE_PUBLIC_IP, message
         return None
 
@@ -221,14 +219,23 @@ class Judge:
         """Judge one family's subnet, and take it if nothing speaks against it."""
         start, end = numbers(subnet)
         if not (first <= start and end <= last and subnet.prefixlen > network.prefixlen):
-            return Reason.OUTSIDE_NETWORK, f"subnet {subnet} of {_who(lease)} is no part of network {network}"
+            return (
+                Reason.OUTSIDE_NETWORK,
+                f"subnet {subnet} of {lease.record.owner} is no part of network {network}",
+            )
         public = lease.record.public(space.family)
         if public is None:
             if lease.is_reservation:
-                return Reason.RESERVED, f"subnet {subnet} is reserved for {_who(lease)}, not in use"
-            return Reason.NO_PUBLIC_IP, f"subnet {subnet} of {_who(lease)} has no public IP of its family"
+                return Reason.RESERVED, f"subnet {subnet} is reserved for {lease.record.owner}, not in use"
+            return (
+                Reason.NO_PUBLIC_IP,
+                f"subnet {subnet} of {lease.record.owner} has no public IP of its family",
+            )
         if self._types and lease.record.backend_type == "vxlan" and lease.record.data(space.family) is None:
-            return Reason.NO_BACKEND_DATA, f"subnet {subnet} of {_who(lease)} has no VtepMAC of its family"
+            return (
+                Reason.NO_BACKEND_DATA,
+                f"subnet {subnet} of {lease.record.owner} has no VtepMAC of its family",
+            )
         number, mac = int(public), self._mac(lease.record, space.family)
         if mac is not None and (other := space.elsewhere(mac, number)) is not None:
             return _same_mac(lease, mac, other, self._world)
@@ -252,13 +259,14 @@ class Judge:
         if any([start <= address <= end for address in self._here[space.family]]):  # noqa: C419  (three times as fast)
             return (
                 Reason.COVERS_UNDERLAY,
-                f"subnet {subnet} of {_who(lease)} holds this host's underlay address",
+                f"subnet {subnet} of {lease.record.owner} holds this host's underlay address",
             )
         if start <= number <= end or space.at(number) >= 0:
-            inside = f"public IP {lease.record.public(space.family)} of {_who(lease)} lies in a subnet of the overlay"
-            return Reason.PUBLIC_IP_INSIDE_SUBNET, inside
+            public = lease.record.public(space.family)
+            message = f"public IP {public} of {lease.record.owner} lies in a subnet of the overlay"
+            return Reason.PUBLIC_IP_INSIDE_SUBNET, message
         if space.covered_public(start, end):
-            message = f"subnet {subnet} of {_who(lease)} holds the public IP of an older lease"
+            message = f"subnet {subnet} of {lease.record.owner} holds the public IP of an older lease"
             return Reason.COVERS_UNDERLAY, message
         space.take(start, end, lease, number)
         return None
@@ -268,11 +276,11 @@ def _overlap(lease: Lease, subnet: IPNetwork, older: Lease | None, world: World)
     if older is None:
         own = world.own
         assert own is not None
-        message = f"subnet {subnet} of {_who(lease)} overlaps our own {own.key} (node {world.policy.node_id})"
+        message = f"subnet {subnet} of {lease.record.owner} overlaps our own {own.key} (node {world.policy.node_id})"
         return Reason.OVERLAPS_OWN, message
     return (
         Reason.OVERLAPS_OLDER,
-        f"subnet {subnet} of {_who(lease)} overlaps older {older.key} of {_who(older)}",
+        f"subnet {subnet} of {lease.record.owner} overlaps older {older.key} of {older.record.owner}",
     )
 
 
@@ -280,11 +288,11 @@ def _same_mac(lease: Lease, mac: bytes, other: Vtep, world: World) -> tuple[Reas
     """Two hosts with one MAC would take one FDB entry from each other; most often one is a clone."""
     older = other.owner
     whose = (
-        f"older lease {older.key} of {_who(older)}"
+        f"older lease {older.key} of {older.record.owner}"
         if older is not None
         else f"ours (node {world.policy.node_id})"
     )
-    message = f"lease {lease.key} of {_who(lease)} has the VTEP MAC {Mac(mac)} of {whose}"
+    message = f"lease {lease.key} of {lease.record.owner} has the VTEP MAC {Mac(mac)} of {whose}"
     return Reason.DUPLICATE_VTEP_MAC, f"{message}: give a cloned host a machine id of its own"
 
 
@@ -314,12 +322,3 @@ def _cut(lease: Lease, admitted: list[Family]) -> Lease | None:
             lease, key=SubnetKey(key.subnet), record=replace(record, public_ip6=None, backend_data6=None)
         )
     return lease
-
-
-def _who(lease: Lease) -> str:
-    """A lease's owner for people: node id and public IP, as far as there are any."""
-    record = lease.record
-    address = record.public_ip or record.public_ip6
-    if record.node_id and address:
-        return f"node {record.node_id} ({address})"
-    return f"node {record.node_id}" if record.node_id else f"host {address}"
