@@ -105,6 +105,7 @@ class PrefixWatch:
         self._failures = 0
         self._delay = 0.0
         self._stale = False
+        self._cause: type[StoreError] | None = None
         self._refusal = ""
         self._closed = False
 
@@ -223,9 +224,10 @@ class PrefixWatch:
             self._reason = self._reason or "watch_canceled"
         self._delay = self._pace.delay(self._failures, self._jitter())
         self._note(error)
-        if self._stale:
+        # Told again when the cause is of another kind: an etcd that came back and refuses us wants another cure.
+        if self._stale and type(error) is self._cause:
             return None
-        self._stale = True
+        self._stale, self._cause = True, type(error)
         return Stale(str(error))
 
     def _note(self, error: StoreError) -> None:
