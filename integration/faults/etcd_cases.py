@@ -214,7 +214,7 @@ CASES: tuple[Case, ...] = (
     Case("wiped", "all data is lost", wiped, 5, 60, serves=True),
     Case("restored", "an old backup comes back", restored, 5, 60, serves=True),
     Case("tokens-expired", "tokens run out", tokens_expired, 8, 60, serves=True),
-    Case("jwt-expired", "JWTs end, users change", jwt_expired, 15, 60, serves=True, stage=jwt_given),
+    Case("jwt-expired", "JWTs end, users change", jwt_expired, 8, 60, serves=True, stage=jwt_given),
     Case("client-certificates-expired", "our certificates end", client_certificates_expired, 12, 90),
     Case("server-certificate-expired", "etcd's certificate ends", server_certificate_expired, 12, 90),
     Case("permission-removed", "the role loses the prefix", permission_removed, 10, 90),

@@ -103,7 +103,7 @@ class GuardedEtcd(Etcd):
     @property
     def api(self) -> RootApi:
         """The first member that runs and is not cut off, kept as long as it lives."""
-        return self.api_at(self._eyes()[0])
+        return self.api_at(self.one_that_answers())
 
     def api_at(self, member: GuardedMember) -> RootApi:
         """One member's, for the caller's thread."""
@@ -120,6 +120,10 @@ class GuardedEtcd(Etcd):
         """The members that may answer now, those first that most surely do."""
         found = [member for member in self.guarded if member.running and member.name not in self.shunned]
         return sorted(found, key=lambda member: member.name in self.doubted)
+
+    def one_that_answers(self) -> GuardedMember:
+        """The first of them; LabError when there is none."""
+        return self._eyes()[0]
 
     def _eyes(self) -> list[GuardedMember]:
         if found := self.answering():

@@ -72,6 +72,17 @@ async def test_p24_open_watch_goes_on_when_its_token_ended_and_its_role_was_chan
             assert session.stats.resyncs == {"started": 1}
 
 
+async def test_watch_is_opened_when_the_token_ended_since_the_last_request(tmp_path: Path) -> None:
+    with EtcdCluster.started(make_jwt_keys(tmp_path, ttl="1s"), password=SECRET) as etcd:
+        async with EtcdSession(etcd.settings()) as session:
+            revision = await session.put("/a", b"1")
+            await asyncio.sleep(2.5)  # a token's end cannot be seen from here
+            stream, created = await session.open_stream("/a", revision)
+            await stream.close()
+            assert created.created
+            assert session.stats.tokens_renewed == 2
+
+
 async def test_watch_tells_the_new_cause_when_an_etcd_that_was_away_refuses_the_password() -> None:
     with EtcdCluster.started(password=SECRET) as etcd:
         etcd.add_user("host", SECRET, prefix="/a")
