@@ -26,7 +26,7 @@ from flanpy.store.channel import Connections, Stubs
 from flanpy.store.port import Delete, KeyValue, LeaseState, Put, ServerStatus, Snapshot, Txn, TxnResult
 from flanpy.store.record import StoreRecord, StoreStats
 from flanpy.store.settings import EtcdSettings
-from flanpy.store.stream import WatchStream
+from flanpy.store.stream import WatchCanceled, WatchStream
 from flanpy.store.watch import PrefixWatch, WatchPace
 
 # Keys read in one request: bounds a reply's size, and how long decoding it keeps the event loop busy.
@@ -211,7 +211,19 @@ class EtcdSession:
         return watch
 
     async def open_stream(self, prefix: str, revision: int) -> tuple[WatchStream, pb.WatchResponse]:
-        """A watch of `prefix` from `revision` on, started, and etcd's first reply."""
+        """A watch of `prefix` from `revision` on, started, and etcd's first reply.
+
+        With a token that ended since the last request etcd 3.5 opens the watch and cancels it at once for want of
+        permission: that is tried again with a new one.
+        """
+        try:
+            return await self._open_stream(prefix, revision)
+        except WatchCanceled:
+            if not self.settings.username:
+                raise
+        return await self._open_stream(prefix, revision)
+
+    async def _open_stream(self, prefix: str, revision: int) -> tuple[WatchStream, pb.WatchResponse]:
         self._attempts.refuse_if_closed()
         metadata = await self._attempts.metadata()
         connection = self._connections.acquire()
@@ -221,6 +233,8 @@ class EtcdSession:
             created = await stream.start(prefix, revision, within=self._connections.deadline)
         except BaseException as error:  # noqa: BLE001 - translated, and raised again in every case
             await stream.close()
+            if isinstance(error, WatchCanceled):
+                self._tokens.rejected(metadata)
             self._attempts.raise_translated(error, connection, metadata)
         self._record.answered("watch", connection.endpoint, self._clock.monotonic() - started)
         return stream, created

@@ -23,6 +23,7 @@ from integration.lab.waiting import wait_until
 
 USER = "flanpy"
 USER_PASSWORD = "swordfish-of-the-overlay"
+NEXT_PASSWORD = "swordfish-of-the-next-year"
 ROOT_PASSWORD = "swordfish-of-the-root"
 PAGE_TOKEN = "swordfish-of-the-status-page"
 RESIDENTS = 3
@@ -47,6 +48,7 @@ class GuardedDaemon(HostDaemon):
     secrets: Path
     authority: Authority
     lease_ttl: int = LEASE_TTL_S
+    password: str = USER_PASSWORD
 
     @property
     def settings_path(self) -> Path:
@@ -72,7 +74,7 @@ class GuardedDaemon(HostDaemon):
             "etcd_certfile": str(self.secrets / f"{self.host}.crt"),
             "etcd_keyfile": str(self.secrets / f"{self.host}.key"),
             "etcd_username": USER,
-            "etcd_password": USER_PASSWORD,
+            "etcd_password": self.password,
             "node_id": self.host,
             "state_dir": str(self.state_dir),
             "run_dir": str(self.run_dir),
@@ -119,7 +121,6 @@ class GuardedLab(Lab):
             ),
             "--quota-backend-bytes",
             str(QUOTA),
-            *(word.format(directory=self.directory) for word in self._tokens),
         ]
         members = [
             GuardedMember(
@@ -132,6 +133,7 @@ class GuardedLab(Lab):
             for seat in seats
         ]
         self.guarded = GuardedEtcd(members, password=ROOT_PASSWORD)
+        self.guarded.tokens = self._tokens
         return self.guarded
 
     def _daemon(self, seat: Seat) -> HostDaemon:
