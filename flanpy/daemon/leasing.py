@@ -22,6 +22,7 @@ from flanpy.daemon.host_files import LeaseFile, device_failed
 from flanpy.errors import ConfigError, LeaseGone, StoreError, StoreUnavailable
 from flanpy.host import drain_file, state_file, subnet_env
 from flanpy.host.absent import Absent
+from flanpy.host.disk_work import in_time
 from flanpy.host.drain_file import Drained
 from flanpy.host.state_file import SavedLease
 from flanpy.log import get_logger
@@ -143,24 +144,33 @@ class Leasing:
         """
         held, was = self._own.lease, self._own.drained
         if not was:
-            self._mark(held)
+            await self._mark(held)
             try:
                 async with asyncio.timeout(DRAIN_DEADLINE):
                     await self._keeper.release()
             except (StoreError, TimeoutError) as error:
-                drain_file.clear(self._settings.state_dir)
                 self._keeper.resume()
+                await self._unmark()
                 why = str(error) or f"no answer within {DRAIN_DEADLINE:g} s"
                 raise StoreUnavailable(f"nothing was drained, for etcd must be told: {why}") from error
             log.info("drain_done", subnet=held.key if held is not None else None)
         await set_within(self._idle, self._clock, DRAIN_DEADLINE)
         return {"drained": True, "changed": not was, **self._given_back(held)}
 
-    def _mark(self, held: Lease | None) -> None:
-        """Before the release: a daemon that ends in between must not come back with a lease."""
-        drain_file.mark(
-            self._settings.state_dir, Drained(held.key if held is not None else None, self._clock.wall())
+    async def _mark(self, held: Lease | None) -> None:
+        """Before the release: a daemon that ends in between must not come back with a lease. Raises HostError."""
+        directory = self._settings.state_dir
+        drained = Drained(held.key if held is not None else None, self._clock.wall())
+        await in_time(
+            directory / drain_file.FILE_NAME,
+            lambda: drain_file.mark(directory, drained),
+            undo=lambda: drain_file.clear(directory),
         )
+
+    async def _unmark(self) -> None:
+        """Raises HostError."""
+        directory = self._settings.state_dir
+        await in_time(directory / drain_file.FILE_NAME, lambda: drain_file.clear(directory))
 
     def _given_back(self, held: Lease | None) -> dict[str, Any]:
         """Which subnet that was; `reservation`: it stays this host's."""
@@ -175,7 +185,7 @@ class Leasing:
     async def undrain(self) -> dict[str, Any]:
         """Take part again, on the same subnet if it is free. Raises HostError: then all is as it was."""
         was = self._own.drained
-        drain_file.clear(self._settings.state_dir)
+        await self._unmark()
         if was:
             log.info("drain_undone")
             self._keeper.resume()
