@@ -12,6 +12,7 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
+from integration.faults.host_disks import SmallDisk
 from integration.faults.host_limits import (
     FakeClock,
     few_descriptors,
@@ -24,7 +25,6 @@ from integration.lab import ETCD_PREFIX, Entry, Host, Lab, Stream, unreached
 from tests.faults.flows import gap_of_whole
 from tests.lab.daemon_side import kernel_state, stopped
 from tests.lab.overlay import assert_settled, condition, eventually, leases, never, wrongs
-from tests.lab.test_process_host import SmallDisk
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
 
