@@ -107,7 +107,8 @@ def test_disk_that_hangs_for_thrice_the_leases_life_costs_no_lease_no_traffic_an
         host.ip("link set eth0 mtu 1500")
     told = [line for line in host.daemon.log_lines()[lines:] if line["event"] != "pass_applied"]
     assert len(told) < MOST_LINES, told
-    noted("host", f"disk hung for {3 * TTL_S} s, thrice the lease's TTL", converged_s=took, gap_ms=gap_of_whole(stream))  # fmt: skip
+    gap = gap_of_whole(stream)
+    noted("host", f"disk hung for {3 * TTL_S} s, thrice the lease's TTL", converged_s=took, gap_ms=gap)
 
 
 def test_start_over_a_state_that_cannot_be_written_serves_and_says_so(
@@ -148,7 +149,8 @@ def test_start_that_waits_for_the_disk_of_its_run_directory_says_so_in_one_line(
         began = time.monotonic()
     host.daemon.wait_ready()
     assert kernel_state(host) == before
-    noted("host", "started over a disk that hangs", converged_s=time.monotonic() - began, gap_ms=gap_of_whole(stream))  # fmt: skip
+    took = time.monotonic() - began
+    noted("host", "started over a disk that hangs", converged_s=took, gap_ms=gap_of_whole(stream))
 
 
 def test_daemon_told_to_end_while_its_disk_hangs_ends_once_that_answers_and_the_next_is_whole(

@@ -1,4 +1,4 @@
-"""A full, a read-only and a hanging disk under every file that flanpy writes: the old one stands, the error says why."""
+"""A full, a read-only and a hanging disk under each file that flanpy writes: the old one stands, the error says why."""
 
 from __future__ import annotations
 
