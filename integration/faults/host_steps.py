@@ -68,6 +68,11 @@ def spread(steps: Sequence[T], count: int) -> list[T]:
     return [steps[round(index * (len(steps) - 1) / (count - 1))] for index in range(count)]
 
 
+def launch_without(host: Host, kind: str) -> None:
+    """Start the daemon on a kernel that lacks this kind of link."""
+    _launch(host, "--without", kind)
+
+
 def _launch(host: Host, *options: str) -> None:
     gate = [sys.executable, "-IS", syscall_gate.__file__, *options, "--"]
     host.daemon.launch(argv=[*gate, *flanpyd().argv])

@@ -1,9 +1,11 @@
 """Owns a gate before chosen system calls of one program: each is written down, and one of them is never made.
 
-`python syscall_gate.py [--list FILE] [--kill SYSCALL:NUMBER] -- PROGRAM...` becomes PROGRAM, under a
+`python syscall_gate.py [--list FILE] [--kill SYSCALL:NUMBER] [--without KIND] -- PROGRAM...` becomes PROGRAM, under a
 seccomp filter whose listener (seccomp_unotify(2)) a process beside it holds. Only the calls named here are stopped, for
 some microseconds each, so that a start takes hardly longer than without; ptrace stops every call of every thread. The
-program is killed before it makes the `NUMBER`th call of that name in one of its threads. Must not know the program.
+program is killed before it makes the `NUMBER`th call of that name in one of its threads. `--without` is a kernel that
+lacks a kind of link: the kind's name is altered in what the program sends, so the answer is the kernel's own to a kind
+that it does not know. Must not know the program.
 """
 
 from __future__ import annotations
@@ -36,6 +38,8 @@ _ALLOW, _NOTIFY = 0x7FFF0000, 0x7FC00000
 _RECEIVE, _SEND = 0xC0502100, 0xC0182101
 _LOAD_NUMBER, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06
 _CONTINUE = 1
+_ARGUMENTS = 32
+"""Where a call's arguments stand in struct seccomp_notif."""
 _LISTENER = "anon_inode:seccomp notify"
 _DEADLINE_S = 30.0
 
@@ -53,6 +57,7 @@ def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--list", type=Path)
     parser.add_argument("--kill", default="")
+    parser.add_argument("--without", default="")
     parser.add_argument("program", nargs="+")
     typed = parser.parse_args(argv)
     if platform.machine() != "x86_64":
@@ -62,7 +67,7 @@ def main(argv: Sequence[str]) -> None:
     if _forked_away():
         os.close(may_run)
         name, _, number = typed.kill.partition(":")
-        _stand_beside(target, run, typed.list, (name, int(number or 0)))
+        _stand_beside(target, run, typed.list, (name, int(number or 0)), typed.without.encode())
         os._exit(0)
     os.close(run)
     _install_filter()
@@ -102,7 +107,9 @@ def _call(number: int, *arguments: object) -> int:
     return found
 
 
-def _stand_beside(target: int, run: int, listing: Path | None, killed_at: tuple[str, int]) -> None:
+def _stand_beside(
+    target: int, run: int, listing: Path | None, killed_at: tuple[str, int], without: bytes
+) -> None:
     listener = _listener_of(target)
     out = listing.open("w", buffering=1) if listing is not None else None
     os.write(run, b"1")
@@ -124,7 +131,21 @@ def _stand_beside(target: int, run: int, listing: Path | None, killed_at: tuple[
                 if (name, taken[thread, name]) == killed_at:
                     os.kill(target, signal.SIGKILL)
                     return
+            if without and name == "sendto":
+                _file, start, length = struct.unpack_from("=QQQ", asked, _ARGUMENTS)
+                _alter(thread, start, length, without)
             fcntl.ioctl(listener, _SEND, struct.pack("=QqiI", cookie, 0, 0, _CONTINUE))
+
+
+def _alter(thread: int, start: int, length: int, kind: bytes) -> None:
+    """Make another name of that kind's, wherever it stands there as the text of an attribute."""
+    with Path(f"/proc/{thread}/mem").open("r+b", buffering=0) as memory:
+        memory.seek(start)
+        text = memory.read(length)
+        altered = text.replace(kind + b"\0", kind[:-1] + b"?\0")
+        if altered != text:
+            memory.seek(start)
+            memory.write(altered)
 
 
 def _listener_of(target: int) -> int:
