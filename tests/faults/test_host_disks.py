@@ -14,7 +14,7 @@ import pytest
 from integration.faults.host_disks import HungDisk, hangs
 from integration.faults.outcome import noted
 from integration.lab import ETCD_PREFIX, Entry, Host, Lab, Stream, unreached
-from integration.lab.daemon import flanpyd
+from integration.lab.daemon import flanpyctl, flanpyd
 from tests.faults.flows import gap_of_whole
 from tests.lab.daemon_side import kernel_state, stopped
 from tests.lab.overlay import assert_settled, condition, eventually, wrongs
@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
 TTL_S = 4
 MOST_LINES = 20
 PATIENT_S = 15.0
+SETTLE_S = 1.5
 
 
 @pytest.fixture
@@ -170,4 +171,25 @@ def test_daemon_told_to_end_while_its_disk_hangs_ends_once_that_answers_and_the_
     _launch(host, disk)
     host.daemon.wait_ready()
     assert_settled(lab, [host])
+    gap_of_whole(stream)
+
+
+def test_drain_that_cannot_be_kept_on_disk_is_refused_in_time_and_leaves_no_mark(
+    lab: Lab, host: Host, stream: Stream, disk: HungDisk
+) -> None:
+    _launch(host, disk)
+    host.daemon.wait_ready()
+    assert_settled(lab, [host])
+    mine = _own_entry(lab, host)
+    mark = disk.path("state/drained.json")
+    with disk.hanging():
+        done = host.run(*flanpyctl(), "drain", "--force", check=False)
+        assert done.returncode != 0
+        (said,) = done.stderr.splitlines()
+        assert f"cannot write '{disk.mount_point}/state/drained.json': no answer from its disk" in said
+        assert _own_entry(lab, host) == mine
+        assert hangs(host.daemon.pid)
+    time.sleep(SETTLE_S)  # it is written late, and taken away: neither is told
+    eventually(lambda: not mark.exists(), "the mark that came late is gone")
+    assert _own_entry(lab, host) == mine
     gap_of_whole(stream)
