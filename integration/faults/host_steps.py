@@ -1,6 +1,7 @@
 """Owns killing a daemon at a chosen step of its start: SIGKILL before a system call is made (see syscall_gate).
 
-A step is a system call and the how-manieth of it in one thread, so that the same step is met again in the next start.
+A step is a system call and the how-manieth of it in the process. Its threads take turns as they like, so that the next
+start may come to another call by that number; over all numbers every call has its turn.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Step:
-    """The `number`th call of a thread, from 1."""
+    """The `number`th call of that name, from 1."""
 
     syscall: str
     number: int
@@ -35,7 +36,7 @@ class Step:
 
 
 def steps_of_a_start(host: Host) -> list[Step]:
-    """Start the daemon until it is ready, and kill it; every step it took, in the order of the first who took it."""
+    """Start the daemon until it is ready, and kill it; every step it took, in their order."""
     listing = host.directory / "steps"
     _launch(host, "--list", str(listing))
     try:
@@ -44,7 +45,7 @@ def steps_of_a_start(host: Host) -> list[Step]:
     finally:
         host.daemon.kill()
     words = (line.split() for line in listing.read_text().splitlines())
-    return list(dict.fromkeys(Step(syscall, int(number)) for syscall, number in words))
+    return [Step(syscall, int(number)) for syscall, number in words]
 
 
 def start_killed_at(host: Host, step: Step) -> bool:

@@ -3,7 +3,7 @@
 `python syscall_gate.py [--list FILE] [--kill SYSCALL:NUMBER] [--without KIND] -- PROGRAM...` becomes PROGRAM, under a
 seccomp filter whose listener (seccomp_unotify(2)) a process beside it holds. Only the calls named here are stopped, for
 some microseconds each, so that a start takes hardly longer than without; ptrace stops every call of every thread. The
-program is killed before it makes the `NUMBER`th call of that name in one of its threads. `--without` is a kernel that
+program is killed before it makes the `NUMBER`th call of that name. `--without` is a kernel that
 lacks a kind of link: the kind's name is altered in what the program sends, so the answer is the kernel's own to a kind
 that it does not know. Must not know the program.
 """
@@ -115,7 +115,7 @@ def _stand_beside(
     os.write(run, b"1")
     os.close(run)
     names = {number: name for name, number in SYSCALLS.items()}
-    taken: Counter[tuple[int, str]] = Counter()
+    taken: Counter[str] = Counter()
     poll = select.poll()
     poll.register(listener, select.POLLIN)
     while poll.poll()[0][1] & select.POLLIN:
@@ -125,10 +125,10 @@ def _stand_beside(
             cookie, thread, _flags, number = struct.unpack_from("=QIIi", asked)
             name = names[number]
             if Path(f"/proc/{target}/task/{thread}").exists():  # not a child of it
-                taken[thread, name] += 1
+                taken[name] += 1
                 if out is not None:
-                    out.write(f"{name} {taken[thread, name]}\n")
-                if (name, taken[thread, name]) == killed_at:
+                    out.write(f"{name} {taken[name]}\n")
+                if (name, taken[name]) == killed_at:
                     os.kill(target, signal.SIGKILL)
                     return
             if without and name == "sendto":

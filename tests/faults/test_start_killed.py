@@ -22,7 +22,7 @@ from tests.lab.overlay import assert_settled, leases
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
 
 SHARDS = range(6) if in_full() else range(1)
-SOME = 6
+SOME = 5
 """Steps of each start in a run that is not the long one."""
 
 
