@@ -190,7 +190,9 @@ def test_host_whose_kernel_has_no_vxlan_names_it_with_its_cure_and_harms_nobody(
             stream.wait_flowing()
             host.ip("link del flannel.1")
             launch_without(host, "vxlan")
-            eventually(lambda: "modprobe vxlan" in host.daemon.fetch("/readyz?verbose")[1], host.daemon.log_tail)
+            eventually(
+                lambda: "modprobe vxlan" in host.daemon.fetch("/readyz?verbose")[1], host.daemon.log_tail
+            )
             assert host.daemon.fetch("/readyz")[0] == 503
             assert not host.has_link("flannel.1")
             never(lambda: not host.daemon.running, "it ended", seconds=3)

@@ -87,8 +87,8 @@ def _refused(directory: Path, file: Written, fault: str) -> dict[str, object]:
         subprocess.run(["mount", "-o", "remount,ro", str(directory)], check=True)
     try:
         file.write(directory, 2)
-    except FlanpyError as found:
-        error = str(found)
+    except FlanpyError as refused:
+        error = str(refused)
     found = _files(directory)
     return asdict(Refused(error, same=found == before, names=sorted(found)))
 

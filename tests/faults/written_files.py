@@ -91,14 +91,14 @@ def _extension(directory: Path, number: int) -> object:
     return asyncio.run(ran())
 
 
-def _tunnel(directory: Path, number: int) -> object:
+def _tunnel(directory: Path, number: int) -> None:
     peer = TunnelPeer("flannel0", IPv4Network(f"10.50.{number}.0/24"), IPv4Address("192.0.2.1"))
-    return tunnel_file.TunnelFile(directory).save([peer])
+    tunnel_file.TunnelFile(directory).save([peer])
 
 
-def _daemon_json(directory: Path, number: int) -> object:
+def _daemon_json(directory: Path, number: int) -> None:
     found = config_file.read(directory / "daemon.json")
-    return config_file.replace(found, b'{"bip": "10.50.%d.1/24"}\n' % number)
+    config_file.replace(found, b'{"bip": "10.50.%d.1/24"}\n' % number)
 
 
 def _node_id(directory: Path, number: int) -> object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,7 @@ async def _until(holds: object) -> None:
 
 async def test_disk_that_hangs_is_named_once_and_does_the_last_of_what_it_was_given(disk: Disk) -> None:
     for text in ("first", "second", "third"):
-        disk.work.give(lambda text=text: disk.write(text))
+        disk.work.give(partial(disk.write, text))
     await _until(lambda: disk.failed)
     assert disk.work.late
     await asyncio.sleep(5 * SOON)

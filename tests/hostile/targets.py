@@ -171,7 +171,7 @@ def udp_packet(octets: bytes) -> None:
 
 
 def _pieces(octets: bytes, most: int = 16) -> list[bytes]:
-    pieces = []
+    pieces: list[bytes] = []
     while octets and len(pieces) < most:
         size = int.from_bytes(octets[:2], "big") % 2000
         pieces.append(octets[2 : 2 + size])
