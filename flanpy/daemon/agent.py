@@ -33,6 +33,7 @@ from flanpy.daemon.transit_watch import TransitWatch
 from flanpy.daemon.tuning_watch import TuningWatch
 from flanpy.docker.watcher import DockerReport
 from flanpy.errors import FlanpyError
+from flanpy.host.disk_work import told_if_late
 from flanpy.host.extension import ExtensionPart
 from flanpy.kernel.adapter import NetlinkKernel
 from flanpy.kernel.composite import CompositeKernel
@@ -133,7 +134,8 @@ class Agent:
             running.add_signal_handler(number, self._signalled, number)
         running.add_signal_handler(signal.SIGHUP, self._hung_up)
         self._notifier.status("starting")
-        self._leasing.recall()
+        with told_if_late(self._settings.state_dir):
+            self._leasing.recall()
         try:
             await run_until(self._stop, self._tasks())
         finally:
@@ -141,6 +143,7 @@ class Agent:
             self._notifier.stopping()
             await self._data_plane.close()
             await self._leasing.close()
+            await self._subnet_file.close()
             await self._session.aclose()
             self._kernel.close()
             self._filter.close()

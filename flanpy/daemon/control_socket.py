@@ -6,6 +6,7 @@ left alone: the lock was deleted with ours then, and two daemons would take it f
 
 from __future__ import annotations
 
+import asyncio
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,15 +27,9 @@ class ControlSocket:
         self._path = path
         self._runner: AppRunner | None = None
 
-    @property
-    def is_gone(self) -> bool:
-        """Whether it was made and no socket is there any more; one system call."""
-        if self._runner is None:
-            return False
-        try:
-            return not stat.S_ISSOCK(self._path.lstat().st_mode)
-        except OSError:
-            return True
+    async def is_gone(self) -> bool:
+        """Whether it was made and no socket is there any more: a thread and a system call, as disks may hang."""
+        return self._runner is not None and not await asyncio.to_thread(_is_socket, self._path)
 
     async def start(self) -> AppRunner:
         """Listen, the first time or again; connections that there are stay. Raises HostError."""
@@ -46,3 +41,10 @@ class ControlSocket:
             await http.listen_unix(self._runner, self._path)
             log.warning("control_socket_remade", path=self._path)
         return self._runner
+
+
+def _is_socket(path: Path) -> bool:
+    try:
+        return stat.S_ISSOCK(path.lstat().st_mode)
+    except OSError:
+        return False

@@ -14,6 +14,7 @@ from typing import Any
 from flanpy.clock import Clock, set_within
 from flanpy.errors import StoreError, StoreUnavailable
 from flanpy.host import drain_file
+from flanpy.host.disk_work import in_time
 from flanpy.host.drain_file import Drained
 from flanpy.log import get_logger
 from flanpy.model.lease import Lease
@@ -49,13 +50,13 @@ class Draining:
         """
         held, was = self._keeper.state.lease, self._keeper.state.drained
         if not was:
-            self._mark(held)
+            await self._mark(held)
             try:
                 async with asyncio.timeout(DEADLINE):
                     await self._keeper.release()
             except (StoreError, TimeoutError) as error:
-                drain_file.clear(self._state_dir)
                 self._keeper.resume()
+                await self._unmark()
                 why = str(error) or f"no answer within {DEADLINE:g} s"
                 raise StoreUnavailable(f"nothing was drained, for etcd must be told: {why}") from error
             log.info("drain_done", subnet=held.key if held is not None else None)
@@ -65,16 +66,26 @@ class Draining:
     async def undrain(self) -> dict[str, Any]:
         """Take part again, on the same subnet if it is free. Raises HostError: then all is as it was."""
         was = self._keeper.state.drained
-        drain_file.clear(self._state_dir)
+        await self._unmark()
         if was:
             log.info("drain_undone")
             self._keeper.resume()
         return {"drained": False, "changed": was}
 
-    def _mark(self, held: Lease | None) -> None:
-        """Before the release: a daemon that ends in between must not come back with a lease."""
-        key = held.key if held is not None else None
-        drain_file.mark(self._state_dir, Drained(key, self._clock.wall()))
+    async def _mark(self, held: Lease | None) -> None:
+        """Before the release: a daemon that ends in between must not come back with a lease. Raises HostError."""
+        directory = self._state_dir
+        drained = Drained(held.key if held is not None else None, self._clock.wall())
+        await in_time(
+            directory / drain_file.FILE_NAME,
+            lambda: drain_file.mark(directory, drained),
+            undo=lambda: drain_file.clear(directory),
+        )
+
+    async def _unmark(self) -> None:
+        """Raises HostError."""
+        directory = self._state_dir
+        await in_time(directory / drain_file.FILE_NAME, lambda: drain_file.clear(directory))
 
     def _given_back(self, held: Lease | None) -> dict[str, Any]:
         """Which subnet that was; `reservation`: it stays this host's."""

@@ -80,7 +80,7 @@ class Listeners:
                     names = "" if errors else ", ".join(wanted)
                     self.board.note(listeners=names, listeners_error="; ".join(errors))
                 await self.clock.sleep(RETRY_INTERVAL)
-                if socket.is_gone:
+                if await socket.is_gone():
                     missing[str(path)] = socket.start
 
     def _others(self, control: Control) -> dict[str, Start]:
