@@ -184,7 +184,7 @@ def _joins_moves_and_leaves(scene: Scene, stranger: Host, victim: Container) -> 
     eventually(lambda: before not in members(scene.there), lambda: members(scene.there), deadline=30)
 
     stranger.daemon.stop()
-    stranger.run(*flanpyctl(), "subnets", "release", "own", "--yes", check=False)
+    stranger.run(*flanpyctl(), "subnets", "release", "own")
     eventually(lambda: moved not in members(scene.there), lambda: members(scene.there), deadline=30)
 
 
