@@ -76,6 +76,14 @@ def has_sets(world: World, flavour: Flavour | None) -> bool:
     return facts is not None and Flavour.NFT in facts.tools and flavour is not Flavour.IPTABLES_LEGACY
 
 
+def lets_strangers_in(world: World, flavour: Flavour) -> bool:
+    """Whether the operator wants strangers kept out, and that needs a set which is not to be had."""
+    guard, network = world.policy.filter.encapsulation, world.network
+    families = network.families if network is not None else ()
+    asked = guard is EncapsulationGuard.STRANGERS and any(_ports(world, family)[1] for family in families)
+    return asked and not has_sets(world, flavour)
+
+
 def _ports(world: World, family: Family) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """All UDP ports of encapsulated packets, and those of VXLAN."""
     vxlan, tunnel = set(), set()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from flanpy.backend.filtering import filter_flavour, has_sets
+from flanpy.backend.filtering import filter_flavour, lets_strangers_in
 from flanpy.model.condition import Condition, ConditionType, Status
-from flanpy.model.packet_filter import EncapsulationGuard, FilterChain, FilterChoice, FilterJump, FilterMember
+from flanpy.model.packet_filter import FilterChain, FilterChoice, FilterJump, FilterMember
 from flanpy.model.transit import Harm
 from flanpy.status.inputs import Inputs
 from flanpy.status.judge.verdict import bad, good, unmeasured
@@ -60,7 +60,7 @@ def rules(inputs: Inputs) -> Condition:
         missing = "neither nft nor iptables is" if not facts.tools else f"{policy.choice.value} is not"
         cure = "install nftables or iptables, or set filter-backend"
         return bad(kind, "NoTool", f"{missing} installed: no packet filter rules", cure)
-    if policy.encapsulation is EncapsulationGuard.STRANGERS and not has_sets(last.world, flavour):
+    if lets_strangers_in(last.world, flavour):
         text = f"{flavour.value} cannot tell strangers from peers: anybody in the underlay can send into the overlay"
         return bad(
             kind, "NoSets", text, "install nftables, and leave filter-backend at auto or set it to nft"
