@@ -48,6 +48,12 @@ class Members:
         self._known = {key: known.get(key) or _member(key) for seen in self._seen.values() for key in seen}
         return list(self._known.values())
 
+    def known(self) -> list[FilterMember]:
+        """Who is in the sets, if nobody else changed them since they were read."""
+        for key in (key for keys in self._seen.values() for key in keys if key not in self._known):
+            self._known[key] = _member(key)
+        return [self._known[key] for keys in self._seen.values() for key in keys]
+
     def _read(self, family: Family) -> frozenset[bytes]:
         try:
             return frozenset(self._elements.read(family))
@@ -72,11 +78,14 @@ class Members:
     def _write(self, family: Family, ops: Sequence[Op]) -> None:
         come = {_key(op) for op in ops if isinstance(op, Put)}
         gone = {_key(op) for op in ops} - come
+        before = self._seen.get(family, frozenset())
         try:
-            self.writes += self._elements.change(family, come, gone)
+            transactions = self._elements.change(family, come, gone)
+            # To put who is there is no change to the kernel, which does not number it.
+            self.writes += transactions if gone or come - before else 0
         except NotThere:
             self._write_anew(family, come, gone)
-        self._seen[family] = (self._seen.get(family, frozenset()) | come) - gone
+        self._seen[family] = (before | come) - gone
 
     def _write_anew(self, family: Family, come: AbstractSet[bytes], gone: AbstractSet[bytes]) -> None:
         """Without those who are not there, into a set that is."""

@@ -69,6 +69,8 @@ class FilterPart:
         self._changed = asyncio.Event()
         self._problem = ""
         self._told = FilterFacts()
+        self._members_at: Look | None = None
+        """The look since which the set of hosts is known."""
         self._expected: dict[Key, KernelObject] = {}
         """What stands as the loop knows it; not what was seen last, for looks of commands and writes tell nobody."""
 
@@ -97,7 +99,12 @@ class FilterPart:
         return self._standing(look)
 
     def _standing(self, look: Look) -> dict[Key, KernelObject]:
-        return {**look.by_key, **{member.key: member for member in self._members.read()}}
+        """While a look holds, so does what the sets were read to have, and what we changed there since."""
+        if look is self._members_at:
+            members = self._members.known()
+        else:
+            members, self._members_at = self._members.read(), look
+        return {**look.by_key, **{member.key: member for member in members}}
 
     def _tell_facts(self, look: Look) -> None:
         if look.facts != self._told and self._sink is not None:
@@ -109,6 +116,8 @@ class FilterPart:
         of_members = [op for op in ops if isinstance(op.obj, FilterMember)]
         rules = [op for op in ops if not isinstance(op.obj, FilterMember)]
         failures = self._members.apply(of_members)
+        if failures:
+            self._members_at = None
         if rules:
             failures += await self._apply_rules(rules)
         self._expect(ops, failures)

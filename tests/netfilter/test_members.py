@@ -13,7 +13,14 @@ import pytest
 from flanpy.backend import choice
 from flanpy.model.address import Family
 from flanpy.model.objects import KernelObject
-from flanpy.model.packet_filter import EncapsulationGuard, FilterMember, FilterPolicy, Flavour
+from flanpy.model.packet_filter import (
+    MEMBERS,
+    NFT_TABLE,
+    EncapsulationGuard,
+    FilterMember,
+    FilterPolicy,
+    Flavour,
+)
 from flanpy.model.world import World
 from flanpy.netfilter.counters import counts
 from flanpy.netfilter.elements import Elements, NotThere
@@ -193,3 +200,41 @@ def test_ground_of_a_world_without_sets_names_no_hosts() -> None:
     assert members(Flavour.IPTABLES_LEGACY) == []
     assert members(Flavour.NFT, FilterPolicy(encapsulation=EncapsulationGuard.OFF)) == []
     assert members(Flavour.IPTABLES_NFT) == ["192.0.2.10", "192.0.2.11", "192.0.2.12"]
+
+
+class CountedElements(Elements):
+    """Knows how often the kernel was asked for them."""
+
+    def __init__(self) -> None:
+        super().__init__(NFT_TABLE, MEMBERS)
+        self.reads = 0
+
+    def read(self, family: Family) -> list[bytes]:
+        self.reads += 1
+        return super().read(family)
+
+
+def test_hosts_that_others_put_or_took_are_seen_and_our_own_cost_no_reading(ns: Namespace) -> None:
+    one, other, third = EVERYBODY[Family.IPV4][1:4]
+
+    def hosts(part: FilterPart) -> set[KernelObject]:
+        return {obj for obj in _read(part).values() if isinstance(obj, FilterMember)}
+
+    def work(part: FilterPart) -> None:
+        part._members._elements = elements = CountedElements()
+        _apply(part, [Put(one), Put(other)])
+        assert hosts(part) == {one, other}
+        elements.reads = 0
+        _apply(part, [Put(third), Put(one)])
+        _apply(part, [Put(one)])
+        _apply(part, [Delete(other)])
+        assert hosts(part) == {one, third}
+        assert elements.reads == 0
+        ns.run("nft", "delete", "element", "ip", "flanpy", "members", f"{{ {one.address} }}")
+        ns.run("nft", "add", "element", "ip", "flanpy", "members", f"{{ {other.address} }}")
+        assert hosts(part) == {other, third}
+        assert elements.reads
+        ns.run("nft", "flush", "ruleset")
+        assert hosts(part) == set()
+
+    _with_part(ns, work)
