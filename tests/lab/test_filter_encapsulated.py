@@ -144,14 +144,14 @@ def test_strangers_are_not_heard_until_they_have_a_lease_and_no_longer_than_that
             lambda: dropped(there, "nft", "strangers") >= COUNT, "they are dropped and counted", deadline=30
         )
         assert ear.silent()
-        assert scene.attacker.ping(victim, count=3).ok
+        assert scene.attacker.ping(victim, count=3, wait=30).ok
 
         _joins_moves_and_leaves(scene, stranger, victim)
         # repaired after whatever others do to it
         for harm in ("flush set ip flanpy members", "flush table ip flanpy", "delete table ip flanpy"):
             there.run("nft", *harm.split())
             _assert_repaired(scene, harm)
-            assert scene.attacker.ping(victim).ok
+            assert scene.attacker.ping(victim, wait=30).ok
 
 
 def _assert_repaired(scene: Scene, harm: str) -> None:
