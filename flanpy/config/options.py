@@ -73,6 +73,14 @@ _TRAFFIC_OPTIONS: Final[tuple[Option, ...]] = (
         help="which packet filter rules go into: auto is Docker's, else the system's; off: none",
     ),
     Option(
+        name="encapsulation-guard",
+        field="filter.encapsulation_guard",
+        kind=kinds.choice("off", "containers", "strangers"),
+        group="filter",
+        own=True,
+        help="drop encapsulated packets that containers send to hosts, or of all whom no lease names",
+    ),
+    Option(
         name="healthz-ip",
         field="listen.healthz_ip",
         kind=kinds.ADDRESS,

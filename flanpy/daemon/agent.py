@@ -23,6 +23,7 @@ from flanpy.config.etcd import session_settings
 from flanpy.daemon.data_plane import DataPlane
 from flanpy.daemon.docker_side import docker_watcher
 from flanpy.daemon.extension_side import PreStartup
+from flanpy.daemon.filter_counts import filter_counts
 from flanpy.daemon.host_files import SubnetFile
 from flanpy.daemon.leasing import Leasing
 from flanpy.daemon.listeners import Listeners
@@ -42,7 +43,7 @@ from flanpy.kernel.port import Moved
 from flanpy.kernel.underlay import UnderlayChoice
 from flanpy.log import configure, get_logger
 from flanpy.model.facts import HostFacts
-from flanpy.model.packet_filter import FilterChoice, FilterFacts, FilterPolicy
+from flanpy.model.packet_filter import EncapsulationGuard, FilterChoice, FilterFacts, FilterPolicy
 from flanpy.model.transit import Transit
 from flanpy.model.tuning import HostTuning
 from flanpy.model.world import Policy, Printed
@@ -159,7 +160,9 @@ class Agent:
             reload=self._reload,
             drain=self._leasing.drain,
             undrain=self._leasing.undrain,
-            more_counts=lambda: chain(store_counts(self._session.stats), self._data_plane.counts()),
+            more_counts=lambda: chain(
+                store_counts(self._session.stats), self._data_plane.counts(), filter_counts()
+            ),
             remaining=self._leasing.remaining,
             programmed=self._programmed,
             probing=self._probing,
@@ -177,7 +180,10 @@ class Agent:
                 clock=self._clock, last=lambda: self._board.snapshot.inputs.last, note=self._note_tuning
             ).run(),
             "transit": TransitWatch(
-                clock=self._clock, snapshot=lambda: self._board.snapshot, note=self._note_transit
+                clock=self._clock,
+                snapshot=lambda: self._board.snapshot,
+                note=self._note_transit,
+                own_writes=self._filter.own_writes,
             ).run(),
             "probes": self._probing.run(),
             "mesh": self._probing.serve(),
@@ -355,6 +361,7 @@ def _filter_policy(settings: Settings) -> FilterPolicy:
         forward=rules.iptables_forward_rules,
         masquerade=rules.ip_masq,
         random_ports=not rules.ip_masq_fully_random_disable,
+        encapsulation=EncapsulationGuard(rules.encapsulation_guard),
     )
 
 

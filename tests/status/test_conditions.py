@@ -21,6 +21,7 @@ from flanpy.model.lease import InvalidLease, SubnetKey
 from flanpy.model.objects import HostSysctl, OtherLink, OtherRoute, Route, TunnelEnd
 from flanpy.model.packet_filter import (
     DockerRules,
+    EncapsulationGuard,
     FilterChain,
     FilterChoice,
     FilterFacts,
@@ -74,6 +75,9 @@ BEYOND = as_backend("host-gw", world(V4, lease(1), ROUTED))
 NFT, DOCKERS = Flavour.NFT, frozenset({(Flavour.NFT, Family.IPV4, DockerRules())})
 FILTERED = replace(TWO_PEERS, filter=FilterFacts(frozenset({NFT}), NFT, DOCKERS))
 UNFILTERED = replace(FILTERED, policy=replace(FILTERED.policy, filter=FilterPolicy(FilterChoice.OFF)))
+LEGACY = FilterFacts(frozenset(Flavour), Flavour.IPTABLES_LEGACY)
+STRANGERS = replace(FILTERED.policy, filter=FilterPolicy(encapsulation=EncapsulationGuard.STRANGERS))
+OPEN = replace(FILTERED, filter=LEGACY, policy=STRANGERS)
 CHAIN = FilterChain(Flavour.IPTABLES_NFT, Family.IPV4, "nat", "FLANPY-POSTROUTING")
 
 UNREAD = replace(FILTERED, filter=FilterFacts(problem="no answer"))
@@ -218,6 +222,9 @@ CASES = [
     (C.FIREWALL_READY, last(world=FILTERED, failures=(refused(CHAIN),)), F, "Failed", BAD, "FLANPY"),
     (C.FIREWALL_READY, last(world=UNFILTERED), T, "Off", GOOD, "operator"),
     (C.FIREWALL_READY, last(world=replace(FILTERED, filter=FilterFacts())), F, "NoTool", BAD, "neither nft nor"),
+    (C.FIREWALL_READY, last(world=OPEN), F, "NoSets", BAD, "iptables-legacy cannot tell strangers"),
+    (C.FIREWALL_READY, last(world=replace(FILTERED, policy=STRANGERS)), T, "Programmed", GOOD, "nft"),
+    (C.FIREWALL_READY, last(world=as_backend("udp", OPEN)), T, "Programmed", GOOD, "iptables-legacy"),
     (C.FIREWALL_READY, last(world=FILTERED), T, "Programmed", GOOD, "nft with Docker's"),
     (C.FIREWALL_READY, replace(last(world=FILTERED), transit=Transit()), T, "Programmed", GOOD, "nft with Docker's"),
     (C.FIREWALL_READY, replace(last(world=FILTERED), transit=BOTH), F, "TrafficDropped", BAD, "guard"),
