@@ -58,7 +58,7 @@ def draw(found: Soaked, path: Path) -> None:
     with mpl.rc_context(
         {"font.size": 9, "svg.fonttype": "none", "axes.spines.top": False, "axes.spines.right": False}
     ):
-        canvas, grid = plt.subplots(3, 3, figsize=(14, 8), layout="constrained", sharex=True)
+        canvas, grid = plt.subplots(2, 5, figsize=(17, 6), layout="constrained", sharex=True)
         for axes, name in zip(grid.flat, names, strict=True):
             unit = next(
                 (f", {bound.unit}" for bound in found.bounds if bound.name == name and bound.unit), ""

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,8 @@ from integration.lab.daemon import ReadyBy
 from integration.lab.etcd import CLIENT_PORT
 from integration.soak import inside
 from integration.soak.crowd import NETWORK, Crowd
-from integration.soak.sample import Sample, Sampler, lag_ms
+from integration.soak.lag import RouteWatch
+from integration.soak.sample import Sample, Sampler
 from integration.soak.trend import Bound, Trend, trend
 
 SEEN = Program((sys.executable, "-P", inside.__file__), ReadyBy.READYZ)
@@ -35,7 +36,7 @@ BOUNDS = (
     Bound("etcd_leases", "", 1, 0),
     Bound("cpu", "%", 10, 10),
     # Two cores with other work delay everything by a second at times; a backlog that piles up is more than that.
-    Bound("lag", "ms", 3000, 0),
+    Bound("lag", "ms", 1000, 0),
 )
 
 
@@ -97,7 +98,9 @@ def soak(
         )
         say(f"{peers} peers stand on {hosts} host(s); {peers * pace:g} changes a second for {minutes:g} min")
         written = crowd.changes
-        samples = _churned(lab, crowd, api, minutes * 60, peers * pace, look_inside=window is not None)
+        watches = {host: stack.enter_context(RouteWatch(host)) for host in lab.hosts}
+        crowd.watchers = tuple(watch.lags for watch in watches.values())
+        samples = _churned(watches, crowd, api, minutes * 60, peers * pace, look_inside=window is not None)
         return Soaked(minutes, peers, crowd.changes - written, samples, bounds)
 
 
@@ -110,11 +113,17 @@ def _start(lab: Lab, window: Path | None) -> None:
 
 
 def _churned(
-    lab: Lab, crowd: Crowd, api: EtcdApi, seconds: float, rate: float, *, look_inside: bool
+    watches: Mapping[Host, RouteWatch],
+    crowd: Crowd,
+    api: EtcdApi,
+    seconds: float,
+    rate: float,
+    *,
+    look_inside: bool,
 ) -> dict[str, list[Sample]]:
     """The samples of so many seconds of churn, by host."""
-    samplers = {host: Sampler(host, api) for host in lab.hosts}
-    samples: dict[str, list[Sample]] = {host.name: [] for host in lab.hosts}
+    samplers = {host: Sampler(host, api) for host in watches}
+    samples: dict[str, list[Sample]] = {host.name: [] for host in watches}
     looks = inside_looks = 0
     between = max(1.0, seconds / LOOKS)
     began, written = time.monotonic(), crowd.changes
@@ -123,11 +132,11 @@ def _churned(
         if passed >= looks * between:
             looks += 1
             for host, sampler in samplers.items():
-                lag = lag_ms(host, crowd)
-                samples[host.name].append(sampler.look(lag=lag, peers=crowd.count + len(lab.hosts)))
+                lags = watches[host].lags.take_ms(time.time())
+                samples[host.name].append(sampler.look(lags=lags, peers=crowd.count + len(watches)))
         if look_inside and passed >= inside_looks * seconds / LOOKS_INSIDE:
             inside_looks += 1
-            for host in lab.hosts:
+            for host in watches:
                 os.kill(host.daemon.pid, signal.SIGUSR2)
         time.sleep(max(0.0, began + passed + 1 - time.monotonic()))
     return samples

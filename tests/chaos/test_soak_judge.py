@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
 
+from integration.soak.lag import Lags
 from integration.soak.report import table
 from integration.soak.run import BOUNDS, Soaked
 from integration.soak.sample import Sample
 from integration.soak.trend import trend
 
 LEVEL = Sample(
-    at=0.0, pss=60.0, rss=80.0, heap=40.0, fds=21, threads=9, netlink=4, cpu=3.0, lag=12.0, etcd_leases=1
+    at=0.0,
+    pss=60.0,
+    rss=80.0,
+    heap=40.0,
+    fds=21,
+    threads=9,
+    netlink=4,
+    cpu=3.0,
+    lag=12.0,
+    lag_worst=30.0,
+    etcd_leases=1,
 )
 MEASURES = [bound.name for bound in BOUNDS]
 SECONDS = 600
@@ -41,6 +53,20 @@ def test_a_measure_that_grows_is_named_and_no_other(name: str) -> None:
     (line,) = _soaked(name).growing
     assert line.startswith(f"h1: {name} rose by")
     assert f"{name:12}" in next(each for each in table(_soaked(name)).splitlines() if "GROWS" in each)
+
+
+def test_a_route_that_does_not_come_is_a_lag_that_grows() -> None:
+    """What is late and lacks still is counted as long as it lacks; else a daemon that stands still would have none."""
+    lags = Lags()
+    now = time.time()
+    for subnet in ("10.0.1.0/24", "10.0.2.0/24", "10.0.3.0/24"):
+        lags.came(subnet)
+    lags.seen("10.0.1.0/24", now + 0.5)
+    lags.went("10.0.2.0/24")
+    assert lags.take_ms(now + 30) == [pytest.approx(500, abs=400), pytest.approx(30_000, abs=400)]
+    lags.seen("10.0.3.0/24", now + 40)
+    assert lags.take_ms(now + 41) == [pytest.approx(40_000, abs=400)]
+    assert lags.take_ms(now + 42) == []
 
 
 def test_nothing_is_told_of_what_stands_still() -> None:
