@@ -60,10 +60,10 @@ faults: setup-lab ## every fault for as long as it takes (an hour), and their fi
 	$(PY) -m integration.faults $(FAULTS_REPORT); \
 	exit $$status
 
-chaos: setup-lab ## random faults on five hosts for five minutes, judged; CHAOS_ARGS='--seed 7 --seconds 60'
+chaos: setup-lab ## random faults on five hosts for five minutes, judged; CHAOS_ARGS='--seed 7 --seconds 60 --backend udp'
 	@$(PY) -m integration chaos $(CHAOS_ARGS)
 
-soak: setup-lab ## ten minutes among 1,000 peers that come and go: memory, files, threads stay flat; SOAK_ARGS
+soak: setup-lab ## ten minutes among 1,000 peers that come and go: memory, files, threads stay flat; SOAK_ARGS='--minutes 20 --inside'
 	@$(PY) -m integration soak $(SOAK_ARGS)
 
 deb: ## a Debian package with all that flanpy needs, for this machine's Python: dist/flanpy_VERSION_ARCH.deb

@@ -12,6 +12,8 @@ from integration.chaos.kinds import Family, Ground, Kind, Part, own_flags
 from integration.faults.host_limits import FakeClock
 
 HOUR_S = 3600
+PATIENCE = 30
+"""How often a daemon that starts is looked at, so that its clock jumps under a running one; then anyway."""
 EXIT_BUSY = 75
 """EX_TEMPFAIL: another instance runs."""
 _daemon = partial(Kind, family=Family.HOST, part=Part.DAEMON, breaks=False)
@@ -88,6 +90,10 @@ def _clock_jumps(ground: Ground) -> Iterator[None]:
     clock = FakeClock(ground.host)
     ground.host.daemon.kill()
     ground.launch(ground.host, clock.environment)
+    for _ in range(PATIENCE):
+        if ground.host.daemon.is_ready():
+            break
+        ground.pause(0.5)
     for sign in (1, -1):
         ground.pause(ground.blow.lasts / 3)
         clock.jump(sign * ground.random.randint(1, 30) * HOUR_S)

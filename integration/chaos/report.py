@@ -25,6 +25,7 @@ def document(outcome: Outcome) -> dict[str, Any]:
         "families": tried(outcome),
         "violations": outcome.violations,
         "converged": _converged(outcome),
+        "load": outcome.load,
         "last_wrong": [window.last_wrong for window in outcome.windows],
         "lease_changes": outcome.lease_changes,
         "lost_untouched": sum(each.lost for each in unexcused(outcome.flows.losses, outcome.windows)),
@@ -78,7 +79,7 @@ def tried(outcome: Outcome) -> dict[str, dict[str, int]]:
 
 def _words(outcome: Outcome) -> str:
     took = _converged(outcome)
-    return f"median {took['median']} s, worst {took['worst']} s, {len(outcome.windows)} storms"
+    return f"median {took['median']} s, worst {took['worst']} s, {len(outcome.windows)} storms; load {max(outcome.load, default=0)} a core"
 
 
 def _packets(outcome: Outcome) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -41,6 +42,8 @@ class Outcome:
     flows: FlowReport = field(default_factory=lambda: FlowReport(0, 0, ()))
     marks: tuple[Mark, ...] = ()
     lease_changes: int = 0
+    load: list[float] = field(default_factory=list)
+    """How many programs wanted to run, on how few cores, after each storm: what converges late may have had no time."""
     machine_dropped: int = 0
     """Packets that the kernel dropped for want of time, of whatever namespace: they are nobody's fault."""
 
@@ -128,6 +131,7 @@ def _weather(
     struck = storm.rage(blows)
     still = time.monotonic()
     took, wrong = judge.wait(deadline=calm)
+    outcome.load.append(round(os.getloadavg()[0] / (os.cpu_count() or 1), 1))
     outcome.windows.append(
         Window(number, begin, still, time.monotonic(), tuple(struck), "".join(judge.last_wrong[:1]))
     )
