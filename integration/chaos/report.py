@@ -79,7 +79,8 @@ def tried(outcome: Outcome) -> dict[str, dict[str, int]]:
 
 def _words(outcome: Outcome) -> str:
     took = _converged(outcome)
-    return f"median {took['median']} s, worst {took['worst']} s, {len(outcome.windows)} storms; load {max(outcome.load, default=0)} a core"
+    load = f"load {max(outcome.load, default=0)} a core"
+    return f"median {took['median']} s, worst {took['worst']} s, {len(outcome.windows)} storms; {load}"
 
 
 def _packets(outcome: Outcome) -> str:

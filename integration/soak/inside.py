@@ -2,7 +2,8 @@
 
 A line says how much the C library and Python's own allocator hold and use, and which types there are how many of; so
 that growth is told apart from fragmentation, and has a name. What it costs itself is why the soak's figures are taken
-without it. With SOAK_TRACES it also names the lines of code that allocated most since the line before.
+without it. With SOAK_TRACES it also names the lines of code that allocated most since the line before, and
+with SOAK_HELD=flanpy.model.lease.Lease what holds the objects of that type.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections import Counter
 from pathlib import Path
 from types import FrameType
 
-FILE, TRACES = "SOAK_INSIDE", "SOAK_TRACES"
+FILE, TRACES, HELD = "SOAK_INSIDE", "SOAK_TRACES", "SOAK_HELD"
 MOST = 40
 
 
@@ -53,7 +54,7 @@ def contents() -> dict[str, object]:
     frozen = gc.get_freeze_count()
     gc.unfreeze()
     garbage = gc.collect()
-    counts = Counter(f"{type(each).__module__}.{type(each).__qualname__}" for each in gc.get_objects())
+    counts = Counter(map(_name, gc.get_objects()))
     if frozen:
         gc.freeze()
     return {
@@ -61,7 +62,25 @@ def contents() -> dict[str, object]:
         "garbage": garbage,
         "python_blocks_kept": sys.getallocatedblocks(),
         "types": dict(counts.most_common(MOST)),
+        "holders": holders(os.environ.get(HELD, "")),
     }
+
+
+def holders(name: str) -> dict[str, int]:
+    """What refers to the objects of a type: each kind of holder, with its size, and how many objects it holds."""
+    found = [each for each in gc.get_objects() if name and _name(each) == name]
+    wanted = {id(each) for each in found}
+    counts: Counter[str] = Counter()
+    for holder in gc.get_referrers(*found) if found else ():
+        if holder is not found:
+            held = sum(id(each) in wanted for each in gc.get_referents(holder))
+            size = len(holder) if isinstance(holder, dict | list | tuple | set | frozenset) else 0
+            counts[f"{_name(holder)} of {size}"] += held
+    return dict(counts.most_common(MOST))
+
+
+def _name(each: object) -> str:
+    return f"{type(each).__module__}.{type(each).__qualname__}"
 
 
 class _Window:
