@@ -97,7 +97,7 @@ def _moved_on(previous: Judged, last: Judge, world: World) -> Judged | None:
     leases = dict(zip(map(id, values), values, strict=True))
     gone = previous.leases.keys() - leases.keys()
     came = leases.keys() - previous.leases.keys()
-    judge, peers = last.copy(), dict(previous.peers)
+    judge, peers = last.copy(world), dict(previous.peers)
     left = {key: peers.pop(key) for key in gone if key in peers}
     for peer in left.values():
         judge.release(peer)
