@@ -41,6 +41,7 @@ class SubnetFile:
         self._path = path
         self._ip_masq = ip_masq
         self._note = note
+        self._noted = ("", "")
         self._env: SubnetEnv | None = None
         self._stamp: Stamp | None = None
 
@@ -69,9 +70,15 @@ class SubnetFile:
             else:
                 self._stamp = seen  # what was looked at before it was found right
         except HostError as error:
-            self._note("", str(error))
+            self._tell("", str(error))
         else:
-            self._note(f"{self._path}: {env.subnet or env.ipv6_subnet}, MTU {env.mtu}", "")
+            self._tell(f"{self._path}: {env.subnet or env.ipv6_subnet}, MTU {env.mtu}", "")
+
+    def _tell(self, text: str, error: str) -> None:
+        """Only what is new: all conditions are judged anew for it, and it is found out after every pass."""
+        if (text, error) != self._noted:
+            self._noted = (text, error)
+            self._note(text, error)
 
     def _stamp_now(self) -> Stamp | None:
         try:
