@@ -55,6 +55,7 @@ def contents() -> dict[str, object]:
     gc.unfreeze()
     garbage = gc.collect()
     counts = Counter(map(_name, gc.get_objects()))
+    held_by = holders(os.environ.get(HELD, ""))
     if frozen:
         gc.freeze()
     return {
@@ -62,7 +63,7 @@ def contents() -> dict[str, object]:
         "garbage": garbage,
         "python_blocks_kept": sys.getallocatedblocks(),
         "types": dict(counts.most_common(MOST)),
-        "holders": holders(os.environ.get(HELD, "")),
+        "holders": held_by,
     }
 
 
