@@ -55,10 +55,10 @@ bench: setup-lab ## the figures, as a table, JSON and a plot under bench/results
 faults: setup-lab ## every fault for as long as it takes (an hour and more), and one table of all; FAULTS_ARGS='--family kernel'
 	@$(PY) -m integration faults --long $(FAULTS_ARGS)
 
-chaos: setup-lab ## random faults on five hosts for five minutes, judged; CHAOS_ARGS='--seed 7 --seconds 60'
+chaos: setup-lab ## random faults on five hosts for five minutes, judged; CHAOS_ARGS='--seed 7 --seconds 60 --backend udp'
 	@$(PY) -m integration chaos $(CHAOS_ARGS)
 
-soak: setup-lab ## ten minutes among 1,000 peers that come and go: memory, files, threads stay flat; SOAK_ARGS
+soak: setup-lab ## ten minutes among 1,000 peers that come and go: memory, files, threads stay flat; SOAK_ARGS='--minutes 20 --inside'
 	@$(PY) -m integration soak $(SOAK_ARGS)
 
 deb: ## a Debian package with all that flanpy needs, for this machine's Python: dist/flanpy_VERSION_ARCH.deb

@@ -150,9 +150,11 @@ class Judge:
             if mac is not None and public is not None:
                 space.take_mac(mac, None, int(public))
 
-    def copy(self) -> Judge:
-        """An equal judge that learns on its own."""
+    def copy(self, world: World) -> Judge:
+        """An equal judge that learns on its own, of a world with the same measures: not to hold on to an old one, and
+        all its leases."""
         twin = copy(self)
+        twin._world = world  # noqa: SLF001, a twin of this very class
         spaces = [(space.copy(), network, first, last) for space, network, first, last in self._spaces]
         twin._spaces = spaces  # noqa: SLF001, a twin of this very class
         return twin

@@ -111,7 +111,7 @@ def _moved_on(previous: Judged, last: Judge, world: World) -> Judged | None:
     moved = [*(previous.leases[key] for key in gone), *(leases[key] for key in came)]
     if _touch(moved, _contended(previous.admission.rejected)):
         return None
-    judge, peers = last.copy(), dict(previous.peers)
+    judge, peers = last.copy(world), dict(previous.peers)
     left = {key: peers.pop(key) for key in gone if key in peers}
     for peer in left.values():
         judge.release(peer)

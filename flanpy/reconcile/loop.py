@@ -181,8 +181,10 @@ class ReconcileLoop:
                 await self._clock.sleep(max(0.0, self._resynced_at + HOLD_OFF - self._clock.monotonic()))
             if pause := self._pace.pause(self._clock.monotonic()):
                 await self._clock.sleep(pause)
+            began = self._clock.monotonic()
             await self.run_pass()
-            self._pace.ended(self._clock.monotonic())
+            ended = self._clock.monotonic()
+            self._pace.ended(ended, took=ended - began)
 
     async def run_pass(self) -> Pass:
         """One pass: read back if needed, decide, apply, publish."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from integration.chaos.catalogue import KINDS
-from integration.chaos.kinds import Blow, Ground
+from integration.chaos.fabric import VXLAN, Fabric
+from integration.chaos.kinds import Blow, Ground, Tell
 from integration.lab import Lab, LabError
 
 
@@ -25,14 +26,12 @@ class Struck:
 
 
 class Storm:
-    """Strikes; `exempt` and `restart_history` go to the shadow checker."""
+    """Strikes; what a blow has to say meanwhile goes to `tell`."""
 
-    def __init__(
-        self, lab: Lab, *, exempt: Callable[[str], None], restart_history: Callable[[], None]
-    ) -> None:
+    def __init__(self, lab: Lab, tell: Tell, fabric: Fabric = VXLAN) -> None:
         self._lab = lab
-        self._exempt = exempt
-        self._restart_history = restart_history
+        self._fabric = fabric
+        self._tell = tell
         self._ended = threading.Event()
 
     def rage(self, blows: Sequence[Blow]) -> list[Struck]:
@@ -48,9 +47,7 @@ class Storm:
 
     def _strike(self, blow: Blow, began: float) -> Struck:
         self._ended.wait(began + blow.at - time.monotonic())
-        ground = Ground(
-            self._lab, blow, exempt=self._exempt, restart_history=self._restart_history, ended=self._ended
-        )
+        ground = Ground(self._lab, blow, tell=self._tell, ended=self._ended, fabric=self._fabric)
         steps = KINDS[blow.kind].strike(ground)
         begin = time.monotonic()
         missed = _advance(steps)

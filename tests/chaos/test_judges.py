@@ -48,7 +48,7 @@ def test_the_judge_tells_what_is_missing_and_what_is_too_much(judged: tuple[Lab,
     wrongs_before = wrongs(host, leases_of([entry]))
     assert any("one lease of h2 in etcd, not 0" in line for line in wrongs_before)
     assert any(f"+route {subnet_of(entry.key)}" in line for line in wrongs_before)
-    assert any("-neigh 10.50.77.0" in line for line in wrongs(host, [*_leases(lab), STRANGER]))
+    assert any("-neigh flannel.1 10.50.77.0" in line for line in wrongs(host, [*_leases(lab), STRANGER]))
 
 
 def _leases(lab: Lab) -> list[Lease]:

@@ -7,6 +7,7 @@ from itertools import combinations, groupby
 import pytest
 
 from integration.chaos.catalogue import KINDS
+from integration.chaos.fabric import FABRICS
 from integration.chaos.kinds import Blow, Family
 from integration.chaos.schedule import STORM_S, collide, plan
 
@@ -52,6 +53,15 @@ def test_every_kind_strikes_within_a_hundred_storms_and_ends_with_its_storm() ->
     blows = plan(11, hosts=5, seconds=2400)
     assert {blow.kind for blow in blows} == set(KINDS)
     assert all(blow.ends <= STORM_S + 0.1 for blow in blows)
+
+
+@pytest.mark.parametrize("name", FABRICS)
+def test_only_what_a_network_has_is_struck(name: str) -> None:
+    blows = plan(3, hosts=5, seconds=1200, fabric=FABRICS[name])
+    struck = {blow.kind for blow in blows}
+    assert all(name in KINDS[kind].fabrics for kind in struck)
+    assert ("fdb_altered" in struck) == (name in {"vxlan", "dual"})
+    assert ("device_deleted" in struck) == (name != "host-gw")
 
 
 def test_a_schedule_without_a_family_is_refused() -> None:

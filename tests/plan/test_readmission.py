@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from ipaddress import IPv4Network
 
@@ -41,6 +42,15 @@ def test_leases_are_admitted_as_if_judged_anew() -> None:
 def test_view_that_is_the_same_object_costs_nothing() -> None:
     before = admit_from(None, seen(ONE))
     assert admit_from(before, replace(before.world, own_confirmed=False)) is before
+
+
+def test_leases_that_went_are_let_go() -> None:
+    """A daemon lives for months: what it judged first must not be kept with all the leases of that day."""
+    gone = lease(4)
+    before = sys.getrefcount(gone)
+    judged = admit_from(admit_from(None, seen(ONE, gone)), seen(ONE))
+    assert judged.admission.peers == (ONE,)
+    assert sys.getrefcount(gone) == before
 
 
 def test_only_newcomers_are_judged_while_none_contend() -> None:
