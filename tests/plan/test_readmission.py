@@ -6,7 +6,7 @@ import sys
 from dataclasses import replace
 from ipaddress import IPv4Network
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flanpy.model.lease import Lease, LeaseView, SubnetKey
@@ -184,6 +184,7 @@ def _leases(draw: st.DrawFn) -> Lease:
     return replace(made, key=SubnetKey(draw(st.sampled_from(_SUBNETS))))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.lists(_leases(), max_size=7), min_size=2, max_size=4), st.data())
 def test_admission_of_any_history_is_that_of_its_last_view(
     steps: list[list[Lease]], data: st.DataObject
