@@ -121,16 +121,22 @@ class FilterPart:
         if rules:
             failures += await self._apply_rules(rules)
         self._expect(ops, failures)
-        if any(isinstance(op, Delete) for op in of_members):
-            await self._drop_empty_tables()
+        gone = {
+            Family.of(op.obj.address)
+            for op in ops
+            if isinstance(op, Delete) and isinstance(op.obj, FilterMember)
+        }
+        emptied = [family for family in sorted(gone) if not self._members.holds(family)]
+        if emptied:
+            await self._drop_empty_tables(emptied)
         return tuple(failures)
 
-    async def _drop_empty_tables(self) -> None:
+    async def _drop_empty_tables(self, families: Sequence[Family]) -> None:
         """Chains go before the set does, so the last of ours in a table may be the set."""
         standing = (await self._look()).objects
-        for family in Family:
+        for family in families:
             chains = any(obj.flavour is Flavour.NFT and obj.family is family for obj in standing)
-            if not chains and not self._members.holds(family):
+            if not chains:
                 with suppress(KernelError):
                     await asyncio.to_thread(self._members.drop_table, family)
 
