@@ -259,11 +259,14 @@ class GuardedLab(Lab):
         entry = next(entry for entry in self.guarded.api.list(prefix) if entry.key == key)
         revision = self.guarded.api.put(key, entry.value, lease=entry.lease)
 
-        def seen() -> bool:
-            found = _WATCHED.search(seen_by.daemon.metrics())
-            return found is not None and float(found[1]) >= revision
+        wait_until(
+            lambda: self.watched(seen_by) >= revision, f"{seen_by.name} is at {revision}", deadline=30.0
+        )
 
-        wait_until(seen, f"{seen_by.name} is at revision {revision}", deadline=30.0)
+    def watched(self, host: Host) -> int:
+        """The revision that a daemon's watch has come to."""
+        found = _WATCHED.search(host.daemon.metrics())
+        return int(float(found[1])) if found else 0
 
     def wait_leased(self, hosts: Sequence[Host] | None = None, *, deadline: float = 30.0) -> float:
         """Wait until each host has its own subnet's key in etcd, the one that its subnet.env names."""
