@@ -113,9 +113,7 @@ def compacted(lab: GuardedLab) -> Iterator[None]:
             if lab.guarded.api.compact() <= lab.watched(host) + 1:
                 continue  # the machine stood still so long that the host was on a new connection before
             yield
-            wait_until(
-                lambda: _subnets_listed(host) > before, f"{host.name} lists again", deadline=_SILENCE_S
-            )
+            _wait_listed(host, before)
             return
     raise LabError(f"{host.name} followed etcd in spite of its broken connections")
 
