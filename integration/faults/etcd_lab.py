@@ -38,6 +38,8 @@ NETWORK_CONFIG = {
     "SubnetMax": "10.50.6.0",
     "Backend": {"Type": "vxlan"},
 }
+_WATCHED = re.compile(r"^flanpy_store_watch_revision (\S+)$", re.MULTILINE)
+_CONNECTIONS = ("ss", "-Htn", "state", "established", "dport", "=", f":{CLIENT_PORT}")
 WITNESS = "10.50.200.0-24"
 """A subnet that no host may take: its lease is put and deleted to see who follows etcd."""
 
@@ -191,10 +193,16 @@ class GuardedLab(Lab):
             host.daemon.write_settings()
             host.daemon.signal(signal.SIGHUP)
 
+    def local_ports(self, host: Host) -> list[str]:
+        """This end of each connection that the host has to etcd now."""
+        ports = re.findall(rf":(\d+)\s+\S+:{CLIENT_PORT}\b", host.run(*_CONNECTIONS).stdout)
+        if not ports:
+            raise LabError(f"{host.name} has no connection to etcd")
+        return ports
+
     def used_member(self) -> GuardedMember:
         """The member that most connections of the first resident lead to now."""
-        argv = ("ss", "-Htn", "state", "established", "dport", "=", f":{CLIENT_PORT}")
-        ends = re.findall(rf"([\d.]+)\]?:{CLIENT_PORT}\b", self.residents[0].run(*argv).stdout)
+        ends = re.findall(rf"([\d.]+)\]?:{CLIENT_PORT}\b", self.residents[0].run(*_CONNECTIONS).stdout)
         found = [member for member in self.guarded.guarded if member.address in ends]
         if not found:
             raise LabError(f"{self.residents[0].name} has no connection to a member of etcd, only to {ends}")
@@ -243,6 +251,22 @@ class GuardedLab(Lab):
             if node := json.loads(entry.value).get("NodeID"):
                 found[str(node)] = entry.key.removeprefix(prefix)
         return found
+
+    def touch_lease(self, host: Host, *, seen_by: Host) -> None:
+        """Write a host's lease again as it is, so that its key is the newest, and wait until another saw that."""
+        prefix = f"{ETCD_PREFIX}/subnets/"
+        key = f"{prefix}{self.leased()[host.name]}"
+        entry = next(entry for entry in self.guarded.api.list(prefix) if entry.key == key)
+        revision = self.guarded.api.put(key, entry.value, lease=entry.lease)
+
+        wait_until(
+            lambda: self.watched(seen_by) >= revision, f"{seen_by.name} is at {revision}", deadline=30.0
+        )
+
+    def watched(self, host: Host) -> int:
+        """The revision that a daemon's watch has come to."""
+        found = _WATCHED.search(host.daemon.metrics())
+        return int(float(found[1])) if found else 0
 
     def wait_leased(self, hosts: Sequence[Host] | None = None, *, deadline: float = 30.0) -> float:
         """Wait until each host has its own subnet's key in etcd, the one that its subnet.env names."""
