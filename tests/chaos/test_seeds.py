@@ -25,3 +25,8 @@ def test_all_is_well_again_after_a_storm_of_faults_of_every_family() -> None:
     outcome = _weathered(plan(5, hosts=4, seconds=20, blows=10), hosts=4, etcd_members=3)
     (window,) = outcome.windows
     assert sum(not each.missed for each in window.struck) >= 7
+
+
+def test_a_host_comes_back_to_its_subnet_beside_a_lease_as_large_as_the_network() -> None:
+    """Seed 9: taken back while somebody's lease of the whole network was in etcd, it moved to another subnet."""
+    _weathered([Blow(1, 0.2, 6.0, "leases_poisoned"), Blow(1, 2.0, 0.3, "drained", ("h2",))], hosts=2)
