@@ -1,4 +1,7 @@
-"""One storm: every blow of it in a thread of its own, at its time, and what became of each."""
+"""One storm: every blow of it in a thread of its own, at its time, and what became of each.
+
+What is taken back late, on a machine that has no time, keeps the next one on the same part waiting.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from dataclasses import dataclass
 from integration.chaos.catalogue import KINDS
 from integration.chaos.fabric import VXLAN, Fabric
 from integration.chaos.kinds import Blow, Ground, Tell
+from integration.chaos.schedule import collide
 from integration.lab import Lab, LabError
 
 
@@ -33,6 +37,8 @@ class Storm:
         self._fabric = fabric
         self._tell = tell
         self._ended = threading.Event()
+        self._under_way: list[Blow] = []
+        self._news = threading.Condition()
 
     def rage(self, blows: Sequence[Blow]) -> list[Struck]:
         """Strike all, and return when the last is taken back. A fault that cannot be taken back raises."""
@@ -47,6 +53,23 @@ class Storm:
 
     def _strike(self, blow: Blow, began: float) -> Struck:
         self._ended.wait(began + blow.at - time.monotonic())
+        with self._alone(blow):
+            return self._struck(blow, began)
+
+    @contextlib.contextmanager
+    def _alone(self, blow: Blow) -> Iterator[None]:
+        """While no other blow works on the same part."""
+        with self._news:
+            self._news.wait_for(lambda: not any(collide(blow, other) for other in self._under_way))
+            self._under_way.append(blow)
+        try:
+            yield
+        finally:
+            with self._news:
+                self._under_way.remove(blow)
+                self._news.notify_all()
+
+    def _struck(self, blow: Blow, began: float) -> Struck:
         ground = Ground(self._lab, blow, tell=self._tell, ended=self._ended, fabric=self._fabric)
         steps = KINDS[blow.kind].strike(ground)
         begin = time.monotonic()
