@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import select
 import sys
 import time
 from collections.abc import Callable, Mapping, MutableMapping
@@ -275,7 +276,13 @@ def _journal_prefixes(stream: TextIO) -> Mapping[str, str]:
 
 
 class _Lines:
-    """Writes finished lines. A reader that went away, or a full disk, costs the line and not the daemon."""
+    """Writes finished lines. A reader that went away or does not read, or a full disk, costs the line, not the daemon.
+
+    Lines are lost rather than waited for: a journald that hangs must not keep a lease from being renewed.
+    """
+
+    lost = 0
+    """Of all streams; there is one."""
 
     def __init__(self, stream: TextIO, prefixes: Mapping[str, str]) -> None:
         self._stream = stream
@@ -288,8 +295,24 @@ class _Lines:
 
     def _write(self, text: str) -> None:
         with suppress(OSError, ValueError):
+            if not _takes_lines(self._stream):
+                _Lines.lost += 1
+                return
             self._stream.write(text)
             self._stream.flush()
+        if (lost := _Lines.lost) and _takes_lines(self._stream):
+            _Lines.lost = 0
+            get_logger().warning("log_lines_lost", count=lost, reason="nobody read the log for a while")
+
+
+def _takes_lines(stream: TextIO) -> bool:
+    """Whether a write would not wait: of a pipe, that a page is free. Files and what has no descriptor never wait."""
+    try:
+        poll = select.poll()
+        poll.register(stream.fileno(), select.POLLOUT)
+        return bool(poll.poll(0))
+    except (OSError, ValueError):
+        return True
 
 
 class _Bridge(logging.Handler):

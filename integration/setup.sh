@@ -65,9 +65,9 @@ missing_reading_packages() {
   command -v zsh >/dev/null || echo zsh
 }
 
-# The faults: daemons killed at a chosen system call, clocks that jump.
+# The faults: disks that hang, clocks that jump.
 missing_fault_packages() {
-  command -v strace >/dev/null || echo strace
+  command -v mkfs.ext4 >/dev/null || echo e2fsprogs
   ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || echo libfaketime
 }
 

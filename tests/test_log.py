@@ -173,6 +173,22 @@ def test_lines_are_lost_and_nothing_raised_when_the_reader_went_away() -> None:
             stream.close()
 
 
+@pytest.mark.timeout(60)
+def test_lines_are_lost_and_counted_and_nobody_waits_when_the_reader_does_not_read() -> None:
+    mine, theirs = os.pipe()
+    with os.fdopen(mine, "rb", buffering=0) as reader, os.fdopen(theirs, "w") as stream:
+        configure("json", stream=stream)
+        for _ in range(3000):
+            get_logger().info("peer_added", peer="x" * 100)
+        read = reader.read(1 << 20)
+        get_logger().info("peer_added", peer="the reader is back")
+        read += reader.read(1 << 20)
+    lines = [json.loads(line) for line in read.splitlines()]
+    assert [line["event"] for line in lines[-2:]] == ["peer_added", "log_lines_lost"]
+    assert len(lines) - 2 + lines[-1]["count"] == 3000
+    assert lines[-1]["count"] > 1000
+
+
 def test_auto_form_is_console_when_a_terminal_watches() -> None:
     master, slave = os.openpty()
     try:

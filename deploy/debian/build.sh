@@ -3,12 +3,8 @@
 # own under /opt/flanpy. It is for the Python and the architecture of the machine it is built on.
 #   sh build.sh [DIRECTORY]     writes flanpy_VERSION_ARCH.deb there (dist), prints its path
 # The same commit gives the same bytes. DEB_VERSION names another version, DEB_COMPRESSION (zstd) another compressor.
-set -eu
-umask 022
-unset PYTHONPATH PYTHONHOME VIRTUAL_ENV
-export LC_ALL=C.UTF-8 PATH="/usr/sbin:/usr/bin:/sbin:/bin" PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=1
-here=$(cd "$(dirname "$0")" && pwd)
-root=$(cd "$here/../.." && pwd)
+. "$(dirname "$0")/../building.sh"
+export PATH="/usr/sbin:/usr/bin:/sbin:/bin"
 python=/usr/bin/python3
 
 say() { printf '%s\n' "deb: $*" >&2; }
@@ -22,15 +18,7 @@ own=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' "$root/flanpy/__init__.py")
 version=${DEB_VERSION:-$(printf '%s' "$own" | sed -E 's/\.?(a|b|rc|dev)([0-9]+)$/~\1\2/')}
 arch=$(dpkg --print-architecture)
 minor=$("$python" -c 'import sys; print(sys.version_info.minor)')
-SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$root" log -1 --format=%ct 2>/dev/null || stat -c %Y "$root/CHANGELOG.md")}
-export SOURCE_DATE_EPOCH
-mkdir -p "${1:-$root/dist}"
-directory=$(cd "${1:-$root/dist}" && pwd)
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
 tree=$work/tree
 home=$tree/opt/flanpy
 site=$home/lib/python3.$minor/site-packages

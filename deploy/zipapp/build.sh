@@ -3,22 +3,8 @@
 # It needs the Python minor version it was built with (grpc, which speaks to etcd, is compiled). Shared libraries cannot be
 # loaded from inside a zip: the first run unpacks the file to the user's cache, the next ones start from there.
 #   sh build.sh [DIRECTORY]     PYTHON names another Python than /usr/bin/python3
-set -eu
-umask 022
-unset PYTHONPATH PYTHONHOME VIRTUAL_ENV
-export LC_ALL=C.UTF-8 PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=1
-here=$(cd "$(dirname "$0")" && pwd)
-root=$(cd "$here/../.." && pwd)
+. "$(dirname "$0")/../building.sh"
 python=${PYTHON:-/usr/bin/python3}
-SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$root" log -1 --format=%ct 2>/dev/null || stat -c %Y "$root/CHANGELOG.md")}
-export SOURCE_DATE_EPOCH
-mkdir -p "${1:-$root/dist}"
-directory=$(cd "${1:-$root/dist}" && pwd)
-
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
 site=$work/zip/site
 # What flanpyctl imports, with what that needs; the daemon's other libraries (numpy, aiohttp, ...) are three times as large.
 libraries="certifi charset-normalizer docker etcd3 grpcio idna markdown-it-py mdurl msgspec protobuf Pygments pyroute2 requests

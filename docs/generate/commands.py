@@ -11,6 +11,7 @@ from docs.generate.programs import (
     exit_codes,
     flanpyctl,
 )
+from docs.generate.wording import sentence
 
 _LEAD = """\
 `flanpyctl COMMAND --help` prints the same. Beside its own arguments every command takes the [settings](configuration.md) of etcd
@@ -43,7 +44,7 @@ def flanpyd_page() -> str:
         "It takes the [settings](configuration.md), `--help` and `--version`, and no other arguments.",
         markdown.section("Examples", markdown.block(daemon_examples(), "sh")),
         markdown.section("Signals", markdown.table(("signal", "what follows"), _SIGNALS)),
-        markdown.section("Exit status", markdown.sentence(daemon_exit_codes())),
+        markdown.section("Exit status", sentence(daemon_exit_codes())),
     )
 
 

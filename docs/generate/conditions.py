@@ -101,20 +101,22 @@ def all_verdicts() -> Iterator[Verdict]:
 def _verdicts(path: str) -> Iterator[Verdict]:
     top = constants(path)
     for function in (node for node in tree(path).body if isinstance(node, ast.FunctionDef)):
-        names = {**top, **_assigned(function)}
         for call in ast.walk(function):
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in _VERDICTS:
+                names = {**top, **_assigned(function, call.lineno)}
                 yield from _of_call(path, function, call, names)
 
 
-def _assigned(function: ast.FunctionDef) -> dict[str, ast.expr]:
-    """Names and the expressions they stand for; of a name given twice the first."""
-    found: dict[str, ast.expr] = {}
+def _assigned(function: ast.FunctionDef, line: int) -> dict[str, ast.expr]:
+    """Names and the expressions they stand for at this line; of a name given twice the last before it."""
+    found: dict[str, tuple[int, ast.expr]] = {}
     for node in ast.walk(function):
         for target, value in _pairs(node):
             if isinstance(target, ast.Name):
-                found.setdefault(target.id, value)
-    return found
+                known = found.get(target.id, (0, value))
+                if known[0] <= value.lineno <= line:
+                    found[target.id] = (value.lineno, value)
+    return {name: value for name, (_, value) in found.items()}
 
 
 def _pairs(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:

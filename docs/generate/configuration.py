@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from docs.generate import markdown
 from docs.generate.programs import default_of, settings
-from flanpy.config.options import Option
+from docs.generate.wording import sentence
+from flanpy.config.option import Option
 
 LEAD = """\
 Every setting of `flanpyd`, which `flanpyctl` takes, too, as far as it needs them. A flag wins over the environment, that over a
@@ -40,9 +41,7 @@ def _entry(option: Option) -> str:
     if option.credential:
         rows.append(("credential", markdown.code(f"flanpyd.{option.name}")))
     shown = [f"{name}: {text}" for name, text in rows]
-    return markdown.section(
-        option.name, markdown.sentence(markdown.plain(option.help)), _listed(shown), level=3
-    )
+    return markdown.section(option.name, sentence(markdown.plain(option.help)), _listed(shown), level=3)
 
 
 def _listed(lines: list[str]) -> str:

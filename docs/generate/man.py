@@ -16,8 +16,10 @@ from docs.generate.programs import (
     flanpyctl,
     settings,
 )
+from docs.generate.wording import sentence
 from flanpy import __version__
-from flanpy.config.options import OPTIONS, Option
+from flanpy.config.option import Option
+from flanpy.config.options import OPTIONS
 
 _DAEMON = "give this host its part of an overlay network"
 _FILES = (
@@ -70,11 +72,11 @@ def _meaning(option: Option) -> str:
     notes = [f"Default: {default_of(option)}."] if default_of(option) else []
     notes += ["Takes effect on SIGHUP."] if option.reloadable else []
     notes += [f"Environment: {', '.join(option.env)}."]
-    return f"{_sentence(option.help)} {' '.join(notes)}"
+    return f"{sentence(option.help)} {' '.join(notes)}"
 
 
 def _program(program: Command) -> str:
-    commands = [(each.path, f"{_sentence(each.summary)} See {each.page}(1).") for each in program.below]
+    commands = [(each.path, f"{sentence(each.summary)} See {each.page}(1).") for each in program.below]
     return "".join((
         _head("flanpyctl", 1, "look at and steer the overlay network"),
         _section("SYNOPSIS", f"{_bold('flanpyctl')} {_italic('COMMAND')} [{_italic('ARGUMENT')} ...]"),
@@ -109,7 +111,7 @@ def _below(command: Command) -> Iterator[str]:
 
 def _arguments(arguments: Iterable[Argument]) -> Iterator[str]:
     for each in arguments:
-        yield _tag(_bold(each.words), _sentence(each.meaning))
+        yield _tag(_bold(each.words), sentence(each.meaning))
 
 
 def _shared() -> Iterator[str]:
@@ -118,9 +120,7 @@ def _shared() -> Iterator[str]:
 
 
 def _exit_status() -> str:
-    return _section(
-        "EXIT STATUS", *_tagged((str(code), _sentence(meaning)) for code, meaning in exit_codes())
-    )
+    return _section("EXIT STATUS", *_tagged((str(code), sentence(meaning)) for code, meaning in exit_codes()))
 
 
 def _file() -> str:
@@ -169,10 +169,6 @@ def _block(text: str) -> str:
 
 def _text(text: str) -> str:
     return f"{_escaped(' '.join(text.split()))}\n"
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith((".", ":", "?")) else ".")
 
 
 def _bold(text: str) -> str:

@@ -42,9 +42,3 @@ def as_json(document: object) -> str:
 def plain(text: str) -> str:
     """Prose of the code on a page: what looks like a tag or an emphasis stays a text."""
     return text.replace("<", "\\<").replace("*", "\\*").replace("_", "\\_")
-
-
-def sentence(text: str) -> str:
-    """With a capital at the front and a full stop at the end."""
-    text = " ".join(text.split())
-    return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith((".", "?", ":")) else ".")

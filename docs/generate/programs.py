@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from flanpy.cli.commands import build
 from flanpy.cli.exits import MEANINGS, Exit
-from flanpy.config.options import DEFAULTS, GROUPS, OPTIONS, Option
+from flanpy.config.option import DEFAULTS, Option
+from flanpy.config.options import GROUPS, OPTIONS
 from flanpy.config.usage import HEAD, TAIL
 
 

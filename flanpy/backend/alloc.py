@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from flanpy.backend.advert import plain_record
+from flanpy.backend.linkless import Linkless
 from flanpy.backend.way import WayKind, Ways, one_way
 from flanpy.model.lease import Lease, LeaseRecord
 from flanpy.model.objects import KernelObject
@@ -31,19 +32,13 @@ class AllocGround:
         return False
 
 
-class AllocBackend:
+class AllocBackend(Linkless):
     """Implements `backend.port.Backend`."""
 
     cure = ""
 
     def validate(self, options: Mapping[str, object]) -> None:
         """It has no options."""
-
-    def links(self, world: World) -> frozenset[str]:
-        return frozenset()
-
-    def mtu(self, world: World) -> int:
-        return world.facts.underlay.mtu if world.facts.underlay is not None else 0
 
     def advertise(self, world: World) -> LeaseRecord | None:
         """Without a BackendType, as flannel's."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from flanpy.backend.filtering import filter_objects
+from flanpy.backend.filtering import filter_objects, guarded
 from flanpy.backend.registry import backend_for
 from flanpy.backend.udp import UdpGround
 from flanpy.backend.way import Way, Ways
@@ -54,6 +54,11 @@ class MovingGround:
 
 def ground(world: World) -> Ground | None:
     """Our side of the overlay; None while lease, network or underlay is missing."""
+    found = _ground(world)
+    return guarded(world, found) if found is not None else None
+
+
+def _ground(world: World) -> Ground | None:
     network = world.network
     current = backend_for(network.backend_type).ground(world) if network is not None else None
     then = former_world(world)

@@ -19,13 +19,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from flanpy.backend.advert import plain_record
+from flanpy.backend.linkless import Linkless
 from flanpy.backend.way import WayKind, Ways, one_way
 from flanpy.errors import ConfigError
 from flanpy.model.address import IPAddress
 from flanpy.model.lease import BackendData, Lease, LeaseRecord, RawData
 from flanpy.model.network import NetworkConfig
-from flanpy.model.network_config import quoted
 from flanpy.model.objects import ExtensionPeer, ExtensionStart, KernelObject
+from flanpy.model.quoting import quoted
 from flanpy.model.world import Policy, World
 
 PRE, POST, ADD, REMOVE = "PreStartupCommand", "PostStartupCommand", "SubnetAddCommand", "SubnetRemoveCommand"
@@ -67,22 +68,15 @@ class ExtensionGround:
         return False
 
 
-class ExtensionBackend:
-    """Implements `backend.port.Backend`."""
+class ExtensionBackend(Linkless):
+    """Implements `backend.port.Backend`. The commands' links are the operator's, and what they take from the MTU is
+    theirs to know, as in flannel."""
 
     cure = ""
 
     def validate(self, options: Mapping[str, object]) -> None:
         for name in (PRE, POST, ADD, REMOVE):
             _words(name, options.get(name.lower(), ""))
-
-    def links(self, world: World) -> frozenset[str]:
-        """None that we know of: the commands' are the operator's."""
-        return frozenset()
-
-    def mtu(self, world: World) -> int:
-        """The underlay's, as in flannel: what the commands take from it is theirs to know."""
-        return world.facts.underlay.mtu if world.facts.underlay is not None else 0
 
     def advertise(self, world: World) -> LeaseRecord | None:
         """None before PreStartupCommand has said what to publish."""

@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from flanpy.backend.udp import read_port
+from flanpy.backend.vxlan import read_options
+from flanpy.model.address import Family
+from flanpy.model.lease import Lease, LeaseRecord
+from flanpy.model.network import NetworkConfig
 from flanpy.model.objects import KernelObject
-from flanpy.model.packet_filter import Flavour
+from flanpy.model.packet_filter import (
+    EncapsulationGuard,
+    FilterMember,
+    FilterObject,
+    Flavour,
+)
 from flanpy.model.world import World
+from flanpy.plan.desired import Ground
+from flanpy.plan.encapsulated import Encapsulation, with_sets, without_sets
 from flanpy.plan.packet_filter import Ranges, choose, packet_filter
 
 _ANY_LINK = frozenset({"alloc", "extension"})
@@ -22,7 +37,8 @@ def filter_objects(world: World, links: frozenset[str]) -> tuple[KernelObject, .
         network, subnet = world.network.range(family), world.own.key.of(family)
         if network is not None and subnet is not None:
             ranges.append(Ranges(family, network, subnet, through))
-    return tuple(packet_filter(world.policy.filter, flavour, world.filter, ranges))
+    rules = packet_filter(world.policy.filter, flavour, world.filter, ranges)
+    return (*rules, *_encapsulation(world, flavour, links, ranges))
 
 
 def filter_flavour(world: World) -> Flavour | None:
@@ -32,9 +48,13 @@ def filter_flavour(world: World) -> Flavour | None:
     return choose(world.policy.filter, world.network, world.filter)
 
 
-def _links(world: World, links: frozenset[str]) -> tuple[str, ...]:
+def _configs(world: World) -> tuple[NetworkConfig, ...]:
     networks = [world.network, world.former.network if world.former is not None else None]
-    configs = [network for network in networks if network is not None]
+    return tuple(network for network in networks if network is not None)
+
+
+def _links(world: World, links: frozenset[str]) -> tuple[str, ...]:
+    configs = _configs(world)
     if any(config.backend_type in _ANY_LINK for config in configs):
         return ()
     underlay = world.facts.underlay
@@ -42,3 +62,86 @@ def _links(world: World, links: frozenset[str]) -> tuple[str, ...]:
         config.backend_type == "host-gw" or config.backend_options.get("directrouting") for config in configs
     )
     return tuple(sorted(links | {underlay.link} if direct and underlay is not None else links))
+
+
+# Encapsulated packets
+
+
+def has_sets(world: World, flavour: Flavour | None) -> bool:
+    """Whether hosts are told from others by a set of nftables: wherever nft is, but on a host of iptables-legacy.
+
+    Drops compose across tables, so these rules need not stand where Docker's are.
+    """
+    facts = world.filter
+    return facts is not None and Flavour.NFT in facts.tools and flavour is not Flavour.IPTABLES_LEGACY
+
+
+def lets_strangers_in(world: World, flavour: Flavour) -> bool:
+    """Whether the operator wants strangers kept out, and that needs a set which is not to be had."""
+    guard, network = world.policy.filter.encapsulation, world.network
+    families = network.families if network is not None else ()
+    asked = guard is EncapsulationGuard.STRANGERS and any(_ports(world, family)[1] for family in families)
+    return asked and not has_sets(world, flavour)
+
+
+def _ports(world: World, family: Family) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """All UDP ports of encapsulated packets, and those of VXLAN."""
+    vxlan, tunnel = set(), set()
+    for config in _configs(world):
+        if config.backend_type == "vxlan":
+            vxlan.add(read_options(config.backend_options).port)
+        elif config.backend_type == "udp" and family is Family.IPV4:
+            tunnel.add(read_port(config.backend_options))
+    return tuple(sorted(vxlan | tunnel)), tuple(sorted(vxlan))
+
+
+def _encapsulation(
+    world: World, flavour: Flavour, links: frozenset[str], ranges: Iterable[Ranges]
+) -> Iterator[FilterObject]:
+    guard, underlay = world.policy.filter.encapsulation, world.facts.underlay
+    if guard is EncapsulationGuard.OFF or underlay is None:
+        return
+    for one in ranges:
+        ports, vxlan = _ports(world, one.family)
+        way = Encapsulation(one.family, one.network, ports, vxlan, tuple(sorted(links)), underlay.link)
+        if has_sets(world, flavour):
+            yield from with_sets(way, strangers=guard is EncapsulationGuard.STRANGERS)
+        else:
+            yield from without_sets(way, flavour)
+
+
+@dataclass(frozen=True, slots=True)
+class GuardedGround:
+    """Implements `plan.desired.Ground`: what `inner` wants, and that the packet filter knows every host."""
+
+    inner: Ground
+    families: tuple[Family, ...]
+    own: tuple[FilterMember, ...] = field(compare=False)
+
+    @property
+    def fixed(self) -> tuple[KernelObject, ...]:
+        return (*self.inner.fixed, *self.own)
+
+    def peer(self, lease: Lease) -> Iterator[KernelObject]:
+        yield from self.inner.peer(lease)
+        yield from _members(lease.record, self.families)
+
+    def unreached(self, lease: Lease) -> bool:
+        return self.inner.unreached(lease)
+
+
+def _members(record: LeaseRecord, families: Iterable[Family]) -> Iterator[FilterMember]:
+    for family in families:
+        if (public := record.public(family)) is not None:
+            yield FilterMember(public)
+
+
+def guarded(world: World, ground: Ground) -> Ground:
+    """`ground`, with the hosts of the overlay wherever rules ask for them."""
+    flavour, network, own = filter_flavour(world), world.network, world.own
+    if network is None or own is None or flavour is None or not has_sets(world, flavour):
+        return ground
+    if world.policy.filter.encapsulation is EncapsulationGuard.OFF:
+        return ground
+    families = tuple(family for family in network.families if _ports(world, family)[0])
+    return GuardedGround(ground, families, tuple(_members(own.record, families))) if families else ground

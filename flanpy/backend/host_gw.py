@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from flanpy.backend.advert import plain_record
 from flanpy.backend.direct import DirectRoutes
+from flanpy.backend.linkless import Linkless
 from flanpy.backend.way import Way, WayKind, Ways, joined
 from flanpy.model.address import Family, IPAddress, IPNetwork
 from flanpy.model.lease import Lease, LeaseRecord
@@ -59,19 +60,13 @@ class HostGwGround:
                 yield subnet, public
 
 
-class HostGwBackend:
+class HostGwBackend(Linkless):
     """Implements `backend.port.Backend`."""
 
     cure = CURE
 
     def validate(self, options: Mapping[str, object]) -> None:
         """It has no options; flannel ignores what is there."""
-
-    def links(self, world: World) -> frozenset[str]:
-        return frozenset()
-
-    def mtu(self, world: World) -> int:
-        return world.facts.underlay.mtu if world.facts.underlay is not None else 0
 
     def advertise(self, world: World) -> LeaseRecord | None:
         return plain_record(world, "host-gw")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flanpy.errors import ConfigError
-from flanpy.model.network_config import quoted
+from flanpy.model.quoting import quoted
 
 
 class Reader:

@@ -14,7 +14,7 @@ from flanpy.backend.udp import UdpBackend
 from flanpy.backend.vxlan import VxlanBackend
 from flanpy.errors import ConfigError
 from flanpy.model.network import NetworkConfig
-from flanpy.model.network_config import quoted
+from flanpy.model.quoting import quoted
 
 BACKENDS: Mapping[str, Backend] = MappingProxyType(
     {

@@ -188,4 +188,8 @@ def _release(host: Host) -> None:
     from flanpy.cli.holding import release_own
 
     release_own(host)
-    (host.settings.state_dir / node_id.FILE_NAME).unlink(missing_ok=True)
+    path = host.settings.state_dir / node_id.FILE_NAME
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as cause:
+        raise host_error("remove", path, cause) from cause

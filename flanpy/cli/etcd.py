@@ -1,6 +1,6 @@
 """A session with etcd for the length of one command.
 
-Owns the one event loop of a command, and the settings of its session. grpc is imported here, on use: a quarter of a
+Owns the one event loop of a command. grpc is imported here, on use: a quarter of a
 second that commands which the daemon answers do not pay.
 """
 
@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from flanpy import log
-from flanpy.config.settings import EtcdOptions, Settings
+from flanpy.config.etcd import session_settings
+from flanpy.config.settings import Settings
 from flanpy.store.etcd import EtcdSession
-from flanpy.store.settings import EtcdSettings
 
 T = TypeVar("T")
 
@@ -27,15 +27,3 @@ def with_etcd(settings: Settings, work: Callable[[EtcdSession], Awaitable[T]]) -
             return await work(session)
 
     return asyncio.run(run())
-
-
-def session_settings(options: EtcdOptions) -> EtcdSettings:
-    """The session's settings out of the host's."""
-    return EtcdSettings(
-        endpoints=options.endpoints,
-        ca_file=options.cafile,
-        cert_file=options.certfile,
-        key_file=options.keyfile,
-        username=options.username,
-        password=options.password,
-    )

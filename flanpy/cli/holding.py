@@ -124,7 +124,7 @@ async def create(table: Table, network: NetworkConfig, key: SubnetKey, record: L
         other = decode_key(item.key.removeprefix(table.prefix))
         if other == key and item.value == value and not item.lease_id:
             return f"{_ranges(key)} is reserved so already"
-        if isinstance(other, SubnetKey) and _overlap(key, other):
+        if isinstance(other, SubnetKey) and key.overlaps(other):
             holder = _holder(table.listing, str(other))
             raise CommandError(
                 Exit.CONFLICT, f"{_ranges(key)} is taken: {_ranges(other)} is held by {holder}"
@@ -141,12 +141,6 @@ async def create(table: Table, network: NetworkConfig, key: SubnetKey, record: L
 
 def _ranges(key: SubnetKey) -> str:
     return ",".join(str(one) for one in (key.subnet, key.subnet6) if one is not None)
-
-
-def _overlap(one: SubnetKey, other: SubnetKey) -> bool:
-    both4 = one.subnet is not None and other.subnet is not None and one.subnet.overlaps(other.subnet)
-    both6 = one.subnet6 is not None and other.subnet6 is not None and one.subnet6.overlaps(other.subnet6)
-    return both4 or both6
 
 
 def _holder(listing: Listing, key: str) -> str:

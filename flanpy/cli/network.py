@@ -20,7 +20,8 @@ from flanpy.cli.wording import plural
 from flanpy.errors import UsageError
 from flanpy.model.lease import SubnetKey
 from flanpy.model.network import NetworkConfig
-from flanpy.model.network_config import BACKEND_OPTIONS, parse_network_config, render_network_config
+from flanpy.model.network_config import parse_network_config, render_network_config
+from flanpy.model.network_fields import BACKEND_OPTIONS
 from flanpy.store.allocation import excluded
 from flanpy.store.port import KeyStore, Put, Store, Txn, key_absent, key_unchanged
 from flanpy.store.schema import config_key, decode_key, subnets_prefix

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from flanpy.config.options import OPTIONS, Option
+from flanpy.config.option import Option
+from flanpy.config.options import OPTIONS
 from flanpy.config.settings import Origin
 from flanpy.config.sources import Given
 from flanpy.errors import ConfigError

@@ -77,6 +77,7 @@ class FilterOptions:
     iptables_forward_rules: bool = True
     ip_blackhole_route: bool = False
     backend: str = "auto"
+    encapsulation_guard: str = "containers"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flanpy.config.options import Option
+from flanpy.config.option import Option
 from flanpy.config.settings import Origin
 from flanpy.config.suggest import one_line
 from flanpy.errors import ConfigError, UsageError

@@ -9,7 +9,8 @@ import textwrap
 from collections.abc import Iterator
 from typing import Final
 
-from flanpy.config.options import DEFAULTS, GROUPS, OPTIONS, Option
+from flanpy.config.option import DEFAULTS, Option
+from flanpy.config.options import GROUPS, OPTIONS
 
 _HEAD: Final = """\
 # Settings of flanpyd and of the flanpy-docker units, as environment. Take the '#' off a line and give it a value, then

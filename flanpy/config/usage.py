@@ -8,7 +8,8 @@ from typing import Final
 
 from flanpy import __version__
 from flanpy.config.flags import read_flags
-from flanpy.config.options import DEFAULTS, GROUPS, OPTIONS, Option
+from flanpy.config.option import DEFAULTS, Option
+from flanpy.config.options import GROUPS, OPTIONS
 
 HEAD: Final = """\
 usage: flanpyd [--OPTION[=VALUE] ...]

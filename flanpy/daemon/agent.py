@@ -19,9 +19,11 @@ from typing import Any
 from flanpy.backend import choice
 from flanpy.clock import Clock, set_within
 from flanpy.config import Settings, changed, in_force, needing_restart
+from flanpy.config.etcd import session_settings
 from flanpy.daemon.data_plane import DataPlane
 from flanpy.daemon.docker_side import docker_watcher
 from flanpy.daemon.extension_side import PreStartup
+from flanpy.daemon.filter_counts import filter_counts
 from flanpy.daemon.host_files import SubnetFile
 from flanpy.daemon.leasing import Leasing
 from flanpy.daemon.listeners import Listeners
@@ -32,6 +34,7 @@ from flanpy.daemon.transit_watch import TransitWatch
 from flanpy.daemon.tuning_watch import TuningWatch
 from flanpy.docker.watcher import DockerReport
 from flanpy.errors import FlanpyError
+from flanpy.host.disk_work import told_if_late
 from flanpy.host.extension import ExtensionPart
 from flanpy.kernel.adapter import NetlinkKernel
 from flanpy.kernel.composite import CompositeKernel
@@ -40,7 +43,7 @@ from flanpy.kernel.port import Moved
 from flanpy.kernel.underlay import UnderlayChoice
 from flanpy.log import configure, get_logger
 from flanpy.model.facts import HostFacts
-from flanpy.model.packet_filter import FilterChoice, FilterFacts, FilterPolicy
+from flanpy.model.packet_filter import EncapsulationGuard, FilterChoice, FilterFacts, FilterPolicy
 from flanpy.model.transit import Transit
 from flanpy.model.tuning import HostTuning
 from flanpy.model.world import Policy, Printed
@@ -49,7 +52,6 @@ from flanpy.reconcile.loop import Pass, ReconcileLoop
 from flanpy.status.board import StatusBoard, StatusSnapshot
 from flanpy.status.conditions import Phase
 from flanpy.store.etcd import EtcdSession
-from flanpy.store.settings import EtcdSettings
 from flanpy.systemd import Notifier, watchdog_interval
 
 log = get_logger()
@@ -93,7 +95,7 @@ class Agent:
         )
         self._waiting = asyncio.Event()
         self._board = StatusBoard(clock, self._status_changed, on_waiting=self._waiting.set)
-        self._session = EtcdSession(_etcd_settings(settings), clock=clock)
+        self._session = EtcdSession(session_settings(settings.etcd), clock=clock)
         self._kernel = NetlinkKernel()
         self._data_plane = DataPlane(
             settings,
@@ -133,7 +135,8 @@ class Agent:
             running.add_signal_handler(number, self._signalled, number)
         running.add_signal_handler(signal.SIGHUP, self._hung_up)
         self._notifier.status("starting")
-        self._leasing.recall()
+        with told_if_late(self._settings.state_dir):
+            self._leasing.recall()
         try:
             await run_until(self._stop, self._tasks())
         finally:
@@ -141,6 +144,7 @@ class Agent:
             self._notifier.stopping()
             await self._data_plane.close()
             await self._leasing.close()
+            await self._subnet_file.close()
             await self._session.aclose()
             self._kernel.close()
             self._filter.close()
@@ -156,7 +160,9 @@ class Agent:
             reload=self._reload,
             drain=self._leasing.drain,
             undrain=self._leasing.undrain,
-            more_counts=lambda: chain(store_counts(self._session.stats), self._data_plane.counts()),
+            more_counts=lambda: chain(
+                store_counts(self._session.stats), self._data_plane.counts(), filter_counts()
+            ),
             remaining=self._leasing.remaining,
             programmed=self._programmed,
             probing=self._probing,
@@ -174,7 +180,10 @@ class Agent:
                 clock=self._clock, last=lambda: self._board.snapshot.inputs.last, note=self._note_tuning
             ).run(),
             "transit": TransitWatch(
-                clock=self._clock, snapshot=lambda: self._board.snapshot, note=self._note_transit
+                clock=self._clock,
+                snapshot=lambda: self._board.snapshot,
+                note=self._note_transit,
+                own_writes=self._filter.own_writes,
             ).run(),
             "probes": self._probing.run(),
             "mesh": self._probing.serve(),
@@ -315,7 +324,7 @@ class Agent:
         try:
             new = self._reload_settings()
             merged = in_force(self._settings, new)
-            self._session.use(_etcd_settings(merged))
+            self._session.use(session_settings(merged.etcd))
         except FlanpyError as error:
             log.error("reload_refused", error=str(error))
             raise
@@ -345,18 +354,6 @@ def _log_underlay(facts: HostFacts) -> None:
     log.info("underlay_chosen", link=underlay.link, address=address, mtu=underlay.mtu, reason=underlay.reason)
 
 
-def _etcd_settings(settings: Settings) -> EtcdSettings:
-    etcd = settings.etcd
-    return EtcdSettings(
-        endpoints=etcd.endpoints,
-        ca_file=etcd.cafile,
-        cert_file=etcd.certfile,
-        key_file=etcd.keyfile,
-        username=etcd.username,
-        password=etcd.password,
-    )
-
-
 def _filter_policy(settings: Settings) -> FilterPolicy:
     rules = settings.filter
     return FilterPolicy(
@@ -364,6 +361,7 @@ def _filter_policy(settings: Settings) -> FilterPolicy:
         forward=rules.iptables_forward_rules,
         masquerade=rules.ip_masq,
         random_ports=not rules.ip_masq_fully_random_disable,
+        encapsulation=EncapsulationGuard(rules.encapsulation_guard),
     )
 
 

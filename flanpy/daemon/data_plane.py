@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from flanpy.clock import Clock
 from flanpy.config import Settings
+from flanpy.daemon.host_files import TunnelMemory
 from flanpy.errors import KernelError
-from flanpy.host.tunnel_file import TunnelFile
 from flanpy.log import get_logger
 from flanpy.model.network import NetworkConfig
 from flanpy.model.tunnel import Count
@@ -56,7 +56,8 @@ class DataPlane:
         self._decided: bool | None = None
         workshop = Workshop(_open_queues, open_socket, _spawn, self._kernel_plane)
         self._supervisor = Supervisor(workshop, clock, on_down)
-        self.part = UdpPlane(self._supervisor, workshop, TunnelFile(settings.run_dir))
+        self._memory = TunnelMemory(settings.run_dir)
+        self.part = UdpPlane(self._supervisor, workshop, self._memory)
 
     def fit(self, policy: Policy, network: NetworkConfig) -> Policy:
         """The policy for this network: whether the in-kernel plane is used, decided when first asked for."""
@@ -92,6 +93,7 @@ class DataPlane:
         """End the process. Device and filters stay: they carry packets while nobody supervises."""
         with suppress(KernelError):
             await self._supervisor.stop(detach=False)
+        await self._memory.close()
 
     def counts(self) -> Iterator[Metric]:
         """Packets, bytes and drops of both planes, and starts of the process."""

@@ -1,54 +1,68 @@
-"""The two files that the daemon keeps: subnet.env for Docker, and the lease for a boot without etcd.
+"""The files that the daemon keeps: subnet.env for Docker, the lease for a boot without etcd, the tunnel's table.
 
 subnet.env is written once the device stands, for Docker must not be told of a subnet that leads nowhere. It is read
 after each pass and looked at every second, so that a lost or altered file is soon back: a Docker that starts meanwhile
-would start without the overlay. What could not be written (a full disk) stays to be written.
+would start without the overlay. What could not be written (a full disk) stays to be written. Nothing here waits for a
+disk on the event loop: see `host.disk_work`.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
 
 from flanpy.clock import Clock
 from flanpy.errors import HostError
-from flanpy.host import state_file
+from flanpy.host import state_file, tunnel_file
+from flanpy.host.disk_work import DiskWork
 from flanpy.host.state_file import SavedLease
 from flanpy.host.subnet_env import SubnetEnv, write
 from flanpy.log import get_logger
-from flanpy.model.objects import Phase
+from flanpy.model.objects import Phase, TunnelPeer
 from flanpy.model.world import World
 from flanpy.reconcile.loop import Pass
 
 log = get_logger()
 
 LOOK_INTERVAL = 1.0
-"""Seconds between two looks at the file; one costs a system call."""
+"""Seconds between two looks at the file; one costs a thread and a system call."""
 
 CLOSE_PATIENCE = 2.0
 """Seconds that the end of the daemon waits for a disk."""
 
 Stamp = tuple[int, int, int]
+Note = Callable[[str, str], None]
+"""Told (text for status, error), at most one of them not empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What a look at subnet.env came to; `stamp` is None after a write, so that the next look reads it."""
+
+    env: SubnetEnv
+    stamp: Stamp | None
+    wrote: bool
 
 
 class SubnetFile:
-    """Writes subnet.env; `note` takes (text for status, error), one of them empty."""
+    """Writes subnet.env."""
 
-    def __init__(self, path: Path, *, ip_masq: bool, note: Callable[[str, str], None]) -> None:
+    def __init__(self, path: Path, *, ip_masq: bool, note: Note) -> None:
         self._path = path
         self._ip_masq = ip_masq
         self._note = note
         self._env: SubnetEnv | None = None
         self._stamp: Stamp | None = None
+        self._said = ""
+        self._disk = DiskWork[_Look](path, done=self._looked, failed=self._failed)
 
     def after_pass(self, outcome: Pass, mtu: int) -> None:
         """Write the file if the backend stands and the file differs."""
         if outcome.decision.desired is None or device_failed(outcome):
             return
-        self._write(subnet_env(outcome.world, mtu, ip_masq=self._ip_masq))
+        self._env, self._stamp = subnet_env(outcome.world, mtu, ip_masq=self._ip_masq), None
+        self._look(self._env)
 
     def let_go(self) -> None:
         """Mind the file no more: the subnet in it is ours no more."""
@@ -58,89 +72,118 @@ class SubnetFile:
         """Look at the file now and then, for ever."""
         while True:
             await clock.sleep(LOOK_INTERVAL)
-            if self._env is not None and (self._stamp is None or self._stamp_now() != self._stamp):
-                self._write(self._env)
+            if self._env is not None and not self._disk.busy:
+                self._look(self._env)
 
-    def _write(self, env: SubnetEnv) -> None:
-        seen, self._env, self._stamp = self._stamp_now(), env, None
-        try:
-            if write(self._path, env):
-                log.info("subnet_file_written", path=self._path, subnet=env.subnet, mtu=env.mtu)
-            else:
-                self._stamp = seen  # what was looked at before it was found right
-        except HostError as error:
-            self._note("", str(error))
-        else:
-            self._note(f"{self._path}: {env.subnet or env.ipv6_subnet}, MTU {env.mtu}", "")
+    async def close(self) -> None:
+        """Wait for what is being written, but not for ever."""
+        await self._disk.settled(CLOSE_PATIENCE)
 
-    def _stamp_now(self) -> Stamp | None:
-        try:
-            found = self._path.stat()
-        except OSError:
-            return None
-        return found.st_ino, found.st_mtime_ns, found.st_ctime_ns
+    def _look(self, env: SubnetEnv) -> None:
+        path, stamp = self._path, self._stamp
+        self._disk.give(lambda: _look_at(path, env, stamp))
+
+    def _looked(self, look: _Look) -> None:
+        if look.env is self._env:
+            self._stamp = look.stamp
+        if look.wrote:
+            log.info("subnet_file_written", path=self._path, subnet=look.env.subnet, mtu=look.env.mtu)
+        self._say(f"{self._path}: {look.env.subnet or look.env.ipv6_subnet}, MTU {look.env.mtu}", "")
+
+    def _failed(self, error: HostError) -> None:
+        self._stamp = None
+        self._say("", str(error))
+
+    def _say(self, text: str, error: str) -> None:
+        if (said := text + error) != self._said:
+            self._said = said
+            self._note(text, error)
+
+
+def _look_at(path: Path, env: SubnetEnv, known: Stamp | None) -> _Look:
+    """Write the file unless it is as it was known to be right, or is found right. Raises HostError."""
+    seen = _stamp_of(path)  # before it is read: what comes in between is seen by the next look
+    if known is not None and seen == known:
+        return _Look(env, seen, wrote=False)
+    wrote = write(path, env)
+    return _Look(env, None if wrote else seen, wrote)
+
+
+def _stamp_of(path: Path) -> Stamp | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns
 
 
 class LeaseFile:
-    """Writes the lease to the state directory; `note` takes (text for status, error), one of them empty.
+    """Writes the lease to the state directory, of several that are given while the disk takes its time the last."""
 
-    In a thread of its own, for that directory is on a disk, which may take its time: the loop goes on meanwhile, and
-    the process may end. Of several leases given meanwhile only the last one is written.
-    """
-
-    def __init__(self, state_dir: Path, *, note: Callable[[str, str], None]) -> None:
+    def __init__(self, state_dir: Path, *, note: Note) -> None:
         self._state_dir = state_dir
         self._note = note
         self._unwritten: SavedLease | None = None
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._disk = DiskWork[SavedLease | None](
+            state_dir / state_file.FILE_NAME, done=self._written, failed=lambda error: note("", str(error))
+        )
 
     def save(self, lease: SavedLease) -> None:
         """Keep this one from now on. In a running event loop."""
         self._unwritten = lease
-        if self._idle.is_set():
-            self._idle.clear()
-            arguments = (lease, asyncio.get_running_loop())
-            Thread(target=self._write, args=arguments, name="lease_file", daemon=True).start()
+        self._disk.give(lambda: self._saved(lease))
 
     def forget(self) -> None:
         """Remove it: no lease is held. One that cannot be removed is named; at worst a boot offline stands on it."""
         self._unwritten = None
-        try:
-            state_file.forget(self._state_dir)
-        except HostError as error:
-            self._note("", str(error))
-        else:
-            self._note("", "")
+        self._disk.give(self._forgotten)
 
     def try_again(self) -> None:
         """Write what could not be written the last time, if anything."""
-        if self._unwritten is not None:
+        if self._unwritten is not None and not self._disk.busy:
             self.save(self._unwritten)
 
     async def close(self) -> None:
         """Wait for what is being written, but not for ever."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_PATIENCE):
-                while not self._idle.is_set():  # another lease may have come meanwhile
-                    await self._idle.wait()
+        await self._disk.settled(CLOSE_PATIENCE)
 
-    def _write(self, lease: SavedLease, loop: asyncio.AbstractEventLoop) -> None:
-        error = ""
-        try:
-            state_file.save(self._state_dir, lease)
-        except HostError as refused:
-            error = str(refused)
-        with suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(self._written, lease, error)
+    def _saved(self, lease: SavedLease) -> SavedLease:
+        state_file.save(self._state_dir, lease)
+        return lease
 
-    def _written(self, lease: SavedLease, error: str) -> None:
-        self._idle.set()
-        self._note("" if error else f"{self._state_dir}: {lease.key}", error)
-        if self._unwritten is not lease:
-            self.try_again()
-        elif not error:
+    def _forgotten(self) -> None:
+        state_file.forget(self._state_dir)
+
+    def _written(self, lease: SavedLease | None) -> None:
+        self._note("" if lease is None else f"{self._state_dir}: {lease.key}", "")
+        if self._unwritten is lease:
             self._unwritten = None
+
+
+class TunnelMemory:
+    """Implements `udp.ports.Memory` on the tunnel's file. A table that is not saved costs a restart without etcd."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self._file = tunnel_file.TunnelFile(run_dir)
+        path = run_dir / tunnel_file.FILE_NAME
+        self._disk = DiskWork[None](path, done=lambda _saved: None, failed=_tunnel_unsaved)
+
+    def load(self) -> tuple[TunnelPeer, ...]:
+        """At start, before the first pass."""
+        return self._file.load()
+
+    def save(self, peers: Iterable[TunnelPeer]) -> None:
+        """It is under way when this returns."""
+        table = tuple(peers)
+        self._disk.give(lambda: self._file.save(table))
+
+    async def close(self) -> None:
+        """Wait for what is being written, but not for ever."""
+        await self._disk.settled(CLOSE_PATIENCE)
+
+
+def _tunnel_unsaved(error: HostError) -> None:
+    log.warning("tunnel_table_unsaved", error=error, action="a restart while etcd is away loses peers")
 
 
 def subnet_env(world: World, mtu: int, *, ip_masq: bool) -> SubnetEnv:

@@ -11,11 +11,13 @@ import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flanpy import __version__
 from flanpy.clock import Clock, set_within
 from flanpy.config import ListenAddress, Settings, describe
+from flanpy.daemon.control_socket import ControlSocket
 from flanpy.daemon.probing import Probing
 from flanpy.errors import HostError
 from flanpy.reconcile.loop import ReconcileLoop
@@ -39,7 +41,7 @@ PATIENCE = 1.5
 SOCKET_NAME = "flanpyd.sock"
 
 RETRY_INTERVAL = 2.0
-"""Seconds between two attempts to listen where it failed."""
+"""Seconds between two attempts to listen where it failed, and between two looks whether the control socket is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,24 +68,28 @@ class Listeners:
         # In a thread, for the import takes a third of a second that the loop has better use for.
         await asyncio.to_thread(importlib.import_module, "flanpy.status.http")
         async with AsyncExitStack() as stack:
-            missing = self._wanted(started_at)
-            names = ", ".join(missing)
-            while missing:
-                errors = await _start(missing, stack)
-                self.board.note(listeners="" if errors else names, listeners_error="; ".join(errors))
-                await self.clock.sleep(RETRY_INTERVAL if missing else 0)
-            await asyncio.Event().wait()
+            control = self._control(started_at)
+            path = self.settings().run_dir / SOCKET_NAME
+            socket = _control_socket(control, path)
+            wanted = {str(path): socket.start, **self._others(control)}
+            missing = dict(wanted)
+            started: set[AppRunner] = set()
+            while True:
+                if missing:
+                    errors = await _start(missing, started, stack)
+                    names = "" if errors else ", ".join(wanted)
+                    self.board.note(listeners=names, listeners_error="; ".join(errors))
+                await self.clock.sleep(RETRY_INTERVAL)
+                if await socket.is_gone():
+                    missing[str(path)] = socket.start
 
-    def _wanted(self, started_at: float) -> dict[str, Start]:
-        """How to start each listener, by its address."""
+    def _others(self, control: Control) -> dict[str, Start]:
+        """How to start each listener but the control socket, by its address."""
         from flanpy.page import listening as page  # noqa: PLC0415, see run
         from flanpy.status import http  # noqa: PLC0415
-        from flanpy.status.callers import Door  # noqa: PLC0415
         from flanpy.status.metrics_page import MetricsPage  # noqa: PLC0415
 
         settings = self.settings()
-        path = settings.run_dir / SOCKET_NAME
-        control = self._control(started_at)
         metrics = MetricsPage(lambda: self.board.snapshot, self.more_counts)
 
         def health(address: ListenAddress) -> Start:
@@ -91,10 +97,7 @@ class Listeners:
                 http.health_app(lambda: self.board.snapshot, metrics), str(address.host), address.port
             )
 
-        wanted = {
-            str(path): lambda: http.serve_unix(http.control_app(control, Door(path)), path),
-            **{str(address): health(address) for address in _addresses(settings)},
-        }
+        wanted = {str(address): health(address) for address in _addresses(settings)}
         if settings.page.listen is not None:
             wanted[str(settings.page.listen)] = page.start(settings.page, self._feed(control), self.clock)
         return wanted
@@ -168,7 +171,14 @@ class Listeners:
         return self.probing
 
 
-async def _start(missing: dict[str, Start], stack: AsyncExitStack) -> list[str]:
+def _control_socket(control: Control, path: Path) -> ControlSocket:
+    from flanpy.status.callers import Door  # noqa: PLC0415, see run
+    from flanpy.status.http import control_app  # noqa: PLC0415
+
+    return ControlSocket(control_app(control, Door(path)), path)
+
+
+async def _start(missing: dict[str, Start], started: set[AppRunner], stack: AsyncExitStack) -> list[str]:
     """Start what is missing; what started is taken out, and cleaned up by `stack`. Returns why the others did not."""
     errors = []
     for name, start in list(missing.items()):
@@ -177,7 +187,9 @@ async def _start(missing: dict[str, Start], stack: AsyncExitStack) -> list[str]:
         except HostError as error:
             errors.append(str(error))
         else:
-            stack.push_async_callback(runner.cleanup)
+            if runner not in started:
+                started.add(runner)
+                stack.push_async_callback(runner.cleanup)
             del missing[name]
     return errors
 

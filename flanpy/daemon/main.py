@@ -18,6 +18,7 @@ from flanpy import __version__
 from flanpy.clock import SystemClock
 from flanpy.config import Settings, load
 from flanpy.errors import AlreadyRunning, ConfigError, FlanpyError, UsageError
+from flanpy.host.disk_work import told_if_late
 from flanpy.host.lock import RunLock
 from flanpy.host.node_id import NodeId, node_id
 from flanpy.log import configure, get_logger, protect
@@ -53,8 +54,11 @@ def _run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     settings = load(argv, environ)
     configure(settings.log.format, settings.log.level)
     protect(settings.etcd.password)
-    identity = node_id(settings.node_id, state_dir=settings.state_dir)
-    with RunLock.acquire(settings.run_dir, node_id=identity.text):
+    with told_if_late(settings.state_dir):
+        identity = node_id(settings.node_id, state_dir=settings.state_dir)
+    with told_if_late(settings.run_dir):
+        lock = RunLock.acquire(settings.run_dir, node_id=identity.text)
+    with lock:
         _announce(settings, identity)
         return asyncio.run(_serve(settings, identity, argv, environ))
 

@@ -35,15 +35,23 @@ _KEPT: Final = ("PATH", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "XTABLES_LOCKFI
 
 
 class TransitWatch:
-    """`snapshot` gives what is known, `note` takes each look that differs from the one before."""
+    """`snapshot` gives what is known, `note` takes each look that differs from the one before.
+
+    `own_writes`: as a `Looker` takes it.
+    """
 
     def __init__(
-        self, *, clock: Clock, snapshot: Callable[[], StatusSnapshot], note: Callable[[Transit | None], None]
+        self,
+        *,
+        clock: Clock,
+        snapshot: Callable[[], StatusSnapshot],
+        note: Callable[[Transit | None], None],
+        own_writes: Callable[[], int] = lambda: 0,
     ) -> None:
         self._clock = clock
         self._snapshot = snapshot
         self._note = note
-        self._looker = Looker()
+        self._looker = Looker(own_writes=own_writes)
         self._said: Transit | None = None
 
     async def run(self) -> Never:

@@ -1,8 +1,8 @@
 """Files that are either the old ones or the new ones, whatever happens in between.
 
 Owns the sequence temporary file, fsync, rename, fsync of the directory, and the words for what can go wrong. The calls
-block for as long as the disk does: on the event loop only for files on tmpfs. A writer holds a lock on its temporary
-file, so that the next one can tell what a killed writer left, and removes it.
+block for as long as the disk does: on an event loop only through `host.disk_work`. A writer holds a lock on its
+temporary file, so that the next one can tell what a killed writer left, and removes it.
 """
 
 from __future__ import annotations

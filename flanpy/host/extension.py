@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from flanpy.errors import HostError, KernelError
 from flanpy.host import atomic
+from flanpy.host.disk_work import DiskWork
 from flanpy.log import get_logger
 from flanpy.model.address import IPAddress, IPNetwork
 from flanpy.model.lease import SubnetKey
@@ -42,6 +43,9 @@ AT_ONCE: Final = 8
 LONGEST_OUTPUT: Final = 64 * 1024
 """Bytes of PreStartupCommand's output that are published; etcd takes 1.5 MiB, and every host reads every lease."""
 
+SAVE_PATIENCE: Final = 2.0
+"""Seconds that the next commands wait until it is on disk for whom the last ones ran."""
+
 _LARGEST_FILE: Final = 1 << 26
 _LONGEST_SHOWN: Final = 300
 _OURS: Final = ("FLANPYD_", "FLANNELD_", "FLANNEL_ETCD_", "NOTIFY_SOCKET", "WATCHDOG_")
@@ -56,6 +60,7 @@ class ExtensionPart:
         self._path = run_dir / FILE_NAME
         self._deadline = deadline
         self._slots = asyncio.Semaphore(AT_ONCE)
+        self._disk = DiskWork[bool](self._path, done=lambda _wrote: None, failed=self._unsaved)
         self._printed, objects = _load(self._path)
         self._objects = {obj.key: obj for obj in objects}
 
@@ -68,7 +73,7 @@ class ExtensionPart:
             output = await self._run(command, {}, "")
             self._printed = Printed(command, output)
             self._objects.clear()
-            self._save()
+            await self._save()
         return self._printed
 
     async def read_back(self, scope: Scope) -> Objects:
@@ -83,10 +88,7 @@ class ExtensionPart:
             failures += filter(None, [await self._carry_out(op)])
         peers = [op for op in ops if op not in start]
         failures += filter(None, await asyncio.gather(*map(self._carry_out, peers)))
-        try:
-            self._save()
-        except HostError as error:
-            log.warning("extension_state_unsaved", path=self._path, error=error)
+        await self._save()
         return tuple(failures)
 
     async def _carry_out(self, op: Op) -> OpFailure | None:
@@ -150,14 +152,18 @@ class ExtensionPart:
             raise KernelError(f"{shown!r} printed {len(out)} bytes, more than {LONGEST_OUTPUT}")
         return out.decode("utf-8", "replace").strip()
 
-    def _save(self) -> None:
-        """Raises HostError."""
+    async def _save(self) -> None:
+        """Before the next commands run, unless the disk takes too long for that."""
         if self._printed is None and not self._objects and not self._path.exists():
             return
         rows = [_row(obj) for obj in self._objects.values()]
         printed = None if self._printed is None else [list(self._printed.command), self._printed.output]
         text = json.dumps({"printed": printed, "ran": rows})
-        atomic.write(self._path, text.encode() + b"\n", mode=0o600)
+        self._disk.give(lambda: atomic.write(self._path, text.encode() + b"\n", mode=0o600))
+        await self._disk.settled(SAVE_PATIENCE)
+
+    def _unsaved(self, error: HostError) -> None:
+        log.warning("extension_state_unsaved", path=self._path, error=error)
 
 
 async def _kill(process: asyncio.subprocess.Process) -> None:

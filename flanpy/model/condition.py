@@ -14,7 +14,7 @@ class ConditionType(Enum):
     NETWORK_CONFIG_VALID = "NetworkConfigValid"
     """the network config in etcd can be used. Else the last good one stays in force."""
     LEASE_VALID = "LeaseValid"
-    """a subnet is ours and its lease has not run out."""
+    """a subnet is ours, its key stands in etcd, and its lease has not run out."""
     LEASE_CONFLICT = "LeaseConflict"
     """no other node claims this host's subnet."""
     UNDERLAY_READY = "UnderlayReady"

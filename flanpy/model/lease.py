@@ -43,6 +43,13 @@ class SubnetKey:
         """The subnet of one family."""
         return self.subnet if family is Family.IPV4 else self.subnet6
 
+    def overlaps(self, other: SubnetKey) -> bool:
+        """Whether they share an address, in either family."""
+        pairs = ((self.of(family), other.of(family)) for family in Family)
+        return any(
+            mine is not None and theirs is not None and mine.overlaps(theirs) for mine, theirs in pairs
+        )
+
     def __str__(self) -> str:
         """The last part of the etcd key, byte for byte as flannel writes it."""
         return "&".join(
@@ -64,6 +71,14 @@ class LeaseRecord:
     backend_data6: BackendData | None = None
     node_id: str = ""
     fast_path: bool = False
+
+    @property
+    def owner(self) -> str:
+        """Who says this, for people: node id and public address, as far as there are any."""
+        address = self.public_ip or self.public_ip6
+        if self.node_id and address:
+            return f"node {self.node_id} ({address})"
+        return f"node {self.node_id}" if self.node_id else f"host {address}"
 
     def public(self, family: Family) -> IPAddress | None:
         """The public address of one family."""

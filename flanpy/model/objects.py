@@ -18,7 +18,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from flanpy.model.address import Family, IPAddress, IPInterface, IPNetwork, Mac
 from flanpy.model.lease import SubnetKey
-from flanpy.model.packet_filter import FilterChain, FilterJump
+from flanpy.model.packet_filter import FilterChain, FilterJump, FilterMember
 
 Key = tuple[str | int, ...]
 
@@ -380,4 +380,5 @@ KernelObject = (
     | HostSysctl
     | FilterChain
     | FilterJump
+    | FilterMember
 )

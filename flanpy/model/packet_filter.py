@@ -2,7 +2,8 @@
 
 One vocabulary for iptables (both kinds) and nftables: a rule is what it matches and what it does; `plan.filter_text`
 says it in the tools' words. In iptables a chain of ours hangs in a table of the system's by a jump from a chain of the
-kernel's or of Docker's; in nftables it is a base chain in a table of our own, and there are no jumps.
+kernel's or of Docker's; in nftables it is a base chain in a table of our own, and there are no jumps. Only nftables has
+sets: that of the overlay's hosts is filled one address, one object, so that a lease costs one element.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import Final
 
-from flanpy.model.address import Family, IPNetwork
+from flanpy.model.address import Family, IPAddress, IPNetwork
 
 OVERLAY_MARK: Final = 0x1000000
 """Packet mark of what came through the overlay, for Docker's `bridge-accept-fwmark` (`0x1000000/0x1000000`)."""
 
 NFT_TABLE: Final = "flanpy"
 """Our table in nftables, one in each family."""
+
+MEMBERS: Final = "members"
+"""The set of hosts' underlay addresses in our nftables table, one in each family."""
 
 CHAIN_PREFIX: Final = "FLANPY-"
 LEFTOVER_PREFIX: Final = "FLANNEL-"
@@ -46,9 +50,18 @@ class FilterChoice(Enum):
     OFF = "off"
 
 
-class FilterPhase(IntEnum):
-    """After every `objects.Phase`: a chain stands before anything jumps to it."""
+class EncapsulationGuard(Enum):
+    """The setting `encapsulation-guard`: whose encapsulated packets are dropped. STRANGERS includes CONTAINERS."""
 
+    OFF = "off"
+    CONTAINERS = "containers"
+    STRANGERS = "strangers"
+
+
+class FilterPhase(IntEnum):
+    """Beside `objects.Phase`. A host is known before anything leads to it; a chain stands before a jump to it."""
+
+    MEMBER = 4
     CHAIN = 20
     JUMP = 21
 
@@ -70,6 +83,9 @@ class Rule:
     """All that is given must match; `not_` turns one match round. "" and None match anything.
 
     `fresh`: the packet neither belongs nor relates to a known connection, nor was its destination translated.
+    `not_ports`: it is not UDP to one of these ports. `to_member`, `not_from_member`: by the set of the overlay's hosts.
+    `to_host`: its destination is an address of this host. `by_bridge`: it came in by a link that is a bridge.
+    `counted` names the counter of what matched. But for `to_host`, iptables knows none of these.
     """
 
     verdict: Verdict
@@ -82,6 +98,12 @@ class Rule:
     not_in_link: bool = False
     not_out_link: bool = False
     fresh: bool = False
+    not_ports: tuple[int, ...] = ()
+    to_member: bool = False
+    not_from_member: bool = False
+    to_host: bool = False
+    by_bridge: bool = False
+    counted: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +140,7 @@ class FilterChain:
 class FilterJump:
     """That `chain` jumps to a chain of ours. `places` are the positions of the rules that do so, from 1.
 
-    `match` is what stands before `-j` in those rules; in ours there is nothing.
+    `match` is what stands before `-j` in those rules; in most of ours there is nothing.
     """
 
     flavour: Flavour
@@ -148,6 +170,23 @@ class FilterJump:
 
 
 FilterObject = FilterChain | FilterJump
+
+
+@dataclass(frozen=True, slots=True)
+class FilterMember:
+    """That the overlay's set of hosts in nftables has this underlay address."""
+
+    address: IPAddress
+
+    phase = FilterPhase.MEMBER
+
+    @property
+    def family(self) -> Family:
+        return Family.of(self.address)
+
+    @property
+    def key(self) -> tuple[str | int, ...]:
+        return ("filtermember", str(self.address))
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,3 +233,4 @@ class FilterPolicy:
     forward: bool = True
     masquerade: bool = False
     random_ports: bool = True
+    encapsulation: EncapsulationGuard = EncapsulationGuard.CONTAINERS

@@ -6,7 +6,7 @@ answered. Must not write, or decide what should stand.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from flanpy.errors import KernelError
@@ -44,10 +44,14 @@ class Look:
 
 
 class Looker:
-    """Blocks for some milliseconds if anything changed: look in a thread."""
+    """Blocks for some milliseconds if anything changed: look in a thread.
 
-    def __init__(self, tools: Tools | None = None) -> None:
+    `own_writes` counts what was changed meanwhile that no look shows, each time by one transaction.
+    """
+
+    def __init__(self, tools: Tools | None = None, own_writes: Callable[[], int] = lambda: 0) -> None:
         self._tools = tools or Tools()
+        self._own_writes = own_writes
         self._nf = NfTables()
         self._seen: object = None
         self._look = Look()
@@ -59,7 +63,7 @@ class Looker:
         """Equal to an earlier one if, as far as is cheap to know, nothing has changed since."""
         tools, default = self._tools.found(), self._tools.default()
         sizes = [legacy.sizes(family, self._legacy(family, default)) for family in Family]
-        return (self._nf.generation(), tools, default, *sizes)
+        return (self._nf.generation() - self._own_writes(), tools, default, *sizes)
 
     @property
     def has_legacy(self) -> bool:
@@ -130,7 +134,9 @@ class Looker:
             argv = self._tools.argv(Flavour.NFT, family, "list")
             place = "ip" if family is Family.IPV4 else "ip6"
             try:
-                text = run((*argv, "--stateless", "--numeric-priority", "list", "table", place, NFT_TABLE))
+                text = run(
+                    (*argv, "--stateless", "--terse", "--numeric-priority", "list", "table", place, NFT_TABLE)
+                )
             except KernelError:
                 if (family, NFT_TABLE) in self._nf.tables():
                     raise

@@ -18,7 +18,10 @@ _NFNLGRP_NFTABLES = 7
 _REQUEST, _DUMP = 0x1, 0x300
 _NFTABLES = 10 << 8
 _GETTABLE, _NEWTABLE, _GETGEN, _NEWGEN = 1, 0, 16, 15
+_GETOBJ, _NEWOBJ = 19, 18
 _TABLE_NAME, _GEN_ID = 1, 1
+_OBJ_TYPE, _OBJ_VALUES, _COUNTER_PACKETS = 3, 4, 2
+_COUNTER = (1).to_bytes(4, "big")
 _ERROR, _DONE = 2, 3
 _HEADER = struct.Struct("=IHHII")
 _GENMSG = struct.Struct("=BBH")
@@ -56,8 +59,19 @@ class NfTables:
             if kind == _NEWTABLE:
                 for attribute, value in _attributes(body):
                     if attribute == _TABLE_NAME:
-                        found.add((body[0], value.rstrip(b"\0").decode("utf-8", "replace")))
+                        found.add((body[0], _text(value)))
         return frozenset(found)
+
+    def counters(self) -> list[tuple[int, str, str, int]]:
+        """Family number, table, name and packets of every counter that has a name."""
+        found = []
+        for kind, body in self._ask(_GETOBJ, _DUMP):
+            said = dict(_attributes(body))
+            if kind == _NEWOBJ and said.get(_OBJ_TYPE) == _COUNTER:
+                inside = dict(_attributes(b"\0" * _GENMSG.size + said.get(_OBJ_VALUES, b"")))
+                packets = int.from_bytes(inside.get(_COUNTER_PACKETS, b""), "big")
+                found.append((body[0], _text(said.get(1, b"")), _text(said.get(2, b"")), packets))
+        return found
 
     def _ask(self, kind: int, flags: int) -> list[tuple[int, bytes]]:
         try:
@@ -95,6 +109,10 @@ def _attributes(body: bytes) -> Iterator[tuple[int, bytes]]:
         data = data[(length + 3) & ~3 :]
 
 
+def _text(value: bytes) -> str:
+    return value.rstrip(b"\0").decode("utf-8", "replace")
+
+
 def open_events() -> socket.socket | None:
     """A non-blocking socket that becomes readable when any rule changes; None in a kernel without nf_tables."""
     with suppress(OSError):
@@ -109,13 +127,29 @@ def open_events() -> socket.socket | None:
     return None
 
 
-def drain(sock: socket.socket) -> None:
-    """Read all that is there. What it says does not matter: that there was something does, even if more was lost."""
+def drain(sock: socket.socket, *, own: int = 0) -> bool:
+    """Read all that is there; whether any of it was done by another socket than the one whose port is `own`.
+
+    What it says does not matter: that there was something does, even if more was lost.
+    """
+    news = False
     for _ in range(1000):
         try:
-            if not sock.recv(1 << 16):
-                return
+            data = sock.recv(1 << 16)
         except BlockingIOError:
-            return
+            return news
         except OSError:  # ENOBUFS: news was lost, which is news enough
+            news = True
             continue
+        if not data:
+            return news
+        news = news or any(port != own for port in _ports(data))
+    return news
+
+
+def _ports(data: bytes) -> Iterator[int]:
+    """Who asked for what each message tells of."""
+    while len(data) >= _HEADER.size:
+        length, _, _, _, port = _HEADER.unpack_from(data)
+        yield port
+        data = data[(max(length, _HEADER.size) + 3) & ~3 :]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import groupby
 from typing import Final, Protocol
@@ -15,14 +16,17 @@ from typing import Final, Protocol
 from flanpy.clock import Clock, set_within
 from flanpy.errors import KernelError
 from flanpy.log import get_logger
+from flanpy.model.address import Family
 from flanpy.model.objects import KernelObject, Key
-from flanpy.model.packet_filter import FilterChain, FilterFacts, FilterJump, Flavour
+from flanpy.model.packet_filter import FilterChain, FilterFacts, FilterJump, FilterMember, Flavour
 from flanpy.netfilter.look import Look, Looker
+from flanpy.netfilter.members import Members
 from flanpy.netfilter.nfnetlink import drain, open_events
 from flanpy.netfilter.script import is_nft, nft_script, obj_of, restore_script
 from flanpy.netfilter.sweep import sweep
 from flanpy.netfilter.tools import LOCK_WAIT, Tools, run
-from flanpy.plan.ops import Objects, Op, OpFailure, Put, Scope
+from flanpy.plan.encapsulated import ENCAPSULATED, STRANGERS
+from flanpy.plan.ops import Delete, Objects, Op, OpFailure, Put, Scope
 
 log = get_logger()
 
@@ -52,18 +56,21 @@ class FilterPart:
     `sweeping`: what is deleted is the last of ours, so no empty table stays behind.
     """
 
-    handles: tuple[type[KernelObject], ...] = (FilterChain, FilterJump)
+    handles: tuple[type[KernelObject], ...] = (FilterChain, FilterJump, FilterMember)
 
     def __init__(self, tools: Tools | None = None, *, sweeping: bool = False) -> None:
         self._sweeping = sweeping
         self._tools = tools or Tools()
-        self._looker = Looker(self._tools)
+        self._members = Members(self._tools)
+        self._looker = Looker(self._tools, self.own_writes)
         self._seen = Look()
         self._sink: FilterSink | None = None
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
         self._problem = ""
         self._told = FilterFacts()
+        self._members_at: Look | None = None
+        """The look since which the set of hosts is known."""
         self._expected: dict[Key, KernelObject] = {}
         """What stands as the loop knows it; not what was seen last, for looks of commands and writes tell nobody."""
 
@@ -73,18 +80,31 @@ class FilterPart:
 
     def close(self) -> None:
         self._looker.close()
+        self._members.close()
+
+    def own_writes(self) -> int:
+        """How often only the set of hosts was changed by us, which is nobody's news."""
+        return self._members.writes
 
     async def start(self) -> FilterFacts:
         """Look for the first time."""
         look = await self._look()
-        self._told, self._expected = look.facts, dict(look.by_key)
+        self._told, self._expected = look.facts, self._standing(look)
         return look.facts
 
     async def read_back(self, scope: Scope) -> Objects:
-        """All chains of ours and jumps to them, and flannel's leftovers. The scope has no part in it."""
+        """All chains of ours and jumps to them, the set of hosts, flannel's leftovers. The scope has no part in it."""
         look = await self._look()
         self._tell_facts(look)
-        return look.by_key
+        return self._standing(look)
+
+    def _standing(self, look: Look) -> dict[Key, KernelObject]:
+        """While a look holds, so does what the sets were read to have, and what we changed there since."""
+        if look is self._members_at:
+            members = self._members.known()
+        else:
+            members, self._members_at = self._members.read(), look
+        return {**look.by_key, **{member.key: member for member in members}}
 
     def _tell_facts(self, look: Look) -> None:
         if look.facts != self._told and self._sink is not None:
@@ -93,17 +113,51 @@ class FilterPart:
 
     async def apply(self, ops: Sequence[Op]) -> tuple[OpFailure, ...]:
         """One script for each flavour (and family, in iptables); what then does not stand as it was put, failed."""
+        of_members = [op for op in ops if isinstance(op.obj, FilterMember)]
+        rules = [op for op in ops if not isinstance(op.obj, FilterMember)]
+        failures = self._members.apply(of_members)
+        if failures:
+            self._members_at = None
+        if rules:
+            failures += await self._apply_rules(rules)
+        self._expect(ops, failures)
+        gone = {
+            Family.of(op.obj.address)
+            for op in ops
+            if isinstance(op, Delete) and isinstance(op.obj, FilterMember)
+        }
+        emptied = [family for family in sorted(gone) if not self._members.holds(family)]
+        if emptied:
+            await self._drop_empty_tables(emptied)
+        return tuple(failures)
+
+    async def _drop_empty_tables(self, families: Sequence[Family]) -> None:
+        """Chains go before the set does, so the last of ours in a table may be the set."""
+        standing = (await self._look()).objects
+        for family in families:
+            chains = any(obj.flavour is Flavour.NFT and obj.family is family for obj in standing)
+            if not chains:
+                with suppress(KernelError):
+                    await asyncio.to_thread(self._members.drop_table, family)
+
+    async def _apply_rules(self, ops: Sequence[Op]) -> list[OpFailure]:
         failures: list[OpFailure] = []
         await self._look()
 
-        def place(op: Op) -> tuple[str, int]:
+        coming = [op.obj for op in ops if isinstance(op, Put) and isinstance(op.obj, FilterChain)]
+
+        def place(op: Op) -> tuple[str, int, bool]:
             obj = obj_of(op)
-            return obj.flavour.value, 0 if is_nft(op) else int(obj.family)
+            # A kernel that lacks what only these ask for shall not go without the others.
+            optional = (
+                isinstance(op, Put) and isinstance(obj, FilterChain) and obj.name in {ENCAPSULATED, STRANGERS}
+            )
+            return obj.flavour.value, 0 if is_nft(op) else int(obj.family), optional
 
         for _, run_ in groupby(sorted(ops, key=place), key=place):
             group = tuple(run_)
             try:
-                await asyncio.to_thread(self._write, group)
+                await asyncio.to_thread(self._write, group, coming)
             except KernelError as error:
                 failures += [OpFailure(op, error) for op in group]
         if self._sweeping:
@@ -117,8 +171,7 @@ class FilterPart:
                 for op in ops
                 if id(op) not in failed and isinstance(op, Put) and standing.get(op.obj.key) != op.obj
             ]
-        self._expect(ops, failures)
-        return tuple(failures)
+        return failures
 
     def _expect(self, ops: Sequence[Op], failures: Sequence[OpFailure]) -> None:
         """What we did ourselves is no news."""
@@ -130,12 +183,15 @@ class FilterPart:
                 else:
                     self._expected.pop(op.obj.key, None)
 
-    def _write(self, ops: Sequence[Op]) -> None:
+    def _write(self, ops: Sequence[Op], coming: Sequence[FilterChain]) -> None:
+        """`coming` are chains that this script or another one puts."""
         obj = obj_of(ops[0])
         argv = self._tools.argv(obj.flavour, obj.family, "restore")
         if obj.flavour is Flavour.NFT:
-            standing = [one for one in self._seen.objects if isinstance(one, FilterChain)]
-            run((*argv, "-f", "-"), nft_script(ops, [one for one in standing if one.flavour is Flavour.NFT]))
+            standing = [*(one for one in self._seen.objects if isinstance(one, FilterChain)), *coming]
+            of_nft = [one for one in standing if one.flavour is Flavour.NFT]
+            held = [family for family in Family if self._members.holds(family)]
+            run((*argv, "-f", "-"), nft_script(ops, of_nft, held))
         else:
             run((*argv, "-w", str(LOCK_WAIT), "--noflush"), restore_script(ops))
 
@@ -165,8 +221,8 @@ class FilterPart:
 
         def readable() -> None:
             assert events is not None
-            drain(events)
-            self._changed.set()
+            if drain(events, own=self._members.port):
+                self._changed.set()
 
         if events is not None:
             loop.add_reader(events.fileno(), readable)
@@ -197,6 +253,7 @@ class FilterPart:
     async def _compare(self) -> None:
         now = await self._look()
         self._tell_facts(now)
-        if now.by_key != self._expected and self._sink is not None:
-            self._expected = dict(now.by_key)
+        standing = self._standing(now)
+        if standing != self._expected and self._sink is not None:
+            self._expected = standing
             self._sink.filter_moved()

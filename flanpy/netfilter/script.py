@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
-from flanpy.model.packet_filter import FilterChain, FilterJump, FilterObject, Flavour
+from flanpy.model.address import Family
+from flanpy.model.packet_filter import NFT_TABLE, FilterChain, FilterJump, FilterObject, Flavour
 from flanpy.plan.filter_text import iptables_rule, nft_family, nft_steps
 from flanpy.plan.ops import Op, Put
 
@@ -50,8 +51,11 @@ def _restore_lines(op: Op) -> Iterator[str]:
         yield f"-I {obj.chain} 1 {obj.rule}"
 
 
-def nft_script(ops: Iterable[Op], standing: Iterable[FilterChain]) -> str:
-    """For operations in nftables; a table of ours that is left without chains goes."""
+def nft_script(ops: Iterable[Op], standing: Iterable[FilterChain], held: Iterable[Family] = ()) -> str:
+    """For operations in nftables; a table of ours that is left without chains goes, but for families `held`.
+
+    Those have hosts in the set, which shall not go with a chain.
+    """
     lines: list[str] = []
     left = {chain.key: chain for chain in standing}
     tables = set()
@@ -69,6 +73,7 @@ def nft_script(ops: Iterable[Op], standing: Iterable[FilterChain]) -> str:
             left.pop(obj.key, None)
             lines += nft_steps(obj, "del") if obj.name else ()
     kept = {f"{nft_family(chain.family)} {chain.table}" for chain in left.values()}
+    kept |= {f"{nft_family(family)} {NFT_TABLE}" for family in held}
     lines += [f"delete table {table}" for table in sorted(tables - kept)]
     return "\n".join(lines) + "\n"
 

@@ -1,25 +1,25 @@
 """Which leases of others may become kernel objects: the border between what etcd says and what the host does.
 
 Owns the refusal of leases that would harm: outside the network, overlapping, covering the underlay, borrowing our
-address. flannel has no such border: one lease for `0.0.0.0-0` cut its hosts off for good. Pure; remembers nothing:
-a caller that asks often goes on from its last answer (`plan.readmission`).
+address or another's MAC. flannel has no such border: one lease for `0.0.0.0-0` cut its hosts off for good. Pure;
+remembers nothing: a caller that asks often goes on from its last answer (`plan.readmission`).
 
 Families are judged one by one: of a dual-stack lease in an IPv4-only network the IPv4 part is admitted.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from operator import attrgetter
 
-from flanpy.model.address import Family, IPAddress, IPNetwork
-from flanpy.model.lease import Lease, SubnetKey
+from flanpy.model.address import Family, IPAddress, IPNetwork, Mac
+from flanpy.model.lease import Lease, LeaseRecord, SubnetKey, VxlanData
 from flanpy.model.network import NetworkConfig
 from flanpy.model.world import Former, World
+from flanpy.plan.space import Space, Vtep, numbers
 
 _NO_TYPE = frozenset({"udp", "alloc"})
 """Backends whose leases carry no BackendType (flannel's schema)."""
@@ -51,6 +51,7 @@ class Reason(Enum):
     NO_PUBLIC_IP = "NoPublicIP"
     NO_BACKEND_DATA = "NoBackendData"
     DUPLICATE_PUBLIC_IP = "DuplicatePublicIP"
+    DUPLICATE_VTEP_MAC = "DuplicateVtepMAC"
     OUTSIDE_NETWORK = "OutsideNetwork"
     NO_COMMON_FAMILY = "NoCommonFamily"
     OVERLAPS_OWN = "OverlapsOwn"
@@ -75,47 +76,6 @@ class Admission:
     peers: tuple[Lease, ...] = ()
     rejected: tuple[Rejected, ...] = ()
     reserved: tuple[Rejected, ...] = ()
-
-
-@dataclass(slots=True)
-class _Space:
-    """The subnets of one family taken so far, as sorted disjoint ranges of numbers, and who took them."""
-
-    family: Family
-    starts: list[int] = field(default_factory=list)
-    ends: list[int] = field(default_factory=list)
-    owners: list[Lease | None] = field(default_factory=list)
-    publics: list[int] = field(default_factory=list)
-
-    def at(self, number: int) -> int:
-        """Index of the range that holds `number`, or -1."""
-        index = bisect_right(self.starts, number) - 1
-        return index if index >= 0 and number <= self.ends[index] else -1
-
-    def overlapped(self, start: int, end: int) -> int:
-        """Index of a range that shares a number with start..end, or -1."""
-        index = bisect_right(self.starts, end) - 1
-        return index if index >= 0 and self.ends[index] >= start else -1
-
-    def covered_public(self, start: int, end: int) -> bool:
-        index = bisect_right(self.publics, end) - 1
-        return index >= 0 and self.publics[index] >= start
-
-    def take(self, start: int, end: int, owner: Lease | None, public: int) -> None:
-        index = bisect_right(self.starts, start)
-        self.starts.insert(index, start)
-        self.ends.insert(index, end)
-        self.owners.insert(index, owner)
-        self.publics.insert(bisect_right(self.publics, public), public)
-
-    def release(self, start: int, public: int) -> None:
-        """Take back what was taken from `start` on, with its public address."""
-        index = bisect_left(self.starts, start)
-        del self.starts[index], self.ends[index], self.owners[index]
-        del self.publics[bisect_left(self.publics, public)]
-
-    def copy(self) -> _Space:
-        return _Space(self.family, [*self.starts], [*self.ends], [*self.owners], [*self.publics])
 
 
 def admit(world: World) -> Admission:
@@ -168,11 +128,10 @@ class Judge:
         self._type = network.backend_type
         self._types = lease_types(network, world.former)
         self._spaces = [
-            (_Space(Family.of(range_)), range_, *_range(range_))
+            (Space(Family.of(range_)), range_, *numbers(range_))
             for range_ in (network.network, network.network6)
             if range_ is not None
         ]
-        # Numbers, not addresses: hashing an `ipaddress` object costs as much as all other checks of a lease.
         here = own_addresses(world)
         self._here = {
             family: tuple(int(address) for address in here if Family.of(address) is family)
@@ -186,11 +145,16 @@ class Judge:
             subnet = own.key.of(space.family)
             public = own.record.public(space.family)
             if subnet is not None:
-                space.take(*_range(subnet), None, int(public) if public is not None else -1)
+                space.take(*numbers(subnet), None, int(public) if public is not None else -1)
+            mac = self._mac(own.record, space.family)
+            if mac is not None and public is not None:
+                space.take_mac(mac, None, int(public))
 
-    def copy(self) -> Judge:
-        """An equal judge that learns on its own."""
+    def copy(self, world: World) -> Judge:
+        """An equal judge that learns on its own, of a world with the same measures: not to hold on to an old one, and
+        all its leases."""
         twin = copy(self)
+        twin._world = world  # noqa: SLF001, a twin of this very class
         spaces = [(space.copy(), network, first, last) for space, network, first, last in self._spaces]
         twin._spaces = spaces  # noqa: SLF001, a twin of this very class
         return twin
@@ -201,6 +165,9 @@ class Judge:
             subnet, public = peer.key.of(space.family), peer.record.public(space.family)
             if subnet is not None and public is not None:
                 space.release(int(subnet.network_address), int(public))
+                mac = self._mac(peer.record, space.family)
+                if mac is not None:
+                    space.release_mac(mac)
 
     def peer(self, lease: Lease, rejected: list[Rejected]) -> Lease | None:
         """The lease as far as it is admitted; what is not goes to `rejected`. Our own is neither."""
@@ -223,7 +190,7 @@ class Judge:
             else:
                 rejected.append(Rejected(lease, *fault))
         if not present:
-            message = f"lease {lease.key} of {_who(lease)} has no subnet of a family of the network"
+            message = f"lease {lease.key} of {lease.record.owner} has no subnet of a family of the network"
             rejected.append(Rejected(lease, Reason.NO_COMMON_FAMILY, message))
         return _cut(lease, admitted)
 
@@ -232,11 +199,11 @@ class Judge:
         record = lease.record
         if self._types is not None and record.backend_type not in self._types:
             if lease.is_reservation and not record.backend_type:
-                return Reason.RESERVED, f"subnet {lease.key} is reserved for {_who(lease)}, not in use"
+                return Reason.RESERVED, f"subnet {lease.key} is reserved for {lease.record.owner}, not in use"
             theirs = record.backend_type or "udp or alloc"
             return (
                 Reason.OTHER_BACKEND,
-                f"lease {lease.key} of {_who(lease)} is of backend {theirs}, the network's is {self._type}",
+                f"lease {lease.key} of {lease.record.owner} is of backend {theirs}, the network's is {self._type}",
             )
         for address, here in (
             (record.public_ip, self._here[Family.IPV4]),
@@ -244,45 +211,64 @@ class Judge:
         ):
             if address is not None and int(address) in here:
                 own = self._world.policy.node_id
-                message = (
-                    f"lease {lease.key} of {_who(lease)} has our public IP {address} (we are node {own})"
-                )
+                message = f"lease {lease.key} of {lease.record.owner} has our public IP {address} (we are node {own})"
                 return Reason.DUPLICATE_PUBLIC_IP, message
         return None
 
     def _part(
-        self, lease: Lease, subnet: IPNetwork, space: _Space, network: IPNetwork, first: int, last: int
+        self, lease: Lease, subnet: IPNetwork, space: Space, network: IPNetwork, first: int, last: int
     ) -> tuple[Reason, str] | None:
         """Judge one family's subnet, and take it if nothing speaks against it."""
-        start, end = _range(subnet)
+        start, end = numbers(subnet)
         if not (first <= start and end <= last and subnet.prefixlen > network.prefixlen):
-            return Reason.OUTSIDE_NETWORK, f"subnet {subnet} of {_who(lease)} is no part of network {network}"
+            return (
+                Reason.OUTSIDE_NETWORK,
+                f"subnet {subnet} of {lease.record.owner} is no part of network {network}",
+            )
         public = lease.record.public(space.family)
         if public is None:
             if lease.is_reservation:
-                return Reason.RESERVED, f"subnet {subnet} is reserved for {_who(lease)}, not in use"
-            return Reason.NO_PUBLIC_IP, f"subnet {subnet} of {_who(lease)} has no public IP of its family"
+                return Reason.RESERVED, f"subnet {subnet} is reserved for {lease.record.owner}, not in use"
+            return (
+                Reason.NO_PUBLIC_IP,
+                f"subnet {subnet} of {lease.record.owner} has no public IP of its family",
+            )
         if self._types and lease.record.backend_type == "vxlan" and lease.record.data(space.family) is None:
-            return Reason.NO_BACKEND_DATA, f"subnet {subnet} of {_who(lease)} has no VtepMAC of its family"
-        return self._place(lease, subnet, space, (start, end, int(public)))
+            return (
+                Reason.NO_BACKEND_DATA,
+                f"subnet {subnet} of {lease.record.owner} has no VtepMAC of its family",
+            )
+        number, mac = int(public), self._mac(lease.record, space.family)
+        if mac is not None and (other := space.elsewhere(mac, number)) is not None:
+            return _same_mac(lease, mac, other, self._world)
+        fault = self._place(lease, subnet, space, (start, end, number))
+        if fault is None and mac is not None:
+            space.take_mac(mac, lease, number)
+        return fault
+
+    def _mac(self, record: LeaseRecord, family: Family) -> bytes | None:
+        """The MAC that an FDB entry for this lease would have, if its backend has any."""
+        data = record.data(family)
+        return data.mac.packed if self._types is not None and isinstance(data, VxlanData) else None
 
     def _place(
-        self, lease: Lease, subnet: IPNetwork, space: _Space, numbers: tuple[int, int, int]
+        self, lease: Lease, subnet: IPNetwork, space: Space, place: tuple[int, int, int]
     ) -> tuple[Reason, str] | None:
-        start, end, number = numbers
+        start, end, number = place
         taken = space.overlapped(start, end)
         if taken >= 0:
             return _overlap(lease, subnet, space.owners[taken], self._world)
         if any([start <= address <= end for address in self._here[space.family]]):  # noqa: C419  (three times as fast)
             return (
                 Reason.COVERS_UNDERLAY,
-                f"subnet {subnet} of {_who(lease)} holds this host's underlay address",
+                f"subnet {subnet} of {lease.record.owner} holds this host's underlay address",
             )
         if start <= number <= end or space.at(number) >= 0:
-            inside = f"public IP {lease.record.public(space.family)} of {_who(lease)} lies in a subnet of the overlay"
-            return Reason.PUBLIC_IP_INSIDE_SUBNET, inside
+            public = lease.record.public(space.family)
+            message = f"public IP {public} of {lease.record.owner} lies in a subnet of the overlay"
+            return Reason.PUBLIC_IP_INSIDE_SUBNET, message
         if space.covered_public(start, end):
-            message = f"subnet {subnet} of {_who(lease)} holds the public IP of an older lease"
+            message = f"subnet {subnet} of {lease.record.owner} holds the public IP of an older lease"
             return Reason.COVERS_UNDERLAY, message
         space.take(start, end, lease, number)
         return None
@@ -292,12 +278,24 @@ def _overlap(lease: Lease, subnet: IPNetwork, older: Lease | None, world: World)
     if older is None:
         own = world.own
         assert own is not None
-        message = f"subnet {subnet} of {_who(lease)} overlaps our own {own.key} (node {world.policy.node_id})"
+        message = f"subnet {subnet} of {lease.record.owner} overlaps our own {own.key} (node {world.policy.node_id})"
         return Reason.OVERLAPS_OWN, message
     return (
         Reason.OVERLAPS_OLDER,
-        f"subnet {subnet} of {_who(lease)} overlaps older {older.key} of {_who(older)}",
+        f"subnet {subnet} of {lease.record.owner} overlaps older {older.key} of {older.record.owner}",
     )
+
+
+def _same_mac(lease: Lease, mac: bytes, other: Vtep, world: World) -> tuple[Reason, str]:
+    """Two hosts with one MAC would take one FDB entry from each other; most often one is a clone."""
+    older = other.owner
+    whose = (
+        f"older lease {older.key} of {older.record.owner}"
+        if older is not None
+        else f"ours (node {world.policy.node_id})"
+    )
+    message = f"lease {lease.key} of {lease.record.owner} has the VTEP MAC {Mac(mac)} of {whose}"
+    return Reason.DUPLICATE_VTEP_MAC, f"{message}: give a cloned host a machine id of its own"
 
 
 def own_addresses(world: World) -> frozenset[IPAddress]:
@@ -310,12 +308,6 @@ def own_addresses(world: World) -> frozenset[IPAddress]:
         *((world.own.record.public_ip, world.own.record.public_ip6) if world.own is not None else ()),
     )
     return frozenset(address for address in candidates if address is not None)
-
-
-def _range(subnet: IPNetwork) -> tuple[int, int]:
-    """First and last address as numbers; far cheaper to compare than `ipaddress` objects."""
-    start = int(subnet.network_address)
-    return start, start + (1 << (subnet.max_prefixlen - subnet.prefixlen)) - 1
 
 
 def _cut(lease: Lease, admitted: list[Family]) -> Lease | None:
@@ -332,12 +324,3 @@ def _cut(lease: Lease, admitted: list[Family]) -> Lease | None:
             lease, key=SubnetKey(key.subnet), record=replace(record, public_ip6=None, backend_data6=None)
         )
     return lease
-
-
-def _who(lease: Lease) -> str:
-    """A lease's owner for people: node id and public IP, as far as there are any."""
-    record = lease.record
-    address = record.public_ip or record.public_ip6
-    if record.node_id and address:
-        return f"node {record.node_id} ({address})"
-    return f"node {record.node_id}" if record.node_id else f"host {address}"

@@ -9,14 +9,18 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
 
 from flanpy.model.address import Family, IPNetwork
 from flanpy.model.packet_filter import (
+    MEMBERS,
+    NFT_TABLE,
     OVERLAY_MARK,
     FilterChain,
     FilterJump,
+    FilterMember,
     FilterObject,
     Flavour,
     OtherRule,
@@ -33,6 +37,7 @@ _TARGETS = {
 }
 _BY_TARGET = {text: verdict for verdict, text in _TARGETS.items()}
 _FRESH = "-m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT"
+_TO_HOST = "-m addrtype --dst-type LOCAL"
 
 _MATCHES = {"-s": "source", "-d": "destination", "-i": "in_link", "-o": "out_link"}
 _NFT_MATCHES = {"saddr": "source", "daddr": "destination", "iifname": "in_link", "oifname": "out_link"}
@@ -52,6 +57,7 @@ def iptables_rule(rule: Rule | OtherRule) -> str:
         _match("-d", rule.destination, rule.not_destination),
         _match("-i", rule.in_link, rule.not_in_link),
         _match("-o", rule.out_link, rule.not_out_link),
+        _TO_HOST if rule.to_host else "",
         _FRESH if rule.fresh else "",
         f"-j {_TARGETS[rule.verdict]}",
     ]
@@ -64,13 +70,20 @@ def _match(option: str, value: IPNetwork | str | None, negated: bool) -> str:
 
 def read_iptables_rule(text: str) -> Rule | OtherRule:
     """From what `iptables-save` prints after `-A <chain>`."""
-    fresh = _FRESH in text
-    body, _, target = text.replace(_FRESH, "").partition("-j ")
+    fresh, to_host = _FRESH in text, _TO_HOST in text
+    body, _, target = text.replace(_FRESH, "").replace(_TO_HOST, "").partition("-j ")
     verdict = _BY_TARGET.get(target.strip())
     found = _read_matches(shlex.split(body), _MATCHES)
     if verdict is None or found is None:
         return OtherRule(text)
-    return Rule(verdict, fresh=fresh, **found)
+    return Rule(verdict, fresh=fresh, to_host=to_host, **found)
+
+
+def port_match(ports: Sequence[int]) -> str:
+    """UDP to one of these ports, in iptables' words as it saves them."""
+    if len(ports) == 1:
+        return f"-p udp -m udp --dport {ports[0]}"
+    return f"-p udp -m multiport --dports {','.join(map(str, ports))}"
 
 
 def nft_rules(rule: Rule | OtherRule, family: Family) -> tuple[str, ...]:
@@ -79,10 +92,15 @@ def nft_rules(rule: Rule | OtherRule, family: Family) -> tuple[str, ...]:
         return (rule.text,)
     ip = nft_family(family)
     words = [
+        _BY_BRIDGE if rule.by_bridge else "",
         _nft_match("iifname", rule.in_link and f'"{rule.in_link}"', rule.not_in_link),
         _nft_match("oifname", rule.out_link and f'"{rule.out_link}"', rule.not_out_link),
         _nft_match(f"{ip} saddr", rule.source, rule.not_source),
         _nft_match(f"{ip} daddr", rule.destination, rule.not_destination),
+        f"{ip} {_NOT_FROM_MEMBER}" if rule.not_from_member else "",
+        f"{ip} {_TO_MEMBER}" if rule.to_member else "",
+        _NFT_TO_HOST if rule.to_host else "",
+        f'counter name "{rule.counted}"' if rule.counted else "",
     ]
     matches = " ".join(filter(None, words))
     verdict = {
@@ -92,7 +110,22 @@ def nft_rules(rule: Rule | OtherRule, family: Family) -> tuple[str, ...]:
         Verdict.MARK: f"meta mark set meta mark | 0x{OVERLAY_MARK:08x}",
     }[rule.verdict]
     last = f"{matches} {verdict}".strip()
+    if rule.not_ports:
+        return (f"{_NOT_UDP} {last}", f"udp dport != {_nft_ports(rule.not_ports)} {last}")
     return (*_NFT_KNOWN, last) if rule.fresh else (last,)
+
+
+def _nft_ports(ports: Sequence[int]) -> str:
+    return str(ports[0]) if len(ports) == 1 else f"{{ {', '.join(map(str, ports))} }}"
+
+
+_NOT_UDP = "meta l4proto != udp"
+_OTHER_PORTS = re.compile(r"udp dport != (\d+|\{ [0-9, ]+ \}) (.*)")
+_BY_BRIDGE = 'meta iifkind "bridge"'
+_NOT_FROM_MEMBER = f"saddr != @{MEMBERS}"
+_TO_MEMBER = f"daddr @{MEMBERS}"
+_NFT_TO_HOST = "fib daddr type local"
+_COUNTED = re.compile(r'counter name "([a-z]+)" ')
 
 
 _NFT_KNOWN = ("ct state established,related return", "ct status dnat return")
@@ -118,22 +151,54 @@ def read_nft_rules(lines: Sequence[str]) -> tuple[Rule | OtherRule, ...]:
     rules: list[Rule | OtherRule] = []
     rest = list(lines)
     while rest:
+        if (rule := _read_other_ports(rest[:2])) is not None:
+            rules.append(rule)
+            del rest[:2]
+            continue
         fresh = tuple(rest[:2]) == _NFT_KNOWN and len(rest) > 2
         rules.append(_read_nft_rule(rest[2] if fresh else rest[0], fresh=fresh))
         del rest[: 3 if fresh else 1]
     return tuple(rules)
 
 
+def _read_other_ports(lines: Sequence[str]) -> Rule | None:
+    """Two rules that do the same, one with what is not UDP, one with what goes to other ports."""
+    found = _OTHER_PORTS.fullmatch(lines[1]) if len(lines) == 2 else None
+    if found is None or lines[0] != f"{_NOT_UDP} {found[2]}":
+        return None
+    rule = _read_nft_rule(found[2], fresh=False)
+    ports = tuple(map(int, found[1].strip("{ }").split(", ")))
+    return replace(rule, not_ports=ports) if isinstance(rule, Rule) else None
+
+
 def _read_nft_rule(text: str, *, fresh: bool) -> Rule | OtherRule:
     for pattern, verdict in _NFT_VERDICTS:
         if (end := pattern.search(text)) is not None:
-            words = [
-                word for word in text[: end.start()].replace('"', "").split() if word not in {"ip", "ip6"}
-            ]
+            body, phrases = _read_phrases(text[: end.start()])
+            words = [word for word in body.replace('"', "").split() if word not in {"ip", "ip6"}]
             found = _read_matches(list(_negations_first(words)), _NFT_MATCHES)
             if found is not None:
-                return Rule(verdict, fresh=fresh, **found)
+                return Rule(verdict, fresh=fresh, **phrases, **found)
     return OtherRule(text)
+
+
+_PHRASES = {
+    "by_bridge": _BY_BRIDGE,
+    "not_from_member": _NOT_FROM_MEMBER,
+    "to_member": _TO_MEMBER,
+    "to_host": _NFT_TO_HOST,
+}
+
+
+def _read_phrases(text: str) -> tuple[str, dict[str, Any]]:
+    """What has no value of its own, and the text without it."""
+    found: dict[str, Any] = {}
+    for name, phrase in _PHRASES.items():
+        if phrase in text:
+            found[name], text = True, text.replace(phrase, "", 1)
+    if (counted := _COUNTED.search(text)) is not None:
+        found["counted"], text = counted[1], text.replace(counted[0], "", 1)
+    return text, found
 
 
 def _negations_first(words: Sequence[str]) -> Iterator[str]:
@@ -200,12 +265,29 @@ def nft_steps(obj: FilterObject, verb: str) -> tuple[str, ...]:
     table = f"{nft_family(obj.family)} {obj.table}"
     if verb == "del":
         return (f"flush chain {place}", f"delete chain {place}")
+    rules = [rule for rule in obj.rules if isinstance(rule, Rule)]
+    by_member = any(rule.to_member or rule.not_from_member for rule in rules)
+    counters = dict.fromkeys(rule.counted for rule in rules if rule.counted)
     return (
         f"add table {table}",
+        *((member_set(obj.family),) if by_member else ()),
+        *(f"add counter {table} {name}" for name in counters),
         f"add chain {place} {{ type {obj.hook}; policy accept; }}",
         f"flush chain {place}",
         *(f"add rule {place} {text}" for rule in obj.rules for text in nft_rules(rule, obj.family)),
     )
+
+
+def member_set(family: Family) -> str:
+    """The command that makes the set of the overlay's hosts, if there is none."""
+    kind = "ipv4_addr" if family is Family.IPV4 else "ipv6_addr"
+    return f"add set {nft_family(family)} {NFT_TABLE} {MEMBERS} {{ type {kind}; }}"
+
+
+def describe_member(member: FilterMember, verb: str) -> str:
+    """The shell line that puts a host into the set, takes it out, or shows it."""
+    words = {"del": "delete", "show": "get"}.get(verb, "add")
+    return f"nft '{words} element {nft_family(member.family)} {NFT_TABLE} {MEMBERS} {{ {member.address} }}'"
 
 
 def _place(obj: FilterObject) -> str:

@@ -32,14 +32,23 @@ from flanpy.model.objects import (
     TunnelPeer,
     VxlanLink,
 )
-from flanpy.model.packet_filter import FilterChain, FilterJump
+from flanpy.model.packet_filter import FilterChain, FilterJump, FilterMember
 from flanpy.plan.ops import Objects
 
 PROTO_BOOT = 3
 """RTPROT_BOOT of rtnetlink(7): what `ip route` and flannel put without thinking of it."""
 
 _LINKS = (VxlanLink, TunLink, OtherLink)
-_OWN_AFFAIRS = (TunnelEnd, TunnelPeer, ExtensionStart, ExtensionPeer, FilterChain, FilterJump, Blackhole)
+_OWN_AFFAIRS = (
+    TunnelEnd,
+    TunnelPeer,
+    ExtensionStart,
+    ExtensionPeer,
+    FilterChain,
+    FilterJump,
+    FilterMember,
+    Blackhole,
+)
 """Objects that nobody else makes: they are ours wherever they are seen."""
 
 _ON_NO_LINK = (*_LINKS, *_OWN_AFFAIRS, OtherRoute, HostSysctl)

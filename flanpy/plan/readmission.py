@@ -1,16 +1,17 @@
 """Admission of the next view from that of the last, without judging every lease again.
 
-As long as no two leases contend (overlap, or hold each other's public address) the order in which they are judged does
-not matter: taking some away cannot admit others, and a new one is judged against the rest alone. So only the leases
-that came are judged, unless they, or those already there, contend: then all are. `admit_from` is a pure function with
-the answer of `admit`, whatever `previous` was (tests hold it to that). Leases are told apart by `id`, which is sound
-as `Judged` holds on to them.
+As long as no two leases contend (overlap, hold each other's public address, or share a MAC) the order in which they
+are judged does not matter: taking some away cannot admit others, and a new one is judged against the rest alone. Of
+two that contend the younger was refused; so only a lease that contends with none of those can come or go by itself. So
+only the leases that came are judged, unless one that came or went contends: then all are. `admit_from` is a pure
+function with the answer of `admit`, whatever `previous` was (tests hold it to that). Leases are told apart by `id`,
+which is sound as `Judged` holds on to them.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from flanpy.model.lease import Lease
@@ -25,10 +26,20 @@ from flanpy.plan.admission import (
     created,
     own_addresses,
 )
+from flanpy.plan.contention import contend
 
 _CONTENTION = frozenset(
-    {Reason.OVERLAPS_OWN, Reason.OVERLAPS_OLDER, Reason.COVERS_UNDERLAY, Reason.PUBLIC_IP_INSIDE_SUBNET}
+    {
+        Reason.OVERLAPS_OWN,
+        Reason.OVERLAPS_OLDER,
+        Reason.COVERS_UNDERLAY,
+        Reason.PUBLIC_IP_INSIDE_SUBNET,
+        Reason.DUPLICATE_VTEP_MAC,
+    }
 )
+
+_MOST_PAIRS = 2_000
+"""Comparisons that cost about as much as judging a thousand leases anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +63,7 @@ def admit_from(previous: Judged | None, world: World) -> Judged:
     if previous is not None and previous.judge is not None and _same_measures(previous.world, world):
         if previous.world.view.leases is world.view.leases:
             return previous
-        if not _contends(previous.admission.rejected):
-            return _moved_on(previous, previous.judge, world) or _anew(world)
+        return _moved_on(previous, previous.judge, world) or _anew(world)
     return _anew(world)
 
 
@@ -72,8 +82,9 @@ def _identity(own: Lease | None) -> object:
     return None if own is None else (own.key, own.record)
 
 
-def _contends(rejected: Iterable[Rejected]) -> bool:
-    return any(one.reason in _CONTENTION for one in rejected)
+def _contended(rejected: Iterable[Rejected]) -> list[Lease]:
+    """The leases that were refused for the sake of others."""
+    return [one.lease for one in rejected if one.reason in _CONTENTION]
 
 
 def _anew(world: World) -> Judged:
@@ -97,7 +108,10 @@ def _moved_on(previous: Judged, last: Judge, world: World) -> Judged | None:
     leases = dict(zip(map(id, values), values, strict=True))
     gone = previous.leases.keys() - leases.keys()
     came = leases.keys() - previous.leases.keys()
-    judge, peers = last.copy(), dict(previous.peers)
+    moved = [*(previous.leases[key] for key in gone), *(leases[key] for key in came)]
+    if _touch(moved, _contended(previous.admission.rejected)):
+        return None
+    judge, peers = last.copy(world), dict(previous.peers)
     left = {key: peers.pop(key) for key in gone if key in peers}
     for peer in left.values():
         judge.release(peer)
@@ -106,11 +120,18 @@ def _moved_on(previous: Judged, last: Judge, world: World) -> Judged | None:
     faults: list[Rejected] = []
     admitted = _judged(judge, by_age(leases[key] for key in came), faults)
     ordered = _merged(previous.admission.peers, left.values(), admitted.values())
-    if ordered is None or _contends(faults) or not _distinct_ages(standing, faults):
+    if ordered is None or _contended(faults) or not _distinct_ages(standing, faults):
         return None
     peers.update(admitted)
     rejected = sorted([*standing, *faults], key=_age)
     return Judged(world, admission(ordered, rejected), leases, peers, judge)
+
+
+def _touch(moved: Sequence[Lease], refused: Sequence[Lease]) -> bool:
+    """Whether the refusal of any of these may have to do with leases that came or went."""
+    if len(moved) * len(refused) > _MOST_PAIRS:
+        return True
+    return any(contend(one, other) for one in moved for other in refused if one is not other)
 
 
 def _merged(

@@ -31,8 +31,8 @@ from flanpy.model.objects import (
     TunnelPeer,
     VxlanLink,
 )
-from flanpy.model.packet_filter import FilterChain, FilterJump
-from flanpy.plan.filter_text import describe_change
+from flanpy.model.packet_filter import FilterChain, FilterJump, FilterMember
+from flanpy.plan.filter_text import describe_change, describe_member
 from flanpy.plan.ops import Op, Put
 
 
@@ -96,6 +96,8 @@ def _line(obj: KernelObject, verb: str) -> str:  # noqa: C901, PLR0911, PLR0912,
             return f"ip route {verb} {obj.kind} {obj.destination} proto {obj.proto}"
         case FilterChain() | FilterJump():
             return describe_change(obj, verb)
+        case FilterMember():
+            return describe_member(obj, verb)
         case _:
             assert_never(obj)
 

@@ -28,7 +28,7 @@ from flanpy.model.facts import HostFacts
 from flanpy.model.lease import Lease, LeaseView
 from flanpy.model.network import NetworkConfig
 from flanpy.model.objects import HostSysctl, KernelObject, Key, LinkFeature, LinkSysctl
-from flanpy.model.packet_filter import FilterChain, FilterFacts, FilterJump
+from flanpy.model.packet_filter import FilterChain, FilterFacts, FilterJump, FilterMember
 from flanpy.model.world import Former, Policy, Printed, World
 from flanpy.plan.admission import Admission, admit
 from flanpy.plan.decision import Decision, decide
@@ -79,7 +79,8 @@ class Pass:
     @property
     def kept_from_peers(self) -> bool:
         """Whether anything failed that packets to and from peers need in any case; filter rules they may not."""
-        return any(not isinstance(failure.op.obj, FilterChain | FilterJump) for failure in self.failures)
+        filters = FilterChain | FilterJump | FilterMember
+        return any(not isinstance(failure.op.obj, filters) for failure in self.failures)
 
 
 class ReconcileLoop:
@@ -180,8 +181,10 @@ class ReconcileLoop:
                 await self._clock.sleep(max(0.0, self._resynced_at + HOLD_OFF - self._clock.monotonic()))
             if pause := self._pace.pause(self._clock.monotonic()):
                 await self._clock.sleep(pause)
+            began = self._clock.monotonic()
             await self.run_pass()
-            self._pace.ended(self._clock.monotonic())
+            ended = self._clock.monotonic()
+            self._pace.ended(ended, took=ended - began)
 
     async def run_pass(self) -> Pass:
         """One pass: read back if needed, decide, apply, publish."""

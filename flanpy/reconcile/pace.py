@@ -1,7 +1,8 @@
-"""The pace of passes: at once for single news, in groups for a burst.
+"""The pace of passes: at once for single news, in groups for a burst, and never all of the time.
 
 News of leases comes one message at a time, each as cheap to take in as a pass is to run for many. Passes that follow
-each other closely are a burst: after a few of them each waits a little longer for more news to join it.
+each other closely are a burst: after a few of them each waits a little longer for more news to join it, and at least as
+long as the last one took. Else a host that has no time would run a pass for each message and fall behind for good.
 """
 
 from __future__ import annotations
@@ -18,20 +19,26 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.001, 0.02
 """Seconds; doubled from pass to pass."""
 
 
+LONGEST_REST = 0.25
+"""Seconds: the longest pause after passes that take long."""
+
+
 @dataclass(slots=True)
 class Pace:
-    """Times are the monotonic clock's, in seconds."""
+    """Times are the monotonic clock's, in seconds. `took` is how long the last pass was, by the wall."""
 
     ended_at: float = float("-inf")
     burst: int = 0
+    took: float = 0.0
 
     def pause(self, now: float) -> float:
         """How long a pass that is due `now` should let news gather first."""
-        self.burst = self.burst + 1 if now - self.ended_at < CLOSE else 0
+        self.burst = self.burst + 1 if now - self.ended_at < max(CLOSE, self.took) else 0
         if self.burst < FREE:
             return 0.0
-        return min(FIRST_PAUSE * 2.0 ** min(self.burst - FREE, 16), LONGEST_PAUSE)
+        gathering = min(FIRST_PAUSE * 2.0 ** min(self.burst - FREE, 16), LONGEST_PAUSE)
+        return max(gathering, min(self.took, LONGEST_REST))
 
-    def ended(self, now: float) -> None:
-        """A pass has ended."""
-        self.ended_at = now
+    def ended(self, now: float, *, took: float = 0.0) -> None:
+        """A pass has ended that took so long."""
+        self.ended_at, self.took = now, took

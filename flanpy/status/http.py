@@ -37,6 +37,12 @@ Answer = Callable[[], Awaitable[Any]]
 
 _BACKLOG = 64
 
+MOST_CONNECTIONS = 128
+"""Of one listener. Whoever opens more ends the oldest: neither our descriptors nor our memory are for strangers."""
+
+LONGEST_SILENCE = 75.0
+"""Seconds that a connection may take for its next, whole request."""
+
 
 def _is_our_fault(record: logging.LogRecord) -> bool:
     """aiohttp logs a traceback for each malformed request: a port scan must not fill the journal."""
@@ -165,13 +171,23 @@ async def serve_unix(app: web.Application, path: Path) -> web.AppRunner:
     """Listen on a unix socket of mode 0660, replacing one that a dead daemon left; raises HostError."""
     runner = await _runner(app)
     try:
+        await listen_unix(runner, path)
+    except HostError:
+        await runner.cleanup()
+        raise
+    return runner
+
+
+async def listen_unix(runner: web.AppRunner, path: Path) -> None:
+    """Have a runner listen at this path and at no other from now on; connections stay. Raises HostError."""
+    for site in list(runner.sites):
+        await site.stop()
+    try:
         await asyncio.to_thread(path.unlink, missing_ok=True)
         await web.UnixSite(runner, str(path), backlog=_BACKLOG).start()
         await asyncio.to_thread(path.chmod, 0o660)
     except OSError as error:
-        await runner.cleanup()
         raise HostError(f"cannot listen on {path}: {error.strerror}; correct --run-dir") from error
-    return runner
 
 
 async def _runner(app: web.Application, *, ends_with_client: bool = False) -> web.AppRunner:
@@ -182,9 +198,26 @@ async def _runner(app: web.Application, *, ends_with_client: bool = False) -> we
         handle_signals=False,
         shutdown_timeout=1.0,
         handler_cancellation=ends_with_client,
+        keepalive_timeout=LONGEST_SILENCE,
+        lingering_time=1.0,
     )
     await runner.setup()
+    assert runner.server is not None
+    _bound(runner.server)
     return runner
+
+
+def _bound(server: web.Server) -> None:
+    """Let no more than so many connections be open."""
+    welcome = server.connection_made
+
+    def connection_made(handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        open_ones = [t for t in (one.transport for one in server.connections) if t and not t.is_closing()]
+        for oldest in open_ones[: max(0, len(open_ones) + 1 - MOST_CONNECTIONS)]:
+            oldest.abort()
+        welcome(handler, transport)
+
+    server.connection_made = connection_made  # type: ignore[method-assign]
 
 
 async def _measured(page: MetricsPage, request: web.Request) -> web.Response:

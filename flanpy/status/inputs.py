@@ -32,9 +32,9 @@ class OwnStatus:
     """Our own lease as its keeper sees it.
 
     `expires_at` is wall time in seconds, None for a reservation or when unknown; `ttl` how long, in seconds, a renewal
-    makes it live. `yielded`: another node has the subnet
-    of `lease` now. `drained`: no lease is held, on purpose. `conflict`, `duplicate_ip` and `waiting` are one line each
-    for people, empty when there is nothing to say.
+    makes it live. `yielded`: another node has the subnet of `lease` now. `drained`: no lease is held, on purpose.
+    `conflict`, `duplicate_ip`, `waiting` and `missing` (etcd lacks the key of `lease`, and it could not be taken again:
+    `waiting` says why) are one line each for people, empty when there is nothing to say.
     """
 
     lease: Lease | None = None
@@ -45,6 +45,7 @@ class OwnStatus:
     yielded: bool = False
     duplicate_ip: str = ""
     waiting: str = ""
+    missing: str = ""
     drained: bool = False
 
 

@@ -6,6 +6,9 @@ import asyncio
 
 from flanpy.clock import Clock, set_within
 
+AT_ONCE = 0.0
+"""Seconds to rest when there is something left to do."""
+
 
 class Alarm:
     """Wakes one task. Rings that come while it is awake count for its next rest."""

@@ -219,7 +219,8 @@ def _free(
         return None
     slots = list(islice(_gaps(pool, taken), CHOICE))
     rng.shuffle(slots)
-    kept = previous if _fits(pool, previous) and not any(map(previous.overlaps, taken)) else None  # type: ignore[union-attr]
+    holding = [one for one in taken if pool.slots(one) is not None]
+    kept = previous if _fits(pool, previous) and not any(map(previous.overlaps, holding)) else None  # type: ignore[union-attr]
     return _Free(pool, kept, [subnet for subnet in map(pool.subnet, slots) if subnet != kept])
 
 

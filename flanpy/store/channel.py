@@ -8,6 +8,7 @@ because closing one under a call looks to that call like the cancellation of its
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from flanpy.errors import StoreError
+from flanpy.errors import StoreError, StoreUnavailable
 from flanpy.store import etcdpb as pb
 from flanpy.store.settings import Endpoint, EtcdSettings, parse_endpoints
 
@@ -45,6 +46,9 @@ packets fails as never sent."""
 
 MOST_PATIENCE = 3
 """Times as long everything may take on a slow way. TCP, TLS and HTTP take three round trips until a call is sent."""
+
+SPARE = 8
+"""File descriptors that must be left for a new channel. Where grpc lacks one for its poller it aborts the process."""
 
 TlsStamp = tuple[tuple[int, int, int], ...]
 
@@ -193,12 +197,29 @@ class Connections:
 
 
 def open_channel(endpoint: Endpoint, settings: EtcdSettings, *, patience: int = 1) -> grpc.aio.Channel:
-    """A channel to one endpoint. Raises `StoreError` if a TLS file cannot be read."""
+    """A channel to one endpoint. Raises `StoreError` if a TLS file cannot be read, `StoreUnavailable` if too few file
+    descriptors are left."""
+    _make_sure_of_descriptors(endpoint)
     # Despite its name this bounds one attempt to connect.
     options = (*_OPTIONS, ("grpc.min_reconnect_backoff_ms", int(1000 * CONNECT_S * patience)))
     if not endpoint.tls:
         return grpc.aio.insecure_channel(endpoint.target, options=options)
     return grpc.aio.secure_channel(endpoint.target, tls_credentials(settings), options=options)
+
+
+def _make_sure_of_descriptors(endpoint: Endpoint) -> None:
+    found: list[int] = []
+    try:
+        while len(found) < SPARE:
+            found.append(os.eventfd(0))
+    except OSError as error:
+        raise StoreUnavailable(
+            f"cannot connect to etcd at {endpoint}, for no file descriptor is left ({error.strerror}):"
+            " raise LimitNOFILE of flanpyd's unit"
+        ) from error
+    finally:
+        for descriptor in found:
+            os.close(descriptor)
 
 
 def tls_credentials(settings: EtcdSettings) -> grpc.ChannelCredentials:

@@ -1,20 +1,16 @@
 """The session with etcd: every request has a deadline, fails over, renews its token, and raises only `StoreError`s.
 
-Owns the calls. Must not know flannel's keys or decide about leases. It runs on grpc.aio over the etcd3 package's
-builders (`wire.py`). Requests that only read are tried once at each endpoint; writes go to another endpoint only if
-the first was never reached, because a write whose answer is lost may have happened: that raises `StoreUnavailable`,
-and the caller reads before it writes again.
+Owns the calls; how often and where one is tried is `attempts`'. Must not know flannel's keys or decide about leases. It
+runs on grpc.aio over the etcd3 package's builders (`wire.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from types import TracebackType
-from typing import Any, NoReturn, Self, TypeVar
+from typing import Any, Self
 from weakref import WeakSet
 
 import grpc
@@ -24,21 +20,17 @@ from flanpy.clock import Clock, SystemClock
 from flanpy.errors import LeaseGone, StoreCompacted, StoreUnavailable
 from flanpy.store import etcdpb as pb
 from flanpy.store import wire
+from flanpy.store.attempts import Attempts
 from flanpy.store.auth import Metadata, Tokens
-from flanpy.store.channel import Connection, Connections, Stubs
-from flanpy.store.faults import Cure, Fault, Tries, read_fault
+from flanpy.store.channel import Connections, Stubs
 from flanpy.store.port import Delete, KeyValue, LeaseState, Put, ServerStatus, Snapshot, Txn, TxnResult
 from flanpy.store.record import StoreRecord, StoreStats
 from flanpy.store.settings import EtcdSettings
-from flanpy.store.stream import WatchStream
+from flanpy.store.stream import WatchCanceled, WatchStream
 from flanpy.store.watch import PrefixWatch, WatchPace
 
 # Keys read in one request: bounds a reply's size, and how long decoding it keeps the event loop busy.
 PAGE = 2000
-
-Reply = TypeVar("Reply")
-Failure = TypeVar("Failure", bound=BaseException)
-Send = Callable[[Stubs, Metadata], Awaitable[Reply]]
 
 
 class EtcdSession:
@@ -56,8 +48,9 @@ class EtcdSession:
         self._record = StoreRecord(self._clock)
         self._tokens = Tokens(self._connections, self._record)
         self._watches: WeakSet[PrefixWatch] = WeakSet()
-        self._cluster_id = 0
-        self._closed = False
+        self._attempts = Attempts(
+            settings, self._connections, record=self._record, tokens=self._tokens, clock=self._clock
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -69,7 +62,7 @@ class EtcdSession:
 
     async def aclose(self) -> None:
         """End the watches, close the channels. Calls under way raise `StoreUnavailable`."""
-        self._closed = True
+        self._attempts.close()
         for watch in tuple(self._watches):
             await watch.aclose()
         await self._connections.close()
@@ -91,6 +84,7 @@ class EtcdSession:
         moved = self._connections.change(settings)
         _protect(settings.password)
         before, self.settings = self.settings, settings
+        self._attempts.settings = settings
         if (before.username, before.password) != (settings.username, settings.password):
             self._tokens.forget()
         if moved:
@@ -110,7 +104,7 @@ class EtcdSession:
     @property
     def cluster_id(self) -> int:
         """The cluster that answered last; 0 before the first answer."""
-        return self._cluster_id
+        return self._attempts.cluster_id
 
     async def get(self, key: str) -> KeyValue | None:
         """See `port.KeyStore`."""
@@ -145,7 +139,7 @@ class EtcdSession:
     async def txn(self, txn: Txn) -> TxnResult:
         """See `port.KeyStore`."""
         request = wire.txn_request(txn)
-        reply = await self._ask("txn", lambda stubs: stubs.kv.Txn, request)
+        reply = await self._attempts.ask("txn", lambda stubs: stubs.kv.Txn, request)
         return wire.txn_result(reply)
 
     async def put(self, key: str, value: bytes, lease_id: int = 0) -> int:
@@ -155,26 +149,28 @@ class EtcdSession:
     async def delete(self, key: str) -> bool:
         """See `port.KeyStore`."""
         request = wire.txn_request(Txn(success=(Delete(key),)))
-        reply = await self._ask("delete", lambda stubs: stubs.kv.Txn, request)
+        reply = await self._attempts.ask("delete", lambda stubs: stubs.kv.Txn, request)
         return bool(reply.responses[0].response_delete_range.deleted)
 
     async def grant(self, ttl: int) -> int:
         """See `port.LeaseStore`. A grant whose answer was lost leaves a lease without keys, which ends by itself."""
         request = pb.LeaseGrantRequest(TTL=ttl)
-        reply = await self._ask("grant", lambda stubs: stubs.lease.LeaseGrant, request)
+        reply = await self._attempts.ask("grant", lambda stubs: stubs.lease.LeaseGrant, request)
         return int(reply.ID)
 
     async def revoke(self, lease_id: int) -> None:
         """See `port.LeaseStore`."""
         request = pb.LeaseRevokeRequest(ID=lease_id)
         try:
-            await self._ask("revoke", lambda stubs: stubs.lease.LeaseRevoke, request, repeatable=True)
+            await self._attempts.ask(
+                "revoke", lambda stubs: stubs.lease.LeaseRevoke, request, repeatable=True
+            )
         except LeaseGone:
             return
 
     async def keep_alive(self, lease_id: int) -> int:
         """See `port.LeaseStore`. One short stream per beat: a long one would hide a hung server."""
-        reply = await self._call(
+        reply = await self._attempts.call(
             "keep_alive", lambda stubs, sent: self._beat(stubs, sent, lease_id), repeatable=True
         )
         if reply.TTL <= 0:
@@ -184,7 +180,7 @@ class EtcdSession:
     async def time_to_live(self, lease_id: int) -> LeaseState:
         """See `port.LeaseStore`."""
         request = pb.LeaseTimeToLiveRequest(ID=lease_id, keys=True)
-        reply = await self._ask(
+        reply = await self._attempts.ask(
             "time_to_live", lambda stubs: stubs.lease.LeaseTimeToLive, request, repeatable=True
         )
         if reply.TTL < 0:
@@ -194,7 +190,9 @@ class EtcdSession:
     async def status(self) -> ServerStatus:
         """The member in use, as it sees itself."""
         request = pb.StatusRequest()
-        reply = await self._ask("status", lambda stubs: stubs.maintenance.Status, request, repeatable=True)
+        reply = await self._attempts.ask(
+            "status", lambda stubs: stubs.maintenance.Status, request, repeatable=True
+        )
         header = reply.header
         return ServerStatus(
             endpoint=self.stats.endpoint,
@@ -213,10 +211,21 @@ class EtcdSession:
         return watch
 
     async def open_stream(self, prefix: str, revision: int) -> tuple[WatchStream, pb.WatchResponse]:
-        """A watch of `prefix` from `revision` on, started, and etcd's first reply."""
-        if self._closed:
-            raise _closed()
-        metadata = await self._metadata()
+        """A watch of `prefix` from `revision` on, started, and etcd's first reply.
+
+        With a token that ended since the last request etcd 3.5 opens the watch and cancels it at once for want of
+        permission: that is tried again with a new one.
+        """
+        try:
+            return await self._open_stream(prefix, revision)
+        except WatchCanceled:
+            if not self.settings.username:
+                raise
+        return await self._open_stream(prefix, revision)
+
+    async def _open_stream(self, prefix: str, revision: int) -> tuple[WatchStream, pb.WatchResponse]:
+        self._attempts.refuse_if_closed()
+        metadata = await self._attempts.metadata()
         connection = self._connections.acquire()
         stream = WatchStream(connection, metadata, partial(self._connections.release, connection))
         started = self._clock.monotonic()
@@ -224,7 +233,9 @@ class EtcdSession:
             created = await stream.start(prefix, revision, within=self._connections.deadline)
         except BaseException as error:  # noqa: BLE001 - translated, and raised again in every case
             await stream.close()
-            self._raise_translated(error, connection, metadata)
+            if isinstance(error, WatchCanceled):
+                self._tokens.rejected(metadata)
+            self._attempts.raise_translated(error, connection, metadata)
         self._record.answered("watch", connection.endpoint, self._clock.monotonic() - started)
         return stream, created
 
@@ -235,21 +246,13 @@ class EtcdSession:
         try:
             return await stream.next(interrupt, silence=pace.silence, answer=pace.answer)
         except (grpc.aio.AioRpcError, StoreUnavailable) as error:
-            self._raise_translated(error, stream.connection, ())
+            self._attempts.raise_translated(error, stream.connection, ())
 
     async def _range(self, operation: str, request: pb.RangeRequest) -> pb.RangeResponse:
-        reply: pb.RangeResponse = await self._ask(
+        reply: pb.RangeResponse = await self._attempts.ask(
             operation, lambda stubs: stubs.kv.Range, request, repeatable=True
         )
         return reply
-
-    async def _ask(
-        self, operation: str, rpc: Callable[[Stubs], Any], request: Any, *, repeatable: bool = False
-    ) -> Any:
-        async def send(stubs: Stubs, metadata: Metadata) -> Any:
-            return await rpc(stubs)(request, timeout=self._connections.deadline, metadata=metadata)
-
-        return await self._call(operation, send, repeatable=repeatable)
 
     async def _beat(self, stubs: Stubs, metadata: Metadata, lease_id: int) -> Any:
         call = stubs.lease.LeaseKeepAlive(timeout=self._connections.deadline, metadata=metadata)
@@ -265,100 +268,8 @@ class EtcdSession:
             )
         return reply
 
-    async def _call(self, operation: str, send: Send[Reply], *, repeatable: bool = False) -> Reply:
-        """Send until there is an answer or nothing is left to try."""
-        tries = Tries(endpoints=len(self._connections.endpoints))
-        while True:
-            tried = self._connections.endpoint
-            outcome = await self._attempt(operation, send)
-            if not isinstance(outcome, Fault):
-                return outcome
-            if not tries.take(outcome, repeatable=repeatable):
-                if outcome.cure is Cure.OTHER_ENDPOINT:
-                    self._record.lost(outcome.error, tried)
-                if outcome.silent:
-                    self._connections.unheard()
-                raise outcome.error
-
-    async def _attempt(self, operation: str, send: Send[Reply]) -> Reply | Fault:
-        if self._closed:
-            raise _closed()
-        with self._connections.use() as connection:
-            metadata: Metadata = ()
-            started = self._clock.monotonic()
-            try:
-                metadata = await self._tokens.metadata()
-                reply = await send(connection.stubs, metadata)
-            except grpc.aio.AioRpcError as error:
-                return self._note_failure(error, operation, connection, metadata)
-            except StoreUnavailable as error:
-                self._connections.failed(connection)
-                return Fault(_without_frames(error), Cure.OTHER_ENDPOINT)
-            except asyncio.CancelledError:
-                self._raise_if_closed()
-                raise
-            self._cluster_id = reply.header.cluster_id  # type: ignore[attr-defined]
-            took = self._clock.monotonic() - started
-            self._record.answered(operation, connection.endpoint, took)
-            self._connections.answered_in(took)
-            return reply
-
-    def _note_failure(
-        self, error: grpc.aio.AioRpcError, operation: str, connection: Connection, metadata: Metadata
-    ) -> Fault:
-        fault = self._read(error, operation, connection.endpoint)
-        if metadata == () and self._tokens.may_be_wanted(error):
-            fault = replace(fault, cure=Cure.NEW_TOKEN)
-        fault.error.__cause__ = _without_frames(error)
-        self._record.failed(operation, error.code().name)
-        if fault.cure is Cure.NEW_TOKEN or error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-            self._tokens.rejected(metadata)
-        if fault.cure is Cure.OTHER_ENDPOINT:
-            self._connections.failed(connection)
-        return fault
-
-    async def _metadata(self) -> Metadata:
-        try:
-            return await self._tokens.metadata()
-        except grpc.aio.AioRpcError as error:
-            raise self._read(error, "authenticate", self._connections.endpoint).error from error
-
-    def _read(self, error: grpc.aio.AioRpcError, operation: str, endpoint: object) -> Fault:
-        who = self.settings
-        return read_fault(error, operation, endpoint, username=who.username, certificate=who.cert_file)
-
-    def _raise_translated(self, error: BaseException, connection: Connection, metadata: Metadata) -> NoReturn:
-        if isinstance(error, grpc.aio.AioRpcError):
-            raise self._note_failure(error, "watch", connection, metadata).error
-        if isinstance(error, StoreUnavailable):
-            self._record.failed("watch", "SILENT")
-            self._tokens.rejected(metadata)
-            self._connections.failed(connection)
-            _without_frames(error)
-        elif isinstance(error, asyncio.CancelledError):
-            self._raise_if_closed()
-        try:
-            raise error
-        finally:
-            del error  # or this frame, which the traceback holds, would hold the error
-
-    def _raise_if_closed(self) -> None:
-        """Closing a channel cancels its calls; whoever waits for one was not cancelled and must not look so."""
-        task = asyncio.current_task()
-        if self._closed and (task is None or not task.cancelling()):
-            raise _closed()
-
     def _lease_gone(self, lease_id: int) -> LeaseGone:
         return LeaseGone(f"lease {lease_id:x} ended in etcd at {self._connections.endpoint}: take a new one")
-
-
-def _without_frames(error: Failure) -> Failure:
-    """The error without its traceback, whose frames refer to the call, and often to the error itself.
-
-    A call that is only garbage keeps its channel alive after `close`, and that goes on connecting, once a second.
-    """
-    error.__traceback__ = None
-    return error
 
 
 def _protect(password: str) -> None:
@@ -366,7 +277,3 @@ def _protect(password: str) -> None:
         from flanpy.log import protect  # noqa: PLC0415 - see `record.logger`
 
         protect(password)
-
-
-def _closed() -> StoreUnavailable:
-    return StoreUnavailable("the etcd session was closed")

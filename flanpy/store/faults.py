@@ -42,10 +42,13 @@ class Fault:
 
 @dataclass(slots=True)
 class Tries:
-    """What is left to try for one call: one new token, and each other endpoint once."""
+    """What is left to try for one call: each other endpoint once, and new tokens.
+
+    More than one, for while somebody changes users a JSON web token may be an old one before it is used.
+    """
 
     endpoints: int
-    tokens: int = 1
+    tokens: int = 3
 
     def take(self, fault: Fault, *, repeatable: bool) -> bool:
         """Whether to try again. What may have taken effect is tried again only if that is `repeatable`."""

@@ -317,8 +317,4 @@ def _older_overlap(lease: Lease, view: LeaseView, network: NetworkConfig) -> str
 def _who(lease: Lease | InvalidLease) -> str:
     if isinstance(lease, InvalidLease):
         return f"an unreadable key ({lease.reason})"
-    record = lease.record
-    address = record.public_ip or record.public_ip6
-    if record.node_id and address:
-        return f"node {record.node_id} ({address})"
-    return f"node {record.node_id}" if record.node_id else f"host {address}"
+    return lease.record.owner

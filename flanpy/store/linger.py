@@ -9,11 +9,11 @@ Pure; time comes in as monotonic seconds. The keeper of our own lease must not s
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from flanpy.model.lease import Lease, LeaseView, SubnetKey
+from flanpy.model.lease import Lease, LeaseView
 
 LINGER = 0.5
 """Seconds. A host sees that its key went and writes it anew in 5 to 50 ms."""
@@ -73,7 +73,7 @@ class Lingering:
         if len(keys) * len(taken) > _MOST_PAIRS:
             return replace(self, leases=MappingProxyType({}), until=MappingProxyType({}))
         newcomers = [view.leases[key].key for key in taken]
-        stay = {key: known[key] for key in keys if not _contested(known[key].key, newcomers)}
+        stay = {key: known[key] for key in keys if not any(map(known[key].key.overlaps, newcomers))}
         until = {key: kept[key] for key in stay}
         return replace(self, leases=MappingProxyType(stay), until=MappingProxyType(until))
 
@@ -92,11 +92,3 @@ def _missed(before: LeaseView, view: LeaseView) -> Set[str]:
     """What went while nobody looked."""
     listed = view.listings not in {before.listings, view.rewound}
     return _told(before, view) | (before.leases.keys() - view.leases.keys() if listed else set())
-
-
-def _contested(key: SubnetKey, newcomers: Iterable[SubnetKey]) -> bool:
-    return any(
-        (key.subnet and other.subnet and key.subnet.overlaps(other.subnet))
-        or (key.subnet6 and other.subnet6 and key.subnet6.overlaps(other.subnet6))
-        for other in newcomers
-    )

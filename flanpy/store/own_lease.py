@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from flanpy.model.lease import Lease, SubnetKey
+from flanpy.model.lease import Lease, LeaseRecord, SubnetKey
+from flanpy.model.network import NetworkConfig
 
 
 class LeaseSource(Enum):
@@ -21,9 +22,10 @@ class OwnLeaseState:
     """Our own lease for everybody else, replaced whole.
 
     `expires_at` is in seconds of the monotonic clock, None for a reservation or while unknown. `conflict`,
-    `duplicate_ip`, `waiting`, `restart_needed` and `last_error` are one line each for people, "" if there is nothing to
-    say. `yielded`: another node has the subnet of `lease` by now, though our data plane stands on it. `moved_from` is
-    the subnet that this lease replaced since start: containers must be restarted. `drained`: none is held, on purpose.
+    `duplicate_ip`, `waiting`, `missing`, `restart_needed` and `last_error` are one line each for people, "" if there is
+    nothing to say. `missing`: etcd lacks the key of `lease`, and it could not be taken again. `yielded`: another node
+    has the subnet of `lease` by now, though our data plane stands on it. `moved_from` is the subnet that this lease
+    replaced since start: containers must be restarted. `drained`: none is held, on purpose.
     """
 
     lease: Lease | None = None
@@ -33,6 +35,7 @@ class OwnLeaseState:
     yielded: bool = False
     duplicate_ip: str = ""
     waiting: str = ""
+    missing: str = ""
     restart_needed: str = ""
     last_error: str = ""
     moved_from: SubnetKey | None = None
@@ -42,6 +45,14 @@ class OwnLeaseState:
     def lease_id(self) -> int:
         """The etcd lease; 0 for a reservation or without a lease."""
         return self.lease.lease_id if self.lease is not None else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What our lease should be: in this network, saying this."""
+
+    network: NetworkConfig
+    record: LeaseRecord
 
 
 @dataclass(frozen=True, slots=True)

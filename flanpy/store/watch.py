@@ -22,7 +22,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from flanpy.errors import StoreCompacted, StoreError, StoreUnavailable
+from flanpy.errors import StoreCompacted, StoreDenied, StoreError, StoreUnavailable
 from flanpy.store import etcdpb as pb
 from flanpy.store import wire
 from flanpy.store.port import Delta, KeyValue, News, Progress, Snapshot, Stale
@@ -105,6 +105,7 @@ class PrefixWatch:
         self._failures = 0
         self._delay = 0.0
         self._stale = False
+        self._denied = False
         self._refusal = ""
         self._closed = False
 
@@ -223,9 +224,11 @@ class PrefixWatch:
             self._reason = self._reason or "watch_canceled"
         self._delay = self._pace.delay(self._failures, self._jitter())
         self._note(error)
-        if self._stale:
+        # Told again when that changes: an etcd that came back and refuses us wants another cure than one that is away.
+        denied = isinstance(error, StoreDenied)
+        if self._stale and denied is self._denied:
             return None
-        self._stale = True
+        self._stale, self._denied = True, denied
         return Stale(str(error))
 
     def _note(self, error: StoreError) -> None:

@@ -11,14 +11,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network
 
-from flanpy.errors import HostError, KernelError
-from flanpy.log import get_logger
+from flanpy.errors import KernelError
 from flanpy.model.objects import KernelObject, Key, TunnelEnd, TunnelPeer
 from flanpy.plan.ops import Objects, Op, OpFailure, Put, Scope
 from flanpy.udp.ports import Memory, Workshop
 from flanpy.udp.supervisor import Supervisor
-
-log = get_logger()
 
 _NOWHERE = IPv4Address(0)
 
@@ -77,12 +74,7 @@ class UdpPlane:
         if peers == self._peers:
             return
         self._peers = peers
-        try:
-            self._memory.save(peers.values())
-        except HostError as error:
-            log.warning(
-                "tunnel_table_unsaved", error=error, action="a restart while etcd is away loses peers"
-            )
+        self._memory.save(peers.values())
 
     def _left_behind(self) -> TunnelEnd | None:
         """Filters of an earlier run stand for an end of which nothing else is known."""

@@ -63,7 +63,7 @@ class Memory(Protocol):
         """What was saved last; nothing if that cannot be read."""
 
     def save(self, peers: Iterable[TunnelPeer]) -> None:
-        """Raises HostError."""
+        """Keep these; it does not wait for the disk, and names in the log what could not be kept."""
 
 
 @dataclass(frozen=True, slots=True)

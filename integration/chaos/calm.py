@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 
 from integration.chaos import foreign
+from integration.chaos.fabric import VXLAN, Fabric
 from integration.chaos.kinds import reachable
 from integration.chaos.oracle import SUBNETS, leases_of, wrongs
 from integration.chaos.shadow import Shadow
@@ -23,7 +24,8 @@ POLL_S = 0.05
 class Calm:
     """Judges one lab; made when all is well, to remember what must not change."""
 
-    def __init__(self, lab: Lab, shadow: Shadow) -> None:
+    def __init__(self, lab: Lab, shadow: Shadow, fabric: Fabric = VXLAN) -> None:
+        self._fabric = fabric
         self._lab = lab
         self._shadow = shadow
         self._foreign = {host.name: foreign.read(host) for host in lab.hosts}
@@ -70,7 +72,7 @@ class Calm:
     def _kernels(self, entries: tuple[Entry, ...]) -> Iterator[str]:
         leases = leases_of(entries)
         for host in self._lab.hosts:
-            yield from wrongs(host, leases)
+            yield from wrongs(host, leases, self._fabric)
             if (subnet := str(host.subnet_file.subnet)) != self._subnets[host.name]:
                 yield f"{host.name}: its subnet was {self._subnets[host.name]} and is {subnet}"
 

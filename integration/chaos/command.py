@@ -6,7 +6,8 @@ import argparse
 import time
 from pathlib import Path
 
-from integration.chaos import report
+from integration.chaos import report, summary
+from integration.chaos.fabric import FABRICS, VXLAN
 from integration.chaos.kinds import Family
 from integration.chaos.run import Outcome, run
 from integration.chaos.schedule import BLOWS, plan
@@ -23,18 +24,33 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         "--seed", type=int, default=int(time.time()) % 100_000, help="what decides everything"
     )
     parser.add_argument("--families", default=",".join(family.value for family in Family), help="all of them")
+    parser.add_argument("--backend", default="vxlan", choices=sorted(FABRICS), help="the network's (vxlan)")
     parser.add_argument("--blows", type=int, default=BLOWS, help=f"faults in each storm ({BLOWS})")
     parser.add_argument("--to", type=Path, default=RESULTS, help=f"where the reports go ({RESULTS})")
+    parser.add_argument("--summary", action="store_true", help="tell of all runs there, run nothing")
     parser.add_argument("--only-schedule", action="store_true", help="print what would strike, and end")
     parser.set_defaults(command=_chaos)
 
 
 def _chaos(typed: argparse.Namespace) -> int:
+    if typed.summary:
+        print(summary.told(summary.summed(summary.read(typed.to))))
+        return 0
     families = tuple(Family(name) for name in typed.families.split(","))
-    blows = plan(typed.seed, hosts=typed.hosts, seconds=typed.seconds, families=families, blows=typed.blows)
-    said = (
-        f"--hosts {typed.hosts} --seconds {typed.seconds:g} --families {typed.families} --blows {typed.blows}"
+    fabric = FABRICS[typed.backend]
+    blows = plan(
+        typed.seed,
+        hosts=typed.hosts,
+        seconds=typed.seconds,
+        families=families,
+        blows=typed.blows,
+        fabric=fabric,
     )
+    said = (
+        f"--hosts {typed.hosts} --seconds {typed.seconds:g} --backend {typed.backend}"
+        f" --families {typed.families} --blows {typed.blows}"
+    )
+    name = f"seed-{typed.seed}" + (f"-{typed.backend}" if fabric is not VXLAN else "")
     print(f"seed {typed.seed}: {said}", flush=True)
     if typed.only_schedule:
         print("\n".join(str(blow) for blow in blows))
@@ -46,13 +62,14 @@ def _chaos(typed: argparse.Namespace) -> int:
         etcd_members=typed.etcd_members,
         families=families,
         say=lambda line: print(line, flush=True),
-        logs=typed.to / f"seed-{typed.seed}-logs",
+        logs=typed.to / f"{name}-logs",
+        fabric=fabric,
     )
     typed.to.mkdir(parents=True, exist_ok=True)
-    report.write(outcome, typed.to / f"seed-{typed.seed}.json")
+    report.write(outcome, typed.to / f"{name}.json")
     print(report.table(outcome))
-    _picture(outcome, typed.to / f"seed-{typed.seed}.svg")
-    print(f"written: {typed.to}/seed-{typed.seed}.json and .svg")
+    _picture(outcome, typed.to / f"{name}.svg")
+    print(f"written: {typed.to}/{name}.json and .svg")
     return 1 if outcome.violations else 0
 
 

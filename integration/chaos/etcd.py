@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from integration.chaos.kinds import Family, Ground, Kind, Part, member_status
-from integration.lab import ETCD_PREFIX, NETWORK, EtcdMember, LabError, Peer, simulated_peers, write_peers
+from integration.lab import ETCD_PREFIX, NETWORK, EtcdApi, EtcdMember, LabError, Peer, simulated_peers
 from integration.lab.namespaces import ip_batch
+from integration.lab.peers import LEASE_TTL_S
 
 _etcd = partial(Kind, family=Family.ETCD, part=Part.ETCD, hosts=0, breaks=False)
 SUBNETS = f"{ETCD_PREFIX}/subnets/"
@@ -83,18 +84,25 @@ def _member_cut(ground: Ground) -> Iterator[None]:
 
 
 def _free_peers(ground: Ground) -> list[Peer]:
-    taken = {entry.key.rpartition("/")[2] for entry in ground.api().list(SUBNETS)}
+    taken = {entry.key.rpartition("/")[2].partition("&")[0] for entry in ground.api().list(SUBNETS)}
     first = ground.random.randint(20, 60)
     return [
         peer for peer in simulated_peers(CROWD + 10, network=NETWORK, first=first) if peer.key not in taken
     ][:CROWD]
 
 
+def _write(ground: Ground, api: EtcdApi, peers: Sequence[Peer]) -> int:
+    """Their leases, bound to one of etcd's, whose id is returned."""
+    lease = api.grant(LEASE_TTL_S)
+    api.put_all(((SUBNETS + peer.key, ground.fabric.value(peer)) for peer in peers), lease=lease)
+    return lease
+
+
 def _churned(ground: Ground) -> Iterator[None]:
     """Peers come, and go one by one."""
     peers = _free_peers(ground)
     api = ground.api()
-    lease = write_peers(api, peers)
+    lease = _write(ground, api, peers)
     yield
     for peer in peers[::2]:
         api.delete(SUBNETS + peer.key)
@@ -108,7 +116,7 @@ def _compacted(ground: Ground) -> Iterator[None]:
     host.run("nft", "-f", "-", stdin=f"table inet chaos_no_etcd {{ {rule} }}\n")
     try:
         peers, api = _free_peers(ground), ground.api()
-        lease = write_peers(api, peers)
+        lease = _write(ground, api, peers)
         yield
         api.revoke(lease)
         api.compact()
@@ -123,7 +131,7 @@ def _wiped(ground: Ground) -> Iterator[None]:
     if config is None:
         raise LabError("there is no network config to keep")
     ground.lab.etcd.wipe()
-    ground.restart_history()
+    ground.tell.restart_history()
     ground.api().put(key, config.value)
     yield
 
@@ -161,7 +169,9 @@ def _poisoned(ground: Ground) -> Iterator[None]:
     """Values that are no leases, and leases that nobody should follow."""
     api = ground.api()
     victim = next((e for e in api.list(SUBNETS) if f'"{ground.lab.hosts[0].name}"' in e.value), None)
-    covering = victim.key.rpartition("/")[2].replace("-24", "-25") if victim else "10.50.9.0-25"
+    covering = (
+        victim.key.rpartition("/")[2].partition("&")[0].replace("-24", "-25") if victim else "10.50.9.0-25"
+    )
     data = {"BackendType": "vxlan", "BackendData": {"VNI": 1, "VtepMAC": "02:bb:00:00:00:01"}}
     good = json.dumps({"PublicIP": "10.99.16.66", "PublicIPv6": None} | data)
     poison = {
@@ -175,7 +185,7 @@ def _poisoned(ground: Ground) -> Iterator[None]:
         "../../etc": good,
     }
     for key in poison:
-        ground.exempt(key)
+        ground.tell.exempt(key)
     for key, value in poison.items():
         api.put(SUBNETS + key, value)
     yield

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from integration.chaos.fabric import VXLAN, Fabric
 from integration.lab import Host
 
 FILTER = "chaos_foreign"
@@ -27,18 +28,19 @@ _LINES = (
     "neigh add 198.19.0.9 lladdr 02:de:c0:00:00:09 dev foreignbr nud permanent",
     "neigh add 198.51.100.9 lladdr 02:de:c0:00:00:0a dev foreignvx nud permanent",
     "route add 203.0.113.0/24 via 198.19.0.9 dev foreignbr proto static",
-    "route add 10.50.0.0/17 via 198.19.0.9 dev foreignbr proto bird metric 4000",
     "route add blackhole 203.0.113.128/25 proto boot",
     "route add 198.18.0.0/24 via 198.19.0.9 dev foreignbr table 4242",
     "rule add pref 30000 to 198.18.0.0/15 lookup 4242",
 )
+_NEAR = "route add {} via 198.19.0.9 dev foreignbr proto bird metric 4000"
+"""In the midst of the overlay's range, where each peer's own route is the longer; udp has but one route for all."""
 _FDB = "bridge fdb append 02:de:c0:00:00:0b dev foreignvx dst 198.19.0.77 self permanent"
 _LINKS = ("foreignbr", "foreignve", "foreignpeer", "foreignvx")
 
 
-def plant(host: Host) -> None:
+def plant(host: Host, fabric: Fabric = VXLAN) -> None:
     """Put all of it there, and let forwarding be refused by default, as hosts of Docker do."""
-    host.ip(*_LINES)
+    host.ip(*_LINES, _NEAR.format("10.51.0.0/17" if fabric.name == "udp" else "10.50.0.0/17"))
     host.run(*_FDB.split())
     plant_filter(host)
     (host.directory / "daemon.json").write_text(DAEMON_JSON)

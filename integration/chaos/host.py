@@ -1,4 +1,5 @@
-"""Faults of a host and its daemon: killed, frozen, restarted in a storm, out of disk or files, its NIC another one."""
+"""Faults of a host and its daemon: killed, frozen, restarted in a storm, out of disk or files, at the wrong time; its
+NIC another one."""
 
 from __future__ import annotations
 
@@ -6,8 +7,15 @@ import resource
 from collections.abc import Iterator
 from functools import partial
 
-from integration.chaos.kinds import Family, Ground, Kind, Part
+from integration.chaos.disk import filled, read_only
+from integration.chaos.kinds import Family, Ground, Kind, Part, own_flags
+from integration.faults.host_limits import FakeClock
 
+HOUR_S = 3600
+PATIENCE = 30
+"""How often a daemon that starts is looked at, so that its clock jumps under a running one; then anyway."""
+EXIT_BUSY = 75
+"""EX_TEMPFAIL: another instance runs."""
 _daemon = partial(Kind, family=Family.HOST, part=Part.DAEMON, breaks=False)
 _nic = partial(Kind, family=Family.HOST, part=Part.NIC)
 
@@ -66,6 +74,49 @@ def _disk_full(ground: Ground) -> Iterator[None]:
     yield from _limited(ground, resource.RLIMIT_FSIZE, 0)
 
 
+def _disk_filled(ground: Ground) -> Iterator[None]:
+    """Its disk has no room: files are made, and stay empty."""
+    with filled(ground.host.directory):
+        yield
+
+
+def _disk_read_only(ground: Ground) -> Iterator[None]:
+    with read_only(ground.host.directory):
+        yield
+
+
+def _clock_jumps(ground: Ground) -> Iterator[None]:
+    """Hours forth, then hours back, and right again. The daemon has to be started with a clock that can be set."""
+    clock = FakeClock(ground.host)
+    ground.host.daemon.kill()
+    ground.launch(ground.host, clock.environment)
+    for _ in range(PATIENCE):
+        if ground.host.daemon.is_ready():
+            break
+        ground.pause(0.5)
+    for sign in (1, -1):
+        ground.pause(ground.blow.lasts / 3)
+        clock.jump(sign * ground.random.randint(1, 30) * HOUR_S)
+    try:
+        yield
+    finally:
+        clock.jump(0)
+
+
+def _second_instance(ground: Ground) -> Iterator[None]:
+    """Somebody starts another flanpyd on the host, which is to end with a word of its own exit code."""
+    daemon, second = ground.host.daemon, ground.host.child("second")
+    argv = [*daemon.program.argv, *daemon.flags, *own_flags(ground.host)]
+    second.start(argv, env=daemon.environment)
+    try:
+        yield
+        second.wait(deadline=10)
+        if second.exit_code != EXIT_BUSY:
+            ground.accuse(f"a second flanpyd ended with {second.exit_code}: {second.log_tail(2)}")
+    finally:
+        second.kill()
+
+
 def _files_exhausted(ground: Ground) -> Iterator[None]:
     """No further file or socket can be opened."""
     yield from _limited(ground, resource.RLIMIT_NOFILE, 4)
@@ -94,6 +145,10 @@ KINDS = (
     _daemon("restart_storm", strike=_restart_storm, lasts=(3, 9)),
     _daemon("daemon_stutters", strike=_stuttering, lasts=(2, 8)),
     _daemon("disk_full", strike=_disk_full, lasts=(2, 8)),
+    _daemon("disk_filled", strike=_disk_filled, lasts=(2, 8)),
+    _daemon("disk_read_only", strike=_disk_read_only, lasts=(2, 8)),
+    _daemon("clock_jumps", strike=_clock_jumps, lasts=(4, 9)),
+    _daemon("second_instance", strike=_second_instance, lasts=(1, 3)),
     _daemon("files_exhausted", strike=_files_exhausted, lasts=(2, 8)),
     _nic("address_changed", strike=_renumbered, lasts=(3, 8)),
     _nic("mtu_changed", strike=_narrowed, lasts=(2, 8), breaks=False),

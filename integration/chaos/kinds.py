@@ -6,12 +6,13 @@ Must not know any single fault (those are in network, kernel, host and etcd) nor
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from random import Random
 from typing import Any
 
+from integration.chaos.fabric import FABRICS, VXLAN, Fabric
 from integration.lab import EtcdApi, Host, Lab, LabError
 from integration.lab.etcd import CLIENT_PORT
 
@@ -23,6 +24,7 @@ class Family(Enum):
     KERNEL = "kernel"
     NETWORK = "network"
     HOST = "host"
+    OPERATOR = "operator"
 
 
 class Part(Enum):
@@ -57,6 +59,16 @@ class Blow:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Who is to know: the shadow checker of a key that breaks the rules on purpose (`exempt`), or that etcd forgot
+    everything (`restart_history`); the verdict of what is wrong whatever comes after (`accuse`)."""
+
+    exempt: Callable[[str], None]
+    restart_history: Callable[[], None]
+    accuse: Callable[[str], None]
+
+
 class Ground:
     """What a blow has to do with: the lab, its hosts, dice of its own."""
 
@@ -65,17 +77,15 @@ class Ground:
         lab: Lab,
         blow: Blow,
         *,
-        exempt: Callable[[str], None],
-        restart_history: Callable[[], None],
+        tell: Tell,
         ended: threading.Event,
+        fabric: Fabric = VXLAN,
     ) -> None:
         self.lab = lab
+        self.fabric = fabric
         self.blow = blow
         self.random = Random(blow.seed)
-        self.exempt = exempt
-        """Tell the shadow checker of a key that breaks the rules on purpose."""
-        self.restart_history = restart_history
-        """Tell the shadow checker that etcd forgot everything."""
+        self.tell = tell
         self._ended = ended
 
     @property
@@ -88,9 +98,13 @@ class Ground:
         """The second one, for faults between two."""
         return self.lab.host(self.blow.hosts[1])
 
-    def launch(self, host: Host) -> None:
+    def launch(self, host: Host, env: Mapping[str, str] | None = None) -> None:
         """Start the daemon again; does not wait."""
-        launch(host)
+        launch(host, env)
+
+    def accuse(self, wrong: str) -> None:
+        """Tell of what flanpy did and must not do, whatever comes right in the calm."""
+        self.tell.accuse(f"{self.blow}: {wrong}")
 
     def pause(self, seconds: float) -> None:
         """Between two steps of a fault that has several: how long is part of the fault, there is nothing to await."""
@@ -101,7 +115,7 @@ class Ground:
         return reachable(self.lab)
 
 
-DEVICE = "flannel.1"
+EVERY_FABRIC = frozenset(FABRICS)
 Strike = Callable[[Ground], Iterator[None]]
 
 
@@ -111,6 +125,7 @@ class Kind:
 
     `breaks` is whether packets from and to the hosts that it strikes may be lost; nobody else's ever may.
     `also` are further parts that nothing else works on meanwhile: of its hosts, of all if it strikes none.
+    `fabrics` names the networks that have what it strikes.
     """
 
     name: str
@@ -121,11 +136,17 @@ class Kind:
     hosts: int = 1
     breaks: bool = True
     also: frozenset[Part] = frozenset()
+    fabrics: frozenset[str] = EVERY_FABRIC
 
 
-def launch(host: Host) -> None:
-    """Start a host's daemon as chaos does; its Docker settings are a file that nobody asked to be touched."""
-    host.daemon.launch(f"--docker-config-file={host.directory / 'daemon.json'}")
+def own_flags(host: Host) -> tuple[str, ...]:
+    """What chaos starts a daemon with: its Docker settings are a file that nobody asked to be touched."""
+    return (f"--docker-config-file={host.directory / 'daemon.json'}",)
+
+
+def launch(host: Host, env: Mapping[str, str] | None = None) -> None:
+    """Start a host's daemon as chaos does."""
+    host.daemon.launch(*own_flags(host), env=env)
 
 
 def reachable(lab: Lab, *, timeout: float = 5.0) -> EtcdApi:

@@ -1,7 +1,8 @@
-"""What must stand on a host, computed from etcd alone, and what does, by `ip` and `bridge`. Nothing of flanpy is used.
+"""What must stand on a host, computed from etcd alone. Nothing of flanpy is used.
 
-Written from flannel's documented facts: per lease of another host one neighbour, one FDB entry and one route on the
-device, which has the own subnet's base as a /32. Both sides are lines, so a difference reads as what to type.
+Written from flannel's documented facts. With vxlan: per lease of another host one neighbour, one FDB entry and one
+route on the device, which has the own subnet's base as a /32; with host-gw one route through the other host; with udp
+one route for all. Both sides are lines, so a difference reads as what to type.
 """
 
 from __future__ import annotations
@@ -9,45 +10,72 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Network, ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 
-from integration.chaos.kinds import DEVICE
+from integration.chaos.fabric import VXLAN, Device, Fabric
+from integration.chaos.standing import OUR_PROTO, standing
 from integration.lab import ETCD_PREFIX, Entry, Host
 
 SUBNETS = f"{ETCD_PREFIX}/subnets/"
-VNI, PORT, OVERHEAD = 1, 8472, 50
-OUR_PROTO = "70"
+VNI, PORT = 1, 8472
+
+Network = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """One vxlan lease as it stands in etcd; `node` is "" for hosts that write none."""
+    """One lease as it stands in etcd; `node` is "" for hosts that write none. The last three are IPv6's."""
 
     subnet: IPv4Network
     public_ip: str
     mac: str
     node: str
+    kind: str = "vxlan"
+    subnet6: IPv6Network | None = None
+    public_ip6: str = ""
+    mac6: str = ""
+
+    def of(self, family: str) -> tuple[Network | None, str, str]:
+        """Subnet, public address and MAC of a family."""
+        if family == "-6":
+            return self.subnet6, self.public_ip6, self.mac6
+        return self.subnet, self.public_ip, self.mac
+
+
+def subnets_of(key: str) -> tuple[Network, ...]:
+    """The subnets that a lease's key names; none for what names none."""
+    try:
+        return tuple(
+            ip_network("/".join(part.rsplit("-", 1))) for part in key.removeprefix(SUBNETS).split("&")
+        )
+    except ValueError:
+        return ()
 
 
 def subnet_of(key: str) -> IPv4Network | None:
-    """The subnet that a lease's key names; None for what names none."""
-    address, _, length = key.rpartition("/")[2].partition("-")
-    try:
-        return IPv4Network(f"{address}/{length}")
-    except ValueError:
-        return None
+    """The IPv4 subnet that a lease's key names; None for what names none."""
+    found = subnets_of(key)
+    return found[0] if found and isinstance(found[0], IPv4Network) else None
 
 
 def lease_of(entry: Entry) -> Lease | None:
     """The lease that an entry is; None for what is none."""
     subnet = subnet_of(entry.key)
+    subnet6 = next((each for each in subnets_of(entry.key) if isinstance(each, IPv6Network)), None)
     try:
         value = json.loads(entry.value)
-        mac, public_ip = value["BackendData"]["VtepMAC"], str(ip_address(value["PublicIP"]))
-    except (ValueError, KeyError, TypeError):
+        public_ip = str(ip_address(value["PublicIP"]))
+        kind = value.get("BackendType") or ""
+        mac = value["BackendData"]["VtepMAC"] if kind == "vxlan" else ""
+        mac6 = value["BackendV6Data"]["VtepMAC"] if subnet6 and kind == "vxlan" else ""
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
-    return None if subnet is None else Lease(subnet, public_ip, mac, value.get("NodeID", ""))
+    if subnet is None:
+        return None
+    return Lease(
+        subnet, public_ip, mac, value.get("NodeID", ""), kind, subnet6, value.get("PublicIPv6") or "", mac6
+    )
 
 
 def leases_of(entries: Iterable[Entry]) -> list[Lease]:
@@ -55,76 +83,69 @@ def leases_of(entries: Iterable[Entry]) -> list[Lease]:
     return [lease for entry in entries if (lease := lease_of(entry)) is not None]
 
 
-def wrongs(host: Host, leases: Iterable[Lease]) -> list[str]:
+def wrongs(host: Host, leases: Iterable[Lease], fabric: Fabric = VXLAN) -> list[str]:
     """What is missing on the host (-) and what is too much (+), and what its lease says wrongly."""
-    must, does = set(_wanted(host, leases)), set(_standing(host))
+    must, does = set(_wanted(host, leases, fabric)), set(standing(host, fabric))
     return [f"{host.name}: -{line}" for line in sorted(must - does)] + [
         f"{host.name}: +{line}" for line in sorted(does - must)
     ]
 
 
-def _wanted(host: Host, leases: Iterable[Lease]) -> Iterator[str]:
-    by_owner = list(leases)
+def _wanted(host: Host, leases: Iterable[Lease], fabric: Fabric) -> Iterator[str]:
+    by_owner = [lease for lease in leases if lease.kind == fabric.type]
     own = [lease for lease in by_owner if lease.node == host.name]
     if len(own) != 1:
         yield f"one lease of {host.name} in etcd, not {len(own)}"
         return
-    address, mtu = _underlay(host)
+    address, mtu = _underlay(host, "-4")
     if own[0].public_ip != address:
         yield f"lease of {host.name} says {address}, not {own[0].public_ip}"
-    if str(host.subnet_file.subnet.network) != str(own[0].subnet) or host.subnet_file.mtu != mtu - OVERHEAD:
-        yield f"subnet.env of {host.name} says {own[0].subnet} and {mtu - OVERHEAD}: {host.subnet_file}"
-    base = own[0].subnet.network_address
-    mtu, nic = mtu - OVERHEAD, host.seat.nic
-    yield f"link {DEVICE} {own[0].mac} mtu {mtu} vni {VNI} local {address} dev {nic} port {PORT} UP"
-    yield f"addr {DEVICE} {base}/32"
-    for peer in by_owner:
-        if peer is not own[0]:
-            vtep = peer.subnet.network_address
-            yield f"neigh {vtep} lladdr {peer.mac}"
-            yield f"fdb {peer.mac} dst {peer.public_ip}"
-            yield f"route {peer.subnet} via {vtep} dev {DEVICE} proto {OUR_PROTO} onlink"
+    said, wanted = host.subnet_file, mtu - fabric.overhead
+    if str(said.subnet.network) != str(own[0].subnet) or said.mtu != wanted:
+        yield f"subnet.env of {host.name} says {own[0].subnet} and {wanted}: {said}"
+    peers = [lease for lease in by_owner if lease is not own[0]]
+    if fabric.name == "host-gw":
+        for peer in peers:
+            yield f"route {peer.subnet} via {peer.public_ip} dev {host.seat.nic} proto {OUR_PROTO}"
+    elif fabric.name == "udp":
+        yield from _tunnel(own[0], mtu, fabric)
+    else:
+        for device in fabric.devices:
+            yield from _vxlan(host, device, own[0], peers)
 
 
-def _underlay(host: Host) -> tuple[str, int]:
-    """The NIC's own address and MTU now."""
-    (row,) = (each for each in host.ip_json("-4", "address", "show", "dev", host.seat.nic) if each)
-    return str(row["addr_info"][0]["local"]), int(row["mtu"])
+def _tunnel(own: Lease, mtu: int, fabric: Fabric) -> Iterator[str]:
+    (device,) = fabric.devices
+    yield f"link {device.name} tun mtu {mtu - device.overhead} UP"
+    yield f"addr {device.name} {own.subnet.network_address}/32"
+    yield f"route {fabric.config['Network']} via None dev {device.name} proto {OUR_PROTO}"
 
 
-def _standing(host: Host) -> Iterator[str]:
-    links = {link["ifname"]: link for link in host.ip_json("-d", "link", "show")}
-    for name, link in links.items():
-        if name.startswith("flannel"):
-            yield _link_line(link)
-    if DEVICE in links:
-        yield from _entries(host)
-    for route in host.ip_json("-4", "route", "show", "table", "all"):
-        if route.get("protocol") == OUR_PROTO or (
-            route.get("dev") == DEVICE and route.get("protocol") != "kernel"
-        ):
-            yield _route_line(route)
-
-
-def _link_line(link: dict[str, Any]) -> str:
-    data = link.get("linkinfo", {}).get("info_data", {})
-    return (
-        f"link {link['ifname']} {link.get('address')} mtu {link['mtu']} vni {data.get('id')} local {data.get('local')}"
-        f" dev {data.get('link')} port {data.get('port')} {'UP' if 'UP' in link['flags'] else 'DOWN'}"
+def _vxlan(host: Host, device: Device, own: Lease, peers: Iterable[Lease]) -> Iterator[str]:
+    subnet, _, mac = own.of(device.family)
+    if subnet is None:
+        yield f"a subnet of {host.name} for {device.name}"
+        return
+    address, mtu = _underlay(host, device.family)
+    name = device.name
+    yield (
+        f"link {name} {mac} mtu {mtu - device.overhead} vni {VNI} local {address}"
+        f" dev {host.seat.nic} port {PORT} UP"
     )
+    yield f"addr {name} {subnet.network_address}/{subnet.max_prefixlen}"
+    for peer in peers:
+        theirs, public, peer_mac = peer.of(device.family)
+        if theirs is not None:
+            vtep = theirs.network_address
+            yield f"neigh {name} {vtep} lladdr {peer_mac}"
+            yield f"fdb {name} {peer_mac} dst {public}"
+            yield f"route {theirs} via {vtep} dev {name} proto {OUR_PROTO} onlink"
 
 
-def _entries(host: Host) -> Iterator[str]:
-    for row in host.ip_json("-4", "address", "show", "dev", DEVICE):
-        for each in row.get("addr_info", []):
-            yield f"addr {DEVICE} {each['local']}/{each['prefixlen']}"
-    for row in host.ip_json("neigh", "show", "dev", DEVICE, "nud", "permanent"):
-        yield f"neigh {row['dst']} lladdr {row.get('lladdr')}"
-    for row in host.bridge_json("fdb", "show", "dev", DEVICE):
-        yield f"fdb {row['mac']} dst {row.get('dst')}"
-
-
-def _route_line(route: dict[str, Any]) -> str:
-    onlink = " onlink" if "onlink" in route.get("flags", []) else ""
-    way = f"via {route.get('gateway')} dev {route.get('dev')}"
-    return f"route {route['dst']} {way} proto {route.get('protocol')}{onlink}"
+def _underlay(host: Host, family: str) -> tuple[str, int]:
+    """The NIC's own address and MTU now."""
+    rows: list[dict[str, Any]] = host.ip_json(
+        family, "address", "show", "dev", host.seat.nic, "scope", "global"
+    )
+    (row,) = (each for each in rows if each)
+    return str(row["addr_info"][0]["local"]), int(row["mtu"])

@@ -19,30 +19,37 @@ from integration.chaos.kinds import Family
 from integration.chaos.run import Outcome
 from integration.chaos.verdict import unexcused
 
-INK, FAINT, GAP = "#1f2933", "#e8ecf0", "#c8403a"
+INK, FAINT, GAP, WELL = "#1f2933", "#e8ecf0", "#c8403a", "#3f8f5f"
 COLOURS = {
     Family.ETCD: "#8a63c4",
     Family.KERNEL: "#e0a030",
     Family.NETWORK: "#2563a8",
     Family.HOST: "#5f8a3c",
+    Family.OPERATOR: "#2a9d9d",
 }
-MARKS = {"repair": ("|", "#1f2933"), "lease": ("D", "#8a63c4"), "brake": ("s", "#c8403a")}
+MISSED, CALM = "#b9c2cc", "#f3efe2"
+MARKS = {"repair": ("|", INK), "lease": ("D", "#8a63c4"), "brake": ("s", "#e0703a")}
 SLOTS = 4
 """Bars that lie above each other in a row before they share a place."""
+UNTOUCHED = "no fault"
+LETTER_S = 0.62
+"""What a letter of a label is wide, in seconds of a picture that has ten to the inch."""
 
 
 def draw(outcome: Outcome, path: Path) -> None:
     """Write the picture; its form is by the file's name."""
-    rows = ["etcd", *(f"h{number}" for number in range(1, outcome.hosts + 1))]
+    hosts = [f"h{number}" for number in range(1, outcome.hosts + 1)]
+    rows = ["etcd", *hosts, UNTOUCHED]
     seconds = max(1.0, outcome.ended - outcome.began)
-    size = (min(40.0, max(12.0, seconds / 10)), 1.6 + 1.05 * len(rows))
+    size = (min(40.0, max(12.0, seconds / 10)), 1.7 + 0.95 * len(rows))
     with mpl.rc_context({"font.size": 8, "svg.fonttype": "none", "text.color": INK}):
         canvas, axes = plt.subplots(figsize=size, layout="constrained")
         _lanes(axes, rows, seconds)
         _calms(axes, outcome)
-        _faults(axes, outcome, rows)
+        _faults(axes, outcome, rows, seconds / size[0] / 10)
         _marks(axes, outcome, rows)
         _gaps(axes, outcome, rows)
+        _untouched(axes, outcome, hosts)
         _legend(axes, outcome)
         canvas.savefig(path)
         if path.suffix == ".svg":
@@ -52,12 +59,12 @@ def draw(outcome: Outcome, path: Path) -> None:
 
 def _lanes(axes: Axes, rows: list[str], seconds: float) -> None:
     axes.set_xlim(0, seconds)
-    axes.set_ylim(len(rows) - 0.45, -0.55)
+    axes.set_ylim(len(rows) - 0.6, -0.5)
     axes.set_yticks(range(len(rows)), rows, fontsize=10)
     axes.set_xlabel("seconds")
     axes.tick_params(axis="y", length=0)
     axes.set_axisbelow(True)
-    for at in range(len(rows) + 1):
+    for at in range(len(rows)):
         axes.axhline(at - 0.5, color=FAINT, linewidth=1, zorder=0)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
@@ -67,24 +74,26 @@ def _calms(axes: Axes, outcome: Outcome) -> None:
     """From the last fault of a storm until all was well, shaded."""
     for window in outcome.windows:
         begin, end = window.calm - outcome.began, window.well - outcome.began
-        axes.axvspan(begin, end, color="#f3efe2", zorder=0)
-        axes.text(begin, -0.57, f" {window.storm}: well after {end - begin:.1f} s", va="bottom", fontsize=7)
+        axes.axvspan(begin, end, color=CALM, zorder=0)
+        text = f"well after {end - begin:.1f} s"
+        axes.text(end, -0.53, text, va="bottom", ha="right", fontsize=7)
 
 
-def _faults(axes: Axes, outcome: Outcome, rows: list[str]) -> None:
+def _faults(axes: Axes, outcome: Outcome, rows: list[str], scale: float) -> None:
+    """`scale`: how many times denser the picture is than ten seconds to the inch."""
     free: dict[tuple[str, int], float] = {}
     for window in outcome.windows:
         for each in sorted(window.struck, key=lambda struck: struck.begin):
             begin, end = each.begin - outcome.began, each.end - outcome.began
-            colour = "#b9c2cc" if each.missed else COLOURS[KINDS[each.blow.kind].family]
+            colour = MISSED if each.missed else COLOURS[KINDS[each.blow.kind].family]
             for row in each.blow.hosts or ("etcd",):
                 width = max(end - begin, 0.25)
                 slot = next((n for n in range(SLOTS) if free.get((row, n), 0.0) <= begin), SLOTS - 1)
-                at = rows.index(row) - 0.36 + slot * 0.19
+                at = rows.index(row) - 0.4 + slot * 0.19
                 text = each.blow.kind.replace("_", " ")
-                free[row, slot] = begin + max(width, len(text) * 0.55) + 0.3
-                axes.barh(at, width, left=begin, height=0.075, color=colour, zorder=2)
-                axes.text(begin, at + 0.045, text, fontsize=6.2, va="top", clip_on=True, zorder=3)
+                free[row, slot] = begin + max(width, len(text) * LETTER_S * scale) + 0.3
+                axes.barh(at, width, left=begin, height=0.08, color=colour, zorder=2)
+                axes.text(begin, at + 0.045, text, fontsize=6.4, va="top", clip_on=True, zorder=3)
 
 
 def _marks(axes: Axes, outcome: Outcome, rows: list[str]) -> None:
@@ -93,7 +102,7 @@ def _marks(axes: Axes, outcome: Outcome, rows: list[str]) -> None:
             sign, colour = MARKS[mark.what]
             axes.plot(
                 mark.at - outcome.began,
-                rows.index(mark.host) + 0.4,
+                rows.index(mark.host) + 0.36,
                 sign,
                 color=colour,
                 markersize=4,
@@ -112,10 +121,25 @@ def _gaps(axes: Axes, outcome: Outcome, rows: list[str]) -> None:
             ):
                 continue
             axes.plot(
-                [loss.begin - outcome.began, loss.end - outcome.began], [rows.index(host) + 0.46] * 2,
-                color=GAP, linewidth=6 if loss in guilty else 1.6, solid_capstyle="butt", zorder=5,
-                alpha=1.0 if loss in guilty else 0.7,
+                [loss.begin - outcome.began, loss.end - outcome.began], [rows.index(host) + 0.45] * 2,
+                color=GAP, linewidth=7 if loss in guilty else 3, solid_capstyle="butt", zorder=5,
             )  # fmt: skip
+
+
+def _untouched(axes: Axes, outcome: Outcome, hosts: list[str]) -> None:
+    """The hosts of each storm that nothing struck which may cost packets: none of theirs may be lost."""
+    guilty = unexcused(outcome.flows.losses, outcome.windows)
+    for window in outcome.windows:
+        spared = [host for host in hosts if window.exposed_since(host) is None]
+        if len(spared) < 2:
+            continue
+        lost = sum(loss.lost for loss in guilty if window.begin <= loss.end and loss.begin <= window.well)
+        begin, end = window.begin - outcome.began, window.well - outcome.began
+        axes.barh(
+            len(hosts) + 1, end - begin, left=begin, height=0.3, color=GAP if lost else WELL, alpha=0.25
+        )
+        text = f"{' '.join(spared)}: {lost} lost"
+        axes.text(begin, len(hosts) + 1, f" {text}", va="center", fontsize=7, clip_on=True)
 
 
 def _legend(axes: Axes, outcome: Outcome) -> None:
@@ -125,12 +149,14 @@ def _legend(axes: Axes, outcome: Outcome) -> None:
         for what, (sign, colour) in MARKS.items()
     ]
     signs += [
-        Line2D([], [], color=GAP, label="flow gap at a struck host"),
-        Patch(color="#b9c2cc", label="missed"),
-        Patch(color="#f3efe2", label="calm"),
+        Line2D([], [], color=GAP, linewidth=3, label="gap of a flow"),
+        Patch(color=MISSED, label="nothing to strike"),
+        Patch(color=CALM, label="calm until all is well"),
     ]
     axes.legend(
-        handles=signs, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=len(signs), frameon=False
+        handles=signs, loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=len(signs), frameon=False
     )
     verdict = f"{len(outcome.violations)} violations" if outcome.violations else "nothing violated"
-    axes.set_title(f"chaos, seed {outcome.seed}: {verdict}", loc="left", pad=16, fontsize=10)
+    struck = sum(not each.missed for window in outcome.windows for each in window.struck)
+    title = f"chaos, {outcome.backend}, seed {outcome.seed}: {struck} faults, {verdict}"
+    axes.set_title(title, loc="left", pad=16, fontsize=10)

@@ -12,20 +12,24 @@ from typing import Any
 from integration.chaos.catalogue import KINDS
 from integration.chaos.kinds import Family
 from integration.chaos.run import Outcome
-from integration.chaos.verdict import kind_rows
+from integration.chaos.verdict import kind_rows, unexcused
 
 
 def document(outcome: Outcome) -> dict[str, Any]:
     """Everything that is known of a run; times in seconds since it began."""
     return {
         "seed": outcome.seed,
+        "backend": outcome.backend,
         "hosts": outcome.hosts,
         "seconds": round(outcome.ended - outcome.began, 1),
         "families": tried(outcome),
         "violations": outcome.violations,
         "converged": _converged(outcome),
+        "load": outcome.load,
         "last_wrong": [window.last_wrong for window in outcome.windows],
         "lease_changes": outcome.lease_changes,
+        "lost_untouched": sum(each.lost for each in unexcused(outcome.flows.losses, outcome.windows)),
+        "machine_dropped": outcome.machine_dropped,
         "flows": {
             "sent": outcome.flows.sent,
             "received": outcome.flows.received,
@@ -75,12 +79,17 @@ def tried(outcome: Outcome) -> dict[str, dict[str, int]]:
 
 def _words(outcome: Outcome) -> str:
     took = _converged(outcome)
-    return f"median {took['median']} s, worst {took['worst']} s, {len(outcome.windows)} storms"
+    load = f"load {max(outcome.load, default=0)} a core"
+    return f"median {took['median']} s, worst {took['worst']} s, {len(outcome.windows)} storms; {load}"
 
 
 def _packets(outcome: Outcome) -> str:
     flows = outcome.flows
-    return f"{flows.sent} sent, {flows.received} received, {outcome.machine_dropped} dropped by this machine"
+    untouched = sum(loss.lost for loss in unexcused(flows.losses, outcome.windows))
+    return (
+        f"{flows.sent} sent, {flows.received} received; {untouched} lost between untouched hosts,"
+        f" {outcome.machine_dropped} dropped by this machine"
+    )
 
 
 def write(outcome: Outcome, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -12,8 +13,10 @@ from pathlib import Path
 
 from integration.chaos import foreign
 from integration.chaos.calm import CALM_S, Calm
+from integration.chaos.disk import small_disk
+from integration.chaos.fabric import VXLAN, Fabric
 from integration.chaos.flows import FlowReport, Flows, Loss
-from integration.chaos.kinds import Blow, Family, launch
+from integration.chaos.kinds import Blow, Family, Tell, launch
 from integration.chaos.marks import Mark, marks_of
 from integration.chaos.shadow import Shadow
 from integration.chaos.storm import Storm
@@ -31,6 +34,7 @@ class Outcome:
     seed: int
     hosts: int
     families: tuple[Family, ...]
+    backend: str = "vxlan"
     began: float = 0.0
     ended: float = 0.0
     windows: list[Window] = field(default_factory=list)
@@ -38,6 +42,8 @@ class Outcome:
     flows: FlowReport = field(default_factory=lambda: FlowReport(0, 0, ()))
     marks: tuple[Mark, ...] = ()
     lease_changes: int = 0
+    load: list[float] = field(default_factory=list)
+    """How many programs wanted to run, on how few cores, after each storm: what converges late may have had no time."""
     machine_dropped: int = 0
     """Packets that the kernel dropped for want of time, of whatever namespace: they are nobody's fault."""
 
@@ -57,21 +63,28 @@ def run(
     say: Callable[[str], None] = lambda _line: None,
     calm: float = CALM_S,
     logs: Path | None = None,
+    fabric: Fabric = VXLAN,
 ) -> Outcome:
     """Run a schedule to its end, or to the first calm that does not come; then the daemons' logs go to `logs`."""
-    outcome = Outcome(seed, hosts, tuple(families))
+    outcome = Outcome(seed, hosts, tuple(families), fabric.name)
     with ExitStack() as stack:
-        lab = stack.enter_context(Lab(hosts, etcd_members))
+        lab = stack.enter_context(Lab(hosts, etcd_members, ipv6=fabric.ipv6))
         shadow = Shadow(lab)
-        furnish(lab)
+        for host in lab.hosts:
+            stack.enter_context(small_disk(host.directory))
+        furnish(lab, fabric)
         stack.enter_context(shadow)
         dropped = _machine_dropped()
         flows = stack.enter_context(Flows(lab.containers, directory=lab.directory))
-        judge = Calm(lab, shadow)
+        judge = Calm(lab, shadow, fabric)
         _took, wrong = judge.wait(deadline=calm)
         outcome.violations += [f"before the first storm: {line}" for line in wrong]
         outcome.began = time.monotonic()
-        storm = Storm(lab, exempt=shadow.book.exempt.add, restart_history=shadow.restart_history)
+        storm = Storm(
+            lab,
+            Tell(shadow.book.exempt.add, shadow.restart_history, accuse=outcome.violations.append),
+            fabric,
+        )
         for number, some in groupby(blows, key=lambda blow: blow.storm):
             if outcome.violations or not _weather(outcome, storm, judge, number, list(some), calm, say):
                 break
@@ -90,11 +103,11 @@ def run(
     return outcome
 
 
-def furnish(lab: Lab) -> None:
+def furnish(lab: Lab, fabric: Fabric = VXLAN) -> None:
     """Everything that a run needs before its first storm: config, foreign things, daemons, containers."""
-    lab.configure()
+    lab.configure(fabric.config)
     for host in lab.hosts:
-        foreign.plant(host)
+        foreign.plant(host, fabric)
         launch(host)
     wait_until(
         lambda: all(host.daemon.is_ready_or_ended() for host in lab.hosts), "every daemon ready", deadline=30
@@ -118,6 +131,7 @@ def _weather(
     struck = storm.rage(blows)
     still = time.monotonic()
     took, wrong = judge.wait(deadline=calm)
+    outcome.load.append(round(os.getloadavg()[0] / (os.cpu_count() or 1), 1))
     outcome.windows.append(
         Window(number, begin, still, time.monotonic(), tuple(struck), "".join(judge.last_wrong[:1]))
     )

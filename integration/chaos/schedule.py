@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from random import Random
 
 from integration.chaos.catalogue import KINDS, of_families
+from integration.chaos.fabric import VXLAN, Fabric
 from integration.chaos.kinds import Blow, Family, Kind, Part
 
 STORM_S = 14.0
@@ -19,10 +20,16 @@ EVERY = "*"
 
 
 def plan(
-    seed: int, *, hosts: int, seconds: float, families: Iterable[Family] = tuple(Family), blows: int = BLOWS
+    seed: int,
+    *,
+    hosts: int,
+    seconds: float,
+    families: Iterable[Family] = tuple(Family),
+    blows: int = BLOWS,
+    fabric: Fabric = VXLAN,
 ) -> tuple[Blow, ...]:
     """The whole schedule: as many storms as fit into so many seconds with their calms, one at least."""
-    kinds = of_families(families)
+    kinds = of_families(families, fabric)
     if not kinds:
         raise ValueError("no family of faults is left")
     names = [f"h{number}" for number in range(1, hosts + 1)]

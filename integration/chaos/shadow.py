@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Any
 
 from integration.chaos.kinds import reachable
-from integration.chaos.oracle import SUBNETS, subnet_of
+from integration.chaos.oracle import SUBNETS, subnets_of
 from integration.lab import Entry, Lab, LabError
 from integration.lab.etcd import CLIENT_PORT
 from integration.lab.etcd_api import NamespaceConnection
@@ -37,8 +37,8 @@ class LeaseBook:
     def put(self, key: str, value: str, *, revision: int = 0) -> None:
         """A lease was written."""
         name = key.removeprefix(SUBNETS)
-        subnet = subnet_of(name)
-        if name in self.exempt or subnet is None:
+        subnets = subnets_of(name)
+        if name in self.exempt or not subnets:
             return
         self.changes += 1
         owner, before = _owner(value), self._owners.get(name)
@@ -47,8 +47,11 @@ class LeaseBook:
         for other, held_by in self._owners.items():
             if other == name:
                 continue
-            theirs = subnet_of(other)
-            if theirs is not None and subnet.overlaps(theirs):
+            if any(
+                one.version == their.version and one.overlaps(their)
+                for one in subnets
+                for their in subnets_of(other)
+            ):
                 self._break(revision, f"{name} of {owner} overlaps {other} of {held_by}")
             if held_by == owner:
                 self._break(revision, f"{owner} holds {name} and {other}")
@@ -110,7 +113,7 @@ class Shadow:
     def has_seen(self, entries: Iterable[Entry]) -> bool:
         """Whether it has come as far as what was listed now."""
         return self.book.names == {
-            entry.key.removeprefix(SUBNETS) for entry in entries if subnet_of(entry.key)
+            entry.key.removeprefix(SUBNETS) for entry in entries if subnets_of(entry.key)
         }
 
     def _hang_up(self) -> None:

@@ -1,16 +1,21 @@
-"""One storm: every blow of it in a thread of its own, at its time, and what became of each."""
+"""One storm: every blow of it in a thread of its own, at its time, and what became of each.
+
+What is taken back late, on a machine that has no time, keeps the next one on the same part waiting.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from integration.chaos.catalogue import KINDS
-from integration.chaos.kinds import Blow, Ground
+from integration.chaos.fabric import VXLAN, Fabric
+from integration.chaos.kinds import Blow, Ground, Tell
+from integration.chaos.schedule import collide
 from integration.lab import Lab, LabError
 
 
@@ -25,15 +30,15 @@ class Struck:
 
 
 class Storm:
-    """Strikes; `exempt` and `restart_history` go to the shadow checker."""
+    """Strikes; what a blow has to say meanwhile goes to `tell`."""
 
-    def __init__(
-        self, lab: Lab, *, exempt: Callable[[str], None], restart_history: Callable[[], None]
-    ) -> None:
+    def __init__(self, lab: Lab, tell: Tell, fabric: Fabric = VXLAN) -> None:
         self._lab = lab
-        self._exempt = exempt
-        self._restart_history = restart_history
+        self._fabric = fabric
+        self._tell = tell
         self._ended = threading.Event()
+        self._under_way: list[Blow] = []
+        self._news = threading.Condition()
 
     def rage(self, blows: Sequence[Blow]) -> list[Struck]:
         """Strike all, and return when the last is taken back. A fault that cannot be taken back raises."""
@@ -48,9 +53,24 @@ class Storm:
 
     def _strike(self, blow: Blow, began: float) -> Struck:
         self._ended.wait(began + blow.at - time.monotonic())
-        ground = Ground(
-            self._lab, blow, exempt=self._exempt, restart_history=self._restart_history, ended=self._ended
-        )
+        with self._alone(blow):
+            return self._struck(blow, began)
+
+    @contextlib.contextmanager
+    def _alone(self, blow: Blow) -> Iterator[None]:
+        """While no other blow works on the same part."""
+        with self._news:
+            self._news.wait_for(lambda: not any(collide(blow, other) for other in self._under_way))
+            self._under_way.append(blow)
+        try:
+            yield
+        finally:
+            with self._news:
+                self._under_way.remove(blow)
+                self._news.notify_all()
+
+    def _struck(self, blow: Blow, began: float) -> Struck:
+        ground = Ground(self._lab, blow, tell=self._tell, ended=self._ended, fabric=self._fabric)
         steps = KINDS[blow.kind].strike(ground)
         begin = time.monotonic()
         missed = _advance(steps)

@@ -1,11 +1,13 @@
-"""`python -m integration.faults FILE`: the table of the faults that were tried and survived."""
+"""`python -m integration.faults FILE`: the table of the faults that were tried; status 1 if one was not survived."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from integration.faults.outcome import read, table
+from integration.faults.outcome import exit_status, read, table
 
 if __name__ == "__main__":
-    sys.stdout.write(table(read(Path(sys.argv[1]))))
+    outcomes = read(Path(sys.argv[1]))
+    sys.stdout.write(table(outcomes))
+    sys.exit(exit_status(outcomes))

@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 
 from integration.faults.etcd_cases import CASES, case, names
 from integration.faults.etcd_lab import GuardedLab
-from integration.faults.etcd_toll import Toll, document, table, take
+from integration.faults.etcd_toll import Case, Toll, document, table, take
+from integration.faults.etcd_verdict import outcome_of
+from integration.faults.outcome import Outcome
 from integration.lab import LabError
 
 __all__ = ["NAMES", "document", "run", "table"]
@@ -15,28 +17,40 @@ NAMES = names()
 
 
 def run(
-    wanted: Sequence[str] = (), *, in_full: bool = False, tell: Callable[[str], object] = lambda _line: None
+    wanted: Sequence[str] = (),
+    *,
+    in_full: bool = False,
+    tell: Callable[[str], object] = lambda _line: None,
+    keep: Callable[[Outcome], object] = lambda _outcome: None,
 ) -> list[Toll]:
-    """Try the faults of these names (default: all). `tell` is given a line as each begins.
+    """Try the faults of these names (default: all). `tell` is given a line as each begins, `keep` what became of it.
 
-    After one that left the lab broken the rest is tried in a new one, and that one is named in the LabError at the end.
+    After one that left the lab broken, and has no toll, the rest is tried in a new one. LabError if there is no lab.
     """
     if unknown := set(wanted) - set(NAMES):
         raise LabError(f"no such fault: {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
     left = [case(name) for name in wanted] or list(CASES)
     tolls: list[Toll] = []
-    broken: list[str] = []
     while left:
         with GuardedLab() as lab:
             lab.start_residents()
-            try:
-                while left:
-                    one = left.pop(0)
-                    tell(f"{one.name}: {one.title}")
-                    tolls.append(take(lab, one, in_full=in_full))
-            except LabError as error:
-                broken.append(f"{one.name}: {error}")
-                tell(f"{one.name} was not survived: {error}")
-    if broken:
-        raise LabError(f"not survived: {'; '.join(broken)}; the others:\n{table(tolls)}")
+            while left:
+                one = left.pop(0)
+                tell(f"{one.name}: {one.title}")
+                toll = _toll_or_wrong(lab, one, in_full=in_full)
+                outcome = Outcome("etcd", one.name, wrong=toll) if isinstance(toll, str) else outcome_of(toll)
+                keep(outcome)
+                if not outcome.survived:
+                    tell(f"{one.name} was not survived: {outcome.wrong}")
+                if isinstance(toll, str):
+                    break
+                tolls.append(toll)
     return tolls
+
+
+def _toll_or_wrong(lab: GuardedLab, fault: Case, *, in_full: bool) -> Toll | str:
+    """The toll, or what hindered to take it."""
+    try:
+        return take(lab, fault, in_full=in_full)
+    except (LabError, AssertionError) as error:
+        return str(error) or repr(error)

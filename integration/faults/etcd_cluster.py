@@ -7,7 +7,7 @@ whole is here; cables and packets are integration.lab.faults'.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,6 +30,7 @@ class GuardedMember(EtcdMember):
     ) -> None:
         super().__init__(name, namespace, address, directory=directory)
         self.flags = tuple(flags)
+        self.tokens: tuple[str, ...] = ()
         self.cluster_state = "new"
         self.prefix_argv: tuple[str, ...] = ()
 
@@ -51,7 +52,8 @@ class GuardedMember(EtcdMember):
             "--advertise-client-urls", self.endpoint,
             "--listen-peer-urls", self.peer_url, "--initial-advertise-peer-urls", self.peer_url,
             "--initial-cluster", self.initial_cluster, "--initial-cluster-state", self.cluster_state,
-            "--unsafe-no-fsync", "--log-level", "warn", "--logger", "zap", "--bcrypt-cost", "4", *self.flags,
+            "--unsafe-no-fsync", "--log-level", "warn", "--logger", "zap", "--bcrypt-cost", "4",
+            *self.flags, *self.tokens,
         ])  # fmt: skip
 
 
@@ -89,9 +91,19 @@ class GuardedEtcd(Etcd):
         return ",".join(f"{member.name}={member.peer_url}" for member in self.guarded)
 
     @property
+    def tokens(self) -> tuple[str, ...]:
+        """The flags about tokens that the next start is given."""
+        return self.spare.tokens
+
+    @tokens.setter
+    def tokens(self, flags: tuple[str, ...]) -> None:
+        for member in (*self.guarded, self.spare):
+            member.tokens = flags
+
+    @property
     def api(self) -> RootApi:
         """The first member that runs and is not cut off, kept as long as it lives."""
-        return self.api_at(self._eyes()[0])
+        return self.api_at(self.one_that_answers())
 
     def api_at(self, member: GuardedMember) -> RootApi:
         """One member's, for the caller's thread."""
@@ -108,6 +120,10 @@ class GuardedEtcd(Etcd):
         """The members that may answer now, those first that most surely do."""
         found = [member for member in self.guarded if member.running and member.name not in self.shunned]
         return sorted(found, key=lambda member: member.name in self.doubted)
+
+    def one_that_answers(self) -> GuardedMember:
+        """The first of them; LabError when there is none."""
+        return self._eyes()[0]
 
     def _eyes(self) -> list[GuardedMember]:
         if found := self.answering():
@@ -175,6 +191,14 @@ class GuardedEtcd(Etcd):
             ])  # fmt: skip
             member.cluster_state, member.initial_cluster = "new", self.initial_cluster
         self.launch()
+
+    def roll(self) -> Iterator[GuardedMember]:
+        """Restart the members in their turn, as for another version; yields each while it is away."""
+        for member in tuple(self.guarded):
+            member.stop()
+            yield member
+            member.launch()
+            self.wait_healthy()
 
     def wipe(self) -> None:
         """Lose all data, users and permissions too; starts anew and serves."""

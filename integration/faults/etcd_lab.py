@@ -23,6 +23,7 @@ from integration.lab.waiting import wait_until
 
 USER = "flanpy"
 USER_PASSWORD = "swordfish-of-the-overlay"
+NEXT_PASSWORD = "swordfish-of-the-next-year"
 ROOT_PASSWORD = "swordfish-of-the-root"
 PAGE_TOKEN = "swordfish-of-the-status-page"
 RESIDENTS = 3
@@ -37,6 +38,8 @@ NETWORK_CONFIG = {
     "SubnetMax": "10.50.6.0",
     "Backend": {"Type": "vxlan"},
 }
+_WATCHED = re.compile(r"^flanpy_store_watch_revision (\S+)$", re.MULTILINE)
+_CONNECTIONS = ("ss", "-Htn", "state", "established", "dport", "=", f":{CLIENT_PORT}")
 WITNESS = "10.50.200.0-24"
 """A subnet that no host may take: its lease is put and deleted to see who follows etcd."""
 
@@ -47,6 +50,7 @@ class GuardedDaemon(HostDaemon):
     secrets: Path
     authority: Authority
     lease_ttl: int = LEASE_TTL_S
+    password: str = USER_PASSWORD
 
     @property
     def settings_path(self) -> Path:
@@ -72,7 +76,7 @@ class GuardedDaemon(HostDaemon):
             "etcd_certfile": str(self.secrets / f"{self.host}.crt"),
             "etcd_keyfile": str(self.secrets / f"{self.host}.key"),
             "etcd_username": USER,
-            "etcd_password": USER_PASSWORD,
+            "etcd_password": self.password,
             "node_id": self.host,
             "state_dir": str(self.state_dir),
             "run_dir": str(self.run_dir),
@@ -119,7 +123,6 @@ class GuardedLab(Lab):
             ),
             "--quota-backend-bytes",
             str(QUOTA),
-            *(word.format(directory=self.directory) for word in self._tokens),
         ]
         members = [
             GuardedMember(
@@ -132,6 +135,7 @@ class GuardedLab(Lab):
             for seat in seats
         ]
         self.guarded = GuardedEtcd(members, password=ROOT_PASSWORD)
+        self.guarded.tokens = self._tokens
         return self.guarded
 
     def _daemon(self, seat: Seat) -> HostDaemon:
@@ -189,10 +193,16 @@ class GuardedLab(Lab):
             host.daemon.write_settings()
             host.daemon.signal(signal.SIGHUP)
 
+    def local_ports(self, host: Host) -> list[str]:
+        """This end of each connection that the host has to etcd now."""
+        ports = re.findall(rf":(\d+)\s+\S+:{CLIENT_PORT}\b", host.run(*_CONNECTIONS).stdout)
+        if not ports:
+            raise LabError(f"{host.name} has no connection to etcd")
+        return ports
+
     def used_member(self) -> GuardedMember:
         """The member that most connections of the first resident lead to now."""
-        argv = ("ss", "-Htn", "state", "established", "dport", "=", f":{CLIENT_PORT}")
-        ends = re.findall(rf"([\d.]+)\]?:{CLIENT_PORT}\b", self.residents[0].run(*argv).stdout)
+        ends = re.findall(rf"([\d.]+)\]?:{CLIENT_PORT}\b", self.residents[0].run(*_CONNECTIONS).stdout)
         found = [member for member in self.guarded.guarded if member.address in ends]
         if not found:
             raise LabError(f"{self.residents[0].name} has no connection to a member of etcd, only to {ends}")
@@ -241,6 +251,22 @@ class GuardedLab(Lab):
             if node := json.loads(entry.value).get("NodeID"):
                 found[str(node)] = entry.key.removeprefix(prefix)
         return found
+
+    def touch_lease(self, host: Host, *, seen_by: Host) -> None:
+        """Write a host's lease again as it is, so that its key is the newest, and wait until another saw that."""
+        prefix = f"{ETCD_PREFIX}/subnets/"
+        key = f"{prefix}{self.leased()[host.name]}"
+        entry = next(entry for entry in self.guarded.api.list(prefix) if entry.key == key)
+        revision = self.guarded.api.put(key, entry.value, lease=entry.lease)
+
+        wait_until(
+            lambda: self.watched(seen_by) >= revision, f"{seen_by.name} is at {revision}", deadline=30.0
+        )
+
+    def watched(self, host: Host) -> int:
+        """The revision that a daemon's watch has come to."""
+        found = _WATCHED.search(host.daemon.metrics())
+        return int(float(found[1])) if found else 0
 
     def wait_leased(self, hosts: Sequence[Host] | None = None, *, deadline: float = 30.0) -> float:
         """Wait until each host has its own subnet's key in etcd, the one that its subnet.env names."""

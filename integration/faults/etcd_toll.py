@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,18 @@ SETTLED_S = 1.0
 Strike = Callable[[GuardedLab], AbstractContextManager[None]]
 
 
+@contextmanager
+def as_it_is(_lab: GuardedLab) -> Iterator[None]:
+    """Nothing to prepare."""
+    yield
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """One fault. `hold` and `long_hold` are the seconds that it lasts in CI and in full.
 
     `serves` is whether etcd goes on serving the daemons, so that news must come through while the fault is there.
+    `stage` is what has to be so before the fault, and is taken back when its cost is known.
     """
 
     name: str
@@ -38,6 +45,7 @@ class Case:
     hold: float
     long_hold: float
     serves: bool = False
+    stage: Strike = as_it_is
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +71,17 @@ class Toll:
 
 def take(lab: GuardedLab, case: Case, *, in_full: bool = False) -> Toll:
     """Strike, hold, undo, wait until all stands, and say what it cost."""
+    with case.stage(lab):
+        return _taken(lab, case, hold=case.long_hold if in_full else case.hold)
+
+
+def _taken(lab: GuardedLab, case: Case, *, hold: float) -> Toll:
     subnets = {host.name: str(host.subnet_file.subnet) for host in lab.residents}
     with LeaseShadow(lab.guarded) as shadow, _Flow(lab) as flow:
         spent, said, begun = _cpu(lab), _lines(lab), time.monotonic()
         with case.strike(lab):
             seen = lab.witness() if case.serves else None
-            time.sleep(max(0.0, begun + (case.long_hold if in_full else case.hold) - time.monotonic()))
+            time.sleep(max(0.0, begun + hold - time.monotonic()))
         converged = time.monotonic()
         lab.witness()
         lab.wait_leased()

@@ -1,36 +1,32 @@
-"""Owns killing a daemon at a chosen step of its start: strace delivers SIGKILL as a system call is entered.
+"""Owns killing a daemon at a chosen step of its start: SIGKILL before a system call is made (see syscall_gate).
 
-A step is a system call and the how-manieth of it in one thread, so that the same step is met again in the next start.
-Steps that read or wait are left out: nothing can be half done in them.
+A step is a system call and the how-manieth of it in the process. Its threads take turns as they like, so that the next
+start may come to another call by that number; over all numbers every call has its turn.
 """
 
 from __future__ import annotations
 
-import re
-import signal
+import sys
 import time
-from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from os import kill
-from pathlib import Path
+from typing import TypeVar
 
+from integration.faults import syscall_gate
 from integration.lab import Host, LabError
 from integration.lab.daemon import flanpyd
 from integration.lab.waiting import wait_until
 
-SYSCALLS = (
-    "rename", "unlink", "mkdir", "chmod", "fchmod", "fsync", "write", "pwrite64", "ftruncate", "flock",
-    "sendto", "sendmsg", "connect", "bind", "listen", "clone3",
-)  # fmt: skip
 END_DEADLINE_S = 30.0
 SETTLE_S = 1.0
-_LINE = re.compile(r"(\d+) +(\w+)\(")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Step:
-    """The `number`th call of a thread, from 1."""
+    """The `number`th call of that name, from 1."""
 
     syscall: str
     number: int
@@ -40,33 +36,21 @@ class Step:
 
 
 def steps_of_a_start(host: Host) -> list[Step]:
-    """Start the daemon under strace until it is ready; every step it took. It is killed then."""
+    """Start the daemon until it is ready, and kill it; every step it took, in their order."""
     listing = host.directory / "steps"
-    _launch(host, "--seccomp-bpf", f"-o{listing}", f"-etrace={','.join(SYSCALLS)}")
+    _launch(host, "--list", str(listing))
     try:
         host.daemon.wait_ready()
-        time.sleep(SETTLE_S)  # what comes after: the listeners, the first probes
+        time.sleep(SETTLE_S)  # what comes after: the listeners' sockets, the first probes
     finally:
-        _end(host)
-    matches = (_LINE.match(line) for line in listing.read_text().splitlines())
-    taken = Counter((found[1], found[2]) for found in matches if found)
-    most: dict[str, int] = {}
-    for (_thread, syscall), count in taken.items():
-        most[syscall] = max(count, most.get(syscall, 0))
-    return sorted(Step(syscall, number) for syscall, count in most.items() for number in range(1, count + 1))
+        host.daemon.kill()
+    words = (line.split() for line in listing.read_text().splitlines())
+    return [Step(syscall, int(number)) for syscall, number in words]
 
 
 def start_killed_at(host: Host, step: Step) -> bool:
-    """Start the daemon and have it killed at that step; False if it was ready without having come there.
-
-    Not with --seccomp-bpf, with which strace 6.1 delivers no signal.
-    """
-    _launch(
-        host,
-        "-o/dev/null",
-        f"-etrace={step.syscall}",
-        f"-einject={step.syscall}:signal=KILL:when={step.number}",
-    )
+    """Start the daemon and have it killed at that step; False if it was ready without having come there."""
+    _launch(host, "--kill", f"{step.syscall}:{step.number}")
     try:
         wait_until(
             lambda: not host.daemon.running or host.daemon.is_ready(), str(step), deadline=END_DEADLINE_S
@@ -75,22 +59,21 @@ def start_killed_at(host: Host, step: Step) -> bool:
             wait_until(lambda: not host.daemon.running, str(step), deadline=SETTLE_S / 4)
         return not host.daemon.running
     finally:
-        _end(host)
+        host.daemon.kill()
+
+
+def spread(steps: Sequence[T], count: int) -> list[T]:
+    """So many of them, evenly over all, the first and the last among them."""
+    if len(steps) <= count:
+        return list(steps)
+    return [steps[round(index * (len(steps) - 1) / (count - 1))] for index in range(count)]
+
+
+def launch_without(host: Host, kind: str) -> None:
+    """Start the daemon on a kernel that lacks this kind of link."""
+    _launch(host, "--without", kind)
 
 
 def _launch(host: Host, *options: str) -> None:
-    host.daemon.launch(argv=["strace", "-f", "-qq", *options, *flanpyd().argv])
-
-
-def _end(host: Host) -> None:
-    """The daemon first: strace, when killed, lets it go on."""
-    for child in _children(host.daemon.pid):
-        with suppress(ProcessLookupError):
-            kill(child, signal.SIGKILL)
-    host.daemon.kill()
-
-
-def _children(pid: int) -> list[int]:
-    with suppress(FileNotFoundError):
-        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return []
+    gate = [sys.executable, "-IS", syscall_gate.__file__, *options, "--"]
+    host.daemon.launch(argv=[*gate, *flanpyd().argv])

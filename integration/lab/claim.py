@@ -162,11 +162,19 @@ def remove_remains(number: int, *, keep_lock: bool = False) -> None:
     namespaces.ip_batch(None, [f"netns del {name}" for name in namespaces.names_with(prefix)], force=True)
     directory = directory_of(number)
     if directory is not None and directory.name.startswith(prefix):
+        _unmount_below(directory)
         shutil.rmtree(directory, ignore_errors=True)
     if not keep_lock:
         shutil.rmtree(REGISTRY / str(number), ignore_errors=True)
         with contextlib.suppress(OSError):
             REGISTRY.rmdir()  # only when ours was the last lab
+
+
+def _unmount_below(directory: Path) -> None:
+    """Disks of their own that a lab gave its hosts."""
+    mounted = [Path(line.split()[1]) for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for path in reversed([each for each in mounted if directory in each.parents]):
+        subprocess.run(["umount", "-l", str(path)], capture_output=True, timeout=30, check=False)
 
 
 def _kill_all(prefix: str) -> None:

@@ -20,12 +20,20 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         "--pace", type=float, default=0.01, help="share of the peers that changes a second (0.01)"
     )
     parser.add_argument("--to", type=Path, default=RESULTS, help=f"where the reports go ({RESULTS})")
+    parser.add_argument("--inside", action="store_true", help="also tell what the daemons' heaps are made of")
     parser.set_defaults(command=_soak)
 
 
 def _soak(typed: argparse.Namespace) -> int:
-    found = soak(minutes=typed.minutes, peers=typed.peers, hosts=typed.hosts, pace=typed.pace, say=print)
     typed.to.mkdir(parents=True, exist_ok=True)
+    found = soak(
+        minutes=typed.minutes,
+        peers=typed.peers,
+        hosts=typed.hosts,
+        pace=typed.pace,
+        say=lambda line: print(line, flush=True),
+        window=typed.to.absolute() if typed.inside else None,
+    )
     report.write(found, typed.to / "soak.json")
     print(report.table(found))
     report.draw(found, typed.to / "soak.svg")

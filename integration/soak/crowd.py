@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address
 from random import Random
+from typing import Protocol
 
 from integration.lab import ETCD_PREFIX, EtcdApi, Peer, simulated_peers
 
@@ -16,11 +18,22 @@ TTL_S = 86_400
 PREFIX = f"{ETCD_PREFIX}/subnets/"
 
 
+class Watcher(Protocol):
+    """Who is told of each host that takes a subnet or gives it up, right before."""
+
+    def came(self, subnet: str) -> None:
+        """It will be written now."""
+
+    def went(self, subnet: str) -> None:
+        """It will be taken away now."""
+
+
 class Crowd:
-    """The peers that there are; `churn` changes some of them."""
+    """The peers that there are; `churn` changes some of them, and tells the `watchers`."""
 
     def __init__(self, api: EtcdApi, count: int, *, seed: int = 0) -> None:
         self._api = api
+        self.watchers: Sequence[Watcher] = ()
         self._dice = Random(seed)
         several = simulated_peers(int(count * SPARE), network=NETWORK)
         self._here: dict[str, tuple[Peer, int]] = {}
@@ -37,22 +50,22 @@ class Crowd:
     def come(self, peer: Peer) -> Peer:
         """A host takes its subnet."""
         lease = self._api.grant(TTL_S)
+        for each in self.watchers:
+            each.came(str(peer.subnet))
         self._api.put(PREFIX + peer.key, peer.value, lease=lease)
         self._here[peer.key] = (peer, lease)
         self.changes += 1
         return peer
 
-    def churn(self, changes: int) -> Peer | None:
-        """So many changes: one goes and another comes, or one is found elsewhere. Returns the last that came."""
-        came = None
+    def churn(self, changes: int) -> None:
+        """So many changes: one goes and another comes, or one is found elsewhere."""
         for _ in range(changes // 2):
             if self._dice.random() < 0.2:
                 self._move()
                 self._move()
             else:
                 self._leave()
-                came = self.come(self._away.popleft())
-        return came
+                self.come(self._away.popleft())
 
     def _any(self) -> tuple[Peer, int]:
         return self._here[self._dice.choice(list(self._here))]
@@ -60,6 +73,8 @@ class Crowd:
     def _leave(self) -> None:
         """Its lease ends, or it is drained."""
         peer, lease = self._any()
+        for each in self.watchers:
+            each.went(str(peer.subnet))
         if self._dice.random() < 0.5:
             self._api.delete(PREFIX + peer.key)
         self._api.revoke(lease)

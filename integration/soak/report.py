@@ -13,14 +13,17 @@ from integration.soak.trend import judged, slope
 
 def table(found: Soaked) -> str:
     """One row for each measure of each host."""
-    lines = [
-        f"{'':4} {'measure':12} {'first':>9} {'last':>9} {'mean':>9} {'rise':>8} {'an hour':>9} {'allowed':>8}"
-    ]
+    head = (
+        f"{'':4} {'measure':12} {'first':>9} {'last':>9} {'mean':>9} {'rise':>8} {'allowed':>8}"
+        f" {'an hour':>9} {'from start':>10} {'last half':>10}"
+    )
+    lines = [head]
     for host in found.samples:
         for each in found.trends(host):
             lines.append(  # noqa: PERF401 - two loops read better than one comprehension
-                f"{host:4} {each.bound.name:12} {each.first:9.2f} {each.last:9.2f} {each.mean:9.2f} {each.rise:8.2f}"
-                f" {each.per_hour:9.2f} {each.allowed:8.2f} {each.bound.unit:4}{' GROWS' if each.grows else ''}"
+                f"{host:4} {each.bound.name:12} {each.first:9.2f} {each.last:9.2f} {each.mean:9.2f}"
+                f" {each.rise:8.2f} {each.allowed:8.2f} {each.per_hour:9.2f} {each.whole_per_hour:10.2f}"
+                f" {each.late_per_hour:10.2f} {each.bound.unit:4}{' GROWS' if each.grows else ''}"
             )
     lines += ["", f"{found.changes} changes among {found.peers} peers in {found.minutes:g} min"]
     return "\n".join([*lines, *found.growing])
@@ -55,7 +58,7 @@ def draw(found: Soaked, path: Path) -> None:
     with mpl.rc_context(
         {"font.size": 9, "svg.fonttype": "none", "axes.spines.top": False, "axes.spines.right": False}
     ):
-        canvas, grid = plt.subplots(3, 3, figsize=(14, 8), layout="constrained", sharex=True)
+        canvas, grid = plt.subplots(2, 5, figsize=(17, 6), layout="constrained", sharex=True)
         for axes, name in zip(grid.flat, names, strict=True):
             unit = next(
                 (f", {bound.unit}" for bound in found.bounds if bound.name == name and bound.unit), ""

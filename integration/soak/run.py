@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
-from integration.lab import EtcdApi, Host, Lab, wait_until
+from integration.lab import EtcdApi, Host, Lab, Program, wait_until
+from integration.lab.daemon import ReadyBy
 from integration.lab.etcd import CLIENT_PORT
+from integration.soak import inside
 from integration.soak.crowd import NETWORK, Crowd
-from integration.soak.sample import Sample, Sampler, lag_ms
+from integration.soak.lag import RouteWatch
+from integration.soak.sample import Sample, Sampler
 from integration.soak.trend import Bound, Trend, trend
 
+SEEN = Program((sys.executable, "-P", inside.__file__), ReadyBy.READYZ)
+"""The daemon with a window into its heap."""
+LOOKS_INSIDE = 8
 LOOKS = 150
 """So many samples in a run, though none oftener than each second."""
 BOUNDS = (
@@ -25,7 +36,7 @@ BOUNDS = (
     Bound("etcd_leases", "", 1, 0),
     Bound("cpu", "%", 10, 10),
     # Two cores with other work delay everything by a second at times; a backlog that piles up is more than that.
-    Bound("lag", "ms", 3000, 0),
+    Bound("lag", "ms", 1000, 0),
 )
 
 
@@ -66,14 +77,19 @@ def soak(
     pace: float = 0.01,
     bounds: tuple[Bound, ...] = BOUNDS,
     say: Callable[[str], None] = lambda _line: None,
+    window: Path | None = None,
 ) -> Soaked:
-    """Run daemons among so many peers, of which the share `pace` changes each second."""
-    with Lab(hosts) as lab:
+    """Run daemons among so many peers, of which the share `pace` changes each second.
+
+    With a `window` directory the daemons tell there what their heap is made of, now and then.
+    """
+    with ExitStack() as stack:
+        lab = stack.enter_context(Lab(hosts, program=SEEN if window is not None else None))
         lab.configure(network=NETWORK)
         member = lab.etcd.members[0]
         api = EtcdApi(member.namespace, ("127.0.0.1", CLIENT_PORT))
         crowd = Crowd(api, peers)
-        lab.start_daemons(deadline=30)
+        _start(lab, window)
         wait_until(
             lambda: all(_routes(host) >= peers for host in lab.hosts),
             f"{peers} peers programmed",
@@ -81,20 +97,49 @@ def soak(
             poll=0.2,
         )
         say(f"{peers} peers stand on {hosts} host(s); {peers * pace:g} changes a second for {minutes:g} min")
-        samplers = {host: Sampler(host, api) for host in lab.hosts}
-        samples: dict[str, list[Sample]] = {host.name: [] for host in lab.hosts}
-        seconds = minutes * 60
-        between = max(1.0, seconds / LOOKS)
-        began = time.monotonic()
         written = crowd.changes
-        while (passed := time.monotonic() - began) < seconds:
-            crowd.churn(max(0, round((passed + 1) * peers * pace) - (crowd.changes - written)))
-            if passed >= len(samples[lab.hosts[0].name]) * between:
-                for host, sampler in samplers.items():
-                    lag = lag_ms(host, crowd)
-                    samples[host.name].append(sampler.look(lag=lag, peers=crowd.count + hosts))
-            time.sleep(max(0.0, began + passed + 1 - time.monotonic()))
+        watches = {host: stack.enter_context(RouteWatch(host)) for host in lab.hosts}
+        crowd.watchers = tuple(watch.lags for watch in watches.values())
+        samples = _churned(watches, crowd, api, minutes * 60, peers * pace, look_inside=window is not None)
         return Soaked(minutes, peers, crowd.changes - written, samples, bounds)
+
+
+def _start(lab: Lab, window: Path | None) -> None:
+    for host in lab.hosts:
+        told = {inside.FILE: str(window / f"inside-{host.name}.jsonl")} if window is not None else {}
+        host.daemon.launch(env=told)
+    for host in lab.hosts:
+        host.daemon.wait_ready(deadline=30)
+
+
+def _churned(
+    watches: Mapping[Host, RouteWatch],
+    crowd: Crowd,
+    api: EtcdApi,
+    seconds: float,
+    rate: float,
+    *,
+    look_inside: bool,
+) -> dict[str, list[Sample]]:
+    """The samples of so many seconds of churn, by host."""
+    samplers = {host: Sampler(host, api) for host in watches}
+    samples: dict[str, list[Sample]] = {host.name: [] for host in watches}
+    looks = inside_looks = 0
+    between = max(1.0, seconds / LOOKS)
+    began, written = time.monotonic(), crowd.changes
+    while (passed := time.monotonic() - began) < seconds:
+        crowd.churn(max(0, round((passed + 1) * rate) - (crowd.changes - written)))
+        if passed >= looks * between:
+            looks += 1
+            for host, sampler in samplers.items():
+                lags = watches[host].lags.take_ms(time.time())
+                samples[host.name].append(sampler.look(lags=lags, peers=crowd.count + len(watches)))
+        if look_inside and passed >= inside_looks * seconds / LOOKS_INSIDE:
+            inside_looks += 1
+            for host in watches:
+                os.kill(host.daemon.pid, signal.SIGUSR2)
+        time.sleep(max(0.0, began + passed + 1 - time.monotonic()))
+    return samples
 
 
 def _routes(host: Host) -> int:

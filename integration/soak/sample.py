@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
-from integration.lab import EtcdApi, Host, wait_until
-from integration.soak.crowd import Crowd
+from integration.lab import EtcdApi, Host
 
 KIB_IN_MIB = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One look: seconds since the start, MiB, counts, percent of a core since the last look, milliseconds."""
+    """One look: seconds since the start, MiB, counts, percent of a core since the last look, milliseconds.
+
+    `lag` is the median since the last look of how long a lease took to its route, `lag_worst` the longest.
+    """
 
     at: float
     pss: float
@@ -25,6 +29,7 @@ class Sample:
     netlink: int
     cpu: float
     lag: float
+    lag_worst: float
     etcd_leases: int
 
 
@@ -37,8 +42,8 @@ class Sampler:
         self._began = time.monotonic()
         self._before = (self._began, cpu_seconds(host.daemon.pid))
 
-    def look(self, *, lag: float, peers: int) -> Sample:
-        """Now. `lag` is measured by the caller; etcd's leases are counted above one for each of `peers`."""
+    def look(self, *, lags: Sequence[float], peers: int) -> Sample:
+        """Now. `lags` are measured by the caller; etcd's leases are counted above one for each of `peers`."""
         pid, now = self._host.daemon.pid, time.monotonic()
         used = cpu_seconds(pid)
         share = (used - self._before[1]) / max(1e-6, now - self._before[0]) * 100
@@ -54,22 +59,10 @@ class Sampler:
             threads=len(list(Path(f"/proc/{pid}/task").iterdir())),
             netlink=len(sockets & _netlink_inodes(pid)),
             cpu=round(share, 2),
-            lag=lag,
+            lag=median(lags) if lags else 0.0,
+            lag_worst=max(lags, default=0.0),
             etcd_leases=len(self._api.call("/v3/lease/leases", {}).get("leases", [])) - peers,
         )
-
-
-def lag_ms(host: Host, crowd: Crowd) -> float:
-    """Churn, and how long after the last lease was written its route stands; two milliseconds of it are `ip`'s."""
-    came = None
-    while came is None:
-        came = crowd.churn(2)
-    began = time.monotonic()
-    subnet = str(came.subnet)
-    wait_until(
-        lambda: bool(host.ip_json("-4", "route", "show", subnet)), f"a route to {subnet}", deadline=30, poll=0
-    )
-    return round((time.monotonic() - began) * 1000, 1)
 
 
 def cpu_seconds(pid: int) -> float:

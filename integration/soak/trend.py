@@ -21,7 +21,11 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """What became of one measure: its mean, the fitted rise within the judged time, and what was allowed."""
+    """What became of one measure: its mean, the fitted rise within the judged time, and what was allowed.
+
+    `whole_per_hour` is the slope with the warm-up, `late_per_hour` that of the last half: what flattens is told
+    from what goes on.
+    """
 
     bound: Bound
     first: float
@@ -29,10 +33,12 @@ class Trend:
     mean: float
     rise: float
     seconds: float
+    whole_per_hour: float = 0.0
+    late_per_hour: float = 0.0
 
     @property
     def per_hour(self) -> float:
-        """The slope."""
+        """The slope behind the warm-up."""
         return self.rise / self.seconds * 3600 if self.seconds else 0.0
 
     @property
@@ -73,4 +79,6 @@ def trend(bound: Bound, points: Sequence[tuple[float, float]]) -> Trend:
         mean=sum(value for _, value in kept) / max(1, len(kept)),
         rise=slope(kept) * seconds,
         seconds=seconds,
+        whole_per_hour=slope(points) * 3600,
+        late_per_hour=slope(points[len(points) // 2 :]) * 3600,
     )

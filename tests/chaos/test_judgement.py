@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 
 import pytest
 
+from integration.chaos.fabric import FABRICS
 from integration.chaos.flows import Loss
 from integration.chaos.foreign import differences
 from integration.chaos.kinds import Blow
 from integration.chaos.oracle import SUBNETS, lease_of, subnet_of
 from integration.chaos.shadow import LeaseBook
 from integration.chaos.storm import Struck
+from integration.chaos.summary import summed, told
 from integration.chaos.verdict import Window, kind_rows, unexcused
-from integration.lab import Entry
+from integration.lab import Entry, simulated_peers
 from integration.soak.trend import Bound, slope, trend
 
 
@@ -53,6 +55,11 @@ def test_a_host_with_two_leases_is_told() -> None:
     assert "h1 holds" in _book(("10.50.1.0-24", "h1"), ("10.50.2.0-24", "h1")).broken[0]
 
 
+@pytest.mark.parametrize("second", ["10.50.2.0-24&fd50:0:0:1::-64", "10.50.1.0-24&fd50:0:0:2::-64"])
+def test_leases_that_overlap_in_one_of_two_families_are_told(second: str) -> None:
+    assert "overlaps" in _book(("10.50.1.0-24&fd50:0:0:1::-64", "h1"), (second, "h2")).broken[0]
+
+
 def test_a_key_put_there_to_poison_is_not_judged() -> None:
     book = _book(("10.50.1.0-24", "h1"))
     book.exempt.add("10.50.0.0-16")
@@ -67,10 +74,33 @@ def test_a_key_that_names_no_subnet_is_none(key: str) -> None:
 
 def test_a_lease_is_read_from_its_key_and_value() -> None:
     data = {"VNI": 1, "VtepMAC": "02:00:00:00:00:01"}
-    value = json.dumps({"PublicIP": "10.99.1.2", "BackendData": data, "NodeID": "h2"})
+    said = {"PublicIP": "10.99.1.2", "BackendType": "vxlan", "BackendData": data, "NodeID": "h2"}
+    value = json.dumps(said)
     lease = lease_of(Entry(SUBNETS + "10.50.2.0-24", value, 1, 1, 7))
     assert lease is not None
     assert (lease.subnet, lease.public_ip, lease.node) == (IPv4Network("10.50.2.0/24"), "10.99.1.2", "h2")
+
+
+@pytest.mark.parametrize("name", FABRICS)
+def test_a_host_that_does_not_exist_advertises_as_its_network_does(name: str) -> None:
+    (peer,) = simulated_peers(1, network="10.50.0.0/16")
+    lease = lease_of(Entry(SUBNETS + peer.key, FABRICS[name].value(peer), 1, 1, 7))
+    assert lease is not None
+    assert (lease.kind, lease.public_ip) == (FABRICS[name].type, str(peer.public_ip))
+
+
+def test_both_families_of_a_lease_are_read() -> None:
+    key = "10.50.2.0-24&fd50:0:0:2::-64"
+    value = {
+        "PublicIP": "10.99.1.2",
+        "PublicIPv6": "fd99:1::2",
+        "BackendType": "vxlan",
+        "BackendData": {"VtepMAC": "02:00:00:00:00:01"},
+        "BackendV6Data": {"VtepMAC": "02:00:00:00:00:02"},
+    }
+    lease = lease_of(Entry(SUBNETS + key, json.dumps(value), 1, 1, 7))
+    assert lease is not None
+    assert lease.of("-6") == (IPv6Network("fd50:0:0:2::/64"), "fd99:1::2", "02:00:00:00:00:02")
 
 
 STRUCK = Struck(Blow(1, 2.0, 3.0, "cable_cut", ("h1",)), begin=102.0, end=105.0)
@@ -101,6 +131,34 @@ def test_a_gap_is_laid_at_the_only_fault_that_may_have_made_it() -> None:
 
 def test_what_is_foreign_and_gone_is_named() -> None:
     assert differences({"rules": ["a"]}, {"rules": []}) == ["rules: was ['a'], is []"]
+
+
+RUN = {
+    "seed": 7,
+    "backend": "vxlan",
+    "seconds": 60.0,
+    "families": {"network": {"tried": 3, "survived": 3}},
+    "violations": [],
+    "converged": {"each": [0.5, 2.5]},
+    "lease_changes": 4,
+    "lost_untouched": 0,
+    "flows": {"sent": 100},
+    "kinds": [
+        {"name": "cable_cut", "family": "network", "struck": 3, "missed": 0}
+        | {"alone_gap": 3.5, "alone_after": 0.5, "shared_gap": 4.0}
+    ],
+}
+
+
+def test_runs_are_summed_by_kind_and_family_and_their_longest_gaps_are_kept() -> None:
+    row = RUN["kinds"][0] | {"alone_gap": 9.0, "struck": 2}  # type: ignore[index]
+    other = RUN | {"seed": 8, "backend": "udp", "kinds": [row], "violations": ["h1: broken"]}
+    found = summed([RUN, other])
+    assert (found.kinds[0].struck, found.kinds[0].alone_gap, found.tried["network"]) == (5, 9.0, 6)
+    assert (found.seeds, found.violations) == (("7", "8 (udp)"), ("seed 8 (udp): h1: broken",))
+    text = told(found)
+    assert "| cable cut | network | 5 | 9.00 | 0.50 |" in text
+    assert "median 1.50 s, worst 2.50 s" in text
 
 
 BOUND = Bound("pss", "MiB", slack=1.0, per_hour=3.0)

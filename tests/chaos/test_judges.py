@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import IPv4Network
+from dataclasses import replace
+from ipaddress import IPv4Network, IPv6Network
 
 import pytest
 
 from integration.chaos.calm import Calm
+from integration.chaos.fabric import FABRICS
 from integration.chaos.kinds import launch
 from integration.chaos.oracle import SUBNETS, Lease, leases_of, subnet_of, wrongs
 from integration.chaos.run import furnish
@@ -48,7 +50,7 @@ def test_the_judge_tells_what_is_missing_and_what_is_too_much(judged: tuple[Lab,
     wrongs_before = wrongs(host, leases_of([entry]))
     assert any("one lease of h2 in etcd, not 0" in line for line in wrongs_before)
     assert any(f"+route {subnet_of(entry.key)}" in line for line in wrongs_before)
-    assert any("-neigh 10.50.77.0" in line for line in wrongs(host, [*_leases(lab), STRANGER]))
+    assert any("-neigh flannel.1 10.50.77.0" in line for line in wrongs(host, [*_leases(lab), STRANGER]))
 
 
 def _leases(lab: Lab) -> list[Lease]:
@@ -56,6 +58,19 @@ def _leases(lab: Lab) -> list[Lease]:
 
 
 STRANGER = Lease(IPv4Network("10.50.77.0/24"), "10.99.1.77", "02:00:00:00:00:77", "h77")
+
+
+@pytest.mark.parametrize("name", ["host-gw", "udp", "dual"])
+def test_the_judge_knows_every_kind_of_network(name: str) -> None:
+    fabric = FABRICS[name]
+    with Lab(2, ipv6=fabric.ipv6) as lab:
+        furnish(lab, fabric)
+        with Shadow(lab) as shadow:
+            assert not Calm(lab, shadow, fabric).wait()[1]
+        stranger = replace(STRANGER, kind=fabric.type, subnet6=IPv6Network("fd50:0:0:77::/64"))
+        missing = "\n".join(wrongs(lab.hosts[0], [*_leases(lab), stranger], fabric))
+        assert ("-route 10.50.77.0/24" in missing) == (name != "udp")
+        assert ("-route fd50:0:0:77::/64" in missing) == (name == "dual")
 
 
 def test_the_judge_tells_what_belongs_to_others_and_was_touched(judged: tuple[Lab, Calm]) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from itertools import combinations, groupby
 
 import pytest
 
 from integration.chaos.catalogue import KINDS
-from integration.chaos.kinds import Blow, Family
+from integration.chaos.fabric import FABRICS
+from integration.chaos.kinds import Blow, Family, Ground, Kind, Part, Tell
 from integration.chaos.schedule import STORM_S, collide, plan
+from integration.chaos.storm import Storm
+from integration.lab import Lab
 
 SEEDS = range(12)
 
@@ -52,6 +57,39 @@ def test_every_kind_strikes_within_a_hundred_storms_and_ends_with_its_storm() ->
     blows = plan(11, hosts=5, seconds=2400)
     assert {blow.kind for blow in blows} == set(KINDS)
     assert all(blow.ends <= STORM_S + 0.1 for blow in blows)
+
+
+@pytest.mark.parametrize("name", FABRICS)
+def test_only_what_a_network_has_is_struck(name: str) -> None:
+    blows = plan(3, hosts=5, seconds=1200, fabric=FABRICS[name])
+    struck = {blow.kind for blow in blows}
+    assert all(name in KINDS[kind].fabrics for kind in struck)
+    assert ("fdb_altered" in struck) == (name in {"vxlan", "dual"})
+    assert ("device_deleted" in struck) == (name != "host-gw")
+
+
+def test_a_fault_waits_until_the_one_before_it_on_the_same_part_is_taken_back() -> None:
+    """On a busy machine that may take longer than the schedule knew."""
+    active: list[str] = []
+    most = 0
+
+    def strike(ground: Ground) -> Iterator[None]:
+        nonlocal most
+        active.append(ground.blow.kind)
+        most = max(most, len(active))
+        yield
+        time.sleep(0.3)
+        active.remove(ground.blow.kind)
+
+    slow = Kind("slow", Family.ETCD, Part.ETCD, strike, (0, 1), hosts=0)
+    KINDS["slow"] = slow
+    try:
+        tell = Tell(exempt=lambda _: None, restart_history=lambda: None, accuse=lambda _: None)
+        struck = Storm(Lab(1), tell).rage([Blow(1, 0.0, 0.05, "slow"), Blow(1, 0.1, 0.05, "slow")])
+    finally:
+        del KINDS["slow"]
+    assert most == 1
+    assert struck[1].begin >= struck[0].begin + 0.3
 
 
 def test_a_schedule_without_a_family_is_refused() -> None:

@@ -25,3 +25,12 @@ def test_all_is_well_again_after_a_storm_of_faults_of_every_family() -> None:
     outcome = _weathered(plan(5, hosts=4, seconds=20, blows=10), hosts=4, etcd_members=3)
     (window,) = outcome.windows
     assert sum(not each.missed for each in window.struck) >= 7
+
+
+def test_what_once_went_wrong_goes_well() -> None:
+    """Seed 9: taken back while somebody's lease of the whole network was in etcd, a host moved to another subnet.
+    Seed 111: a daemon that went on to another endpoint without a file descriptor left was aborted by its library."""
+    seed_9 = [Blow(1, 0.2, 6.0, "leases_poisoned"), Blow(1, 2.0, 0.3, "drained", ("h2",))]
+    seed_111 = [Blow(2, 0.2, 5.0, "files_exhausted", ("h1",)), Blow(2, 0.5, 4.0, "quorum_killed")]
+    outcome = _weathered([*seed_9, *seed_111], hosts=2, etcd_members=3)
+    assert len(outcome.windows) == 2

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from flanpy.config import Settings, load
-from flanpy.config.options import OPTIONS, Option
+from flanpy.config.option import Option
+from flanpy.config.options import OPTIONS
 from flanpy.errors import ConfigError
 
 

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flanpy.config import EtcdOptions, Settings, changed, describe, in_force, load, needing_restart
-from flanpy.config.options import BY_NAME, OPTIONS, Option
+from flanpy.config.option import Option
+from flanpy.config.options import BY_NAME, OPTIONS
 from flanpy.config.settings import ListenAddress
 from flanpy.errors import ConfigError, UsageError
 
@@ -63,6 +64,7 @@ VALUES: list[tuple[str, str, str, Any]] = [
     ("iptables-forward-rules", "0", "filter.iptables_forward_rules", False),
     ("ip-blackhole-route", "T", "filter.ip_blackhole_route", True),
     ("filter-backend", "nft", "filter.backend", "nft"),
+    ("encapsulation-guard", "strangers", "filter.encapsulation_guard", "strangers"),
     ("healthz-ip", "::1", "listen.healthz_ip", IPv6Address("::1")),
     ("healthz-port", "8471", "listen.healthz_port", 8471),
     ("metrics-listen", "[::1]:9817", "listen.metrics_listen", ListenAddress(ip_address("::1"), 9817)),

@@ -11,7 +11,8 @@ import pytest
 from flanpy import __version__
 from flanpy.config import Settings, answer, help_text, load
 from flanpy.config.arguments import add_arguments, flags_of
-from flanpy.config.options import DEFAULTS, GROUPS, OPTIONS, Option
+from flanpy.config.option import DEFAULTS, Option
+from flanpy.config.options import GROUPS, OPTIONS
 from flanpy.errors import UsageError
 
 FLANNEL = [

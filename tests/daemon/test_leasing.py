@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from flanpy.errors import StoreError
 from flanpy.host import state_file
 from flanpy.host.state_file import SavedLease
 from flanpy.model.condition import ConditionType, Status
@@ -41,6 +42,25 @@ async def test_config_and_lease_reach_loop_board_and_disk(rig: Rig, tmp_path: Pa
         assert (saved.key, saved.network_config) == (own.key, NETWORK)
         assert rig.condition(ConditionType.LEASE_SAVED).reason == "Saved"
         assert rig.kernel.writes > 0
+
+
+async def test_p25_missing_key_is_named_with_why_it_was_refused_until_etcd_takes_it_again(rig: Rig) -> None:
+    rig.configure()
+    async with running(rig):
+        own = rig.loop.world.own
+        assert own is not None
+        rig.session.refuse("txn", StoreError("etcd is out of space: compact it"), times=3)
+        rig.etcd.run(Txn((), (Delete(f"{PREFIX}/subnets/{own.key}"),), ()))
+        rig.etcd.wake()
+        await rig.clock.advance(0.1)
+        lost = rig.condition(ConditionType.LEASE_VALID)
+        assert (lost.reason, lost.healthy) == ("KeyMissing", False)
+        assert str(own.key) in lost.message
+        assert lost.evidence == ("etcd is out of space: compact it",)
+        assert rig.loop.world.own == own, "the data plane stays"
+        await rig.clock.advance(10)
+        assert rig.subnets() == [str(own.key)]
+        assert rig.condition(ConditionType.LEASE_VALID).reason == "Leased"
 
 
 async def test_missing_config_is_named_with_its_key_and_the_cure_and_taken_once_it_comes(rig: Rig) -> None:

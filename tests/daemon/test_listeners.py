@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import socket
-from collections.abc import AsyncIterator
+import stat
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -88,6 +90,13 @@ async def _serving(settings: Settings) -> AsyncIterator[Served]:
             await task
 
 
+async def _until(condition: Callable[[], bool], served: Served) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while not condition():
+            await served.clock.advance(RETRY_INTERVAL)
+            await asyncio.sleep(0.01)
+
+
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as held:
         return int(held.getsockname()[1])
@@ -144,6 +153,60 @@ async def test_run_dir_that_is_gone_is_a_condition_until_it_is_back(tmp_path: Pa
         run_dir.mkdir()
         await served.until("Listening")
         assert (await served.ask("/v1/config"))[0] == 200
+
+
+async def test_deleted_control_socket_is_made_anew_and_its_connections_stay(tmp_path: Path) -> None:
+    path = tmp_path / SOCKET_NAME
+    async with _serving(_settings(tmp_path)) as served:
+        served.programmed.set()
+        await served.until("Listening")
+        async with ClientSession(connector=UnixConnector(str(path))) as session:
+            async with session.get("http://x/v1/config") as answer:
+                assert answer.status == 200
+                await answer.read()
+            path.unlink()
+            await _until(path.exists, served)
+            async with session.get("http://x/v1/config") as answer:
+                assert answer.status == 200, "the connection from before"
+        assert (await served.ask("/v1/config"))[0] == 200
+        assert stat.S_IMODE(path.stat().st_mode) == 0o660
+        assert served.condition.reason == "Listening"
+        path.unlink()
+        await _until(path.exists, served)
+        assert (await served.ask("/v1/config"))[0] == 200, "a second time"
+
+
+async def test_run_dir_that_is_deleted_is_a_condition_and_the_socket_comes_back_with_it(
+    tmp_path: Path,
+) -> None:
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    async with _serving(_settings(run_dir)) as served:
+        served.programmed.set()
+        await served.until("Listening")
+        shutil.rmtree(run_dir)
+        await served.until("CannotListen")
+        run_dir.mkdir()
+        await served.until("Listening")
+        assert (await served.ask("/v1/config"))[0] == 200
+
+
+async def test_control_socket_of_another_daemon_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / SOCKET_NAME
+    async with _serving(_settings(tmp_path)) as served:
+        served.programmed.set()
+        await served.until("Listening")
+        path.unlink()
+        with socket.socket(socket.AF_UNIX) as other:
+            other.bind(str(path))
+            theirs = path.stat().st_ino
+            for _ in range(3):
+                await served.clock.advance(RETRY_INTERVAL)
+                await asyncio.sleep(0.01)
+            assert path.stat().st_ino == theirs
+            path.unlink()
+            await _until(path.exists, served)
+            assert (await served.ask("/v1/config"))[0] == 200
 
 
 async def test_listeners_are_closed_when_the_task_is_cancelled(tmp_path: Path) -> None:

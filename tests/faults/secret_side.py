@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from integration.faults.etcd_lab import (
+    NEXT_PASSWORD,
     PAGE_TOKEN,
     ROOT_PASSWORD,
     USER,
@@ -28,7 +29,8 @@ from tests.lab.overlay import eventually
 
 PAGE = ("127.0.0.1", 8474)
 WRONG_PASSWORD = "swordfish-of-a-typing-error"
-_TOKEN = re.compile(r"\b[A-Za-z]{16}\.\d{1,9}\b")
+_TOKEN = re.compile(r"\b[A-Za-z]{16}\.\d{1,9}\b|\beyJ[\w-]{8,}\.eyJ[\w-]{8,}")
+"""etcd's simple tokens, and JSON web tokens."""
 _CTL = (
     ("status", "-o", "json"),
     ("subnets", "list", "-o", "json"),
@@ -42,7 +44,14 @@ class Search:
 
     def __init__(self, lab: GuardedLab) -> None:
         self._lab = lab
-        self._words = [USER_PASSWORD, ROOT_PASSWORD, PAGE_TOKEN, WRONG_PASSWORD, *_key_lines(lab)]
+        self._words = [
+            USER_PASSWORD,
+            NEXT_PASSWORD,
+            ROOT_PASSWORD,
+            PAGE_TOKEN,
+            WRONG_PASSWORD,
+            *_key_lines(lab),
+        ]
         self._errors: dict[str, str] = {}
 
     def provoke(self, host: Host) -> None:

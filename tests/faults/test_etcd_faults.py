@@ -11,7 +11,8 @@ import pytest
 
 from integration.faults.etcd_cases import CASES, case
 from integration.faults.etcd_lab import GuardedLab
-from integration.faults.etcd_toll import Case, Toll, table, take
+from integration.faults.etcd_toll import Case, table, take
+from integration.faults.etcd_verdict import wrongs
 from integration.faults.outcome import in_full, noted
 from tests.faults.etcd_side import SharedGuardedLab, settled
 from tests.faults.secret_side import sought
@@ -23,17 +24,11 @@ REPRESENTATIVE = (
     "quorum-lost",
     "frozen",
     "restored",
+    "jwt-expired",
     "client-certificates-expired",
     "member-replaced",
 )
 TRIED = CASES if in_full() else tuple(case(name) for name in REPRESENTATIVE)
-
-MOST_LOG_LINES = 19
-MOST_CPU = 0.01
-"""Of a core, while it lasts."""
-REPAIR_CPU_S = 0.35
-"""CPU time for connecting, listing and programming once: in CI faults are too short for a share of them to say much."""
-SECONDS_TO_CONVERGE = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -55,21 +50,9 @@ def lab(shared: SharedGuardedLab) -> GuardedLab:
 def test_p24_streams_lose_nothing_and_daemons_stay_calm_when_etcd_fails(lab: GuardedLab, fault: Case) -> None:
     toll = take(lab, fault, in_full=in_full())
     print(table([toll]))
-    _judge(toll)
+    assert wrongs(toll) == (), toll
     settled(lab)
     noted("etcd", fault.name, gap_ms=toll.longest_gap_ms, converged_s=toll.converged_s, lost=toll.lost)
-
-
-def _judge(toll: Toll) -> None:
-    assert toll.sent > 0
-    assert toll.lost == 0, toll
-    assert toll.tcp_whole, toll
-    assert toll.looks > 0
-    assert toll.overlaps == (), toll
-    assert toll.moved == (), toll
-    assert toll.log_lines <= MOST_LOG_LINES, toll
-    assert toll.cpu_s <= MOST_CPU * toll.seconds + REPAIR_CPU_S, toll
-    assert toll.converged_s <= SECONDS_TO_CONVERGE, toll
 
 
 def test_p31_no_secret_is_told_anywhere_when_all_that_can_be_wrong_with_it_was_wrong(lab: GuardedLab) -> None:

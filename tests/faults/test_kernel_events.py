@@ -10,15 +10,18 @@ from contextlib import contextmanager
 
 import pytest
 
-from integration.faults.outcome import noted
+from integration.faults.host_steps import launch_without
+from integration.faults.outcome import in_full, noted
 from integration.lab import Host, Lab, Stream, unreached
 from integration.lab.daemon import flanpyd
 from tests.faults.flows import gap_of_whole
-from tests.lab.overlay import assert_settled, condition, eventually, metric_sum, standing, wrongs
+from tests.lab.overlay import assert_settled, condition, eventually, metric_sum, never, standing, wrongs
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
 
 FLOOD = 16_000
+CROWD = 1_100 if in_full() else 300
+"""Neighbours; the table, which all namespaces of a machine share, takes 1,024 by default: the long tier fills it."""
 
 
 @pytest.fixture
@@ -177,3 +180,54 @@ def test_host_without_nft_and_iptables_has_its_overlay_and_names_what_it_lacks(l
     finally:
         host.daemon.kill()
         host.daemon.up()
+
+
+def test_host_whose_kernel_has_no_vxlan_names_it_with_its_cure_and_harms_nobody(lab: Lab, host: Host) -> None:
+    others = (lab.hosts[1].containers[0], lab.hosts[2].containers[0])
+    host.daemon.kill()
+    try:
+        with Stream(*others) as stream:
+            stream.wait_flowing()
+            host.ip("link del flannel.1")
+            launch_without(host, "vxlan")
+            eventually(
+                lambda: "modprobe vxlan" in host.daemon.fetch("/readyz?verbose")[1], host.daemon.log_tail
+            )
+            assert host.daemon.fetch("/readyz")[0] == 503
+            assert not host.has_link("flannel.1")
+            never(lambda: not host.daemon.running, "it ended", seconds=3)
+            told = [line for line in host.daemon.log_lines() if line.get("level") in {"warning", "error"}]
+            assert 0 < len(told) < 10, told
+            gap = gap_of_whole(stream)
+    finally:
+        host.daemon.kill()
+        began = time.monotonic()
+        host.daemon.up()
+    assert_settled(lab)
+    assert unreached(lab.containers) == ()
+    noted("kernel", "a kernel without VXLAN", gap_ms=gap, converged_s=time.monotonic() - began)
+
+
+def test_neighbours_of_others_that_fill_the_table_cost_none_of_ours(
+    lab: Lab, host: Host, stream: Stream
+) -> None:
+    before = standing(lab, host)
+    crowd = "\n".join(
+        f"neighbour replace 198.18.{n // 250}.{n % 250 + 1} lladdr 02:fa:00:00:{n // 256:02x}:{n % 256:02x}"
+        " dev crowd0 nud reachable"
+        for n in range(CROWD)
+    )
+    host.ip("link add crowd0 type bridge", "addr add 198.18.255.1/16 dev crowd0", "link set crowd0 up")
+    try:
+        done = host.run("ip", "-force", "-batch", "-", stdin=crowd, check=False)
+        assert (done.returncode != 0) is in_full(), "the long tier fills the table, and no other"
+        began = time.monotonic()
+        host.ip("link del flannel.1")
+        eventually(lambda: before <= standing(lab, host), lambda: wrongs(lab, host), deadline=15)
+        took = time.monotonic() - began
+        stream.wait_flowing(deadline=20)
+    finally:
+        host.ip("link del crowd0")
+    assert_settled(lab, [host])
+    name = "a full neighbour table" if in_full() else "many neighbours of others"
+    noted("kernel", f"device deleted under {name}", converged_s=took, gap_ms=gap_of_whole(stream))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -13,13 +15,16 @@ from typing import Any
 
 import pytest
 
-from flanpy.host import atomic, state_file, subnet_env, tunnel_file
+from flanpy.host import atomic, drain_file, state_file, subnet_env, tunnel_file
 from flanpy.host.absent import Absent
+from flanpy.host.drain_file import Drained
+from flanpy.host.extension import ExtensionPart
 from flanpy.host.node_id import node_id
 from flanpy.host.state_file import SavedLease
 from flanpy.host.subnet_env import SubnetEnv
 from flanpy.model.lease import SubnetKey
-from flanpy.model.objects import TunnelPeer
+from flanpy.model.objects import ExtensionPeer, TunnelPeer
+from flanpy.plan.ops import Put, Scope
 from integration.faults.outcome import noted
 
 MOST_STEPS = 500
@@ -47,7 +52,9 @@ def _killed_at(number: int, write: Callable[[], object]) -> bool:
     child = os.fork()
     if child == 0:
         try:
-            sys.settrace(_die_at_line(number))
+            die = _die_at_line(number)
+            threading.settrace(die)  # some write in a thread
+            sys.settrace(die)
             write()
         finally:
             sys.settrace(None)
@@ -78,6 +85,11 @@ def _table(number: int) -> tuple[TunnelPeer, ...]:
     return tuple(TunnelPeer("flannel0", subnet, IPv4Address(f"192.0.2.{number}")) for subnet in subnets)
 
 
+def _peer(number: int) -> ExtensionPeer:
+    """Its commands are none, so that all there is to do is to remember it."""
+    return ExtensionPeer(_lease(1).key, (IPv4Address(f"192.0.2.{number}"),), "told", (), ())
+
+
 Write = Callable[[Path, int], object]
 Read = Callable[[Path], object]
 
@@ -93,6 +105,14 @@ FILES: dict[str, tuple[Write, Read]] = {
     "tunnel.json": (
         lambda directory, number: tunnel_file.TunnelFile(directory).save(_table(number)),
         lambda directory: tunnel_file.TunnelFile(directory).load(),
+    ),
+    "drained.json": (
+        lambda directory, number: drain_file.mark(directory, Drained(_lease(number).key, float(number))),
+        lambda directory: drain_file.load(directory) or Absent(),
+    ),
+    "extension.json": (
+        lambda directory, number: asyncio.run(ExtensionPart(directory).apply([Put(_peer(number))])),
+        lambda directory: tuple(asyncio.run(ExtensionPart(directory).read_back(Scope())).values()),
     ),
 }
 

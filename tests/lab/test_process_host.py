@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from integration.faults.host_disks import FILL, SmallDisk
 from integration.lab import Host, Lab, unreached
 from integration.lab.daemon import flanpyd
 from integration.lab.namespaces import set_sysctls, sysctl
@@ -21,45 +22,6 @@ pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
 
 RETRIED_S = 10.0
 NOBODY = 65534
-
-
-class SmallDisk:
-    """A tmpfs of a few pages in the daemon's own mount namespace; seen and filled from here through /proc."""
-
-    def __init__(self, host: Host, mount_point: Path) -> None:
-        self.mount_point = mount_point
-        self._daemon = host.daemon
-        mount_point.mkdir()
-
-    def launch(self, *options: str, before: str = "true", env: dict[str, str]) -> None:
-        """Start the daemon over it; `before` is a shell command that runs in the mount point first."""
-        mounted = f"mount -t tmpfs -o {','.join(['size=32k', *options])} small {self.mount_point}"
-        script = f'{mounted} && cd {self.mount_point} && {{ {before}; cd /; }} && exec "$@"'
-        program = ["unshare", "--mount", "sh", "-c", script, "sh", *flanpyd().argv]
-        self._daemon.launch(env=env, argv=program)
-
-    def path(self, name: str) -> Path:
-        """A file on it, from outside."""
-        return Path(f"/proc/{self._daemon.pid}/root{self.mount_point}") / name
-
-    def fill(self) -> None:
-        """Leave no page free."""
-        with self.path("ballast").open("wb", buffering=0) as file:
-            try:
-                while True:
-                    file.write(bytes(4096))
-            except OSError:
-                return
-
-    def make_room(self) -> None:
-        self.path("ballast").unlink()
-
-    def remount(self, option: str) -> None:
-        enter = ["nsenter", f"--mount=/proc/{self._daemon.pid}/ns/mnt", "--"]
-        subprocess.run([*enter, "mount", "-o", f"remount,{option}", str(self.mount_point)], check=True)
-
-
-FILL = "dd if=/dev/zero of=ballast bs=4096 2>/dev/null || true"
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from prometheus_client.metrics_core import Metric
 
 from flanpy.config import load
 from flanpy.daemon.data_plane import DataPlane
+from flanpy.daemon.filter_counts import filter_counts
 from flanpy.daemon.store_metrics import store_counts
 from flanpy.docker.watcher import DockerReport
 from flanpy.model.address import Family
@@ -71,7 +72,8 @@ def more_counts(directory: Path) -> Iterator[Metric]:
         settings, clock=clock, on_down=lambda: None, on_given_up=lambda: None, note=lambda _text: None
     )
     plane.fit(Policy("node-0"), replace(V4, backend_type="udp"))
-    return chain(store_counts(STATS), plane.counts())
+    dropped = filter_counts([(Family.IPV4, "strangers", 5)])
+    return chain(store_counts(STATS), plane.counts(), dropped)
 
 
 def page(directory: Path, accept: str = "") -> str:

@@ -10,13 +10,14 @@ import pytest
 from flanpy.model.address import Family
 from flanpy.model.packet_filter import (
     DockerRules,
+    EncapsulationGuard,
     FilterChoice,
     FilterFacts,
     FilterJump,
     FilterPolicy,
     Flavour,
 )
-from flanpy.model.world import World
+from flanpy.model.world import Former, World
 from flanpy.plan.diff import diff, objects_by_key
 from flanpy.plan.ops import Put
 from flanpy.plan.ownership import Observed
@@ -27,6 +28,16 @@ from tests.states import V4, V6, as_backend, crowd, options
 
 NFT, IPT, LEGACY = Flavour.NFT, Flavour.IPTABLES_NFT, Flavour.IPTABLES_LEGACY
 MASQUERADE = FilterPolicy(masquerade=True)
+STRANGERS = FilterPolicy(encapsulation=EncapsulationGuard.STRANGERS)
+
+
+def moving() -> World:
+    """A world on its way from vxlan to udp."""
+    before, after = crowd(2), as_backend("udp", crowd(2))
+    assert before.network is not None
+    assert before.own is not None
+    return replace(after, former=Former(before.network, before.own.record))
+
 
 CASES: dict[str, tuple[FilterFacts, World, FilterPolicy]] = {
     "no Docker": (facts(IPT), crowd(2), FilterPolicy()),
@@ -43,6 +54,16 @@ CASES: dict[str, tuple[FilterFacts, World, FilterPolicy]] = {
     "vxlan with DirectRouting": (facts(IPT, OLD), crowd(2, options(V4, directrouting=True)), FilterPolicy()),
     "udp": (facts(IPT, OLD), as_backend("udp", crowd(2)), FilterPolicy()),
     "alloc": (facts(IPT, OLD), as_backend("alloc", crowd(2)), FilterPolicy()),
+    "strangers, nftables, IPv6": (facts(NFT), crowd(2, V6), STRANGERS),
+    "strangers, udp": (facts(IPT), as_backend("udp", crowd(2)), STRANGERS),
+    "strangers, iptables-legacy on another port": (
+        facts(LEGACY),
+        crowd(2, options(V4, port=4789)),
+        STRANGERS,
+    ),
+    "from vxlan to udp": (facts(IPT), moving(), FilterPolicy()),
+    "from vxlan to udp, iptables-legacy": (facts(LEGACY), moving(), FilterPolicy()),
+    "encapsulation guard off": (facts(IPT), crowd(2), FilterPolicy(encapsulation=EncapsulationGuard.OFF)),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from ipaddress import ip_network
 
 import pytest
@@ -27,7 +28,8 @@ NETWORKS4 = st.ip_addresses(v=4).map(lambda address: f"{address}/32") | st.just(
 LINKS = st.from_regex(r"[a-z][a-z0-9.\-]{0,13}", fullmatch=True)
 
 
-def _rules(verdicts: list[Verdict]) -> st.SearchStrategy[Rule]:
+def _rules(verdicts: list[Verdict], *, sets: bool = False) -> st.SearchStrategy[Rule]:
+    """`sets`: with what only nftables has."""
     networks = st.none() | NETWORKS4.map(ip_network)
     flags = st.booleans()
 
@@ -35,12 +37,30 @@ def _rules(verdicts: list[Verdict]) -> st.SearchStrategy[Rule]:
         given_ = [bool(match) and negated for match, negated in zip(matches, nots, strict=True)]
         return Rule(verdict, *matches, *given_, fresh=fresh)  # type: ignore[arg-type, misc]
 
-    return st.builds(
+    plain = st.builds(
         made,
         st.sampled_from(verdicts),
         st.tuples(networks, networks, LINKS | st.just(""), LINKS | st.just("")),
         st.tuples(flags, flags, flags, flags),
         flags,
+    )
+    rules = st.builds(lambda rule, to_host: replace(rule, to_host=to_host), plain, flags)
+    return rules.flatmap(_with_sets) if sets else rules
+
+
+def _with_sets(rule: Rule) -> st.SearchStrategy[Rule]:
+    """What is no UDP to a port is told by two rules, and so is what is fresh: no rule of ours is both."""
+    ports = st.lists(st.integers(1, 65535), max_size=2, unique=True).map(sorted).map(tuple)
+    return st.builds(
+        lambda not_ports, *more: replace(
+            rule,
+            fresh=rule.fresh and not not_ports,
+            not_ports=not_ports,
+            **dict(zip(("to_member", "not_from_member", "by_bridge", "counted"), more, strict=True)),
+        ),
+        ports,
+        *[st.booleans()] * 3,
+        st.sampled_from(["", "strangers"]),
     )
 
 
@@ -52,7 +72,7 @@ def test_rule_is_read_as_it_was_written_for_iptables(rule: Rule) -> None:
     assert read_iptables_rule(iptables_rule(rule)) == rule
 
 
-@given(st.lists(_rules([*BOTH, Verdict.KEEP_SOURCE, Verdict.MARK]), max_size=4))
+@given(st.lists(_rules([*BOTH, Verdict.KEEP_SOURCE, Verdict.MARK], sets=True), max_size=4))
 def test_rules_are_read_as_they_were_written_for_nft(rules: list[Rule]) -> None:
     lines = [line for rule in rules for line in nft_rules(rule, Family.IPV4)]
     assert read_nft_rules(lines) == tuple(rules)
@@ -127,3 +147,11 @@ def test_table_of_nft_is_read_chain_by_chain() -> None:
     assert guard.hook == "filter hook forward priority -1"
     assert guard.rules == (Rule(Verdict.RETURN, in_link="flanpy0"), Rule(Verdict.DROP))
     assert (plain.hook, plain.rules) == ("", (OtherRule("counter accept"),))
+
+
+@pytest.mark.parametrize("ports", ["8472", "{ 8285, 8472 }"])
+def test_what_goes_to_other_ports_is_read_from_two_rules(ports: str) -> None:
+    lines = ["meta l4proto != udp return", f"udp dport != {ports} return"]
+    found = tuple(map(int, ports.strip("{ }").split(", ")))
+    assert read_nft_rules([*lines, "drop"]) == (Rule(Verdict.RETURN, not_ports=found), Rule(Verdict.DROP))
+    assert read_nft_rules([lines[0], "drop"]) == (OtherRule(lines[0]), Rule(Verdict.DROP))

@@ -130,6 +130,52 @@ def test_p21_lease_whose_public_ip_lies_in_a_subnet_is_refused_and_the_subnets_o
     assert verdicts(admission) == [("10.50.2.0-24", Reason.PUBLIC_IP_INSIDE_SUBNET)]
 
 
+def test_p21_younger_of_two_leases_with_one_vtep_mac_is_refused_and_both_are_named() -> None:
+    older = lease("10.50.3.0-24", 2)
+    younger = lease("10.50.2.0-24", 3, backend_data=older.record.backend_data)
+    admission = admitted(younger, older)
+    assert admission.peers == (older,)
+    assert verdicts(admission) == [("10.50.2.0-24", Reason.DUPLICATE_VTEP_MAC)]
+    for part in ("node-2", "node-3", "10.50.3.0-24", "02:00:00:00:00:02"):
+        assert part in admission.rejected[0].message
+
+
+def test_p21_lease_with_our_vtep_mac_is_refused_even_if_it_is_older() -> None:
+    peer = lease("10.50.2.0-24", 2, backend_data=OWN.record.backend_data)
+    admission = admitted(peer)
+    assert verdicts(admission) == [("10.50.2.0-24", Reason.DUPLICATE_VTEP_MAC)]
+    assert "node-2" in admission.rejected[0].message
+    assert "ours (node me)" in admission.rejected[0].message
+
+
+def test_leases_of_one_host_may_share_its_mac_for_one_fdb_entry_leads_to_both() -> None:
+    one = lease("10.50.2.0-24", 2)
+    other = replace(one, key=SubnetKey(IPv4Network("10.50.3.0/24")), create_revision=3)
+    assert admitted(one, other).peers == (one, other)
+
+
+def test_shared_vtep_mac_of_one_family_leaves_the_other_family_alone() -> None:
+    dual = network(EnableIPv6=True, IPv6Network="fd50::/48")
+    older = lease("10.50.3.0-24&fd50:0:0:3::-64", 2)
+    younger = lease("10.50.2.0-24&fd50:0:0:2::-64", 3, backend_data6=older.record.backend_data6)
+    admission = admitted(older, younger, config=dual)
+    assert [str(peer.key) for peer in admission.peers] == ["10.50.3.0-24&fd50:0:0:3::-64", "10.50.2.0-24"]
+    assert verdicts(admission) == [("10.50.2.0-24&fd50:0:0:2::-64", Reason.DUPLICATE_VTEP_MAC)]
+
+
+def test_shared_vtep_mac_does_not_matter_when_the_network_leads_nowhere() -> None:
+    alloc = replace(network(), backend_type="alloc")
+    older = lease("10.50.3.0-24", 2)
+    assert (
+        len(
+            admitted(
+                older, lease("10.50.2.0-24", 3, backend_data=older.record.backend_data), config=alloc
+            ).peers
+        )
+        == 2
+    )
+
+
 @pytest.mark.parametrize("kind", ["host-gw", ""])
 def test_lease_of_another_backend_is_refused(kind: str) -> None:
     assert verdicts(admitted(lease("10.50.2.0-24", 2, backend_type=kind, backend_data=None))) == [

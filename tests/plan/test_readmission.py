@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from ipaddress import IPv4Network
 
-from flanpy.model.lease import Lease, LeaseView
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from flanpy.model.lease import Lease, LeaseView, SubnetKey
 from flanpy.model.world import World
-from flanpy.plan.admission import Judge, admit
+from flanpy.plan.admission import Judge, Reason, admit
 from flanpy.plan.readmission import Judged, admit_from
 from tests.states import POLICY, V4, crowd, lease, moved, view, world
 
@@ -39,6 +44,15 @@ def test_view_that_is_the_same_object_costs_nothing() -> None:
     assert admit_from(before, replace(before.world, own_confirmed=False)) is before
 
 
+def test_leases_that_went_are_let_go() -> None:
+    """A daemon lives for months: what it judged first must not be kept with all the leases of that day."""
+    gone = lease(4)
+    before = sys.getrefcount(gone)
+    judged = admit_from(admit_from(None, seen(ONE, gone)), seen(ONE))
+    assert judged.admission.peers == (ONE,)
+    assert sys.getrefcount(gone) == before
+
+
 def test_only_newcomers_are_judged_while_none_contend() -> None:
     judged_leases: list[Lease] = []
 
@@ -66,6 +80,23 @@ def test_lease_that_contended_is_admitted_once_its_rival_goes() -> None:
     judged = follow(both, alone)
     assert judged.admission.peers == (rival,)
     assert judged.admission.rejected == ()
+
+
+def test_lease_with_anothers_mac_is_admitted_once_that_one_goes() -> None:
+    twin = lease(2, mac="02:00:00:00:00:01")
+    judged = follow(seen(ONE), seen(ONE, twin), seen(twin), seen(twin, THREE))
+    assert judged.admission.peers == (twin, THREE)
+    assert judged.admission.rejected == ()
+
+
+def test_mac_of_two_leases_of_one_host_stays_taken_until_both_are_gone() -> None:
+    again = replace(lease(4, revision=400), record=ONE.record)
+    twin = lease(5, mac="02:00:00:00:00:01", revision=500)
+    judged = follow(seen(ONE, again), seen(again), seen(again, twin), seen(twin))
+    assert judged.admission.peers == (twin,)
+    assert [one.reason for one in follow(seen(ONE, again), seen(again, twin)).admission.rejected] == [
+        Reason.DUPLICATE_VTEP_MAC
+    ]
 
 
 def test_newcomer_older_than_those_present_takes_precedence() -> None:
@@ -124,3 +155,53 @@ def test_earlier_answers_stay_as_they_were() -> None:
     admit_from(first, crowd(9))
     assert dict(first.peers) == peers
     assert admit_from(first, crowd(3)).admission == admit(crowd(3))
+
+
+_SUBNETS = [
+    IPv4Network(f"10.{text}")
+    for text in (
+        "50.20.0/24",
+        "50.20.0/23",
+        "50.21.0/24",
+        "50.24.0/22",
+        "50.26.0/24",
+        "50.10.0/24",
+        "77.0.0/24",
+    )
+]
+_PUBLICS = ["192.0.2.20", "192.0.2.21", "10.50.20.7", "10.50.26.9", "10.50.10.3"]
+
+
+@st.composite
+def _leases(draw: st.DrawFn) -> Lease:
+    """Leases of few subnets, addresses and MACs, so that most contend in some way."""
+    made = lease(
+        draw(st.integers(1, 9)),
+        public=draw(st.sampled_from(_PUBLICS)),
+        mac=f"02:00:00:00:00:{draw(st.integers(0, 4)):02x}",
+        revision=draw(st.integers(100, 120)),
+    )
+    return replace(made, key=SubnetKey(draw(st.sampled_from(_SUBNETS))))
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.lists(_leases(), max_size=7), min_size=2, max_size=4), st.data())
+def test_admission_of_any_history_is_that_of_its_last_view(
+    steps: list[list[Lease]], data: st.DataObject
+) -> None:
+    judged: Judged | None = None
+    standing: list[Lease] = []
+    for newcomers in steps:
+        staying = [one for one in standing if data.draw(st.booleans())]
+        standing = list({one.key: one for one in (*newcomers, *staying)}.values())
+        judged = admit_from(judged, seen(*standing))
+        assert judged.admission == admit(judged.world)
+
+
+def test_change_far_from_those_refused_judges_nobody_else() -> None:
+    twin = lease(2, mac="02:00:00:00:00:01")
+    before = admit_from(None, seen(ONE, twin))
+    after = admit_from(before, seen(ONE, twin, THREE))
+    assert [one.lease for one in after.admission.rejected] == [twin]
+    assert after.admission.rejected[0] is before.admission.rejected[0], "not judged again"
+    assert after.admission == admit(after.world)

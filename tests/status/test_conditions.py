@@ -21,6 +21,7 @@ from flanpy.model.lease import InvalidLease, SubnetKey
 from flanpy.model.objects import HostSysctl, OtherLink, OtherRoute, Route, TunnelEnd
 from flanpy.model.packet_filter import (
     DockerRules,
+    EncapsulationGuard,
     FilterChain,
     FilterChoice,
     FilterFacts,
@@ -74,6 +75,9 @@ BEYOND = as_backend("host-gw", world(V4, lease(1), ROUTED))
 NFT, DOCKERS = Flavour.NFT, frozenset({(Flavour.NFT, Family.IPV4, DockerRules())})
 FILTERED = replace(TWO_PEERS, filter=FilterFacts(frozenset({NFT}), NFT, DOCKERS))
 UNFILTERED = replace(FILTERED, policy=replace(FILTERED.policy, filter=FilterPolicy(FilterChoice.OFF)))
+LEGACY = FilterFacts(frozenset(Flavour), Flavour.IPTABLES_LEGACY)
+STRANGERS = replace(FILTERED.policy, filter=FilterPolicy(encapsulation=EncapsulationGuard.STRANGERS))
+OPEN = replace(FILTERED, filter=LEGACY, policy=STRANGERS)
 CHAIN = FilterChain(Flavour.IPTABLES_NFT, Family.IPV4, "nat", "FLANPY-POSTROUTING")
 
 UNREAD = replace(FILTERED, filter=FilterFacts(problem="no answer"))
@@ -144,6 +148,7 @@ CASES = [
     (C.LEASE_VALID, own(lease=None, waiting="none is free"), F, "NotHeld", BAD, "none is free"),
     (C.LEASE_VALID, own(lease=None, drained=True), F, "Drained", BAD, "takes no part"),
     (C.LEASE_VALID, own(yielded=True), F, "Lost", BAD, "10.50.10.0-24"),
+    (C.LEASE_VALID, own(missing="key of 10.50.10.0-24", waiting="no space"), F, "KeyMissing", BAD, "10.50.10.0-24"),
     (C.LEASE_VALID, own(expires_at=NOW), F, "Expired", BAD, "10.50.10.0-24"),
     (C.LEASE_VALID, own(source=OwnSource.DISK, expires_at=None), T, "FromDisk", GOOD, "not confirmed"),
     (C.LEASE_VALID, own(lease=lease(0, reserved=True), expires_at=None), T, "Reserved", GOOD, "ours"),
@@ -177,6 +182,8 @@ CASES = [
     (C.PEER_LEASES_VALID, BLANK, T, "None", GOOD, ""),
     (C.PEER_LEASES_VALID, last(world=JUNKED), F, "Unusable", BAD, "junk"),
     (C.PEER_LEASES_VALID, last(world=world(V4, lease(1), STRAY)), F, "Unusable", BAD, str(STRAY.key)),
+    (C.PEER_LEASES_VALID, last(world=world(V4, lease(1), lease(2, mac="02:00:00:00:00:01"))), F, "Unusable", BAD,
+     "02:00:00:00:00:01"),
     (C.PEER_LEASES_VALID, last(world=replace(TWO_PEERS, view=view([OWN], invalid=(JUNK,) * 5))), F, "Unusable", BAD,
      "and 2 more"),
     (C.PEER_LEASES_VALID, WELL, T, "Valid", GOOD, ""),
@@ -215,6 +222,9 @@ CASES = [
     (C.FIREWALL_READY, last(world=FILTERED, failures=(refused(CHAIN),)), F, "Failed", BAD, "FLANPY"),
     (C.FIREWALL_READY, last(world=UNFILTERED), T, "Off", GOOD, "operator"),
     (C.FIREWALL_READY, last(world=replace(FILTERED, filter=FilterFacts())), F, "NoTool", BAD, "neither nft nor"),
+    (C.FIREWALL_READY, last(world=OPEN), F, "NoSets", BAD, "iptables-legacy cannot tell strangers"),
+    (C.FIREWALL_READY, last(world=replace(FILTERED, policy=STRANGERS)), T, "Programmed", GOOD, "nft"),
+    (C.FIREWALL_READY, last(world=as_backend("udp", OPEN)), T, "Programmed", GOOD, "iptables-legacy"),
     (C.FIREWALL_READY, last(world=FILTERED), T, "Programmed", GOOD, "nft with Docker's"),
     (C.FIREWALL_READY, replace(last(world=FILTERED), transit=Transit()), T, "Programmed", GOOD, "nft with Docker's"),
     (C.FIREWALL_READY, replace(last(world=FILTERED), transit=BOTH), F, "TrafficDropped", BAD, "guard"),
@@ -274,6 +284,14 @@ def test_condition_is_judged(
     assert "\n" not in found.message + found.cure
     assert re.fullmatch(r"([A-Z][a-z]+)+", found.reason)
     assert not (found.healthy and found.cure)
+
+
+def test_missing_key_comes_with_why_etcd_did_not_take_it_again() -> None:
+    found = _judged(
+        own(missing="the key of 10.50.10.0-24 is not there", waiting="etcd is out of space"), C.LEASE_VALID
+    )
+    assert found.evidence == ("etcd is out of space",)
+    assert found.cure
 
 
 def test_table_above_has_every_reason_of_every_condition() -> None:

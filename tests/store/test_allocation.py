@@ -67,6 +67,12 @@ def test_p16_stray_key_as_large_as_the_network_takes_nothing(stray: str) -> None
     assert len(free(network(), view(stray))) == CHOICE
 
 
+@pytest.mark.parametrize("stray", ["0.0.0.0-0", "10.0.0.0-8", "10.50.0.0-16"])
+def test_p16_stray_key_as_large_as_the_network_takes_no_previous_subnet_away(stray: str) -> None:
+    for seed in range(5):
+        assert free(network(), view(stray), previous="10.50.23.0-24", seed=seed)[0] == "10.50.23.0-24"
+
+
 def test_p28_exhaustion_names_the_counts() -> None:
     config = network("10.50.0.0/22", SubnetLen=24)
     with pytest.raises(LeaseError, match=r"all 3 of /24 in 10\.50\.0\.0/22 are taken"):

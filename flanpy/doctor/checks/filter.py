@@ -64,12 +64,12 @@ def port(facts: Facts) -> Iterator[Finding]:
 
 
 def set_up(facts: Facts) -> Iterator[Finding]:
-    yield from judged(facts, _JUDGED, _SET_UP, reasons=("Unreadable", "Failed", "NoTool"))
+    yield from judged(facts, _JUDGED, _SET_UP, reasons=("Unreadable", "Failed", "NoTool", "NoSets"))
 
 
 def removed(facts: Facts) -> Iterator[Finding]:
     cure = "let what reloads the firewall keep rules that are not its own ('nft monitor' names the process)"
-    yield from repaired(facts, _AGAIN, ["filter", "filterjump"], cure)
+    yield from repaired(facts, _AGAIN, ["filter", "filterjump", "filtermember"], cure)
 
 
 def masquerade(facts: Facts) -> Iterator[Finding]:

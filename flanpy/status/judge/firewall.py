@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from flanpy.backend.filtering import filter_flavour
+from flanpy.backend.filtering import filter_flavour, lets_strangers_in
 from flanpy.model.condition import Condition, ConditionType, Status
-from flanpy.model.packet_filter import FilterChain, FilterChoice, FilterJump
+from flanpy.model.packet_filter import FilterChain, FilterChoice, FilterJump, FilterMember
 from flanpy.model.transit import Harm
 from flanpy.status.inputs import Inputs
 from flanpy.status.judge.verdict import bad, good, unmeasured
@@ -50,7 +50,7 @@ def rules(inputs: Inputs) -> Condition:
         return unmeasured(kind, "NotRead", "not looked at before the backend is planned")
     if facts.problem:
         return bad(kind, "Unreadable", facts.problem, _filter_cure(facts.problem))
-    failed = [f for f in last.failures if isinstance(f.op.obj, FilterChain | FilterJump)]
+    failed = [f for f in last.failures if isinstance(f.op.obj, FilterChain | FilterJump | FilterMember)]
     if failed:
         return bad(kind, "Failed", str(failed[0].error), _filter_cure(str(failed[0].error)))
     policy, flavour = last.world.policy.filter, filter_flavour(last.world)
@@ -60,6 +60,11 @@ def rules(inputs: Inputs) -> Condition:
         missing = "neither nft nor iptables is" if not facts.tools else f"{policy.choice.value} is not"
         cure = "install nftables or iptables, or set filter-backend"
         return bad(kind, "NoTool", f"{missing} installed: no packet filter rules", cure)
+    if lets_strangers_in(last.world, flavour):
+        text = f"{flavour.value} cannot tell strangers from peers: anybody in the underlay can send into the overlay"
+        return bad(
+            kind, "NoSets", text, "install nftables, and leave filter-backend at auto or set it to nft"
+        )
     docker = " with Docker's" if flavour in facts.docker_flavours else ""
     return good(kind, "Programmed", f"rules stand in {flavour.value}{docker}")
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.objects import HostSysctl
+from flanpy.plan.host_settings import FORWARD4, FORWARD6
 from flanpy.plan.render import describe
 from flanpy.status.inputs import Inputs
 from flanpy.status.judge.verdict import bad, good, unknown
+
+_FORWARDING = (("sysctl", FORWARD4), ("sysctl", FORWARD6))
+"""Looked up by their keys: there may be thousands of objects."""
 
 
 def forwarding(inputs: Inputs, _now: float) -> Condition:
@@ -16,7 +20,7 @@ def forwarding(inputs: Inputs, _now: float) -> Condition:
     failed = [f for f in last.failures if isinstance(f.op.obj, HostSysctl)]
     if failed:
         return bad(kind, "Refused", str(failed[0].error), f"run: {describe(failed[0].op.obj)}")
-    if any(isinstance(obj, HostSysctl) for obj in last.decision.desired.values()):
+    if any(key in last.decision.desired for key in _FORWARDING):
         return good(kind, "On", "the host forwards")
     return good(
         kind, "NotNeeded", "no bridge has an address in our subnet yet, so there is nothing to forward"

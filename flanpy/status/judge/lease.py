@@ -36,6 +36,10 @@ def lease(inputs: Inputs, now: float) -> Condition:
         return bad(kind, "NotHeld", own.waiting or "no subnet is leased yet")
     if own.yielded:
         return bad(kind, "Lost", f"{own.lease.key} is another node's now: see LeaseConflict")
+    if own.missing:
+        cure = "let etcd take the write it refused; until then another host may be given the subnet"
+        message = f"{own.missing}, and it could not be taken again"
+        return bad(kind, "KeyMissing", message, cure, evidence=[own.waiting] if own.waiting else ())
     if own.expires_at is not None and own.expires_at <= now:
         cure = "bring etcd back: another node may be given the subnet from now on"
         return bad(kind, "Expired", f"the lease of {own.lease.key} has expired", cure)

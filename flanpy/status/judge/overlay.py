@@ -8,7 +8,7 @@ from errno import EADDRINUSE, EOPNOTSUPP, EPERM
 from flanpy.backend import choice
 from flanpy.backend.registry import backend_for
 from flanpy.errors import KernelError
-from flanpy.model.address import Family, IPNetwork
+from flanpy.model.address import IPNetwork
 from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.objects import KernelObject, OtherLink, TunLink, VxlanLink
 from flanpy.model.objects import Phase as ObjectPhase
@@ -122,9 +122,10 @@ def _stealing(last: Pass) -> Iterator[str]:
     for route in last.world.facts.routes:
         to = route.destination
         if any(_is_within(to, one) for one in ranges) and route.link not in choice.links(last.world):
-            for peer in last.admission.peers:
-                subnet = peer.key.of(Family.IPV4 if to.version == 4 else Family.IPV6)
-                if subnet is not None and to.prefixlen > subnet.prefixlen and _is_within(to, subnet):
+            length, version = to.prefixlen, to.version
+            for peer in last.admission.peers:  # thousands, after every pass
+                subnet = peer.key.subnet if version == 4 else peer.key.subnet6
+                if subnet is not None and length > subnet.prefixlen and _is_within(to, subnet):
                     yield f"{to} by {route.link}, within {peer.record.node_id or subnet}'s {subnet}"
 
 

@@ -41,9 +41,9 @@ def _reached(report: ReachReport) -> Condition:
 
 def _pairs(inputs: Inputs, peers: list[PeerReach], reason: str, text: str) -> Condition:
     """Names each pair of hosts, this one first, and what stands between them; the evidence says why."""
-    here, ordered = here_of(inputs), sorted(peers, key=name_of)
-    lines = [pair(here, peer) for peer in ordered]
-    brief = [": ".join(filter(None, (f"{here} -> {name_of(p)}", p.diagnosis.trouble.value))) for p in ordered]
+    here, ordered = here_of(inputs), sorted(((name_of(peer), peer) for peer in peers), key=_first)
+    lines = [pair(here, peer) for _, peer in ordered]
+    brief = [": ".join(filter(None, (f"{here} -> {name}", p.diagnosis.trouble.value))) for name, p in ordered]
     cures = list(dict.fromkeys(peer.diagnosis.cure for peer in peers if peer.diagnosis.cure))
     message = f"{text}: {named(brief)}"
     return bad(ConditionType.PEERS_REACHABLE, reason, message, named(cures, "; "), evidence=lines)
@@ -54,6 +54,10 @@ def pair(here: str, peer: PeerReach) -> str:
     where = f" ({peer.public_ip})" if peer.public_ip is not None else ""
     why = ", ".join(filter(None, (peer.diagnosis.trouble.value, peer.diagnosis.evidence)))
     return f"{here} -> {name_of(peer)}{where}" + (f": {why}" if why else "")
+
+
+def _first(pair: tuple[str, PeerReach]) -> str:
+    return pair[0]
 
 
 def name_of(peer: PeerReach) -> str:

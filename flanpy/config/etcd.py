@@ -1,0 +1,18 @@
+"""The settings of a session with etcd, out of the host's."""
+
+from __future__ import annotations
+
+from flanpy.config.settings import EtcdOptions
+from flanpy.store.settings import EtcdSettings
+
+
+def session_settings(options: EtcdOptions) -> EtcdSettings:
+    """What a session needs of them; the prefix is its caller's."""
+    return EtcdSettings(
+        endpoints=options.endpoints,
+        ca_file=options.cafile,
+        cert_file=options.certfile,
+        key_file=options.keyfile,
+        username=options.username,
+        password=options.password,
+    )

@@ -1,0 +1,143 @@
+"""The options of this host: its Docker, its log, its own identity and places, and what its kernel is asked to do."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flanpy.config import kinds
+from flanpy.config.option import Option
+
+HOST_OPTIONS: Final[tuple[Option, ...]] = (
+    Option(
+        name="docker-mode",
+        field="docker.mode",
+        kind=kinds.choice("auto", "bip", "network", "off"),
+        group="docker",
+        own=True,
+        help="how Docker gets the subnet: as its default bridge (bip) or as a network of its own; off looks away",
+    ),
+    Option(
+        name="docker-socket",
+        field="docker.socket",
+        kind=kinds.PATH,
+        group="docker",
+        own=True,
+        help="Docker's socket; where it can be read, what Docker really runs is followed",
+    ),
+    Option(
+        name="docker-config-file",
+        field="docker.config_file",
+        kind=kinds.PATH,
+        group="docker",
+        own=True,
+        help="dockerd's settings file",
+    ),
+    Option(
+        name="docker-restart",
+        field="docker.restart",
+        kind=kinds.choice("never", "if-idle", "always"),
+        group="docker",
+        own=True,
+        help="whether flanpyctl docker may restart Docker; if-idle is while no container runs",
+    ),
+    Option(
+        name="docker-restart-command",
+        field="docker.restart_command",
+        kind=kinds.TEXT,
+        group="docker",
+        own=True,
+        help="the command that restarts Docker, run without a shell",
+    ),
+    Option(
+        name="docker-restart-timeout",
+        field="docker.restart_timeout",
+        kind=kinds.duration(low=1),
+        group="docker",
+        own=True,
+        help="how long Docker may take until it answers again; then the old file is put back",
+    ),
+    Option(
+        name="log-format",
+        field="log.format",
+        kind=kinds.choice("auto", "json", "console"),
+        group="log",
+        own=True,
+        reloadable=True,
+        help="form of log lines; auto is console on a terminal, else json",
+    ),
+    Option(
+        name="log-level",
+        field="log.level",
+        kind=kinds.choice("debug", "info", "warning", "error"),
+        group="log",
+        own=True,
+        reloadable=True,
+        help="least urgent lines to log",
+    ),
+    Option(
+        name="node-id",
+        field="node_id",
+        kind=kinds.NODE_ID,
+        group="host",
+        own=True,
+        help="this host's identity in leases; without it a hash of the machine id",
+    ),
+    Option(
+        name="state-dir",
+        field="state_dir",
+        kind=kinds.PATH,
+        group="host",
+        own=True,
+        help="where the lease is kept over reboots",
+    ),
+    Option(
+        name="run-dir",
+        field="run_dir",
+        kind=kinds.PATH,
+        group="host",
+        own=True,
+        help="where the lock and the control socket are",
+    ),
+    Option(
+        name="resync-interval",
+        field="resync_interval",
+        kind=kinds.duration(low=0.1),
+        group="host",
+        own=True,
+        reloadable=True,
+        help="how often the kernel is read back without a cause",
+    ),
+    Option(
+        name="vxlan-tx-checksum",
+        field="vxlan_tx_checksum",
+        kind=kinds.SWITCH,
+        group="host",
+        own=True,
+        help="leave checksum offload on; some network cards then send wrong checksums",
+    ),
+    Option(
+        name="udp-plane",
+        field="udp_plane",
+        kind=kinds.choice("auto", "kernel", "user"),
+        group="host",
+        own=True,
+        help="what carries packets of the udp backend: eBPF in the kernel, a process, or the best that can run here",
+    ),
+    Option(
+        name="extension-command",
+        field="extension_command",
+        kind=kinds.COMMANDS,
+        group="host",
+        own=True,
+        help="command that the extension backend may run here, word for word as in the network config; repeatable",
+    ),
+    Option(
+        name="config",
+        field="config",
+        kind=kinds.OPTIONAL_PATH,
+        group="host",
+        own=True,
+        in_file=False,
+        help="settings file (TOML; keys are these names)",
+    ),
+)

@@ -1,0 +1,31 @@
+"""Whether two leases contend: whichever is judged later could be refused for the sake of the other. Pure."""
+
+from __future__ import annotations
+
+from flanpy.model.address import Family
+from flanpy.model.lease import Lease, VxlanData
+from flanpy.plan.space import numbers
+
+
+def contend(one: Lease, other: Lease) -> bool:
+    """By subnet, public address or VTEP MAC, in any family; true rather too often than too seldom."""
+    return any(_contend(one, other, family) for family in Family)
+
+
+def _contend(one: Lease, other: Lease, family: Family) -> bool:
+    if _holds(one, other, family) or _holds(other, one, family):
+        return True
+    mine, theirs = one.record.data(family), other.record.data(family)
+    return isinstance(mine, VxlanData) and isinstance(theirs, VxlanData) and mine.mac == theirs.mac
+
+
+def _holds(one: Lease, other: Lease, family: Family) -> bool:
+    """Whether the subnet of the one holds the first address of the other's, or the other's public address."""
+    subnet = one.key.of(family)
+    if subnet is None:
+        return False
+    start, end = numbers(subnet)
+    inside, public = other.key.of(family), other.record.public(family)
+    return (inside is not None and start <= int(inside.network_address) <= end) or (
+        public is not None and start <= int(public) <= end
+    )

@@ -1,0 +1,132 @@
+"""Every file that flanpy writes, how to write a first, a second version of it, and how to read it.
+
+The daemon's, then those of flanpyctl. `WRITERS` names the modules that open, replace or remove files: a test holds the
+list against the code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+from flanpy.cli import diag
+from flanpy.docker import config_file, opts
+from flanpy.host import drain_file, node_id, state_file, subnet_env, tunnel_file
+from flanpy.host.drain_file import Drained
+from flanpy.host.extension import ExtensionPart
+from flanpy.host.lock import RunLock
+from flanpy.host.state_file import SavedLease
+from flanpy.host.subnet_env import SubnetEnv
+from flanpy.model.lease import SubnetKey
+from flanpy.model.objects import ExtensionPeer, TunnelPeer
+from flanpy.plan.ops import Put
+
+WRITERS = {
+    "flanpy/host/atomic.py": "whatever is written as a whole",
+    "flanpy/host/drain_file.py": "drained.json",
+    "flanpy/host/extension.py": "extension.json",
+    "flanpy/host/lock.py": "flanpyd.lock",
+    "flanpy/host/node_id.py": "node-id",
+    "flanpy/host/state_file.py": "lease.json",
+    "flanpy/host/subnet_env.py": "subnet.env",
+    "flanpy/host/tunnel_file.py": "tunnel.json",
+    "flanpy/status/http.py": "flanpyd.sock",
+    "flanpy/docker/config_file.py": "daemon.json",
+    "flanpy/docker/opts.py": "docker_opts.env",
+    "flanpy/cli/diag.py": "diag.tar.gz",
+    "flanpy/cli/cleanup.py": "removes what the others wrote",
+    "flanpy/host/sysctl.py": "/proc/sys",
+    "flanpy/kernel/sysctl.py": "/proc/sys",
+}
+"""By module, what it writes."""
+
+OTHERWISE = frozenset({
+    "whatever is written as a whole", "removes what the others wrote", "/proc/sys",
+    "flanpyd.sock",  # test_process_host: a run directory that is read-only or full
+})  # fmt: skip
+"""What has no row in FILES."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """`write` puts the version of that number into a directory.
+
+    `keeps` is False where the old version is of no use after a failed write, `silent` names the faults of which the
+    caller is told nothing, `cure` is what follows where a disk is full.
+    """
+
+    write: Callable[[Path, int], object]
+    keeps: bool = True
+    silent: frozenset[str] = frozenset()
+    cure: str = "free some space there"
+
+
+def _lease(number: int) -> SavedLease:
+    return SavedLease(
+        key=SubnetKey(IPv4Network(f"10.50.{number}.0/24")), lease_id=number, revision=number, node_id="n1",
+        network_config='{"Network":"10.50.0.0/16"}', public_ip=IPv4Address("192.0.2.1"), saved_at=1.0,
+    )  # fmt: skip
+
+
+def _env(number: int) -> SubnetEnv:
+    return SubnetEnv(
+        network=IPv4Network("10.50.0.0/16"), subnet=IPv4Network(f"10.50.{number}.0/24"), mtu=1450
+    )
+
+
+def _key(number: int) -> SubnetKey:
+    return SubnetKey(IPv4Network(f"10.50.{number}.0/24"))
+
+
+def _extension(directory: Path, number: int) -> object:
+    """A peer's commands ran; what could not be kept is in the log, for the commands did run."""
+
+    async def ran() -> object:
+        peer = ExtensionPeer(_key(number), (IPv4Address("192.0.2.7"),), "told", ("true",), ("true",))
+        return await ExtensionPart(directory).apply([Put(peer)])
+
+    return asyncio.run(ran())
+
+
+def _tunnel(directory: Path, number: int) -> None:
+    peer = TunnelPeer("flannel0", IPv4Network(f"10.50.{number}.0/24"), IPv4Address("192.0.2.1"))
+    tunnel_file.TunnelFile(directory).save([peer])
+
+
+def _daemon_json(directory: Path, number: int) -> None:
+    found = config_file.read(directory / "daemon.json")
+    config_file.replace(found, b'{"bip": "10.50.%d.1/24"}\n' % number)
+
+
+def _node_id(directory: Path, number: int) -> object:
+    """It is written once only: the second goes to another directory."""
+    state_dir = directory if number == 1 else directory / "other"
+    return str(node_id.node_id(None, state_dir=state_dir, machine_id=directory / "none"))
+
+
+def _lock(directory: Path, number: int) -> object:
+    with RunLock.acquire(directory, node_id=f"n{number}"):
+        return "locked"
+
+
+FILES = {
+    "subnet.env": Written(lambda directory, n: subnet_env.write(directory / "subnet.env", _env(n))),
+    "lease.json": Written(lambda directory, n: state_file.save(directory, _lease(n))),
+    "tunnel.json": Written(_tunnel),
+    "extension.json": Written(_extension, silent=frozenset({"full", "read-only"})),
+    "drained.json": Written(lambda directory, n: drain_file.mark(directory, Drained(_key(n), float(n)))),
+    "node-id": Written(_node_id),
+    "flanpyd.lock": Written(_lock, keeps=False, silent=frozenset({"full"})),
+    "daemon.json": Written(_daemon_json),
+    "docker_opts.env": Written(
+        lambda directory, n: opts.write(directory / "docker_opts.env", f'DOCKER_OPTS="{n}"\n'),
+        cure="name another file with -d",
+    ),
+    "diag.tar.gz": Written(
+        lambda directory, n: diag._write(directory / "diag.tar.gz", bytes(20_000 * n)), keeps=False,
+        cure="name another place with -f",
+    ),
+}  # fmt: skip

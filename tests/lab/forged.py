@@ -1,0 +1,110 @@
+"""Encapsulated packets made by hand, as somebody who is no host of the overlay would send them."""
+
+from __future__ import annotations
+
+import re
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from flanpy.model.address import Mac
+from integration.lab import Container, Host, Lab
+from integration.lab.namespaces import in_namespace
+from tests.lab.overlay import leases
+
+VXLAN_PORT = 8472
+PORT = 9999
+COUNT = 5
+
+
+def frame(vtep_mac: str, source: str, destination: str, payload: bytes, *, vni: int = 1) -> bytes:
+    """A VXLAN payload (RFC 7348) with a UDP packet inside."""
+    udp = struct.pack("!HHHH", 7, PORT, 8 + len(payload), 0) + payload
+    ends = socket.inet_aton(source) + socket.inet_aton(destination)
+    header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(udp), 0, 0, 64, socket.IPPROTO_UDP, 0) + ends
+    summed = sum(struct.unpack("!10H", header))
+    checksum = ~(summed % 0xFFFF) & 0xFFFF
+    header = header[:10] + struct.pack("!H", checksum) + header[12:]
+    ethernet = Mac.parse(vtep_mac).packed + b"\x02\x00\x00\x00\x00\xfe" + b"\x08\x00"
+    return struct.pack("!II", 0x08000000, vni << 8) + ethernet + header + udp
+
+
+def send(namespace: str, address: str, payload: bytes, *, port: int = VXLAN_PORT) -> None:
+    """Send it so many times from inside a namespace."""
+
+    def work() -> None:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            for _ in range(COUNT):
+                sock.sendto(payload, (address, port))
+
+    in_namespace(namespace, work)
+
+
+class Ear:
+    """A UDP socket in a namespace."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def heard(self, payload: bytes, *, wait: float = 60.0) -> list[str]:
+        """Who sent this payload COUNT times, as far as it comes in time; what else comes is read and forgotten."""
+        found: list[str] = []
+        self._sock.settimeout(wait)
+        try:
+            while len(found) < COUNT:
+                text, (sender, *_) = self._sock.recvfrom(2048)
+                if text == payload:
+                    found.append(sender)
+        except (TimeoutError, BlockingIOError):
+            pass
+        return found
+
+    def silent(self) -> bool:
+        """Whether nothing has come that was not read."""
+        return not self.heard_anything()
+
+    def heard_anything(self) -> bytes:
+        self._sock.settimeout(0)
+        try:
+            return self._sock.recv(2048)
+        except BlockingIOError:
+            return b""
+
+
+@contextmanager
+def listening(namespace: str, port: int = PORT) -> Iterator[Ear]:
+    """An ear there."""
+
+    def opened() -> socket.socket:
+        sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        sock.bind(("::", port))
+        return sock
+
+    sock = in_namespace(namespace, opened)
+    try:
+        yield Ear(sock)
+    finally:
+        sock.close()
+
+
+def forged(lab: Lab, target: Host, victim: Container, source: str, payload: bytes) -> bytes:
+    """A frame that the target's VTEP takes, for a container there."""
+    return frame(leases(lab)[target.name].mac, source, victim.address, payload)
+
+
+def dropped(host: Host, flavour: str, reason: str = "encapsulated") -> int:
+    """How many packets the host's guard has counted."""
+    if flavour == "iptables-legacy":
+        listing = host.run("iptables-legacy", "-t", "mangle", "-nvxL", "FLANPY-ENCAP").stdout
+        return sum(int(line.split()[0]) for line in listing.splitlines() if " DROP " in line)
+    listing = host.run("nft", "list", "counter", "ip", "flanpy", reason).stdout
+    return int(re.findall(r"packets (\d+)", listing)[0])
+
+
+def members(host: Host, family: str = "ip") -> set[str]:
+    """Addresses in the set of hosts."""
+    listing = host.run("nft", "list", "set", family, "flanpy", "members", check=False).stdout
+    elements = re.search(r"elements = \{([^}]*)\}", listing)
+    return set(elements[1].replace(",", " ").split()) if elements else set()
