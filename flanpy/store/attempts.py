@@ -80,6 +80,8 @@ class Attempts:
             outcome = await self._attempt(operation, send)
             if not isinstance(outcome, Fault):
                 return outcome
+            if outcome.cure is Cure.NEW_TOKEN and not tries.tokens:
+                self._connections.leave(tried)
             if not tries.take(outcome, repeatable=repeatable):
                 if outcome.cure is Cure.OTHER_ENDPOINT:
                     self._record.lost(outcome.error, tried)

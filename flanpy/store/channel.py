@@ -163,6 +163,11 @@ class Connections:
             self._retire()
             self._index = (self._index + 1) % len(self.endpoints)
 
+    def leave(self, endpoint: Endpoint) -> None:
+        """Go on to the next endpoint, as this one answers nothing but nonsense; unless somebody did already."""
+        if self._current is not None and self._current.endpoint == endpoint:
+            self.failed(self._current)
+
     def renew(self) -> None:
         """Let the next call open a connection of its own; the present one is closed with its last call."""
         self._retire()

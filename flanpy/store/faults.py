@@ -44,7 +44,8 @@ class Fault:
 class Tries:
     """What is left to try for one call: each other endpoint once, and new tokens.
 
-    More than one, for while somebody changes users a JSON web token may be an old one before it is used.
+    More than one token, for while somebody changes users a JSON web token may be an old one before it is used; then the
+    other endpoints, for an etcd member that got its data as a snapshot knows no token at all until it restarts.
     """
 
     endpoints: int
@@ -53,10 +54,10 @@ class Tries:
     def take(self, fault: Fault, *, repeatable: bool) -> bool:
         """Whether to try again. What may have taken effect is tried again only if that is `repeatable`."""
         match fault.cure:
-            case Cure.NEW_TOKEN:
+            case Cure.NEW_TOKEN if self.tokens > 0:
                 self.tokens -= 1
-                return self.tokens >= 0
-            case Cure.OTHER_ENDPOINT:
+                return True
+            case Cure.NEW_TOKEN | Cure.OTHER_ENDPOINT:
                 self.endpoints -= 1
                 return self.endpoints > 0 and (repeatable or fault.unsent)
             case Cure.NONE:
@@ -149,7 +150,9 @@ def _has(details: str, texts: tuple[str, ...]) -> bool:
 def _rejected(details: str, where: str, username: str) -> Fault:
     if username:
         return Fault(
-            StoreDenied(f"{where} rejects the token of user {username!r} ({details})"), Cure.NEW_TOKEN
+            StoreDenied(f"{where} rejects the token of user {username!r} ({details})"),
+            Cure.NEW_TOKEN,
+            unsent=True,
         )
     return Fault(StoreDenied(f"{where} asks for a user: set etcd-username and etcd-password"), Cure.NONE)
 

@@ -12,7 +12,7 @@ from flanpy.store.auth import Metadata
 from flanpy.store.etcd import EtcdSession
 from flanpy.store.port import Delta, News, Progress, Snapshot, Stale
 from flanpy.store.watch import PrefixWatch, WatchPace
-from tests.etcd_server import EtcdCluster, make_jwt_keys
+from tests.etcd_server import EtcdCluster, make_jwt_keys, poll
 
 pytestmark = [pytest.mark.etcd, pytest.mark.asyncio]
 
@@ -81,6 +81,18 @@ async def test_watch_is_opened_when_the_token_ended_since_the_last_request(tmp_p
             await stream.close()
             assert created.created
             assert session.stats.tokens_renewed == 2
+
+
+async def test_member_that_takes_none_of_its_own_tokens_is_left_for_another(tmp_path: Path) -> None:
+    with EtcdCluster.started(make_jwt_keys(tmp_path, ttl="10m"), members=3, password=SECRET) as etcd:
+        first = etcd.members[0]
+        first.kill()
+        first.arguments = (*first.arguments, make_jwt_keys(tmp_path, ttl="-1m"))  # the last one counts
+        first.start()
+        poll(lambda: etcd.healthy(first), "the member that was restarted")
+        async with EtcdSession(etcd.settings()) as session:
+            await session.put("/a", b"1")
+            assert session.stats.endpoint != first.url
 
 
 async def test_watch_tells_the_new_cause_when_an_etcd_that_was_away_refuses_the_password() -> None:
