@@ -222,9 +222,8 @@ class GuardedEtcd(Etcd):
         self.guarded = [member for member in self.guarded if member is not old] + [new]
         self.members = tuple(self.guarded)
         new.initial_cluster, new.cluster_state = self.initial_cluster, "existing"
-        self.doubted.add(
-            new.name
-        )  # one that got its data as a snapshot takes no simple token until it restarts
+        # One that got its data as a snapshot takes no simple token until it restarts.
+        self.doubted.add(new.name)
         new.launch()
         self.wait_healthy()
         return new
