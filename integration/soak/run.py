@@ -30,7 +30,7 @@ BOUNDS = (
     Bound("heap", "MiB", 2.0, 6.0),
     Bound("rss", "MiB", 4.0, 6.0),
     Bound("pss", "MiB", 12.0, 6.0),
-    Bound("fds", "", 2, 0),
+    Bound("fds", "", 8, 0),
     Bound("threads", "", 2, 0),
     Bound("netlink", "", 1, 0),
     Bound("etcd_leases", "", 1, 0),
