@@ -247,9 +247,14 @@ class Judge:
         return fault
 
     def _mac(self, record: LeaseRecord, family: Family) -> bytes | None:
-        """The MAC that an FDB entry for this lease would have, if its backend has any."""
+        """The MAC that no other lease may have: of an FDB entry, if its backend has any.
+
+        A flannel host that changed its address leaves its old lease behind, and goes on with its MAC in a new one.
+        """
         data = record.data(family)
-        return data.mac.packed if self._types is not None and isinstance(data, VxlanData) else None
+        if not record.node_id or self._types is None or not isinstance(data, VxlanData):
+            return None
+        return data.mac.packed
 
     def _place(
         self, lease: Lease, subnet: IPNetwork, space: Space, place: tuple[int, int, int]

@@ -11,14 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flanpy.backend import choice
 from flanpy.model.address import Mac
 from flanpy.model.facts import HostFacts, Underlay
 from flanpy.model.lease import Lease, LeaseRecord, LeaseView, SubnetKey, VxlanData
 from flanpy.model.network import NetworkConfig
 from flanpy.model.network_config import parse_network_config
+from flanpy.model.objects import FdbEntry
 from flanpy.model.world import Policy, World
 from flanpy.plan.admission import Admission, Reason, admit
 from flanpy.store.schema import decode_key
+from tests.states import V4, world
 
 
 def network(text: str = "10.50.0.0/16", **more: Any) -> NetworkConfig:
@@ -138,6 +141,16 @@ def test_p21_younger_of_two_leases_with_one_vtep_mac_is_refused_and_both_are_nam
     assert verdicts(admission) == [("10.50.2.0-24", Reason.DUPLICATE_VTEP_MAC)]
     for part in ("node-2", "node-3", "10.50.3.0-24", "02:00:00:00:00:02"):
         assert part in admission.rejected[0].message
+
+
+def test_lease_that_a_flannel_host_left_behind_keeps_its_new_one_from_nothing() -> None:
+    """Its address changed; its MAC, and with it the one FDB entry for both, did not."""
+    left = lease("10.50.3.0-24", 2, node_id="")
+    now = lease("10.50.2.0-24", 3, node_id="", backend_data=left.record.backend_data)
+    assert admitted(now, left).peers == (left, now)
+    planned = choice.plan(world(V4, left, now), (left, now)) or {}
+    entries = [obj for obj in planned.values() if isinstance(obj, FdbEntry)]
+    assert [entry.destination for entry in entries] == [now.record.public_ip]
 
 
 def test_p21_lease_with_our_vtep_mac_is_refused_even_if_it_is_older() -> None:
