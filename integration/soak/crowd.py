@@ -16,6 +16,8 @@ SPARE = 1.2
 """There are so many times as many subnets as peers, so that who comes is seldom who just went."""
 TTL_S = 86_400
 PREFIX = f"{ETCD_PREFIX}/subnets/"
+FAR = IPv4Address("198.18.0.0")
+"""Behind the router (RFC 2544's range): probes of a thousand hosts on the link fill the machine's neighbour table."""
 
 
 class Watcher(Protocol):
@@ -35,7 +37,10 @@ class Crowd:
         self._api = api
         self.watchers: Sequence[Watcher] = ()
         self._dice = Random(seed)
-        several = simulated_peers(int(count * SPARE), network=NETWORK)
+        several = [
+            replace(peer, public_ip=FAR + number)
+            for number, peer in enumerate(simulated_peers(int(count * SPARE), network=NETWORK))
+        ]
         self._here: dict[str, tuple[Peer, int]] = {}
         self._away = deque(several[count:])
         self.changes = 0
@@ -85,7 +90,7 @@ class Crowd:
     def _move(self) -> None:
         """It has another address."""
         peer, lease = self._any()
-        moved = replace(peer, public_ip=IPv4Address("10.99.100.0") + self._dice.randrange(30_000))
+        moved = replace(peer, public_ip=FAR + self._dice.randrange(30_000))
         self._api.put(PREFIX + moved.key, moved.value, lease=lease)
         self._here[moved.key] = (moved, lease)
         self.changes += 1

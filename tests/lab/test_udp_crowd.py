@@ -19,7 +19,9 @@ CROWD = 1000
 def _start(lab: Lab, *planes: str) -> None:
     lab.configure({"Network": "10.48.0.0/13"} if not planes else {"Network": NETWORK})
     for host, plane in zip(lab.hosts, planes or ("auto",) * len(lab.hosts), strict=True):
-        host.daemon.launch(f"--udp-plane={plane}")
+        host.daemon.launch(
+            f"--udp-plane={plane}", "--probe=false"
+        )  # no neighbour entries for a thousand hosts
     for host in lab.hosts:
         host.daemon.wait_ready()
     lab.attach_containers()
