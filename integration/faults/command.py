@@ -26,7 +26,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     parser.add_argument("--family", choices=FAMILIES, help=f"which faults (all: {', '.join(FAMILIES)})")
     parser.add_argument(
-        "--long", action="store_true", help="as long as the issue asks: ten minutes without quorum"
+        "--long", action="store_true", help="each fault in full, and all of them: ten minutes without quorum"
     )
     parser.add_argument(
         "-o", "--output", choices=("table", "json"), default="table", help="form of the figures"
