@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address
+from itertools import count as counting
 from random import Random
 from typing import Protocol
 
@@ -43,6 +44,7 @@ class Crowd:
         ]
         self._here: dict[str, tuple[Peer, int]] = {}
         self._away = deque(several[count:])
+        self._addresses = counting(len(several))
         self.changes = 0
         for peer in several[:count]:
             self.come(peer)
@@ -90,7 +92,7 @@ class Crowd:
     def _move(self) -> None:
         """It has another address."""
         peer, lease = self._any()
-        moved = replace(peer, public_ip=FAR + self._dice.randrange(30_000))
+        moved = replace(peer, public_ip=FAR + next(self._addresses))
         self._api.put(PREFIX + moved.key, moved.value, lease=lease)
         self._here[moved.key] = (moved, lease)
         self.changes += 1
