@@ -313,9 +313,11 @@ def test_table_holds_one_line_a_row_whatever_its_cells(one: str, other: str) -> 
 
 @EXAMPLES
 @given(texts, json_values)
+@example("\ud800\udfff", None)
 def test_text_made_plain_stays_what_it_was_where_there_is_nothing_to_mend(text: str, value: Any) -> None:
     assert controls(on_one_line(text)) == []
     assert controls(tamed(text).replace("\n", "").replace("\t", "")) == []
     assert on_one_line("Grüße, 10.50.7.0/24 → h2") == "Grüße, 10.50.7.0/24 → h2"
     assert controls(json.dumps(plain(json.loads(json.dumps(value))), ensure_ascii=False)) == []
-    assert json.loads(escaped(json.dumps(text, ensure_ascii=False))) == text
+    # JSON's escapes join two halves of a character that stand beside each other; so does the standard library's form.
+    assert json.loads(escaped(json.dumps(text, ensure_ascii=False))) == json.loads(json.dumps(text))
