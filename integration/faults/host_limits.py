@@ -22,6 +22,7 @@ class FakeClock:
     """The wall clock of one daemon, set off by libfaketime; its monotonic clock stays the machine's."""
 
     def __init__(self, host: Host) -> None:
+        forget_dead_clocks()
         self._file = host.directory / "clock"
         self._set(0)
 
@@ -47,6 +48,14 @@ class FakeClock:
         fresh = self._file.with_suffix(".new")
         fresh.write_text(f"{seconds:+d}\n")
         fresh.replace(self._file)
+
+
+def forget_dead_clocks() -> None:
+    """Remove what libfaketime keeps in shared memory for programs that were killed."""
+    for pattern in ("faketime_shm_*", "sem.faketime_sem_*"):
+        for path in Path("/dev/shm").glob(pattern):
+            if not Path("/proc", path.name.rpartition("_")[2]).exists():
+                path.unlink(missing_ok=True)
 
 
 @contextmanager

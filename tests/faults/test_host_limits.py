@@ -16,6 +16,7 @@ from integration.faults.host_disks import SmallDisk
 from integration.faults.host_limits import (
     FakeClock,
     few_descriptors,
+    forget_dead_clocks,
     launch_in,
     limit_growth,
     memory_group,
@@ -37,6 +38,7 @@ MOST_LINES = 20
 def host(lab: Lab) -> Iterator[Host]:
     with stopped(lab.hosts[0]) as host:
         yield host
+    forget_dead_clocks()
 
 
 def own_entry(lab: Lab, host: Host) -> Entry:
