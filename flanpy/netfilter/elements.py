@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from flanpy.errors import KernelError
 from flanpy.model.address import Family
+from flanpy.netfilter.nfnetlink import attributes
 
 _NETLINK_NETFILTER = 12
 _REQUEST, _ACK, _DUMP, _INTERRUPTED = 0x1, 0x4, 0x300, 0x10
@@ -177,17 +178,8 @@ def _element(key: bytes) -> bytes:
     return _attribute(1 | _NESTED, _attribute(1 | _NESTED, _attribute(1, key)))
 
 
-def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
-    while len(data) >= _ATTRIBUTE.size:
-        length, kind = _ATTRIBUTE.unpack_from(data)
-        if length < _ATTRIBUTE.size:
-            return
-        yield kind & 0x3FFF, data[_ATTRIBUTE.size : length]
-        data = data[(length + 3) & ~3 :]
-
-
 def _inside(data: bytes, kind: int) -> Sequence[bytes]:
-    return [value for found, value in _attributes(data) if found == kind]
+    return [value for found, value in attributes(data) if found == kind]
 
 
 def _keys(body: bytes) -> Iterable[bytes]:

@@ -47,7 +47,7 @@ class NfTables:
         """A number that grows with each change of any rule in this network namespace; 0 if it cannot be had."""
         for kind, body in self._ask(_GETGEN, 0):
             if kind == _NEWGEN:
-                for attribute, value in _attributes(body):
+                for attribute, value in attributes(body[_GENMSG.size :]):
                     if attribute == _GEN_ID:
                         return int.from_bytes(value, "big")
         return 0
@@ -57,7 +57,7 @@ class NfTables:
         found = set()
         for kind, body in self._ask(_GETTABLE, _DUMP):
             if kind == _NEWTABLE:
-                for attribute, value in _attributes(body):
+                for attribute, value in attributes(body[_GENMSG.size :]):
                     if attribute == _TABLE_NAME:
                         found.add((body[0], _text(value)))
         return frozenset(found)
@@ -66,9 +66,9 @@ class NfTables:
         """Family number, table, name and packets of every counter that has a name."""
         found = []
         for kind, body in self._ask(_GETOBJ, _DUMP):
-            said = dict(_attributes(body))
+            said = dict(attributes(body[_GENMSG.size :]))
             if kind == _NEWOBJ and said.get(_OBJ_TYPE) == _COUNTER:
-                inside = dict(_attributes(b"\0" * _GENMSG.size + said.get(_OBJ_VALUES, b"")))
+                inside = dict(attributes(said.get(_OBJ_VALUES, b"")))
                 packets = int.from_bytes(inside.get(_COUNTER_PACKETS, b""), "big")
                 found.append((body[0], _text(said.get(1, b"")), _text(said.get(2, b"")), packets))
         return found
@@ -99,8 +99,8 @@ class NfTables:
                 return
 
 
-def _attributes(body: bytes) -> Iterator[tuple[int, bytes]]:
-    data = body[_GENMSG.size :]
+def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Kind and value of each attribute, as far as they are whole; what is nested in a value is walked the same way."""
     while len(data) >= _ATTRIBUTE.size:
         length, kind = _ATTRIBUTE.unpack_from(data)
         if length < _ATTRIBUTE.size:
