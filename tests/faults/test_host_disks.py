@@ -15,10 +15,11 @@ import pytest
 
 from integration.faults.host_disks import HungDisk, hangs
 from integration.faults.outcome import in_full, noted
-from integration.lab import ETCD_PREFIX, Entry, Host, Lab, Stream, unreached
+from integration.lab import Host, Lab, Stream, unreached
 from integration.lab.daemon import flanpyctl, flanpyd
 from tests.faults.flows import gap_of_whole
 from tests.lab.daemon_side import kernel_state, stopped
+from tests.lab.etcd_side import owned
 from tests.lab.overlay import assert_settled, condition, eventually, wrongs
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
@@ -55,11 +56,6 @@ def _launch(host: Host, disk: HungDisk, *flags: str) -> None:
     )
 
 
-def _own_entry(lab: Lab, host: Host) -> Entry | None:
-    entries = lab.etcd.api.list(f"{ETCD_PREFIX}/subnets/")
-    return next((entry for entry in entries if f'"NodeID":"{host.name}"' in entry.value), None)
-
-
 def _says_it_hangs(host: Host, kind: str, name: str) -> bool:
     try:
         found = condition(host, kind)
@@ -81,7 +77,7 @@ def test_disk_that_hangs_for_longer_than_a_lease_lives_costs_no_lease_no_traffic
     host.daemon.wait_ready()
     assert_settled(lab, [host])
     eventually(lambda: condition(host, "LeaseSaved")["healthy"], host.daemon.log_tail)
-    mine, lines = _own_entry(lab, host), len(host.daemon.log_lines())
+    mine, lines = owned(lab, host), len(host.daemon.log_lines())
     assert mine is not None
     try:
         with disk.hanging():
@@ -90,12 +86,12 @@ def test_disk_that_hangs_for_longer_than_a_lease_lives_costs_no_lease_no_traffic
             eventually(lambda: _says_it_hangs(host, "LeaseSaved", "lease.json"), host.daemon.log_tail)
             eventually(lambda: _says_it_hangs(host, "SubnetFileWritten", "subnet.env"), host.daemon.log_tail)
             assert hangs(host.daemon.pid)
-            taken = _own_entry(lab, host)
+            taken = owned(lab, host)
             assert taken is not None
             end = time.monotonic() + HUNG_S
             while time.monotonic() < end:
                 _heals(lab, host)
-                now = _own_entry(lab, host)
+                now = owned(lab, host)
                 assert now is not None, "the lease was lost"
                 assert (now.lease, now.create_revision) == (taken.lease, taken.create_revision)
                 assert host.daemon.answers("/healthz")
@@ -164,7 +160,7 @@ def test_daemon_told_to_end_while_its_disk_hangs_ends_once_that_answers_and_the_
     _launch(host, disk)
     host.daemon.wait_ready()
     assert_settled(lab, [host])
-    mine = _own_entry(lab, host)
+    mine = owned(lab, host)
     assert mine is not None
     with disk.hanging():
         lab.etcd.api.delete(mine.key)
@@ -184,16 +180,16 @@ def test_drain_that_cannot_be_kept_on_disk_is_refused_in_time_and_leaves_no_mark
     _launch(host, disk)
     host.daemon.wait_ready()
     assert_settled(lab, [host])
-    mine = _own_entry(lab, host)
+    mine = owned(lab, host)
     mark = disk.path("state/drained.json")
     with disk.hanging():
         done = host.run(*flanpyctl(), "drain", "--force", check=False)
         assert done.returncode != 0
         (said,) = done.stderr.splitlines()
         assert f"cannot write '{disk.mount_point}/state/drained.json': no answer from its disk" in said
-        assert _own_entry(lab, host) == mine
+        assert owned(lab, host) == mine
         assert hangs(host.daemon.pid)
     time.sleep(SETTLE_S)  # it is written late, and taken away: neither is told
     eventually(lambda: not mark.exists(), "the mark that came late is gone")
-    assert _own_entry(lab, host) == mine
+    assert owned(lab, host) == mine
     gap_of_whole(stream)

@@ -22,10 +22,11 @@ from integration.faults.host_limits import (
     memory_group,
 )
 from integration.faults.outcome import noted
-from integration.lab import ETCD_PREFIX, Entry, Host, Lab, Stream, unreached
+from integration.lab import ETCD_PREFIX, Host, Lab, Stream, unreached
 from integration.lab.daemon import flanpyd
 from tests.faults.flows import gap_of_whole
 from tests.lab.daemon_side import kernel_state, stopped
+from tests.lab.etcd_side import own_key, owned
 from tests.lab.overlay import assert_settled, condition, eventually, leases, never, wrongs
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
@@ -39,13 +40,6 @@ def host(lab: Lab) -> Iterator[Host]:
     with stopped(lab.hosts[0]) as host:
         yield host
     forget_dead_clocks()
-
-
-def own_entry(lab: Lab, host: Host) -> Entry:
-    """The host's lease in etcd."""
-    return next(
-        e for e in lab.etcd.api.list(f"{ETCD_PREFIX}/subnets/") if f'"NodeID":"{host.name}"' in e.value
-    )
 
 
 def _a_route(host: Host) -> str:
@@ -98,7 +92,8 @@ def test_lease_is_renewed_while_the_wall_clock_jumps(lab: Lab, host: Host) -> No
     clock = FakeClock(host)
     host.daemon.up("--subnet-lease-ttl=30", env=clock.environment)
     assert_settled(lab, [host])
-    mine = own_entry(lab, host)
+    mine = owned(lab, host)
+    assert mine is not None
     left = lab.etcd.api.time_to_live(mine.lease)
     jumps = itertools.cycle((3 * HOUR, -3 * HOUR))
 
@@ -110,7 +105,8 @@ def test_lease_is_renewed_while_the_wall_clock_jumps(lab: Lab, host: Host) -> No
         return left > before
 
     eventually(renewed, "it is not renewed", deadline=15)
-    still = own_entry(lab, host)
+    still = owned(lab, host)
+    assert still is not None, "it was lost meanwhile"
     assert (still.create_revision, still.lease) == (mine.create_revision, mine.lease), "it was lost meanwhile"
     assert host.daemon.is_ready()
 
@@ -190,7 +186,7 @@ def test_saved_lease_stays_whole_when_its_disk_refuses_a_newer_one(lab: Lab, hos
         disk.fill()
     else:
         disk.remount("ro")
-    lab.etcd.api.delete(own_entry(lab, host).key)
+    lab.etcd.api.delete(f"{ETCD_PREFIX}/subnets/{own_key(lab, host)}")
     eventually(lambda: not condition(host, "LeaseSaved")["healthy"], host.daemon.log_tail)
     assert disk.path("lease.json").read_bytes() == kept
     assert [path.name for path in disk.path("lease.json").parent.glob(".*")] == []
