@@ -8,13 +8,15 @@ that an interrupted cleanup can be repeated. What is ours is decided by `plan.ow
 from __future__ import annotations
 
 import asyncio
+import shlex
 import sys
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from flanpy.cli.control import SOCKET_NAME
 from flanpy.cli.exits import CommandError, Exit
@@ -24,11 +26,13 @@ from flanpy.errors import AlreadyRunning, KernelError
 from flanpy.host import drain_file, extension, lock, node_id, state_file, subnet_env, tunnel_file
 from flanpy.host.absent import Absent
 from flanpy.host.atomic import host_error
-from flanpy.host.extension import ExtensionPart
+from flanpy.host.extension_left import ExtensionLeft, command_line
 from flanpy.kernel.adapter import NetlinkKernel
 from flanpy.kernel.composite import CompositeKernel
 from flanpy.kernel.port import Kernel
+from flanpy.model.objects import ExtensionPeer
 from flanpy.model.packet_filter import FilterChain, FilterJump
+from flanpy.model.quoting import quoted
 from flanpy.netfilter.part import FilterPart
 from flanpy.plan.diff import cleanup_ops
 from flanpy.plan.ops import Op, Scope
@@ -38,18 +42,40 @@ from flanpy.udp.leftovers import leftovers
 
 T = TypeVar("T")
 
+_MOST_REMARKS: Final = 5
+_LONGEST: Final = 300
+
 
 @dataclass(frozen=True, slots=True)
 class Remains:
-    """What of ours is on this host: operations that remove it from the kernel, and files."""
+    """What of ours is on this host: operations that remove it from the kernel, and files.
+
+    `left` is what was read of extension.json: what is shown is what is run, whatever the file holds by then.
+    """
 
     ops: tuple[Op, ...]
     files: tuple[Path, ...]
+    left: ExtensionLeft
 
     @property
     def lines(self) -> list[str]:
         """As shell lines."""
-        return [*map(render, self.ops), *(f"rm {path}" for path in self.files)]
+        return [*map(_line, self.ops), *(f"rm {path}" for path in self.files)]
+
+    @property
+    def remarks(self) -> list[str]:
+        """One line for each command that is not run."""
+        counts = Counter(shlex.join(peer.remove) for peer in self.left.refused)
+        lines = [
+            f"not run for {plural(count, 'peer')}, as extension-command does not name it: {quoted(text, _LONGEST)}"
+            for text, count in counts.most_common(_MOST_REMARKS)
+        ]
+        more = len(counts) - len(lines)
+        return [*lines, *([f"not run, as extension-command does not name them: {more} more"] if more else [])]
+
+
+def _line(op: Op) -> str:
+    return command_line(op.obj) if isinstance(op.obj, ExtensionPeer) else render(op)
 
 
 def cleanup(arguments: Namespace, host: Host) -> Exit:
@@ -63,6 +89,7 @@ def cleanup(arguments: Namespace, host: Host) -> Exit:
             print("nothing of ours is here")
             return Exit.OK
         print("\n".join(lines))
+        _tell_refused(remains)
         if arguments.dry_run:
             return Exit.OK
         _ask(arguments, len(lines))
@@ -94,14 +121,28 @@ def _held_lock(host: Host, *, force: bool) -> lock.RunLock | None:
 
 def found(host: Host, *, in_use: bool) -> Remains:
     """What is to be removed; the lease on disk, the socket and the lock stay while a daemon has them `in_use`."""
-    return Remains(_with_kernel(host, _kernel_ops), tuple(_files(host, in_use=in_use)))
+    return _remains(host, tuple(_files(host, in_use=in_use)))
+
+
+def _remains(host: Host, files: tuple[Path, ...]) -> Remains:
+    left = ExtensionLeft(host.settings.run_dir, host.settings.extension_command)
+    memory = host.settings.run_dir / extension.FILE_NAME
+    if left.found and memory not in files:  # a daemon that runs must not have a later cleanup do it again
+        files += (memory,)
+    return Remains(_with_kernel(left, _kernel_ops), files, left)
+
+
+def _tell_refused(remains: Remains) -> None:
+    for line in remains.remarks:
+        print(line, file=sys.stderr)
 
 
 def sweep(host: Host, subnet_file: Path) -> int:
     """Remove all that an idle daemon left in the kernel, and its subnet.env; how many things went."""
     files = (subnet_file,) if _wrote(subnet_file, host) else ()
-    remains = Remains(_with_kernel(host, _kernel_ops), files)
+    remains = _remains(host, files)
     print("\n".join(remains.lines) or "nothing of ours is here")
+    _tell_refused(remains)
     _remove(remains, host)
     return len(remains.lines)
 
@@ -114,11 +155,11 @@ def _is_of_flannel(op: Op) -> bool:
     return isinstance(op.obj, FilterChain | FilterJump) and op.obj.is_leftover
 
 
-def _with_kernel(host: Host, work: Callable[[Kernel], Awaitable[T]]) -> T:
+def _with_kernel(left: ExtensionLeft, work: Callable[[Kernel], Awaitable[T]]) -> T:
     async def run() -> T:
         kernel, packet_filter = NetlinkKernel(), FilterPart(sweeping=True)
         try:
-            parts = (leftovers(), ExtensionPart(host.settings.run_dir), packet_filter)
+            parts = (leftovers(), left, packet_filter)
             return await work(CompositeKernel(kernel, parts))
         finally:
             kernel.close()
@@ -164,7 +205,7 @@ def _ask(arguments: Namespace, count: int) -> None:
 
 
 def _remove(remains: Remains, host: Host) -> None:
-    _with_kernel(host, lambda kernel: _apply(kernel, remains.ops))
+    _with_kernel(remains.left, lambda kernel: _apply(kernel, remains.ops))
     for path in remains.files:
         try:
             path.unlink(missing_ok=True)

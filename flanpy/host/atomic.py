@@ -57,11 +57,21 @@ def read(path: Path, largest: int) -> bytes:
 
     A pipe or a device under the name of one of our files must not stop the daemon, nor fill its memory.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    return _read(path, largest, 0)[0]
+
+
+def read_plain(path: Path, largest: int) -> tuple[bytes, os.stat_result]:
+    """The same of a file that another user may have put there, and whose it is: a link is refused (ELOOP)."""
+    return _read(path, largest, os.O_NOFOLLOW)
+
+
+def _read(path: Path, largest: int, flags: int) -> tuple[bytes, os.stat_result]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY | flags)
     with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "no regular file", str(path))
-        return file.read(largest)
+        return file.read(largest), status
 
 
 def make_directory(path: Path) -> None:

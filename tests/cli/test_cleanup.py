@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
@@ -139,6 +140,34 @@ def test_cleanup_leaves_a_subnet_file_of_another_subnet(host: Host) -> None:
     _write_files(host.ctl.run_dir, subnet=IPv4Network("10.50.200.0/24"))
     assert host("--yes").code == 0
     assert host.files[0].exists()
+
+
+def test_cleanup_runs_no_command_of_the_service_users_file_and_names_what_it_left(host: Host) -> None:
+    """C1: extension.json belongs to the unprivileged user; who could write it was root at the next cleanup."""
+    root = host.ctl.run_dir
+    row = {"subnets": ["10.50.9.0/24"], "public_ips": ["10.99.1.9"], "told": "", "add": []}
+    command = ["/bin/sh", "-c", f"id > {root}/PWNED"]
+    (root / "extension.json").write_text(json.dumps({"printed": None, "ran": [row | {"remove": command}]}))
+    ended = host("--yes")
+    assert (ended.code, (root / "PWNED").exists()) == (0, False)
+    assert ended.err == (
+        f"not run for 1 peer, as extension-command does not name it: \"/bin/sh -c 'id > {root}/PWNED'\"\n"
+    )
+    assert not (root / "extension.json").exists()
+
+
+def test_cleanup_shows_and_runs_a_command_that_the_settings_name(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = host.ctl.run_dir
+    monkeypatch.setenv("FLANPYD_EXTENSION_COMMAND", f"/usr/bin/touch {root}/ran")
+    row = {"subnets": ["10.50.9.0/24"], "public_ips": ["10.99.1.9"], "told": "", "add": []}
+    row |= {"remove": ["/usr/bin/touch", f"{root}/ran"]}
+    (root / "extension.json").write_text(json.dumps({"printed": None, "ran": [row]}))
+    shown = f"SUBNET=10.50.9.0/24 PUBLIC_IP=10.99.1.9 /usr/bin/touch {root}/ran"
+    assert shown in host("--dry-run").out.splitlines()
+    assert not (root / "ran").exists()
+    assert (host("--yes").code, (root / "ran").exists()) == (0, True)
 
 
 def test_cleanup_exits_7_while_a_daemon_runs(host: Host) -> None:

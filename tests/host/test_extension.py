@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from flanpy.errors import KernelError
-from flanpy.host.extension import FILE_NAME, LONGEST_OUTPUT, ExtensionPart
+from flanpy.host.extension import FILE_NAME, ExtensionPart
+from flanpy.host.extension_run import LONGEST_OUTPUT
 from flanpy.model.lease import SubnetKey
 from flanpy.model.objects import ExtensionPeer, ExtensionStart
 from flanpy.model.world import Printed

@@ -133,8 +133,13 @@ def test_cleanup_runs_the_remove_command_for_every_peer(build_lab: BuildLab, scr
     one.daemon.stop()
     host_files = f"--subnet-file={one.daemon.subnet_path}"
     shown = one.run(*flanpyctl(), "cleanup", "--dry-run", host_files).stdout
-    assert f"extension del subnet {subnet.replace('/', '-')} via {two.address}" in shown
-    one.run("env", f"LAB_LOG={_log(one)}", *flanpyctl(), "cleanup", "--yes", host_files)
+    assert (
+        f"SUBNET={subnet} PUBLIC_IP={two.address} {scripts['remove']}" not in shown
+    )  # no setting here names it
+    allowed = f"FLANPYD_EXTENSION_COMMAND={scripts['remove']}"
+    shown = one.run("env", allowed, *flanpyctl(), "cleanup", "--dry-run", host_files).stdout
+    assert f"SUBNET={subnet} PUBLIC_IP={two.address} {scripts['remove']}" in shown
+    one.run("env", allowed, f"LAB_LOG={_log(one)}", *flanpyctl(), "cleanup", "--yes", host_files)
     assert _ran(one)[-1] == f"remove {subnet} {two.address}"
     assert subnet not in one.routes()
     assert not one.daemon.run_dir.exists()
