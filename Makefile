@@ -30,7 +30,7 @@ test: setup ## everything: lint, types, layers and all tests (root; namespaces, 
 	exit $$status
 
 engines: ## fetch newer Docker engines (Debian's 26.1 and 28.5, 60 MB each) to the user's cache; unpacked, not installed
-	@sh integration/engines/fetch.sh
+	@sh integration/hosts/engines/fetch.sh
 
 test-engines: setup engines ## the tests on newer Docker engines, and the long ones
 	@sh tests/run.sh $(PY) -m more_engines tests/engines tests/docker $(PYTEST_ARGS)

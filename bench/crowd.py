@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 
 from bench.figures import Figure, figure
 from bench.run import Run
+from integration.etcd.api import ETCD_PREFIX
 from integration.lab import Lab, LabError, wait_until
-from integration.lab.daemon import ETCD_PREFIX
 
 HOSTS = 50
 SUBNETS = 60

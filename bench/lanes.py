@@ -16,9 +16,9 @@ from bench.path import Line
 from bench.proc import cpu_seconds
 from bench.run import Run, alternated
 from flanpy.kernel.ethtool import Ethtool
+from integration.etcd.api import ETCD_PREFIX
 from integration.lab import Lab, Program, simulated_peers, wait_until
-from integration.lab.daemon import ETCD_PREFIX
-from integration.lab.namespaces import in_namespace, pids_in
+from integration.net.namespaces import in_namespace, pids_in
 from integration.yardstick import compiler, program
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from functools import partial
 from bench.figures import Figure, figure, paired_ratios
 from bench.path import Line
 from bench.run import Run, alternated
-from integration.engines import DockerLab, EngineContainer
+from integration.hosts.engines import DockerLab, EngineContainer
 
 PUBLISHED = 32_100
 NAMES: Mapping[str, str] = {

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from integration.lab import namespaces
+from integration.net import namespaces
 
 LINK = "flannel.1"
 PROJECT_ROOT = Path(__file__).resolve().parents[1]

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.watch import KernelWatch, open_events, put_marks
+from integration.etcd.api import ETCD_PREFIX
+from integration.hosts.daemon import Program, ReadyBy
 from integration.lab import Host, Lab, Peer, simulated_peers, wait_until, write_peers
-from integration.lab.daemon import ETCD_PREFIX, Program, ReadyBy
-from integration.lab.namespaces import in_namespace
+from integration.net.namespaces import in_namespace
 
 NETWORK = "10.0.0.0/8"
 FIRST = 100

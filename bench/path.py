@@ -16,7 +16,7 @@ from bench.figures import Figure, figure, paired_ratios
 from bench.inside import path_end
 from bench.run import Run, alternated
 from integration.lab import Lab, LabError
-from integration.lab.namespaces import enter_argv, run_in
+from integration.net.namespaces import enter_argv, run_in
 
 _ports = itertools.count(30_000)
 _TIME = re.compile(r"time=([\d.]+) ms")

@@ -25,8 +25,8 @@ from flanpy.reconcile.loop import ReconcileLoop
 from flanpy.status.board import StatusBoard
 from flanpy.status.metrics_page import Asked, MetricsPage
 from flanpy.status.metrics_peers import PER_PEER
-from integration.lab.daemon import METRICS_PORT
-from integration.lab.etcd_api import NamespaceConnection
+from integration.etcd.api import NamespaceConnection
+from integration.hosts.daemon import METRICS_PORT
 
 PEERS = 1000
 AT_MOST_MS = 50.0

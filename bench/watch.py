@@ -20,7 +20,7 @@ from flanpy.kernel import rtnl
 from flanpy.kernel.request import enlarge_receive_buffer
 from flanpy.kernel.rtnl import NDA, RTA
 from flanpy.kernel.wire import HEADER_SIZE, attributes, messages
-from integration.lab.peers import Peer
+from integration.etcd.peers import Peer
 
 Mark = tuple[str, bytes]
 """One kernel object being put ("route", "neighbour", "fdb") or deleted ("-route", ...), by what it is known by."""

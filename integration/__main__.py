@@ -14,12 +14,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from integration.chaos import command as chaos_command
-from integration.demo import run_demo
-from integration.faults import command as faults_command
-from integration.lab import Lab, LabError, Program, claim, flanpyctl, namespaces
-from integration.lab.injections import INJECTIONS, StandingLab, injection
-from integration.soak import command as soak_command
+from integration.drivers.chaos import command as chaos_command
+from integration.drivers.demo import run_demo
+from integration.drivers.matrix import command as faults_command
+from integration.drivers.soak import command as soak_command
+from integration.faults.problems import INJECTIONS, injection
+from integration.hosts.left_up import StandingLab
+from integration.lab import Lab, LabError, Program, flanpyctl
+from integration.net import claim, namespaces
 
 EXAMPLES = """examples:
   python -m integration up --hosts 3                  three hosts with flanpyd, left up

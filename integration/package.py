@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from integration.lab.claim import PROJECT_ROOT
+from integration.net.claim import PROJECT_ROOT
 
 BUILD = PROJECT_ROOT / "deploy/debian/build.sh"
 BUILD_DEADLINE_S = 840.0

@@ -23,8 +23,8 @@ import grpc.aio
 from bench.overlay import peers_from
 from bench.watch import KernelWatch, delete_marks, open_events, put_marks
 from flanpy.store import etcdpb as pb
-from integration.lab.daemon import ETCD_PREFIX
-from integration.lab.peers import Peer
+from integration.etcd.api import ETCD_PREFIX
+from integration.etcd.peers import Peer
 
 DEADLINE_S = 20.0
 AT_ONCE = 64

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
-from integration.lab import Host, Lab
-from integration.lab.child import Child
-from integration.lab.daemon import METRICS_PORT, PROJECT_ROOT
-from integration.lab.etcd_api import fetch
-from integration.lab.namespaces import LabError
-from integration.lab.waiting import wait_until
+from integration.etcd.api import fetch
+from integration.hosts.daemon import METRICS_PORT, PROJECT_ROOT
+from integration.hosts.host import Host
+from integration.hosts.lab import Lab
+from integration.net.child import Child
+from integration.net.namespaces import LabError
+from integration.net.waiting import wait_until
 
 RULES = PROJECT_ROOT / "deploy/monitoring/flanpy.rules.yml"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from integration import package
-from integration.systemd.lab import SystemdLab
+from integration.hosts.systemd.lab import SystemdLab
 from tests.ansible.controller import Controller
 
 

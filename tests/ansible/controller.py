@@ -17,11 +17,11 @@ from typing import Any
 
 import yaml
 
-from integration.lab.claim import PROJECT_ROOT
-from integration.lab.namespaces import enter_argv
-from integration.lab.waiting import wait_until
-from integration.systemd.host import SystemdHost
-from integration.systemd.lab import SystemdLab
+from integration.hosts.systemd.host import SystemdHost
+from integration.hosts.systemd.lab import SystemdLab
+from integration.net.claim import PROJECT_ROOT
+from integration.net.namespaces import enter_argv
+from integration.net.waiting import wait_until
 
 COLLECTIONS = PROJECT_ROOT / "deploy/ansible"
 PLAY_DEADLINE_S = 900.0

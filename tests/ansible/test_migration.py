@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from integration.hosts.systemd.flannel import NETWORK, run_flannel, write_lease
 from integration.lab import ETCD_PREFIX
-from integration.lab.traffic import Stream
-from integration.lab.waiting import wait_until
-from integration.systemd.flannel import NETWORK, run_flannel, write_lease
+from integration.net.waiting import wait_until
+from integration.traffic.pairs import Stream
 from tests.ansible.conftest import operated
 from tests.ansible.controller import Controller
 

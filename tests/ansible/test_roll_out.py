@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from integration import package
-from integration.engines.image import IMAGE
-from integration.lab.container import Container
-from integration.lab.traffic import Stream
-from integration.lab.waiting import wait_until
-from integration.systemd.host import SystemdHost
+from integration.hosts.container import Container
+from integration.hosts.engines.image import IMAGE
+from integration.hosts.systemd.host import SystemdHost
+from integration.net.waiting import wait_until
+from integration.traffic.pairs import Stream
 from tests.ansible.conftest import operated
 from tests.ansible.controller import COLLECTIONS, Controller, Played
 from tests.ansible.traces import Traces, traces_of

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from integration.systemd.host import SystemdHost
+from integration.hosts.systemd.host import SystemdHost
 
 # What is written all the time, or by whoever comes to look (logs, caches, dpkg's and Docker's own records).
 _PASSING = (

@@ -13,7 +13,7 @@ from bench.namespace import LINK, vxlan_namespace
 from bench.overlay import peers_from
 from bench.proc import cpu_seconds, mappings, memory
 from bench.watch import KernelWatch, open_events, put_marks
-from integration.lab.namespaces import in_namespace, ip_batch, run_in, tool_json
+from integration.net.namespaces import in_namespace, ip_batch, run_in, tool_json
 from tests.netns import Namespace
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from integration.chaos.disk import filled, read_only, small_disk
+from integration.faults.means.disk import filled, read_only, small_disk
 
 pytestmark = pytest.mark.netns  # for root: it mounts
 

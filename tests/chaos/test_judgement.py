@@ -7,17 +7,17 @@ from ipaddress import IPv4Network, IPv6Network
 
 import pytest
 
-from integration.chaos.fabric import FABRICS
-from integration.chaos.flows import Loss
-from integration.chaos.foreign import differences
-from integration.chaos.kinds import Blow
-from integration.chaos.oracle import SUBNETS, lease_of, subnet_of
-from integration.chaos.shadow import LeaseBook
-from integration.chaos.storm import Struck
-from integration.chaos.summary import summed, told
-from integration.chaos.verdict import Window, kind_rows, unexcused
+from integration.drivers.chaos.storm import Struck
+from integration.drivers.chaos.summary import summed, told
+from integration.drivers.chaos.verdict import Window, kind_rows, unexcused
+from integration.drivers.soak.trend import Bound, slope, trend
+from integration.faults.fault import Blow
 from integration.lab import Entry, simulated_peers
-from integration.soak.trend import Bound, slope, trend
+from integration.traffic.mesh import Loss
+from integration.truth.fabric import FABRICS
+from integration.truth.foreign import differences
+from integration.truth.oracle import SUBNETS, lease_of, subnet_of
+from integration.truth.shadow import LeaseBook
 
 
 def _value(node: str) -> str:

@@ -8,13 +8,13 @@ from ipaddress import IPv4Network, IPv6Network
 
 import pytest
 
-from integration.chaos.calm import Calm
-from integration.chaos.fabric import FABRICS
-from integration.chaos.kinds import launch
-from integration.chaos.oracle import SUBNETS, Lease, leases_of, subnet_of, wrongs
-from integration.chaos.run import furnish
-from integration.chaos.shadow import Shadow
+from integration.drivers.chaos.calm import Calm
+from integration.drivers.chaos.run import furnish
+from integration.faults.fault import launch
 from integration.lab import Lab
+from integration.truth.fabric import FABRICS
+from integration.truth.oracle import SUBNETS, Lease, leases_of, subnet_of, wrongs
+from integration.truth.shadow import Shadow
 from tests.lab.overlay import eventually
 
 pytestmark = [pytest.mark.lab, pytest.mark.netns, pytest.mark.etcd]

@@ -8,12 +8,12 @@ from itertools import combinations, groupby
 
 import pytest
 
-from integration.chaos.catalogue import KINDS
-from integration.chaos.fabric import FABRICS
-from integration.chaos.kinds import Blow, Family, Ground, Kind, Part, Tell
-from integration.chaos.schedule import STORM_S, collide, plan
-from integration.chaos.storm import Storm
+from integration.drivers.chaos.schedule import STORM_S, collide, plan
+from integration.drivers.chaos.storm import Storm
+from integration.faults.catalogue import KINDS
+from integration.faults.fault import Blow, Family, Ground, Kind, Part, Tell
 from integration.lab import Lab
+from integration.truth.fabric import FABRICS
 
 SEEDS = range(12)
 

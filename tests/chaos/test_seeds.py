@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from integration.chaos.kinds import Blow
-from integration.chaos.report import table
-from integration.chaos.run import Outcome, run
-from integration.chaos.schedule import plan
+from integration.drivers.chaos.report import table
+from integration.drivers.chaos.run import Outcome, run
+from integration.drivers.chaos.schedule import plan
+from integration.faults.fault import Blow
 
 pytestmark = [pytest.mark.lab, pytest.mark.netns, pytest.mark.etcd]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from integration.soak.run import soak
-from integration.soak.trend import Bound
+from integration.drivers.soak.run import soak
+from integration.drivers.soak.trend import Bound
 
 pytestmark = [pytest.mark.lab, pytest.mark.netns, pytest.mark.etcd]
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from integration.soak.lag import Lags
-from integration.soak.report import table
-from integration.soak.run import BOUNDS, Soaked
-from integration.soak.sample import Sample
-from integration.soak.trend import trend
+from integration.drivers.soak.lag import Lags
+from integration.drivers.soak.report import table
+from integration.drivers.soak.run import BOUNDS, Soaked
+from integration.drivers.soak.sample import Sample
+from integration.drivers.soak.trend import trend
 
 LEVEL = Sample(
     at=0.0,

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from flanpy.cli.control import Control
-from integration.lab.daemon import flanpyctl
-from integration.lab.host import Host
-from integration.lab.lab import Lab
+from integration.hosts.daemon import flanpyctl
+from integration.hosts.host import Host
+from integration.hosts.lab import Lab
 from tests.cli import looks, stand_in
 from tests.lab.overlay import eventually
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from integration.engines import DockerHost, DockerLab
+from integration.hosts.engines import DockerHost, DockerLab
 from integration.lab import LabError, flanpyctl
 
 SUBNET_ENV = """\

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from flanpy.cli.exits import Exit
-from integration.engines import FETCHED, DockerLab
+from integration.hosts.engines import FETCHED, DockerLab
 from tests.docker.conftest import Wired, standing
 
 pytestmark = [pytest.mark.netns, pytest.mark.lab, pytest.mark.more_engines]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from integration.engines import DockerHost, DockerLab
+from integration.hosts.engines import DockerHost, DockerLab
 from integration.lab import flanpyctl, wait_until
 from tests.docker.conftest import standing
 

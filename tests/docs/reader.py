@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from integration.hosts.systemd import SystemdHost
 from integration.pages import Commands, commands
-from integration.systemd import SystemdHost
 from tests.lab.overlay import eventually
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from integration import package
+from integration.hosts.systemd import SystemdLab
+from integration.hosts.systemd.flannel import NETWORK, run_flannel, write_lease
 from integration.lab import ETCD_PREFIX
-from integration.systemd import SystemdLab
-from integration.systemd.flannel import NETWORK, run_flannel, write_lease
 from tests.docs.reader import ROOT, Reader
 
 pytestmark = [pytest.mark.lab, pytest.mark.netns, pytest.mark.etcd, pytest.mark.timeout(1800)]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from integration import package
-from integration.systemd import SystemdLab
+from integration.hosts.systemd import SystemdLab
 from tests.docs.reader import ROOT, Reader, clean_checkout
 
 pytestmark = [pytest.mark.lab, pytest.mark.netns, pytest.mark.etcd, pytest.mark.timeout(1800)]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from integration.lab import Host, Lab, flanpyctl
-from integration.lab.waiting import wait_until
+from integration.net.waiting import wait_until
 from tests.lab.conftest import lab, shared_lab
 
 __all__ = ["lab", "shared_lab"]

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from integration.engines import SYSTEM, DockerLab
+from integration.hosts.engines import SYSTEM, DockerLab
 
 LOG_LINES = 25
 LONGER = "more_engines"

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
 
-from integration.engines import SERVE, DockerHost, EngineContainer, addresses_in
+from integration.hosts.engines import SERVE, DockerHost, EngineContainer, addresses_in
 from integration.lab import Container
 from tests.engines.outside import PORT, World, ask, ask_udp, echoing, ping_by_name
 

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from integration.engines import EngineContainer
+from integration.etcd.api import fetch
+from integration.hosts.engines import EngineContainer
 from integration.lab import Host
-from integration.lab.etcd_api import fetch
-from integration.lab.namespaces import in_namespace
+from integration.net.namespaces import in_namespace
 
 PORT = 8000
 SILENT = "no answer"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from integration.engines import SERVE, DockerHost, DockerLab, EngineContainer
+from integration.hosts.engines import SERVE, DockerHost, DockerLab, EngineContainer
 from integration.lab import Stream
 from tests.engines.outside import PORT, SILENT, World, ask
 from tests.lab.overlay import eventually

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from integration.engines import DockerLab
-from integration.lab import LabError, namespaces
-from integration.lab.claim import PROJECT_ROOT
+from integration.hosts.engines import DockerLab
+from integration.lab import LabError
+from integration.net import namespaces
+from integration.net.claim import PROJECT_ROOT
 from tests.engines.conftest import BuildDockerLab
 from tests.lab.overlay import eventually
 
@@ -20,7 +21,7 @@ pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
 
 UNTIL_KILLED = """
 import time
-from integration.engines import DockerLab
+from integration.hosts.engines import DockerLab
 with DockerLab(1) as lab:
     engine = lab.hosts[0].engine
     engine.start()

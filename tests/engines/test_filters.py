@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from integration.engines import FETCHED, DockerHost, DockerLab
+from integration.hosts.engines import FETCHED, DockerHost, DockerLab
 from integration.lab import NETWORK
 from tests.engines.conftest import BuildDockerLab
 from tests.engines.outside import SILENT, ask, serving

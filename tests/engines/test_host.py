@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from integration.engines import DockerLab
-from integration.lab.namespaces import sysctl
+from integration.hosts.engines import DockerLab
+from integration.net.namespaces import sysctl
 from tests.engines.conftest import BuildDockerLab
 from tests.engines.outside import PORT, ask, serving
 from tests.engines.overlay_hosts import MOST_GAP_MS, Overlay, box, set_up, stream

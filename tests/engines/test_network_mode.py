@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from integration.engines import FETCHED, SYSTEM
+from integration.hosts.engines import FETCHED, SYSTEM
 from tests.engines.conftest import BuildDockerLab
 from tests.engines.outside import SILENT, ask, ping_by_name, serving
 from tests.engines.overlay_hosts import box, set_up

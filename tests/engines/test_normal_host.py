@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from integration.engines import FETCHED, SYSTEM
+from integration.hosts.engines import FETCHED, SYSTEM
 from tests.engines.conftest import BuildDockerLab
 from tests.engines.normal_host import NormalHost
 from tests.engines.outside import REFUSED, SILENT, serving

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from integration.engines import DockerHost, EngineContainer
+from integration.hosts.engines import DockerHost, EngineContainer
 from integration.lab import Stream, etcd_binary
 from tests.engines.conftest import BuildDockerLab
 from tests.lab.overlay import eventually

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from integration.faults.etcd_lab import GuardedLab
+from integration.hosts.guarded import GuardedLab
 from integration.lab import LabError
 from tests.lab import conftest as labs
 from tests.lab.overlay import assert_settled

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from integration.faults.etcd_lab import (
+from integration.etcd.api import fetch
+from integration.hosts.guarded import (
     NEXT_PASSWORD,
     PAGE_TOKEN,
     ROOT_PASSWORD,
@@ -23,8 +24,7 @@ from integration.faults.etcd_lab import (
     GuardedLab,
 )
 from integration.lab import Host, flanpyctl
-from integration.lab.etcd_api import fetch
-from integration.lab.namespaces import pids_in
+from integration.net.namespaces import pids_in
 from tests.lab.overlay import eventually
 
 PAGE = ("127.0.0.1", 8474)

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from integration.faults.etcd_cases import CASES, case
-from integration.faults.etcd_lab import GuardedLab
-from integration.faults.etcd_toll import Case, table, take
-from integration.faults.etcd_verdict import wrongs
-from integration.faults.outcome import in_full, noted
+from integration.drivers.matrix.outcome import in_full, noted
+from integration.drivers.matrix.toll import Case, table, take
+from integration.drivers.matrix.verdict import wrongs
+from integration.faults.guarded import CASES, case
+from integration.hosts.guarded import GuardedLab
 from tests.faults.etcd_side import SharedGuardedLab, settled
 from tests.faults.secret_side import sought
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from integration.faults.host_disks import HungDisk, hangs
-from integration.faults.outcome import in_full, noted
+from integration.drivers.matrix.outcome import in_full, noted
+from integration.faults.means.own_disks import HungDisk, hangs
+from integration.hosts.daemon import flanpyctl, flanpyd
 from integration.lab import Host, Lab, Stream, unreached
-from integration.lab.daemon import flanpyctl, flanpyd
 from tests.faults.flows import gap_of_whole
 from tests.lab.daemon_side import kernel_state, stopped
 from tests.lab.etcd_side import owned

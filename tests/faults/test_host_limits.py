@@ -12,8 +12,8 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from integration.faults.host_disks import SmallDisk
-from integration.faults.host_limits import (
+from integration.drivers.matrix.outcome import noted
+from integration.faults.means.limits import (
     FakeClock,
     few_descriptors,
     forget_dead_clocks,
@@ -21,9 +21,9 @@ from integration.faults.host_limits import (
     limit_growth,
     memory_group,
 )
-from integration.faults.outcome import noted
+from integration.faults.means.own_disks import SmallDisk
+from integration.hosts.daemon import flanpyd
 from integration.lab import ETCD_PREFIX, Host, Lab, Stream, unreached
-from integration.lab.daemon import flanpyd
 from tests.faults.flows import gap_of_whole
 from tests.lab.daemon_side import kernel_state, stopped
 from tests.lab.etcd_side import own_key, owned

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from integration.faults.host_steps import launch_without
-from integration.faults.outcome import in_full, noted
+from integration.drivers.matrix.outcome import in_full, noted
+from integration.faults.means.steps import launch_without
+from integration.hosts.daemon import flanpyd
 from integration.lab import Host, Lab, Stream, unreached
-from integration.lab.daemon import flanpyd
 from tests.faults.flows import gap_of_whole
 from tests.lab.overlay import assert_settled, condition, eventually, metric_sum, never, standing, wrongs
 

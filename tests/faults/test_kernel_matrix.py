@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from integration.faults.kernel import MATRIX, KernelFault, Target
-from integration.faults.outcome import noted
+from integration.drivers.matrix.outcome import noted
+from integration.faults.matrix import MATRIX, KernelFault, Target
 from integration.lab import Host, Lab, Stream, unreached
 from tests.lab.overlay import assert_settled, eventually, metric_sum, standing, wrongs
 

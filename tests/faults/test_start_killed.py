@@ -14,8 +14,8 @@ import pytest
 
 from flanpy.host import state_file, subnet_env
 from flanpy.host.absent import Absent
-from integration.faults.host_steps import Step, spread, start_killed_at, steps_of_a_start
-from integration.faults.outcome import in_full, noted
+from integration.drivers.matrix.outcome import in_full, noted
+from integration.faults.means.steps import Step, spread, start_killed_at, steps_of_a_start
 from integration.lab import Host, Lab, Stream, unreached
 from tests.lab.overlay import assert_settled, leases
 

@@ -25,7 +25,7 @@ from flanpy.host.subnet_env import SubnetEnv
 from flanpy.model.lease import SubnetKey
 from flanpy.model.objects import ExtensionPeer, TunnelPeer
 from flanpy.plan.ops import Put, Scope
-from integration.faults.outcome import noted
+from integration.drivers.matrix.outcome import noted
 
 MOST_STEPS = 500
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from flanpy.errors import FlanpyError
-from integration.faults.elsewhere import answer, apart, forked, within
-from integration.faults.host_disks import HungDisk, hangs
-from integration.faults.outcome import noted
-from integration.lab.daemon import PROJECT_ROOT
+from integration.drivers.matrix.outcome import noted
+from integration.faults.means.own_disks import HungDisk, hangs
+from integration.hosts.daemon import PROJECT_ROOT
+from integration.net.elsewhere import answer, apart, forked, within
 from tests.faults.written_files import FILES, OTHERWISE, WRITERS, Written
 
 pytestmark = pytest.mark.netns  # needs root, to mount

@@ -27,7 +27,7 @@ from flanpy.status.board import StatusBoard
 from flanpy.status.callers import Door
 from flanpy.status.http import Control
 from flanpy.status.metrics_page import MetricsPage
-from integration.faults.outcome import in_full
+from integration.drivers.matrix.outcome import in_full
 
 EXAMPLES = settings(
     max_examples=2000 if in_full() else 40, deadline=None, suppress_health_check=[HealthCheck.too_slow]

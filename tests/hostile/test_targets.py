@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from integration.faults.outcome import in_full
+from integration.drivers.matrix.outcome import in_full
 from tests.hostile.targets import FOUND, TARGETS
 
 EXAMPLES = settings(

@@ -32,7 +32,7 @@ from flanpy.printable import escaped, on_one_line, plain, tamed
 from flanpy.probe.rows import mesh_rows, read_document
 from flanpy.store.port import KeyValue
 from flanpy.store.schema import decode_key, decode_lease, encode_record
-from integration.faults.outcome import in_full
+from integration.drivers.matrix.outcome import in_full
 from tests.hostile.texts import BITES, assert_sayable, controls, json_values, texts
 from tests.states import V4, world
 

@@ -10,19 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from integration.faults import tested
-from integration.faults.command import FAMILIES
-from integration.faults.etcd_toll import Toll
-from integration.faults.etcd_verdict import MOST_LOG_LINES, SECONDS_TO_CONVERGE, outcome_of, wrongs
-from integration.faults.outcome import (
-    REPORT_VARIABLE,
-    Outcome,
-    exit_status,
-    keep,
-    noted,
-    read,
-    table,
-)
+from integration.drivers.matrix import tested
+from integration.drivers.matrix.command import FAMILIES
+from integration.drivers.matrix.outcome import REPORT_VARIABLE, Outcome, exit_status, keep, noted, read, table
+from integration.drivers.matrix.toll import Toll
+from integration.drivers.matrix.verdict import MOST_LOG_LINES, SECONDS_TO_CONVERGE, outcome_of, wrongs
 
 SURVIVED = (
     Outcome("etcd", "frozen", gap_ms=31.0, converged_s=2.0, lost=0),
@@ -89,7 +81,7 @@ def test_command_prints_a_report_and_fails_with_what_was_not_survived(tmp_path: 
         for outcome in outcomes:
             keep(outcome, report)
         done = subprocess.run(
-            [sys.executable, "-m", "integration.faults", str(report)],
+            [sys.executable, "-m", "integration.drivers.matrix", str(report)],
             capture_output=True, text=True, check=False, cwd=tested.ROOT,
         )  # fmt: skip
         assert (done.stdout, done.returncode) == (table(outcomes), status), done.stderr
@@ -131,7 +123,7 @@ def test_every_test_of_a_fault_belongs_to_one_family() -> None:
 PASSING_AND_FAILING = """
 import os
 import pytest
-from integration.faults.outcome import noted
+from integration.drivers.matrix.outcome import noted
 
 def test_link_is_made_anew_when_it_was_deleted():
     noted("kernel", "link deleted", gap_ms=3.0)
@@ -149,7 +141,8 @@ def test_tests_that_fail_or_say_nothing_are_noted_by_name(tmp_path: Path) -> Non
     (tmp_path / "test_kernel_some.py").write_text(PASSING_AND_FAILING)
     report = tmp_path / "report"
     subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "-p", "integration.faults.notes",
+        [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider",
+         "-p", "integration.drivers.matrix.notes",
          "-c", "/dev/null", f"--rootdir={tmp_path}", str(tmp_path)],
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(tested.ROOT), REPORT_VARIABLE: str(report)},
         cwd=tested.ROOT, capture_output=True, check=False,

@@ -10,18 +10,18 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from integration.lab import Lab, LabError
-from integration.lab.injections import (
+from integration.faults.filters import frozen
+from integration.faults.problems import (
     INJECTIONS,
     NOT_INJECTED,
     Course,
     Ground,
     Injection,
-    StandingLab,
     Struck,
     injection,
 )
-from integration.lab.injections.hosts import frozen
+from integration.hosts.left_up import StandingLab
+from integration.lab import Lab, LabError
 from tests.lab.injected_side import standing
 from tests.lab.overlay import assert_settled, eventually
 

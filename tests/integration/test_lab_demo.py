@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from integration.demo import run_demo
-from integration.lab import Lab, namespaces
+from integration.drivers.demo import run_demo
+from integration.lab import Lab
+from integration.net import namespaces
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
 

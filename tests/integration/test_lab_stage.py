@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from integration.stage import Stage, matrix
+from integration.drivers.stage import Stage, matrix
 
 
 def test_stage_prints_plain_numbered_steps_when_no_terminal_looks(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from integration.lab import Lab, claim, namespaces, wait_until
+from integration.lab import Lab, wait_until
+from integration.net import claim, namespaces
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd]
 
@@ -86,7 +87,7 @@ def test_lab_leaves_no_trace_when_its_block_raises() -> None:
 
 
 def test_lab_leaves_no_trace_when_it_cannot_be_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("integration.lab.lab.HOST_SYSCTLS", {"net/no/such/key": "1"})
+    monkeypatch.setattr("integration.hosts.lab.HOST_SYSCTLS", {"net/no/such/key": "1"})
 
     with pytest.raises(FileNotFoundError):
         Lab(hosts=1, program=HANDMADE).start()

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+from integration.hosts.daemon import flanpyd
 from integration.lab import Host
-from integration.lab.child import Child
-from integration.lab.daemon import flanpyd
+from integration.net.child import Child
 from tests.lab.overlay import eventually
 
 _TICKS = os.sysconf("SC_CLK_TCK")

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from integration.lab import Host
-from integration.lab.namespaces import connect, in_namespace
+from integration.net.namespaces import connect, in_namespace
 
 _TABLE = re.compile(r"^table (?P<name>[^\n]+) \{\n(?P<body>.*?)^\}\n", re.MULTILINE | re.DOTALL)
 _CHAIN = re.compile(r"^\tchain (?P<name>\S+) \{\n(?P<body>.*?)^\t\}\n\n?", re.MULTILINE | re.DOTALL)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from flanpy.model.address import Mac
 from integration.lab import Container, Host, Lab
-from integration.lab.namespaces import in_namespace
+from integration.net.namespaces import in_namespace
 from tests.lab.overlay import leases
 
 VXLAN_PORT = 8472

@@ -14,11 +14,11 @@ from flanpy.cli.control import Control
 from flanpy.config import describe, load
 from flanpy.doctor.gather import Sources, gather
 from flanpy.doctor.registry import diagnose
+from integration.etcd.cluster import Etcd
+from integration.faults.problems import Ground
+from integration.hosts.cables import Faults
 from integration.lab import Host, Lab, flanpyctl
-from integration.lab.etcd import Etcd
-from integration.lab.faults import Faults
-from integration.lab.injections import Ground
-from integration.lab.namespaces import in_namespace
+from integration.net.namespaces import in_namespace
 from tests.lab.overlay import eventually
 
 RULES = Path(__file__).parents[2] / "deploy/monitoring/flanpy.rules.yml"

@@ -15,8 +15,8 @@ from ipaddress import ip_network
 from typing import Any
 
 from integration.lab import ETCD_PREFIX, Host, Lab, LabError, flanpyctl
-from integration.lab.namespaces import sysctl
-from integration.lab.waiting import PATIENCE
+from integration.net.namespaces import sysctl
+from integration.net.waiting import PATIENCE
 from tests.lab.filter_side import foreign_rules
 
 DEADLINE_S = 5.0

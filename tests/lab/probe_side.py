@@ -8,9 +8,9 @@ from typing import Any
 
 from flanpy.cli.control import Control
 from flanpy.errors import ControlError
+from integration.etcd.peers import Peer, write_peers
 from integration.lab import ETCD_PREFIX, Host, Lab, LabError
-from integration.lab.peers import Peer, write_peers
-from integration.lab.waiting import wait_until
+from integration.net.waiting import wait_until
 from tests.lab.overlay import leases
 
 DEADLINE_S = 15.0

@@ -17,11 +17,11 @@ import pytest
 
 from flanpy.cli.control import Control
 from flanpy.doctor.gather import DOCUMENTS
+from integration.faults.links import DEVICE, DEVICE6, _mac, _offload
+from integration.faults.problems import inject
+from integration.faults.records import THRESHOLD
 from integration.lab import Host, Lab, flanpyctl, unreached
-from integration.lab.injections import inject
-from integration.lab.injections.leases import THRESHOLD
-from integration.lab.injections.links import DEVICE, DEVICE6, _mac, _offload
-from integration.lab.namespaces import set_sysctls, sysctl
+from integration.net.namespaces import set_sysctls, sysctl
 from tests.cli.stand_in import standing_in
 from tests.lab.conftest import BuildLab
 from tests.lab.filter_side import seen_as, telling

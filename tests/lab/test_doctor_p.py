@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from integration.faults.problem import PLAIN
+from integration.faults.problems import INJECTIONS, Course, Ground, Injection, Struck
 from integration.lab import Host, Lab
-from integration.lab.injections import INJECTIONS, Course, Ground, Injection, Struck
-from integration.lab.injections.case import PLAIN
 from tests.lab.conftest import _standing
 from tests.lab.injected_side import (
     Fresh,

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from integration.faults.problem import PLAIN
+from integration.faults.problems import inject
 from integration.lab import ETCD_PREFIX, Host, Lab
-from integration.lab.injections import inject
-from integration.lab.injections.case import PLAIN
 from tests.lab.conftest import _standing
 from tests.lab.injected_side import doctor, look, standing, wait_well
 from tests.lab.overlay import eventually

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from integration.etcd.api import ETCD_PREFIX
 from integration.lab import Host, Lab, flanpyctl, unreached
-from integration.lab.daemon import ETCD_PREFIX
 from tests.lab.conftest import BuildLab
 from tests.lab.etcd_side import keys, own_key, owned, route_to
 from tests.lab.overlay import assert_settled, eventually, never

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from integration.etcd.peers import simulated_peers, write_peers
 from integration.lab import Container, Host, Lab, flanpyctl
-from integration.lab.peers import simulated_peers, write_peers
-from integration.lab.traffic import Probe
+from integration.traffic.pairs import Probe
 from tests.lab.conftest import BuildLab
 from tests.lab.forged import COUNT, VXLAN_PORT, dropped, forged, listening, members, send
 from tests.lab.overlay import eventually, metric

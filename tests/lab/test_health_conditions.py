@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from integration.lab import Host, simulated_peers, write_peers
-from integration.lab.namespaces import sysctl
+from integration.net.namespaces import sysctl
 from tests.lab.conftest import BuildLab
 from tests.lab.daemon_side import get
 from tests.lab.etcd_side import conditions, ctl, put_config

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from integration.lab import Host, Lab
-from integration.lab.namespaces import ip_batch, run_in, sysctl
+from integration.net.namespaces import ip_batch, run_in, sysctl
 from tests.lab.conftest import BuildLab
 from tests.lab.overlay import assert_settled, eventually, leases, link_sysctl, standing, wrongs
 

@@ -10,7 +10,7 @@ import struct
 import pytest
 
 from integration.lab import Host, Lab, flanpyctl, unreached
-from integration.lab.namespaces import in_namespace, sysctl
+from integration.net.namespaces import in_namespace, sysctl
 from tests.lab.conftest import BuildLab
 from tests.lab.overlay import assert_settled, events, eventually, link_sysctl, repairs, standing
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from integration.lab import ETCD_PREFIX, NETWORK, Host, Lab, Stream, flanpyctl, unreached, wait_until
-from integration.lab.namespaces import sysctl
+from integration.net.namespaces import sysctl
 from tests.lab.conftest import BuildLab
 from tests.lab.overlay import (
     add_decoys,

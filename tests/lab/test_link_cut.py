@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from integration.etcd.api import NamespaceConnection
+from integration.faults.problems import Ground
 from integration.lab import Host, Lab, flanpyctl
-from integration.lab.etcd_api import NamespaceConnection
-from integration.lab.injections import Ground
 from tests.lab.injected_side import condition, doctor, standing, wait_well, would_fire
 from tests.lab.overlay import eventually
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from integration.lab import Host, Lab
-from integration.lab.namespaces import enter_argv
+from integration.net.namespaces import enter_argv
 from tests.lab.conftest import BuildLab
 from tests.page.browser import Browser
 

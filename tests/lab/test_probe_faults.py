@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from flanpy.cli.control import Control
-from integration.lab import Host, Lab, namespaces
+from integration.lab import Host, Lab
+from integration.net import namespaces
 from tests.lab.overlay import assert_settled, eventually
 from tests.lab.probe_side import DEADLINE_S, FAST, condition, plain_peer, wait_for, wait_whole
 

@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from integration.hosts.daemon import HEALTHZ_PORT, METRICS_PORT
 from integration.lab import Host, Lab, flanpyctl
-from integration.lab.daemon import HEALTHZ_PORT, METRICS_PORT
 from tests.lab.daemon_side import kernel_state, run_flanpyd
 from tests.lab.overlay import eventually
 

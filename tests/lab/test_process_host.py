@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from integration.faults.host_disks import FILL, SmallDisk
+from integration.faults.means.own_disks import FILL, SmallDisk
+from integration.hosts.daemon import flanpyd
 from integration.lab import Host, Lab, unreached
-from integration.lab.daemon import flanpyd
-from integration.lab.namespaces import set_sysctls, sysctl
+from integration.net.namespaces import set_sysctls, sysctl
 from tests.lab.daemon_side import kernel_state, run_flanpyd, stopped
 from tests.lab.overlay import assert_settled, condition, eventually, wrongs
 

@@ -13,9 +13,9 @@ import pytest
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
+from integration.hosts.daemon import METRICS_PORT
 from integration.lab import Host, Lab
-from integration.lab.daemon import METRICS_PORT
-from integration.lab.namespaces import connect
+from integration.net.namespaces import connect
 from tests.lab.conftest import BuildLab
 from tests.lab.daemon_side import get, http
 from tests.lab.overlay import eventually, metric, repairs

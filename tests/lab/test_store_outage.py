@@ -6,8 +6,8 @@ import time
 
 import pytest
 
+from integration.etcd.cluster import EtcdMember
 from integration.lab import Lab, simulated_peers, write_peers
-from integration.lab.etcd import EtcdMember
 from tests.lab.conftest import BuildLab
 from tests.lab.etcd_side import (
     MOST_LINES,

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from flanpy.kernel.ethtool import Ethtool
-from integration.lab.namespaces import in_namespace
+from integration.net.namespaces import in_namespace
 
 PORT = 8285
 TCP, UDP, ICMP = 6, 17, 1

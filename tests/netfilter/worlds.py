@@ -22,7 +22,7 @@ from flanpy.model.packet_filter import (
     Flavour,
 )
 from flanpy.model.world import World
-from integration.lab import namespaces
+from integration.net import namespaces
 from tests.states import crowd
 
 REPLICAS = Path(__file__).with_name("replicas")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from integration import package
-from integration.systemd.lab import SystemdLab
+from integration.hosts.systemd.lab import SystemdLab
 
 
 @pytest.fixture(scope="session")

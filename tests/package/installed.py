@@ -6,8 +6,8 @@ import json
 import shutil
 from pathlib import Path
 
+from integration.hosts.systemd.host import SystemdHost
 from integration.lab import Container, wait_until
-from integration.systemd.host import SystemdHost
 
 KEPT = "/var/lib/flanpy/purge"
 

@@ -11,7 +11,7 @@ import pytest
 
 from docs.generate.man import pages
 from flanpy import __version__
-from integration.lab.claim import PROJECT_ROOT
+from integration.net.claim import PROJECT_ROOT
 
 # It is built first, which takes half a minute.
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]

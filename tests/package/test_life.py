@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from integration import package
+from integration.hosts.systemd.host import SystemdHost
+from integration.hosts.systemd.lab import SystemdLab
 from integration.lab import Probe
-from integration.systemd.host import SystemdHost
-from integration.systemd.lab import SystemdLab
 from tests.package.installed import KEPT, dpkg, end, install, ready, switch_on, traces, version_on, wait_ready
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab, pytest.mark.timeout(900)]

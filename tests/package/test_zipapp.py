@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from integration.lab.claim import PROJECT_ROOT
+from integration.net.claim import PROJECT_ROOT
 from tests.conftest import EtcdSpace
 
 # It is built first, which takes a while.

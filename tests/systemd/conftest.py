@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from integration.hosts.systemd import SystemdLab
+from integration.hosts.systemd.program import lay_program, lay_service
 from integration.lab import LabError
-from integration.systemd import SystemdLab
-from integration.systemd.program import lay_program, lay_service
 
 LOG_LINES = 30
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from integration.hosts.systemd import SystemdHost, SystemdLab
 from integration.lab import ETCD_PREFIX, Container, LabError, Probe, Stream
-from integration.systemd import SystemdHost, SystemdLab
 from tests.lab.overlay import eventually
 
 DAEMON = "flanpyd.service"

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from integration.lab import ETCD_PREFIX, LabError, etcd_binary, namespaces
-from integration.lab.child import Child
-from integration.lab.waiting import wait_until
-from integration.systemd import SystemdLab
+from integration.hosts.systemd import SystemdLab
+from integration.lab import ETCD_PREFIX, LabError, etcd_binary
+from integration.net import namespaces
+from integration.net.child import Child
+from integration.net.waiting import wait_until
 from tests.etcd_server import make_ca, make_certificate
 
 PORT = 12379

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from integration.systemd import SystemdHost, SystemdLab
+from integration.hosts.systemd import SystemdHost, SystemdLab
 from tests.lab.overlay import eventually
 from tests.systemd.looks import (
     DAEMON,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from integration.hosts.systemd import SystemdHost, SystemdLab
 from integration.lab import LabError
-from integration.systemd import SystemdHost, SystemdLab
 from tests.lab.overlay import eventually
 from tests.systemd.conftest import installed
 from tests.systemd.looks import DAEMON, DEADLINE_S, condition, main_pid, subnet_env, wait_ready

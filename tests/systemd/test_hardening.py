@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from integration.hosts.systemd import SystemdHost, SystemdLab
 from integration.lab import LabError
-from integration.systemd import SystemdHost, SystemdLab
 from tests.lab.overlay import eventually
 from tests.systemd import rights
 from tests.systemd.looks import DAEMON, DEADLINE_S, condition, set_network, wait_reach, wait_ready

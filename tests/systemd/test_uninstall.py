@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from integration.systemd import SystemdHost
+from integration.hosts.systemd import SystemdHost
 from tests.lab.overlay import eventually
 from tests.systemd.conftest import installed
 from tests.systemd.looks import DAEMON, DEADLINE_S, wait_ready

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from integration.systemd import rootfs
-from integration.systemd.program import INSTALL
+from integration.hosts.systemd import rootfs
+from integration.hosts.systemd.program import INSTALL
 
 pytestmark = pytest.mark.lab
 

@@ -1,0 +1,1 @@
+"""Faults tried one by one on real parts, and what became of them."""

@@ -1,0 +1,1 @@
+"""What faults are brought about with: disks, limits, clocks, system calls, slow cables."""

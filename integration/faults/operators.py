@@ -1,0 +1,60 @@
+"""What operators do at any moment: reload, `doctor --fix`, drain and take it back.
+
+None of it is a fault of its own; that it comes in the middle of others is what is tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from integration.faults.fault import Family, Ground, Kind, Part
+from integration.hosts.daemon import flanpyctl
+from integration.net.waiting import wait_until
+
+_operator = partial(Kind, family=Family.OPERATOR, part=Part.DAEMON)
+TRACEBACK = "Traceback (most recent call last)"
+UNDO_S = 20.0
+"""How long an operator tries to take a host back; etcd may be away meanwhile."""
+
+
+def _ctl(ground: Ground, *words: str) -> int:
+    """The exit code. Any of flanpyctl's will do, for it may well find nobody; a traceback is no answer."""
+    done = ground.host.run(*flanpyctl(), *words, check=False, timeout=120.0)
+    if TRACEBACK in done.stderr:
+        ground.accuse(f"flanpyctl {' '.join(words)}: {done.stderr.strip().splitlines()[-1]}")
+    return done.returncode
+
+
+def _reloaded(ground: Ground) -> Iterator[None]:
+    for _ in range(3):
+        _ctl(ground, "reload")
+        ground.pause(ground.random.uniform(0, ground.blow.lasts / 3))
+    yield
+
+
+def _doctor_fixes(ground: Ground) -> Iterator[None]:
+    _ctl(ground, "doctor", "--fix", "--yes")
+    yield
+
+
+def _drained(ground: Ground) -> Iterator[None]:
+    """Out of the overlay, and back."""
+    words = ("--force", "--cleanup") if ground.random.random() < 0.5 else ("--force",)
+    try:
+        _ctl(ground, "drain", *words)
+        yield
+    finally:
+        wait_until(
+            lambda: _ctl(ground, "drain", "--undo") == 0,
+            f"{ground.host.name} is taken back",
+            deadline=UNDO_S,
+            poll=0.5,
+        )
+
+
+KINDS = (
+    _operator("reloaded", strike=_reloaded, lasts=(0.5, 3), breaks=False),
+    _operator("doctor_fixes", strike=_doctor_fixes, lasts=(0.1, 1), breaks=False),
+    _operator("drained", strike=_drained, lasts=(0.5, 5)),
+)

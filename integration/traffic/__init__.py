@@ -1,0 +1,1 @@
+"""Numbered packets between containers, and what became of them."""
