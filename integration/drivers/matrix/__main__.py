@@ -1,4 +1,4 @@
-"""`python -m integration.drivers.matrix FILE`: the table of the faults that were tried; status 1 if not all survived."""
+"""`python -m integration.drivers.matrix FILE`: the table of the faults that were tried; 1 if not all survived."""
 
 from __future__ import annotations
 
