@@ -25,6 +25,27 @@ A message names the thing, its value, and what to do, in one line.
 from __future__ import annotations
 
 import os
+from enum import Enum
+from errno import EACCES, EPERM
+
+
+class KernelCause(Enum):
+    """The cause of a KernelError, as far as the cure depends on it."""
+
+    OTHER = "other"
+    NOT_PERMITTED = "not_permitted"
+    """a capability is missing."""
+    LOCKED = "locked"
+    """the lock file of iptables cannot be opened."""
+    NO_TOOL = "no_tool"
+    """the program is not installed."""
+    INCOMPATIBLE = "incompatible"
+    """iptables does not know rules that stand in its table."""
+    NOT_KEPT = "not_kept"
+    """what was written is not what stands afterwards."""
+
+
+_PERMISSION = frozenset({EACCES, EPERM})
 
 
 class FlanpyError(Exception):
@@ -52,7 +73,15 @@ class StoreDenied(StoreError):
 
 
 class StoreCompacted(StoreError):
-    """The revision asked for was compacted away; only a new listing helps."""
+    """etcd does not have the revision asked for; only a new listing helps.
+
+    `rewound`: the revision is newer than the newest of etcd, so its history was replaced (restored from a snapshot).
+    Otherwise it was compacted away.
+    """
+
+    def __init__(self, message: str, *, rewound: bool = False) -> None:
+        super().__init__(message)
+        self.rewound = rewound
 
 
 class LeaseGone(StoreError):
@@ -64,12 +93,13 @@ class LeaseError(FlanpyError):
 
 
 class KernelError(FlanpyError):
-    """A netlink request, ioctl or sysctl failed."""
+    """A netlink request, ioctl, sysctl or program that writes to the kernel failed."""
 
-    def __init__(self, message: str, errno: int = 0) -> None:
+    def __init__(self, message: str, errno: int = 0, cause: KernelCause = KernelCause.OTHER) -> None:
         """`errno` is the kernel's positive error number, 0 where there is none."""
         super().__init__(f"{message}: {os.strerror(errno)}" if errno else message)
         self.errno = errno
+        self.cause = KernelCause.NOT_PERMITTED if errno in _PERMISSION else cause
 
 
 class HostError(FlanpyError):
@@ -77,7 +107,11 @@ class HostError(FlanpyError):
 
 
 class AlreadyRunning(HostError):
-    """Another flanpyd holds the lock of this run directory."""
+    """Another flanpyd holds the lock of this run directory; `conflict` says so without the cure."""
+
+    def __init__(self, conflict: str, cure: str) -> None:
+        super().__init__(f"{conflict}: {cure}")
+        self.conflict = conflict
 
 
 class DockerError(FlanpyError):
@@ -85,7 +119,11 @@ class DockerError(FlanpyError):
 
 
 class DockerUnreachable(DockerError):
-    """Docker does not run here, may not be asked, or gave no answer in time."""
+    """Docker does not run here, may not be asked, or gave no answer in time; `problem` says so without the cure."""
+
+    def __init__(self, problem: str, cure: str = "") -> None:
+        super().__init__(f"{problem}: {cure}" if cure else problem)
+        self.problem = problem
 
 
 class DockerConflict(DockerError):

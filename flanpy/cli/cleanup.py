@@ -115,7 +115,7 @@ def _held_lock(host: Host, *, force: bool) -> lock.RunLock | None:
             return None
         raise CommandError(
             Exit.REFUSED,
-            f"{str(error).partition(': stop')[0]}: stop it first; with --force it would put everything back",
+            f"{error.conflict}: stop it first; with --force it would put everything back",
         ) from error
 
 

@@ -1,7 +1,7 @@
 """`flanpyctl events`: what happened to this host's overlay, oldest first.
 
-`-o json` is `/v1/events`: `{"events": [{"number", "at", "kind", "what", "why", "count"}]}`; with `--follow` one event
-a line.
+`-o json` is `/v1/events`: `{"events": [{"number", "at", "kind", "what", "why", "count", "attributes", "times"}]}`;
+with `--follow` one event a line.
 """
 
 from __future__ import annotations

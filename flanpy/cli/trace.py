@@ -57,7 +57,7 @@ def _judged(found: Walk) -> Exit:
     what = "dies" if hop.verdict is Verdict.DIES else "is harmed"
     cure = f"; {hop.cure}" if hop.cure else ""
     raise CommandError(
-        Exit.UNHEALTHY, f"a packet to {found.destination} {what} at {hop.name}: {hop.text}{cure}"
+        Exit.UNHEALTHY, f"a packet to {found.destination} {what} at {hop.place.value}: {hop.text}{cure}"
     )
 
 
@@ -77,7 +77,7 @@ def _print(found: Walk) -> None:
 
 def _print_hop(number: int, hop: Hop) -> None:
     colour = _TONES.get(hop.verdict, "") if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else ""
-    head = printable(f"{number:>2}  {_MARKS[hop.verdict]:<4}  {hop.name}: {hop.text}")
+    head = printable(f"{number:>2}  {_MARKS[hop.verdict]:<4}  {hop.place.value}: {hop.text}")
     print(f"{colour}{head}\x1b[0m" if colour else head)
     for line in hop.evidence:
         print(f"          {printable(line)}")

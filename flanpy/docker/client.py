@@ -104,27 +104,28 @@ class Docker:
         except docker.errors.APIError as cause:
             raise DockerError(f"Docker refused: {cause.explanation or cause}") from cause
         except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as cause:
-            raise DockerUnreachable(self._explained(cause)) from cause
+            raise DockerUnreachable(*self._explained(cause)) from cause
         except (LookupError, TypeError, ValueError, AttributeError) as cause:
             raise DockerUnreachable(
-                f"what listens on {self._socket} does not answer as Docker does ({cause!r}): "
-                "name Docker's socket with --docker-socket"
+                f"what listens on {self._socket} does not answer as Docker does ({cause!r})",
+                "name Docker's socket with --docker-socket",
             ) from cause
 
-    def _explained(self, cause: BaseException) -> str:
+    def _explained(self, cause: BaseException) -> tuple[str, str]:
+        """Return the problem and its cure."""
         match why_silent(cause):
             case Silence.FORBIDDEN:
-                return f"no permission to use {self._socket}: run as root, or as a member of its group"
+                return f"no permission to use {self._socket}", "run as root, or as a member of its group"
             case Silence.HUNG:
-                return (
-                    f"Docker on {self._socket} gave no answer in {self._deadline:g} s: see the log of dockerd"
-                )
+                problem = f"Docker on {self._socket} gave no answer in {self._deadline:g} s"
+                return problem, "see the log of dockerd"
             case Silence.NOT_RUNNING:
                 return (
-                    f"no Docker listens on {self._socket}: start it, or name its socket with --docker-socket"
+                    f"no Docker listens on {self._socket}",
+                    "start it, or name its socket with --docker-socket",
                 )
             case _:
-                return f"Docker on {self._socket} cannot be asked: {cause}"
+                return f"Docker on {self._socket} cannot be asked: {cause}", ""
 
 
 def why_silent(error: BaseException) -> Silence:
@@ -149,9 +150,8 @@ def why_silent(error: BaseException) -> Silence:
 
 def silent(error: DockerUnreachable) -> Silent:
     """The error as the look that found out nothing."""
-    why = why_silent(error)
-    text = str(error)  # the cure after the colon is the verdict's to say
-    return Silent(why, text if why is Silence.STRANGE else text.partition(": ")[0])
+    why = why_silent(error)  # the cure is the verdict's to say, if the verdict knows the trouble
+    return Silent(why, str(error) if why is Silence.STRANGE else error.problem)
 
 
 def _network(api: docker.APIClient, name: str) -> Mapping[str, Any] | None:

@@ -65,7 +65,8 @@ def _take(descriptor: int, path: Path) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as cause:
         raise AlreadyRunning(
-            f"another flanpyd ({_holder(descriptor)}) uses '{path.parent}': stop it, or give this one its own --run-dir"
+            f"another flanpyd ({_holder(descriptor)}) uses '{path.parent}'",
+            "stop it, or give this one its own --run-dir",
         ) from cause
     except OSError as cause:
         raise host_error("lock", path, cause) from cause

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
+
+WHOLE: Final = "whole"
+"""Stands among `Event.attributes` for an object that was made or removed as a whole."""
 
 
 class EventKind(Enum):
@@ -38,6 +42,8 @@ class Event:
     """`at` is wall time in seconds, `what` names the thing (condition, object, peer), `why` is one line for people.
 
     `count`: how many alike were one after the other; `number` grows by one with each event, for readers that follow.
+    `attributes`: what a repair put right of objects of the kind `what`: names of settings, or attributes of a link;
+    `WHOLE` for what was made or removed. `times`: occasions on which it happened; one occasion may count many objects.
     """
 
     number: int
@@ -46,3 +52,5 @@ class Event:
     what: str
     why: str = ""
     count: int = 1
+    attributes: tuple[str, ...] = ()
+    times: int = 1

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import Final
 
+from flanpy.errors import KernelCause
 from flanpy.model.address import Family, IPAddress, IPNetwork
 
 OVERLAY_MARK: Final = 0x1000000
@@ -207,13 +208,14 @@ class FilterFacts:
 
     `tools` are the flavours that can be written here, `default` the one that `iptables` is. `docker` has an entry for
     each flavour and family in which Docker has rules; Docker's own nftables tables count as NFT. `problem` says, in
-    one line for people, why the filters could not be read.
+    one line for people, why the filters could not be read; `cause` says it for the choice of a cure.
     """
 
     tools: frozenset[Flavour] = frozenset()
     default: Flavour | None = None
     docker: frozenset[tuple[Flavour, Family, DockerRules]] = field(default_factory=frozenset)
     problem: str = ""
+    cause: KernelCause = KernelCause.OTHER
 
     def docker_in(self, flavour: Flavour, family: Family) -> DockerRules | None:
         """Docker's rules there, None if it has none."""

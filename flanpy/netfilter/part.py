@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import Final, Protocol
 
 from flanpy.clock import Clock, set_within
-from flanpy.errors import KernelError
+from flanpy.errors import KernelCause, KernelError
 from flanpy.log import get_logger
 from flanpy.model.address import Family
 from flanpy.model.objects import KernelObject, Key
@@ -167,7 +167,9 @@ class FilterPart:
         if not self._problem:
             failed = {id(failure.op) for failure in failures}
             failures += [
-                OpFailure(op, KernelError(f"{op.obj.key}: did not stay as it was put"))
+                OpFailure(
+                    op, KernelError(f"{op.obj.key}: did not stay as it was put", cause=KernelCause.NOT_KEPT)
+                )
                 for op in ops
                 if id(op) not in failed and isinstance(op, Put) and standing.get(op.obj.key) != op.obj
             ]
@@ -206,7 +208,8 @@ class FilterPart:
                 problem = ""
             except KernelError as error:
                 problem = str(error)
-                self._seen = replace(self._seen, facts=replace(self._seen.facts, problem=problem))
+                facts = replace(self._seen.facts, problem=problem, cause=error.cause)
+                self._seen = replace(self._seen, facts=facts)
             if problem and problem != self._problem:
                 log.warning("packet_filter_unread", error=problem)
             self._problem = problem

@@ -6,8 +6,9 @@ import os
 import shutil
 import subprocess
 from collections.abc import Sequence
+from typing import Final
 
-from flanpy.errors import KernelError
+from flanpy.errors import KernelCause, KernelError
 from flanpy.model.address import Family
 from flanpy.model.packet_filter import Flavour
 
@@ -55,7 +56,7 @@ class Tools:
                 name = f"{stem}-{verb}"
         path = _which(name)
         if path is None:
-            raise KernelError(f"{name} is not installed")
+            raise KernelError(f"{name} is not installed", cause=KernelCause.NO_TOOL)
         return (path,)
 
     def _usable(self, flavour: Flavour) -> bool:
@@ -88,8 +89,21 @@ def run(argv: Sequence[str], stdin: str = "") -> str:
         raise KernelError(f"cannot run {name}", error.errno or 0) from error
     if done.returncode:
         said = " ".join((done.stderr or done.stdout).split())
-        raise KernelError(f"{name} ended with {done.returncode}: {said[:300]}")
+        raise KernelError(f"{name} ended with {done.returncode}: {said[:300]}", cause=_cause(said))
     return done.stdout
+
+
+_CAUSES: Final = (
+    ("xtables.lock", KernelCause.LOCKED),
+    ("ermission denied", KernelCause.NOT_PERMITTED),
+    ("peration not permitted", KernelCause.NOT_PERMITTED),
+    ("incompatible", KernelCause.INCOMPATIBLE),
+)
+
+
+def _cause(said: str) -> KernelCause:
+    """Read the words of nft and iptables: both end with one exit code for all errors."""
+    return next((cause for words, cause in _CAUSES if words in said), KernelCause.OTHER)
 
 
 def _inherited() -> dict[str, str]:

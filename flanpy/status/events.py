@@ -44,6 +44,7 @@ class Happening:
     what: str
     why: str = ""
     count: int = 1
+    attributes: tuple[str, ...] = ()
 
 
 class EventRing:
@@ -62,8 +63,11 @@ class EventRing:
     def _event(self, one: Happening, at: float) -> Event:
         """The event to append; what it takes along of earlier ones is taken out."""
         alike = self._withdraw_alike(one, at)
-        event = Event(self.newest, at, one.kind, one.what, one.why, one.count + alike)
-        if not alike and self._is_crowd(one, at):
+        count, times = (alike.count, alike.times) if alike is not None else (0, 0)
+        event = Event(
+            self.newest, at, one.kind, one.what, one.why, one.count + count, one.attributes, 1 + times
+        )
+        if alike is None and self._is_crowd(one, at):
             last = self._events.pop()
             count = last.count + one.count
             event = replace(event, what=f"{count} peers", why=f"the last: {one.what}", count=count)
@@ -83,14 +87,19 @@ class EventRing:
         found = list(_newer(reversed(self._events), number))
         return tuple(reversed(found))
 
-    def _withdraw_alike(self, one: Happening, at: float) -> int:
-        """Take out the same happening of a while ago, and return its count."""
+    def _withdraw_alike(self, one: Happening, at: float) -> Event | None:
+        """Take out the same happening of a while ago."""
         for event in islice(reversed(self._events), _LOOK_BACK):
-            same = (event.kind, event.what, event.why) == (one.kind, one.what, one.why)
+            same = (event.kind, event.what, event.why, event.attributes) == (
+                one.kind,
+                one.what,
+                one.why,
+                one.attributes,
+            )
             if same and at - event.at <= ALIKE_WITHIN_S:
                 self._events.remove(event)
-                return event.count
-        return 0
+                return event
+        return None
 
 
 def _newer(newest_first: Iterable[Event], number: int) -> Iterator[Event]:

@@ -7,12 +7,14 @@ alike one happening is made, which names some and counts all.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
+from dataclasses import fields
 
 from flanpy.model.condition import Condition, ConditionType, Status
-from flanpy.model.event import EventKind
+from flanpy.model.event import WHOLE, EventKind
 from flanpy.model.lease import Lease, SubnetKey
+from flanpy.model.objects import HostSysctl, LinkFeature, LinkSysctl, TunLink, VxlanLink
 from flanpy.model.reach import PeerReach, Reach, ReachReport
+from flanpy.plan.ops import Op, Put
 from flanpy.plan.render import render
 from flanpy.reconcile.loop import Pass
 from flanpy.status.events import EACH_UP_TO, Happening
@@ -62,10 +64,26 @@ def of_pass(outcome: Pass) -> Iterator[Happening]:
     if outcome.resync in _TELLING_RESYNCS:
         yield Happening(EventKind.RESYNC, outcome.resync, "the kernel was read back")
     for kind, count in outcome.repairs.items():
-        of_kind = (render(op) for op in outcome.decision.ops if op.obj.key[0] == kind)
-        lines = "; ".join(islice(of_kind, min(count, BRIEF)))
+        of_kind = [op for op in outcome.decision.ops if op.obj.key[0] == kind]
+        lines = "; ".join(render(op) for op in of_kind[: min(count, BRIEF)])
+        attributes = dict.fromkeys(name for op in of_kind for name in changed_attributes(op))
         more = f" and {count - BRIEF} more" if count > BRIEF else ""
-        yield Happening(EventKind.REPAIRED, kind, f"{outcome.resync}: {lines}{more}", count)
+        yield Happening(
+            EventKind.REPAIRED, kind, f"{outcome.resync}: {lines}{more}", count, tuple(attributes)
+        )
+
+
+def changed_attributes(op: Op) -> Iterator[str]:
+    """Name the setting, or the attributes of the link, that an operation changes; `WHOLE` for anything else."""
+    match op:
+        case Put(HostSysctl(name=name) | LinkSysctl(name=name) | LinkFeature(feature=name)):
+            yield name
+        case Put(VxlanLink() | TunLink() as new, previous) if type(previous) is type(new):
+            yield from (
+                one.name for one in fields(new) if getattr(new, one.name) != getattr(previous, one.name)
+            )
+        case _:
+            yield WHOLE
 
 
 def _own(old: OwnStatus, new: OwnStatus) -> Iterator[Happening]:

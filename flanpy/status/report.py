@@ -102,6 +102,8 @@ def events(happened: Iterable[Event]) -> Document:
                 "what": event.what,
                 "why": event.why,
                 "count": event.count,
+                "attributes": event.attributes,
+                "times": event.times,
             }
             for event in happened
         ]
@@ -109,7 +111,7 @@ def events(happened: Iterable[Event]) -> Document:
 
 
 def difference(decision: Decision) -> Document:
-    """`GET /v1/diff`: what the next pass would do, as lines of `ip` and `bridge`."""
+    """`GET /v1/diff`: what the next pass would do, as lines of `ip` and `bridge`, and the kind of each one's object."""
     held = decision.gate.value if decision.gate else ""
     if decision.hold:
         held = f"{decision.hold.peers} of {decision.hold.present} peers vanished at once"
@@ -117,6 +119,7 @@ def difference(decision: Decision) -> Document:
     return {
         "trusted": decision.desired is not None,
         "lines": [render(op) for op in decision.ops],
+        "kinds": [str(op.obj.key[0]) for op in decision.ops],
         "held": held if kept_back else "",
         "held_lines": [render(op) for op in decision.difference.ops if op in kept_back],
         "conflicts": [describe(conflict.found) for conflict in decision.difference.conflicts],

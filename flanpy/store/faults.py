@@ -82,6 +82,7 @@ _SILENCE = (
     "timed out",
     "Timeout",
 )
+_REWOUND = "future revision"
 _UNTRUSTED = ("CERTIFICATE_VERIFY_FAILED", "certificate verify failed", "Hostname Verification Check failed")
 _EXPIRED = "certificate has expired"
 _PLAINTEXT = ("WRONG_VERSION_NUMBER", "Handshake read failed")
@@ -121,9 +122,8 @@ def read_fault(
         case grpc.StatusCode.INVALID_ARGUMENT if _has(details, _WRONG_LOGIN):
             return Fault(StoreDenied(_wrong_login(where, username)), Cure.NONE)
         case grpc.StatusCode.OUT_OF_RANGE:
-            return Fault(
-                StoreCompacted(f"{where} no longer has that revision ({details}): list again"), Cure.NONE
-            )
+            text = f"{where} does not have that revision ({details}): list again"
+            return Fault(StoreCompacted(text, rewound=_REWOUND in details), Cure.NONE)
         case grpc.StatusCode.NOT_FOUND if "lease not found" in details:
             return Fault(
                 LeaseGone(f"{where} does not have the lease of this {operation}: it ended"), Cure.NONE

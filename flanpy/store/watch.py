@@ -217,7 +217,7 @@ class PrefixWatch:
         self._failures += 1
         self._fresh = False
         if isinstance(error, StoreCompacted):
-            self._reason = self._reason or ("history_replaced" if "future" in str(error) else "compacted")
+            self._reason = self._reason or ("history_replaced" if error.rewound else "compacted")
             if self._failures == 1:
                 return None  # the listing that follows at once is the answer
         elif isinstance(error, WatchCanceled):

@@ -11,7 +11,7 @@ from typing import Final
 
 from flanpy.model.address import IPAddress
 from flanpy.trace.filter import Hook, Packet
-from flanpy.trace.hop import Hop, Verdict
+from flanpy.trace.hop import Cause, Hop, Place, Verdict
 from flanpy.trace.passage import passage
 from flanpy.trace.seen import Device, Entry, LeaseSeen, Seen
 
@@ -43,14 +43,14 @@ def _vxlan(seen: Seen, device: Device) -> Generator[Hop, None, str]:
     """Neighbour and FDB entry; returns the underlay address that the frame is sent to, "" if none."""
     gateway = seen.inner.gateway if seen.inner and seen.inner.gateway else seen.destination
     if seen.neighbours is None:
-        yield Hop("neighbour", _UNKNOWN, f"the neighbours on {device.name} cannot be read")
+        yield Hop(Place.NEIGHBOUR, _UNKNOWN, f"the neighbours on {device.name} cannot be read")
         return ""
     entry = seen.neighbours.get(str(gateway))
     yield _neighbour(seen.peer, gateway, entry, device.name)
     if entry is None or not entry.mac:
         return ""
     if seen.fdb is None:
-        yield Hop("FDB entry", _UNKNOWN, f"the FDB of {device.name} cannot be read")
+        yield Hop(Place.FDB_ENTRY, _UNKNOWN, f"the FDB of {device.name} cannot be read")
         return ""
     targets = seen.fdb.get(entry.mac.lower(), ())
     yield _fdb(seen.peer, entry.mac, targets, device.name)
@@ -63,24 +63,24 @@ def _neighbour(peer: LeaseSeen | None, gateway: IPAddress, entry: Entry | None, 
         wanted = f" lladdr {peer.mac} nud permanent" if peer and peer.mac else ""
         evidence = (f"state {entry.state}",) if entry else ()
         return Hop(
-            "neighbour", _DIES, text, evidence, f"{_DIFF} (ip neigh replace {gateway} dev {link}{wanted})"
+            Place.NEIGHBOUR, _DIES, text, evidence, f"{_DIFF} (ip neigh replace {gateway} dev {link}{wanted})"
         )
     if peer is not None and peer.mac and entry.mac.lower() != peer.mac:
         text = f"{gateway} has MAC {entry.mac} here, but {peer.name}'s VTEP is {peer.mac}"
-        return Hop("neighbour", _DIES, text, (f"state {entry.state}",), _DIFF)
-    return Hop("neighbour", _PASSES, f"{gateway} is {entry.mac} on {link} ({entry.state})")
+        return Hop(Place.NEIGHBOUR, _DIES, text, (f"state {entry.state}",), _DIFF)
+    return Hop(Place.NEIGHBOUR, _PASSES, f"{gateway} is {entry.mac} on {link} ({entry.state})")
 
 
 def _fdb(peer: LeaseSeen | None, mac: str, targets: tuple[str, ...], link: str) -> Hop:
     if not targets:
         wanted = f" dst {peer.public_ip}" if peer and peer.public_ip else ""
         cure = f"{_DIFF} (bridge fdb replace {mac} dev {link}{wanted} self permanent)"
-        return Hop("FDB entry", _DIES, f"{link} does not know which host has MAC {mac}", (), cure)
+        return Hop(Place.FDB_ENTRY, _DIES, f"{link} does not know which host has MAC {mac}", (), cure)
     shown = ", ".join(targets)
     if peer is not None and peer.public_ip and peer.public_ip not in targets:
         text = f"{link} sends frames for {mac} to {shown}, but {peer.name} is at {peer.public_ip}"
-        return Hop("FDB entry", _DIES, text, (), _DIFF)
-    return Hop("FDB entry", _PASSES, f"{mac} is at {shown}")
+        return Hop(Place.FDB_ENTRY, _DIES, text, (), _DIFF)
+    return Hop(Place.FDB_ENTRY, _PASSES, f"{mac} is at {shown}")
 
 
 def _tunnel(seen: Seen) -> Iterator[Hop]:
@@ -89,34 +89,36 @@ def _tunnel(seen: Seen) -> Iterator[Hop]:
     if peer is None:
         return
     if overlay.tunnel_rows is None:
-        yield Hop("tunnel table", _UNKNOWN, f"the table of the UDP tunnel cannot be read{plane}")
+        yield Hop(Place.TUNNEL_TABLE, _UNKNOWN, f"the table of the UDP tunnel cannot be read{plane}")
         return
     to = overlay.tunnel_rows.get(str(peer.subnet))
     if to is None:
-        yield Hop("tunnel table", _DIES, f"the UDP tunnel has no row for {peer.subnet}{plane}", (), _DIFF)
+        yield Hop(Place.TUNNEL_TABLE, _DIES, f"the UDP tunnel has no row for {peer.subnet}{plane}", (), _DIFF)
     elif to != peer.public_ip:
         text = f"the UDP tunnel sends {peer.subnet} to {to}, but {peer.name} is at {peer.public_ip}"
-        yield Hop("tunnel table", _DIES, text, (), _DIFF)
+        yield Hop(Place.TUNNEL_TABLE, _DIES, text, (), _DIFF)
     else:
-        yield Hop("tunnel table", _PASSES, f"{peer.subnet} is reached through {to}{plane}")
+        yield Hop(Place.TUNNEL_TABLE, _PASSES, f"{peer.subnet} is reached through {to}{plane}")
 
 
 def _gateway(seen: Seen, gateway: IPAddress | None) -> Iterator[Hop]:
     """host-gw, and what DirectRouting sends without a tunnel: the other host itself is the next hop."""
     if gateway is None or seen.neighbours is None:
-        yield Hop("gateway", _UNKNOWN, "whether the gateway answers cannot be read")
+        yield Hop(Place.GATEWAY, _UNKNOWN, "whether the gateway answers cannot be read")
         return
     entry = seen.neighbours.get(str(gateway))
     if entry is not None and "FAILED" in entry.state:
         cure = "is that host up, and on the same link? ARP gets no answer"
-        yield Hop("gateway", _DIES, f"{gateway} does not answer on the link", (f"state {entry.state}",), cure)
+        yield Hop(
+            Place.GATEWAY, _DIES, f"{gateway} does not answer on the link", (f"state {entry.state}",), cure
+        )
     else:
         known = (
             f"{entry.mac} ({entry.state})"
             if entry is not None and entry.mac
             else "asked for when a packet comes"
         )
-        yield Hop("gateway", _PASSES, f"{gateway} is {known}")
+        yield Hop(Place.GATEWAY, _PASSES, f"{gateway} is {known}")
 
 
 def _wrapped(seen: Seen, device: Device, target: str) -> Iterator[Hop]:
@@ -125,16 +127,16 @@ def _wrapped(seen: Seen, device: Device, target: str) -> Iterator[Hop]:
     if not target or seen.peer is None:
         return
     if outer is None:
-        yield Hop("underlay", _UNKNOWN, f"the route to {target} cannot be read")
+        yield Hop(Place.UNDERLAY, _UNKNOWN, f"the route to {target} cannot be read")
         return
     if outer.problem or outer.kind != "unicast":
         why = outer.problem or f"it is {outer.kind}"
-        yield Hop("underlay", _DIES, f"no route to {target}: {why}", (), "restore the underlay's routes")
+        yield Hop(Place.UNDERLAY, _DIES, f"no route to {target}: {why}", (), "restore the underlay's routes")
         return
     link = seen.device(outer.link)
     if link is not None and not (link.up and link.carrier):
         yield Hop(
-            "underlay",
+            Place.UNDERLAY,
             _DIES,
             f"{link.name}, the way to {target}, is {'without carrier' if link.up else 'down'}",
         )
@@ -153,14 +155,14 @@ def _underlay_entry(seen: Seen, target: str) -> Iterator[Hop]:
     shown = f"{target} is reached by {seen.outer.link}{via}"
     if entry is not None and "FAILED" in entry.state:
         yield Hop(
-            "underlay",
+            Place.UNDERLAY,
             _DIES,
             f"{shown}, but {hop} does not answer ARP",
             (f"state {entry.state}",),
             "is that host up?",
         )
     else:
-        yield Hop("underlay", _PASSES, shown)
+        yield Hop(Place.UNDERLAY, _PASSES, shown)
 
 
 def _underlay_rules(seen: Seen, device: Device, target: str) -> Iterator[Hop]:
@@ -200,10 +202,18 @@ def _wrapped_filter(seen: Seen, packet: Packet, hooks: Iterable[Hook], verb: str
         if passed.dropped is not None:
             text = f"the wrapped packet (UDP port {packet.port}) is dropped by {passed.dropped.where}"
             cure = f"let UDP port {packet.port} pass between the hosts"
-            return Hop("underlay filter", _DIES, text, (passed.dropped.rule,), cure)
+            return Hop(
+                Place.UNDERLAY_FILTER,
+                _DIES,
+                text,
+                (passed.dropped.rule,),
+                cure,
+                Cause.DROPPED,
+                passed.dropped,
+            )
     if not seen.tables_read:
-        return Hop("underlay filter", _UNKNOWN, "the packet filter cannot be read")
-    return Hop("underlay filter", _PASSES, f"UDP port {packet.port} {verb} this host")
+        return Hop(Place.UNDERLAY_FILTER, _UNKNOWN, "the packet filter cannot be read")
+    return Hop(Place.UNDERLAY_FILTER, _PASSES, f"UDP port {packet.port} {verb} this host")
 
 
 def _size(device: Device, link: Device, target: str) -> Hop:
@@ -213,12 +223,15 @@ def _size(device: Device, link: Device, target: str) -> Hop:
     if device.mtu > fits:
         text = f"{device.name} takes packets of {device.mtu} bytes, {link.name} carries {fits} of them"
         return Hop(
-            "underlay MTU",
+            Place.UNDERLAY_MTU,
             _HARMS,
             text,
             (f"{link.name} has MTU {link.mtu}",),
             f"ip link set {device.name} mtu {fits}",
+            Cause.MTU,
         )
     return Hop(
-        "underlay MTU", _PASSES, f"{device.mtu} bytes and {overhead} of wrapping fit {link.name}'s {link.mtu}"
+        Place.UNDERLAY_MTU,
+        _PASSES,
+        f"{device.mtu} bytes and {overhead} of wrapping fit {link.name}'s {link.mtu}",
     )

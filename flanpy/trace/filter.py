@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Final
 
 from flanpy.model.address import Family, IPAddress
+from flanpy.model.packet_filter import CHAIN_PREFIX, NFT_TABLE
+
+NFT: Final = "nft"
+"""The tool that reads and writes nftables; the others are kinds of iptables."""
 
 
 class Hook(Enum):
@@ -93,10 +98,6 @@ class Table:
     family: Family | None
     chains: Mapping[str, Chain] = field(default_factory=dict)
 
-    @property
-    def label(self) -> str:
-        return f"{self.tool} table {self.name}"
-
 
 @dataclass(frozen=True, slots=True)
 class Packet:
@@ -118,15 +119,34 @@ class Packet:
 
 @dataclass(frozen=True, slots=True)
 class Met:
-    """A rule or policy that decided something; `where` names tool, table and chain."""
+    """A rule that decided something, or the policy of a chain (`is_policy`), with the tool it was read with."""
 
     effect: Effect
-    where: str
+    tool: str
+    table: str
+    chain: str
     text: str
     packets: int | None = None
+    is_policy: bool = False
 
     def __str__(self) -> str:
         return f"{self.where}: {self.rule}"
+
+    @property
+    def where(self) -> str:
+        """Tool, table and chain in one line."""
+        return f"{self.tool} table {self.table}, chain {self.chain}"
+
+    @property
+    def is_dockers(self) -> bool:
+        """By the name of its table or chain, or as raw PREROUTING, where Docker 28 guards containers' addresses."""
+        named = "docker" in self.table.lower() or "docker" in self.chain.lower()
+        return named or (self.table, self.chain) == ("raw", "PREROUTING")
+
+    @property
+    def is_ours(self) -> bool:
+        """By the name of its chain, or of its table in nftables."""
+        return self.chain.startswith(CHAIN_PREFIX) or (self.tool, self.table) == (NFT, NFT_TABLE)
 
     @property
     def rule(self) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from flanpy.trace.filter import Met
 from flanpy.trace.seen import Direction
 
 
@@ -19,15 +20,70 @@ class Verdict(Enum):
     UNKNOWN = "unknown"
 
 
+class Place(Enum):
+    """Where a packet is. The value is what people and machines see."""
+
+    LEASE = "lease"
+    FORWARDING = "forwarding"
+    FILTER_BEFORE_ROUTE = "filter before the route"
+    ROUTE = "route"
+    DEVICE = "device"
+    FILTER = "filter"
+    SOURCE_ADDRESS = "source address"
+    NEIGHBOUR = "neighbour"
+    FDB_ENTRY = "FDB entry"
+    TUNNEL_TABLE = "tunnel table"
+    GATEWAY = "gateway"
+    UNDERLAY = "underlay"
+    UNDERLAY_FILTER = "underlay filter"
+    UNDERLAY_MTU = "underlay MTU"
+    CONTAINER = "container"
+    REST_OF_WAY = "rest of the way"
+
+
+class Cause(Enum):
+    """Why a packet does not pass a place, where that alone does not tell. Code decides by it, never by texts."""
+
+    NONE = ""
+    DROPPED = "dropped"
+    """a rule or policy of the packet filter drops it."""
+    DROPPED_BY_DOCKER = "dropped_by_docker"
+    """a rule of Docker drops it."""
+    SOURCE_REWRITTEN = "source_rewritten"
+    DESTINATION_REWRITTEN = "destination_rewritten"
+    REVERSE_PATH = "reverse_path"
+    """the reverse-path filter drops it."""
+    NO_BRIDGE = "no_bridge"
+    """no bridge of this host has the destination's subnet."""
+    MTU = "mtu"
+    """the next link carries only smaller packets."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """`text` says what is met, `evidence` what it was told from, `cure` what to do unless it passes."""
+    """`text` says what is met, `evidence` what it was told from, `cure` what to do unless it passes.
 
-    name: str
+    `rule` is the rule of the packet filter behind `cause`, if there is one.
+    """
+
+    place: Place
     verdict: Verdict
     text: str
     evidence: tuple[str, ...] = ()
     cure: str = ""
+    cause: Cause = Cause.NONE
+    rule: Met | None = None
+
+    def as_json(self) -> Mapping[str, Any]:
+        """Keys are stable. `name` is the place."""
+        return {
+            "name": self.place.value,
+            "verdict": self.verdict.value,
+            "text": self.text,
+            "evidence": self.evidence,
+            "cure": self.cure,
+            "cause": self.cause.value,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +122,7 @@ class Walk:
             "assumed": self.assumed,
             "direction": self.direction.value,
             "verdict": self.verdict.value,
-            "at": self.fatal.name if self.fatal else "",
-            "hops": [{**asdict(hop), "verdict": hop.verdict.value} for hop in self.hops],
+            "at": self.fatal.place.value if self.fatal else "",
+            "hops": [hop.as_json() for hop in self.hops],
             "unread": list(self.unread),
         }

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from flanpy.model.address import Family
-from flanpy.trace.filter import Chain, Effect, Field, Hook, Rule, Table, Test
+from flanpy.trace.filter import NFT, Chain, Effect, Field, Hook, Rule, Table, Test
 from flanpy.trace.nft_words import value_text, words
 
 _FAMILIES: Final = {"ip": Family.IPV4, "ip6": Family.IPV6, "inet": None}
@@ -82,7 +82,7 @@ class _Listed:
 
     def table(self) -> Table:
         return Table(
-            "nft", self._name, self._family, {name: self._chain(body) for name, body in self._chains.items()}
+            NFT, self._name, self._family, {name: self._chain(body) for name, body in self._chains.items()}
         )
 
     def _chain(self, body: Expression) -> Chain:

@@ -64,7 +64,7 @@ class _Walk:
         """What ended it there; None for the end of a chain that accepts."""
         end = self._chain(base, Truth.YES, 0)
         if end is None and base.drops:
-            return self._met(base, Effect.DROP, "policy drop")
+            return replace(self._met(base, Effect.DROP, "policy drop"), is_policy=True)
         return end
 
     def _chain(self, chain: Chain, surely: Truth, depth: int) -> Met | None:
@@ -96,7 +96,7 @@ class _Walk:
         return self._chain(target, truth, depth + 1) if target else None
 
     def _met(self, chain: Chain, effect: Effect, text: str, packets: int | None = None) -> Met:
-        return Met(effect, f"{self._table.label}, chain {chain.name}", text, packets)
+        return Met(effect, self._table.tool, self._table.name, chain.name, text, packets)
 
 
 def _marked(mark: int, target: str) -> int:

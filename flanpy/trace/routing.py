@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
-from flanpy.trace.hop import Hop, Verdict
+from flanpy.trace.hop import Cause, Hop, Place, Verdict
 from flanpy.trace.seen import Direction, Seen, Way
 
 SEE_DIFF: Final = "see 'flanpyctl diff' and 'flanpyctl status'"
@@ -18,30 +19,40 @@ _FOREIGN_ROUTE: Final = (
 def route_hops(seen: Seen) -> Iterator[Hop]:
     way = seen.inner
     if way is None:
-        yield Hop("route", Verdict.UNKNOWN, "the routes cannot be read")
+        yield Hop(Place.ROUTE, Verdict.UNKNOWN, "the routes cannot be read")
         return
-    problem, cure = _wrong_way(seen, way)
+    wrong = _wrong_way(seen, way)
     shown = f"{way.entry or 'a route'} (goes by {way.link}{f' via {way.gateway}' if way.gateway else ''})"
-    if problem:
+    if wrong is not None:
         evidence = () if way.problem else (shown,)
-        yield Hop("route", Verdict.DIES, problem, evidence, cure)
+        yield Hop(Place.ROUTE, Verdict.DIES, wrong.text, evidence, wrong.cure, wrong.cause)
     else:
-        yield Hop("route", Verdict.PASSES, shown)
+        yield Hop(Place.ROUTE, Verdict.PASSES, shown)
 
 
-def _wrong_way(seen: Seen, way: Way) -> tuple[str, str]:
-    """What is wrong with a route, and what to do; two times nothing if nothing is."""
+@dataclass(frozen=True, slots=True)
+class _Wrong:
+    """A fault of a route; fields as in `Hop`."""
+
+    text: str
+    cure: str
+    cause: Cause = Cause.NONE
+
+
+def _wrong_way(seen: Seen, way: Way) -> _Wrong | None:
+    """Return the route's fault, None for the right route."""
     if way.problem and _is_spoofed(seen, way):
         settings = ", ".join(f"{name}={value}" for name, value in seen.sysctls.items() if "rp_filter" in name)
         name = f"net.ipv4.conf.{seen.in_link}.rp_filter"
-        return (
+        return _Wrong(
             f"{seen.source} coming by {seen.in_link} is dropped by reverse path filtering ({settings})",
             f"the route to {seen.source} must lead to {seen.in_link}, or: sysctl -w {name}=2",
+            Cause.REVERSE_PATH,
         )
     if way.problem:
-        return f"no route to {seen.destination}: {way.problem}", SEE_DIFF
+        return _Wrong(f"no route to {seen.destination}: {way.problem}", SEE_DIFF)
     if way.kind not in {"unicast", "local"}:
-        return (
+        return _Wrong(
             f"a {way.kind} route takes packets to {seen.destination}",
             "remove that route, or see 'flanpyctl diff'",
         )
@@ -56,38 +67,39 @@ def _is_spoofed(seen: Seen, way: Way) -> bool:
     return "cross-device" in way.problem or ("Invalid argument" in way.problem and strict and elsewhere)
 
 
-def _misled_in(seen: Seen, way: Way) -> tuple[str, str]:
+def _misled_in(seen: Seen, way: Way) -> _Wrong | None:
     own = seen.overlay.own
     if own is None or way.kind == "local":
-        return "", ""
+        return None
     bridges = {link for address, link in seen.addresses.items() if address in own.subnet}
     if seen.overlay.device is not None:
         bridges.discard(seen.overlay.device.name)
     if way.link in bridges:
-        return "", ""
+        return None
     text = f"packets to {own.subnet} go to no bridge of this host, but to {way.link}"
-    return text, "is Docker up, and on this subnet? See 'flanpyctl docker status'"
+    return _Wrong(text, "is Docker up, and on this subnet? See 'flanpyctl docker status'", Cause.NO_BRIDGE)
 
 
-def _misled(seen: Seen, way: Way) -> tuple[str, str]:
+def _misled(seen: Seen, way: Way) -> _Wrong | None:
     peer, overlay = seen.peer, seen.overlay
     if peer is None or overlay.backend in {"", "alloc", "extension"}:
-        return "", ""
+        return None
     if peer.way == "direct":
         if str(way.gateway) != peer.public_ip:
-            return f"the route to {peer.subnet} does not lead to {peer.public_ip}", _FOREIGN_ROUTE
+            return _Wrong(f"the route to {peer.subnet} does not lead to {peer.public_ip}", _FOREIGN_ROUTE)
     elif overlay.device is not None and way.link != overlay.device.name:
         return _astray(seen, overlay.device.name, f"packets to {peer.subnet} go by {way.link}")
     elif overlay.backend == "vxlan" and way.gateway != peer.subnet[0]:
-        return f"the route to {peer.subnet} does not lead to {peer.subnet[0]}, its VTEP", _FOREIGN_ROUTE
-    return "", ""
+        text = f"the route to {peer.subnet} does not lead to {peer.subnet[0]}, its VTEP"
+        return _Wrong(text, _FOREIGN_ROUTE)
+    return None
 
 
-def _astray(seen: Seen, wanted: str, text: str) -> tuple[str, str]:
+def _astray(seen: Seen, wanted: str, text: str) -> _Wrong:
     """With a device its routes go, too: that is the cause then."""
     device = seen.device(wanted)
     if seen.devices is not None and device is None:
-        return f"{wanted} does not exist, so {text}", SEE_DIFF
+        return _Wrong(f"{wanted} does not exist, so {text}", SEE_DIFF)
     if device is not None and not device.up:
-        return f"{wanted} is down, so {text}", f"ip link set {wanted} up"
-    return f"{text}, not by {wanted}", _FOREIGN_ROUTE
+        return _Wrong(f"{wanted} is down, so {text}", f"ip link set {wanted} up")
+    return _Wrong(f"{text}, not by {wanted}", _FOREIGN_ROUTE)

@@ -15,15 +15,15 @@ from typing import Any, Final
 from flanpy.model.address import IPAddress, IPNetwork
 from flanpy.model.transit import Harm, Obstacle, Transit
 from flanpy.trace import documents
-from flanpy.trace.hop import Hop, Verdict, Walk
+from flanpy.trace.hop import Hop, Place, Verdict, Walk
 from flanpy.trace.read import Reading
 from flanpy.trace.walk import walk
 
 _HARMS: Final = {
-    ("filter before the route", Verdict.DIES): Harm.DROPPED,
-    ("filter", Verdict.DIES): Harm.DROPPED,
-    ("source address", Verdict.DIES): Harm.DROPPED,
-    ("source address", Verdict.HARMS): Harm.SOURCE_HIDDEN,
+    (Place.FILTER_BEFORE_ROUTE, Verdict.DIES): Harm.DROPPED,
+    (Place.FILTER, Verdict.DIES): Harm.DROPPED,
+    (Place.SOURCE_ADDRESS, Verdict.DIES): Harm.DROPPED,
+    (Place.SOURCE_ADDRESS, Verdict.HARMS): Harm.SOURCE_HIDDEN,
 }
 _NOWHERE: Final = Path("/nonexistent")
 _LEAST: Final = 8
@@ -51,7 +51,7 @@ def obstacles(walks: Iterable[Walk]) -> Iterator[Obstacle]:
     seen = set()
     for walked in walks:
         for hop in walked.hops:
-            harm = _HARMS.get((hop.name, hop.verdict))
+            harm = _HARMS.get((hop.place, hop.verdict))
             if harm is not None and (hop.text, hop.evidence) not in seen:
                 seen.add((hop.text, hop.evidence))
                 yield _obstacle(harm, walked, hop)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from flanpy.trace.encapsulation import hops_before, hops_beneath
 from flanpy.trace.filter import Hook, Met, Packet, Passage
-from flanpy.trace.hop import Hop, Verdict, Walk
+from flanpy.trace.hop import Cause, Hop, Place, Verdict, Walk
 from flanpy.trace.passage import passage
 from flanpy.trace.routing import SEE_DIFF, route_hops
 from flanpy.trace.seen import Direction, Seen
@@ -40,25 +40,25 @@ def walk(seen: Seen) -> Walk:
 def _lease(seen: Seen) -> Iterator[Hop]:
     overlay = seen.overlay
     if not overlay.answered:
-        yield Hop("lease", _UNKNOWN, "the daemon cannot be asked whose address this is")
+        yield Hop(Place.LEASE, _UNKNOWN, "the daemon cannot be asked whose address this is")
         return
     lease = overlay.lease_of(seen.destination)
     if lease is not None:
         whose = "this host's own" if lease is overlay.own else f"{lease.name}'s, at {lease.public_ip}"
         if lease.state in {"failed", "rejected"}:
             yield Hop(
-                "lease",
+                Place.LEASE,
                 _DIES,
                 f"{lease.subnet} is {whose}, but is {lease.state}: {lease.reason}",
                 (),
                 SEE_DIFF,
             )
         else:
-            yield Hop("lease", _PASSES, f"{lease.subnet} is {whose} ({lease.backend or overlay.backend})")
+            yield Hop(Place.LEASE, _PASSES, f"{lease.subnet} is {whose} ({lease.backend or overlay.backend})")
         return
     networks = ", ".join(map(str, overlay.networks)) or "no network yet"
     cure = "is its flanpyd up, and its lease alive? See 'flanpyctl subnets'"
-    yield Hop("lease", _DIES, f"no lease covers {seen.destination} (the overlay is {networks})", (), cure)
+    yield Hop(Place.LEASE, _DIES, f"no lease covers {seen.destination} (the overlay is {networks})", (), cure)
 
 
 def _forwarding(seen: Seen) -> Iterator[Hop]:
@@ -67,11 +67,13 @@ def _forwarding(seen: Seen) -> Iterator[Hop]:
     name = "net.ipv4.ip_forward" if seen.destination.version == 4 else "net.ipv6.conf.all.forwarding"
     value = seen.sysctls.get(name)
     if value is None:
-        yield Hop("forwarding", _UNKNOWN, f"{name} cannot be read")
+        yield Hop(Place.FORWARDING, _UNKNOWN, f"{name} cannot be read")
     elif value == "0":
-        yield Hop("forwarding", _DIES, "this host forwards nothing", (f"{name} = 0",), f"sysctl -w {name}=1")
+        yield Hop(
+            Place.FORWARDING, _DIES, "this host forwards nothing", (f"{name} = 0",), f"sysctl -w {name}=1"
+        )
     else:
-        yield Hop("forwarding", _PASSES, f"{name} = {value}")
+        yield Hop(Place.FORWARDING, _PASSES, f"{name} = {value}")
 
 
 def _packet(seen: Seen, out_link: str = "", mark: int = 0) -> Packet | None:
@@ -86,30 +88,32 @@ def _prerouting(seen: Seen) -> Iterator[Hop]:
     packet = _packet(seen)
     if seen.direction is Direction.FROM_HOST or packet is None:
         return
-    yield from _judged("filter before the route", seen, passage(seen.tables, Hook.PREROUTING, packet))
+    yield from _judged(Place.FILTER_BEFORE_ROUTE, seen, passage(seen.tables, Hook.PREROUTING, packet))
 
 
 def _device(seen: Seen) -> Iterator[Hop]:
     way, wanted = seen.inner, seen.overlay.device
     name = way.link if way is not None and way.link else wanted.name if wanted else ""
     if seen.devices is None:
-        yield Hop("device", _UNKNOWN, "the links cannot be read")
+        yield Hop(Place.DEVICE, _UNKNOWN, "the links cannot be read")
         return
     if not name:
         return
     device = seen.device(name)
     if device is None:
-        yield Hop("device", _DIES, f"{name} does not exist", (), SEE_DIFF)
+        yield Hop(Place.DEVICE, _DIES, f"{name} does not exist", (), SEE_DIFF)
     elif not device.up:
-        yield Hop("device", _DIES, f"{name} is down", (), f"ip link set {name} up")
+        yield Hop(Place.DEVICE, _DIES, f"{name} is down", (), f"ip link set {name} up")
     elif not device.carrier:
-        yield Hop("device", _DIES, f"{name} is up, but has no carrier: nothing is attached to it")
+        yield Hop(Place.DEVICE, _DIES, f"{name} is up, but has no carrier: nothing is attached to it")
     elif wanted is not None and wanted.name == name and device.mtu > wanted.mtu > 0:
         text = f"{name} has MTU {device.mtu}, but {wanted.mtu} fits the underlay"
-        yield Hop("device", _HARMS, text, (), f"ip link set {name} mtu {wanted.mtu}")
+        yield Hop(Place.DEVICE, _HARMS, text, (), f"ip link set {name} mtu {wanted.mtu}", Cause.MTU)
     else:
         yield Hop(
-            "device", _PASSES, f"{name} is up{f' ({device.kind})' if device.kind else ''}, MTU {device.mtu}"
+            Place.DEVICE,
+            _PASSES,
+            f"{name} is up{f' ({device.kind})' if device.kind else ''}, MTU {device.mtu}",
         )
 
 
@@ -121,41 +125,45 @@ def _on_the_way(seen: Seen) -> Iterator[Hop]:
         return
     hook = Hook.OUTPUT if seen.direction is Direction.FROM_HOST else Hook.FORWARD
     mid = passage(seen.tables, hook, packet)
-    yield from _judged("filter", seen, mid)
+    yield from _judged(Place.FILTER, seen, mid)
     last = passage(seen.tables, Hook.POSTROUTING, _packet(seen, way.link, mid.mark) or packet)
     yield from _translation(seen, last)
 
 
-def _judged(name: str, seen: Seen, passed: Passage) -> Iterator[Hop]:
+def _judged(place: Place, seen: Seen, passed: Passage) -> Iterator[Hop]:
     perhaps = tuple(f"some packets: {met}" for met in passed.perhaps)
     if passed.dropped is not None:
         yield Hop(
-            name,
+            place,
             _DIES,
             f"dropped by {passed.dropped.where}",
             (passed.dropped.rule,),
             _cure_of(passed.dropped),
+            Cause.DROPPED_BY_DOCKER if passed.dropped.is_dockers else Cause.DROPPED,
+            passed.dropped,
         )
     elif not seen.tables_read:
-        yield Hop(name, _UNKNOWN, "the packet filter cannot be read")
+        yield Hop(place, _UNKNOWN, "the packet filter cannot be read")
     elif passed.rewritten is not None:
         yield Hop(
-            name,
+            place,
             _HARMS,
             f"its destination is changed by {passed.rewritten.where}",
             (passed.rewritten.rule,),
+            cause=Cause.DESTINATION_REWRITTEN,
+            rule=passed.rewritten,
         )
     else:
-        accepted = [str(met) for met in passed.accepted if "policy" not in met.text]
-        yield Hop(name, _PASSES, f"accepted by {accepted[0]}" if accepted else "no rule stops it", perhaps)
+        accepted = next(iter(passed.accepted), None)
+        yield Hop(place, _PASSES, f"accepted by {accepted}" if accepted else "no rule stops it", perhaps)
 
 
 def _cure_of(met: Met) -> str:
-    if met.text.startswith("policy"):
+    if met.is_policy:
         return (
             "accept the overlay's traffic, as flanpyd does by itself: see FirewallReady in 'flanpyctl status'"
         )
-    if "raw" in met.where or "DOCKER" in met.where or "docker" in met.where:
+    if met.is_dockers:
         return (
             "Docker drops what comes by another link than its bridge: see FirewallReady in 'flanpyctl status'"
         )
@@ -164,19 +172,21 @@ def _cure_of(met: Met) -> str:
 
 def _translation(seen: Seen, passed: Passage) -> Iterator[Hop]:
     if passed.dropped is not None or not seen.tables_read:
-        yield from _judged("source address", seen, passed)
+        yield from _judged(Place.SOURCE_ADDRESS, seen, passed)
         return
     perhaps = tuple(f"some packets: {met}" for met in passed.perhaps)
     if passed.rewritten is None:
-        yield Hop("source address", _PASSES, f"stays {seen.source}", perhaps)
+        yield Hop(Place.SOURCE_ADDRESS, _PASSES, f"stays {seen.source}", perhaps)
         return
-    foreign = "" if "FLANPY-" in passed.rewritten.where else "somebody else's rule: "
+    foreign = "" if passed.rewritten.is_ours else "somebody else's rule: "
     yield Hop(
-        "source address",
+        Place.SOURCE_ADDRESS,
         _HARMS,
         f"{seen.source} is rewritten by {passed.rewritten.where}",
         (f"{foreign}{passed.rewritten.rule}",),
         "exempt the overlay's network from it, for the far container sees a host's address instead",
+        Cause.SOURCE_REWRITTEN,
+        passed.rewritten,
     )
 
 
@@ -187,12 +197,14 @@ def _delivery(seen: Seen) -> Iterator[Hop]:
         return
     if entry is None:
         yield Hop(
-            "container", _PASSES, f"{seen.destination} is asked for on {seen.inner.link} when a packet comes"
+            Place.CONTAINER,
+            _PASSES,
+            f"{seen.destination} is asked for on {seen.inner.link} when a packet comes",
         )
     elif "FAILED" in entry.state:
         cure = "is there such a container? See 'docker network inspect'"
         yield Hop(
-            "container",
+            Place.CONTAINER,
             _DIES,
             f"nobody on {seen.inner.link} answers for {seen.destination}",
             (entry.state,),
@@ -200,7 +212,9 @@ def _delivery(seen: Seen) -> Iterator[Hop]:
         )
     else:
         yield Hop(
-            "container", _PASSES, f"{seen.destination} is {entry.mac or 'being asked for'} ({entry.state})"
+            Place.CONTAINER,
+            _PASSES,
+            f"{seen.destination} is {entry.mac or 'being asked for'} ({entry.state})",
         )
 
 
@@ -209,9 +223,9 @@ def _probes(seen: Seen) -> Iterator[Hop]:
     if peer is None:
         return
     if found is None or found.reach in {"", "unknown"}:
-        yield Hop("rest of the way", _UNKNOWN, f"probes do not tell whether {peer.name} is reached")
+        yield Hop(Place.REST_OF_WAY, _UNKNOWN, f"probes do not tell whether {peer.name} is reached")
         return
     evidence = tuple(filter(None, (found.evidence,)))
     words = f"{peer.name} is {found.reach} by probes{f': {found.trouble}' if found.trouble else ''}"
     verdict = {"unreachable": _DIES, "lossy": _HARMS}.get(found.reach, _HARMS if found.trouble else _PASSES)
-    yield Hop("rest of the way", verdict, words, evidence, found.cure)
+    yield Hop(Place.REST_OF_WAY, verdict, words, evidence, found.cure)

@@ -213,6 +213,7 @@ SUBNETS: dict[str, Any] = {
 DIFF: dict[str, Any] = {
     "trusted": True,
     "lines": ["ip route add 10.50.2.0/24 via 10.50.2.0 dev flannel.1 onlink proto 70"],
+    "kinds": ["route"],
     "held": "",
     "held_lines": [],
     "conflicts": [],

@@ -14,7 +14,7 @@ from flanpy.doctor.finding import Severity
 from flanpy.doctor.packets import packets
 from flanpy.doctor.registry import CHECKS, checked, diagnose
 from flanpy.model.condition import ConditionType
-from flanpy.trace.filter import Effect, Hook, Rule
+from flanpy.trace.filter import Effect, Hook, Met, Rule
 from tests.doctor import worlds
 from tests.doctor.worlds import PROBLEMS, Change, bad, reached, repaired, well
 
@@ -88,26 +88,22 @@ def test_the_cause_comes_first_whatever_follows_from_it(cause: Change, consequen
 
 
 def test_a_device_that_vanished_is_told_and_not_what_went_with_it() -> None:
-    facts = repaired("link", "link: ip link add flannel.1 address 02:00:5e:10:00:01")(well())
-    for what, why in (
-        ("route", "link: ip route add"),
-        ("fdb", "link: bridge fdb add"),
-        ("feature", "link: ethtool"),
-    ):
-        facts = repaired(what, why)(facts)
+    facts = repaired("link")(well())
+    for what in ("route", "fdb", "feature"):
+        facts = repaired(what)(facts)
     assert [finding.id for finding in diagnose(facts)] == ["P11"]
 
 
 def test_the_newest_repair_comes_first_and_one_that_repeats_is_a_warning() -> None:
-    facts = repaired("route", "timer: ip route add 10.50.2.0/24", ago=8.0)(well())
-    facts = repaired("filter", "timer: iptables -N; iptables -N; iptables -N and 3 more", 6, ago=400.0)(facts)
+    facts = repaired("route", ago=8.0)(well())
+    facts = repaired("filter", count=6, ago=400.0)(facts)
     assert [(f.id, f.severity) for f in diagnose(facts)] == [("P13", Severity.NOTE), ("P03", Severity.NOTE)]
-    often = repaired("filter", "timer: iptables -N", 7, ago=400.0)(facts)
+    often = repaired("filter", times=7, ago=400.0)(facts)
     assert (diagnose(often)[0].id, diagnose(often)[0].severity) == ("P03", Severity.WARNING)
 
 
 def test_repairs_of_long_ago_are_not_told() -> None:
-    assert diagnose(repaired("route", "timer: ip route add", ago=901.0)(well())) == ()
+    assert diagnose(repaired("route", ago=901.0)(well())) == ()
 
 
 def test_a_foreign_masquerade_is_removed_by_its_own_words_and_never_ours_or_dockers() -> None:
@@ -126,6 +122,13 @@ def test_a_foreign_masquerade_is_removed_by_its_own_words_and_never_ours_or_dock
     )
     ours = worlds.rule("nat", "FLANPY-X", Hook.POSTROUTING, Rule("-j MASQUERADE", Effect.REWRITE_SOURCE))
     assert diagnose(ours(well()))[0].repair is None
+
+
+def test_rule_in_our_table_of_nftables_is_ours_and_a_chain_named_like_a_text_is_not_dockers() -> None:
+    ours = Met(Effect.REWRITE_SOURCE, "nft", "flanpy", "postrouting", "masquerade")
+    assert ours.is_ours
+    assert not replace(ours, tool="iptables-nft").is_ours
+    assert not Met(Effect.DROP, "nft", "filter", "forward", 'drop comment "docker"').is_dockers
 
 
 def test_without_a_daemon_kernel_and_etcd_are_checked_all_the_same() -> None:

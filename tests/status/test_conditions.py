@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flanpy.docker.watcher import DockerReport
+from flanpy.errors import KernelCause, KernelError
 from flanpy.model.address import Family
 from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.facts import HostFacts, HostRoute
@@ -32,6 +33,7 @@ from flanpy.model.reach import Diagnosis, PathMtu, PeerReach, Reach, ReachReport
 from flanpy.model.transit import Harm, Obstacle, Transit
 from flanpy.model.tuning import HostTuning, NeighbourTable, ReversePath
 from flanpy.plan.gates import Hold
+from flanpy.plan.ops import OpFailure, Put
 from flanpy.status.conditions import NEEDED_TO_BE_READY, RULES, Phase, is_ready, judge, phase_of
 from flanpy.status.inputs import Inputs, OwnSource, OwnStatus, StoreStatus
 from flanpy.status.judge import firewall, host, overlay, reach, tuning
@@ -325,6 +327,18 @@ def test_all_conditions_are_judged_once_each_and_healthy_when_all_is_well() -> N
 def test_refusal_of_the_kernel_comes_with_its_cure(code: int, cure: str) -> None:
     assert cure in _judged(last(failures=(refused(link(), code),)), C.BACKEND_READY).cure
     assert cure in _judged(last(failures=(refused(ROUTE, code),)), C.PEERS_PROGRAMMED).cure
+
+
+@pytest.mark.parametrize("cause", KernelCause)
+def test_each_cause_of_a_packet_filters_trouble_has_a_cure_of_its_own(cause: KernelCause) -> None:
+    def cure(of: KernelCause) -> str:
+        error = KernelError("worded in any way", cause=of)
+        failed = _judged(last(world=FILTERED, failures=(OpFailure(Put(CHAIN), error),)), C.FIREWALL_READY)
+        unread = replace(FILTERED, filter=FilterFacts(problem="worded in any way", cause=of))
+        assert _judged(last(world=unread), C.FIREWALL_READY).cure == failed.cure
+        return failed.cure
+
+    assert cure(cause) not in {cure(other) for other in KernelCause if other is not cause}
 
 
 # since

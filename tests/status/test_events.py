@@ -9,16 +9,19 @@ from types import MappingProxyType
 
 import pytest
 
-from flanpy.model.event import Event, EventKind
+from flanpy.model.address import Family, Mac
+from flanpy.model.event import WHOLE, Event, EventKind
 from flanpy.model.lease import Lease
-from flanpy.model.objects import Route
+from flanpy.model.objects import HostSysctl, LinkFeature, LinkSysctl, OtherLink, Route
 from flanpy.model.reach import Diagnosis, PeerReach, Reach, ReachReport, Trouble
-from flanpy.plan.ops import Put
+from flanpy.plan.host_settings import FORWARD4, FORWARD6
+from flanpy.plan.ops import Delete, Op, Put
 from flanpy.status.board import StatusBoard
 from flanpy.status.events import ALIKE_WITHIN_S, EACH_UP_TO, SIZE, EventRing, Happening
+from flanpy.status.happened import changed_attributes
 from tests.fakes.clock import FakeClock
 from tests.states import lease, view
-from tests.status.passes import NOW, OWN, TWO_PEERS, WELL, desired, passed
+from tests.status.passes import NOW, OWN, TWO_PEERS, WELL, desired, link, passed
 
 K = EventKind
 
@@ -58,7 +61,8 @@ def test_what_repeats_is_one_event_that_counts_and_comes_again_to_readers() -> N
     ring = _filled(_repair(1), _repair(2))
     seen = ring.newest
     ring.add([replace(_repair(1), count=4)], NOW + ALIKE_WITHIN_S)
-    assert ring.after(seen) == (Event(seen + 1, NOW + ALIKE_WITHIN_S, K.REPAIRED, "route", "route 1", 5),)
+    again = Event(seen + 1, NOW + ALIKE_WITHIN_S, K.REPAIRED, "route", "route 1", 5, times=2)
+    assert ring.after(seen) == (again,), "five objects on two occasions"
     assert [event.why for event in ring.after()] == ["route 2", "route 1"]
     ring.add([_repair(1)], NOW + 3 * ALIKE_WITHIN_S)
     assert [event.count for event in ring.after()] == [1, 5, 1], "what was long ago is another event"
@@ -119,6 +123,34 @@ def test_repairs_name_the_object_what_was_done_and_what_made_us_look(board: Stat
     assert (what, count) == ("route", 2)
     assert why.startswith("link: ip route add 10.50.11.0/24 ")
     assert "10.50.12.0/24" in why
+
+
+@pytest.mark.parametrize(
+    ("op", "attributes"),
+    [
+        (
+            Put(HostSysctl("net.ipv4.ip_forward", "1"), HostSysctl("net.ipv4.ip_forward", "0")),
+            ["net.ipv4.ip_forward"],
+        ),
+        (Put(LinkSysctl(Family.IPV4, "flannel.1", "rp_filter", "2")), ["rp_filter"]),
+        (Put(LinkFeature("flannel.1", "tx-checksum-ip-generic", enabled=False)), ["tx-checksum-ip-generic"]),
+        (Put(link(), replace(link(), mac=Mac.parse("02:00:00:00:00:99"))), ["mac"]),
+        (Put(link(), replace(link(), mac=Mac.parse("02:00:00:00:00:99"), mtu=1400)), ["mac", "mtu"]),
+        (Put(link()), [WHOLE]),
+        (Put(link(), OtherLink("flannel.1", "bridge")), [WHOLE]),
+        (Delete(link()), [WHOLE]),
+    ],
+)
+def test_repair_names_the_setting_or_the_attributes_of_a_link(op: Op, attributes: list[str]) -> None:
+    assert sorted(changed_attributes(op)) == attributes
+
+
+def test_event_of_a_repair_has_the_attributes_of_all_its_objects(board: StatusBoard) -> None:
+    seen = board.events.newest
+    ops = [Put(HostSysctl(name, "1")) for name in (FORWARD4, FORWARD6)]
+    board.note_pass(passed(ops=ops, repairs={"sysctl": 2}, resync="sysctl"))
+    (event,) = board.events.after(seen)
+    assert event.attributes == (FORWARD4, FORWARD6)
 
 
 def test_a_thousand_repairs_make_one_short_event(board: StatusBoard) -> None:

@@ -162,6 +162,7 @@ def test_difference_has_the_keys_that_flanpyctl_reads_and_tells_held_lines_apart
     assert said.keys() == stand_in.DIFF.keys()
     assert said["trusted"] is True
     assert [line.split()[:3] for line in said["lines"]] == [["ip", "link", "add"]]
+    assert said["kinds"] == ["link"]
     assert [line.split()[:3] for line in said["held_lines"]] == [["ip", "route", "del"]]
     assert said["held"] == Gate.LEASES_NOT_LISTED.value
     braked = replace(decision, gate=None, hold=Hold(30, 40, 1))
@@ -257,8 +258,26 @@ def test_events_are_told_oldest_first() -> None:
         [Happening(EventKind.REPAIRED, "route", "link: gone"), Happening(EventKind.PEER_LEFT, "node-2")], NOW
     )
     assert json.loads(json.dumps(report.events(ring.after())))["events"] == [
-        {"number": 1, "at": NOW, "kind": "repaired", "what": "route", "why": "link: gone", "count": 1},
-        {"number": 2, "at": NOW, "kind": "peer_left", "what": "node-2", "why": "", "count": 1},
+        {
+            "number": 1,
+            "at": NOW,
+            "kind": "repaired",
+            "what": "route",
+            "why": "link: gone",
+            "count": 1,
+            "attributes": [],
+            "times": 1,
+        },
+        {
+            "number": 2,
+            "at": NOW,
+            "kind": "peer_left",
+            "what": "node-2",
+            "why": "",
+            "count": 1,
+            "attributes": [],
+            "times": 1,
+        },
     ]
 
 

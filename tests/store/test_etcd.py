@@ -103,9 +103,10 @@ async def test_read_says_compacted_when_the_revision_is_gone_or_not_there_yet(
         first = await session.put("/a", b"1")
         await session.put("/a", b"2")
         etcd_server.compact()
-        for revision in (first, 10_000):
-            with pytest.raises(StoreCompacted):
+        for revision, rewound in ((first, False), (10_000, True)):
+            with pytest.raises(StoreCompacted) as refused:
                 await session.read_at("/a", revision)
+            assert refused.value.rewound is rewound
 
 
 @pytest.mark.asyncio

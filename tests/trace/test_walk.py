@@ -27,7 +27,7 @@ def _fatal(found: Walk) -> Hop:
 
 
 def _names(found: Walk) -> list[str]:
-    return [hop.name for hop in found.hops]
+    return [hop.place.value for hop in found.hops]
 
 
 def test_packet_to_a_peer_passes_every_hop_when_all_is_well(host: Rig) -> None:
@@ -136,7 +136,7 @@ def test_packet_dies_where_it_must_when_something_is_broken(case: str, host: Rig
     breaks, name, words = BROKEN_OUT[case]
     breaks(host)
     hop = _fatal(host.trace())
-    assert (hop.name, hop.verdict) == (name, Verdict.DIES), hop
+    assert (hop.place.value, hop.verdict) == (name, Verdict.DIES), hop
     assert words in " ".join((hop.text, *hop.evidence)), hop
 
 
@@ -162,7 +162,7 @@ def test_packet_is_harmed_where_it_must_when_something_is_odd(case: str, host: R
     breaks, name, words = HARMED[case]
     breaks(host)
     hop = _fatal(host.trace())
-    assert (hop.name, hop.verdict) == (name, Verdict.HARMS), hop
+    assert (hop.place.value, hop.verdict) == (name, Verdict.HARMS), hop
     assert words in hop.text
 
 
@@ -201,13 +201,13 @@ def test_packet_that_arrives_dies_where_it_must(case: str, host: Rig) -> None:
     breaks, name, words = BROKEN_IN[case]
     breaks(host)
     hop = _fatal(host.trace("10.50.1.5"))
-    assert (hop.name, hop.verdict) == (name, Verdict.DIES), hop
+    assert (hop.place.value, hop.verdict) == (name, Verdict.DIES), hop
     assert words in " ".join((hop.text, *hop.evidence)), hop
 
 
 def test_address_that_no_lease_covers_is_named(host: Rig) -> None:
     hop = _fatal(host.trace("10.50.77.1"))
-    assert (hop.name, hop.verdict) == ("lease", Verdict.DIES)
+    assert (hop.place.value, hop.verdict) == ("lease", Verdict.DIES)
     assert "no lease covers 10.50.77.1" in hop.text
 
 
@@ -215,7 +215,7 @@ def test_rule_for_some_packets_is_evidence_and_no_death(host: Rig) -> None:
     _nft("forward", "tcp dport 80 drop")(host)
     found = host.trace()
     assert found.verdict is Verdict.PASSES
-    assert next(hop for hop in found.hops if hop.name == "filter").evidence == (
+    assert next(hop for hop in found.hops if hop.place.value == "filter").evidence == (
         "some packets: nft table foe, chain c: tcp dport 80 drop",
     )
 
@@ -227,14 +227,14 @@ def test_trace_without_a_daemon_tells_what_the_kernel_does_and_what_is_not_known
     assert found.unread == ("no flanpyd listens here",)
     assert {"route", "neighbour", "FDB entry"} <= set(_names(found))
     host.ip("neigh del 10.50.2.0 dev flannel.1")
-    assert _fatal(host.trace(source="10.50.1.5")).name == "neighbour"
+    assert _fatal(host.trace(source="10.50.1.5")).place.value == "neighbour"
 
 
 def test_second_fault_behind_the_first_is_told_too(host: Rig) -> None:
     host.here.sysctl("net/ipv4/ip_forward", "0")
     host.here.bridge(f"fdb del {PEER_MAC} dev flannel.1 dst 192.0.2.12 self")
     _nft("output", "udp dport 8472 drop")(host)
-    dead = [hop.name for hop in host.trace().hops if hop.verdict is Verdict.DIES]
+    dead = [hop.place.value for hop in host.trace().hops if hop.verdict is Verdict.DIES]
     assert dead[0] == "forwarding"
     assert "FDB entry" in dead
 
@@ -260,10 +260,10 @@ def test_host_gw_backend_is_judged_by_the_gateway(host: Rig) -> None:
     assert well.verdict is Verdict.PASSES, well.hops
     assert "gateway" in _names(well)
     host.ip("neigh replace 192.0.2.12 dev eth0 nud failed")
-    assert _fatal(host.trace()).name == "gateway"
+    assert _fatal(host.trace()).place.value == "gateway"
     host.ip("route replace 10.50.2.0/24 via 192.0.2.77 proto 70")
     hop = _fatal(host.trace())
-    assert (hop.name, hop.text) == ("route", "the route to 10.50.2.0/24 does not lead to 192.0.2.12")
+    assert (hop.place.value, hop.text) == ("route", "the route to 10.50.2.0/24 does not lead to 192.0.2.12")
 
 
 def test_json_names_the_hop_of_the_verdict(host: Rig) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -11,7 +10,11 @@ from flanpy.doctor import document
 from flanpy.doctor.document import Document
 from flanpy.doctor.facts import Facts, Traced
 from flanpy.doctor.finding import Finding, Repair, Severity
-from flanpy.trace.hop import Hop, Verdict
+from flanpy.model.event import WHOLE, EventKind
+from flanpy.trace.hop import Cause, Hop, Place, Verdict
+
+Attributes = frozenset[str]
+"""What a repair put right, as `Event.attributes`."""
 
 LATELY_S: Final = 900.0
 """What was repaired within so many seconds is worth telling."""
@@ -100,20 +103,25 @@ def judged(
 
 
 def repaired(
-    facts: Facts, problem: Problem, kinds: Iterable[str], cure: str, *, where: Callable[[str], bool] = bool
+    facts: Facts,
+    problem: Problem,
+    kinds: Iterable[str],
+    cure: str,
+    *,
+    where: Callable[[Attributes], bool] = lambda _: True,
 ) -> Iterator[Finding]:
-    """One finding for what was put right of late: `where` tells by an event's text whether it is of that problem."""
+    """One finding for recent repairs; `where` selects them by the attributes that were put right."""
     wanted = frozenset(kinds)
     events = [
         event
         for event in _lately(facts)
         if document.text(event, "what") in wanted
-        and where(document.text(event, "why") or " ")
+        and where(_attributes(event))
         and not _is_consequence(facts, event)
     ]
     if not events:
         return
-    times = max(sum(_occasions(one) for one in events if one["what"] == what) for what in wanted)
+    times = max(sum(_times(one) for one in events if one["what"] == what) for what in wanted)
     last = max(map(_at, events))
     head = f"flanpyd put it right {times} times in the last {LATELY_S / 60:.0f} minutes" if times > 1 else ""
     lines = [
@@ -130,20 +138,20 @@ def _at(event: Document) -> float:
 
 def _lately(facts: Facts) -> Iterator[Document]:
     for event in facts.rows("events", "events"):
-        if event.get("kind") == "repaired" and 0 <= facts.now - _at(event) <= LATELY_S:
+        if event.get("kind") == EventKind.REPAIRED.value and 0 <= facts.now - _at(event) <= LATELY_S:
             yield event
 
 
-def _occasions(event: Document) -> int:
-    """An event counts objects, and what is put right at once is one occasion."""
-    why = document.text(event, "why")
-    more = re.search(r" and (\d{1,9}) more$", why)
-    objects = why.count("; ") + 1 + (int(more[1]) if more else 0)
-    return max(1, document.count(event, "count") // objects)
+def _times(event: Document) -> int:
+    return max(1, document.count(event, "times"))
 
 
-_OF_LINKS = re.compile(r"ip (?:link|tuntap) (?:add |set \S+ (?:.* )?address )")
-"""The device made again, or its MAC put back: the kernel drops what stands on it."""
+def _attributes(event: Document) -> Attributes:
+    return frozenset(document.texts(event, "attributes"))
+
+
+_FLUSHING: Final = frozenset({WHOLE, "mac"})
+"""A device made again, or its MAC put back: the kernel drops what stands on it."""
 
 
 def _is_consequence(facts: Facts, event: Document) -> bool:
@@ -153,21 +161,21 @@ def _is_consequence(facts: Facts, event: Document) -> bool:
     return any(
         document.text(other, "what") == "link"
         and abs(_at(other) - _at(event)) <= _AT_ONCE_S
-        and _OF_LINKS.search(document.text(other, "why"))
+        and _attributes(other) & _FLUSHING
         for other in _lately(facts)
     )
 
 
 def ends(
-    facts: Facts, names: Iterable[str], where: Callable[[Traced, Hop], bool] = lambda _traced, _hop: True
+    facts: Facts, places: Iterable[Place], causes: Iterable[Cause] = Cause, *, but: Iterable[Cause] = ()
 ) -> list[tuple[Traced, Hop]]:
-    """Hops at which traced packets die or are harmed."""
-    wanted = frozenset(names)
+    """Return hops at which traced packets die or are harmed, for one of `causes`, for none of `but`."""
+    wanted, of = frozenset(places), frozenset(causes) - frozenset(but)
     return [
         (traced, hop)
         for traced in facts.traced
         for hop in traced.walk.hops
-        if hop.name in wanted and hop.verdict in {Verdict.DIES, Verdict.HARMS} and where(traced, hop)
+        if hop.place in wanted and hop.cause in of and hop.verdict in {Verdict.DIES, Verdict.HARMS}
     ]
 
 

@@ -9,6 +9,7 @@ from flanpy.doctor import document
 from flanpy.doctor.checks.common import Problem, ends, judged, traced_finding
 from flanpy.doctor.facts import Facts
 from flanpy.doctor.finding import Finding, Severity
+from flanpy.trace.hop import Cause, Place
 
 _DIFFERS = Problem("P30", "Docker does not use this host's subnet")
 _ORDER = Problem("P30", "Docker may start before the overlay is ready")
@@ -59,9 +60,7 @@ def containers(facts: Facts) -> Iterator[Finding]:
 
 
 def mtu(facts: Facts) -> Iterator[Finding]:
-    yield from traced_finding(
-        _LARGE, ends(facts, ["device", "underlay MTU"], lambda _, hop: "MTU" in _words(hop))
-    )
+    yield from traced_finding(_LARGE, ends(facts, [Place.DEVICE, Place.UNDERLAY_MTU], [Cause.MTU]))
     narrow = [
         f"{_node(facts)} -> {_peer(row)}: {document.count(row, 'path_mtu')} of "
         f"{document.count(row, 'path_mtu_wanted')} bytes get through"
@@ -77,10 +76,6 @@ def mtu(facts: Facts) -> Iterator[Finding]:
         yield from judged(facts, "MTUConsistent", _CONTAINERS)
     else:
         yield from judged(facts, "MTUConsistent", _PATH, more=narrow)
-
-
-def _words(hop: object) -> str:
-    return f"{getattr(hop, 'name', '')} {getattr(hop, 'text', '')}"
 
 
 def _node(facts: Facts) -> str:

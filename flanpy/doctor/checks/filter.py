@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from flanpy.doctor.checks.common import Problem, ends, judged, judgement, met, repaired, traced_finding
-from flanpy.doctor.facts import Facts, Traced
+from flanpy.doctor.facts import Facts
 from flanpy.doctor.finding import Finding, Repair, Severity
-from flanpy.trace.filter import Effect
-from flanpy.trace.hop import Hop
+from flanpy.trace.filter import NFT, Effect, Met
+from flanpy.trace.hop import Cause, Place
 
 _ENGINE = Problem("P01", "Docker drops what reaches containers over the overlay")
 _POLICY = Problem("P02", "this host's packet filter drops what the overlay carries")
@@ -24,11 +24,11 @@ _JUDGED: Final = "FirewallReady"
 _DROPPED: Final = "TrafficDropped"
 _HIDDEN: Final = "SourceHidden"
 
-_STATIONS: Final = ("filter before the route", "filter", "source address")
+_STATIONS: Final = (Place.FILTER_BEFORE_ROUTE, Place.FILTER, Place.SOURCE_ADDRESS)
 
 
 def engine(facts: Facts) -> Iterator[Finding]:
-    dropped = ends(facts, _STATIONS, lambda _, hop: _is_drop(hop) and _is_dockers(hop))
+    dropped = ends(facts, _STATIONS, [Cause.DROPPED_BY_DOCKER])
     lines = met(dropped)
     if facts.condition("DockerConsistent") is not None:
         found = tuple(judged(facts, "DockerConsistent", _ENGINE, reasons=("EngineDropsUs",), more=lines))
@@ -42,25 +42,15 @@ def engine(facts: Facts) -> Iterator[Finding]:
         yield from traced_finding(_ENGINE, dropped, condition=judgement(facts, _JUDGED, _DROPPED))
 
 
-def _is_drop(hop: Hop) -> bool:
-    return "dropped by" in hop.text
-
-
-def _is_dockers(hop: Hop) -> bool:
-    """Its chains, or raw PREROUTING with a container's address, where Docker 28 and newer guard against the outside."""
-    return "docker" in hop.text.lower() or ("table raw, chain PREROUTING" in hop.text)
-
-
 def dropping(facts: Facts) -> Iterator[Finding]:
-    dropped = ends(facts, _STATIONS, lambda _, hop: _is_drop(hop))
-    others = [(traced, hop) for traced, hop in dropped if not _is_dockers(hop)]
-    yield from traced_finding(_POLICY, others, condition=judgement(facts, _JUDGED, _DROPPED))
-    if not dropped:  # the daemon looks now and then
+    dropped = ends(facts, _STATIONS, [Cause.DROPPED])
+    yield from traced_finding(_POLICY, dropped, condition=judgement(facts, _JUDGED, _DROPPED))
+    if not dropped and not ends(facts, _STATIONS, [Cause.DROPPED_BY_DOCKER]):  # the daemon looks now and then
         yield from judged(facts, _JUDGED, _POLICY, reasons=(_DROPPED,))
 
 
 def port(facts: Facts) -> Iterator[Finding]:
-    yield from traced_finding(_PORT, ends(facts, ["underlay filter"]))
+    yield from traced_finding(_PORT, ends(facts, [Place.UNDERLAY_FILTER]))
 
 
 def set_up(facts: Facts) -> Iterator[Finding]:
@@ -75,10 +65,10 @@ def removed(facts: Facts) -> Iterator[Finding]:
 def masquerade(facts: Facts) -> Iterator[Finding]:
     yield from judged(facts, "DockerConsistent", _MASQUERADE, reasons=("Masquerades",))
     seen = set()
-    for traced, hop in ends(facts, ["source address"], lambda _, hop: "is rewritten by" in hop.text):
-        repair = _removal(traced, hop)
-        if (hop.text.partition(" is ")[2], hop.evidence) not in seen:
-            seen.add((hop.text.partition(" is ")[2], hop.evidence))
+    for traced, hop in ends(facts, [Place.SOURCE_ADDRESS], [Cause.SOURCE_REWRITTEN]):
+        if hop.rule is not None and hop.rule not in seen:
+            seen.add(hop.rule)
+            repair = _removal(hop.rule)
             cure = f"{hop.cure}: {repair}" if repair else hop.cure
             said = judgement(facts, _JUDGED, _HIDDEN)
             yield _MASQUERADE.found(*met([(traced, hop)]), cure=cure, repair=repair, condition=said)
@@ -86,23 +76,12 @@ def masquerade(facts: Facts) -> Iterator[Finding]:
         yield from judged(facts, _JUDGED, _MASQUERADE, reasons=(_HIDDEN,))
 
 
-def _removal(traced: Traced, hop: Hop) -> Repair | None:
-    """The command that takes the one rule away; nftables would need its handle, which changes."""
-    for table in traced.seen.tables:
-        for chain in table.chains.values():
-            if not hop.text.endswith(f"{table.label}, chain {chain.name}") or "tables" not in table.tool:
-                continue
-            for rule in chain.rules:
-                named = any(rule.text in line for line in hop.evidence)
-                if rule.effect is Effect.REWRITE_SOURCE and named and _is_removable(chain.name):
-                    argv = (table.tool, "-t", table.name, "-D", chain.name, *shlex.split(rule.text))
-                    return Repair(argv, removes=True)
-    return None
-
-
-def _is_removable(chain: str) -> bool:
-    """Ours and Docker's come back by themselves."""
-    return not chain.startswith(("FLANPY-", "DOCKER"))
+def _removal(rule: Met) -> Repair | None:
+    """Return the command that removes the rule, None where it needs a handle (nftables) or where it would come back."""
+    if rule.effect is not Effect.REWRITE_SOURCE or rule.tool == NFT or rule.is_ours or rule.is_dockers:
+        return None
+    argv = (rule.tool, "-t", rule.table, "-D", rule.chain, *shlex.split(rule.text))
+    return Repair(argv, removes=True)
 
 
 def ports(facts: Facts) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from flanpy.doctor import document
 from flanpy.doctor.checks.common import (
@@ -19,6 +20,8 @@ from flanpy.doctor.facts import Facts, RouteSeen
 from flanpy.doctor.finding import Finding, Severity
 from flanpy.doctor.host import sysctl_name
 from flanpy.doctor.packets import OUR_PROTO
+from flanpy.plan.host_settings import FORWARD4, FORWARD6
+from flanpy.trace.hop import Cause, Place
 
 _LINK = Problem("P21", "no link of this host can carry the overlay")
 _SHARED = Problem("P21", "another host has this host's public address")
@@ -38,6 +41,8 @@ _STRICT_AGAIN = Problem(
 )
 _TABLE = Problem("P20", "the neighbour table is too small")
 
+_FORWARDING: Final = frozenset({FORWARD4, FORWARD6})
+
 
 def shared(facts: Facts) -> Iterator[Finding]:
     """The other's lease is refused for this."""
@@ -52,7 +57,7 @@ def underlay(facts: Facts) -> Iterator[Finding]:
         if ip is not None and (ip.is_loopback or ip.is_link_local or ip.is_unspecified or ip.is_multicast):
             yield _UNFIT.found(f"{key} is {ip}", cure="set --public-ip or --iface")
     yield from _ambiguous(facts)
-    yield from traced_finding(_NO_WAY, ends(facts, ["underlay"]))
+    yield from traced_finding(_NO_WAY, ends(facts, [Place.UNDERLAY]))
 
 
 def _ambiguous(facts: Facts) -> Iterator[Finding]:
@@ -152,7 +157,7 @@ def ipv6(facts: Facts) -> Iterator[Finding]:
 def forwarding(facts: Facts) -> Iterator[Finding]:
     name = "net.ipv4.ip_forward"
     off = facts.sysctls.get(name) == "0"
-    lost = ends(facts, ["forwarding"])
+    lost = ends(facts, [Place.FORWARDING])
     condition = facts.condition("ForwardingEnabled")
     refused = condition is not None and condition.get("status") != "Unknown"
     if off and (lost or refused or (facts.answers.get("status") is None and facts.overlay_links)):
@@ -164,7 +169,7 @@ def forwarding(facts: Facts) -> Iterator[Finding]:
     elif lost:
         yield from traced_finding(_FORWARD, lost)
     cure = "find what resets it: grep -r ip_forward /etc/sysctl.conf /etc/sysctl.d /run/sysctl.d"
-    yield from repaired(facts, _FORWARD_AGAIN, ["sysctl"], cure, where=lambda why: "forward" in why)
+    yield from repaired(facts, _FORWARD_AGAIN, ["sysctl"], cure, where=lambda put: bool(put & _FORWARDING))
 
 
 def reverse_path(facts: Facts) -> Iterator[Finding]:
@@ -174,10 +179,10 @@ def reverse_path(facts: Facts) -> Iterator[Finding]:
     )
     yield from judged(facts, "HostTuned", _STRICT, repair=repair)
     if facts.condition("HostTuned") is None:
-        yield from traced_finding(_STRICT, ends(facts, ["route"], lambda _, hop: "reverse path" in hop.text))
+        yield from traced_finding(_STRICT, ends(facts, [Place.ROUTE], [Cause.REVERSE_PATH]))
         yield from _strict_without_daemon(facts)
     cure = "find who sets rp_filter: grep -r rp_filter /etc/sysctl.conf /etc/sysctl.d"
-    yield from repaired(facts, _STRICT_AGAIN, ["linksysctl"], cure, where=lambda why: "rp_filter" in why)
+    yield from repaired(facts, _STRICT_AGAIN, ["linksysctl"], cure, where=lambda put: "rp_filter" in put)
 
 
 def _strict_without_daemon(facts: Facts) -> Iterator[Finding]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Final
 
 from flanpy.doctor import document
@@ -10,6 +10,7 @@ from flanpy.doctor.checks.common import Problem, ends, judged, repaired, traced_
 from flanpy.doctor.facts import Facts
 from flanpy.doctor.finding import Finding, Repair, Severity
 from flanpy.doctor.host import CHECKSUM
+from flanpy.trace.hop import Cause, Place
 
 _DEVICE = Problem("P11", "the overlay's device is missing or down")
 _BACKEND = Problem("P11", "the overlay's device cannot be made")
@@ -40,9 +41,9 @@ def device(facts: Facts) -> Iterator[Finding]:
         if missing:
             yield _DEVICE.found(*missing, cure="flanpyd makes it again: see flanpyctl events and its log")
         else:
-            yield from traced_finding(_DEVICE, ends(facts, ["device"], lambda _, hop: "MTU" not in hop.text))
+            yield from traced_finding(_DEVICE, ends(facts, [Place.DEVICE], but=[Cause.MTU]))
     yield from repaired(
-        facts, _DEVICE_AGAIN, ["link", "up", "tunnel"], _RIVALS, where=lambda why: not _is_mac(why)
+        facts, _DEVICE_AGAIN, ["link", "up", "tunnel"], _RIVALS, where=lambda put: "mac" not in put
     )
 
 
@@ -54,10 +55,6 @@ def _missing(facts: Facts) -> list[str]:
     return gone + [f"{n} is down" for n in facts.overlay_links if n in found and not found[n].up]
 
 
-def _is_mac(why: str) -> bool:
-    return "ip link set" in why and " address " in why
-
-
 def mac(facts: Facts) -> Iterator[Finding]:
     for link in facts.links:
         name, wanted = document.text(link, "name"), document.text(link, "mac").lower()
@@ -66,7 +63,7 @@ def mac(facts: Facts) -> Iterator[Finding]:
             # No repair: with its MAC a device loses its neighbours, so only flanpyd can put all of it back.
             cure = f"flanpyd puts it back, and the neighbours that went with it: if it does not, see its log; {_RIVALS}"
             yield _MAC.found(f"{name} has {has.mac}, wanted is {wanted}", cure=cure)
-    yield from repaired(facts, _MAC_AGAIN, ["link"], _RIVALS, where=_is_mac)
+    yield from repaired(facts, _MAC_AGAIN, ["link"], _RIVALS, where=lambda put: "mac" in put)
 
 
 def checksum(facts: Facts) -> Iterator[Finding]:
@@ -87,18 +84,17 @@ def routes(facts: Facts) -> Iterator[Finding]:
     """A packet into this host without a bridge to go to is Docker's affair, a filtered one that of the filter."""
     conflicts = document.texts(facts.part("diff"), "conflicts")
     yield from judged(facts, "ForeignConflict", _FOREIGN, reasons=("Foreign",), more=conflicts)
-    astray = ends(
-        facts, ["route"], lambda _, hop: "reverse path" not in hop.text and "no bridge" not in hop.text
-    )
+    astray = ends(facts, [Place.ROUTE], but=[Cause.REVERSE_PATH, Cause.NO_BRIDGE])
     yield from traced_finding(_ROUTES, astray)
     if not astray:
-        yield from _different(facts, _ROUTES, ("ip route", "ip -6 route", "ip address"))
+        yield from _different(facts, _ROUTES, {"route", "address"})
     yield from repaired(facts, _ROUTES_AGAIN, ["route", "address"], _RIVALS)
 
 
-def _different(facts: Facts, problem: Problem, words: tuple[str, ...]) -> Iterator[Finding]:
+def _different(facts: Facts, problem: Problem, kinds: Set[str]) -> Iterator[Finding]:
     diff = facts.part("diff")
-    lines = [line for line in document.texts(diff, "lines") if line.startswith(words)]
+    pairs = zip(document.texts(diff, "kinds"), document.texts(diff, "lines"), strict=False)
+    lines = [line for kind, line in pairs if kind in kinds]
     if lines and diff.get("trusted") is True:
         cure = "flanpyd does this next; if it stays so, see its log"
         yield problem.found(*lines, cure=cure, severity=Severity.WARNING)
@@ -108,13 +104,13 @@ def entries(facts: Facts) -> Iterator[Finding]:
     reason = (facts.condition("PeersProgrammed") or {}).get("reason")
     if reason != "NoWay":
         yield from judged(facts, "PeersProgrammed", _PEERS)
-    wrong = ends(facts, ["neighbour", "FDB entry", "tunnel table"])
+    wrong = ends(facts, [Place.NEIGHBOUR, Place.FDB_ENTRY, Place.TUNNEL_TABLE])
     yield from traced_finding(_ENTRIES, wrong)
     if not wrong:
-        yield from _different(facts, _ENTRIES, ("ip neighbour", "bridge fdb", "tunnel peer"))
+        yield from _different(facts, _ENTRIES, {"neighbour", "fdb", "tunnelpeer"})
     yield from repaired(facts, _ENTRIES_AGAIN, ["neighbour", "fdb", "tunnelpeer", "extensionpeer"], _RIVALS)
 
 
 def way(facts: Facts) -> Iterator[Finding]:
     yield from judged(facts, "PeersProgrammed", _NO_WAY, reasons=("NoWay",))
-    yield from traced_finding(_GATEWAY, ends(facts, ["gateway"]))
+    yield from traced_finding(_GATEWAY, ends(facts, [Place.GATEWAY]))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from flanpy.backend.filtering import filter_flavour, lets_strangers_in
+from flanpy.errors import KernelCause
 from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.packet_filter import FilterChain, FilterChoice, FilterJump, FilterMember
 from flanpy.model.transit import Harm
@@ -49,10 +52,10 @@ def rules(inputs: Inputs) -> Condition:
     if last is None or facts is None or last.decision.desired is None:
         return unmeasured(kind, "NotRead", "not looked at before the backend is planned")
     if facts.problem:
-        return bad(kind, "Unreadable", facts.problem, _filter_cure(facts.problem))
+        return bad(kind, "Unreadable", facts.problem, _FILTER_CURES[facts.cause])
     failed = [f for f in last.failures if isinstance(f.op.obj, FilterChain | FilterJump | FilterMember)]
     if failed:
-        return bad(kind, "Failed", str(failed[0].error), _filter_cure(str(failed[0].error)))
+        return bad(kind, "Failed", str(failed[0].error), _FILTER_CURES[failed[0].error.cause])
     policy, flavour = last.world.policy.filter, filter_flavour(last.world)
     if policy.choice is FilterChoice.OFF:
         return good(kind, "Off", "filter-backend is off: the rules are the operator's")
@@ -69,24 +72,15 @@ def rules(inputs: Inputs) -> Condition:
     return good(kind, "Programmed", f"rules stand in {flavour.value}{docker}")
 
 
-def _filter_cure(said: str) -> str:
-    for word, cure in _FILTER_CURES:
-        if word in said:
-            return cure
-    return "it is tried again; see flanpyctl diff"
-
-
-_FILTER_CURES = (
-    (
-        "xtables.lock",
-        "let flanpyd open it (tmpfiles.d: 'f /run/xtables.lock 0660 root <its group>'), or use nftables",
+_FILTER_CURES: Final = {
+    KernelCause.OTHER: "it is tried again; see flanpyctl diff",
+    KernelCause.LOCKED: (
+        "let flanpyd open it (tmpfiles.d: 'f /run/xtables.lock 0660 root <its group>'), or use nftables"
     ),
-    (
-        "ermission denied",
-        "give flanpyd CAP_NET_ADMIN, with iptables-legacy CAP_NET_RAW too, or run it as root",
+    KernelCause.NOT_PERMITTED: (
+        "give flanpyd CAP_NET_ADMIN, with iptables-legacy CAP_NET_RAW too, or run it as root"
     ),
-    ("peration not permitted", "give flanpyd CAP_NET_ADMIN, or run it as root"),
-    ("not installed", "install it, or set filter-backend"),
-    ("did not stay", "find who removes it: 'nft monitor' names the process"),
-    ("incompatible", "move the rules that iptables does not know to a table of their own"),
-)
+    KernelCause.NO_TOOL: "install it, or set filter-backend",
+    KernelCause.NOT_KEPT: "find who removes it: 'nft monitor' names the process",
+    KernelCause.INCOMPATIBLE: "move the rules that iptables does not know to a table of their own",
+}
