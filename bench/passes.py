@@ -26,10 +26,10 @@ from flanpy.kernel.port import Moved, OpFailure
 from flanpy.model.address import Mac
 from flanpy.model.facts import HostFacts, HostRoute, Underlay
 from flanpy.model.lease import Lease, LeaseRecord, LeaseView, SubnetKey, VxlanData
-from flanpy.model.network import NetworkConfig
+from flanpy.model.network.network import NetworkConfig
 from flanpy.model.objects import KernelObject, Key, VxlanLink
+from flanpy.model.ops import Objects, Op, Put, Scope
 from flanpy.model.world import Policy
-from flanpy.plan.ops import Objects, Op, Put, Scope
 from flanpy.reconcile.loop import ReconcileLoop
 
 NETWORK = NetworkConfig(

@@ -23,8 +23,8 @@ from flanpy.model.reach import Diagnosis, PathMtu, PeerReach, Reach, ReachReport
 from flanpy.model.world import Policy
 from flanpy.reconcile.loop import ReconcileLoop
 from flanpy.status.board import StatusBoard
-from flanpy.status.metrics_page import Asked, MetricsPage
-from flanpy.status.metrics_peers import PER_PEER
+from flanpy.status.metrics.page import Asked, MetricsPage
+from flanpy.status.metrics.peers import PER_PEER
 from integration.etcd.api import NamespaceConnection
 from integration.hosts.daemon import METRICS_PORT
 

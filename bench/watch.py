@@ -16,10 +16,10 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from flanpy.kernel import rtnl
 from flanpy.kernel.request import enlarge_receive_buffer
-from flanpy.kernel.rtnl import NDA, RTA
-from flanpy.kernel.wire import HEADER_SIZE, attributes, messages
+from flanpy.netlink import rtnl
+from flanpy.netlink.framing import HEADER_SIZE, attributes, messages
+from flanpy.netlink.rtnl import NDA, RTA
 from integration.etcd.peers import Peer
 
 Mark = tuple[str, bytes]

@@ -9,7 +9,7 @@ from itertools import count
 import pytest
 import structlog
 
-from flanpy.store.settings import EtcdSettings
+from flanpy.store.session.settings import EtcdSettings
 from tests.etcd_server import EtcdCluster
 
 _numbers = count(1)

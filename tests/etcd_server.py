@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from flanpy.store.settings import EtcdSettings
+from flanpy.store.session.settings import EtcdSettings
 
 START_DEADLINE_S = 90.0
 

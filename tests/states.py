@@ -14,7 +14,7 @@ from types import MappingProxyType
 from flanpy.model.address import Mac
 from flanpy.model.facts import HostFacts, HostRoute, Underlay
 from flanpy.model.lease import Lease, LeaseRecord, LeaseView, SubnetKey, VxlanData
-from flanpy.model.network import NetworkConfig
+from flanpy.model.network.network import NetworkConfig
 from flanpy.model.world import Former, Policy, World
 
 POLICY = Policy("node-0")

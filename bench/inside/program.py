@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from bench.inside.peers import PeerEntries, peers
 from flanpy.kernel.adapter import NetlinkKernel
 from flanpy.model.objects import ROUTE_PROTO, KernelObject
-from flanpy.plan.ops import Op, Put
+from flanpy.model.ops import Op, Put
 
 
 def ops_of(several: Sequence[PeerEntries]) -> list[Op]:

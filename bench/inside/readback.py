@@ -18,7 +18,7 @@ from typing import Any
 from bench.inside.peers import peers
 from bench.inside.program import ops_of
 from flanpy.kernel.adapter import NetlinkKernel
-from flanpy.plan.ops import Scope
+from flanpy.model.ops import Scope
 
 TICK_S = 0.001
 Turn = tuple[float, float]

@@ -11,9 +11,9 @@ from docs.generate.alerts import alerts_of
 from docs.generate.source import CODE, constants, members, modules, said, tree
 from flanpy.docker.verdict import Silence
 from flanpy.model.condition import ConditionType
-from flanpy.status.causes import DEPENDS_ON
-from flanpy.status.conditions import NEEDED_TO_BE_READY, Phase
-from flanpy.status.visible import CALM_S, GRACE_S
+from flanpy.status.judge.causes import DEPENDS_ON
+from flanpy.status.judge.conditions import NEEDED_TO_BE_READY, Phase
+from flanpy.status.judge.visible import CALM_S, GRACE_S
 
 _LEAD = """\
 A condition is one judgement about the host, with a status (`True`, `False`, `Unknown`), a reason that programs can rely on, a
@@ -52,7 +52,7 @@ def page() -> str:
 
 
 def _phases() -> str:
-    told = members("flanpy/status/conditions.py", "Phase")
+    told = members("flanpy/status/judge/conditions.py", "Phase")
     return markdown.table(("phase", "meaning"), [(markdown.code(p.value), told[p.name]) for p in Phase])
 
 

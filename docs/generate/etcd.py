@@ -10,8 +10,8 @@ from docs.generate.source import members
 from flanpy.backend.registry import BACKENDS
 from flanpy.model.address import Mac
 from flanpy.model.lease import LeaseRecord, SubnetKey, VxlanData
-from flanpy.model.network_config import parse_network_config, render_network_config
-from flanpy.model.network_fields import BACKEND_OPTIONS, FIELDS, OPTIONS
+from flanpy.model.network.config import parse_network_config, render_network_config
+from flanpy.model.network.fields import BACKEND_OPTIONS, FIELDS, OPTIONS
 from flanpy.store.schema import WIRE_NAMES, config_key, encode_record, subnets_prefix
 
 _LEAD = """\

@@ -51,7 +51,7 @@ def page() -> str:
     return markdown.page(
         "HTTP and the control socket",
         _LEAD.strip(),
-        markdown.section("Health and metrics", _table(_served("flanpy/status/http.py", "health_app"))),
+        markdown.section("Health and metrics", _table(_served("flanpy/status/http/server.py", "health_app"))),
         markdown.section("Status page", _table(_served("flanpy/page/app.py", "page_app"))),
         markdown.section("Control socket", _CONTROL.strip(), _table(control)),
         markdown.section("Examples", *shown),
@@ -64,8 +64,8 @@ def _table(routes: Iterator[Route] | list[Route]) -> str:
 
 
 def _control() -> Iterator[Route]:
-    told = members("flanpy/status/http.py", "Control")
-    for method, path, handler in _routes("flanpy/status/http.py", "control_app"):
+    told = members("flanpy/status/http/server.py", "Control")
+    for method, path, handler in _routes("flanpy/status/http/server.py", "control_app"):
         match handler:
             case ast.Call(args=[ast.Attribute(attr=name)]):
                 yield Route(method, path, told[name])

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from flanpy.cli.commands import build
-from flanpy.cli.exits import MEANINGS, Exit
+from flanpy.cli.base.exits import MEANINGS, Exit
+from flanpy.cli.tree import build
 from flanpy.config.option import DEFAULTS, Option
 from flanpy.config.options import GROUPS, OPTIONS
 from flanpy.config.usage import HEAD, TAIL
@@ -75,7 +75,7 @@ def exit_codes() -> tuple[tuple[int, str], ...]:
     found = re.findall(r"(?<!\S)(\d)\s(\S.*?)(?=\s{2,}|\n|$)", MEANINGS)
     codes = tuple((int(number), meaning) for number, meaning in found)
     if [number for number, _ in codes] != [int(each) for each in Exit]:
-        raise SystemExit("flanpy/cli/exits.py: MEANINGS and Exit do not name the same codes")
+        raise SystemExit("flanpy/cli/base/exits.py: MEANINGS and Exit do not name the same codes")
     return codes
 
 

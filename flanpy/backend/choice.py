@@ -16,11 +16,11 @@ from flanpy.backend.udp import UdpGround
 from flanpy.backend.way import Way, Ways
 from flanpy.model.lease import Lease
 from flanpy.model.objects import KernelObject
+from flanpy.model.ops import Objects
 from flanpy.model.world import World
 from flanpy.plan.admission import lease_type
 from flanpy.plan.desired import Ground, plan_all
 from flanpy.plan.host_settings import blackholes, host_settings
-from flanpy.plan.ops import Objects
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from flanpy.backend.way import WayKind, Ways, one_way
 from flanpy.errors import ConfigError
 from flanpy.model.address import IPAddress
 from flanpy.model.lease import BackendData, Lease, LeaseRecord, RawData
-from flanpy.model.network import NetworkConfig
+from flanpy.model.network.network import NetworkConfig
 from flanpy.model.objects import ExtensionPeer, ExtensionStart, KernelObject
 from flanpy.model.quoting import quoted
 from flanpy.model.world import Policy, World

@@ -9,7 +9,7 @@ from flanpy.backend.udp import read_port
 from flanpy.backend.vxlan import read_options
 from flanpy.model.address import Family
 from flanpy.model.lease import Lease, LeaseRecord
-from flanpy.model.network import NetworkConfig
+from flanpy.model.network.network import NetworkConfig
 from flanpy.model.objects import KernelObject
 from flanpy.model.packet_filter import (
     EncapsulationGuard,

@@ -13,7 +13,7 @@ from flanpy.backend.port import Backend
 from flanpy.backend.udp import UdpBackend
 from flanpy.backend.vxlan import VxlanBackend
 from flanpy.errors import ConfigError
-from flanpy.model.network import NetworkConfig
+from flanpy.model.network.network import NetworkConfig
 from flanpy.model.quoting import quoted
 
 BACKENDS: Mapping[str, Backend] = MappingProxyType(

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
-from flanpy.cli.commands import build
-from flanpy.cli.exits import Exit, code_of
+from flanpy.cli.base.exits import Exit, code_of
+from flanpy.cli.tree import build
 from flanpy.errors import FlanpyError
 from flanpy.printable import on_one_line
 
@@ -58,7 +58,7 @@ def _run(argv: Sequence[str]) -> int:
     except SystemExit as end:  # argparse has answered --help
         return int(end.code or 0)
     if getattr(arguments, "version", False):
-        return _call("version:show", arguments)
+        return _call("config.version:show", arguments)
     if arguments.command is None:
         parser.print_help()
         return Exit.USAGE
@@ -66,7 +66,7 @@ def _run(argv: Sequence[str]) -> int:
 
 
 def _call(name: str, arguments: Namespace) -> int:
-    from flanpy.cli.host import Host
+    from flanpy.cli.base.host import Host
 
     module, _, function = name.partition(":")
     command = getattr(import_module(f"flanpy.cli.{module}"), function)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flanpy.config.settings import EtcdOptions
-from flanpy.store.settings import EtcdSettings
+from flanpy.store.session.settings import EtcdSettings
 
 
 def session_settings(options: EtcdOptions) -> EtcdSettings:

@@ -21,17 +21,17 @@ from flanpy.clock import Clock, set_within
 from flanpy.config import Settings, changed, in_force, needing_restart
 from flanpy.config.etcd import session_settings
 from flanpy.daemon.data_plane import DataPlane
-from flanpy.daemon.docker_side import docker_watcher
 from flanpy.daemon.extension_side import PreStartup
-from flanpy.daemon.filter_counts import filter_counts
 from flanpy.daemon.host_files import SubnetFile
-from flanpy.daemon.leasing import Leasing
-from flanpy.daemon.listeners import Listeners
-from flanpy.daemon.probing import Probing
-from flanpy.daemon.store_metrics import store_counts
+from flanpy.daemon.leasing.leasing import Leasing
+from flanpy.daemon.leasing.store_metrics import store_counts
+from flanpy.daemon.looks.docker_side import docker_watcher
+from flanpy.daemon.looks.filter_counts import filter_counts
+from flanpy.daemon.looks.probing import Probing
+from flanpy.daemon.looks.transit_watch import TransitWatch
+from flanpy.daemon.looks.tuning_watch import TuningWatch
+from flanpy.daemon.serving.listeners import Listeners
 from flanpy.daemon.tasks import run_until
-from flanpy.daemon.transit_watch import TransitWatch
-from flanpy.daemon.tuning_watch import TuningWatch
 from flanpy.docker.watcher import DockerReport
 from flanpy.errors import FlanpyError
 from flanpy.host.disk_work import told_if_late
@@ -50,8 +50,8 @@ from flanpy.model.world import Policy, Printed
 from flanpy.netfilter.part import FilterPart
 from flanpy.reconcile.loop import Pass, ReconcileLoop
 from flanpy.status.board import StatusBoard, StatusSnapshot
-from flanpy.status.conditions import Phase
-from flanpy.store.etcd import EtcdSession
+from flanpy.status.judge.conditions import Phase
+from flanpy.store.session.etcd import EtcdSession
 from flanpy.systemd import Notifier, watchdog_interval
 
 log = get_logger()

@@ -16,7 +16,7 @@ from flanpy.config import Settings
 from flanpy.daemon.host_files import TunnelMemory
 from flanpy.errors import KernelError
 from flanpy.log import get_logger
-from flanpy.model.network import NetworkConfig
+from flanpy.model.network.network import NetworkConfig
 from flanpy.model.tunnel import Count
 from flanpy.model.world import Policy
 from flanpy.udp.kernel_plane import KernelPlane
@@ -101,7 +101,7 @@ class DataPlane:
             return
         from prometheus_client.core import GaugeMetricFamily  # noqa: PLC0415, imported with the listeners
 
-        from flanpy.status.metrics import counter  # noqa: PLC0415
+        from flanpy.status.metrics.collector import counter  # noqa: PLC0415
 
         for unit, (sent, received) in _CARRIED.items():
             yield counter(

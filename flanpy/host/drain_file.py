@@ -12,7 +12,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any, Final
 
-from flanpy.host import atomic
+from flanpy.files import atomic
 from flanpy.model.lease import SubnetKey
 
 FILE_NAME: Final = "drained.json"

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from flanpy.errors import HostError, KernelError
-from flanpy.host import atomic
+from flanpy.files import atomic
 from flanpy.host.disk_work import DiskWork
 from flanpy.host.extension_run import AT_ONCE, DEADLINE, environment, run
 from flanpy.log import get_logger
 from flanpy.model.address import IPAddress, IPNetwork
 from flanpy.model.lease import SubnetKey
 from flanpy.model.objects import ExtensionPeer, ExtensionStart, KernelObject
+from flanpy.model.ops import Delete, Objects, Op, OpFailure, Put, Scope
 from flanpy.model.world import Printed
-from flanpy.plan.ops import Delete, Objects, Op, OpFailure, Put, Scope
 
 log = get_logger()
 

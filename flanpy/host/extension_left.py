@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Final
 
 from flanpy.errors import KernelError
-from flanpy.host import atomic
+from flanpy.files import atomic
 from flanpy.host.extension import FILE_NAME, LARGEST_FILE, UNUSABLE, parse
 from flanpy.host.extension_run import AT_ONCE, environment, run
 from flanpy.log import get_logger
 from flanpy.model.objects import ExtensionPeer, ExtensionStart, KernelObject
-from flanpy.plan.ops import Objects, Op, OpFailure, Scope
+from flanpy.model.ops import Objects, Op, OpFailure, Scope
 
 log = get_logger()
 

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from flanpy.errors import AlreadyRunning
-from flanpy.host.atomic import host_error, make_directory
+from flanpy.files.atomic import host_error, make_directory
 
 FILE_NAME: Final = "flanpyd.lock"
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from flanpy.host import atomic
+from flanpy.files import atomic
 
 MACHINE_ID: Final = Path("/etc/machine-id")
 FILE_NAME: Final = "node-id"

@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from flanpy.host import atomic
+from flanpy.files import atomic
 from flanpy.host.absent import Absent
 from flanpy.model.lease import SubnetKey
 from flanpy.printable import on_one_line

@@ -14,7 +14,7 @@ from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 from pathlib import Path
 from typing import Final
 
-from flanpy.host import atomic
+from flanpy.files import atomic
 from flanpy.host.absent import Absent
 from flanpy.printable import on_one_line
 

@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Final
 
-from flanpy.host import atomic
+from flanpy.files import atomic
 from flanpy.log import get_logger
 from flanpy.model.objects import TunnelPeer
 

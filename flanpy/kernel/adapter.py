@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 
 from flanpy.errors import KernelError
-from flanpy.kernel import dumps, entries, rtnl
+from flanpy.kernel import dumps, entries
 from flanpy.kernel.ethtool import Ethtool
 from flanpy.kernel.link_port import LinkPort
 from flanpy.kernel.port import OpFailure
@@ -27,7 +27,6 @@ from flanpy.kernel.request import (
     open_netlink,
 )
 from flanpy.kernel.sysctl import ProcSysctls, Sysctls, path_of
-from flanpy.kernel.wire import Refusal
 from flanpy.model.objects import (
     Address,
     Blackhole,
@@ -43,7 +42,9 @@ from flanpy.model.objects import (
     TunLink,
     VxlanLink,
 )
-from flanpy.plan.ops import Delete, Objects, Op, Put, Scope
+from flanpy.model.ops import Delete, Objects, Op, Put, Scope
+from flanpy.netlink import rtnl
+from flanpy.netlink.framing import Refusal
 
 _ABSENT = frozenset({errno.ESRCH, errno.ENOENT, errno.ENODEV, errno.EADDRNOTAVAIL})
 _Entry = Neighbour | FdbEntry | Route | Blackhole | OtherRoute

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from flanpy.kernel.port import Kernel, OpFailure
 from flanpy.model.objects import KernelObject, Key
-from flanpy.plan.ops import Objects, Op, Scope
+from flanpy.model.ops import Objects, Op, Scope
 
 
 class Part(Kernel, Protocol):

@@ -10,11 +10,8 @@ import struct
 from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-from flanpy.kernel import rtnl
 from flanpy.kernel.entries import IPV6_DEFAULT_METRIC, RTNH_F_ONLINK
 from flanpy.kernel.recall import Known, Recall, RouteWire
-from flanpy.kernel.rtnl import NDA, RTA
-from flanpy.kernel.wire import ATTRIBUTE, HEADER_SIZE, U32, attributes
 from flanpy.model.address import Family, IPAddress, IPNetwork
 from flanpy.model.objects import (
     BLACKHOLE_METRIC,
@@ -25,6 +22,9 @@ from flanpy.model.objects import (
     OtherRoute,
     Route,
 )
+from flanpy.netlink import rtnl
+from flanpy.netlink.framing import ATTRIBUTE, HEADER_SIZE, U32, attributes
+from flanpy.netlink.rtnl import NDA, RTA
 
 Parser = Callable[[bytes, int, int], Known | None]
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import struct
 from ipaddress import IPv6Address
 
-from flanpy.kernel import rtnl
-from flanpy.kernel.rtnl import NDA, RTA
-from flanpy.kernel.wire import U32, attribute, frame
 from flanpy.model.address import Family, IPAddress
 from flanpy.model.objects import Blackhole, FdbEntry, Neighbour, OtherRoute, Route
+from flanpy.netlink import rtnl
+from flanpy.netlink.framing import U32, attribute, frame
+from flanpy.netlink.rtnl import NDA, RTA
 
 RTNH_F_ONLINK = 4
 IPV6_DEFAULT_METRIC = 1024

@@ -15,8 +15,8 @@ from contextlib import suppress
 from errno import ENOBUFS
 
 from flanpy.errors import KernelError
-from flanpy.kernel import rtnl
 from flanpy.kernel.request import SocketFactory, enlarge_receive_buffer
+from flanpy.netlink import rtnl
 
 EVENT_BUFFER_BYTES = 8 << 20
 _SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1

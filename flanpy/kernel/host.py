@@ -9,13 +9,15 @@ import struct
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from flanpy.kernel import dumps, entries, links, rtnl, wire
+from flanpy.kernel import dumps, entries, links
 from flanpy.kernel.request import RequestSocket
 from flanpy.kernel.underlay import HostLink
-from flanpy.kernel.wire import HEADER_SIZE, S32, U32, attribute, attributes, frame
 from flanpy.model.address import Family, IPAddress
 from flanpy.model.facts import HostRoute
 from flanpy.model.objects import LINK_ALIAS, MAIN_TABLE, ROUTE_PROTO
+from flanpy.netlink import framing as wire
+from flanpy.netlink import rtnl
+from flanpy.netlink.framing import HEADER_SIZE, S32, U32, attribute, attributes, frame
 
 _RTMSG = struct.Struct("=BBBBBBBBI")
 _RTMSG_ATTRIBUTES_AT = HEADER_SIZE + _RTMSG.size

@@ -8,12 +8,13 @@ from __future__ import annotations
 import errno
 
 from flanpy.errors import KernelError
-from flanpy.kernel import dumps, entries, links, rtnl, tun
+from flanpy.kernel import dumps, entries, links, tun
 from flanpy.kernel.recall import Recall
 from flanpy.kernel.request import RequestSocket
-from flanpy.kernel.wire import Refusal
 from flanpy.model.address import Family
 from flanpy.model.objects import Address, Neighbour, OwnLink, TunLink, VxlanLink
+from flanpy.netlink import rtnl
+from flanpy.netlink.framing import Refusal
 
 
 class LinkPort:

@@ -12,10 +12,10 @@ from dataclasses import dataclass, fields
 from ipaddress import IPv4Address, ip_address, ip_interface
 from typing import Any
 
-from flanpy.kernel import rtnl
-from flanpy.kernel.wire import HEADER_SIZE, U32, attribute, attributes, frame, text
 from flanpy.model.address import Family, IPAddress, IPInterface, Mac
 from flanpy.model.objects import Address, Link, OtherLink, OwnLink, TunLink, VxlanLink
+from flanpy.netlink import rtnl
+from flanpy.netlink.framing import HEADER_SIZE, U32, attribute, attributes, frame, text
 
 _IFINFOMSG_ATTRIBUTES_AT = HEADER_SIZE + 16
 _IFADDRMSG_ATTRIBUTES_AT = HEADER_SIZE + 8

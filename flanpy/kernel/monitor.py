@@ -22,10 +22,10 @@ from flanpy.kernel.notice import Echoes, NoticeBoard, Stale
 from flanpy.kernel.port import MonitorSink, Moved
 from flanpy.kernel.request import RequestSocket, SocketFactory, Written, open_netlink
 from flanpy.kernel.underlay import HostLink, HostPicture, UnderlayChoice, choose
-from flanpy.kernel.wire import messages
 from flanpy.log import get_logger
 from flanpy.model.address import Family, IPNetwork
 from flanpy.model.facts import HostFacts, Underlay
+from flanpy.netlink.framing import messages
 
 log = get_logger()
 

@@ -13,13 +13,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Flag, auto
 
-from flanpy.kernel import dumps, host, rtnl
+from flanpy.kernel import dumps, host
 from flanpy.kernel.links import seen_address
 from flanpy.kernel.port import Moved
-from flanpy.kernel.rtnl import IFLA, NDA, RTA
-from flanpy.kernel.wire import HEADER, HEADER_SIZE, U16, U32, attributes, text
 from flanpy.model.address import Family, IPNetwork
 from flanpy.model.objects import MAIN_TABLE, ROUTE_PROTO
+from flanpy.netlink import rtnl
+from flanpy.netlink.framing import HEADER, HEADER_SIZE, U16, U32, attributes, text
+from flanpy.netlink.rtnl import IFLA, NDA, RTA
 
 _IFINFOMSG = struct.Struct("=BxHiII")
 _NDMSG = struct.Struct("=BxxxiHBB")

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Protocol
 
 from flanpy.model.facts import HostFacts
-from flanpy.plan.ops import Objects, Op, OpFailure, Scope
+from flanpy.model.ops import Objects, Op, OpFailure, Scope
 
 __all__ = ["Kernel", "MonitorSink", "Moved", "OpFailure"]
 

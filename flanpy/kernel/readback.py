@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from flanpy.errors import KernelError
-from flanpy.kernel import dumps, entries, links, rtnl
+from flanpy.kernel import dumps, entries, links
 from flanpy.kernel.recall import Known, Recall
 from flanpy.kernel.request import Parse, RequestSocket
 from flanpy.model.address import Family
@@ -25,7 +25,8 @@ from flanpy.model.objects import (
     OtherRoute,
     Route,
 )
-from flanpy.plan.ops import Scope
+from flanpy.model.ops import Scope
+from flanpy.netlink import rtnl
 
 T = TypeVar("T")
 

@@ -17,8 +17,9 @@ from contextlib import suppress
 from typing import Generic, TypeVar
 
 from flanpy.errors import KernelError
-from flanpy.kernel import rtnl, wire
-from flanpy.kernel.wire import HEADER_SIZE, Refusal
+from flanpy.netlink import framing as wire
+from flanpy.netlink import rtnl
+from flanpy.netlink.framing import HEADER_SIZE, Refusal
 
 SEND_MESSAGES = 256
 _LEAST_MESSAGES = 16

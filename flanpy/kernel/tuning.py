@@ -9,12 +9,12 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
-from flanpy.kernel import rtnl
 from flanpy.kernel.request import RequestSocket
 from flanpy.kernel.sysctl import Sysctls
-from flanpy.kernel.wire import HEADER_SIZE, U32, attributes, frame
 from flanpy.model.address import Family
 from flanpy.model.tuning import NeighbourTable, ReversePath
+from flanpy.netlink import rtnl
+from flanpy.netlink.framing import HEADER_SIZE, U32, attributes, frame
 
 NETSTAT = Path("/proc/thread-self/net/netstat")
 """Counters of the network namespace of the thread that reads them."""

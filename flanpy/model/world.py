@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from flanpy.model.facts import HostFacts
 from flanpy.model.lease import Lease, LeaseRecord, LeaseView
-from flanpy.model.network import NetworkConfig
+from flanpy.model.network.network import NetworkConfig
 from flanpy.model.packet_filter import FilterFacts, FilterPolicy
 
 

@@ -14,11 +14,11 @@ from itertools import groupby
 
 from flanpy.errors import KernelError
 from flanpy.model.address import Family
+from flanpy.model.ops import Op, OpFailure, Put
 from flanpy.model.packet_filter import MEMBERS, NFT_TABLE, FilterMember, Flavour
 from flanpy.netfilter.elements import Elements, NotThere
 from flanpy.netfilter.tools import Tools, run
 from flanpy.plan.filter_text import member_set, nft_family
-from flanpy.plan.ops import Op, OpFailure, Put
 
 
 class Members:

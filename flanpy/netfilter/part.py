@@ -18,6 +18,7 @@ from flanpy.errors import KernelCause, KernelError
 from flanpy.log import get_logger
 from flanpy.model.address import Family
 from flanpy.model.objects import KernelObject, Key
+from flanpy.model.ops import Delete, Objects, Op, OpFailure, Put, Scope
 from flanpy.model.packet_filter import FilterChain, FilterFacts, FilterJump, FilterMember, Flavour
 from flanpy.netfilter.look import Look, Looker
 from flanpy.netfilter.members import Members
@@ -26,7 +27,6 @@ from flanpy.netfilter.script import is_nft, nft_script, obj_of, restore_script
 from flanpy.netfilter.sweep import sweep
 from flanpy.netfilter.tools import LOCK_WAIT, Tools, run
 from flanpy.plan.encapsulated import ENCAPSULATED, STRANGERS
-from flanpy.plan.ops import Delete, Objects, Op, OpFailure, Put, Scope
 
 log = get_logger()
 

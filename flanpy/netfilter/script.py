@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from flanpy.model.address import Family
+from flanpy.model.ops import Op, Put
 from flanpy.model.packet_filter import NFT_TABLE, FilterChain, FilterJump, FilterObject, Flavour
 from flanpy.plan.filter_text import iptables_rule, nft_family, nft_steps
-from flanpy.plan.ops import Op, Put
 
 
 def obj_of(op: Op) -> FilterObject:

@@ -14,7 +14,7 @@ from typing import Final
 from flanpy.clock import Clock
 from flanpy.page.gate import COOKIE, Gate
 from flanpy.page.stream import Feed, Stream
-from flanpy.status.aiohttp_server import load_server_half
+from flanpy.status.http.aiohttp_server import load_server_half
 
 load_server_half()
 

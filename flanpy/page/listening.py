@@ -14,7 +14,7 @@ from flanpy.errors import HostError
 from flanpy.page.app import page_app
 from flanpy.page.gate import Gate, read_token
 from flanpy.page.stream import Feed
-from flanpy.status.http import serve_tcp
+from flanpy.status.http.server import serve_tcp
 
 
 def start(options: PageOptions, feed: Feed, clock: Clock) -> Callable[[], Awaitable[web.AppRunner]]:

@@ -17,7 +17,7 @@ from operator import attrgetter
 
 from flanpy.model.address import Family, IPAddress, IPNetwork, Mac
 from flanpy.model.lease import Lease, LeaseRecord, SubnetKey, VxlanData
-from flanpy.model.network import NetworkConfig
+from flanpy.model.network.network import NetworkConfig
 from flanpy.model.world import Former, World
 from flanpy.plan.space import Space, Vtep, numbers
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from flanpy.model.objects import ExtensionPeer, FdbEntry, KernelObject, Key, Neighbour, Route, TunnelPeer
+from flanpy.model.ops import Delete, Objects, Op
 from flanpy.model.packet_filter import FilterMember
 from flanpy.model.world import World
 from flanpy.plan.diff import Difference, diff, in_order
 from flanpy.plan.gates import Gate, Hold, brake, closed_gate
-from flanpy.plan.ops import Delete, Objects, Op
 from flanpy.plan.ownership import Observed
 
 _OF_PEERS = (Route, Neighbour, FdbEntry, TunnelPeer, ExtensionPeer, FilterMember)

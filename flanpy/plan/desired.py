@@ -18,7 +18,7 @@ from typing import Protocol
 
 from flanpy.model.lease import Lease
 from flanpy.model.objects import KernelObject, Key
-from flanpy.plan.ops import Objects
+from flanpy.model.ops import Objects
 
 
 class Ground(Protocol):

@@ -29,7 +29,7 @@ from flanpy.model.objects import (
     TunnelPeer,
     VxlanLink,
 )
-from flanpy.plan.ops import Delete, Objects, Op, Put
+from flanpy.model.ops import Delete, Objects, Op, Put
 from flanpy.plan.ownership import Observed, link_of
 
 IN_PLACE = ("mac", "mtu", "alias", "local", "parent", "learning")

@@ -16,8 +16,8 @@ from ipaddress import ip_network
 from flanpy.model.address import IPNetwork
 from flanpy.model.lease import LeaseView
 from flanpy.model.objects import ExtensionPeer, KernelObject, Key, Route, TunnelPeer
+from flanpy.model.ops import Delete
 from flanpy.model.world import World
-from flanpy.plan.ops import Delete
 
 BRAKE_COUNT = 10
 """Up to this many peers may go at once without further questions."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from flanpy.model.lease import Lease, LeaseView
-from flanpy.model.network import NetworkConfig
+from flanpy.model.network.network import NetworkConfig
 from flanpy.model.world import Former
 from flanpy.plan.admission import lease_type, lease_types
 

@@ -32,8 +32,8 @@ from flanpy.model.objects import (
     TunnelPeer,
     VxlanLink,
 )
+from flanpy.model.ops import Objects
 from flanpy.model.packet_filter import FilterChain, FilterJump, FilterMember
-from flanpy.plan.ops import Objects
 
 PROTO_BOOT = 3
 """RTPROT_BOOT of rtnetlink(7): what `ip route` and flannel put without thinking of it."""

@@ -22,7 +22,7 @@ from ipaddress import IPv4Network, IPv6Network
 
 from flanpy.model.address import Family, IPNetwork
 from flanpy.model.bridge import BRIDGE
-from flanpy.model.network import NetworkConfig
+from flanpy.model.network.network import NetworkConfig
 from flanpy.model.packet_filter import (
     NFT_TABLE,
     DockerRules,

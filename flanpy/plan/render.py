@@ -31,9 +31,9 @@ from flanpy.model.objects import (
     TunnelPeer,
     VxlanLink,
 )
+from flanpy.model.ops import Op, Put
 from flanpy.model.packet_filter import FilterChain, FilterJump, FilterMember
 from flanpy.plan.filter_text import describe_change, describe_member
-from flanpy.plan.ops import Op, Put
 
 
 def render(op: Op) -> str:

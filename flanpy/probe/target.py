@@ -10,7 +10,7 @@ from flanpy.backend.udp import DEFAULT_PORT as UDP_PORT
 from flanpy.backend.vxlan import DEFAULT_PORT as VXLAN_PORT
 from flanpy.model.address import Family, IPAddress, IPNetwork
 from flanpy.model.lease import Lease, SubnetKey
-from flanpy.model.network import NetworkConfig
+from flanpy.model.network.network import NetworkConfig
 from flanpy.model.world import World
 
 TUNNELS = frozenset({"vxlan", "", "udp"})

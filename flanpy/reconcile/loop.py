@@ -26,15 +26,15 @@ from flanpy.kernel.port import Kernel, Moved, OpFailure
 from flanpy.log import Transition, get_logger
 from flanpy.model.facts import HostFacts
 from flanpy.model.lease import Lease, LeaseView
-from flanpy.model.network import NetworkConfig
+from flanpy.model.network.network import NetworkConfig
 from flanpy.model.objects import HostSysctl, KernelObject, Key, LinkFeature, LinkSysctl
+from flanpy.model.ops import Delete, Objects, Op, Put, Scope
 from flanpy.model.packet_filter import FilterChain, FilterFacts, FilterJump, FilterMember
 from flanpy.model.world import Former, Policy, Printed, World
 from flanpy.plan.admission import Admission, admit
 from flanpy.plan.decision import Decision, decide
 from flanpy.plan.desired import Planned, plan_from
 from flanpy.plan.gates import Hold
-from flanpy.plan.ops import Delete, Objects, Op, Put, Scope
 from flanpy.plan.ownership import Observed, claim, split
 from flanpy.plan.readmission import Judged, admit_from
 from flanpy.plan.render import render

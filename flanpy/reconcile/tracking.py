@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from flanpy.kernel.port import OpFailure
 from flanpy.model.objects import OwnLink
-from flanpy.plan.ops import Op, Put
+from flanpy.model.ops import Op, Put
 from flanpy.plan.ownership import Observed, forget_link
 
 

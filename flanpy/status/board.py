@@ -17,16 +17,16 @@ from flanpy.log import get_logger
 from flanpy.model.condition import Condition
 from flanpy.model.event import EventKind
 from flanpy.model.lease import LeaseView
-from flanpy.model.network import NetworkConfig
-from flanpy.plan.ops import Delete, Op
+from flanpy.model.network.network import NetworkConfig
+from flanpy.model.ops import Delete, Op
 from flanpy.reconcile.loop import Pass
-from flanpy.status.causes import in_order, root_causes
-from flanpy.status.conditions import Phase, is_ready, judge, phase_of
 from flanpy.status.events import EventRing, Happening
 from flanpy.status.happened import changed_conditions, of_conditions, of_inputs, of_pass
 from flanpy.status.inputs import Inputs, Totals
-from flanpy.status.visible import Memory, settle
-from flanpy.store.allocation import Usage, usage
+from flanpy.status.judge.causes import in_order, root_causes
+from flanpy.status.judge.conditions import Phase, is_ready, judge, phase_of
+from flanpy.status.judge.visible import Memory, settle
+from flanpy.store.own.allocation import Usage, usage
 
 log = get_logger()
 

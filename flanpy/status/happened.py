@@ -13,8 +13,8 @@ from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.event import WHOLE, EventKind
 from flanpy.model.lease import Lease, SubnetKey
 from flanpy.model.objects import HostSysctl, LinkFeature, LinkSysctl, TunLink, VxlanLink
+from flanpy.model.ops import Op, Put
 from flanpy.model.reach import PeerReach, Reach, ReachReport
-from flanpy.plan.ops import Op, Put
 from flanpy.plan.render import render
 from flanpy.reconcile.loop import Pass
 from flanpy.status.events import EACH_UP_TO, Happening

@@ -11,12 +11,12 @@ from flanpy.backend import choice
 from flanpy.docker.watcher import DockerReport
 from flanpy.model.histogram import Histogram
 from flanpy.model.lease import Lease
-from flanpy.model.network import NetworkConfig
+from flanpy.model.network.network import NetworkConfig
 from flanpy.model.reach import ReachReport
 from flanpy.model.transit import Transit
 from flanpy.model.tuning import HostTuning
 from flanpy.reconcile.loop import Pass
-from flanpy.store.allocation import Usage
+from flanpy.store.own.allocation import Usage
 
 
 class OwnSource(Enum):

@@ -15,11 +15,11 @@ from flanpy.model.condition import Condition
 from flanpy.model.event import Event
 from flanpy.model.lease import SubnetKey
 from flanpy.model.objects import OwnLink, TunnelEnd, VxlanLink
+from flanpy.model.ops import Objects
 from flanpy.model.reach import PeerReach
 from flanpy.model.tuning import HostTuning
 from flanpy.model.world import World
 from flanpy.plan.decision import Decision
-from flanpy.plan.ops import Objects
 from flanpy.plan.render import describe, render
 from flanpy.reconcile.loop import Pass
 from flanpy.status.board import StatusSnapshot

@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from flanpy.errors import KernelError
 from flanpy.model.objects import KernelObject, Key, TunnelEnd, TunnelPeer
-from flanpy.plan.ops import Objects, Op, OpFailure, Put, Scope
+from flanpy.model.ops import Objects, Op, OpFailure, Put, Scope
 from flanpy.udp.ports import Memory, Workshop
 from flanpy.udp.supervisor import Supervisor
 

@@ -14,10 +14,10 @@ from flanpy.backend.extension import Commands, ExtensionBackend, allowed, refuse
 from flanpy.errors import ConfigError
 from flanpy.model.lease import LeaseRecord, RawData, SubnetKey
 from flanpy.model.objects import ExtensionPeer, ExtensionStart, HostSysctl
+from flanpy.model.ops import Delete, Put
 from flanpy.model.world import Printed, World
 from flanpy.plan.admission import admit
 from flanpy.plan.gates import brake
-from flanpy.plan.ops import Delete, Put
 from flanpy.plan.ownership import split
 from flanpy.plan.render import render
 from tests.states import POLICY, as_backend, crowd, moved

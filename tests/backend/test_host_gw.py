@@ -12,7 +12,7 @@ from flanpy.backend.host_gw import HostGwBackend
 from flanpy.backend.way import WayKind
 from flanpy.model.facts import HostFacts, HostRoute
 from flanpy.model.lease import LeaseRecord
-from flanpy.model.network import NetworkConfig
+from flanpy.model.network.network import NetworkConfig
 from flanpy.model.objects import HostSysctl, Route
 from flanpy.plan.admission import admit
 from tests.plan.pipeline import desired_of

@@ -6,7 +6,7 @@ import pytest
 
 from flanpy.backend.registry import BACKENDS, backend_for
 from flanpy.errors import ConfigError
-from flanpy.model.network_fields import BACKEND_OPTIONS
+from flanpy.model.network.fields import BACKEND_OPTIONS
 
 
 def test_every_backend_there_is_has_a_name_of_flannels() -> None:

@@ -13,7 +13,7 @@ from flanpy.backend.udp import UdpBackend
 from flanpy.errors import ConfigError
 from flanpy.model.address import Family
 from flanpy.model.facts import HostRoute
-from flanpy.model.network_config import parse_network_config
+from flanpy.model.network.config import parse_network_config
 from flanpy.model.objects import (
     Address,
     HostSysctl,
@@ -25,10 +25,10 @@ from flanpy.model.objects import (
     TunnelEnd,
     TunnelPeer,
 )
+from flanpy.model.ops import Delete, Put
 from flanpy.model.world import World
 from flanpy.plan.decision import decide
 from flanpy.plan.diff import cleanup_ops, diff, objects_by_key
-from flanpy.plan.ops import Delete, Put
 from flanpy.plan.ownership import Observed, split
 from flanpy.plan.render import render
 from flanpy.store.port import KeyValue

@@ -14,7 +14,7 @@ from typing import TypeVar
 import pytest
 
 from flanpy.cli.main import run
-from flanpy.store.etcd import EtcdSession
+from flanpy.store.session.etcd import EtcdSession
 from tests.cli.stand_in import CONFIG, DIFF, STATUS, SUBNETS, StandIn, standing_in
 from tests.conftest import EtcdSpace
 

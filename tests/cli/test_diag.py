@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from flanpy.cli.secrets import scrubbed, without_secrets
+from flanpy.cli.repair.secrets import scrubbed, without_secrets
 from tests.cli.conftest import Ctl, Ended
 from tests.cli.looks import EVENTS, MESH, PEERS
 from tests.cli.stand_in import STATUS, StandIn

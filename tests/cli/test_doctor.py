@@ -8,8 +8,8 @@ from argparse import Namespace
 
 import pytest
 
-from flanpy.cli import doctor_fix
-from flanpy.cli.host import Host
+from flanpy.cli.base.host import Host
+from flanpy.cli.repair import doctor_fix
 from flanpy.doctor.finding import Finding, Repair, Severity
 from tests.cli.conftest import Ctl
 from tests.cli.stand_in import STATUS, StandIn

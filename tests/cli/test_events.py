@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from flanpy.cli.top_view import Counters, Look, counters_of, scaled, text_of
+from flanpy.cli.look.top_view import Counters, Look, counters_of, scaled, text_of
 from tests.cli.conftest import Ctl
 from tests.cli.looks import BLOCKED, EVENTS, NOW, PEERS, peer
 from tests.cli.process import DEADLINE_S, PROGRAM, going_on

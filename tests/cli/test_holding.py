@@ -7,14 +7,14 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from flanpy.cli import holding
-from flanpy.cli.commands import build
-from flanpy.cli.exits import CommandError, Exit
-from flanpy.cli.host import Host
+from flanpy.cli.base.exits import CommandError, Exit
+from flanpy.cli.base.host import Host
+from flanpy.cli.subnets import holding
+from flanpy.cli.tree import build
 from flanpy.model.lease import LeaseRecord, SubnetKey
-from flanpy.model.network_config import parse_network_config
-from flanpy.store.etcd import EtcdSession
+from flanpy.model.network.config import parse_network_config
 from flanpy.store.port import Put
+from flanpy.store.session.etcd import EtcdSession
 from tests.cli.conftest import Network
 from tests.cli.stand_in import standing_in
 

@@ -14,7 +14,7 @@ from importlib import import_module
 import pytest
 
 from flanpy import __version__
-from flanpy.cli.commands import build
+from flanpy.cli.tree import build
 from tests.cli.conftest import Ctl
 
 

@@ -8,11 +8,11 @@ from typing import Any, cast
 
 import pytest
 
-from flanpy.cli import network as commands
-from flanpy.cli.exits import CommandError, Exit
-from flanpy.model.network_config import parse_network_config
-from flanpy.store.etcd import EtcdSession
+from flanpy.cli.base.exits import CommandError, Exit
+from flanpy.cli.config import network as commands
+from flanpy.model.network.config import parse_network_config
 from flanpy.store.port import KeyStore, Snapshot
+from flanpy.store.session.etcd import EtcdSession
 from tests.cli.conftest import Ctl, Network
 
 pytestmark = pytest.mark.etcd

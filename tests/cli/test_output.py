@@ -8,8 +8,8 @@ import re
 
 import pytest
 
-from flanpy.cli.output import Table, plain_table, print_json, print_table, yaml_text
-from flanpy.cli.wording import duration
+from flanpy.cli.base.output import Table, plain_table, print_json, print_table, yaml_text
+from flanpy.cli.base.wording import duration
 
 
 class Terminal(io.StringIO):

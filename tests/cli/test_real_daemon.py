@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from flanpy.cli.control import Control
+from flanpy.cli.base.control import Control
 from integration.hosts.daemon import flanpyctl
 from integration.hosts.host import Host
 from integration.hosts.lab import Lab

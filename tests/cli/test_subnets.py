@@ -301,7 +301,7 @@ def test_watch_of_the_daemon_prints_changes_and_outlives_an_outage(
         return next(answers, lambda: fewer)()
 
     daemon.answers["subnets"] = answer
-    monkeypatch.setattr("flanpy.cli.watching.POLL_S", 0.01)
+    monkeypatch.setattr("flanpy.cli.subnets.watching.POLL_S", 0.01)
     ended = ctl("subnets", "--watch", "-o", "json")
     assert ended.code == 130
     assert [_subnets(line) for line in ended.out.splitlines()] == [

@@ -33,7 +33,7 @@ from flanpy.model.objects import (
     Route,
     VxlanLink,
 )
-from flanpy.plan.ops import Delete, Objects, Put, Scope
+from flanpy.model.ops import Delete, Objects, Put, Scope
 from tests.fakes.kernel import FakeKernel
 from tests.netns import Namespace, namespace, opened_kernel
 

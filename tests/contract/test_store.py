@@ -11,7 +11,6 @@ from itertools import product
 import pytest
 
 from flanpy.errors import LeaseGone, StoreError
-from flanpy.store.etcd import EtcdSession
 from flanpy.store.port import (
     Compare,
     Delete,
@@ -28,6 +27,7 @@ from flanpy.store.port import (
     key_absent,
     key_unchanged,
 )
+from flanpy.store.session.etcd import EtcdSession
 from tests.conftest import EtcdSpace
 from tests.fakes.etcd import FakeSession
 

@@ -11,9 +11,9 @@ from typing import Protocol
 import pytest
 
 from flanpy.errors import StoreUnavailable
-from flanpy.store.etcd import EtcdSession
 from flanpy.store.port import Delta, News, Progress, Snapshot, Stale, Store, Watch
-from flanpy.store.watch import WatchPace
+from flanpy.store.session.etcd import EtcdSession
+from flanpy.store.session.watch import WatchPace
 from tests.etcd_server import EtcdCluster
 from tests.fakes.etcd import FakeEtcd, FakeSession
 

@@ -11,14 +11,14 @@ from types import SimpleNamespace
 from typing import cast
 
 from flanpy.config import Settings, load
-from flanpy.daemon.leasing import Leasing
+from flanpy.daemon.leasing.leasing import Leasing
 from flanpy.model.condition import Condition, ConditionType
 from flanpy.model.world import Policy
 from flanpy.reconcile.loop import Pass, ReconcileLoop
 from flanpy.status.board import StatusBoard
-from flanpy.store.etcd import EtcdSession
 from flanpy.store.port import Put, Txn
 from flanpy.store.schema import encode_record
+from flanpy.store.session.etcd import EtcdSession
 from tests.fakes.clock import FakeClock
 from tests.fakes.etcd import FakeEtcd, FakeSession
 from tests.fakes.kernel import FakeKernel

@@ -15,7 +15,7 @@ import pytest
 from aiohttp import ClientSession, UnixConnector
 
 from flanpy.config import Settings, load
-from flanpy.daemon.listeners import PATIENCE, RETRY_INTERVAL, SOCKET_NAME, Listeners
+from flanpy.daemon.serving.listeners import PATIENCE, RETRY_INTERVAL, SOCKET_NAME, Listeners
 from flanpy.model.condition import Condition, ConditionType
 from flanpy.status.board import StatusBoard
 from tests.fakes.clock import FakeClock

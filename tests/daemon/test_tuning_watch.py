@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from flanpy.daemon.tuning_watch import INTERVAL_S, LATELY_S, LIVELY_INTERVAL_S, TuningWatch, Window
+from flanpy.daemon.looks.tuning_watch import INTERVAL_S, LATELY_S, LIVELY_INTERVAL_S, TuningWatch, Window
 from flanpy.model.tuning import HostTuning
 from flanpy.reconcile.loop import Pass
 from tests.fakes.clock import FakeClock

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flanpy.cli.exits import Exit
+from flanpy.cli.base.exits import Exit
 from flanpy.docker.opts import Form, foreign_route, text, values_of, write
 from flanpy.errors import DockerError
 

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from flanpy.cli.exits import Exit
+from flanpy.cli.base.exits import Exit
 from tests.docker.conftest import ASIDE, Wired
 
 pytestmark = [pytest.mark.netns, pytest.mark.lab]

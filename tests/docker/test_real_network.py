@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flanpy.cli.exits import Exit
+from flanpy.cli.base.exits import Exit
 from tests.docker.conftest import Wired
 
 pytestmark = [pytest.mark.netns, pytest.mark.lab]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from flanpy.cli.exits import Exit
+from flanpy.cli.base.exits import Exit
 from integration.hosts.engines import FETCHED, DockerLab
 from tests.docker.conftest import Wired, standing
 

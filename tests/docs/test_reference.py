@@ -12,7 +12,7 @@ import pytest
 from docs.generate import conditions, http, log, metrics, source
 from docs.generate.programs import exit_codes, flanpyctl
 from docs.generate.reference import pages
-from flanpy.cli.exits import Exit
+from flanpy.cli.base.exits import Exit
 from flanpy.config.options import OPTIONS
 from flanpy.model.condition import ConditionType
 
@@ -88,7 +88,7 @@ def test_reference_has_every_log_line_of_the_daemon(made: dict[str, str]) -> Non
 
 
 def test_reference_has_every_request_that_is_answered(made: dict[str, str]) -> None:
-    text = "".join((source.CODE / name).read_text() for name in ("status/http.py", "page/app.py"))
+    text = "".join((source.CODE / name).read_text() for name in ("status/http/server.py", "page/app.py"))
     paths = set(re.findall(r'add_(?:get|post)\("([^"]+)"', text))
     assert {"/healthz", "/v1/status", "/"} <= paths
     assert [path for path in sorted(paths) if f" {path}`" not in http.page()] == []

@@ -30,7 +30,7 @@ from flanpy.model.objects import (
     Route,
     VxlanLink,
 )
-from flanpy.plan.ops import Delete, Objects, Op, Put, Scope, Setting
+from flanpy.model.ops import Delete, Objects, Op, Put, Scope, Setting
 
 HOST_LINKS: Mapping[str, tuple[IPInterface, ...]] = {
     "eth0": (IPv4Interface("172.16.0.1/16"), IPv6Interface("fd16::1/64"))

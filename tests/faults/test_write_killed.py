@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from flanpy.host import atomic, drain_file, state_file, subnet_env, tunnel_file
+from flanpy.files import atomic
+from flanpy.host import drain_file, state_file, subnet_env, tunnel_file
 from flanpy.host.absent import Absent
 from flanpy.host.drain_file import Drained
 from flanpy.host.extension import ExtensionPart
@@ -24,7 +25,7 @@ from flanpy.host.state_file import SavedLease
 from flanpy.host.subnet_env import SubnetEnv
 from flanpy.model.lease import SubnetKey
 from flanpy.model.objects import ExtensionPeer, TunnelPeer
-from flanpy.plan.ops import Put, Scope
+from flanpy.model.ops import Put, Scope
 from integration.drivers.matrix.outcome import noted
 
 MOST_STEPS = 500

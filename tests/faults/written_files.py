@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
-from flanpy.cli import diag
+from flanpy.cli.repair import diag
 from flanpy.docker import config_file, opts
 from flanpy.host import drain_file, node_id, state_file, subnet_env, tunnel_file
 from flanpy.host.drain_file import Drained
@@ -22,10 +22,10 @@ from flanpy.host.state_file import SavedLease
 from flanpy.host.subnet_env import SubnetEnv
 from flanpy.model.lease import SubnetKey
 from flanpy.model.objects import ExtensionPeer, TunnelPeer
-from flanpy.plan.ops import Put
+from flanpy.model.ops import Put
 
 WRITERS = {
-    "flanpy/host/atomic.py": "whatever is written as a whole",
+    "flanpy/files/atomic.py": "whatever is written as a whole",
     "flanpy/host/drain_file.py": "drained.json",
     "flanpy/host/extension.py": "extension.json",
     "flanpy/host/lock.py": "flanpyd.lock",
@@ -33,11 +33,11 @@ WRITERS = {
     "flanpy/host/state_file.py": "lease.json",
     "flanpy/host/subnet_env.py": "subnet.env",
     "flanpy/host/tunnel_file.py": "tunnel.json",
-    "flanpy/status/http.py": "flanpyd.sock",
+    "flanpy/status/http/server.py": "flanpyd.sock",
     "flanpy/docker/config_file.py": "daemon.json",
     "flanpy/docker/opts.py": "docker_opts.env",
-    "flanpy/cli/diag.py": "diag.tar.gz",
-    "flanpy/cli/cleanup.py": "removes what the others wrote",
+    "flanpy/cli/repair/diag.py": "diag.tar.gz",
+    "flanpy/cli/leave/cleanup.py": "removes what the others wrote",
     "flanpy/host/sysctl.py": "/proc/sys",
     "flanpy/kernel/sysctl.py": "/proc/sys",
 }

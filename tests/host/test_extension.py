@@ -14,8 +14,8 @@ from flanpy.host.extension import FILE_NAME, ExtensionPart
 from flanpy.host.extension_run import LONGEST_OUTPUT
 from flanpy.model.lease import SubnetKey
 from flanpy.model.objects import ExtensionPeer, ExtensionStart
+from flanpy.model.ops import Delete, Put, Scope
 from flanpy.model.world import Printed
-from flanpy.plan.ops import Delete, Put, Scope
 
 pytestmark = pytest.mark.asyncio
 

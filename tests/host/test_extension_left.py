@@ -14,7 +14,7 @@ import pytest
 from flanpy.host.extension import FILE_NAME
 from flanpy.host.extension_left import ExtensionLeft, command_line
 from flanpy.model.objects import ExtensionPeer
-from flanpy.plan.ops import Delete, OpFailure, Scope
+from flanpy.model.ops import Delete, OpFailure, Scope
 
 pytestmark = pytest.mark.asyncio
 

@@ -21,7 +21,7 @@ from flanpy.host.absent import Absent
 from flanpy.host.extension import ExtensionPart
 from flanpy.model.address import Family
 from flanpy.model.lease import InvalidLease, SubnetKey
-from flanpy.model.network_config import parse_network_config
+from flanpy.model.network.config import parse_network_config
 from flanpy.page.gate import Gate
 from flanpy.probe import packet
 from flanpy.probe.rows import mesh_rows, read_document

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from flanpy.status.callers import Caller, Door
-from flanpy.status.http import Control, control_app, serve_unix
+from flanpy.status.http.callers import Caller, Door
+from flanpy.status.http.server import Control, control_app, serve_unix
 
 pytestmark = pytest.mark.netns  # needs root, to become somebody else
 

@@ -22,11 +22,11 @@ from flanpy.clock import SystemClock
 from flanpy.page.app import page_app
 from flanpy.page.gate import Gate
 from flanpy.page.stream import Feed
-from flanpy.status import http
 from flanpy.status.board import StatusBoard
-from flanpy.status.callers import Door
-from flanpy.status.http import Control
-from flanpy.status.metrics_page import MetricsPage
+from flanpy.status.http import server as http
+from flanpy.status.http.callers import Door
+from flanpy.status.http.server import Control
+from flanpy.status.metrics.page import MetricsPage
 from integration.drivers.matrix.outcome import in_full
 
 EXAMPLES = settings(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from flanpy.backend import choice
 from flanpy.backend.registry import validate_network
-from flanpy.cli import output
+from flanpy.cli.base import output
 from flanpy.docker.merge import merge, settings_in
 from flanpy.docker.wanted import Wanted
 from flanpy.errors import FlanpyError
@@ -23,10 +23,10 @@ from flanpy.host.absent import Absent
 from flanpy.host.extension import ExtensionPart
 from flanpy.log import configure, get_logger
 from flanpy.model.lease import InvalidLease, Lease, SubnetKey
-from flanpy.model.network_config import parse_network_config
+from flanpy.model.network.config import parse_network_config
 from flanpy.model.objects import ExtensionPeer
+from flanpy.model.ops import Put
 from flanpy.plan.admission import admit
-from flanpy.plan.ops import Put
 from flanpy.plan.render import render
 from flanpy.printable import escaped, on_one_line, plain, tamed
 from flanpy.probe.rows import mesh_rows, read_document

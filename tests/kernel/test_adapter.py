@@ -34,7 +34,7 @@ from flanpy.model.objects import (
     Route,
     VxlanLink,
 )
-from flanpy.plan.ops import Delete, Put, Scope
+from flanpy.model.ops import Delete, Put, Scope
 from tests.netns import Namespace, namespace, opened_kernel
 
 pytestmark = pytest.mark.netns
@@ -348,7 +348,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from flanpy.kernel.adapter import NetlinkKernel
 from flanpy.model.address import Family, Mac
 from flanpy.model.objects import *
-from flanpy.plan.ops import Put
+from flanpy.model.ops import Put
 mac, base = Mac.parse("02:00:5e:00:00:01"), IPv4Address("10.50.1.0")
 async def main():
     kernel = NetlinkKernel()
@@ -393,7 +393,7 @@ def test_everything_works_without_root_given_cap_net_admin() -> None:
 
 def test_pyroute2_stays_importable_whole_after_its_parts_were_taken() -> None:
     script = (
-        "import flanpy.kernel.rtnl, sys; assert 'pyroute2' not in sys.modules; from pyroute2 import IPRoute"
+        "import flanpy.netlink.rtnl, sys; assert 'pyroute2' not in sys.modules; from pyroute2 import IPRoute"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
@@ -403,7 +403,7 @@ def test_read_back_finds_nothing_where_no_link_was_ever_up() -> None:
     ask = """
 import asyncio
 from flanpy.kernel.adapter import NetlinkKernel
-from flanpy.plan.ops import Scope
+from flanpy.model.ops import Scope
 
 async def ask():
     print(dict(await NetlinkKernel().read_back(Scope())))

@@ -10,7 +10,7 @@ import pytest
 from flanpy.errors import KernelError
 from flanpy.kernel.composite import CompositeKernel
 from flanpy.model.objects import HostSysctl, KernelObject, Key, TunLink, TunnelPeer
-from flanpy.plan.ops import Delete, Objects, Op, OpFailure, Put, Scope
+from flanpy.model.ops import Delete, Objects, Op, OpFailure, Put, Scope
 
 pytestmark = pytest.mark.asyncio
 

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from pyroute2.netlink.rtnl.ndmsg import ndmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
-from flanpy.kernel import entries, rtnl
+from flanpy.kernel import entries
 from flanpy.model.address import Family, IPAddress, IPNetwork, Mac
 from flanpy.model.objects import FdbEntry, Neighbour, Route
+from flanpy.netlink import rtnl
 
 INDICES = st.integers(1, 2**31 - 1)
 KINDS = st.sampled_from([rtnl.NEWNEIGH, rtnl.DELNEIGH])

@@ -32,7 +32,7 @@ from flanpy.model.objects import (
     Route,
     VxlanLink,
 )
-from flanpy.plan.ops import Delete, Op, Put
+from flanpy.model.ops import Delete, Op, Put
 from tests.netns import Namespace, namespace, opened_kernel
 
 pytestmark = pytest.mark.netns

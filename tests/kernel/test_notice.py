@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from flanpy.kernel import host, rtnl
+from flanpy.kernel import host
 from flanpy.kernel.notice import Echoes, NoticeBoard
 from flanpy.kernel.port import Moved
-from flanpy.kernel.wire import HEADER, S32, attribute
+from flanpy.netlink import rtnl
+from flanpy.netlink.framing import HEADER, S32, attribute
 
 
 def _netconf(number: int, value: int, link: int) -> bytes:

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 import pytest
 
 from flanpy.errors import KernelError
-from flanpy.kernel import rtnl, wire
 from flanpy.kernel.request import RequestSocket
+from flanpy.netlink import framing as wire
+from flanpy.netlink import rtnl
 
 
 @contextmanager

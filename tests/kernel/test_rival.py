@@ -10,7 +10,7 @@ import pytest
 from flanpy.kernel.adapter import NetlinkKernel
 from flanpy.kernel.sysctl import ProcSysctls
 from flanpy.model.objects import HostSysctl
-from flanpy.plan.ops import Put
+from flanpy.model.ops import Put
 
 SETTING = HostSysctl("net.ipv4.ip_forward", "1")
 

@@ -11,7 +11,7 @@ import pytest
 
 from flanpy.kernel.adapter import NetlinkKernel
 from flanpy.model.objects import Address, KernelObject, Key, LinkUp, OtherLink, Route, TunLink
-from flanpy.plan.ops import Delete, Op, Put, Scope
+from flanpy.model.ops import Delete, Op, Put, Scope
 from flanpy.plan.ownership import split
 from tests.netns import Namespace, namespace
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flanpy.cli.control import Control
+from flanpy.cli.base.control import Control
 from flanpy.config import describe, load
 from flanpy.doctor.gather import Sources, gather
 from flanpy.doctor.registry import diagnose

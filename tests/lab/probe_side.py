@@ -6,7 +6,7 @@ import contextlib
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
-from flanpy.cli.control import Control
+from flanpy.cli.base.control import Control
 from flanpy.errors import ControlError
 from integration.etcd.peers import Peer, write_peers
 from integration.lab import ETCD_PREFIX, Host, Lab, LabError

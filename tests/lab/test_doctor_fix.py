@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from flanpy.cli.control import Control
+from flanpy.cli.base.control import Control
 from flanpy.doctor.gather import DOCUMENTS
 from integration.faults.links import DEVICE, DEVICE6, _mac, _offload
 from integration.faults.problems import inject

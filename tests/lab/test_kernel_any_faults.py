@@ -26,10 +26,10 @@ from flanpy.kernel.request import open_netlink
 from flanpy.kernel.underlay import UnderlayChoice
 from flanpy.model.facts import HostFacts
 from flanpy.model.lease import Lease
-from flanpy.model.network import NetworkConfig
+from flanpy.model.network.network import NetworkConfig
 from flanpy.model.objects import HostSysctl, LinkFeature, LinkSysctl
+from flanpy.model.ops import Objects, Scope
 from flanpy.plan.admission import admit
-from flanpy.plan.ops import Objects, Scope
 from flanpy.plan.ownership import split
 from flanpy.plan.render import render
 from flanpy.reconcile.loop import Pass, ReconcileLoop

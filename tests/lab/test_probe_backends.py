@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flanpy.cli.control import Control
+from flanpy.cli.base.control import Control
 from integration.lab import Host, Lab, flanpyctl
 from tests.lab.conftest import BuildLab
 from tests.lab.overlay import eventually

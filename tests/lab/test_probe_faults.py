@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from flanpy.cli.control import Control
+from flanpy.cli.base.control import Control
 from integration.lab import Host, Lab
 from integration.net import namespaces
 from tests.lab.overlay import assert_settled, eventually

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flanpy.errors import ConfigError
-from flanpy.model.network_config import parse_network_config, render_network_config
+from flanpy.model.network.config import parse_network_config, render_network_config
 
 
 def test_network_config_fills_flannels_defaults_when_only_the_network_is_given() -> None:

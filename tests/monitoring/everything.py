@@ -13,8 +13,8 @@ from prometheus_client.metrics_core import Metric
 
 from flanpy.config import load
 from flanpy.daemon.data_plane import DataPlane
-from flanpy.daemon.filter_counts import filter_counts
-from flanpy.daemon.store_metrics import store_counts
+from flanpy.daemon.leasing.store_metrics import store_counts
+from flanpy.daemon.looks.filter_counts import filter_counts
 from flanpy.docker.watcher import DockerReport
 from flanpy.model.address import Family
 from flanpy.model.condition import Condition, ConditionType, Status
@@ -22,13 +22,13 @@ from flanpy.model.histogram import Histogram
 from flanpy.model.tuning import HostTuning, NeighbourTable
 from flanpy.model.world import Policy
 from flanpy.status.board import StatusBoard, StatusSnapshot
-from flanpy.status.metrics_page import Asked, render
+from flanpy.status.metrics.page import Asked, render
 from tests.docker.values import running
 from tests.fakes.clock import FakeClock
 from tests.states import V4
+from tests.status.metrics.test_collector import STATS
+from tests.status.metrics.test_peers import cut_off, peer, reached
 from tests.status.passes import NOW, WELL, conflicting, link, passed, refused
-from tests.status.test_metrics import STATS
-from tests.status.test_metrics_peers import cut_off, peer, reached
 
 PROBED = reached(
     peer(1),

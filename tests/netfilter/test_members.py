@@ -13,6 +13,7 @@ import pytest
 from flanpy.backend import choice
 from flanpy.model.address import Family
 from flanpy.model.objects import KernelObject
+from flanpy.model.ops import Delete, Objects, Op, OpFailure, Put, Scope
 from flanpy.model.packet_filter import (
     MEMBERS,
     NFT_TABLE,
@@ -28,7 +29,6 @@ from flanpy.netfilter.look import Looker
 from flanpy.netfilter.nfnetlink import drain, open_events
 from flanpy.netfilter.part import FilterPart
 from flanpy.plan.diff import cleanup_ops, diff, objects_by_key
-from flanpy.plan.ops import Delete, Objects, Op, OpFailure, Put, Scope
 from flanpy.plan.ownership import Observed, split
 from tests.netfilter.test_planner import moving
 from tests.netfilter.worlds import Namespace, facts, filtered, namespace

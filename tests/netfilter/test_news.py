@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from flanpy.model.address import Family
+from flanpy.model.ops import Scope
 from flanpy.model.packet_filter import FilterChain, FilterFacts, Flavour
 from flanpy.netfilter.look import Look
 from flanpy.netfilter.part import FilterPart
-from flanpy.plan.ops import Scope
 
 OURS = Look(objects=(FilterChain(Flavour.NFT, Family.IPV4, "flanpy", "FLANPY-FORWARD"),))
 FLUSHED = Look()

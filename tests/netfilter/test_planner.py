@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from flanpy.model.address import Family
+from flanpy.model.ops import Put
 from flanpy.model.packet_filter import (
     DockerRules,
     EncapsulationGuard,
@@ -19,7 +20,6 @@ from flanpy.model.packet_filter import (
 )
 from flanpy.model.world import Former, World
 from flanpy.plan.diff import diff, objects_by_key
-from flanpy.plan.ops import Put
 from flanpy.plan.ownership import Observed
 from flanpy.plan.packet_filter import choose
 from flanpy.plan.render import render

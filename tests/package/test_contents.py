@@ -21,8 +21,8 @@ _OF_BUILDING = re.compile(r"/(pip|setuptools|tests)/|\.(pyi|h|c|pyx)$|direct_url
 _ASK_CLEANUP = """\
 import sys
 sys.path.insert(0, sys.argv[1])
-import flanpy.cli.cleanup
-print(flanpy.cli.cleanup.__file__)
+import flanpy.cli.leave.cleanup
+print(flanpy.cli.leave.cleanup.__file__)
 """
 SITE = "opt/flanpy/lib/python3.11/site-packages"
 

@@ -13,7 +13,7 @@ from flanpy.clock import SystemClock
 from flanpy.page.app import page_app
 from flanpy.page.gate import Gate
 from flanpy.page.stream import Feed
-from flanpy.status.http import serve_tcp
+from flanpy.status.http.server import serve_tcp
 
 
 def free_port() -> int:

@@ -24,6 +24,7 @@ from flanpy.model.objects import (
     Route,
     VxlanLink,
 )
+from flanpy.model.ops import Objects, Op, Put
 from flanpy.model.world import World
 from flanpy.plan.admission import admit
 from flanpy.plan.decision import Decision, decide
@@ -31,7 +32,6 @@ from flanpy.plan.desired import Planned, plan_from
 from flanpy.plan.diff import IN_PLACE
 from flanpy.plan.gates import Hold
 from flanpy.plan.host_settings import host_settings
-from flanpy.plan.ops import Objects, Op, Put
 from flanpy.plan.ownership import Observed, link_of, split
 from flanpy.plan.readmission import Judged, admit_from
 from flanpy.reconcile.tracking import track

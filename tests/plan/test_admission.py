@@ -15,8 +15,8 @@ from flanpy.backend import choice
 from flanpy.model.address import Mac
 from flanpy.model.facts import HostFacts, Underlay
 from flanpy.model.lease import Lease, LeaseRecord, LeaseView, SubnetKey, VxlanData
-from flanpy.model.network import NetworkConfig
-from flanpy.model.network_config import parse_network_config
+from flanpy.model.network.config import parse_network_config
+from flanpy.model.network.network import NetworkConfig
 from flanpy.model.objects import FdbEntry
 from flanpy.model.world import Policy, World
 from flanpy.plan.admission import Admission, Reason, admit

@@ -9,11 +9,11 @@ import pytest
 
 from flanpy.model.lease import Lease, LeaseView
 from flanpy.model.objects import Route
+from flanpy.model.ops import Delete, Put
 from flanpy.model.world import World
 from flanpy.plan import decision as decision_module
 from flanpy.plan.decision import Decision
 from flanpy.plan.gates import BRAKE_COUNT, Gate, Hold, closed_gate
-from flanpy.plan.ops import Delete, Put
 from tests.plan.pipeline import Run, agree, desired_of
 from tests.states import DIRECT, DUAL, FACTS, POLICY, V4, crowd, lease, view, world
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from flanpy.model.objects import OtherLink, OtherRoute, Route, VxlanLink
-from flanpy.plan.ops import Delete
+from flanpy.model.ops import Delete
 from flanpy.plan.render import describe, render
 from tests.plan.pipeline import Run, desired_of
 from tests.states import WORLDS

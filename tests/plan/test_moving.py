@@ -8,10 +8,10 @@ from itertools import permutations
 import pytest
 
 from flanpy.model.lease import Lease, LeaseRecord, LeaseView
-from flanpy.model.network import NetworkConfig
+from flanpy.model.network.network import NetworkConfig
 from flanpy.model.objects import FdbEntry, Route, VxlanLink
+from flanpy.model.ops import Delete, Put
 from flanpy.plan.moving import AHEAD, GRACE, Ahead, Moving, Step
-from flanpy.plan.ops import Delete, Put
 from tests.plan.pipeline import Run, agree, desired_of
 from tests.states import V4, WORLDS, as_backend, crowd, lease, moving, options, view
 

@@ -21,8 +21,8 @@ from flanpy.model.objects import (
     TunLink,
     VxlanLink,
 )
+from flanpy.model.ops import Delete, Objects, Put
 from flanpy.plan.diff import cleanup_ops
-from flanpy.plan.ops import Delete, Objects, Put
 from flanpy.plan.ownership import PROTO_BOOT, claim, owns_link, split
 from tests.plan.pipeline import Run, Standing, agree, desired_of
 from tests.states import DIRECT, WORLDS, crowd, lease, world

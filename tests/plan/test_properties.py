@@ -16,7 +16,7 @@ from flanpy.errors import KernelError
 from flanpy.kernel.port import OpFailure
 from flanpy.model.address import Mac
 from flanpy.model.lease import Lease
-from flanpy.model.network import NetworkConfig
+from flanpy.model.network.network import NetworkConfig
 from flanpy.model.objects import (
     Address,
     FdbEntry,
@@ -30,9 +30,9 @@ from flanpy.model.objects import (
     Route,
     VxlanLink,
 )
+from flanpy.model.ops import Delete, Op
 from flanpy.model.world import World
 from flanpy.plan.diff import Difference, diff, objects_by_key
-from flanpy.plan.ops import Delete, Op
 from flanpy.plan.ownership import Observed, link_of, split
 from flanpy.reconcile.tracking import track
 from tests.plan.pipeline import SETTINGS, Run, Standing

@@ -16,9 +16,9 @@ from flanpy.kernel.port import Moved, OpFailure
 from flanpy.model.address import Mac
 from flanpy.model.facts import HostFacts
 from flanpy.model.objects import Neighbour, Route
+from flanpy.model.ops import Delete, Objects, Op, Scope
 from flanpy.model.world import World
 from flanpy.plan.gates import Gate
-from flanpy.plan.ops import Delete, Objects, Op, Scope
 from flanpy.plan.render import render
 from flanpy.reconcile.loop import HOLD_OFF, RELIST_DELAY, THREAD_FROM
 from tests.fakes.clock import settle

@@ -13,8 +13,8 @@ from flanpy.errors import KernelError
 from flanpy.kernel.port import OpFailure
 from flanpy.model.address import Mac
 from flanpy.model.objects import LinkUp, Neighbour, VxlanLink
+from flanpy.model.ops import Delete, Op, Put
 from flanpy.plan.diff import objects_by_key
-from flanpy.plan.ops import Delete, Op, Put
 from flanpy.plan.ownership import Observed
 from flanpy.reconcile.backoff import Backoff
 from flanpy.reconcile.tracking import track

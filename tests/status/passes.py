@@ -10,11 +10,11 @@ from flanpy.backend import choice
 from flanpy.errors import KernelError
 from flanpy.kernel.port import OpFailure
 from flanpy.model.objects import KernelObject, VxlanLink
+from flanpy.model.ops import Objects, Put
 from flanpy.model.world import World
 from flanpy.plan.admission import admit
 from flanpy.plan.decision import Decision
 from flanpy.plan.diff import Conflict, Difference
-from flanpy.plan.ops import Objects, Put
 from flanpy.reconcile.loop import Pass
 from flanpy.status.inputs import Inputs, OwnSource, OwnStatus, StoreStatus
 from tests.states import V4, crowd, lease

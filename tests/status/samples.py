@@ -10,7 +10,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from flanpy.status.board import StatusBoard, StatusSnapshot
 from flanpy.status.inputs import Inputs
-from flanpy.status.metrics import registry
+from flanpy.status.metrics.collector import registry
 from tests.fakes.clock import FakeClock
 from tests.status.passes import NOW
 

@@ -10,10 +10,10 @@ from structlog.testing import capture_logs
 
 from flanpy.model.condition import ConditionType
 from flanpy.model.objects import Route
-from flanpy.plan.ops import Delete, Put
+from flanpy.model.ops import Delete, Put
 from flanpy.status.board import StatusBoard, StatusSnapshot
-from flanpy.status.conditions import Phase
 from flanpy.status.inputs import Inputs
+from flanpy.status.judge.conditions import Phase
 from tests.fakes.clock import FakeClock
 from tests.status.passes import NOW, WELL, desired, link, own, passed, refused
 

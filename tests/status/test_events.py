@@ -13,9 +13,9 @@ from flanpy.model.address import Family, Mac
 from flanpy.model.event import WHOLE, Event, EventKind
 from flanpy.model.lease import Lease
 from flanpy.model.objects import HostSysctl, LinkFeature, LinkSysctl, OtherLink, Route
+from flanpy.model.ops import Delete, Op, Put
 from flanpy.model.reach import Diagnosis, PeerReach, Reach, ReachReport, Trouble
 from flanpy.plan.host_settings import FORWARD4, FORWARD6
-from flanpy.plan.ops import Delete, Op, Put
 from flanpy.status.board import StatusBoard
 from flanpy.status.events import ALIKE_WITHIN_S, EACH_UP_TO, SIZE, EventRing, Happening
 from flanpy.status.happened import changed_attributes

@@ -14,20 +14,20 @@ from flanpy.model.condition import ConditionType
 from flanpy.model.event import EventKind
 from flanpy.model.lease import InvalidLease
 from flanpy.model.objects import OtherLink, OtherRoute, Route, TunnelPeer
+from flanpy.model.ops import Delete, Put
 from flanpy.model.reach import Diagnosis, PathMtu, PeerReach, Reach, ReachReport, RoadHealth, Trouble
 from flanpy.model.tuning import HostTuning, NeighbourTable, ReversePath
 from flanpy.plan.decision import Decision
 from flanpy.plan.diff import Difference
 from flanpy.plan.gates import Gate, Hold
-from flanpy.plan.ops import Delete, Put
 from flanpy.reconcile.loop import Pass
 from flanpy.status import report
 from flanpy.status.board import StatusSnapshot
-from flanpy.status.conditions import is_ready, judge, phase_of
 from flanpy.status.events import EventRing, Happening
 from flanpy.status.inputs import Inputs
+from flanpy.status.judge.conditions import is_ready, judge, phase_of
 from flanpy.status.lease_rows import peer_counts
-from flanpy.store.allocation import Usage
+from flanpy.store.own.allocation import Usage
 from tests.cli import stand_in
 from tests.states import DUAL, V4, as_backend, crowd, lease, view, world
 from tests.status.passes import NOW, OWN, TWO_PEERS, WELL, conflicting, desired, last, link, passed, refused

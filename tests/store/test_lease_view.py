@@ -11,7 +11,7 @@ from flanpy.model.lease import LeaseView
 from flanpy.store.lease_view import fold
 from flanpy.store.port import Deletion, Delta, KeyValue, Progress, Snapshot, Stale
 from flanpy.store.schema import encode_record
-from tests.store.lease_hosts import record
+from tests.store.own.lease_hosts import record
 
 PREFIX = "/net/subnets/"
 

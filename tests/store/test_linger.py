@@ -9,7 +9,7 @@ from flanpy.store.lease_view import fold
 from flanpy.store.linger import AFTER_OUTAGE, LINGER, Lingering
 from flanpy.store.port import Deletion, Delta, KeyValue, Progress, Snapshot, Stale
 from flanpy.store.schema import encode_record
-from tests.store.lease_hosts import record
+from tests.store.own.lease_hosts import record
 
 PREFIX = "/net/subnets/"
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
 
-from flanpy.daemon.transit_watch import look
+from flanpy.daemon.looks.transit_watch import look
 from flanpy.model.transit import Harm
 from flanpy.trace.hop import Hop, Place, Verdict, Walk
 from flanpy.trace.seen import Direction

@@ -13,8 +13,8 @@ import pytest
 from flanpy.errors import KernelError
 from flanpy.kernel.adapter import NetlinkKernel
 from flanpy.model.objects import LinkUp, TunLink, TunnelEnd
+from flanpy.model.ops import Put
 from flanpy.model.tunnel import Count, TunnelRow, TunnelTable
-from flanpy.plan.ops import Put
 from flanpy.udp.bpf.fast_path import FastPath as RealFastPath
 from flanpy.udp.forwarder.process import ForwarderProcess
 from flanpy.udp.forwarder.tun import open_queues

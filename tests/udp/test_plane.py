@@ -14,8 +14,8 @@ import pytest_asyncio
 
 from flanpy.clock import Clock, SystemClock
 from flanpy.model.objects import KernelObject, TunnelEnd, TunnelPeer
+from flanpy.model.ops import Delete, Put, Scope
 from flanpy.model.tunnel import Count
-from flanpy.plan.ops import Delete, Put, Scope
 from flanpy.udp.plane import UdpPlane
 from flanpy.udp.supervisor import CALM, LONGEST_DELAY, Plane, Supervisor
 from tests.fakes.clock import FakeClock

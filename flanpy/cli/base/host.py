@@ -1,0 +1,65 @@
+"""This host as a command sees it: its settings, and the daemon that may run on it.
+
+Owns how flags, environment and file of flanpyd are read for flanpyctl (so that none is needed on a host that runs it).
+Settings are read on first use: `version` and `completion` work with any settings.
+"""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from flanpy.cli.docker.arguments import DOCKER_OPTIONS
+from flanpy.cli.tree import ETCD_OPTIONS, OPTIONS
+from flanpy.config.arguments import flags_of
+from flanpy.config.credentials import STORE
+from flanpy.config.loading import load
+from flanpy.config.service_files import SERVICE_FILES
+from flanpy.config.settings import Settings
+from flanpy.errors import HostError
+
+if TYPE_CHECKING:
+    from flanpy.cli.base.control import Control
+
+
+@dataclass(frozen=True)
+class Host:
+    """Where the command runs, and what was said about it on the command line."""
+
+    arguments: Namespace
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Raises UsageError for a flag, ConfigError for the environment or the file."""
+        flags = flags_of(self.arguments, (*OPTIONS, *DOCKER_OPTIONS))
+        return load(flags, self._environ, credential_store=STORE, service_files=SERVICE_FILES)
+
+    @cached_property
+    def control(self) -> Control:
+        """The daemon's socket, whether or not it answers."""
+        from flanpy.cli.base.control import Control  # http.client: 20 ms that etcd's commands do not need
+
+        return Control(self.settings.run_dir)
+
+    @cached_property
+    def node_id(self) -> str | None:
+        """This host's identity in leases, None if it has none and cannot keep one."""
+        from flanpy.host.node_id import node_id
+
+        try:
+            return node_id(self.settings.node_id, state_dir=self.settings.state_dir).text
+        except HostError:
+            return None
+
+    @property
+    def etcd_named(self) -> bool:
+        """Whether the command line points at an etcd: then the local daemon may speak of another network."""
+        return bool(flags_of(self.arguments, ETCD_OPTIONS))
+
+    @property
+    def _environ(self) -> Mapping[str, str]:
+        return os.environ

@@ -1,0 +1,1 @@
+"""Configuration: `flanpyctl network`, `config`, `reload`, `version` and `completion`."""

@@ -1,0 +1,176 @@
+"""`flanpyctl network`: show, init, set and validate the network config in etcd.
+
+`show -o json` is the config with all defaults filled in, in flannel's spelling.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+
+from flanpy.backend.registry import validate_network
+from flanpy.cli.base.etcd import with_etcd
+from flanpy.cli.base.exits import CommandError, Exit
+from flanpy.cli.base.host import Host
+from flanpy.cli.base.output import print_as
+from flanpy.cli.base.wording import plural
+from flanpy.errors import UsageError
+from flanpy.model.lease import SubnetKey
+from flanpy.model.network.config import parse_network_config, render_network_config
+from flanpy.model.network.fields import BACKEND_OPTIONS
+from flanpy.model.network.network import NetworkConfig
+from flanpy.store.own.allocation import excluded
+from flanpy.store.port import KeyStore, Put, Store, Txn, key_absent, key_unchanged
+from flanpy.store.schema import config_key, decode_key, subnets_prefix
+
+
+def show(arguments: Namespace, host: Host) -> Exit:
+    """Print the config in etcd with all defaults."""
+    config = _checked(_stored(host))
+    if arguments.output == "table":
+        _print(config)
+    else:
+        print_as(arguments.output, json.loads(render_network_config(config)))
+    return Exit.OK
+
+
+def init(arguments: Namespace, host: Host) -> Exit:
+    """Create the config unless there is one: CONFLICT then."""
+    config = _checked(_initial(arguments))
+    key = config_key(host.settings.etcd.prefix)
+
+    async def create(store: Store) -> bool:
+        made = Txn((key_absent(key),), (Put(key, config.text.encode()),))
+        return (await store.txn(made)).succeeded
+
+    if not with_etcd(host.settings, create):
+        raise CommandError(
+            Exit.CONFLICT,
+            f"{key} exists: see 'flanpyctl network show', replace it with 'flanpyctl network set'",
+        )
+    _print(config)
+    return Exit.OK
+
+
+def _initial(arguments: Namespace) -> str:
+    """The JSON that the flags of `init` say, with nothing that was not said."""
+    fields = {
+        "Network": arguments.network,
+        "SubnetLen": arguments.subnet_len,
+        "SubnetMin": arguments.subnet_min,
+        "SubnetMax": arguments.subnet_max,
+        "EnableIPv6": True if arguments.network6 else None,
+        "IPv6Network": arguments.network6,
+        "Backend": {"Type": arguments.backend, **dict(_options(arguments))},
+    }
+    return json.dumps({name: value for name, value in fields.items() if value is not None})
+
+
+def _options(arguments: Namespace) -> Iterator[tuple[str, object]]:
+    """Values are JSON where they can be read so (7, true), else text."""
+    spelling = {name.lower(): name for name in BACKEND_OPTIONS.get(arguments.backend.lower(), ())}
+    for given in arguments.option:
+        name, equals, text = given.partition("=")
+        if not equals or not name:
+            raise UsageError(f"--option {given!r} is no KEY=VALUE: write --option VNI=7")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        yield spelling.get(name.lower(), name), value
+
+
+def replace(arguments: Namespace, host: Host) -> Exit:
+    """Replace the config. REFUSED if subnets would be left outside, CONFLICT if it changes meanwhile."""
+    config = _checked(_read(arguments.file))
+    prefix = host.settings.etcd.prefix
+    with_etcd(host.settings, lambda store: write(store, prefix, config, force=arguments.force))
+    _print(config)
+    return Exit.OK
+
+
+async def write(store: KeyStore, prefix: str, config: NetworkConfig, *, force: bool) -> None:
+    """See `replace`."""
+    key = config_key(prefix)
+    seen = await store.get(key)
+    if not force:
+        _refuse_if_left_outside(config, await _leased(store, subnets_prefix(prefix)))
+    unchanged = key_absent(key) if seen is None else key_unchanged(seen)
+    if not (await store.txn(Txn((unchanged,), (Put(key, config.text.encode()),)))).succeeded:
+        raise CommandError(
+            Exit.CONFLICT, f"{key} was changed by someone else meanwhile: look at it, then try again"
+        )
+
+
+async def _leased(store: KeyStore, prefix: str) -> list[SubnetKey]:
+    keys = [decode_key(item.key.removeprefix(prefix)) for item in (await store.list(prefix)).items]
+    return [key for key in keys if isinstance(key, SubnetKey)]
+
+
+def _refuse_if_left_outside(config: NetworkConfig, leased: list[SubnetKey]) -> None:
+    outside = [why for key in leased if (why := excluded(config, key))]
+    if outside:
+        raise CommandError(
+            Exit.REFUSED,
+            f"the new config has no place for {plural(len(outside), 'subnet')} in use: {outside[0]}"
+            f"{' (and more)' if len(outside) > 1 else ''}; --force writes it, their hosts must then lease anew",
+        )
+
+
+def validate(arguments: Namespace, host: Host) -> Exit:
+    """Judge a file, or what etcd has; the warnings too."""
+    text = _stored(host) if arguments.file is None else _read(arguments.file)
+    _print(_checked(text))
+    return Exit.OK
+
+
+def _stored(host: Host) -> str:
+    key = config_key(host.settings.etcd.prefix)
+    found = with_etcd(host.settings, lambda session: session.get(key))
+    if found is None:
+        raise CommandError(
+            Exit.NOT_FOUND, f"no network config under {key}: make one with 'flanpyctl network init'"
+        )
+    return found.value.decode(errors="replace")
+
+
+def _read(name: str) -> str:
+    try:
+        return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as cause:
+        raise UsageError(f"cannot read {name!r}: {getattr(cause, 'strerror', None) or cause}") from cause
+
+
+def _checked(text: str) -> NetworkConfig:
+    """Raises ConfigError as the daemon would, its backend's judgement included; warnings go to standard error."""
+    config = parse_network_config(text)
+    validate_network(config)
+    for warning in config.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    return config
+
+
+def _print(config: NetworkConfig) -> None:
+    for title, text in _lines(config):
+        print(f"{title:<14}{text}")
+
+
+def _lines(config: NetworkConfig) -> Iterator[tuple[str, str]]:
+    if config.network is not None:
+        yield "Network", str(config.network)
+        yield "SubnetLen", str(config.subnet_len)
+        yield "SubnetMin", str(config.subnet_min)
+        yield "SubnetMax", str(config.subnet_max)
+    if config.network6 is not None:
+        yield "IPv6Network", str(config.network6)
+        yield "IPv6SubnetLen", str(config.subnet_len6)
+        yield "IPv6SubnetMin", str(config.subnet_min6)
+        yield "IPv6SubnetMax", str(config.subnet_max6)
+    yield "Backend", config.backend_type
+    document = json.loads(render_network_config(config))
+    for name, value in document["Backend"].items():
+        if name != "Type":
+            yield f"  {name}", json.dumps(value)

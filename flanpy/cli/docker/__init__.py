@@ -1,0 +1,1 @@
+"""`flanpyctl docker`: Docker on this host's subnet."""

@@ -1,0 +1,126 @@
+"""The commands below `flanpyctl docker`, as `commands.py` has the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from flanpy.cli.base.output import FORMATS
+from flanpy.config.arguments import add_arguments
+
+if TYPE_CHECKING:
+    from flanpy.cli.tree import Parser
+
+DOCKER_OPTIONS: Final = (
+    "docker-mode",
+    "docker-socket",
+    "docker-config-file",
+    "docker-restart",
+    "docker-restart-command",
+    "docker-restart-timeout",
+)
+_SHORT: Final = {
+    "--mode": ("docker-mode", "bip|network", "short for --docker-mode"),
+    "--restart": ("docker-restart", "never|if-idle|always", "short for --docker-restart"),
+}
+
+
+def add_docker(tree: Any, add_format: Callable[..., None]) -> None:
+    """Add `docker` and what is below it to a level of commands."""
+    docker = tree.command(
+        "docker",
+        "docker.docker:status",
+        "Docker on this host's subnet (plan, apply, status, rollback, opts)",
+        "docker plan\n docker apply --restart if-idle\n docker apply --mode network\n docker status",
+    )
+    _add_settings(docker)
+    add_format(docker, *FORMATS)
+    below = tree.under(docker, required=False)
+    for name, summary, examples, about in (_PLAN, _APPLY, _STATUS, _ROLLBACK):
+        parser = below.command(name, f"docker:{name}", summary, examples, about=about)
+        _add_settings(parser)
+        add_format(parser, *FORMATS)
+        if name in {"plan", "apply", "status"}:
+            parser.add_argument(
+                "--keep-ip-masq",
+                action="store_true",
+                default=False,
+                help="leave Docker's ip-masq as it is; without this it is the opposite of flanpyd's",
+            )
+        if name == "apply":
+            parser.add_argument(
+                "--before-start",
+                action="store_true",
+                default=False,
+                help="Docker is about to start and waits for this: write what it will read, and do not ask it",
+            )
+    _add_opts(below)
+
+
+_PLAN: Final = (
+    "plan",
+    "show what apply would do, and change nothing",
+    "docker plan\n docker plan --mode network -o json",
+    """\
+Show the change of daemon.json, the containers that a restart of Docker would stop, and whether live-restore would make
+it void; or, in network mode, what would become of the network.""",
+)
+_APPLY: Final = (
+    "apply",
+    "give Docker this host's subnet and MTU",
+    """docker apply
+    docker apply --restart if-idle
+    docker apply --restart always --docker-restart-command 'service docker restart'
+    docker apply --mode network""",
+    """\
+bip mode (the default): put bip, mtu and, if Docker would do otherwise, ip-masq into daemon.json, restart Docker if
+--restart allows it, and verify what it then runs; if it does not come up so, the old file is put back.
+network mode: create and keep the network 'flanpy' on the subnet; Docker is not restarted.""",
+)
+_STATUS: Final = (
+    "status",
+    "what Docker runs, against what the overlay asks; exit 5 if they differ",
+    "docker status\n docker status -o json",
+    "Compare what Docker really runs with subnet.env. Exit 5 if they differ, 3 if Docker does not answer.",
+)
+_ROLLBACK: Final = (
+    "rollback",
+    "undo what apply did to daemon.json or to Docker's networks",
+    "docker rollback --restart if-idle\n docker rollback --mode network",
+    """\
+bip mode: give our keys in daemon.json the values that they had before the first apply; other keys stay as they are now.
+network mode: remove the network 'flanpy' unless containers have it.""",
+)
+
+
+def _add_settings(parser: Parser) -> None:
+    group = parser.add_argument_group("settings: Docker")
+    add_arguments(group, DOCKER_OPTIONS)
+    for flag, (name, metavar, text) in _SHORT.items():
+        group.add_argument(flag, dest=name.replace("-", "_"), action="append", metavar=metavar, help=text)
+
+
+def _add_opts(tree: Any) -> None:
+    opts = tree.command(
+        "opts",
+        "docker.docker:opts",
+        "write an environment file for dockerd, as flannel's mk-docker-opts does",
+        "docker opts\n docker opts -c -d /run/flannel/docker.env -k DOCKER_NETWORK_OPTIONS",
+        about="""\
+Write Docker's flags for this host's subnet as variables, for units that start dockerd with $DOCKER_OPTS.
+Without -i and -c both forms are written.""",
+    )
+    opts.add_argument("-f", dest="flannel_env", metavar="FILE", default=None, help="subnet.env to read")
+    opts.add_argument(
+        "-d", dest="docker_env", metavar="FILE", default=None, help="file to write (/run/docker_opts.env)"
+    )
+    opts.add_argument(
+        "-i", dest="single", action="store_true", default=False, help="each option as a variable"
+    )
+    opts.add_argument(
+        "-c", dest="combined", action="store_true", default=False, help="all options in one variable"
+    )
+    opts.add_argument(
+        "-k", dest="key", metavar="NAME", default=None, help="that variable's name (DOCKER_OPTS)"
+    )
+    opts.add_argument("-m", dest="no_masq", action="store_true", default=False, help="leave --ip-masq out")

@@ -1,0 +1,145 @@
+"""`flanpyctl docker`: give Docker this host's subnet, compare what it runs, undo it, write option files.
+
+Owns the way from settings and subnet.env to the parts in `flanpy.docker`, and the exit codes. What is printed is made
+in `docker_text`.
+"""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flanpy.cli.base.exits import CommandError, Exit
+from flanpy.cli.base.host import Host
+from flanpy.docker.verdict import Mode
+from flanpy.docker.wanted import Wanted, wanted
+from flanpy.errors import DockerConflict, DockerUnreachable
+from flanpy.host import subnet_env
+from flanpy.host.absent import Absent
+from flanpy.model.condition import Status
+
+if TYPE_CHECKING:
+    from flanpy.docker.bip import Place
+
+
+def plan(arguments: Namespace, host: Host) -> Exit:
+    """Show what apply would do."""
+    from flanpy.cli.docker import text as docker_text
+    from flanpy.docker import bip, user_network
+
+    asked = _wanted(host)
+    if _mode(host) is Mode.NETWORK:
+        docker_text.show_network(arguments.output, user_network.plan(host.settings.docker.socket, asked))
+    else:
+        docker_text.show_plan(arguments.output, bip.plan(_place(arguments, host), asked))
+    return Exit.OK
+
+
+def apply(arguments: Namespace, host: Host) -> Exit:
+    """Carry the plan out."""
+    from flanpy.cli.docker import text as docker_text
+    from flanpy.docker import bip, user_network
+    from flanpy.docker.restart import Choice
+
+    asked = _wanted(host)
+    if _mode(host) is Mode.NETWORK:
+        if arguments.before_start:
+            print("nothing to do before Docker runs")
+            return Exit.OK
+        network = user_network.apply(host.settings.docker.socket, asked)
+        docker_text.show_network(arguments.output, network, done=True)
+        return Exit.OK
+    outcome = bip.apply(_place(arguments, host), asked)
+    docker_text.show_outcome(arguments.output, outcome)
+    if outcome.plan.choice is Choice.VOID and outcome.docker is not None:
+        raise CommandError(
+            Exit.UNHEALTHY,
+            "Docker was not restarted: with live-restore it keeps its old bip while containers run "
+            f"({outcome.docker.running} now); stop them, then restart Docker",
+        )
+    return Exit.OK
+
+
+def rollback(arguments: Namespace, host: Host) -> Exit:
+    """Undo it."""
+    from flanpy.cli.docker import text as docker_text
+    from flanpy.docker import bip, user_network
+
+    if _mode(host) is Mode.NETWORK:
+        gone = user_network.remove(host.settings.docker.socket)
+        docker_text.show_removed(arguments.output, removed=gone)
+        return Exit.OK
+    docker_text.show_outcome(arguments.output, bip.rollback(_place(arguments, host)))
+    return Exit.OK
+
+
+def status(arguments: Namespace, host: Host) -> Exit:
+    """What Docker runs against what subnet.env says: OK, UNHEALTHY, or UNREACHABLE."""
+    from flanpy.cli.docker import text as docker_text
+    from flanpy.docker import survey
+    from flanpy.docker.verdict import Asked, Silent, judge
+
+    options = host.settings.docker
+    asked = _wanted(host)
+    look = survey.look(options.socket, options.config_file, asked)
+    # Whoever asks for this wants Docker to be wired: that it is not is an answer, not a matter of taste.
+    mode = Mode(options.mode)
+    condition = judge(
+        look, Asked(mode=mode, wanted=asked, accepts=host.settings.filter.iptables_forward_rules)
+    )
+    docker_text.show_status(arguments.output, look, asked, condition)
+    if isinstance(look.found, Silent):
+        raise DockerUnreachable(look.found.detail)
+    if condition.status is not Status.TRUE:
+        cure = f"; {condition.cure}" if condition.cure else ""
+        raise CommandError(Exit.UNHEALTHY, f"{condition.reason}: {condition.message}{cure}")
+    return Exit.OK
+
+
+def opts(arguments: Namespace, host: Host) -> Exit:
+    """Write the file that flannel's mk-docker-opts would write."""
+    from flanpy.docker import opts as form
+
+    values = form.values_of(Path(arguments.flannel_env or host.settings.subnet_file), os.environ)
+    wanted_form = form.Form(
+        single=arguments.single,
+        combined=arguments.combined,
+        key=arguments.key or form.DEFAULT_KEY,
+        masquerade=not arguments.no_masq,
+    )
+    form.write(Path(arguments.docker_env or form.DEFAULT_OUTPUT), form.text(values, wanted_form))
+    if route := form.foreign_route(values):
+        raise DockerConflict(f"there is a route to this host's subnet already: {route}; remove it")
+    return Exit.OK
+
+
+def _mode(host: Host) -> Mode:
+    mode = Mode(host.settings.docker.mode)
+    if mode is Mode.OFF:
+        raise CommandError(Exit.REFUSED, "docker-mode is off: say --mode bip or --mode network")
+    return mode
+
+
+def _wanted(host: Host) -> Wanted:
+    path = host.settings.subnet_file
+    env = subnet_env.read(path)
+    if isinstance(env, Absent):
+        raise CommandError(Exit.NOT_FOUND, f"{env.reason or f'there is no {path}'}: is flanpyd running?")
+    return wanted(env.network, env.subnet, env.mtu, ipmasq=env.ipmasq, subnet6=env.ipv6_subnet)
+
+
+def _place(arguments: Namespace, host: Host) -> Place:
+    from flanpy.docker.bip import Place
+    from flanpy.docker.restart import How, Policy
+
+    options = host.settings.docker
+    return Place(
+        file=options.config_file,
+        socket=options.socket,
+        policy=Policy(options.restart),
+        how=How(options.restart_command, options.restart_timeout),
+        keep_masquerade=getattr(arguments, "keep_ip_masq", False),
+        before_start=getattr(arguments, "before_start", False),
+    )

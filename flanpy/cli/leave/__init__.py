@@ -1,0 +1,1 @@
+"""Taking a host out: `flanpyctl drain` and `cleanup`."""

@@ -1,0 +1,61 @@
+"""The commands that take this host out (drain, cleanup), as `commands.py` has the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+def add_leaving(tree: Any, add_force: Callable[[Any, str], None]) -> None:
+    """Add them to a level of commands."""
+    _add_drain(tree, add_force)
+    _add_cleanup(tree, add_force)
+
+
+def _add_drain(tree: Any, add_force: Callable[[Any, str], None]) -> None:
+    drain = tree.command(
+        "drain",
+        "leave.drain:drain",
+        "take this host out of the overlay, or bring it back with --undo",
+        """drain
+        drain --wait --timeout 600 --cleanup
+        drain --undo""",
+        about="""\
+Let flanpyd give this host's lease back and take none any more, so that peers stop sending here. It goes on running
+idle, over restarts and reboots, until --undo, which takes the same subnet again if it is free. Refused while
+containers run on the subnet, naming them. A reservation stays this host's. See also: flanpyctl cleanup.""",
+    )
+    drain.add_argument(
+        "--wait", action="store_true", default=False, help="wait until nothing runs on the subnet any more"
+    )
+    drain.add_argument(
+        "--timeout", type=float, metavar="SECONDS", default=300.0, help="how long to wait (default 300)"
+    )
+    drain.add_argument(
+        "--cleanup",
+        action="store_true",
+        default=False,
+        help="then remove what flanpyd made in the kernel, and subnet.env",
+    )
+    drain.add_argument("--undo", action="store_true", default=False, help="take part again")
+    add_force(drain, "even while something runs on the subnet: it loses the overlay")
+
+
+def _add_cleanup(tree: Any, add_force: Callable[[Any, str], None]) -> None:
+    cleanup = tree.command(
+        "cleanup",
+        "leave.cleanup:cleanup",
+        "remove what flanpyd left on this host, and nothing else",
+        "cleanup\n cleanup --yes\n cleanup --yes --release",
+        about="""\
+Remove the links, addresses, neighbours, FDB entries and routes that are ours, subnet.env, and the daemon's files.
+What is to go is shown first. Containers lose their connection to other hosts.""",
+    )
+    cleanup.add_argument("--yes", "-y", action="store_true", default=False, help="do not ask")
+    cleanup.add_argument(
+        "--dry-run", action="store_true", default=False, help="only show what would be removed"
+    )
+    cleanup.add_argument(
+        "--release", action="store_true", default=False, help="also give the lease back in etcd"
+    )
+    add_force(cleanup, "even while a daemon runs (it will put everything back)")

@@ -1,0 +1,1 @@
+"""Inspection: `flanpyctl status`, `diff`, `peers`, `ping`, `trace`, `events` and `top`."""

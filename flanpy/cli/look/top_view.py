@@ -1,0 +1,153 @@
+"""What `flanpyctl top` shows of one look, as lines with a style each. Pure: the difference of two looks gives rates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from typing import Any, Final
+
+from flanpy.cli.base.output import Table, plain_table, printable
+from flanpy.cli.base.wording import duration
+from flanpy.cli.look.peer_rows import Peer, table_of
+
+PEERS: Final = 20
+"""The worst of them; an operator of thousands looks at the metrics."""
+
+Line = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """A device's, since it was made"""
+
+    rx_bytes: int
+    tx_bytes: int
+    rx_packets: int
+    tx_packets: int
+    rx_dropped: int
+    tx_dropped: int
+    rx_errors: int
+    tx_errors: int
+
+    @property
+    def lost(self) -> int:
+        """Packets that were dropped or broken."""
+        return self.rx_dropped + self.tx_dropped + self.rx_errors + self.tx_errors
+
+    def since(self, before: Counters) -> Counters:
+        """What was added."""
+        return Counters(*(new - old for new, old in zip(astuple(self), astuple(before), strict=True)))
+
+
+_COLUMNS: Final = (0, 8, 1, 9, 3, 11, 2, 10)
+"""Where `Counters`' fields stand in a line of /proc/net/dev."""
+
+
+def counters_of(line: str) -> tuple[str, Counters]:
+    """One line of /proc/net/dev."""
+    name, _, figures = line.partition(":")
+    values = figures.split()
+    return name.strip(), Counters(*(int(values[column]) for column in _COLUMNS))
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The daemon's documents and the devices' counters at one time; `at` monotonic, `wall` since 1970."""
+
+    at: float
+    wall: float
+    status: Mapping[str, Any]
+    peers: Sequence[Peer]
+    counters: Mapping[str, Counters]
+
+
+def text_of(now: Look, before: Look | None) -> list[Line]:
+    """All lines, the important ones first."""
+    lines = [*_head(now), *_conditions(now), ("", ""), *_peers(now), ("", ""), *_devices(now, before)]
+    return [(printable(line), style) for line, style in lines]
+
+
+def _head(now: Look) -> Iterator[Line]:
+    said = now.status
+    counts = said.get("peers") or {}
+    passes = said.get("passes") or {}
+    repairs = sum((passes.get("repairs") or {}).values())
+    subnet = (said.get("own") or {}).get("subnet") or "no subnet yet"
+    yield (
+        f"{said.get('node_id')} {said.get('phase')}, {subnet}, up {duration(now.wall - said.get('started_at', 0))}",
+        "bold green" if said.get("ready") else "bold red",
+    )
+    programmed = f"peers {counts.get('programmed', 0)} of {counts.get('wanted', 0)} programmed"
+    made = f"passes {passes.get('count', 0)}, repairs {_repairs(repairs, passes.get('repairs') or {})}"
+    yield f"{programmed}, {made}", ""
+
+
+def _repairs(total: int, kinds: Mapping[str, int]) -> str:
+    found = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()) if count)
+    return f"{total} ({found})" if found else "0"
+
+
+def _conditions(now: Look) -> Iterator[Line]:
+    conditions = now.status.get("conditions") or ()
+    bad = [one for one in conditions if not one.get("healthy")]
+    if not bad:
+        yield f"all {len(conditions)} conditions are good", "green"
+    for one in bad:
+        since = f" for {duration(now.wall - one['since'])}" if one.get("since") else ""
+        yield f"! {one['type']} {one['status']} {one['reason']}{since}: {one.get('message', '')}", "red"
+        if one.get("cure"):
+            yield f"  cure: {one['cure']}", ""
+
+
+def _peers(now: Look) -> Iterator[Line]:
+    worst = sorted(now.peers, key=_badness)
+    table = table_of(worst[:PEERS], now=now.wall)
+    for number, line in enumerate(plain_table(table).splitlines(), -1):
+        yield line, "bold" if number < 0 else table.styles.get(number, "")
+    if len(worst) > PEERS:
+        yield f"and {len(worst) - PEERS} more", "dim"
+
+
+def _badness(peer: Peer) -> tuple[bool, float, float]:
+    """Failed first, then by loss, then by round trip, the longest first."""
+    return (
+        peer.get("state") not in {"failed", "rejected"},
+        -float(peer.get("loss") or 0),
+        -float(peer.get("rtt_ms") or 0),
+    )
+
+
+def _devices(now: Look, before: Look | None) -> Iterator[Line]:
+    rows = tuple((name, *_rates(name, now, before)) for name in now.counters)
+    if rows:
+        titles = ("DEVICE", "IN", "OUT", "PACKETS IN", "PACKETS OUT", "LOST")
+        yield from ((line, "") for line in plain_table(Table(titles, rows)).splitlines())
+
+
+def _rates(name: str, now: Look, before: Look | None) -> tuple[str, ...]:
+    """Per second between two looks; totals where there is only one, or the device was made anew meanwhile."""
+    new = now.counters[name]
+    old = before.counters.get(name) if before else None
+    if before is None or old is None or new.rx_bytes < old.rx_bytes or new.tx_bytes < old.tx_bytes:
+        return (*_amounts(new, 1.0, ""), str(new.lost))
+    step = max(now.at - before.at, 1e-3)
+    return (*_amounts(new.since(old), step, "/s"), str(new.lost))
+
+
+def _amounts(counters: Counters, seconds: float, unit: str) -> tuple[str, ...]:
+    return (
+        f"{scaled(counters.rx_bytes / seconds)}B{unit}",
+        f"{scaled(counters.tx_bytes / seconds)}B{unit}",
+        f"{scaled(counters.rx_packets / seconds)}{unit}".strip(),
+        f"{scaled(counters.tx_packets / seconds)}{unit}".strip(),
+    )
+
+
+def scaled(value: float) -> str:
+    """`0 `, `12 `, `1.5 k`, `310 M`: three digits and a decimal prefix."""
+    for prefix in ("", "k", "M", "G", "T"):
+        if value < 999.5 or prefix == "T":
+            break
+        value /= 1000
+    digits = f"{value:.1f}" if value < 10 and prefix else f"{value:.0f}"
+    return f"{digits} {prefix}"

@@ -1,0 +1,85 @@
+"""`flanpyctl trace`: a packet's way through this host. `-o json` is `trace.hop.Walk.as_json`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Final
+
+from flanpy.cli.base.exits import CommandError, Exit
+from flanpy.cli.base.host import Host
+from flanpy.cli.base.output import print_as, printable
+from flanpy.errors import UsageError
+from flanpy.trace.hop import Hop, Verdict, Walk
+from flanpy.trace.read import Reading
+from flanpy.trace.seen import Direction
+from flanpy.trace.walk import walk
+
+_TUNNEL: Final = "tunnel.json"  # flanpy.host.tunnel_file, which would import the log
+_MARKS = {Verdict.PASSES: "ok", Verdict.HARMS: "HARM", Verdict.DIES: "DIES", Verdict.UNKNOWN: "?"}
+_TONES = {Verdict.HARMS: "\x1b[33m", Verdict.DIES: "\x1b[31m"}
+
+
+def show(arguments: Namespace, host: Host) -> Exit:
+    """Read, walk, print; UNHEALTHY if the packet would die or be harmed."""
+    destination = _address("ADDRESS", arguments.address)
+    source = _address("--from", arguments.source) if arguments.source else None
+    if source is not None and source.version != destination.version:
+        raise UsageError(f"--from {source} and {destination} are of two families: give two of one")
+    seen = Reading(host.control.get, host.settings.run_dir / _TUNNEL).look(destination, source)
+    networks = seen.overlay.networks
+    if networks and not any(destination in network for network in networks):
+        names = ", ".join(map(str, networks))
+        raise CommandError(
+            Exit.NOT_FOUND, f"{destination} is not in the overlay ({names}): see 'ip route get'"
+        )
+    found = walk(seen)
+    if arguments.output == "table":
+        _print(found)
+    else:
+        print_as(arguments.output, found.as_json())
+    return _judged(found)
+
+
+def _address(name: str, text: str) -> IPv4Address | IPv6Address:
+    try:
+        return ip_address(text)
+    except ValueError as cause:
+        raise UsageError(f"{name} {text!r} is no IP address") from cause
+
+
+def _judged(found: Walk) -> Exit:
+    hop = found.fatal
+    if hop is None:
+        return Exit.OK
+    what = "dies" if hop.verdict is Verdict.DIES else "is harmed"
+    cure = f"; {hop.cure}" if hop.cure else ""
+    raise CommandError(
+        Exit.UNHEALTHY, f"a packet to {found.destination} {what} at {hop.place.value}: {hop.text}{cure}"
+    )
+
+
+def _print(found: Walk) -> None:
+    assumed = f" ({found.assumed}; --from names another)" if found.assumed else ""
+    start = {
+        Direction.OUT: "forwarded by this host",
+        Direction.FROM_HOST: "sent by this host",
+        Direction.IN: "coming in from the overlay",
+    }[found.direction]
+    print(printable(f"{found.source or 'this host'}{assumed} -> {found.destination}, {start}"))
+    for number, hop in enumerate(found.hops, 1):
+        _print_hop(number, hop)
+    for line in found.unread:
+        print(f"not read: {printable(line)}", file=sys.stderr)
+
+
+def _print_hop(number: int, hop: Hop) -> None:
+    colour = _TONES.get(hop.verdict, "") if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else ""
+    head = printable(f"{number:>2}  {_MARKS[hop.verdict]:<4}  {hop.place.value}: {hop.text}")
+    print(f"{colour}{head}\x1b[0m" if colour else head)
+    for line in hop.evidence:
+        print(f"          {printable(line)}")
+    if hop.cure and hop.verdict is not Verdict.PASSES:
+        print(f"          cure: {printable(hop.cure)}")

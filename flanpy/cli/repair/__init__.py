@@ -1,0 +1,1 @@
+"""Diagnosis: `flanpyctl doctor` and `diag`."""

@@ -1,0 +1,1 @@
+"""`flanpyctl subnets`: leases and reservations, listed and held."""

@@ -1,0 +1,106 @@
+"""Follows all leases in etcd: the view that everybody goes by, and the peers that linger in it after their deletion.
+
+In: the watch of the leases. Out: each change of the view, and to the status board how etcd is. The keeper of our own
+lease gets the view as it is, the loop as `shown`. Must not know what a lease means for the kernel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from flanpy.clock import Clock, set_within
+from flanpy.model.lease import LeaseView
+from flanpy.plan.moving import Step
+from flanpy.status.board import StatusBoard
+from flanpy.status.inputs import StoreStatus
+from flanpy.store.lease_view import fold
+from flanpy.store.linger import Lingering
+from flanpy.store.port import Delta, News, Snapshot, Stale
+from flanpy.store.session.etcd import EtcdSession
+
+
+class LeaseWatch:
+    """The leases below `prefix`, that of `schema.subnets_prefix`.
+
+    `changed` is called with each step of the view, `parted` when peers that lingered are let go.
+    """
+
+    def __init__(
+        self,
+        session: EtcdSession,
+        prefix: str,
+        *,
+        clock: Clock,
+        board: StatusBoard,
+        changed: Callable[[Step], None],
+        parted: Callable[[], None],
+    ) -> None:
+        self._session = session
+        self._prefix = prefix
+        self._clock = clock
+        self._board = board
+        self._changed = changed
+        self._parted = parted
+        self._watch = session.watch(prefix)
+        self._view = LeaseView()
+        self._lingering = Lingering()
+        self._parting = asyncio.Event()
+        self._contacted = False
+
+    @property
+    def view(self) -> LeaseView:
+        """All leases as etcd has them, as far as we know."""
+        return self._view
+
+    @property
+    def shown(self) -> LeaseView:
+        """The same with those that were deleted a moment ago."""
+        return self._lingering.shown(self._view)
+
+    def relist(self, reason: str) -> None:
+        """Ask etcd for a fresh listing."""
+        self._watch.relist(reason)
+
+    async def follow(self) -> None:
+        """Take what etcd tells, for ever."""
+        async for news in self._watch:
+            self._note_store(news)
+            before, self._view = self._view, fold(self._view, news, self._prefix)
+            self._lingering = self._lingering.after(before, self._view, self._clock.monotonic())
+            if self._lingering.leases:
+                self._parting.set()
+            self._changed(Step(before, self._view, self._touched(news)))
+
+    async def let_go(self) -> None:
+        """Take peers whose lease is deleted for good out of what is shown, for ever."""
+        while True:
+            await self._parting.wait()
+            self._parting.clear()
+            while (pause := self._lingering.pause(self._clock.monotonic())) is not None:
+                # Whoever lingers from now on may have to go sooner.
+                await set_within(self._parting, self._clock, pause)
+                self._parting.clear()
+                self._lingering = self._lingering.after(self._view, self._view, self._clock.monotonic())
+                self._parted()
+
+    def _touched(self, news: News) -> Iterable[str]:
+        """Keys of the leases that may have changed by this."""
+        match news:
+            case Delta(puts=puts):
+                return [kv.key.removeprefix(self._prefix) for kv in puts]
+            case Snapshot():
+                return self._view.leases
+            case _:
+                return ()
+
+    def _note_store(self, news: News) -> None:
+        stats = self._session.stats
+        stale = isinstance(news, Stale)
+        self._contacted = self._contacted or not stale
+        known = self._board.snapshot.inputs.store
+        error = news.error if isinstance(news, Stale) else ""
+        since = (known.outage_since or self._clock.wall()) if stale else None
+        status = StoreStatus(stats.endpoint, self._contacted, stale, error, since)
+        if status != known:
+            self._board.note(store=status)

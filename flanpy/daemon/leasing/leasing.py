@@ -1,0 +1,237 @@
+"""Leasing: everything between etcd and the loop, put together.
+
+Each part owns one thing: the watches of leases and of the network config, the keeper of our own lease, the move from
+one backend to another, drain, and what the disk remembers. What connects two of them stands here, as one short method
+each. In: facts and passes. Out: network, leases and own lease to the loop, and the same to the status board.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from random import Random
+from typing import Any
+
+from flanpy.backend.registry import backend_for
+from flanpy.clock import Clock
+from flanpy.config import Settings
+from flanpy.daemon.leasing import expiries
+from flanpy.daemon.leasing.backend_move import BackendMove
+from flanpy.daemon.leasing.draining import Draining
+from flanpy.daemon.leasing.lease_memory import LeaseMemory
+from flanpy.daemon.leasing.lease_watch import LeaseWatch
+from flanpy.daemon.leasing.network_watch import NetworkWatch
+from flanpy.model.lease import Lease
+from flanpy.model.network.network import NetworkConfig
+from flanpy.plan.moving import Step
+from flanpy.reconcile.loop import Pass, ReconcileLoop
+from flanpy.status.board import StatusBoard
+from flanpy.status.inputs import OwnSource, OwnStatus
+from flanpy.store.own.keeper import LeaseKeeper
+from flanpy.store.own.own_lease import LeaseSource, LeaseTerms, OwnLeaseState
+from flanpy.store.schema import config_key, subnets_prefix
+from flanpy.store.session.etcd import EtcdSession
+
+RELIST_INTERVAL = 600.0
+"""Seconds between two listings made for no reason but to be sure."""
+
+
+class Leasing:
+    """Everything between etcd and the loop. `tasks` are root tasks of the daemon."""
+
+    def __init__(
+        self,
+        session: EtcdSession,
+        settings: Settings,
+        node_id: str,
+        *,
+        clock: Clock,
+        loop: ReconcileLoop,
+        board: StatusBoard,
+    ) -> None:
+        self._session = session
+        self._settings = settings
+        self._node_id = node_id
+        self._clock = clock
+        self._loop = loop
+        self._board = board
+        self._recalled: Lease | None = None
+        self._memory = LeaseMemory(settings, node_id, clock=clock, note=self._note_lease_file)
+        self._leases = LeaseWatch(
+            session,
+            subnets_prefix(settings.etcd.prefix),
+            clock=clock,
+            board=board,
+            changed=self._leases_changed,
+            parted=self._show_leases,
+        )
+        self._config = NetworkWatch(
+            session,
+            config_key(settings.etcd.prefix),
+            board=board,
+            own=lambda: self._keeper.state,
+            policy=lambda: loop.world.policy,
+            changed=self._network_changed,
+        )
+        self._keeper = LeaseKeeper(
+            session,
+            settings.etcd.prefix,
+            clock=clock,
+            rng=Random(),
+            on_change=self._own_changed,
+            remember=self._kept,
+            terms=LeaseTerms(ttl=settings.subnet_lease_ttl, margin=settings.subnet_lease_renew_margin),
+        )
+        self._move = BackendMove(
+            clock=clock, loop=loop, view=lambda: self._leases.view, show=self._show_leases
+        )
+        self._draining = Draining(self._keeper, settings.state_dir, clock=clock)
+
+    def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """What to run, by name."""
+        return {
+            "config_watch": self._config.follow(),
+            "lease_watch": self._leases.follow(),
+            "lease_keeper": self._keeper.run(),
+            "lease_relist": self._relist_now_and_then(),
+            "lease_parting": self._leases.let_go(),
+            "backend_move": self._move.run(),
+        }
+
+    def recall(self) -> None:
+        """Before the tasks: take what the disk knows, so that a host boots with its subnet while etcd is away."""
+        known = self._memory.recall()
+        if known.network_config:
+            self._config.recall(known.network_config)
+        if known.stored is not None:
+            self._recalled = known.stored.lease
+        self._keeper.recall(known.stored, previous=known.previous)
+        if known.drained is not None:
+            self._keeper.stay_out(previous=known.drained.key)
+
+    async def drain(self) -> dict[str, Any]:
+        """Give the lease back and stay out of the network until `undrain`."""
+        return await self._draining.drain()
+
+    async def undrain(self) -> dict[str, Any]:
+        """Take part again."""
+        return await self._draining.undrain()
+
+    def save_again(self) -> None:
+        """Write the lease to disk if that failed the last time."""
+        self._memory.file.try_again()
+
+    async def close(self) -> None:
+        """Let the disk take what it was given, within reason."""
+        await self._memory.file.close()
+
+    def use_margin(self, seconds: float) -> None:
+        """Renew our lease by another margin from now on."""
+        self._keeper.use_margin(seconds)
+
+    def relist(self, reason: str) -> None:
+        """Ask etcd for a fresh listing of all leases."""
+        self._leases.relist(reason)
+
+    async def remaining(self, leases: Sequence[int]) -> Mapping[int, float]:
+        """Seconds that etcd leases have left, as far as etcd says so soon."""
+        return {} if self._leases.view.stale else await expiries.remaining(self._session, leases)
+
+    def world_changed(self) -> None:
+        """Facts, network or leases changed: what our lease must say may have changed with them."""
+        network = self._config.network
+        if network is None or not self._leases.view.in_sync:
+            return
+        world = self._move.advertised(self._published() or self._keeper.state.lease)
+        assert world.network is not None
+        record = backend_for(world.network.backend_type).advertise(world)
+        if record is not None:
+            self._keeper.want(network, record)
+
+    def pass_done(self, outcome: Pass) -> None:
+        """A pass ended: with it the network's backend may stand, and then our lease may say so."""
+        self._draining.pass_done(outcome)
+        if self._move.stood(outcome):
+            self.world_changed()
+            self._move.review()
+
+    def _published(self) -> Lease | None:
+        """Our lease as etcd shows it at start: peers have programmed the MAC that stands there.
+
+        Later it is we who know the MAC; a restored backup or a careless hand does not.
+        """
+        own = self._keeper.state
+        if own.source is LeaseSource.ETCD:
+            return None
+        facts = self._loop.world.facts
+        return _own_in(self._leases.view.leases.values(), self._node_id, own.lease, facts.addresses)
+
+    # from etcd
+
+    def _leases_changed(self, step: Step) -> None:
+        self._move.review(step)
+        self._show_leases()
+        self.world_changed()
+        self._keeper.observe(step.now)
+
+    def _show_leases(self) -> None:
+        """Give the loop the leases as it should see them."""
+        self._loop.view_changed(self._move.shown(self._leases.shown))
+
+    def _network_changed(self, network: NetworkConfig) -> None:
+        own = self._keeper.state.lease
+        self._move.begin(network, self._published() or own or self._recalled)
+        self._memory.keep(own, network)
+        self.world_changed()
+
+    async def _relist_now_and_then(self) -> None:
+        while True:
+            await self._clock.sleep(RELIST_INTERVAL)
+            self._leases.relist("periodic")
+            self._config.relist("periodic")
+
+    # from the keeper, and the disk
+
+    def _own_changed(self, state: OwnLeaseState) -> None:
+        self._loop.own_changed(state.lease, confirmed=state.source is LeaseSource.ETCD)
+        expires_at = state.expires_at
+        if expires_at is not None:
+            expires_at += self._clock.wall() - self._clock.monotonic()
+        status = OwnStatus(
+            lease=state.lease,
+            source=OwnSource(state.source.value),
+            expires_at=expires_at,
+            ttl=self._settings.subnet_lease_ttl,
+            conflict=state.conflict,
+            yielded=state.yielded,
+            duplicate_ip=state.duplicate_ip,
+            waiting=state.waiting or state.last_error,
+            missing=state.missing,
+            drained=state.drained,
+        )
+        self._board.note(own=status, pending_lease=state.restart_needed)
+
+    def _kept(self, lease: Lease | None) -> None:
+        """The keeper's word on what the disk is to hold."""
+        if lease is None:
+            self._memory.file.forget()
+        else:
+            self._memory.keep(lease, self._config.network)
+
+    def _note_lease_file(self, text: str, error: str) -> None:
+        self._board.note(lease_file=text, lease_file_error=error)
+
+
+def _own_in(
+    leases: Iterable[Lease], node_id: str, held: Lease | None, here: Iterable[object]
+) -> Lease | None:
+    """Our lease as etcd shows it: by node id, or without one (flannel wrote it) by an address of this host."""
+    addresses = set(here)
+    for lease in leases:
+        record = lease.record
+        if record.node_id == node_id:
+            return lease
+        if not record.node_id and (
+            record.public_ip in addresses or (held is not None and lease.key == held.key)
+        ):
+            return lease
+    return None

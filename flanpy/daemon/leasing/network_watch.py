@@ -1,0 +1,131 @@
+"""Follows the network config in etcd, and decides which one is in force.
+
+A config that cannot be used is named in a condition, and the last good one stays in force; so does the old one while a
+changed one does not fit the subnet that containers stand on. In: the watch of the config, the config on disk. Out: the
+config in force, and to the status board what is wrong with another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flanpy.backend.extension import refuse_unless_allowed
+from flanpy.backend.registry import validate_network
+from flanpy.errors import ConfigError
+from flanpy.log import get_logger
+from flanpy.model.network.config import parse_network_config
+from flanpy.model.network.network import NetworkConfig
+from flanpy.model.world import Policy
+from flanpy.status.board import StatusBoard
+from flanpy.store.own.allocation import excluded
+from flanpy.store.own.own_lease import LeaseSource, OwnLeaseState
+from flanpy.store.port import Delta, Snapshot
+from flanpy.store.session.etcd import EtcdSession
+
+log = get_logger()
+
+
+class NetworkWatch:
+    """The config at `key`. `own` tells our lease, `policy` what this host allows; `changed` takes what is in force."""
+
+    def __init__(
+        self,
+        session: EtcdSession,
+        key: str,
+        *,
+        board: StatusBoard,
+        own: Callable[[], OwnLeaseState],
+        policy: Callable[[], Policy],
+        changed: Callable[[NetworkConfig], None],
+    ) -> None:
+        self._key = key
+        self._board = board
+        self._own = own
+        self._policy = policy
+        self._changed = changed
+        self._watch = session.watch(key)
+        self._network: NetworkConfig | None = None
+
+    @property
+    def network(self) -> NetworkConfig | None:
+        """The config in force."""
+        return self._network
+
+    def relist(self, reason: str) -> None:
+        """Ask etcd for the config again."""
+        self._watch.relist(reason)
+
+    def recall(self, text: str) -> None:
+        """Before `follow`: the config that was in force when the disk was written."""
+        network = self._parsed(text)
+        if network is not None:
+            self._use(network)
+
+    async def follow(self) -> None:
+        """Take what etcd tells, for ever."""
+        async for news in self._watch:
+            match news:
+                case Snapshot(items):
+                    values = [kv.value for kv in items if kv.key == self._key]
+                    self._read(values[0] if values else None)
+                case Delta(puts, deletes):
+                    for kv in puts:
+                        if kv.key == self._key:
+                            self._read(kv.value)
+                    if any(gone.key == self._key for gone in deletes):
+                        self._read(None)
+                case _:
+                    pass
+
+    def _read(self, value: bytes | None) -> None:
+        if value is None:
+            self._refuse(f"there is no network config at {self._key}: put one with flanpyctl network init")
+            return
+        network = self._parsed(value)
+        if network is None:
+            return
+        if self._network is not None and network.text == self._network.text:
+            self._board.note(pending_network="")  # a change that was held may have been taken back
+            return
+        if unfit := self._unfit(network):
+            self._board.note(pending_network=unfit)
+            log.warning("network_change_held", reason=unfit)
+            return
+        self._board.note(pending_network="")
+        self._use(network)
+
+    def _unfit(self, network: NetworkConfig) -> str:
+        """Why a changed config cannot be put into effect under running containers, "" if it can."""
+        state = self._own()
+        own = state.lease
+        if state.source is not LeaseSource.ETCD or own is None:
+            return ""
+        lacking = (network.network and not own.key.subnet) or (network.network6 and not own.key.subnet6)
+        reason = f"{own.key} lacks a family of it" if lacking else excluded(network, own.key)
+        return f"the network config was changed, the old one stays in force: {reason}" if reason else ""
+
+    def _parsed(self, value: bytes | str) -> NetworkConfig | None:
+        """A config that can be used; None, and a condition, if it cannot."""
+        try:
+            network = parse_network_config(value)
+            validate_network(network)
+            refuse_unless_allowed(network, self._policy())
+        except ConfigError as error:
+            self._refuse(str(error))
+            return None
+        if self._board.snapshot.inputs.network_error:
+            self._board.note(network_error="")
+        return network
+
+    def _refuse(self, error: str) -> None:
+        if error != self._board.snapshot.inputs.network_error:
+            log.warning("network_refused", error=error)
+            self._board.note(network_error=error)
+
+    def _use(self, network: NetworkConfig) -> None:
+        self._network = network
+        log.info("network_read", network=network.network or network.network6, backend=network.backend_type)
+        for warning in network.warnings:
+            log.warning("network_doubtful", message=warning)
+        self._board.note(network=network)
+        self._changed(network)

@@ -1,0 +1,1 @@
+"""Periodic looks at what the reconcile loop does not change: probes, tuning, transit, Docker."""

@@ -1,0 +1,1 @@
+"""Serving in the daemon: the control socket and the HTTP listeners."""

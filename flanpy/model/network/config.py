@@ -1,0 +1,107 @@
+"""Reading and writing the text of `<prefix>/config`, by flannel's rules (its Documentation/configuration.md).
+
+Owns how the parts of a config come together: which families are on, which backend is named. Each step has its module:
+`network_json` makes an object of the text, `network_values` checks the type of each field, `network_pool` one family's
+ranges. A backend's own options are only carried: the backend judges them. Must not do I/O; takes text, returns a
+`NetworkConfig` or raises a `ConfigError` of one line: field, value, rule, and where there is one the nearest value that
+would do.
+
+Where flannel is lax and the result would be silent harm (a key given twice, bounds in the wrong order, both
+families off, an empty backend type), this is an error; what flannel ignores (unknown keys, host bits) is a warning.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from types import MappingProxyType
+
+from flanpy.model.address import IPAddress, IPNetwork
+from flanpy.model.network.fields import BACKEND_OPTIONS
+from flanpy.model.network.json import decoded, json_object
+from flanpy.model.network.network import NetworkConfig
+from flanpy.model.network.pool import Pool, pool_of
+from flanpy.model.network.values import RULES, Values, refuse
+
+
+def parse_network_config(text: str | bytes) -> NetworkConfig:
+    """Read and validate the JSON of a network config; raises ConfigError."""
+    source = decoded(text)
+    values = Values(json_object(source))
+    enabled = (values.boolean("EnableIPv4", default=True), values.boolean("EnableIPv6", default=False))
+    if not any(enabled):
+        refuse("EnableIPv4", False, "EnableIPv6 is off too, so that nothing can be leased", "true")
+    pool, pool6 = (pool_of(values, rules) if on else None for rules, on in zip(RULES, enabled, strict=True))
+    values.warn_if_off(enabled)
+    backend_type, options = _backend(values.get("Backend"), present=values.has("Backend"))
+    return NetworkConfig(
+        **_pool_fields(pool, pool6),  # type: ignore[arg-type]
+        enable_nftables=values.boolean("EnableNFTables", default=False),
+        backend_type=backend_type,
+        backend_options=MappingProxyType(options),
+        warnings=tuple(values.warnings),
+        text=source,
+    )
+
+
+def render_network_config(config: NetworkConfig) -> str:
+    """The JSON text of `config` with every default written out, as flannel and `parse_network_config` read it."""
+    document: dict[str, object] = {}
+    if config.network is None:
+        document["EnableIPv4"] = False
+    else:
+        document |= _rendered_pool(
+            "", config.network, config.subnet_len, config.subnet_min, config.subnet_max
+        )
+    if config.network6 is not None:
+        document["EnableIPv6"] = True
+        document |= _rendered_pool(
+            "IPv6", config.network6, config.subnet_len6, config.subnet_min6, config.subnet_max6
+        )
+    if config.enable_nftables:
+        document["EnableNFTables"] = True
+    spelling = {name.lower(): name for name in BACKEND_OPTIONS.get(config.backend_type, ())}
+    options = {spelling.get(name, name): value for name, value in config.backend_options.items()}
+    document["Backend"] = {"Type": config.backend_type, **options}
+    return json.dumps(document, ensure_ascii=False)
+
+
+def _rendered_pool(
+    prefix: str, network: IPNetwork, length: int, first: IPAddress | None, last: IPAddress | None
+) -> dict[str, object]:
+    return {
+        f"{prefix}Network": str(network),
+        f"{prefix}SubnetLen": length,
+        f"{prefix}SubnetMin": str(first),
+        f"{prefix}SubnetMax": str(last),
+    }
+
+
+def _pool_fields(pool: Pool | None, pool6: Pool | None) -> dict[str, object]:
+    return {
+        "network": pool and pool.network,
+        "subnet_len": pool.length if pool else RULES[0].usual,
+        "subnet_min": pool and pool.first,
+        "subnet_max": pool and pool.last,
+        "network6": pool6 and pool6.network,
+        "subnet_len6": pool6.length if pool6 else RULES[1].usual,
+        "subnet_min6": pool6 and pool6.first,
+        "subnet_max6": pool6 and pool6.last,
+    }
+
+
+def _backend(value: object, *, present: bool) -> tuple[str, dict[str, object]]:
+    """Type in lower case and the other keys; no Backend at all means `udp`, as in flannel."""
+    if not present:
+        return "udp", {}
+    if not isinstance(value, dict):
+        refuse("Backend", value, 'must be an object like {"Type": "vxlan"}')
+    options = dict(value)
+    if "type" not in options:
+        refuse("Backend", value, "has no Type", '{"Type": "vxlan"}')
+    given = options.pop("type")
+    name = given.lower() if isinstance(given, str) else ""
+    if name not in BACKEND_OPTIONS:
+        close = difflib.get_close_matches(name[:40], BACKEND_OPTIONS, n=1, cutoff=0.4)
+        refuse("Backend.Type", given, f"must be one of {', '.join(BACKEND_OPTIONS)}", *close)
+    return name, options

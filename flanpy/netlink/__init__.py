@@ -1,0 +1,1 @@
+"""Netlink: framing and numbers shared by every adapter that speaks it."""

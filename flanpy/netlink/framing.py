@@ -1,0 +1,83 @@
+"""Netlink framing (RFC 3549 section 2.3): headers, attributes, and what an NLMSG_ERROR says.
+
+Owns bytes, not meanings. Must not: open a socket, or know a model object.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from flanpy.netlink.rtnl import ACK_TLVS
+
+HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
+HEADER_SIZE = HEADER.size
+SEQUENCE_OFFSET = 8
+FLAGS_OFFSET = 6
+ATTRIBUTE = struct.Struct("=HH")
+U16 = struct.Struct("=H")
+U32 = struct.Struct("=I")
+S32 = struct.Struct("=i")
+_EXT_ACK_MESSAGE = 1
+_NESTED_AND_ORDER_FLAGS = 0xC000
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The kernel's answer to a request that it did not carry out; `text` is its extended ack, often empty."""
+
+    errno: int
+    text: str = ""
+
+
+def frame(kind: int, flags: int, body: bytes) -> bytearray:
+    """A message without sequence number; the socket stamps it."""
+    return bytearray(HEADER.pack(HEADER_SIZE + len(body), kind, flags, 0, 0) + body)
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    """One attribute, padded to four bytes."""
+    size = len(value)
+    return ATTRIBUTE.pack(4 + size, kind) + value + bytes(-size & 3)
+
+
+def attributes(buffer: bytes, start: int, end: int) -> dict[int, bytes]:
+    """The attributes in `buffer[start:end]` by number; of equal numbers the last."""
+    found = {}
+    unpack = ATTRIBUTE.unpack_from
+    while start + 4 <= end:
+        length, kind = unpack(buffer, start)
+        if length < 4:
+            break
+        found[kind & ~_NESTED_AND_ORDER_FLAGS] = buffer[start + 4 : start + length]
+        start += (length + 3) & ~3
+    return found
+
+
+def messages(buffer: bytes) -> Iterator[tuple[int, int, int, int, int, int]]:
+    """(start, end, type, flags, sequence, port) of each message in one datagram."""
+    position, size = 0, len(buffer)
+    while position + HEADER_SIZE <= size:
+        length, kind, flags, sequence, port = HEADER.unpack_from(buffer, position)
+        if length < HEADER_SIZE:
+            break
+        yield position, position + length, kind, flags, sequence, port
+        position += (length + 3) & ~3
+
+
+def text(value: bytes) -> str:
+    """A NUL-terminated string."""
+    return value.split(b"\0", 1)[0].decode("utf-8", "replace")
+
+
+def refusal(buffer: bytes, start: int, end: int, flags: int) -> Refusal | None:
+    """What an NLMSG_ERROR message says; None if it is an acknowledgement. Needs NETLINK_CAP_ACK on the socket."""
+    errno = -S32.unpack_from(buffer, start + HEADER_SIZE)[0]
+    if errno == 0:
+        return None
+    said = b""
+    if flags & ACK_TLVS:
+        after_request_header = start + HEADER_SIZE + 4 + HEADER_SIZE
+        said = attributes(buffer, after_request_header, end).get(_EXT_ACK_MESSAGE, b"")
+    return Refusal(errno, text(said))

@@ -1,0 +1,1 @@
+"""The HTTP listeners: health and metrics on TCP, control on a unix socket."""

@@ -1,0 +1,266 @@
+"""The HTTP listeners: health and metrics on TCP, control on a unix socket.
+
+Serve documents that others make; hold no state. aiohttp takes longer to import than the rest of the daemon takes to
+program its peers, so this module is imported only after the first of them stand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flanpy.status.http.aiohttp_server import load_server_half
+
+load_server_half()
+
+# ruff: noqa: E402
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from flanpy.errors import FlanpyError, HostError
+from flanpy.printable import escaped, tamed
+from flanpy.status.board import StatusSnapshot
+from flanpy.status.http.callers import Caller, Door
+from flanpy.status.metrics.page import Asked, MetricsPage
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+    from aiohttp.typedefs import Handler, Middleware
+
+Answer = Callable[[], Awaitable[Any]]
+
+_BACKLOG = 64
+
+MOST_CONNECTIONS = 128
+"""Of one listener. Whoever opens more ends the oldest: neither our descriptors nor our memory are for strangers."""
+
+LONGEST_SILENCE = 75.0
+"""Seconds that a connection may take for its next, whole request."""
+
+
+def _is_our_fault(record: logging.LogRecord) -> bool:
+    """aiohttp logs a traceback for each malformed request: a port scan must not fill the journal."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError)
+
+
+_log = logging.getLogger("flanpy.status.http")
+_log.addFilter(_is_our_fault)
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What the control socket can ask: each returns a JSON document. `events` is given the number to go on after."""
+
+    status: Answer
+    """Phase, readiness, conditions, lease, underlay, backend, Docker, tuning, passes."""
+    subnets: Answer
+    """Every lease known, with what became of it here."""
+    diff: Answer
+    """What the next pass would do, as lines of `ip` and `bridge`."""
+    config: Answer
+    """The settings in force, and where each came from."""
+    reload: Answer
+    """Read the settings again; says what changed, and what needs a restart."""
+    peers: Answer
+    """Every peer, and how probes reach it."""
+    mesh: Answer
+    """What all agents measured: nodes, and a row for each pair."""
+    probe: Answer
+    """Probe every peer now, then answer as `peers`."""
+    drain: Answer
+    """Give the lease back and take no other one until `undrain`."""
+    undrain: Answer
+    """Take part again."""
+    events: Callable[[int], Awaitable[Any]]
+    """What happened after the event number `after`, oldest first."""
+
+
+def health_app(snapshot: Callable[[], StatusSnapshot], metrics: MetricsPage) -> web.Application:
+    """`/healthz` 200 while alive, `/readyz` 200 only while usable (`?verbose` lists conditions), `/metrics`."""
+
+    async def alive(_request: web.Request) -> web.Response:
+        """200 while the daemon lives."""
+        return web.Response(text="ok\n")
+
+    async def ready(request: web.Request) -> web.Response:
+        """200 while containers can use the overlay, else 503; lists what is bad, with `?verbose` all."""
+        return _readiness(snapshot(), verbose="verbose" in request.query)
+
+    async def measured(request: web.Request) -> web.Response:
+        """Metrics, as text for Prometheus or OpenMetrics."""
+        return await _measured(metrics, request)
+
+    app = web.Application()
+    app.router.add_get("/healthz", alive)
+    app.router.add_get("/readyz", ready)
+    app.router.add_get("/metrics", measured)
+    return app
+
+
+def control_app(control: Control, door: Door) -> web.Application:
+    """The JSON API of the local daemon; errors are `{"error": "..."}`."""
+    app = web.Application(middlewares=[_checked_by(door)])
+    app.router.add_get("/v1/status", _json(control.status))
+    app.router.add_get("/v1/subnets", _json(control.subnets))
+    app.router.add_get("/v1/diff", _json(control.diff))
+    app.router.add_get("/v1/config", _json(control.config))
+    app.router.add_get("/v1/peers", _json(control.peers))
+    app.router.add_get("/v1/events", _events(control.events))
+    app.router.add_get("/v1/mesh", _json(control.mesh))
+    app.router.add_post(_PROBE, _json(control.probe))
+    app.router.add_post("/v1/reload", _json(control.reload))
+    app.router.add_post("/v1/drain", _json(control.drain))
+    app.router.add_post("/v1/undrain", _json(control.undrain))
+    return app
+
+
+_PROBE = "/v1/probe"
+
+
+def _checked_by(door: Door) -> Middleware:
+    """Lets in whom the kernel says to be allowed; nobody where it says nothing."""
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if refusal := _refusal(request, door):
+            return web.json_response({"error": refusal}, status=403, dumps=_dumps)
+        return await handler(request)
+
+    return check
+
+
+def _refusal(request: web.Request, door: Door) -> str:
+    peer = None if request.transport is None else request.transport.get_extra_info("socket")
+    if peer is None:  # gone before the answer
+        return "who asks is not known"
+    try:
+        # Whatever is no question is an action, but for probes: they change nothing here.
+        return door.refusal(
+            Caller.of(peer), acts=request.method not in {"GET", "HEAD"} and request.path != _PROBE
+        )
+    except OSError as error:
+        return f"who asks is not known: {error.strerror}"
+
+
+async def serve_tcp(
+    app: web.Application,
+    host: str,
+    port: int,
+    *,
+    tls: SSLContext | None = None,
+    ends_with_client: bool = False,
+) -> web.AppRunner:
+    """Listen; raises HostError naming the address. `ends_with_client` cancels what answers a client that left."""
+    runner = await _runner(app, ends_with_client=ends_with_client)
+    try:
+        await web.TCPSite(runner, host, port, backlog=_BACKLOG, ssl_context=tls).start()
+    except OSError as error:
+        await runner.cleanup()
+        raise HostError(f"cannot listen on {host}:{port}: {error.strerror}; choose another port") from error
+    return runner
+
+
+async def serve_unix(app: web.Application, path: Path) -> web.AppRunner:
+    """Listen on a unix socket of mode 0660, replacing one that a dead daemon left; raises HostError."""
+    runner = await _runner(app)
+    try:
+        await listen_unix(runner, path)
+    except HostError:
+        await runner.cleanup()
+        raise
+    return runner
+
+
+async def listen_unix(runner: web.AppRunner, path: Path) -> None:
+    """Have a runner listen at this path and at no other from now on; connections stay. Raises HostError."""
+    for site in list(runner.sites):
+        await site.stop()
+    try:
+        await asyncio.to_thread(path.unlink, missing_ok=True)
+        await web.UnixSite(runner, str(path), backlog=_BACKLOG).start()
+        await asyncio.to_thread(path.chmod, 0o660)
+    except OSError as error:
+        raise HostError(f"cannot listen on {path}: {error.strerror}; correct --run-dir") from error
+
+
+async def _runner(app: web.Application, *, ends_with_client: bool = False) -> web.AppRunner:
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        logger=_log,
+        handle_signals=False,
+        shutdown_timeout=1.0,
+        handler_cancellation=ends_with_client,
+        keepalive_timeout=LONGEST_SILENCE,
+        lingering_time=1.0,
+    )
+    await runner.setup()
+    assert runner.server is not None
+    _bound(runner.server)
+    return runner
+
+
+def _bound(server: web.Server) -> None:
+    """Let no more than so many connections be open."""
+    welcome = server.connection_made
+
+    def connection_made(handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        open_ones = [t for t in (one.transport for one in server.connections) if t and not t.is_closing()]
+        for oldest in open_ones[: max(0, len(open_ones) + 1 - MOST_CONNECTIONS)]:
+            oldest.abort()
+        welcome(handler, transport)
+
+    server.connection_made = connection_made  # type: ignore[method-assign]
+
+
+async def _measured(page: MetricsPage, request: web.Request) -> web.Response:
+    accept, encodings = (",".join(request.headers.getall(name, ())) for name in ("Accept", "Accept-Encoding"))
+    answer = await page.answer(Asked(accept, encodings))
+    encoding = {"Content-Encoding": "gzip"} if answer.gzipped else {}
+    return web.Response(body=answer.body, headers={"Content-Type": answer.content_type, **encoding})
+
+
+def _readiness(snapshot: StatusSnapshot, *, verbose: bool) -> web.Response:
+    """Unhealthy conditions first, causes before what they explain; `verbose` adds evidence, cures and the others."""
+    lines = [f"phase {snapshot.phase.value}"]
+    for condition in snapshot.conditions:
+        if verbose or not condition.healthy:
+            mark = "+" if condition.healthy else "-"
+            lines.append(f"[{mark}]{condition.type.value} {condition.reason}: {condition.message}")
+        if verbose:
+            lines += [f"    {line}" for line in condition.evidence]
+            lines += [f"    cure: {condition.cure}"] if condition.cure else []
+    return web.Response(text=tamed("\n".join(lines)) + "\n", status=200 if snapshot.ready else 503)
+
+
+def _json(answer: Answer) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def respond(_request: web.Request) -> web.Response:
+        try:
+            return web.json_response(await answer(), dumps=_dumps)
+        except FlanpyError as error:
+            return web.json_response({"error": str(error)}, status=500, dumps=_dumps)
+
+    return respond
+
+
+def _events(answer: Callable[[int], Awaitable[Any]]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def respond(request: web.Request) -> web.Response:
+        asked = request.query.get("after", "0")
+        if not asked.isdecimal():
+            return web.json_response(
+                {"error": f"after={asked!r} is no event number"}, status=400, dumps=_dumps
+            )
+        return web.json_response(await answer(int(asked)), dumps=_dumps)
+
+    return respond
+
+
+def _dumps(document: Any) -> str:
+    return escaped(json.dumps(document, separators=(",", ":"), ensure_ascii=False)) + "\n"

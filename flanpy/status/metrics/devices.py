@@ -1,0 +1,29 @@
+"""Metrics of the overlay's devices: what the kernel counted on each, read when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client.metrics_core import Metric
+
+from flanpy.kernel.link_counters import read_counters
+from flanpy.model.objects import OwnLink
+from flanpy.status.inputs import Inputs
+from flanpy.status.metrics.families import counter, gauges
+
+
+def devices(inputs: Inputs) -> Iterator[Metric]:
+    """Nothing before a device stands; a device that is gone for now is left out."""
+    desired = inputs.last.decision.desired if inputs.last else None
+    own = {obj.name: obj for obj in (desired or {}).values() if isinstance(obj, OwnLink)}
+    found = read_counters(own)
+    for direction, name in (("received", "receive"), ("sent", "transmit")):
+        for unit in ("bytes", "packets", "errors", "dropped"):
+            yield counter(
+                f"flanpy_device_{name}_{unit}",
+                f"What the overlay's device {direction}: {unit}.",
+                ("device",),
+                [((link,), float(getattr(getattr(found[link], direction), unit))) for link in found],
+            )
+    mtus = [((link,), float(own[link].mtu)) for link in found if own[link].mtu]
+    yield gauges("flanpy_device_mtu_bytes", "MTU that the overlay's device should have.", ("device",), mtus)

@@ -1,0 +1,320 @@
+"""What the keeper of our own lease does next: a pure decision over what we hold and what etcd says.
+
+Owns the policy of identity, loss and conflict:
+
+- A lease is ours by node id; one that flannel wrote (no node id) is ours by public IP. A lease of another node id that
+  bears our public IP is *not* ours (flannel would take it over): it is named, and we lease a subnet of our own.
+- A lost lease is taken again on the *same* subnet, never on another, while containers stand on it (`in_use`).
+- If another node has the subnet by then, we yield: the data plane stays, nothing is written, the conflict is shown, and
+  the subnet is taken again when it is free. Two hosts announcing one subnet would break both; here the announced one
+  works, and the operator drains one of the two. Before anything stands on it, we simply lease another.
+- A running node is not moved because the network config changed: it keeps its lease and says that a restart is needed.
+  At start it takes a new lease if the config really has no room for the old one.
+- A reservation stays one: it is rewritten in place without an etcd lease.
+
+No I/O, no clock, no memory between two calls; time comes in as monotonic seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from enum import Enum
+from random import Random
+
+from flanpy.errors import LeaseError
+from flanpy.model.lease import InvalidLease, Lease, LeaseRecord, LeaseView, SubnetKey
+from flanpy.model.network.network import NetworkConfig
+from flanpy.store.own.allocation import candidates, contested, excluded
+from flanpy.store.schema import decode_key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnState:
+    """What the keeper knows.
+
+    `record` is what our lease must say, node id included. `held` is the lease as last confirmed, by etcd or the
+    disk; `in_use` says that the data plane stands on it. `previous` is where a new lease would like to be.
+    `settled` is true once etcd confirmed a lease since start. `renew_at` is when the etcd lease is due.
+    """
+
+    record: LeaseRecord
+    held: Lease | None = None
+    in_use: bool = False
+    previous: SubnetKey | None = None
+    settled: bool = False
+    renew_at: float = -math.inf
+
+
+class Why(Enum):
+    """Why a lease is acquired or rewritten; the value is the text in logs."""
+
+    NEW = "no lease yet"
+    LOST = "lease lost"
+    EXCLUDED = "network config has no room for it"
+    FAMILY = "network config has another family"
+    CHANGED = "advertised values changed"
+    UNREADABLE = "value was overwritten with garbage"
+
+
+@dataclass(frozen=True, slots=True)
+class Acquire:
+    """Create one of these keys, the first that nobody took; `replaces` goes in the same transaction."""
+
+    candidates: tuple[SubnetKey, ...]
+    why: Why
+    replaces: Lease | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """Put our record into a key of ours, by compare-and-swap on its mod revision, bound as it was."""
+
+    lease: Lease
+    record: LeaseRecord
+    why: Why
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Delete leases of ours that are too many (an acquisition whose answer was lost)."""
+
+    leases: tuple[Lease, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """Restart the time of the etcd lease."""
+
+    lease: Lease
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """All is well; look again at `until` (monotonic) unless woken. `lease` None: nothing is known yet."""
+
+    lease: Lease | None
+    until: float
+    restart_needed: str = ""
+    conflict: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Yield:
+    """Another node has our subnet: write nothing, keep the data plane, say so."""
+
+    subnet: SubnetKey
+    owner: Lease | InvalidLease
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """No lease can be had now; any change of the view may end it."""
+
+    message: str
+
+
+Step = Acquire | Rewrite | Drop | Renew | Keep | Yield | Wait
+
+
+def next_step(own: OwnState, view: LeaseView, now: float, *, network: NetworkConfig, rng: Random) -> Step:
+    """Decide by a view that was listed at least once; before that nothing can be told from absence."""
+    if not view.in_sync:
+        return Keep(own.held, math.inf)
+    mine = _mine(own, view)
+    if mine:
+        return _with_lease(own, mine, view, now, network=network, rng=rng)
+    if own.held is not None and own.in_use:
+        return _without_lease(own, own.held, view, network=network, rng=rng)
+    twin = _twin(own, view)
+    if twin is not None and not own.in_use:
+        return Wait(_twin_message(own, twin))
+    return _acquire_any(own, view, Why.NEW, network=network, rng=rng)
+
+
+def duplicate_public_ip(own: OwnState, view: LeaseView) -> str:
+    """One line naming both nodes if another node's lease bears our public IP, else ""."""
+    node, ip, ip6 = own.record.node_id, own.record.public_ip, own.record.public_ip6
+    for lease in view.leases.values():
+        record = lease.record
+        if not record.node_id or record.node_id == node:
+            continue
+        shared = ip if ip is not None and record.public_ip == ip else None
+        shared6 = ip6 if ip6 is not None and record.public_ip6 == ip6 else None
+        if shared or shared6:
+            theirs = f"node {record.node_id}, lease {lease.key}"
+            return f"public IP {shared or shared6} is ours (node {node}) and also that of {theirs}"
+    return ""
+
+
+def _with_lease(
+    own: OwnState, mine: list[Lease], view: LeaseView, now: float, *, network: NetworkConfig, rng: Random
+) -> Step:
+    lease = mine[0]
+    why_not = excluded(network, lease.key)
+    if not own.settled and not lease.is_reservation:
+        if why_not:
+            return _acquire_any(own, view, Why.EXCLUDED, network=network, rng=rng, replaces=lease)
+        wider = _with_family(own, lease, view, network=network, rng=rng)
+        if wider is not None:
+            return wider
+    if _taken_by_twin(own, lease):
+        return Yield(lease.key, lease, _twin_message(own, lease))
+    if lease.record != own.record:
+        return Rewrite(lease, own.record, Why.CHANGED)
+    extra = tuple(other for other in mine[1:] if not other.is_reservation and other.record.node_id)
+    if extra:
+        return Drop(extra)
+    if not lease.is_reservation and now >= own.renew_at:
+        return Renew(lease)
+    until = math.inf if lease.is_reservation else own.renew_at
+    restart = f"{why_not}; restart flanpyd, then the containers, to move" if why_not else ""
+    return Keep(lease, until, restart_needed=restart, conflict=_older_overlap(lease, view, network))
+
+
+def _without_lease(
+    own: OwnState, held: Lease, view: LeaseView, *, network: NetworkConfig, rng: Random
+) -> Step:
+    """Our lease is gone while the data plane stands on it."""
+    text = str(held.key)
+    garbage = next((invalid for invalid in view.invalid if invalid.key == text), None)
+    if garbage is not None:
+        lease = replace(held, mod_revision=garbage.mod_revision)
+        return Rewrite(lease, own.record, Why.UNREADABLE)
+    owner = _owner(held.key, view, network)
+    if owner is not None:
+        return Yield(
+            held.key, owner, f"our subnet {held.key} now belongs to {_who(owner)}, lease {owner.key}"
+        )
+    why_not = excluded(network, held.key)
+    if not why_not:
+        return Acquire((held.key,), Why.LOST)
+    if own.settled:
+        return Wait(
+            f"lease {held.key} was lost and cannot be taken again: {why_not}; restart flanpyd to move"
+        )
+    return _acquire_any(own, view, Why.EXCLUDED, network=network, rng=rng)
+
+
+def _acquire_any(
+    own: OwnState,
+    view: LeaseView,
+    why: Why,
+    *,
+    network: NetworkConfig,
+    rng: Random,
+    replaces: Lease | None = None,
+) -> Step:
+    known = replaces or own.held
+    previous = known.key if known is not None else own.previous
+    ours = frozenset((str(replaces.key),) if replaces is not None else ())
+    try:
+        keys = candidates(network, view, previous=previous, rng=rng, own=ours)
+    except LeaseError as error:
+        return Wait(str(error))
+    return Acquire(keys, why, replaces)
+
+
+def _mine(own: OwnState, view: LeaseView) -> list[Lease]:
+    """Our leases, the one to keep first: the held one, the one from before, a reservation, our own, flannel's."""
+    wanted = (own.held.key if own.held is not None else None, own.previous)
+
+    def rank(lease: Lease) -> tuple[bool, bool, bool, bool, int]:
+        return (
+            lease.key != wanted[0],
+            lease.key != wanted[1],
+            not lease.is_reservation,
+            not lease.record.node_id,
+            lease.create_revision,
+        )
+
+    return sorted((lease for lease in view.leases.values() if _is_mine(own, lease)), key=rank)
+
+
+def _is_mine(own: OwnState, lease: Lease) -> bool:
+    record = lease.record
+    if record.node_id:
+        return record.node_id == own.record.node_id and not _is_twins(own, lease)
+    if own.held is not None and lease.key == own.held.key and record.public_ip == own.held.record.public_ip:
+        return True
+    if record.public_ip is None:
+        return record.public_ip6 is not None and record.public_ip6 == own.record.public_ip6
+    return record.public_ip == own.record.public_ip
+
+
+def _is_twins(own: OwnState, lease: Lease) -> bool:
+    """Our node id on a subnet that we never held, with an address that is not ours: a copied machine's lease."""
+    known = {own.previous, own.held.key if own.held is not None else None}
+    return lease.key not in known and not _same_address(lease.record, own.record)
+
+
+def _same_address(a: LeaseRecord, b: LeaseRecord) -> bool:
+    if a.public_ip is None and a.public_ip6 is None:
+        return True  # reserved by node id alone
+    return (a.public_ip, a.public_ip6) == (b.public_ip, b.public_ip6) or (
+        a.public_ip is not None and a.public_ip == b.public_ip
+    )
+
+
+def _taken_by_twin(own: OwnState, lease: Lease) -> bool:
+    """Somebody with our node id wrote an address that we neither advertise nor advertised into our key."""
+    held = own.held
+    if not own.settled or held is None or lease.key != held.key or lease.mod_revision == held.mod_revision:
+        return False
+    return not _same_address(lease.record, own.record) and not _same_address(lease.record, held.record)
+
+
+def _twin(own: OwnState, view: LeaseView) -> Lease | None:
+    node = own.record.node_id
+    return next((lease for lease in view.leases.values() if node and lease.record.node_id == node), None)
+
+
+def _twin_message(own: OwnState, lease: Lease) -> str:
+    address = lease.record.public_ip or lease.record.public_ip6
+    return (
+        f"node id {own.record.node_id} is also used by the host at {address}, lease {lease.key}:"
+        f" give each host its own --node-id, or release that lease if it is this host's old address"
+    )
+
+
+def _with_family(
+    own: OwnState, lease: Lease, view: LeaseView, *, network: NetworkConfig, rng: Random
+) -> Acquire | None:
+    """Add the family that the network gained, if the subnet that containers may stand on stays the same."""
+    key = lease.key
+    gained = (network.network and not key.subnet) or (network.network6 and not key.subnet6)
+    if not gained:
+        return None
+    step = _acquire_any(own, view, Why.FAMILY, network=network, rng=rng, replaces=lease)
+    if not isinstance(step, Acquire):
+        return None
+    first = step.candidates[0]
+    same = key.subnet in (None, first.subnet) and key.subnet6 in (None, first.subnet6)
+    return replace(step, candidates=(first,)) if same else None
+
+
+def _owner(key: SubnetKey, view: LeaseView, network: NetworkConfig) -> Lease | InvalidLease | None:
+    """Whoever holds a part of `key`; a key with an unreadable value holds its subnet, too."""
+    for lease in view.leases.values():
+        if contested(network, key, lease.key):
+            return lease
+    for invalid in view.invalid:
+        other = decode_key(invalid.key)
+        if isinstance(other, SubnetKey) and contested(network, key, other):
+            return invalid
+    return None
+
+
+def _older_overlap(lease: Lease, view: LeaseView, network: NetworkConfig) -> str:
+    """Peers keep the older of two overlapping leases: say so if that is not ours."""
+    for other in view.leases.values():
+        if other.create_revision < lease.create_revision and contested(network, lease.key, other.key):
+            return f"our subnet {lease.key} overlaps the older lease {other.key} of {_who(other)}"
+    return ""
+
+
+def _who(lease: Lease | InvalidLease) -> str:
+    if isinstance(lease, InvalidLease):
+        return f"an unreadable key ({lease.reason})"
+    return lease.record.owner

@@ -1,0 +1,66 @@
+"""Compares that make an allocation safe: the transaction fails if a subnet that could overlap came since the listing.
+
+`key_absent` protects one key from one twin. Subnets of other lengths and other IPv4/IPv6 pairs overlap under other
+keys, so a range of keys is compared: none of them may have been created after the revision at which we looked. As etcd
+runs transactions one by one, no two of ours can both come through. This needs nothing of other writers: flannel's
+creations trip the guard too. (flannel itself only checks its own key; what it creates over an older lease is younger,
+and `plan.admission` refuses the younger one.)
+
+Narrow ranges where that can be, so that a thousand hosts that start at once do not trip over each other; keys sort by
+the IPv4 text, so a pair, or IPv6 alone, is guarded by all keys.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+
+from flanpy.model.lease import SubnetKey
+from flanpy.model.network.network import NetworkConfig
+from flanpy.store.port import Compare, Relation, Target
+
+_MOST_RANGES = 16
+
+
+def overlap_guard(prefix: str, key: SubnetKey, network: NetworkConfig, revision: int) -> tuple[Compare, ...]:
+    """Compares for creating `key` below `prefix` after a listing at `revision` in which nothing overlapped it."""
+    if is_narrow(key, network):
+        assert key.subnet is not None
+        assert network.network is not None
+        stems = _stems(key.subnet, network.network)
+    else:
+        stems = [""]
+    return tuple(
+        Compare(prefix + stem, Target.CREATE_REVISION, revision + 1, Relation.LESS, prefix=True)
+        for stem in stems
+    )
+
+
+def is_narrow(key: SubnetKey, network: NetworkConfig) -> bool:
+    """Whether only keys near `key` are guarded: then one lost race says nothing of the next candidate."""
+    return (
+        key.subnet is not None
+        and key.subnet6 is None
+        and network.network6 is None
+        and network.network is not None
+    )
+
+
+def _stems(subnet: IPv4Network, network: IPv4Network) -> list[str]:
+    """Beginnings of all keys whose subnet can overlap `subnet` inside `network`."""
+    wider = [
+        f"{subnet.supernet(new_prefix=length).network_address}-{length}"
+        for length in range(network.prefixlen + 1, subnet.prefixlen)
+    ]
+    return [*wider, *_inner(subnet)]
+
+
+def _inner(subnet: IPv4Network) -> list[str]:
+    """Beginnings of the texts of all addresses in `subnet`; whole octets, so they may take in neighbours."""
+    octets = subnet.network_address.packed
+    whole = min(subnet.prefixlen // 8, 3)
+    stem = "".join(f"{octet}." for octet in octets[:whole])
+    rest = 8 - subnet.prefixlen % 8
+    if subnet.prefixlen >= 24 or subnet.prefixlen % 8 == 0 or 1 << rest > _MOST_RANGES:
+        return [stem]
+    first = octets[whole]
+    return [f"{stem}{octet}." for octet in range(first, first + (1 << rest))]

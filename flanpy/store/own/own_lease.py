@@ -1,0 +1,87 @@
+"""What the keeper publishes, remembers and is told: the frozen values around our own lease."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from flanpy.model.lease import Lease, LeaseRecord, SubnetKey
+from flanpy.model.network.network import NetworkConfig
+
+
+class LeaseSource(Enum):
+    """Where the knowledge of our own lease comes from."""
+
+    NONE = "none"
+    DISK = "disk"
+    ETCD = "etcd"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnLeaseState:
+    """Our own lease for everybody else, replaced whole.
+
+    `expires_at` is in seconds of the monotonic clock, None for a reservation or while unknown. `conflict`,
+    `duplicate_ip`, `waiting`, `missing`, `restart_needed` and `last_error` are one line each for people, "" if there is
+    nothing to say. `missing`: etcd lacks the key of `lease`, and it could not be taken again. `yielded`: another node
+    has the subnet of `lease` by now, though our data plane stands on it. `moved_from` is the subnet that this lease
+    replaced since start: containers must be restarted. `drained`: none is held, on purpose.
+    """
+
+    lease: Lease | None = None
+    source: LeaseSource = LeaseSource.NONE
+    expires_at: float | None = None
+    conflict: str = ""
+    yielded: bool = False
+    duplicate_ip: str = ""
+    waiting: str = ""
+    missing: str = ""
+    restart_needed: str = ""
+    last_error: str = ""
+    moved_from: SubnetKey | None = None
+    drained: bool = False
+
+    @property
+    def lease_id(self) -> int:
+        """The etcd lease; 0 for a reservation or without a lease."""
+        return self.lease.lease_id if self.lease is not None else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What our lease should be: in this network, saying this."""
+
+    network: NetworkConfig
+    record: LeaseRecord
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLease:
+    """The lease that the disk remembers. `in_use`: the data plane stands on it already (same boot, or Docker has it).
+
+    One that is in use is published at once; another only if etcd does not answer within the keeper's `offline_after`,
+    and until then it may still be given up for another subnet if some node took it meanwhile.
+    """
+
+    lease: Lease
+    in_use: bool = False
+
+
+LEAST_SHARE = 20
+"""A margin close to the TTL must not make renewal a busy loop: not before a twentieth of the time has passed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseTerms:
+    """Times in seconds. `ttl` of the etcd lease (flannel's day), `margin` before its end by which it is renewed at the
+    latest (flannel's subnet-lease-renew-margin; a third of the TTL is usually sooner), `offline_after` as above."""
+
+    ttl: int = 86_400
+    margin: float = 3_600.0
+    offline_after: float = 5.0
+
+    def renew_after(self, remaining: float) -> float:
+        """When an etcd lease with `remaining` seconds is due, in seconds from now."""
+        if self.margin >= self.ttl:
+            return remaining / 3
+        return min(remaining / 3, max(remaining - self.margin, remaining / LEAST_SHARE))
