@@ -62,6 +62,7 @@ def _run(argv: Sequence[str]) -> int:
     if arguments.command is None:
         parser.print_help()
         return Exit.USAGE
+    arguments.parser = parser  # for the completion script, which is made from it
     return _call(arguments.run, arguments)
 
 

@@ -17,8 +17,7 @@ from contextlib import suppress
 from typing import Generic, TypeVar
 
 from flanpy.errors import KernelError
-from flanpy.netlink import framing as wire
-from flanpy.netlink import rtnl
+from flanpy.netlink import framing, rtnl
 from flanpy.netlink.framing import HEADER_SIZE, Refusal
 
 SEND_MESSAGES = 256
@@ -102,17 +101,17 @@ class RequestSocket:
     async def _send_part(self, part: Sequence[bytearray], first: int, outcome: list[Refusal | None]) -> None:
         base = self._sequence + 1
         for sequence, message in enumerate(part, base):
-            wire.U32.pack_into(message, wire.SEQUENCE_OFFSET, sequence)
+            framing.U32.pack_into(message, framing.SEQUENCE_OFFSET, sequence)
         last = self._sequence = base + len(part) - 1
-        flags = wire.U16.unpack_from(part[-1], wire.FLAGS_OFFSET)[0]
-        wire.U16.pack_into(part[-1], wire.FLAGS_OFFSET, flags | rtnl.ACK)
+        flags = framing.U16.unpack_from(part[-1], framing.FLAGS_OFFSET)[0]
+        framing.U16.pack_into(part[-1], framing.FLAGS_OFFSET, flags | rtnl.ACK)
         self._send(b"".join(part))
         while True:
             answer = await self._receive()
-            for start, end, kind, answer_flags, sequence, _ in wire.messages(answer):
+            for start, end, kind, answer_flags, sequence, _ in framing.messages(answer):
                 if kind != rtnl.MSG_ERROR or not base <= sequence <= last:
                     continue  # a late answer to a request that was given up
-                outcome[first + sequence - base] = wire.refusal(answer, start, end, answer_flags)
+                outcome[first + sequence - base] = framing.refusal(answer, start, end, answer_flags)
                 if sequence == last:
                     return
 
@@ -146,16 +145,16 @@ class RequestSocket:
             wanted = self._stamp_and_send(message)
             while True:
                 answer = await self._receive()
-                for start, end, kind, flags, sequence, _ in wire.messages(answer):
+                for start, end, kind, flags, sequence, _ in framing.messages(answer):
                     if sequence != wanted:
                         continue
                     if kind == rtnl.MSG_ERROR:
-                        return wire.refusal(answer, start, end, flags) or Refusal(errno.ENODATA)
+                        return framing.refusal(answer, start, end, flags) or Refusal(errno.ENODATA)
                     return answer[start:end]
 
     def _stamp_and_send(self, message: bytearray) -> int:
         self._sequence += 1
-        wire.U32.pack_into(message, wire.SEQUENCE_OFFSET, self._sequence)
+        framing.U32.pack_into(message, framing.SEQUENCE_OFFSET, self._sequence)
         self._send(message)
         return self._sequence
 
@@ -198,9 +197,11 @@ class _Dump(Generic[T]):
 
     def take(self, datagram: bytes, wanted: int) -> bool:
         """Take one datagram; True if it was the last. Raises KernelError if the kernel refused the dump."""
-        parse, found, unpack = self._parse, self.found, wire.HEADER.unpack_from
+        parse, found, unpack = self._parse, self.found, framing.HEADER.unpack_from
         position, size = 0, len(datagram)
-        while position + HEADER_SIZE <= size:  # `wire.messages` by hand: this runs 30,000 times a read-back
+        while (
+            position + HEADER_SIZE <= size
+        ):  # `framing.messages` by hand: this runs 30,000 times a read-back
             length, kind, flags, sequence, _ = unpack(datagram, position)
             start, end = position, position + length
             position += (length + 3) & ~3
@@ -220,8 +221,8 @@ class _Dump(Generic[T]):
 def _last_word(datagram: bytes, start: int, end: int, kind: int, flags: int) -> Refusal | None:
     """What the message that ends a dump says."""
     if kind == rtnl.MSG_ERROR:
-        return wire.refusal(datagram, start, end, flags)
-    status = wire.S32.unpack_from(datagram, start + HEADER_SIZE)[0]
+        return framing.refusal(datagram, start, end, flags)
+    status = framing.S32.unpack_from(datagram, start + HEADER_SIZE)[0]
     return Refusal(-status) if status < 0 else None
 
 

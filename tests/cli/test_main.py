@@ -114,13 +114,16 @@ def test_completion_names_every_command_and_suits_its_shell(shell: str, ctl: Ctl
 @pytest.mark.parametrize(
     ("modules", "heavy"),
     [
-        ("main host subnets listing control", {"asyncio", "grpc", "aiohttp", "rich", "structlog", "msgspec"}),
         (
-            "main host subnets listing etcd etcd_listing",
+            "main base.host subnets.subnets subnets.listing base.control",
+            {"asyncio", "grpc", "aiohttp", "rich", "structlog", "msgspec"},
+        ),
+        (
+            "main base.host subnets.subnets base.etcd subnets.etcd_listing",
             {"http.client", "aiohttp", "rich", "pyroute2", "shtab"},
         ),
         (
-            "main host peers ping mesh events top trace diag",
+            "main base.host look.peers look.ping look.mesh look.events look.top look.trace repair.diag",
             {"asyncio", "grpc", "aiohttp", "rich", "structlog", "msgspec", "pyroute2"},
         ),
     ],

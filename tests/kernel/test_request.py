@@ -12,8 +12,7 @@ import pytest
 
 from flanpy.errors import KernelError
 from flanpy.kernel.request import RequestSocket
-from flanpy.netlink import framing as wire
-from flanpy.netlink import rtnl
+from flanpy.netlink import framing, rtnl
 
 
 @contextmanager
@@ -30,27 +29,27 @@ def pair() -> Iterator[tuple[RequestSocket, socket.socket]]:
 
 
 def message(kind: int, flags: int, sequence: int, body: bytes = b"") -> bytes:
-    return wire.HEADER.pack(wire.HEADER_SIZE + len(body), kind, flags, sequence, 0) + body
+    return framing.HEADER.pack(framing.HEADER_SIZE + len(body), kind, flags, sequence, 0) + body
 
 
 def done(sequence: int, flags: int = 0) -> bytes:
-    return message(rtnl.MSG_DONE, flags, sequence, wire.S32.pack(0))
+    return message(rtnl.MSG_DONE, flags, sequence, framing.S32.pack(0))
 
 
 async def asked(kernel: socket.socket) -> int:
     """Wait for a request; its sequence number."""
     request = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(kernel, 65536), 10)
-    return int(wire.HEADER.unpack_from(request)[3])
+    return int(framing.HEADER.unpack_from(request)[3])
 
 
 def body(buffer: bytes, start: int, end: int) -> bytes:
-    return buffer[start + wire.HEADER_SIZE : end]
+    return buffer[start + framing.HEADER_SIZE : end]
 
 
 @pytest.mark.asyncio
 async def test_an_interrupted_dump_is_run_again_and_its_first_half_forgotten() -> None:
     with pair() as (requests, kernel):
-        dump = asyncio.create_task(requests.dump(wire.frame(rtnl.GETROUTE, 0, b""), body))
+        dump = asyncio.create_task(requests.dump(framing.frame(rtnl.GETROUTE, 0, b""), body))
         first = await asked(kernel)
         kernel.send(
             message(rtnl.NEWROUTE, 0, first, b"gone") + message(rtnl.NEWROUTE, rtnl.DUMP_INTR, first, b"torn")
@@ -64,7 +63,7 @@ async def test_an_interrupted_dump_is_run_again_and_its_first_half_forgotten() -
 @pytest.mark.asyncio
 async def test_a_dump_that_is_always_interrupted_fails_at_last() -> None:
     with pair() as (requests, kernel):
-        dump = asyncio.create_task(requests.dump(wire.frame(rtnl.GETROUTE, 0, b""), body))
+        dump = asyncio.create_task(requests.dump(framing.frame(rtnl.GETROUTE, 0, b""), body))
         while not dump.done():
             answering = asyncio.create_task(asked(kernel))
             await asyncio.wait({dump, answering}, return_when=asyncio.FIRST_COMPLETED)
@@ -80,7 +79,7 @@ async def test_a_dump_that_is_always_interrupted_fails_at_last() -> None:
 async def test_answers_to_requests_given_up_are_passed_over() -> None:
     with pair() as (requests, kernel):
         kernel.send(done(4_000_000_000))
-        dump = asyncio.create_task(requests.dump(wire.frame(rtnl.GETROUTE, 0, b""), body))
+        dump = asyncio.create_task(requests.dump(framing.frame(rtnl.GETROUTE, 0, b""), body))
         wanted = await asked(kernel)
         kernel.send(
             message(rtnl.NEWROUTE, 0, wanted + 7, b"late") + message(rtnl.NEWROUTE, 0, wanted, b"mine")
@@ -92,9 +91,9 @@ async def test_answers_to_requests_given_up_are_passed_over() -> None:
 @pytest.mark.asyncio
 async def test_a_refused_dump_carries_the_kernels_errno() -> None:
     with pair() as (requests, kernel):
-        dump = asyncio.create_task(requests.dump(wire.frame(rtnl.GETROUTE, 0, b""), body))
+        dump = asyncio.create_task(requests.dump(framing.frame(rtnl.GETROUTE, 0, b""), body))
         wanted = await asked(kernel)
-        kernel.send(message(rtnl.MSG_ERROR, 0, wanted, wire.S32.pack(-errno.EPERM) + bytes(16)))
+        kernel.send(message(rtnl.MSG_ERROR, 0, wanted, framing.S32.pack(-errno.EPERM) + bytes(16)))
         with pytest.raises(KernelError) as caught:
             await dump
         assert caught.value.errno == errno.EPERM

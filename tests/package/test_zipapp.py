@@ -67,7 +67,9 @@ def test_one_file_has_what_every_command_imports(archive: Path, tmp_path: Path) 
     assert run(archive, tmp_path, "version").returncode == 0
     (site,) = (tmp_path / ".cache/flanpyctl").iterdir()
     modules = sorted(
-        f"flanpy.cli.{path.stem}" for path in (site / "flanpy/cli").glob("*.py") if path.stem != "__init__"
+        ".".join(path.relative_to(site).with_suffix("").parts)
+        for path in (site / "flanpy/cli").rglob("*.py")
+        if path.stem != "__init__"
     )
     ask = f"import sys; sys.path.insert(0, {str(site)!r}); import {', '.join([*modules, *LIBRARIES])}"
     told = subprocess.run([PYTHON, "-I", "-c", ask], capture_output=True, text=True, timeout=200, check=False)

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from flanpy.cli.docker.arguments import DOCKER_OPTIONS
-from flanpy.cli.tree import ETCD_OPTIONS, OPTIONS
+from flanpy.cli.base.options import DOCKER_OPTIONS, ETCD_OPTIONS, OPTIONS
 from flanpy.config.arguments import flags_of
 from flanpy.config.credentials import STORE
 from flanpy.config.loading import load

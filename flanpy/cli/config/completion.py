@@ -10,7 +10,6 @@ from collections.abc import Iterator
 
 from flanpy.cli.base.exits import Exit
 from flanpy.cli.base.host import Host
-from flanpy.cli.tree import build
 
 _PEERS = "flanpyctl peers -o name 2>/dev/null"
 
@@ -19,7 +18,7 @@ def show(arguments: Namespace, _host: Host) -> Exit:
     """Print the script."""
     import shtab
 
-    parser = build()
+    parser: ArgumentParser = arguments.parser
     known = {
         "PATH": shtab.FILE,
         "FILE": shtab.FILE,

@@ -1,31 +1,21 @@
-"""The commands below `flanpyctl docker`, as `commands.py` has the others."""
+"""The arguments of `flanpyctl docker` and what is below it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
+from flanpy.cli.base.options import DOCKER_OPTIONS
 from flanpy.cli.base.output import FORMATS
+from flanpy.cli.base.parser import Parser, Tree, add_format
 from flanpy.config.arguments import add_arguments
 
-if TYPE_CHECKING:
-    from flanpy.cli.tree import Parser
-
-DOCKER_OPTIONS: Final = (
-    "docker-mode",
-    "docker-socket",
-    "docker-config-file",
-    "docker-restart",
-    "docker-restart-command",
-    "docker-restart-timeout",
-)
 _SHORT: Final = {
     "--mode": ("docker-mode", "bip|network", "short for --docker-mode"),
     "--restart": ("docker-restart", "never|if-idle|always", "short for --docker-restart"),
 }
 
 
-def add_docker(tree: Any, add_format: Callable[..., None]) -> None:
+def add_docker(tree: Tree) -> None:
     """Add `docker` and what is below it to a level of commands."""
     docker = tree.command(
         "docker",
@@ -37,7 +27,7 @@ def add_docker(tree: Any, add_format: Callable[..., None]) -> None:
     add_format(docker, *FORMATS)
     below = tree.under(docker, required=False)
     for name, summary, examples, about in (_PLAN, _APPLY, _STATUS, _ROLLBACK):
-        parser = below.command(name, f"docker:{name}", summary, examples, about=about)
+        parser = below.command(name, f"docker.docker:{name}", summary, examples, about=about)
         _add_settings(parser)
         add_format(parser, *FORMATS)
         if name in {"plan", "apply", "status"}:
@@ -100,7 +90,7 @@ def _add_settings(parser: Parser) -> None:
         group.add_argument(flag, dest=name.replace("-", "_"), action="append", metavar=metavar, help=text)
 
 
-def _add_opts(tree: Any) -> None:
+def _add_opts(tree: Tree) -> None:
     opts = tree.command(
         "opts",
         "docker.docker:opts",

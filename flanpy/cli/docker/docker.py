@@ -1,7 +1,7 @@
 """`flanpyctl docker`: give Docker this host's subnet, compare what it runs, undo it, write option files.
 
 Owns the way from settings and subnet.env to the parts in `flanpy.docker`, and the exit codes. What is printed is made
-in `docker_text`.
+in `text`.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 
 def plan(arguments: Namespace, host: Host) -> Exit:
     """Show what apply would do."""
-    from flanpy.cli.docker import text as docker_text
+    from flanpy.cli.docker import text
     from flanpy.docker import bip, user_network
 
     asked = _wanted(host)
     if _mode(host) is Mode.NETWORK:
-        docker_text.show_network(arguments.output, user_network.plan(host.settings.docker.socket, asked))
+        text.show_network(arguments.output, user_network.plan(host.settings.docker.socket, asked))
     else:
-        docker_text.show_plan(arguments.output, bip.plan(_place(arguments, host), asked))
+        text.show_plan(arguments.output, bip.plan(_place(arguments, host), asked))
     return Exit.OK
 
 
 def apply(arguments: Namespace, host: Host) -> Exit:
     """Carry the plan out."""
-    from flanpy.cli.docker import text as docker_text
+    from flanpy.cli.docker import text
     from flanpy.docker import bip, user_network
     from flanpy.docker.restart import Choice
 
@@ -49,10 +49,10 @@ def apply(arguments: Namespace, host: Host) -> Exit:
             print("nothing to do before Docker runs")
             return Exit.OK
         network = user_network.apply(host.settings.docker.socket, asked)
-        docker_text.show_network(arguments.output, network, done=True)
+        text.show_network(arguments.output, network, done=True)
         return Exit.OK
     outcome = bip.apply(_place(arguments, host), asked)
-    docker_text.show_outcome(arguments.output, outcome)
+    text.show_outcome(arguments.output, outcome)
     if outcome.plan.choice is Choice.VOID and outcome.docker is not None:
         raise CommandError(
             Exit.UNHEALTHY,
@@ -64,20 +64,20 @@ def apply(arguments: Namespace, host: Host) -> Exit:
 
 def rollback(arguments: Namespace, host: Host) -> Exit:
     """Undo it."""
-    from flanpy.cli.docker import text as docker_text
+    from flanpy.cli.docker import text
     from flanpy.docker import bip, user_network
 
     if _mode(host) is Mode.NETWORK:
         gone = user_network.remove(host.settings.docker.socket)
-        docker_text.show_removed(arguments.output, removed=gone)
+        text.show_removed(arguments.output, removed=gone)
         return Exit.OK
-    docker_text.show_outcome(arguments.output, bip.rollback(_place(arguments, host)))
+    text.show_outcome(arguments.output, bip.rollback(_place(arguments, host)))
     return Exit.OK
 
 
 def status(arguments: Namespace, host: Host) -> Exit:
     """What Docker runs against what subnet.env says: OK, UNHEALTHY, or UNREACHABLE."""
-    from flanpy.cli.docker import text as docker_text
+    from flanpy.cli.docker import text
     from flanpy.docker import survey
     from flanpy.docker.verdict import Asked, Silent, judge
 
@@ -89,7 +89,7 @@ def status(arguments: Namespace, host: Host) -> Exit:
     condition = judge(
         look, Asked(mode=mode, wanted=asked, accepts=host.settings.filter.iptables_forward_rules)
     )
-    docker_text.show_status(arguments.output, look, asked, condition)
+    text.show_status(arguments.output, look, asked, condition)
     if isinstance(look.found, Silent):
         raise DockerUnreachable(look.found.detail)
     if condition.status is not Status.TRUE:

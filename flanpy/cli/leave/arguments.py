@@ -1,18 +1,12 @@
-"""The commands that take this host out (drain, cleanup), as `commands.py` has the others."""
+"""The arguments of `flanpyctl drain` and `cleanup`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from flanpy.cli.base.parser import Tree, add_force
 
 
-def add_leaving(tree: Any, add_force: Callable[[Any, str], None]) -> None:
-    """Add them to a level of commands."""
-    _add_drain(tree, add_force)
-    _add_cleanup(tree, add_force)
-
-
-def _add_drain(tree: Any, add_force: Callable[[Any, str], None]) -> None:
+def add_drain(tree: Tree) -> None:
+    """Add `drain`."""
     drain = tree.command(
         "drain",
         "leave.drain:drain",
@@ -41,7 +35,8 @@ containers run on the subnet, naming them. A reservation stays this host's. See 
     add_force(drain, "even while something runs on the subnet: it loses the overlay")
 
 
-def _add_cleanup(tree: Any, add_force: Callable[[Any, str], None]) -> None:
+def add_cleanup(tree: Tree) -> None:
+    """Add `cleanup`."""
     cleanup = tree.command(
         "cleanup",
         "leave.cleanup:cleanup",

@@ -1,56 +1,39 @@
-"""The commands that look closely (peers, ping, trace, events, top, diag), as `commands.py` has the others."""
+"""The arguments of the commands that inspect: status, diff, peers, ping, trace, events, top."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from flanpy.cli.base.output import FORMATS
+from flanpy.cli.base.parser import Tree, add_format
 
 
-def add_inspection(tree: Any, add_format: Callable[..., None]) -> None:
-    """Add them to a level of commands."""
-    _add_doctor(tree, add_format)
-    _add_peers(tree, add_format)
-    _add_ping(tree, add_format)
-    _add_trace(tree, add_format)
-    _add_events(tree, add_format)
-    _add_top(tree)
-    _add_diag(tree)
-
-
-def _add_doctor(tree: Any, add_format: Callable[..., None]) -> None:
-    doctor = tree.command(
-        "doctor",
-        "repair.doctor:show",
-        "find what ails this host's overlay, from what, and what to do; exit 5 if unhealthy",
-        "doctor\n doctor -v\n doctor --fix\n doctor -o json",
-        about="""\
-Check the daemon, etcd, the kernel, the packet filter and Docker for every known problem, and print what was found: the
-cause first, then what it explains. Nothing is changed without --fix, which runs only the commands it shows, each after
-a yes, and then looks again; services are never restarted. Without a daemon the rest is checked all the same, and the
-exit code is 3.""",
+def add_status(tree: Tree) -> None:
+    """Add `status` to a level of commands."""
+    status = tree.command(
+        "status",
+        "look.status:show",
+        "health of the local flanpyd; exit 5 while it is not ready",
+        "status\n status --wait --timeout 30\n status -o json",
     )
-    add_format(doctor, *FORMATS)
-    doctor.add_argument(
-        "--fix", action="store_true", default=False, help="run the commands that are safe, asking before each"
-    )
-    doctor.add_argument(
-        "--yes",
-        action="store_true",
-        default=False,
-        help="with --fix: do not ask, but leave alone what somebody else made",
-    )
-    doctor.add_argument(
-        "--verbose",
-        "-v",
-        action="store_true",
-        default=False,
-        help="also list what was checked and found well",
+    add_format(status, *FORMATS)
+    status.add_argument("--wait", action="store_true", default=False, help="wait until it is ready")
+    status.add_argument(
+        "--timeout", type=float, metavar="SECONDS", default=60.0, help="how long to wait (default 60)"
     )
 
 
-def _add_peers(tree: Any, add_format: Callable[..., None]) -> None:
+def add_diff(tree: Tree) -> None:
+    """Add `diff` to a level of commands."""
+    diff = tree.command(
+        "diff",
+        "look.diff:show",
+        "what the daemon's next pass would change, as ip and bridge lines",
+        "diff\n diff -o json",
+    )
+    add_format(diff, "lines", "json", "yaml")
+
+
+def add_peers(tree: Tree) -> None:
+    """Add `peers`."""
     peers = tree.command(
         "peers",
         "look.peers:show",
@@ -66,7 +49,8 @@ adds the underlay beside them, and what the evidence says is in the way.""",
     )
 
 
-def _add_ping(tree: Any, add_format: Callable[..., None]) -> None:
+def add_ping(tree: Tree) -> None:
+    """Add `ping`."""
     ping = tree.command(
         "ping",
         "look.ping:ping",
@@ -87,7 +71,8 @@ own probes are put together: who reaches whom, sender by row and receiver by col
     add_format(ping, *FORMATS)
 
 
-def _add_trace(tree: Any, add_format: Callable[..., None]) -> None:
+def add_trace(tree: Tree) -> None:
+    """Add `trace`."""
     trace = tree.command(
         "trace",
         "look.trace:show",
@@ -112,7 +97,8 @@ own subnet it arrives from the overlay. Exit 5 if the packet would die or arrive
     add_format(trace, *FORMATS)
 
 
-def _add_events(tree: Any, add_format: Callable[..., None]) -> None:
+def add_events(tree: Tree) -> None:
+    """Add `events`."""
     events = tree.command(
         "events",
         "look.events:show",
@@ -133,7 +119,8 @@ def _add_events(tree: Any, add_format: Callable[..., None]) -> None:
     )
 
 
-def _add_top(tree: Any) -> None:
+def add_top(tree: Tree) -> None:
+    """Add `top`."""
     top = tree.command(
         "top",
         "look.top:show",
@@ -144,24 +131,4 @@ Show health as it changes; q or Ctrl-C leaves. Where there is no terminal it is 
     )
     top.add_argument(
         "--interval", type=float, metavar="SECONDS", default=2.0, help="time between two looks (default 2)"
-    )
-
-
-def _add_diag(tree: Any) -> None:
-    diag = tree.command(
-        "diag",
-        "repair.diag:bundle",
-        "pack what support needs to know into one archive, without secrets",
-        "diag\n diag -f /tmp/node-7.tar.gz",
-        about="""\
-Write an archive (mode 0600) of what the daemon says, what the kernel has (links, routes, neighbours, FDB, packet
-filter, settings), versions, and the daemon's last log lines. Passwords, tokens and keys are taken out. Works without a
-daemon; what could not be had is listed in missing.txt.""",
-    )
-    diag.add_argument(
-        "-f",
-        "--file",
-        metavar="FILE",
-        default="",
-        help="where to (default flanpy-diag-NODE-TIME.tar.gz here)",
     )

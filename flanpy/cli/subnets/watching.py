@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from flanpy.cli.base.exits import Exit
 from flanpy.cli.base.host import Host
 from flanpy.cli.subnets.listing import daemons_listing
+from flanpy.cli.subnets.listing_text import print_listing, wants_expiry
 from flanpy.cli.subnets.rows import Listing, listing_from_daemon
-from flanpy.cli.subnets.subnets import print_listing, wants_expiry
 from flanpy.errors import ControlError
 
 if TYPE_CHECKING:

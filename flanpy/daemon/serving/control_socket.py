@@ -33,12 +33,12 @@ class ControlSocket:
 
     async def start(self) -> AppRunner:
         """Listen, the first time or again; connections that there are stay. Raises HostError."""
-        from flanpy.status.http import server as http  # noqa: PLC0415, see listeners
+        from flanpy.status.http import server  # noqa: PLC0415, see listeners
 
         if self._runner is None:
-            self._runner = await http.serve_unix(self._app, self._path)
+            self._runner = await server.serve_unix(self._app, self._path)
         else:
-            await http.listen_unix(self._runner, self._path)
+            await server.listen_unix(self._runner, self._path)
             log.warning("control_socket_remade", path=self._path)
         return self._runner
 

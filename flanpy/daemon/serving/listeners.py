@@ -66,7 +66,7 @@ class Listeners:
         started_at = self.clock.wall()
         await set_within(self.programmed, self.clock, PATIENCE)
         # In a thread, for the import takes a third of a second that the loop has better use for.
-        await asyncio.to_thread(importlib.import_module, "flanpy.status.http")
+        await asyncio.to_thread(importlib.import_module, "flanpy.status.http.server")
         async with AsyncExitStack() as stack:
             control = self._control(started_at)
             path = self.settings().run_dir / SOCKET_NAME
@@ -86,15 +86,15 @@ class Listeners:
     def _others(self, control: Control) -> dict[str, Start]:
         """How to start each listener but the control socket, by its address."""
         from flanpy.page import listening as page  # noqa: PLC0415, see run
-        from flanpy.status.http import server as http  # noqa: PLC0415
+        from flanpy.status.http import server  # noqa: PLC0415
         from flanpy.status.metrics.page import MetricsPage  # noqa: PLC0415
 
         settings = self.settings()
         metrics = MetricsPage(lambda: self.board.snapshot, self.more_counts)
 
         def health(address: ListenAddress) -> Start:
-            return lambda: http.serve_tcp(
-                http.health_app(lambda: self.board.snapshot, metrics), str(address.host), address.port
+            return lambda: server.serve_tcp(
+                server.health_app(lambda: self.board.snapshot, metrics), str(address.host), address.port
             )
 
         wanted = {str(address): health(address) for address in _addresses(settings)}

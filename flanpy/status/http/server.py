@@ -50,7 +50,7 @@ def _is_our_fault(record: logging.LogRecord) -> bool:
     return not isinstance(error, HttpProcessingError)
 
 
-_log = logging.getLogger("flanpy.status.http")
+_log = logging.getLogger(__name__)
 _log.addFilter(_is_our_fault)
 
 
