@@ -84,7 +84,8 @@ class Rule:
     """All that is given must match; `not_` turns one match round. "" and None match anything.
 
     `fresh`: the packet neither belongs nor relates to a known connection, nor was its destination translated.
-    `not_ports`: it is not UDP to one of these ports. `to_member`, `not_from_member`: by the set of the overlay's hosts.
+    `not_ports`: it is not UDP to one of these ports. `to_member`, `from_member`, `not_from_member`: by the set of the
+    overlay's hosts.
     `to_host`: its destination is an address of this host. `by_bridge`: it came in by a link that is a bridge.
     `counted` names the counter of what matched. But for `to_host`, iptables knows none of these.
     """
@@ -101,6 +102,7 @@ class Rule:
     fresh: bool = False
     not_ports: tuple[int, ...] = ()
     to_member: bool = False
+    from_member: bool = False
     not_from_member: bool = False
     to_host: bool = False
     by_bridge: bool = False

@@ -14,6 +14,10 @@ Where a packet goes is asked before the route is (prerouting), which serves what
 by one chain. What containers send each other at the same port, in an overlay of their own, is none of this, nor is what
 they send to hosts that are not the overlay's. iptables has no sets: there, what containers send to that port goes
 nowhere but into the overlay, and strangers are not told from peers.
+
+A network may contain the underlay, as flannel's documented 10.0.0.0/8 does where hosts are in 10.x: hosts with a lease
+are exempt from the rule about overlay addresses, on the underlay link only, as a container can forge theirs elsewhere.
+Without sets all that comes by the underlay link is exempt.
 """
 
 from __future__ import annotations
@@ -89,6 +93,7 @@ def _from_inside(one: Encapsulation) -> tuple[Rule, ...]:
     return (
         Rule(Verdict.RETURN, not_ports=one.ports),
         one.usual,
+        Rule(Verdict.RETURN, in_link=one.underlay, from_member=True),
         *(replace(rule, to_host=True) for rule in counted),
         *(replace(rule, to_member=True) for rule in counted),
     )
@@ -107,7 +112,7 @@ def without_sets(one: Encapsulation, flavour: Flavour) -> Iterator[FilterObject]
         return
     links = [rule for rule in one.suspects if rule.in_link not in one.links]
     rules = (
-        one.usual,
+        Rule(Verdict.RETURN, in_link=one.underlay),
         *(replace(rule, to_host=True) for rule in one.suspects),
         *(replace(rule, destination=one.network, not_destination=True) for rule in links),
     )

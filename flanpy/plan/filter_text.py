@@ -97,6 +97,7 @@ def nft_rules(rule: Rule | OtherRule, family: Family) -> tuple[str, ...]:
         _nft_match("oifname", rule.out_link and f'"{rule.out_link}"', rule.not_out_link),
         _nft_match(f"{ip} saddr", rule.source, rule.not_source),
         _nft_match(f"{ip} daddr", rule.destination, rule.not_destination),
+        f"{ip} {_FROM_MEMBER}" if rule.from_member else "",
         f"{ip} {_NOT_FROM_MEMBER}" if rule.not_from_member else "",
         f"{ip} {_TO_MEMBER}" if rule.to_member else "",
         _NFT_TO_HOST if rule.to_host else "",
@@ -122,6 +123,7 @@ def _nft_ports(ports: Sequence[int]) -> str:
 _NOT_UDP = "meta l4proto != udp"
 _OTHER_PORTS = re.compile(r"udp dport != (\d+|\{ [0-9, ]+ \}) (.*)")
 _BY_BRIDGE = 'meta iifkind "bridge"'
+_FROM_MEMBER = f"saddr @{MEMBERS}"
 _NOT_FROM_MEMBER = f"saddr != @{MEMBERS}"
 _TO_MEMBER = f"daddr @{MEMBERS}"
 _NFT_TO_HOST = "fib daddr type local"
@@ -184,6 +186,7 @@ def _read_nft_rule(text: str, *, fresh: bool) -> Rule | OtherRule:
 
 _PHRASES = {
     "by_bridge": _BY_BRIDGE,
+    "from_member": _FROM_MEMBER,
     "not_from_member": _NOT_FROM_MEMBER,
     "to_member": _TO_MEMBER,
     "to_host": _NFT_TO_HOST,
@@ -266,7 +269,7 @@ def nft_steps(obj: FilterObject, verb: str) -> tuple[str, ...]:
     if verb == "del":
         return (f"flush chain {place}", f"delete chain {place}")
     rules = [rule for rule in obj.rules if isinstance(rule, Rule)]
-    by_member = any(rule.to_member or rule.not_from_member for rule in rules)
+    by_member = any(rule.to_member or rule.from_member or rule.not_from_member for rule in rules)
     counters = dict.fromkeys(rule.counted for rule in rules if rule.counted)
     return (
         f"add table {table}",

@@ -201,3 +201,25 @@ def test_no_packet_among_peers_is_lost_while_a_crowd_of_others_comes_and_goes(bu
         eventually(lambda: len(members(scene.there)) == 2, lambda: members(scene.there), deadline=30)
         report = probe.stop()
     assert report.lost == report.refused == 0
+
+
+FLANNELS_EXAMPLE = {"Network": "10.0.0.0/8", "SubnetLen": 24, "SubnetMin": "10.10.0.0", "SubnetMax": "10.60.255.0"}
+"""flannel's Documentation/configuration.md, with bounds that leave the lab's underlay out."""
+
+
+@pytest.mark.parametrize("backend", ["vxlan", "udp"])
+def test_h1_peers_whose_addresses_are_inside_the_network_are_heard_in_every_flavour(
+    build_lab: BuildLab, backend: str
+) -> None:
+    lab = build_lab(2)
+    lab.configure({**FLANNELS_EXAMPLE, "Backend": {"Type": backend}})
+    for flavour in ("nft", *FLAVOURS):
+        for host in lab.hosts:
+            if host.daemon.running:
+                host.daemon.stop()
+            host.daemon.up("--ip-masq", f"--filter-backend={flavour}", "--udp-plane=user")
+            _assert_guarded(host, flavour, "containers")
+        one, other = lab.containers or lab.attach_containers()
+        eventually(lambda a=one, b=other: a.ping(b).ok, f"{flavour}: one way", deadline=30)  # type: ignore[misc]
+        assert other.ping(one, count=3, wait=30).ok
+        assert [dropped(host, flavour) for host in lab.hosts] == [0, 0]

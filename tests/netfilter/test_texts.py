@@ -56,7 +56,7 @@ def _with_sets(rule: Rule) -> st.SearchStrategy[Rule]:
             rule,
             fresh=rule.fresh and not not_ports,
             not_ports=not_ports,
-            **dict(zip(("to_member", "not_from_member", "by_bridge", "counted"), more, strict=True)),
+            **dict(zip(("to_member", "from_member", "by_bridge", "counted"), more, strict=True)),
         ),
         ports,
         *[st.booleans()] * 3,
