@@ -203,7 +203,12 @@ def test_no_packet_among_peers_is_lost_while_a_crowd_of_others_comes_and_goes(bu
     assert report.lost == report.refused == 0
 
 
-FLANNELS_EXAMPLE = {"Network": "10.0.0.0/8", "SubnetLen": 24, "SubnetMin": "10.10.0.0", "SubnetMax": "10.60.255.0"}
+FLANNELS_EXAMPLE = {
+    "Network": "10.0.0.0/8",
+    "SubnetLen": 24,
+    "SubnetMin": "10.10.0.0",
+    "SubnetMax": "10.60.255.0",
+}
 """flannel's Documentation/configuration.md, with bounds that leave the lab's underlay out."""
 
 
