@@ -9,11 +9,12 @@ Families are judged one by one: of a dual-stack lease in an IPv4-only network th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from enum import Enum
 from operator import attrgetter
+from types import MappingProxyType
 
 from flanpy.model.address import Family, IPAddress, IPNetwork, Mac
 from flanpy.model.lease import Lease, LeaseRecord, SubnetKey, VxlanData
@@ -82,14 +83,23 @@ def admit(world: World) -> Admission:
     """Judge every lease in the view. Older leases (by create revision) go first, our own before all."""
     if world.network is None:
         return Admission()
-    judge = Judge(world)
-    peers: list[Lease] = []
-    rejected: list[Rejected] = []
-    for lease in by_age(world.view.leases.values()):
-        peer = judge.peer(lease, rejected)
-        if peer is not None:
-            peers.append(peer)
-    return admission(peers, rejected)
+    _, peers, rejected = judged(world, by_age(world.view.leases.values()))
+    return admission(peers.values(), rejected)
+
+
+def judged(world: World, leases: Sequence[Lease]) -> tuple[Judge, dict[int, Lease], list[Rejected]]:
+    """Judge `leases`, oldest first: what is then taken, the peers by the id of their lease, and what is refused.
+
+    A MAC belongs to the lease with a node id, also where an older lease without one had it first: the leases that lose
+    it are refused in one more round, so that their places are free for others. Each round refuses some, so rounds end.
+    """
+    barred: dict[tuple[int, Family], Lease] = {}
+    while True:
+        judge, rejected = Judge(world, barred), list[Rejected]()
+        verdicts = [(id(lease), judge.peer(lease, rejected)) for lease in leases]
+        if not judge.displaced:
+            return judge, {key: peer for key, peer in verdicts if peer is not None}, rejected
+        barred |= judge.displaced
 
 
 def admission(peers: Iterable[Lease], rejected: Iterable[Rejected]) -> Admission:
@@ -119,10 +129,18 @@ def is_own(lease: Lease, world: World) -> bool:
 
 
 class Judge:
-    """The rules, with what they are measured against made ready once: the network, our own lease, those admitted."""
+    """The rules, with what they are measured against made ready once: the network, our own lease, those admitted.
 
-    def __init__(self, world: World) -> None:
+    `displaced` are leases without a node id that were admitted before another with the same MAC and a node id, each
+    with that one, by the id of the lease and the family; `barred` are those of an earlier round.
+    """
+
+    def __init__(
+        self, world: World, barred: Mapping[tuple[int, Family], Lease] = MappingProxyType({})
+    ) -> None:
         self._world = world
+        self.barred = barred
+        self.displaced: dict[tuple[int, Family], Lease] = {}
         network = world.network
         assert network is not None
         self._type = network.backend_type
@@ -150,6 +168,10 @@ class Judge:
             if mac is not None and public is not None:
                 space.take_mac(mac, None, int(public))
 
+    def bars(self, keys: Iterable[int]) -> bool:
+        """Whether one of these leases, by id, is refused for its MAC's sake."""
+        return bool(self.barred) and not {key for key, _ in self.barred}.isdisjoint(keys)
+
     def copy(self, world: World) -> Judge:
         """An equal judge that learns on its own, of a world with the same measures: not to hold on to an old one, and
         all its leases."""
@@ -157,6 +179,7 @@ class Judge:
         twin._world = world  # noqa: SLF001, a twin of this very class
         spaces = [(space.copy(), network, first, last) for space, network, first, last in self._spaces]
         twin._spaces = spaces  # noqa: SLF001, a twin of this very class
+        twin.displaced = {}
         return twin
 
     def release(self, peer: Lease) -> None:
@@ -166,8 +189,12 @@ class Judge:
             if subnet is not None and public is not None:
                 space.release(int(subnet.network_address), int(public))
                 mac = self._mac(peer.record, space.family)
-                if mac is not None:
+                if mac is None:
+                    continue
+                if peer.record.node_id:
                     space.release_mac(mac)
+                else:
+                    space.release_guest(mac, int(public))
 
     def peer(self, lease: Lease, rejected: list[Rejected]) -> Lease | None:
         """The lease as far as it is admitted; what is not goes to `rejected`. Our own is neither."""
@@ -239,22 +266,36 @@ class Judge:
                 f"subnet {subnet} of {lease.record.owner} has no VtepMAC of its family",
             )
         number, mac = int(public), self._mac(lease.record, space.family)
-        if mac is not None and (other := space.elsewhere(mac, number)) is not None:
+        if mac is not None and (other := self._owner(lease, mac, space, number)) is not None:
             return _same_mac(lease, mac, other, self._world)
         fault = self._place(lease, subnet, space, (start, end, number))
         if fault is None and mac is not None:
-            space.take_mac(mac, lease, number)
+            self._take_mac(lease, mac, space, number)
         return fault
 
     def _mac(self, record: LeaseRecord, family: Family) -> bytes | None:
-        """The MAC that no other lease may have: of an FDB entry, if its backend has any.
-
-        A flannel host that changed its address leaves its old lease behind, and goes on with its MAC in a new one.
-        """
+        """The MAC of an FDB entry, if the lease's backend has any."""
         data = record.data(family)
-        if not record.node_id or self._types is None or not isinstance(data, VxlanData):
-            return None
-        return data.mac.packed
+        return data.mac.packed if self._types is not None and isinstance(data, VxlanData) else None
+
+    def _owner(self, lease: Lease, mac: bytes, space: Space, number: int) -> Vtep | None:
+        """Who has the MAC of this lease at another address, with a node id.
+
+        Two leases without one may share it: a flannel host that changed its address leaves its old lease behind, and
+        goes on with its MAC in a new one.
+        """
+        found = space.elsewhere(mac, number)
+        if found is None and (younger := self.barred.get((id(lease), space.family))) is not None:
+            return Vtep(younger, -1)
+        return found
+
+    def _take_mac(self, lease: Lease, mac: bytes, space: Space, number: int) -> None:
+        if not lease.record.node_id:
+            space.take_guest(mac, lease, number)
+            return
+        for guest in space.guests_elsewhere(mac, number):
+            self.displaced[id(guest), space.family] = lease
+        space.take_mac(mac, lease, number)
 
     def _place(
         self, lease: Lease, subnet: IPNetwork, space: Space, place: tuple[int, int, int]
@@ -293,13 +334,16 @@ def _overlap(lease: Lease, subnet: IPNetwork, older: Lease | None, world: World)
 
 def _same_mac(lease: Lease, mac: bytes, other: Vtep, world: World) -> tuple[Reason, str]:
     """Two hosts with one MAC would take one FDB entry from each other; most often one is a clone."""
-    older = other.owner
+    first = other.owner
     whose = (
-        f"older lease {older.key} of {older.record.owner}"
-        if older is not None
+        f"{'older ' if lease.record.node_id else ''}lease {first.key} of {first.record.owner}"
+        if first is not None
         else f"ours (node {world.policy.node_id})"
     )
     message = f"lease {lease.key} of {lease.record.owner} has the VTEP MAC {Mac(mac)} of {whose}"
+    if not lease.record.node_id:
+        cure = "and names no node, so the MAC is not its own: release it with flanpyctl subnets release"
+        return Reason.DUPLICATE_VTEP_MAC, f"{message}, {cure}"
     return Reason.DUPLICATE_VTEP_MAC, f"{message}: give a cloned host a machine id of its own"
 
 

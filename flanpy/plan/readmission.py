@@ -24,6 +24,7 @@ from flanpy.plan.admission import (
     admission,
     by_age,
     created,
+    judged,
     own_addresses,
 )
 from flanpy.plan.contention import contend
@@ -88,10 +89,8 @@ def _contended(rejected: Iterable[Rejected]) -> list[Lease]:
 
 
 def _anew(world: World) -> Judged:
-    judge = Judge(world)
     leases = by_age(world.view.leases.values())
-    rejected: list[Rejected] = []
-    peers = _judged(judge, leases, rejected)
+    judge, peers, rejected = judged(world, leases)
     return Judged(
         world, admission(peers.values(), rejected), {id(lease): lease for lease in leases}, peers, judge
     )
@@ -109,7 +108,7 @@ def _moved_on(previous: Judged, last: Judge, world: World) -> Judged | None:
     gone = previous.leases.keys() - leases.keys()
     came = leases.keys() - previous.leases.keys()
     moved = [*(previous.leases[key] for key in gone), *(leases[key] for key in came)]
-    if _touch(moved, _contended(previous.admission.rejected)):
+    if last.bars(gone) or _touch(moved, _contended(previous.admission.rejected)):
         return None
     judge, peers = last.copy(world), dict(previous.peers)
     left = {key: peers.pop(key) for key in gone if key in peers}
@@ -120,7 +119,8 @@ def _moved_on(previous: Judged, last: Judge, world: World) -> Judged | None:
     faults: list[Rejected] = []
     admitted = _judged(judge, by_age(leases[key] for key in came), faults)
     ordered = _merged(previous.admission.peers, left.values(), admitted.values())
-    if ordered is None or _contended(faults) or not _distinct_ages(standing, faults):
+    contended = judge.displaced or _contended(faults)
+    if ordered is None or contended or not _distinct_ages(standing, faults):
         return None
     peers.update(admitted)
     rejected = sorted([*standing, *faults], key=_age)

@@ -32,6 +32,8 @@ class Space:
     owners: list[Lease | None] = field(default_factory=list)
     publics: list[int] = field(default_factory=list)
     vteps: dict[bytes, Vtep] = field(default_factory=dict)
+    guests: dict[bytes, tuple[tuple[int, Lease], ...]] = field(default_factory=dict)
+    """By MAC, the public addresses and leases that bear it without a node id."""
 
     def at(self, number: int) -> int:
         """Index of the range that holds `number`, or -1."""
@@ -68,6 +70,21 @@ class Space:
             Vtep(owner, public) if known is None else Vtep(known.owner, public, known.shared + 1)
         )
 
+    def take_guest(self, mac: bytes, owner: Lease, public: int) -> None:
+        """Note who bears a MAC without a node id: it is theirs until a lease with one has it."""
+        self.guests[mac] = (*self.guests.get(mac, ()), (public, owner))
+
+    def guests_elsewhere(self, mac: bytes, public: int) -> list[Lease]:
+        """The leases without a node id that bear this MAC at another public address."""
+        return [lease for at, lease in self.guests.get(mac, ()) if at != public]
+
+    def release_guest(self, mac: bytes, public: int) -> None:
+        """Take back what `take_guest` noted of one lease."""
+        rest = list(self.guests.pop(mac))
+        del rest[[at for at, _ in rest].index(public)]
+        if rest:
+            self.guests[mac] = tuple(rest)
+
     def release(self, start: int, public: int) -> None:
         """Take back what was taken from `start` on, with its public address."""
         index = bisect_left(self.starts, start)
@@ -83,7 +100,13 @@ class Space:
     def copy(self) -> Space:
         """An equal one that is changed on its own."""
         return Space(
-            self.family, [*self.starts], [*self.ends], [*self.owners], [*self.publics], {**self.vteps}
+            self.family,
+            [*self.starts],
+            [*self.ends],
+            [*self.owners],
+            [*self.publics],
+            {**self.vteps},
+            {**self.guests},
         )
 
 

@@ -153,6 +153,32 @@ def test_lease_that_a_flannel_host_left_behind_keeps_its_new_one_from_nothing() 
     assert [entry.destination for entry in entries] == [now.record.public_ip]
 
 
+@pytest.mark.parametrize("age", [1, 90], ids=["older", "younger"])
+@pytest.mark.parametrize("node_id", ["rogue", ""])
+def test_lease_without_a_node_never_takes_a_mac_from_one_with(age: int, node_id: str) -> None:
+    """Else one put sends a host's packets elsewhere, without touching that host's lease."""
+    host = lease("10.50.2.0-24", 2)
+    rogue = replace(lease("10.50.240.0-24", 240, node_id=node_id), create_revision=age)
+    rogue = replace(rogue, record=replace(rogue.record, backend_data=host.record.backend_data))
+    admission = admitted(host, rogue)
+    kept = rogue if node_id and age == 1 else host
+    assert admission.peers == (kept,)
+    (refused,) = admission.rejected
+    assert refused.reason is Reason.DUPLICATE_VTEP_MAC
+    assert str(kept.key) in refused.message
+    assert "02:00:00:00:00:02" in refused.message
+    assert ("names no node" in refused.message) is not bool(node_id)
+
+
+def test_subnet_of_a_lease_that_lost_its_mac_is_free_for_the_next() -> None:
+    loser = lease("10.50.5.0-24", 1, node_id="")
+    named = lease("10.50.2.0-24", 2, backend_data=loser.record.backend_data)
+    heir = lease("10.50.5.0-25", 5)
+    admission = admitted(loser, named, heir)
+    assert admission.peers == (named, heir)
+    assert [one.lease for one in admission.rejected] == [loser]
+
+
 def test_p21_lease_with_our_vtep_mac_is_refused_even_if_it_is_older() -> None:
     peer = lease("10.50.2.0-24", 2, backend_data=OWN.record.backend_data)
     admission = admitted(peer)

@@ -89,6 +89,17 @@ def test_lease_with_anothers_mac_is_admitted_once_that_one_goes() -> None:
     assert judged.admission.rejected == ()
 
 
+def test_mac_passes_from_a_lease_without_a_node_to_one_with_and_back_when_that_goes() -> None:
+    nameless = replace(ONE, record=replace(ONE.record, node_id=""))
+    named = lease(2, mac="02:00:00:00:00:01")
+    judged = follow(
+        seen(nameless), seen(nameless, named), seen(nameless, named, THREE), seen(nameless, THREE)
+    )
+    assert judged.admission.peers == (nameless, THREE)
+    assert judged.admission.rejected == ()
+    assert follow(seen(nameless), seen(nameless, named), seen(named)).admission.peers == (named,)
+
+
 def test_mac_of_two_leases_of_one_host_stays_taken_until_both_are_gone() -> None:
     again = replace(lease(4, revision=400), record=ONE.record)
     twin = lease(5, mac="02:00:00:00:00:01", revision=500)
@@ -181,7 +192,8 @@ def _leases(draw: st.DrawFn) -> Lease:
         mac=f"02:00:00:00:00:{draw(st.integers(0, 4)):02x}",
         revision=draw(st.integers(100, 120)),
     )
-    return replace(made, key=SubnetKey(draw(st.sampled_from(_SUBNETS))))
+    record = made.record if draw(st.booleans()) else replace(made.record, node_id="")
+    return replace(made, key=SubnetKey(draw(st.sampled_from(_SUBNETS))), record=record)
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
