@@ -20,7 +20,8 @@ from typing import Any
 import pytest
 
 import flanpy
-from flanpy.log import KEYS, MASK, Outage, Transition, configure, get_logger, protect
+from flanpy.log import KEYS, MASK, configure, get_logger, protect
+from flanpy.outage import Outage, Transition
 
 _PACKAGE = Path(flanpy.__file__).parent
 _PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIB\n-----END RSA PRIVATE KEY-----"

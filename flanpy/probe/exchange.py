@@ -15,8 +15,9 @@ from contextlib import suppress
 from typing import Any, Final, Never
 
 from flanpy.clock import Clock
-from flanpy.log import Transition, get_logger
+from flanpy.log import get_logger
 from flanpy.model.address import IPAddress
+from flanpy.outage import Transition
 from flanpy.probe.packet import address_of
 from flanpy.probe.rows import read_document
 

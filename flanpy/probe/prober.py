@@ -14,8 +14,9 @@ from types import MappingProxyType
 from typing import Final, Never
 
 from flanpy.clock import Clock, set_within
-from flanpy.log import Transition, get_logger
+from flanpy.log import get_logger
 from flanpy.model.reach import Reach, ReachReport, Road
+from flanpy.outage import Transition
 from flanpy.probe.asking import BOTH, Ask
 from flanpy.probe.chase import AT_ONCE, EVERY_S, chased, is_chased, is_undecided
 from flanpy.probe.icmp import EchoSocket

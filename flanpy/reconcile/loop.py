@@ -23,7 +23,7 @@ from flanpy.backend import choice
 from flanpy.clock import Clock, set_within
 from flanpy.errors import KernelError
 from flanpy.kernel.port import Kernel, Moved, OpFailure
-from flanpy.log import Transition, get_logger
+from flanpy.log import get_logger
 from flanpy.model.facts import HostFacts
 from flanpy.model.lease import Lease, LeaseView
 from flanpy.model.network.network import NetworkConfig
@@ -31,6 +31,7 @@ from flanpy.model.objects import HostSysctl, KernelObject, Key, LinkFeature, Lin
 from flanpy.model.ops import Delete, Objects, Op, Put, Scope
 from flanpy.model.packet_filter import FilterChain, FilterFacts, FilterJump, FilterMember
 from flanpy.model.world import Former, Policy, Printed, World
+from flanpy.outage import Transition
 from flanpy.plan.admission import Admission, admit
 from flanpy.plan.decision import Decision, decide
 from flanpy.plan.desired import Planned, plan_from

@@ -18,9 +18,10 @@ from enum import Enum
 
 from flanpy.clock import Clock
 from flanpy.errors import KernelError
-from flanpy.log import Transition, get_logger
+from flanpy.log import get_logger
 from flanpy.model.objects import TunnelEnd, TunnelPeer
 from flanpy.model.tunnel import TunnelRow, TunnelTable
+from flanpy.outage import Transition
 from flanpy.udp.patience import patiently
 from flanpy.udp.ports import Counts, Forwarder, Workshop
 from flanpy.udp.totals import RunningTotal

@@ -6,7 +6,8 @@ from random import Random
 
 from flanpy.clock import Clock
 from flanpy.errors import StoreError
-from flanpy.log import Transition, get_logger
+from flanpy.log import get_logger
+from flanpy.outage import Transition
 
 log = get_logger()
 
