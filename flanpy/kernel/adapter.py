@@ -43,7 +43,7 @@ from flanpy.model.objects import (
     VxlanLink,
 )
 from flanpy.model.ops import Delete, Objects, Op, Put, Scope
-from flanpy.netlink import rtnl
+from flanpy.netlink import numbers, rtnl
 from flanpy.netlink.framing import Refusal
 
 _ABSENT = frozenset({errno.ESRCH, errno.ENOENT, errno.ENODEV, errno.EADDRNOTAVAIL})
@@ -274,19 +274,19 @@ def _in_the_way(op: Op) -> Route | None:
 def _deletion(obj: object, index: int) -> bytearray:
     match obj:
         case Neighbour() as neighbour:
-            return entries.neighbour(rtnl.DELNEIGH, rtnl.REQUEST, index, neighbour)
+            return entries.neighbour(rtnl.DELNEIGH, numbers.REQUEST, index, neighbour)
         case FdbEntry() as entry:
-            return entries.fdb_without_destination(rtnl.DELNEIGH, rtnl.REQUEST, index, entry.mac.packed)
+            return entries.fdb_without_destination(rtnl.DELNEIGH, numbers.REQUEST, index, entry.mac.packed)
         case Route() as route:
-            return entries.route(rtnl.DELROUTE, rtnl.REQUEST, index, route)
+            return entries.route(rtnl.DELROUTE, numbers.REQUEST, index, route)
         case (Blackhole() | OtherRoute()) as other:
             return entries.other_route_deletion(other)
         case _:
             raise TypeError(f"{obj!r} is no entry")
 
 
-_NEW = rtnl.REQUEST | rtnl.CREATE | rtnl.EXCL
-_CHANGE = rtnl.REQUEST | rtnl.CREATE | rtnl.REPLACE
+_NEW = numbers.REQUEST | numbers.CREATE | numbers.EXCL
+_CHANGE = numbers.REQUEST | numbers.CREATE | numbers.REPLACE
 
 
 def _put_flags(op: Put) -> int:

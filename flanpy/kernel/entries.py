@@ -11,7 +11,7 @@ from ipaddress import IPv6Address
 
 from flanpy.model.address import Family, IPAddress
 from flanpy.model.objects import Blackhole, FdbEntry, Neighbour, OtherRoute, Route
-from flanpy.netlink import rtnl
+from flanpy.netlink import numbers, rtnl
 from flanpy.netlink.framing import U32, attribute, frame
 from flanpy.netlink.rtnl import NDA, RTA
 
@@ -72,13 +72,13 @@ def fdb_without_destination(kind: int, flags: int, index: int, mac: bytes) -> by
 def neighbour_question(index: int, address: IPAddress) -> bytearray:
     """RTM_GETNEIGH for one neighbour; strict checking wants all but the family and the link to be zero."""
     body = _NDMSG.pack(Family.of(address), 0, 0, index, 0, 0, 0)
-    return frame(rtnl.GETNEIGH, rtnl.REQUEST, body + attribute(NDA["NDA_DST"], address.packed))
+    return frame(rtnl.GETNEIGH, numbers.REQUEST, body + attribute(NDA["NDA_DST"], address.packed))
 
 
 def fdb_question(index: int, mac: bytes) -> bytearray:
     """RTM_GETNEIGH for one MAC of a VXLAN device."""
     body = _NDMSG.pack(rtnl.AF_BRIDGE, 0, 0, index, 0, rtnl.NTF_SELF, 0)
-    return frame(rtnl.GETNEIGH, rtnl.REQUEST, body + attribute(NDA["NDA_LLADDR"], mac))
+    return frame(rtnl.GETNEIGH, numbers.REQUEST, body + attribute(NDA["NDA_LLADDR"], mac))
 
 
 def route(kind: int, flags: int, index: int, entry: Route) -> bytearray:
@@ -119,7 +119,7 @@ def other_route_deletion(entry: Blackhole | OtherRoute) -> bytearray:
         Family.of(entry.destination), entry.destination.prefixlen, 0, 0, _table_in_header(entry.table),
         entry.proto, _SCOPE_NOWHERE, rtnl.ROUTE_TYPES.get(kind, _RTN_UNICAST), 0,
     )  # fmt: skip
-    return frame(rtnl.DELROUTE, rtnl.REQUEST, head + _destination(entry) + _metric_and_table(entry))
+    return frame(rtnl.DELROUTE, numbers.REQUEST, head + _destination(entry) + _metric_and_table(entry))
 
 
 def _table_in_header(table: int) -> int:
@@ -148,12 +148,14 @@ def _metric_and_table(entry: Route | Blackhole | OtherRoute) -> bytes:
 def neighbour_dump(family: int, index: int) -> bytearray:
     """RTM_GETNEIGH dump of one link: neighbours of a family, or (AF_BRIDGE) the link's FDB."""
     if family == rtnl.AF_BRIDGE:
-        return frame(rtnl.GETNEIGH, rtnl.REQUEST | rtnl.DUMP, _NDMSG.pack(family, 0, 0, index, 0, 0, 0))
+        return frame(rtnl.GETNEIGH, numbers.REQUEST | numbers.DUMP, _NDMSG.pack(family, 0, 0, index, 0, 0, 0))
     body = _NDMSG.pack(family, 0, 0, 0, 0, 0, 0) + attribute(NDA["NDA_IFINDEX"], U32.pack(index))
-    return frame(rtnl.GETNEIGH, rtnl.REQUEST | rtnl.DUMP, body)
+    return frame(rtnl.GETNEIGH, numbers.REQUEST | numbers.DUMP, body)
 
 
 def route_dump(family: Family, table: int) -> bytearray:
     """RTM_GETROUTE dump of one table."""
     body = _RTMSG.pack(family, 0, 0, 0, _table_in_header(table), 0, 0, 0, 0)
-    return frame(rtnl.GETROUTE, rtnl.REQUEST | rtnl.DUMP, body + attribute(RTA["RTA_TABLE"], U32.pack(table)))
+    return frame(
+        rtnl.GETROUTE, numbers.REQUEST | numbers.DUMP, body + attribute(RTA["RTA_TABLE"], U32.pack(table))
+    )

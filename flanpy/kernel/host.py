@@ -15,7 +15,7 @@ from flanpy.kernel.underlay import HostLink
 from flanpy.model.address import Family, IPAddress
 from flanpy.model.facts import HostRoute
 from flanpy.model.objects import LINK_ALIAS, MAIN_TABLE, ROUTE_PROTO
-from flanpy.netlink import framing, rtnl
+from flanpy.netlink import framing, numbers, rtnl
 from flanpy.netlink.framing import HEADER_SIZE, S32, U32, attribute, attributes, frame
 
 _RTMSG = struct.Struct("=BBBBBBBBI")
@@ -155,7 +155,7 @@ async def reached_link(
     family = Family.of(target)
     body = _RTMSG.pack(family, family.bits, 0, 0, 0, 0, 0, 0, 0)
     body += attribute(rtnl.RTA["RTA_DST"], target.packed)
-    answer = await requests.ask(frame(rtnl.GETROUTE, rtnl.REQUEST, body))
+    answer = await requests.ask(frame(rtnl.GETROUTE, numbers.REQUEST, body))
     if isinstance(answer, framing.Refusal):
         return None
     oif = attributes(answer, _RTMSG_ATTRIBUTES_AT, len(answer)).get(rtnl.RTA["RTA_OIF"])
@@ -166,7 +166,7 @@ async def reached_link(
 async def read_forwarding(requests: RequestSocket, family: Family) -> bool:
     """`net.ipv4.ip_forward`, or `net.ipv6.conf.all.forwarding`. True if the kernel has no such family."""
     body = bytes([family]) + bytes(3) + attribute(_NETCONFA_IFINDEX, S32.pack(ALL_LINKS))
-    answer = await requests.ask(frame(rtnl.GETNETCONF, rtnl.REQUEST, body))
+    answer = await requests.ask(frame(rtnl.GETNETCONF, numbers.REQUEST, body))
     if isinstance(answer, framing.Refusal):
         return True
     said = forwarding(answer, 0, len(answer))

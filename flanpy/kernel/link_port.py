@@ -13,7 +13,7 @@ from flanpy.kernel.recall import Recall
 from flanpy.kernel.request import RequestSocket
 from flanpy.model.address import Family
 from flanpy.model.objects import Address, Neighbour, OwnLink, TunLink, VxlanLink
-from flanpy.netlink import rtnl
+from flanpy.netlink import numbers, rtnl
 from flanpy.netlink.framing import Refusal
 
 
@@ -55,7 +55,7 @@ class LinkPort:
 
     async def _restorations(self, name: str, index: int) -> list[bytearray]:
         """Messages that put the link's permanent neighbours back, as they stand now."""
-        flags = rtnl.REQUEST | rtnl.CREATE | rtnl.REPLACE
+        flags = numbers.REQUEST | numbers.CREATE | numbers.REPLACE
         return [
             entries.neighbour(rtnl.NEWNEIGH, flags, index, neighbour)
             for family in Family
@@ -99,7 +99,7 @@ class LinkPort:
         )
 
     async def put_address(self, address: Address, *, replace: bool) -> None:
-        flags = rtnl.CREATE | (rtnl.REPLACE if replace else rtnl.EXCL)
+        flags = numbers.CREATE | (numbers.REPLACE if replace else numbers.EXCL)
         await self._change_address("put", rtnl.NEWADDR, flags, address)
 
     async def delete_address(self, address: Address) -> None:

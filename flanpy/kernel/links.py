@@ -14,7 +14,7 @@ from typing import Any
 
 from flanpy.model.address import Family, IPAddress, IPInterface, Mac
 from flanpy.model.objects import Address, Link, OtherLink, OwnLink, TunLink, VxlanLink
-from flanpy.netlink import rtnl
+from flanpy.netlink import numbers, rtnl
 from flanpy.netlink.framing import HEADER_SIZE, U32, attribute, attributes, frame, text
 
 _IFINFOMSG_ATTRIBUTES_AT = HEADER_SIZE + 16
@@ -44,13 +44,13 @@ class SeenLink:
 def link_dump() -> bytearray:
     """RTM_GETLINK dump of all links, without statistics."""
     body = bytes(16) + attribute(_MASK, U32.pack(_SKIP_STATISTICS))
-    return frame(rtnl.GETLINK, rtnl.REQUEST | rtnl.DUMP, body)
+    return frame(rtnl.GETLINK, numbers.REQUEST | numbers.DUMP, body)
 
 
 def link_question(name: str) -> bytearray:
     """RTM_GETLINK for one link."""
     body = bytes(16) + attribute(_NAME, name.encode() + b"\0") + attribute(_MASK, U32.pack(_SKIP_STATISTICS))
-    return frame(rtnl.GETLINK, rtnl.REQUEST, body)
+    return frame(rtnl.GETLINK, numbers.REQUEST, body)
 
 
 def seen_link(buffer: bytes, start: int, end: int) -> SeenLink:
@@ -126,7 +126,7 @@ def creation(link: VxlanLink, parent: int) -> list[bytearray]:
     if link.gbp:  # a flag: its presence counts, whatever its value
         details.append(("IFLA_VXLAN_GBP", None))
     attrs = [("IFLA_IFNAME", link.name), ("IFLA_MTU", link.mtu), ("IFLA_ADDRESS", str(link.mac))]
-    create = _link_message(rtnl.NEWLINK, flags=rtnl.CREATE | rtnl.EXCL, attrs=[*attrs, _vxlan(details)])
+    create = _link_message(rtnl.NEWLINK, flags=numbers.CREATE | numbers.EXCL, attrs=[*attrs, _vxlan(details)])
     alias = _link_message(rtnl.SETLINK, attrs=[("IFLA_IFNAME", link.name), ("IFLA_IFALIAS", link.alias)])
     return [create, alias] if link.alias else [create]
 
@@ -194,7 +194,7 @@ def address_change(kind: int, flags: int, index: int, address: Address) -> bytea
 
 def address_dump(family: Family, index: int) -> bytearray:
     """RTM_GETADDR dump of one link, or of all with index 0."""
-    return frame(rtnl.GETADDR, rtnl.REQUEST | rtnl.DUMP, bytes([family, 0, 0, 0]) + U32.pack(index))
+    return frame(rtnl.GETADDR, numbers.REQUEST | numbers.DUMP, bytes([family, 0, 0, 0]) + U32.pack(index))
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +251,6 @@ def _link_message(
 
 def _encoded(message: Any, kind: int, flags: int) -> bytearray:
     message["header"]["type"] = kind
-    message["header"]["flags"] = rtnl.REQUEST | flags
+    message["header"]["flags"] = numbers.REQUEST | flags
     message.encode()
     return bytearray(message.data)

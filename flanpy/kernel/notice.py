@@ -18,7 +18,7 @@ from flanpy.kernel.links import seen_address
 from flanpy.kernel.port import Moved
 from flanpy.model.address import Family, IPNetwork
 from flanpy.model.objects import MAIN_TABLE, ROUTE_PROTO
-from flanpy.netlink import rtnl
+from flanpy.netlink import numbers, rtnl
 from flanpy.netlink.framing import HEADER, HEADER_SIZE, U16, U32, attributes, text
 from flanpy.netlink.rtnl import IFLA, NDA, RTA
 
@@ -125,7 +125,7 @@ class NoticeBoard:
         if kind in (rtnl.NEWNEIGH, rtnl.DELNEIGH):
             return self._neighbour(buffer, start, end, kind, echoes or Echoes())
         if kind in (rtnl.NEWROUTE, rtnl.DELROUTE):
-            return self._route(buffer, start, end, replaced=bool(flags & rtnl.REPLACE))
+            return self._route(buffer, start, end, replaced=bool(flags & numbers.REPLACE))
         if kind in (rtnl.NEWLINK, rtnl.DELLINK):
             notice = self._link(buffer, start, end, gone=kind == rtnl.DELLINK)
         elif kind in (rtnl.NEWADDR, rtnl.DELADDR):

@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Generic, TypeVar
 
 from flanpy.errors import KernelError
-from flanpy.netlink import framing, rtnl
+from flanpy.netlink import framing, numbers
 from flanpy.netlink.framing import HEADER_SIZE, Refusal
 
 SEND_MESSAGES = 256
@@ -63,7 +63,7 @@ class RequestSocket:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         enlarge_receive_buffer(sock, _SOCKET_BUFFER_BYTES)
-        for option in (rtnl.CAP_ACK, rtnl.EXT_ACK, rtnl.STRICT_CHECK):
+        for option in (numbers.CAP_ACK, numbers.EXT_ACK, numbers.STRICT_CHECK):
             with suppress(OSError):  # kernels before 4.20: no filters, longer answers
                 sock.setsockopt(_SOL_NETLINK, option, 1)
         self.port: int = sock.getsockname()[0]
@@ -104,12 +104,12 @@ class RequestSocket:
             framing.U32.pack_into(message, framing.SEQUENCE_OFFSET, sequence)
         last = self._sequence = base + len(part) - 1
         flags = framing.U16.unpack_from(part[-1], framing.FLAGS_OFFSET)[0]
-        framing.U16.pack_into(part[-1], framing.FLAGS_OFFSET, flags | rtnl.ACK)
+        framing.U16.pack_into(part[-1], framing.FLAGS_OFFSET, flags | numbers.ACK)
         self._send(b"".join(part))
         while True:
             answer = await self._receive()
             for start, end, kind, answer_flags, sequence, _ in framing.messages(answer):
-                if kind != rtnl.MSG_ERROR or not base <= sequence <= last:
+                if kind != numbers.MSG_ERROR or not base <= sequence <= last:
                     continue  # a late answer to a request that was given up
                 outcome[first + sequence - base] = framing.refusal(answer, start, end, answer_flags)
                 if sequence == last:
@@ -148,7 +148,7 @@ class RequestSocket:
                 for start, end, kind, flags, sequence, _ in framing.messages(answer):
                     if sequence != wanted:
                         continue
-                    if kind == rtnl.MSG_ERROR:
+                    if kind == numbers.MSG_ERROR:
                         return framing.refusal(answer, start, end, flags) or Refusal(errno.ENODATA)
                     return answer[start:end]
 
@@ -207,9 +207,9 @@ class _Dump(Generic[T]):
             position += (length + 3) & ~3
             if sequence != wanted:
                 continue
-            if flags & rtnl.DUMP_INTR:
+            if flags & numbers.DUMP_INTR:
                 self.interrupted = True
-            if kind <= rtnl.MSG_DONE:
+            if kind <= numbers.MSG_DONE:
                 _raise_if_refused(_last_word(datagram, start, end, kind, flags))
                 return True
             one = parse(datagram, start, end)
@@ -220,7 +220,7 @@ class _Dump(Generic[T]):
 
 def _last_word(datagram: bytes, start: int, end: int, kind: int, flags: int) -> Refusal | None:
     """What the message that ends a dump says."""
-    if kind == rtnl.MSG_ERROR:
+    if kind == numbers.MSG_ERROR:
         return framing.refusal(datagram, start, end, flags)
     status = framing.S32.unpack_from(datagram, start + HEADER_SIZE)[0]
     return Refusal(-status) if status < 0 else None

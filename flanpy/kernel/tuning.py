@@ -13,7 +13,7 @@ from flanpy.kernel.request import RequestSocket
 from flanpy.kernel.sysctl import Sysctls
 from flanpy.model.address import Family
 from flanpy.model.tuning import NeighbourTable, ReversePath
-from flanpy.netlink import rtnl
+from flanpy.netlink import numbers
 from flanpy.netlink.framing import HEADER_SIZE, U32, attributes, frame
 
 NETSTAT = Path("/proc/thread-self/net/netstat")
@@ -43,7 +43,7 @@ def read_bridge_filter(sysctls: Sysctls) -> bool | None:
 
 async def read_neighbour_tables(requests: RequestSocket) -> list[NeighbourTable]:
     """Both families' tables. Netlink tells of them in every namespace, the sysctls only in the machine's own."""
-    request = frame(_GETNEIGHTBL, rtnl.REQUEST | rtnl.DUMP, bytes(_NDTMSG_SIZE))
+    request = frame(_GETNEIGHTBL, numbers.REQUEST | numbers.DUMP, bytes(_NDTMSG_SIZE))
     return await requests.dump(request, _table)
 
 

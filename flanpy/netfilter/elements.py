@@ -7,27 +7,20 @@ not make sets, or know what they are for.
 from __future__ import annotations
 
 import errno
-import socket
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 
 from flanpy.errors import KernelError
 from flanpy.model.address import Family
-from flanpy.netfilter.nfnetlink import attributes
+from flanpy.netfilter.nfnetlink import GENERIC, NETLINK_NETFILTER, NFTABLES
+from flanpy.netlink.blocking import BlockingSocket, Request
+from flanpy.netlink.framing import ATTRIBUTE, attribute, each_attribute
+from flanpy.netlink.numbers import ACK, CREATE, NESTED
 
-_NETLINK_NETFILTER = 12
-_REQUEST, _ACK, _DUMP, _INTERRUPTED = 0x1, 0x4, 0x300, 0x10
-_CREATE = 0x400
-_NFTABLES = 10
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
-_NEWSETELEM, _GETSETELEM, _DELSETELEM = (_NFTABLES << 8 | number for number in (12, 13, 14))
-_ERROR, _DONE = 2, 3
+_NEWSETELEM, _GETSETELEM, _DELSETELEM = (NFTABLES << 8 | number for number in (12, 13, 14))
 _LIST_TABLE, _LIST_SET, _LIST_ELEMENTS = 1, 2, 3
-_NESTED = 0x8000
-_HEADER = struct.Struct("=IHHII")
-_ATTRIBUTE = struct.Struct("=HH")
 _RECEIVED = 1 << 18
-_TIMEOUT_S = 5.0
 
 _AT_ONCE = 1000
 """Addresses in one message: an attribute has at most 64 kB."""
@@ -47,36 +40,36 @@ class Elements:
     """One named set, which each family may have."""
 
     def __init__(self, table: str, name: str) -> None:
-        self._place = _attribute(_LIST_TABLE, _text(table)) + _attribute(_LIST_SET, _text(name))
-        self._socket: socket.socket | None = None
-        self._number = 0
+        self._place = attribute(_LIST_TABLE, _text(table)) + attribute(_LIST_SET, _text(name))
+        self._netlink = BlockingSocket(NETLINK_NETFILTER, receive_bytes=_RECEIVED)
 
     @property
     def port(self) -> int:
         """By which others' news of our changes name us; 0 while there were none."""
-        return int(self._socket.getsockname()[0]) if self._socket is not None else 0
+        return self._netlink.port
 
     def close(self) -> None:
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        self._netlink.close()
 
     def read(self, family: Family) -> list[bytes]:
-        """All that is in it, packed. Raises NotThere, or KernelError if it cannot be read."""
+        """List all that is in it, packed. Raises NotThere, or KernelError if it cannot be read."""
         for _ in range(_TURNS):
-            found, whole = self._dump(family)
+            try:
+                answers, whole = self._netlink.dump_once(_GETSETELEM, _generic(int(family), 0) + self._place)
+            except KernelError as error:
+                raise _named(error) from error
             if whole:
                 break
-        return found
+        return [key for answer in answers for key in _keys(answer.body[GENERIC.size :])]
 
     def change(self, family: Family, come: Iterable[bytes], gone: Iterable[bytes]) -> int:
         """Put addresses in, where they may be already, and take out others, which must be there.
 
-        How many transactions it took: one, but for crowds. Raises NotThere, KernelError.
+        Returns the number of transactions: one, but for crowds. Raises NotThere, KernelError.
         """
         parts = [
-            *((_NEWSETELEM, _REQUEST | _ACK | _CREATE, part) for part in _parts(come)),
-            *((_DELSETELEM, _REQUEST | _ACK, part) for part in _parts(gone)),
+            *((_NEWSETELEM, ACK | CREATE, part) for part in _parts(come)),
+            *((_DELSETELEM, ACK, part) for part in _parts(gone)),
         ]
         count = 0
         for at in range(0, len(parts), _TOGETHER):
@@ -85,80 +78,20 @@ class Elements:
         return count
 
     def _transact(self, family: Family, parts: Sequence[tuple[int, int, Sequence[bytes]]]) -> None:
-        data = self._message(_BATCH_BEGIN, _REQUEST, _generic(0, _NFTABLES))
-        refusals = self._number
-        waiting = set()
-        for kind, flags, keys in parts:
-            elements = _attribute(_LIST_ELEMENTS | _NESTED, b"".join(map(_element, keys)))
-            data += self._message(kind, flags, _generic(int(family), 0) + self._place + elements)
-            waiting.add(self._number)
-        self._send(data + self._message(_BATCH_END, _REQUEST, _generic(0, _NFTABLES)))
-        while waiting:
-            for kind, _, number, body in self._receive():
-                if kind == _ERROR and number >= refusals:
-                    _judge(body)
-                    waiting.discard(number)
-
-    def _dump(self, family: Family) -> tuple[list[bytes], bool]:
-        """What was found, and whether nobody changed it meanwhile."""
-        self._send(self._message(_GETSETELEM, _REQUEST | _DUMP, _generic(int(family), 0) + self._place))
-        found: list[bytes] = []
-        whole = True
-        while True:
-            for kind, flags, number, body in self._receive():
-                if number != self._number:
-                    continue  # of a question that nobody waits for any more
-                whole = whole and not flags & _INTERRUPTED
-                if kind == _ERROR:
-                    _judge(body)
-                if kind in {_ERROR, _DONE}:
-                    return found, whole
-                found += _keys(body[4:])
-
-    def _message(self, kind: int, flags: int, body: bytes) -> bytes:
-        self._number += 1
-        return _HEADER.pack(_HEADER.size + len(body), kind, flags, self._number, 0) + body
-
-    def _send(self, data: bytes) -> None:
+        head = _generic(int(family), 0) + self._place
+        changes = [
+            Request(kind, flags, head + attribute(_LIST_ELEMENTS | NESTED, b"".join(map(_element, keys))))
+            for kind, flags, keys in parts
+        ]
+        begin, end = (Request(kind, 0, _generic(0, NFTABLES)) for kind in (_BATCH_BEGIN, _BATCH_END))
         try:
-            if self._socket is None:
-                self._socket = _open()
-            self._socket.send(data)
-        except OSError as error:
-            self.close()
-            raise KernelError("cannot ask nf_tables", error.errno or 0) from error
-
-    def _receive(self) -> Iterator[tuple[int, int, int, bytes]]:
-        """Kind, flags, number and body of each message of one datagram."""
-        assert self._socket is not None
-        try:
-            data = self._socket.recv(_RECEIVED)
-        except OSError as error:
-            self.close()
-            raise KernelError("nf_tables did not answer", error.errno or 0) from error
-        while len(data) >= _HEADER.size:
-            length, kind, flags, number, _ = _HEADER.unpack_from(data)
-            yield kind, flags, number, data[_HEADER.size : length]
-            data = data[(max(length, _HEADER.size) + 3) & ~3 :]
+            self._netlink.batch([begin, *changes, end])
+        except KernelError as error:
+            raise _named(error) from error
 
 
-def _open() -> socket.socket:
-    sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
-    try:
-        sock.bind((0, 0))
-        sock.settimeout(_TIMEOUT_S)
-    except OSError:
-        sock.close()
-        raise
-    return sock
-
-
-def _judge(body: bytes) -> None:
-    code = -struct.unpack_from("=i", body)[0] if len(body) >= 4 else 0
-    if code == errno.ENOENT:
-        raise NotThere("no such set, or not in it", code)
-    if code:
-        raise KernelError("nf_tables refused a change of a set", code)
+def _named(error: KernelError) -> KernelError:
+    return NotThere("no such set, or not in it", error.errno) if error.errno == errno.ENOENT else error
 
 
 def _generic(family: int, resource: int) -> bytes:
@@ -169,27 +102,23 @@ def _text(text: str) -> bytes:
     return text.encode() + b"\0"
 
 
-def _attribute(kind: int, value: bytes) -> bytes:
-    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value + b"\0" * (-len(value) % 4)
-
-
 def _element(key: bytes) -> bytes:
     """NFTA_LIST_ELEM of NFTA_SET_ELEM_KEY of NFTA_DATA_VALUE: all are number 1."""
-    return _attribute(1 | _NESTED, _attribute(1 | _NESTED, _attribute(1, key)))
+    return attribute(1 | NESTED, attribute(1 | NESTED, attribute(1, key)))
 
 
 def _inside(data: bytes, kind: int) -> Sequence[bytes]:
-    return [value for found, value in attributes(data) if found == kind]
+    return [value for found, value in each_attribute(data) if found == kind]
 
 
 def _keys(body: bytes) -> Iterable[bytes]:
     """The keys of one message. Elements without anything but a key all begin alike, and are cut, not parsed."""
     for elements in _inside(body, _LIST_ELEMENTS):
         for size in (4, 16):
-            row = struct.Struct(f"{_ATTRIBUTE.size * 3}s{size}s")
+            row = struct.Struct(f"{ATTRIBUTE.size * 3}s{size}s")
             if elements and len(elements) % row.size == 0:
                 heads, keys = zip(*row.iter_unpack(elements), strict=True)
-                if len(set(heads)) == 1 and heads[0].endswith(_ATTRIBUTE.pack(_ATTRIBUTE.size + size, 1)):
+                if len(set(heads)) == 1 and heads[0].endswith(ATTRIBUTE.pack(ATTRIBUTE.size + size, 1)):
                     return keys
     return list(_parsed(body))
 

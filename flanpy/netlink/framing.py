@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from flanpy.netlink.rtnl import ACK_TLVS
+from flanpy.netlink.numbers import ACK_TLVS
 
 HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 HEADER_SIZE = HEADER.size
@@ -53,6 +53,22 @@ def attributes(buffer: bytes, start: int, end: int) -> dict[int, bytes]:
         found[kind & ~_NESTED_AND_ORDER_FLAGS] = buffer[start + 4 : start + length]
         start += (length + 3) & ~3
     return found
+
+
+def each_attribute(buffer: bytes, start: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Number and value of each attribute from `start`, as far as they are whole; equal numbers are given one by one."""
+    end = len(buffer)
+    while start + 4 <= end:
+        length, kind = ATTRIBUTE.unpack_from(buffer, start)
+        if length < 4:
+            return
+        yield kind & ~_NESTED_AND_ORDER_FLAGS, buffer[start + 4 : start + length]
+        start += (length + 3) & ~3
+
+
+def number(value: bytes) -> int:
+    """A U32 in the machine's byte order; 0 for a value of another size."""
+    return int(U32.unpack(value)[0]) if len(value) == U32.size else 0
 
 
 def messages(buffer: bytes) -> Iterator[tuple[int, int, int, int, int, int]]:

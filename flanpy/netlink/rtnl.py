@@ -30,7 +30,6 @@ def _stand_in() -> types.ModuleType | None:
 
 _package = _stand_in()
 try:
-    from pyroute2 import netlink
     from pyroute2.netlink import rtnl
     from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
     from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
@@ -73,21 +72,6 @@ GETNEIGH: Final[int] = rtnl.RTM_GETNEIGH
 NEWNETCONF: Final[int] = rtnl.RTM_NEWNETCONF
 DELNETCONF: Final[int] = rtnl.RTM_DELNETCONF
 GETNETCONF: Final[int] = rtnl.RTM_GETNETCONF
-
-REQUEST: Final[int] = netlink.NLM_F_REQUEST
-ACK: Final[int] = netlink.NLM_F_ACK
-DUMP: Final[int] = netlink.NLM_F_DUMP
-CREATE: Final[int] = netlink.NLM_F_CREATE
-EXCL: Final[int] = netlink.NLM_F_EXCL
-REPLACE: Final[int] = netlink.NLM_F_REPLACE
-DUMP_INTR: Final[int] = netlink.NLM_F_DUMP_INTR
-CAPPED: Final[int] = netlink.NLM_F_CAPPED
-ACK_TLVS: Final[int] = netlink.NLM_F_ACK_TLVS
-MSG_ERROR: Final[int] = netlink.NLMSG_ERROR
-MSG_DONE: Final[int] = netlink.NLMSG_DONE
-EXT_ACK: Final[int] = netlink.NETLINK_EXT_ACK
-STRICT_CHECK: Final[int] = netlink.NETLINK_GET_STRICT_CHK
-CAP_ACK: Final = 10  # linux/netlink.h NETLINK_CAP_ACK; pyroute2 has no name for it
 
 GROUPS: Final[tuple[int, ...]] = (
     rtnl.RTNLGRP_LINK,

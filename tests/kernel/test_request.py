@@ -12,7 +12,7 @@ import pytest
 
 from flanpy.errors import KernelError
 from flanpy.kernel.request import RequestSocket
-from flanpy.netlink import framing, rtnl
+from flanpy.netlink import framing, numbers, rtnl
 
 
 @contextmanager
@@ -33,7 +33,7 @@ def message(kind: int, flags: int, sequence: int, body: bytes = b"") -> bytes:
 
 
 def done(sequence: int, flags: int = 0) -> bytes:
-    return message(rtnl.MSG_DONE, flags, sequence, framing.S32.pack(0))
+    return message(numbers.MSG_DONE, flags, sequence, framing.S32.pack(0))
 
 
 async def asked(kernel: socket.socket) -> int:
@@ -52,7 +52,8 @@ async def test_an_interrupted_dump_is_run_again_and_its_first_half_forgotten() -
         dump = asyncio.create_task(requests.dump(framing.frame(rtnl.GETROUTE, 0, b""), body))
         first = await asked(kernel)
         kernel.send(
-            message(rtnl.NEWROUTE, 0, first, b"gone") + message(rtnl.NEWROUTE, rtnl.DUMP_INTR, first, b"torn")
+            message(rtnl.NEWROUTE, 0, first, b"gone")
+            + message(rtnl.NEWROUTE, numbers.DUMP_INTR, first, b"torn")
         )
         kernel.send(done(first))
         again = await asked(kernel)
@@ -68,7 +69,7 @@ async def test_a_dump_that_is_always_interrupted_fails_at_last() -> None:
             answering = asyncio.create_task(asked(kernel))
             await asyncio.wait({dump, answering}, return_when=asyncio.FIRST_COMPLETED)
             if answering.done():
-                kernel.send(done(answering.result(), rtnl.DUMP_INTR))
+                kernel.send(done(answering.result(), numbers.DUMP_INTR))
             answering.cancel()
         with pytest.raises(KernelError, match="interrupted") as caught:
             await dump
@@ -93,7 +94,7 @@ async def test_a_refused_dump_carries_the_kernels_errno() -> None:
     with pair() as (requests, kernel):
         dump = asyncio.create_task(requests.dump(framing.frame(rtnl.GETROUTE, 0, b""), body))
         wanted = await asked(kernel)
-        kernel.send(message(rtnl.MSG_ERROR, 0, wanted, framing.S32.pack(-errno.EPERM) + bytes(16)))
+        kernel.send(message(numbers.MSG_ERROR, 0, wanted, framing.S32.pack(-errno.EPERM) + bytes(16)))
         with pytest.raises(KernelError) as caught:
             await dump
         assert caught.value.errno == errno.EPERM
