@@ -1,8 +1,8 @@
 """daemon.json on disk: read it, put a new content in its place, keep a backup, put the backup back.
 
 Owns the order of steps, so that whatever ends the process at any of them leaves the old file or the new one: backup,
-temporary file beside the target with its owner, mode and extended attributes (SELinux label, ACL), fsync, rename. A
-symbolic link stays; what it points to is replaced. Must not know what the content means.
+then a file with the owner, mode and extended attributes (SELinux label, ACL) of the old one, which `files.atomic` puts
+into its place. A symbolic link stays; what it points to is replaced. Must not know what the content means.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from flanpy.errors import DockerError
+from flanpy.files import atomic
 
 BACKUP_SUFFIX: Final = ".flanpy-backup"
 NO_FILE: Final = b"{ }\n"
@@ -98,7 +99,7 @@ def put_back(found: Found) -> None:
     try:
         if found.content is None:
             found.target.unlink(missing_ok=True)
-            _sync_directory(found.target.parent)
+            atomic.sync_directory(found.target.parent)
         else:
             _put(found.target, found.content, found)
     except OSError as cause:
@@ -166,23 +167,14 @@ def _content(path: Path) -> bytes | None:
 
 def _put(target: Path, content: bytes, like: Found) -> None:
     """Replace `target` in one step by a file of `like`'s owner, mode and attributes."""
-    temporary = target.with_name(f".{target.name}.{os.urandom(6).hex()}.tmp")
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
-            file.write(content)
-            file.flush()
-            if like.owner is not None:
-                os.fchown(descriptor, *like.owner)
-            _copy_attributes(like.target, descriptor)
-            os.fchmod(descriptor, like.mode)  # after the owner, whose change clears set-id bits
-            os.fsync(descriptor)
-        temporary.replace(target)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
-    _sync_directory(target.parent)
+
+    def prepare(descriptor: int) -> None:
+        if like.owner is not None:
+            os.fchown(descriptor, *like.owner)
+        _copy_attributes(like.target, descriptor)
+        os.fchmod(descriptor, like.mode)  # after the owner, whose change clears set-id bits
+
+    atomic.replace(target, content, prepare)
 
 
 def _copy_attributes(source: Path, descriptor: int) -> None:
@@ -196,16 +188,6 @@ def _copy_attributes(source: Path, descriptor: int) -> None:
 def _make_directory(path: Path) -> None:
     if not path.is_dir():
         path.mkdir(mode=0o755, parents=True, exist_ok=True)
-
-
-def _sync_directory(path: Path) -> None:
-    """So that the name outlives a power cut; not every file system can."""
-    with suppress(OSError):
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _error(action: str, path: Path, cause: OSError | RuntimeError) -> DockerError:

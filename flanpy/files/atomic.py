@@ -12,6 +12,7 @@ import fcntl
 import glob
 import os
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -49,7 +50,7 @@ def write(path: Path, content: bytes, *, mode: int = 0o644) -> bool:
         if _holds(target, content, mode):
             return False
         make_directory(target.parent)
-        _replace(target, content, mode)
+        replace(target, content, lambda descriptor: os.fchmod(descriptor, mode))
     except OSError as cause:
         raise host_error("write", path, cause) from cause
     return True
@@ -100,20 +101,24 @@ def _holds(target: Path, content: bytes, mode: int) -> bool:
     return False
 
 
-def _replace(target: Path, content: bytes, mode: int) -> None:
+def replace(target: Path, content: bytes, prepare: Callable[[int], None]) -> None:
+    """Replace `target`, no symbolic link, in one step. Raises OSError; the old file then stands.
+
+    `prepare` gives the new file, by its descriptor, mode, owner and attributes before it takes the name.
+    """
     _sweep(target)
     temporary, descriptor = _locked(target)
     try:
         with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
             file.write(content)
             file.flush()
-            os.fchmod(descriptor, mode)
+            prepare(descriptor)
             os.fsync(descriptor)
             temporary.replace(target)  # while it is locked
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_directory(target.parent)
+    sync_directory(target.parent)
 
 
 def _locked(target: Path) -> tuple[Path, int]:
@@ -145,7 +150,7 @@ def _remove_if_left(temporary: Path) -> None:
             os.close(descriptor)
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
     """So that the new name outlives a power cut; some file systems cannot, and the file is in place by now."""
     with suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

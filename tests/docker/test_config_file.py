@@ -18,6 +18,7 @@ import pytest
 
 from flanpy.docker import config_file
 from flanpy.errors import DockerError
+from flanpy.files import atomic
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount")
 
@@ -138,7 +139,7 @@ def _die_at_line(number: int) -> Any:
 
     def trace(frame: FrameType, event: str, _argument: Any) -> Any:
         nonlocal left
-        if frame.f_code.co_filename != config_file.__file__:
+        if frame.f_code.co_filename not in {config_file.__file__, atomic.__file__}:
             return None
         if event == "line":
             left -= 1
