@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from flanpy.backend.advert import public_addresses
 from flanpy.backend.options import Reader
@@ -29,7 +29,9 @@ from flanpy.model.objects import (
 )
 from flanpy.model.tunnel import HEADERS
 from flanpy.model.world import World
+from flanpy.plan.border import guarded, wins
 from flanpy.plan.next_hop import RouteTable
+from flanpy.plan.space import numbers
 
 LINK = "flannel0"
 DEFAULT_PORT = 8285
@@ -45,17 +47,21 @@ class UdpGround:
     """Implements `plan.desired.Ground`. `table` is None without an in-kernel plane: routes matter to no other.
 
     That plane sends out on the underlay link without asking the routing table, so only for peers behind that link.
+    `narrow`: each peer has a route of its own, as one to the whole network would take a way that the host needs.
     """
 
     fixed: tuple[KernelObject, ...] = field(compare=False)
     underlay: str
     table: RouteTable | None
+    narrow: bool = False
 
     def peer(self, lease: Lease) -> Iterator[KernelObject]:
         record = lease.record
         if lease.key.subnet is not None and record.public_ip is not None:
             fast = record.fast_path and self._is_behind_underlay(record.public_ip)
             yield TunnelPeer(LINK, lease.key.subnet, record.public_ip, fast)
+            if self.narrow:
+                yield Route(lease.key.subnet, LINK)
 
     def _is_behind_underlay(self, address: IPv4Address) -> bool:
         route = self.table.next_hop(address) if self.table is not None else None
@@ -113,7 +119,7 @@ class UdpBackend:
             own=subnet,
             fast=fast,
         )
-        fixed = (
+        fixed: tuple[KernelObject, ...] = (
             TunLink(LINK, end.mtu),
             # a reply may come back over another path than we would choose; loose mode still drops martians
             LinkSysctl(Family.IPV4, LINK, "rp_filter", "2"),
@@ -123,9 +129,26 @@ class UdpBackend:
             Address(LINK, IPv4Interface((subnet.network_address, 32))),
             LinkUp(LINK),
             end,
-            Route(network.network, LINK),
         )
-        return UdpGround(fixed, underlay.link, RouteTable.of(world.facts.routes) if fast else None)
+        table = RouteTable.of(world.facts.routes)
+        narrow = _takes_a_way(network.network, world, table)
+        if not narrow:
+            fixed = (*fixed, Route(network.network, LINK))
+        return UdpGround(fixed, underlay.link, table if fast else None, narrow)
 
     def ways(self, world: World) -> Ways:
         return one_way(WayKind.TUNNEL)
+
+
+def _takes_a_way(network: IPv4Network, world: World, table: RouteTable) -> bool:
+    """Whether a route to the whole network wins over the host's own to what it needs, or to a peer's public address."""
+    if wins(network, guarded(world)) is not None:
+        return True
+    first, last = numbers(network)
+    inside = [
+        public
+        for lease in world.view.leases.values()
+        if (public := lease.record.public_ip) is not None and first <= int(public) <= last
+    ]
+    hops = map(table.next_hop, inside)
+    return any(hop is None or hop.destination.prefixlen <= network.prefixlen for hop in hops)

@@ -132,6 +132,15 @@ HOST_OPTIONS: Final[tuple[Option, ...]] = (
         help="command that the extension backend may run here, word for word as in the network config; repeatable",
     ),
     Option(
+        name="allowed-network",
+        field="allowed_network",
+        kind=kinds.NETWORKS,
+        group="host",
+        own=True,
+        help="range that the overlay may have on this host, whatever etcd says; repeatable. Without one: the private"
+        " ranges of RFC 1918, 6598 and 4193, and the network of the first config that this host saw",
+    ),
+    Option(
         name="config",
         field="config",
         kind=kinds.OPTIONAL_PATH,

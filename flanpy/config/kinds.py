@@ -12,7 +12,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -183,6 +183,18 @@ def _commands(texts: tuple[str, ...]) -> tuple[str, ...]:
     return commands
 
 
+def _networks(texts: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
+    found = [_network(text) for given in texts for text in given.replace(",", " ").split()]
+    return tuple(dict.fromkeys(found))
+
+
+def _network(text: str) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(text)
+    except ValueError as cause:
+        raise ValueError(f"expected networks such as 10.50.0.0/16 ({cause})") from cause
+
+
 def _listen(text: str) -> ListenAddress | None:
     host, _, port = text.rpartition(":")
     if text in {"", "off"}:
@@ -242,5 +254,8 @@ PREFIX: Final = Kind("KEY", _last(_prefix), str)
 INTERFACES: Final = Kind("IP|NAME", _pieces, ",".join, repeatable=True, listed=True)
 REGEXES: Final = Kind("REGEX", _regexes, " ".join, repeatable=True, listed=True)
 COMMANDS: Final = Kind("COMMAND", _commands, "; ".join, repeatable=True, listed=True)
+NETWORKS: Final = Kind(
+    "NETWORK", _networks, lambda value: ",".join(map(str, value)), repeatable=True, listed=True
+)
 LISTEN: Final = Kind("IP:PORT", _last(_listen), lambda value: "off" if value is None else str(value))
 NODE_ID: Final = Kind("ID", _optional(_node_id), _render)

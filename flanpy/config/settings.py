@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 IPAddress = IPv4Address | IPv6Address
@@ -149,6 +149,7 @@ class Settings:
     resync_interval: float = 60.0
     vxlan_tx_checksum: bool = False
     extension_command: tuple[str, ...] = ()
+    allowed_network: tuple[IPv4Network | IPv6Network, ...] = ()
     udp_plane: str = "auto"
     config: Path | None = None
     """The file that was read, None if there was none."""

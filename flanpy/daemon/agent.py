@@ -92,6 +92,7 @@ class Agent:
             extension_commands=settings.extension_command,
             filter=_filter_policy(settings),
             blackhole=settings.filter.ip_blackhole_route,
+            allowed_networks=settings.allowed_network,
         )
         self._waiting = asyncio.Event()
         self._board = StatusBoard(clock, self._status_changed, on_waiting=self._waiting.set)
@@ -325,6 +326,7 @@ class Agent:
             new = self._reload_settings()
             merged = in_force(self._settings, new)
             self._session.use(session_settings(merged.etcd))
+            self._leasing.look_for_etcd()
         except FlanpyError as error:
             log.error("reload_refused", error=str(error))
             raise

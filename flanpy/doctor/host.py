@@ -12,8 +12,7 @@ from typing import Any, Final
 
 from flanpy.doctor.document import address
 from flanpy.doctor.facts import RouteSeen
-from flanpy.errors import HostError, KernelError
-from flanpy.host.sysctl import Sysctls
+from flanpy.errors import HostError
 from flanpy.kernel.ethtool import Ethtool
 from flanpy.model.address import IPAddress
 from flanpy.trace.iproute import route_text
@@ -68,9 +67,10 @@ def sysctls(links: Iterable[str]) -> dict[str, str]:
     found = {}
     for path in (*_SYSCTLS, *(pattern.format(link) for link in links for pattern in _OF_LINKS)):
         try:
-            found[sysctl_name(path)] = Sysctls().read(path)
-        except (KernelError, UnicodeDecodeError):
+            value = Path("/proc/sys", path).read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError):
             continue
+        found[sysctl_name(path)] = value
     return found
 
 

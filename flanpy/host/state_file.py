@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from flanpy.files import atomic
 from flanpy.host.absent import Absent
+from flanpy.model.border import EtcdAddress, KnownBorder
 from flanpy.model.lease import SubnetKey
 from flanpy.printable import on_one_line
 
@@ -28,7 +29,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedLease:
-    """The own lease as last known. `network_config` is the JSON text from etcd; `saved_at` is Unix time."""
+    """The own lease as last known. `network_config` is the JSON text from etcd; `saved_at` is Unix time.
+
+    `border` is None in a file of a version that kept none.
+    """
 
     key: SubnetKey
     lease_id: int
@@ -38,6 +42,7 @@ class SavedLease:
     public_ip: IPv4Address | None
     public_ip6: IPv6Address | None = None
     saved_at: float
+    border: KnownBorder | None = None
 
 
 def save(state_dir: Path, lease: SavedLease) -> bool:
@@ -88,7 +93,27 @@ def _document(lease: SavedLease) -> dict[str, object]:
         "public_ip": _text(lease.public_ip),
         "public_ip6": _text(lease.public_ip6),
         "saved_at": lease.saved_at,
+        **(_border_document(lease.border) if lease.border is not None else {}),
     }
+
+
+def _border_document(border: KnownBorder) -> dict[str, object]:
+    return {
+        "first_networks": [str(one) for one in border.first],
+        "etcd_addresses": [[one.endpoint, str(one.address)] for one in border.etcd],
+    }
+
+
+def _border(document: dict[str, Any]) -> KnownBorder | None:
+    if "first_networks" not in document:
+        return None
+    return KnownBorder(
+        tuple(map(ip_network, _typed(document, "first_networks", list))),
+        tuple(
+            EtcdAddress(str(name), ip_address(address))
+            for name, address in _typed(document, "etcd_addresses", list)
+        ),
+    )
 
 
 def _short(found: object) -> str:
@@ -113,6 +138,7 @@ def _lease(document: Any) -> SavedLease:
         public_ip=_optional(document, "public_ip", IPv4Address),
         public_ip6=_optional(document, "public_ip6", IPv6Address),
         saved_at=float(document["saved_at"]),
+        border=_border(document),
     )
 
 

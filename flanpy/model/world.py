@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 
+from flanpy.model.address import IPNetwork
+from flanpy.model.border import EtcdAddress
 from flanpy.model.facts import HostFacts
 from flanpy.model.lease import Lease, LeaseRecord, LeaseView
 from flanpy.model.network.network import NetworkConfig
@@ -20,6 +22,7 @@ class Policy:
     `extension_commands` are the command lines that the extension backend may run here, word for word.
     `blackhole`: what is for our subnet and finds no bridge there is dropped, not sent back where it came from.
     `fast_path`: the in-kernel plane of the udp backend can run here and is not switched off.
+    `allowed_networks`: the only ranges that the overlay may have here; empty while the operator named none.
     """
 
     node_id: str
@@ -30,6 +33,7 @@ class Policy:
     extension_commands: tuple[str, ...] = ()
     filter: FilterPolicy = field(default_factory=FilterPolicy)
     blackhole: bool = False
+    allowed_networks: tuple[IPNetwork, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,8 @@ class World:
     """Input of every planner. `own` is this node's lease, from etcd or, while etcd is away, from disk.
 
     `own_confirmed` tells the two apart: etcd has said since start that the lease is ours.
-    `filter` is None while nobody looks at packet filters: then none are planned.
+    `filter` is None while nobody looks at packet filters: then none are planned. `etcd` are the addresses of etcd's
+    endpoints, in order.
     """
 
     policy: Policy
@@ -69,3 +74,4 @@ class World:
     former: Former | None = None
     printed: Printed | None = None
     filter: FilterFacts | None = None
+    etcd: tuple[EtcdAddress, ...] = ()

@@ -20,6 +20,7 @@ from flanpy.model.address import Family, IPAddress, IPNetwork, Mac
 from flanpy.model.lease import Lease, LeaseRecord, SubnetKey, VxlanData
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.world import Former, World
+from flanpy.plan.border import guarded, holds
 from flanpy.plan.space import Space, Vtep, numbers
 
 _NO_TYPE = frozenset({"udp", "alloc"})
@@ -59,6 +60,7 @@ class Reason(Enum):
     OVERLAPS_OLDER = "OverlapsOlder"
     COVERS_UNDERLAY = "CoversUnderlay"
     PUBLIC_IP_INSIDE_SUBNET = "PublicIPInsideSubnet"
+    TAKES_WAY = "TakesWay"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,7 @@ class Judge:
         self._world = world
         self.barred = barred
         self.displaced: dict[tuple[int, Family], Lease] = {}
+        self._guarded = guarded(world)
         network = world.network
         assert network is not None
         self._type = network.backend_type
@@ -309,6 +312,9 @@ class Judge:
                 Reason.COVERS_UNDERLAY,
                 f"subnet {subnet} of {lease.record.owner} holds this host's underlay address",
             )
+        if (border := holds(start, end, self._guarded, subnet)) is not None:
+            message = f"subnet {subnet} of {lease.record.owner} would take the way to {border.what}"
+            return Reason.TAKES_WAY, message
         if start <= number <= end or space.at(number) >= 0:
             public = lease.record.public(space.family)
             message = f"public IP {public} of {lease.record.owner} lies in a subnet of the overlay"

@@ -10,6 +10,7 @@ from flanpy.model.objects import ExtensionPeer, FdbEntry, KernelObject, Key, Nei
 from flanpy.model.ops import Delete, Objects, Op
 from flanpy.model.packet_filter import FilterMember
 from flanpy.model.world import World
+from flanpy.plan.border import guarded, stealing
 from flanpy.plan.diff import Difference, diff, in_order
 from flanpy.plan.gates import Gate, Hold, brake, closed_gate
 from flanpy.plan.ownership import Observed
@@ -23,7 +24,8 @@ _NOTHING: Mapping[Key, KernelObject] = MappingProxyType({})
 class Decision:
     """What a pass does and what it refrains from.
 
-    `desired` is None while nothing can be planned yet (no lease, network or underlay): then nothing is done.
+    `desired` is None while nothing can be planned yet (no lease, network or underlay): then nothing is done, but that
+    routes of ours which take this host's ways go; those no gate and no brake keeps.
     `gate` and `hold` say why the deletions among `difference` are not among `ops`.
     """
 
@@ -52,15 +54,25 @@ def decide(
 
     `changed` may be given after a pass that settled: the keys whose desired object may have changed since.
     """
-    if desired is None:
-        return Decision(gate=closed_gate(world, trusted=True), hold=held)
     gate = closed_gate(world, trusted=True)
+    if desired is None:
+        doomed = stealing(observed.owned.values(), guarded(world))
+        return Decision(ops=tuple(map(Delete, doomed)), gate=gate, hold=held)
     difference = diff(desired, observed, may_replace=gate is None, changed=changed)
     if gate is not None:
-        return Decision(desired, difference, difference.puts, gate, held)
+        deletes = _harmful(difference.deletes, world)
+        return Decision(desired, difference, in_order(deletes, difference.puts), gate, held)
     hold = brake(difference.deletes, observed.owned, world.view, held=held)
-    deletes = _not_of_peers(difference.deletes) if hold is not None else difference.deletes
+    deletes = difference.deletes
+    if hold is not None:
+        deletes = (*_not_of_peers(deletes), *_harmful(deletes, world))
     return Decision(desired, difference, in_order(deletes, difference.puts), None, hold)
+
+
+def _harmful(deletes: Sequence[Delete], world: World) -> tuple[Delete, ...]:
+    """The deletions that wait for nobody: the host's ways to etcd and its gateways are what all others depend on."""
+    harmful = {id(route) for route in stealing((op.obj for op in deletes), guarded(world))} if deletes else ()
+    return tuple(op for op in deletes if id(op.obj) in harmful)
 
 
 def _not_of_peers(deletes: Sequence[Delete]) -> tuple[Delete, ...]:

@@ -27,6 +27,7 @@ from flanpy.plan.admission import (
     judged,
     own_addresses,
 )
+from flanpy.plan.border import same_borders
 from flanpy.plan.contention import contend
 
 _CONTENTION = frozenset(
@@ -76,6 +77,7 @@ def _same_measures(old: World, new: World) -> bool:
         and old.policy == new.policy
         and (old.own is new.own or _identity(old.own) == _identity(new.own))
         and (old.facts is new.facts or own_addresses(old) == own_addresses(new))
+        and same_borders(old, new)
     )
 
 

@@ -24,6 +24,7 @@ from flanpy.clock import Clock, set_within
 from flanpy.errors import KernelError
 from flanpy.kernel.port import Kernel, Moved, OpFailure
 from flanpy.log import get_logger
+from flanpy.model.border import EtcdAddress
 from flanpy.model.facts import HostFacts
 from flanpy.model.lease import Lease, LeaseView
 from flanpy.model.network.network import NetworkConfig
@@ -33,6 +34,7 @@ from flanpy.model.packet_filter import FilterChain, FilterFacts, FilterJump, Fil
 from flanpy.model.world import Former, Policy, Printed, World
 from flanpy.outage import Transition
 from flanpy.plan.admission import Admission, admit
+from flanpy.plan.border import Guarded, guarded
 from flanpy.plan.decision import Decision, decide
 from flanpy.plan.desired import Planned, plan_from
 from flanpy.plan.gates import Hold
@@ -113,6 +115,7 @@ class ReconcileLoop:
         self._settled = False
         self._untrusted = "start"
         self._read_links: frozenset[str] = frozenset()
+        self._cleared: tuple[Guarded, ...] = ()
         self._wake = asyncio.Event()
         self._pace = Pace()
         self._backoff = Backoff(rng=self._rng)
@@ -148,6 +151,10 @@ class ReconcileLoop:
     def printed_changed(self, printed: Printed) -> None:
         self._distrust("command")  # what other commands did may have gone with what this one made anew
         self._replace(printed=printed)
+
+    def etcd_moved(self, addresses: tuple[EtcdAddress, ...]) -> None:
+        """Take the addresses of etcd's endpoints, which no route of ours may lead away from."""
+        self._replace(etcd=addresses)
 
     def filter_changed(self, facts: FilterFacts) -> None:
         self._replace(filter=facts)
@@ -224,6 +231,8 @@ class ReconcileLoop:
         # Before anything can be planned there is nothing to compare with.
         reason = self._untrusted if desired is not None else ""
         try:
+            if desired is None:
+                await self._look_for_stolen_ways(world, scope)
             if reason:
                 believed, changed = self._observed.owned, None
                 await self._resync(scope, desired or {})
@@ -244,6 +253,14 @@ class ReconcileLoop:
         return Pass(
             self._passes, world, admission, decision, unreached, failures, reason, MappingProxyType(repairs)
         )
+
+    async def _look_for_stolen_ways(self, world: World, scope: Scope) -> None:
+        """Read what stands before anything could be planned: routes of before a restart may lead away from etcd."""
+        borders = guarded(world)
+        if self._resynced_at == float("-inf") and borders != self._cleared:
+            self._cleared = borders
+            objects = await self._kernel.read_back(scope)
+            self._observed = claim(split(objects), before=self._observed.owned, desired={})
 
     async def _resync(self, scope: Scope, desired: Objects) -> None:
         self._untrusted = ""  # before reading: what moves while we read must be read again

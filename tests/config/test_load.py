@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,8 @@ VALUES: list[tuple[str, str, str, Any]] = [
     ("vxlan-tx-checksum", "true", "vxlan_tx_checksum", True),
     ("udp-plane", "user", "udp_plane", "user"),
     ("extension-command", "/x/add --fast", "extension_command", ("/x/add --fast",)),
+    ("allowed-network", "10.50.0.0/16,fd50::/48", "allowed_network",
+     (IPv4Network("10.50.0.0/16"), IPv6Network("fd50::/48"))),
 ]  # fmt: skip
 # What an option cannot be given without.
 COMPANY = {
@@ -286,6 +288,8 @@ def test_variables_of_the_tools_are_no_settings() -> None:
             ["'ip route add $SUBNET'", "needs no shell", "script"],
         ),
         (["--extension-command=say 'hi"], ["say 'hi", "command line"]),
+        (["--allowed-network=10.50.0.1/16"], ["'10.50.0.1/16'", "10.50.0.0/16", "host bits"]),
+        (["--allowed-network=10.50"], ["'10.50'", "networks"]),
         (["--node-id=a b"], ["'a b'", "letters"]),
         (["--node-id=a\nb"], ["'a\\nb'"]),
         (["--state-dir="], ["--state-dir", "path"]),

@@ -19,6 +19,7 @@ from flanpy.status.board import StatusBoard
 from flanpy.store.port import Put, Txn
 from flanpy.store.schema import encode_record
 from flanpy.store.session.etcd import EtcdSession
+from flanpy.store.session.settings import EtcdSettings
 from tests.fakes.clock import FakeClock
 from tests.fakes.etcd import FakeEtcd, FakeSession
 from tests.fakes.kernel import FakeKernel
@@ -34,6 +35,7 @@ class Session(FakeSession):
     """A fake session with the counters that the daemon reads."""
 
     stats = SimpleNamespace(endpoint="fake")
+    settings = EtcdSettings()
 
 
 @dataclass

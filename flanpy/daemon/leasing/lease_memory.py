@@ -17,6 +17,7 @@ from flanpy.host.absent import Absent
 from flanpy.host.drain_file import Drained
 from flanpy.host.state_file import SavedLease
 from flanpy.log import get_logger
+from flanpy.model.border import KnownBorder
 from flanpy.model.lease import Lease, LeaseRecord, SubnetKey
 from flanpy.model.network.network import NetworkConfig
 from flanpy.store.own.own_lease import StoredLease
@@ -27,12 +28,13 @@ log = get_logger()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recalled:
     """What there was on disk. `previous` is the subnet of an old subnet.env, a mere preference; `network_config` is the
-    text that was in force with `stored`, "" without one."""
+    text that was in force with `stored`, "" without one. `border` is None where nothing was kept of it."""
 
     previous: SubnetKey | None = None
     drained: Drained | None = None
     stored: StoredLease | None = None
     network_config: str = ""
+    border: KnownBorder | None = None
 
 
 class LeaseMemory:
@@ -62,10 +64,12 @@ class LeaseMemory:
         record = LeaseRecord(saved.public_ip, saved.public_ip6, node_id=self._node_id)
         lease = Lease(saved.key, record, saved.lease_id, mod_revision=saved.revision)
         stored = StoredLease(lease, in_use=saved.key == previous)
-        return Recalled(previous=previous, stored=stored, network_config=saved.network_config)
+        return Recalled(
+            previous=previous, stored=stored, network_config=saved.network_config, border=saved.border
+        )
 
-    def keep(self, lease: Lease | None, network: NetworkConfig | None) -> None:
-        """Write both to disk; one alone is not worth a file."""
+    def keep(self, lease: Lease | None, network: NetworkConfig | None, border: KnownBorder) -> None:
+        """Write all to disk; a lease or a network alone is not worth a file."""
         if lease is None or network is None:
             return
         self.file.save(
@@ -78,5 +82,6 @@ class LeaseMemory:
                 public_ip=lease.record.public_ip,
                 public_ip6=lease.record.public_ip6,
                 saved_at=self._clock.wall(),
+                border=border,
             )
         )

@@ -17,11 +17,14 @@ from flanpy.config import Settings
 from flanpy.daemon.leasing import expiries
 from flanpy.daemon.leasing.backend_move import BackendMove
 from flanpy.daemon.leasing.draining import Draining
+from flanpy.daemon.leasing.etcd_ways import EtcdWays
 from flanpy.daemon.leasing.lease_memory import LeaseMemory
 from flanpy.daemon.leasing.lease_watch import LeaseWatch
 from flanpy.daemon.leasing.network_watch import NetworkWatch
+from flanpy.model.border import EtcdAddress, KnownBorder
 from flanpy.model.lease import Lease
 from flanpy.model.network.network import NetworkConfig
+from flanpy.plan.border import guarded
 from flanpy.plan.moving import Step
 from flanpy.reconcile.loop import Pass, ReconcileLoop
 from flanpy.status.board import StatusBoard
@@ -30,6 +33,7 @@ from flanpy.store.own.keeper import LeaseKeeper
 from flanpy.store.own.own_lease import LeaseSource, LeaseTerms, OwnLeaseState
 from flanpy.store.schema import config_key, subnets_prefix
 from flanpy.store.session.etcd import EtcdSession
+from flanpy.store.session.settings import parse_endpoints
 
 RELIST_INTERVAL = 600.0
 """Seconds between two listings made for no reason but to be sure."""
@@ -84,6 +88,9 @@ class Leasing:
         self._move = BackendMove(
             clock=clock, loop=loop, view=lambda: self._leases.view, show=self._show_leases
         )
+        self._ways = EtcdWays(
+            lambda: parse_endpoints(session.settings), clock=clock, changed=self._etcd_moved
+        )
         self._draining = Draining(self._keeper, settings.state_dir, clock=clock)
 
     def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
@@ -95,13 +102,15 @@ class Leasing:
             "lease_relist": self._relist_now_and_then(),
             "lease_parting": self._leases.let_go(),
             "backend_move": self._move.run(),
+            "etcd_ways": self._ways.run(),
         }
 
     def recall(self) -> None:
         """Before the tasks: take what the disk knows, so that a host boots with its subnet while etcd is away."""
         known = self._memory.recall()
+        self._ways.recall(known.border.etcd if known.border is not None else ())
         if known.network_config:
-            self._config.recall(known.network_config)
+            self._config.recall(known.network_config, known.border.first if known.border else None)
         if known.stored is not None:
             self._recalled = known.stored.lease
         self._keeper.recall(known.stored, previous=known.previous)
@@ -145,7 +154,7 @@ class Leasing:
         assert world.network is not None
         record = backend_for(world.network.backend_type).advertise(world)
         if record is not None:
-            self._keeper.want(network, record)
+            self._keeper.want(network, record, guarded(world))
 
     def pass_done(self, outcome: Pass) -> None:
         """A pass ended: with it the network's backend may stand, and then our lease may say so."""
@@ -180,8 +189,17 @@ class Leasing:
     def _network_changed(self, network: NetworkConfig) -> None:
         own = self._keeper.state.lease
         self._move.begin(network, self._published() or own or self._recalled)
-        self._memory.keep(own, network)
+        self._keep(own)
         self.world_changed()
+
+    def _etcd_moved(self, addresses: tuple[EtcdAddress, ...]) -> None:
+        self._loop.etcd_moved(addresses)
+        self.world_changed()
+        self._keep(self._keeper.state.lease)
+
+    def look_for_etcd(self) -> None:
+        """Where etcd is may have changed: the endpoints are others now."""
+        self._ways.look_again()
 
     async def _relist_now_and_then(self) -> None:
         while True:
@@ -215,7 +233,11 @@ class Leasing:
         if lease is None:
             self._memory.file.forget()
         else:
-            self._memory.keep(lease, self._config.network)
+            self._keep(lease)
+
+    def _keep(self, lease: Lease | None) -> None:
+        border = KnownBorder(self._config.first, self._ways.addresses)
+        self._memory.keep(lease, self._config.network, border)
 
     def _note_lease_file(self, text: str, error: str) -> None:
         self._board.note(lease_file=text, lease_file_error=error)

@@ -13,9 +13,11 @@ from flanpy.backend.extension import refuse_unless_allowed
 from flanpy.backend.registry import validate_network
 from flanpy.errors import ConfigError
 from flanpy.log import get_logger
+from flanpy.model.address import IPNetwork
 from flanpy.model.network.config import parse_network_config
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.world import Policy
+from flanpy.plan.allowed import believed, refuse_outside
 from flanpy.status.board import StatusBoard
 from flanpy.store.own.allocation import excluded
 from flanpy.store.own.own_lease import LeaseSource, OwnLeaseState
@@ -45,18 +47,28 @@ class NetworkWatch:
         self._changed = changed
         self._watch = session.watch(key)
         self._network: NetworkConfig | None = None
+        self._first: tuple[IPNetwork, ...] | None = None
 
     @property
     def network(self) -> NetworkConfig | None:
         """The config in force."""
         return self._network
 
+    @property
+    def first(self) -> tuple[IPNetwork, ...]:
+        """The ranges of the first config that this host saw, as far as they could be believed."""
+        return self._first or ()
+
     def relist(self, reason: str) -> None:
         """Ask etcd for the config again."""
         self._watch.relist(reason)
 
-    def recall(self, text: str) -> None:
-        """Before `follow`: the config that was in force when the disk was written."""
+    def recall(self, text: str, first: tuple[IPNetwork, ...] | None) -> None:
+        """Before `follow`: the config that was in force when the disk was written, and the first one's ranges.
+
+        What was obeyed before is judged again: by another version or other settings it may not have been.
+        """
+        self._first = first
         network = self._parsed(text)
         if network is not None:
             self._use(network)
@@ -110,12 +122,19 @@ class NetworkWatch:
             network = parse_network_config(value)
             validate_network(network)
             refuse_unless_allowed(network, self._policy())
+            self._refuse_outside(network)
         except ConfigError as error:
             self._refuse(str(error))
             return None
         if self._board.snapshot.inputs.network_error:
             self._board.note(network_error="")
         return network
+
+    def _refuse_outside(self, network: NetworkConfig) -> None:
+        """The first config ever may have any range that a network can sensibly have; its ranges are kept."""
+        first = believed(network) if self._first is None else self._first
+        refuse_outside(network, self._policy().allowed_networks, first)
+        self._first = first
 
     def _refuse(self, error: str) -> None:
         if error != self._board.snapshot.inputs.network_error:

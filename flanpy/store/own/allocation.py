@@ -7,7 +7,7 @@ or more takes nothing: no node leases such a thing, and one stray `0.0.0.0-0` mu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from itertools import islice
@@ -74,14 +74,18 @@ def candidates(
     previous: SubnetKey | None = None,
     rng: Random,
     own: frozenset[str] = frozenset(),
+    barred: Sequence[IPNetwork] = (),
 ) -> tuple[SubnetKey, ...]:
     """Keys to try in this order: the previous subnet if it is free and fits, then free ones in random order.
 
-    `own` are key texts that do not count as taken: leases of ours that the new one replaces. In a dual-stack network a
+    `own` are key texts that do not count as taken: leases of ours that the new one replaces. `barred` ranges are taken
+    by this host itself. In a dual-stack network a
     previous IPv4 subnet is kept with a new IPv6 one, so that containers keep what they have. Raises LeaseError naming
     the counts if nothing is free.
     """
     taken4, taken6 = _taken(view, own)
+    taken4 += [one for one in barred if one.version == 4]
+    taken6 += [one for one in barred if one.version == 6]
     free = [
         _free(pool, taken, kept, rng)
         for pool, taken, kept in (

@@ -23,6 +23,7 @@ from flanpy.errors import LeaseGone, StoreError
 from flanpy.log import get_logger
 from flanpy.model.lease import Lease, LeaseRecord, LeaseView, SubnetKey
 from flanpy.model.network.network import NetworkConfig
+from flanpy.plan.border import Guarded
 from flanpy.store.lease_view import fold
 from flanpy.store.own.acquisition import Acquisition
 from flanpy.store.own.alarm import AT_ONCE, Alarm
@@ -89,12 +90,15 @@ class LeaseKeeper:
             self._offline_at = self._clock.monotonic() + self._holding.terms.offline_after
         self._holding.recall(stored, previous)
 
-    def want(self, network: NetworkConfig, record: LeaseRecord) -> None:
-        """Say which network and record the lease is for; a changed record is rewritten in place."""
-        wanted = Wanted(network, record)
+    def want(self, network: NetworkConfig, record: LeaseRecord, borders: tuple[Guarded, ...] = ()) -> None:
+        """Say which network and record the lease is for, and what it must not hold (see `plan.border`).
+
+        A changed record is rewritten in place.
+        """
+        wanted = Wanted(network, record, borders)
         if wanted != self._wanted:
             self._wanted = wanted
-            self._holding.own = replace(self._holding.own, record=record)
+            self._holding.own = replace(self._holding.own, record=record, borders=borders)
             self._alarm.ring(urgent=True)
 
     def use_margin(self, seconds: float) -> None:

@@ -25,6 +25,7 @@ from random import Random
 from flanpy.errors import LeaseError
 from flanpy.model.lease import InvalidLease, Lease, LeaseRecord, LeaseView, SubnetKey
 from flanpy.model.network.network import NetworkConfig
+from flanpy.plan.border import Guarded, covering, held_by
 from flanpy.store.own.allocation import candidates, contested, excluded
 from flanpy.store.schema import decode_key
 
@@ -35,7 +36,8 @@ class OwnState:
 
     `record` is what our lease must say, node id included. `held` is the lease as last confirmed, by etcd or the
     disk; `in_use` says that the data plane stands on it. `previous` is where a new lease would like to be.
-    `settled` is true once etcd confirmed a lease since start. `renew_at` is when the etcd lease is due.
+    `settled` is true once etcd confirmed a lease since start. `renew_at` is when the etcd lease is due. `borders` are
+    ranges that no subnet of ours may hold, as containers on it would take this host's ways.
     """
 
     record: LeaseRecord
@@ -44,6 +46,7 @@ class OwnState:
     previous: SubnetKey | None = None
     settled: bool = False
     renew_at: float = -math.inf
+    borders: tuple[Guarded, ...] = ()
 
 
 class Why(Enum):
@@ -152,7 +155,7 @@ def _with_lease(
     own: OwnState, mine: list[Lease], view: LeaseView, now: float, *, network: NetworkConfig, rng: Random
 ) -> Step:
     lease = mine[0]
-    why_not = excluded(network, lease.key)
+    why_not = _excluded(own, network, lease.key)
     if not own.settled and not lease.is_reservation:
         if why_not:
             return _acquire_any(own, view, Why.EXCLUDED, network=network, rng=rng, replaces=lease)
@@ -187,7 +190,7 @@ def _without_lease(
         return Yield(
             held.key, owner, f"our subnet {held.key} now belongs to {_who(owner)}, lease {owner.key}"
         )
-    why_not = excluded(network, held.key)
+    why_not = _excluded(own, network, held.key)
     if not why_not:
         return Acquire((held.key,), Why.LOST)
     if own.settled:
@@ -210,14 +213,36 @@ def _acquire_any(
     previous = known.key if known is not None else own.previous
     ours = frozenset((str(replaces.key),) if replaces is not None else ())
     try:
-        keys = candidates(network, view, previous=previous, rng=rng, own=ours)
+        barred = [border.range for border in own.borders if not border.within]
+        _refuse_if_all_is_barred(own, network)
+        keys = candidates(network, view, previous=previous, rng=rng, own=ours, barred=barred)
     except LeaseError as error:
         return Wait(str(error))
     return Acquire(keys, why, replaces)
 
 
+def _excluded(own: OwnState, network: NetworkConfig, key: SubnetKey) -> str:
+    """Why this key cannot be ours, "" if it can."""
+    border = held_by(key, own.borders)
+    return f"{key} would take the way to {border.what}" if border is not None else excluded(network, key)
+
+
+def _refuse_if_all_is_barred(own: OwnState, network: NetworkConfig) -> None:
+    """Raise LeaseError if whatever we leased would take a way of this host's."""
+    for range_ in (network.network, network.network6):
+        border = covering(range_, own.borders) if range_ is not None else None
+        if border is not None:
+            raise LeaseError(
+                f"no free subnet: network {range_} lies in {border.what}; choose a network apart with flanpyctl"
+                f" network set, or if it is meant set allowed-network to {range_}"
+            )
+
+
 def _mine(own: OwnState, view: LeaseView) -> list[Lease]:
-    """Our leases, the one to keep first: the held one, the one from before, a reservation, our own, flannel's."""
+    """Our leases, the one to keep first: the held one, the one from before, a reservation, our own, flannel's.
+
+    A reservation that holds what this host guards is not taken up; one that containers stand on already stays.
+    """
     wanted = (own.held.key if own.held is not None else None, own.previous)
 
     def rank(lease: Lease) -> tuple[bool, bool, bool, bool, int]:
@@ -229,7 +254,15 @@ def _mine(own: OwnState, view: LeaseView) -> list[Lease]:
             lease.create_revision,
         )
 
-    return sorted((lease for lease in view.leases.values() if _is_mine(own, lease)), key=rank)
+    return sorted(
+        (one for one in view.leases.values() if _is_mine(own, one) and not _is_trap(own, one)), key=rank
+    )
+
+
+def _is_trap(own: OwnState, lease: Lease) -> bool:
+    if not own.borders or not lease.is_reservation or (own.held is not None and own.held.key == lease.key):
+        return False
+    return held_by(lease.key, own.borders) is not None
 
 
 def _is_mine(own: OwnState, lease: Lease) -> bool:
@@ -267,7 +300,8 @@ def _taken_by_twin(own: OwnState, lease: Lease) -> bool:
 
 def _twin(own: OwnState, view: LeaseView) -> Lease | None:
     node = own.record.node_id
-    return next((lease for lease in view.leases.values() if node and lease.record.node_id == node), None)
+    named = (lease for lease in view.leases.values() if node and lease.record.node_id == node)
+    return next((lease for lease in named if not _is_trap(own, lease)), None)
 
 
 def _twin_message(own: OwnState, lease: Lease) -> str:

@@ -7,6 +7,7 @@ from enum import Enum
 
 from flanpy.model.lease import Lease, LeaseRecord, SubnetKey
 from flanpy.model.network.network import NetworkConfig
+from flanpy.plan.border import Guarded
 
 
 class LeaseSource(Enum):
@@ -49,10 +50,11 @@ class OwnLeaseState:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What our lease should be: in this network, saying this."""
+    """What our lease should be: in this network, saying this, and holding nothing of what this host guards."""
 
     network: NetworkConfig
     record: LeaseRecord
+    borders: tuple[Guarded, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
