@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from bench.path import Line
@@ -17,6 +18,7 @@ from bench.proc import cpu_seconds
 from bench.run import Run, alternated
 from flanpy.kernel.ethtool import Ethtool
 from integration.etcd.api import ETCD_PREFIX
+from integration.hosts.daemon import flanpyd
 from integration.lab import Lab, Program, simulated_peers, wait_until
 from integration.net.namespaces import in_namespace, pids_in
 from integration.yardstick import compiler, program
@@ -28,6 +30,7 @@ UDP, VXLAN = {"Type": "udp"}, {"Type": "vxlan"}
 NAMES: Mapping[str, str] = {
     "kernel": "in-kernel plane",
     "user": "user-space plane",
+    "plain": "user-space plane, no numpy",
     "vxlan": "kernel VXLAN",
     "proxy": f"one packet at a time ({'C' if compiler() else 'Python'})",
     "bare": "no overlay",
@@ -82,16 +85,29 @@ class Lane:
 
 @contextmanager
 def daemons(
-    backend: Mapping[str, Any], *flags: str, peers: int = 0, complete: Callable[[Lab], None] | None = None
+    backend: Mapping[str, Any],
+    *flags: str,
+    peers: int = 0,
+    complete: Callable[[Lab], None] | None = None,
+    program: Program | None = None,
 ) -> Iterator[Lane]:
     """flanpyd on both hosts, with so many further peers' leases in etcd; `complete` does what the backend does not."""
-    with Lab(hosts=2) as lab:
+    with Lab(hosts=2, program=program) as lab:
         lab.configure({"Network": NETWORK, "Backend": dict(backend)})
         _add_udp_peers(lab, peers)
         lab.start_daemons(*flags, deadline=60)
         if complete is not None:
             complete(lab)
         yield _lane(lab)
+
+
+@contextmanager
+def without_numpy() -> Iterator[Program]:
+    """flanpyd as it runs where the extra `udp-bulk` is not installed."""
+    with TemporaryDirectory() as directory:
+        (Path(directory) / "numpy.py").write_text("raise ImportError('hidden by the benchmark')\n")
+        whole = flanpyd()
+        yield replace(whole, argv=("env", f"PYTHONPATH={directory}", *whole.argv))
 
 
 @contextmanager
@@ -106,9 +122,11 @@ def yardstick() -> Iterator[Lane]:
 def all_lanes() -> Iterator[dict[str, Lane]]:
     """Every way there is. The bare one is between the hosts of the first."""
     with ExitStack() as stack:
+        plain = stack.enter_context(without_numpy())
         lanes = {
             "kernel": stack.enter_context(daemons(UDP, "--udp-plane=kernel")),
             "user": stack.enter_context(daemons(UDP, "--udp-plane=user")),
+            "plain": stack.enter_context(daemons(UDP, "--udp-plane=user", program=plain)),
             "vxlan": stack.enter_context(daemons(VXLAN, "--vxlan-tx-checksum")),
             "proxy": stack.enter_context(yardstick()),
         }

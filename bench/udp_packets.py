@@ -17,7 +17,7 @@ _STEPS = 6
 
 def measure(run: Run) -> Iterable[Figure]:
     seconds = run.pick(2.0, 1.0)
-    run.say("udp-packets: building four pairs of hosts")
+    run.say("udp-packets: building five pairs of hosts")
     with all_lanes() as lanes:
         takes = of_each(lanes, lambda lane: lane.line.rate("udp", seconds) / 1e3)
         flood = in_turn(run, "udp-packets: flood", run.pick(7, 2), takes)

@@ -10,7 +10,7 @@ from bench.run import Run
 
 
 def measure(run: Run) -> Iterable[Figure]:
-    run.say("udp-ping: building four pairs of hosts")
+    run.say("udp-ping: building five pairs of hosts")
     with all_lanes() as lanes:
         found = in_turn(run, "udp-ping", run.pick(9, 3), of_each(lanes, lambda lane: lane.line.ping(200)))
     for name, samples in found.items():

@@ -32,7 +32,7 @@ class Taken:
 
 
 def measure(run: Run) -> Iterable[Figure]:
-    run.say("udp-tcp: building four pairs of hosts")
+    run.say("udp-tcp: building five pairs of hosts")
     with all_lanes() as lanes:
         yield from _panel(run, lanes, "whole", "TCP passed whole", kernel=1.0)
         for lane in lanes.values():
@@ -57,6 +57,10 @@ def _panel(run: Run, lanes: Mapping[str, Lane], slug: str, text: str, *, kernel:
     yield figure(
         f"{prefix}.user_ratio", f"  TCP {slug}: user-space plane / one packet at a time", "x",
         paired_ratios(rates["user"], rates["proxy"]), at_least=2.5,
+    )  # fmt: skip
+    yield figure(
+        f"{prefix}.plain_ratio", f"  TCP {slug}: user-space plane without numpy / with", "x",
+        paired_ratios(rates["plain"], rates["user"]),
     )  # fmt: skip
     for name, taken in found.items():
         cost = [each.machine for each in taken]

@@ -3,12 +3,6 @@
 from __future__ import annotations
 
 from sys import byteorder
-from typing import Any
-
-from numpy import add, uint32
-
-Rows = Any
-"""A numpy array of two dimensions; of one where sums come out."""
 
 
 def word_sum(text: bytes | bytearray | memoryview) -> int:
@@ -49,8 +43,3 @@ def changed(total: int, before: int, after: int) -> int:
 def native(number: int) -> int:
     """A big-endian word, or a sum of such, as the machine reads it (RFC 1071, 2.B: bytes swap in sums too)."""
     return number if byteorder == "big" else (number >> 8) | (number & 0xFF) << 8
-
-
-def row_sums(words: Rows) -> Rows:
-    """The sum of each row of 16-bit words in native order; not folded: take it modulo 0xFFFF."""
-    return add.reduce(words, axis=1, dtype=uint32)

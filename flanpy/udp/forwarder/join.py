@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
 
-from numpy import frombuffer, uint8
-
-from flanpy.udp.forwarder import join_tcp, join_udp
-from flanpy.udp.forwarder.checksum import Rows, word_sum
+from flanpy.udp.forwarder import bulk, join_tcp, join_udp
+from flanpy.udp.forwarder.checksum import word_sum
 from flanpy.udp.forwarder.packet import (
     IP_SUM,
     LEAST,
@@ -37,8 +35,8 @@ class Transport(Protocol):
     def header(self, packet: memoryview, each: int) -> int:
         """Length of the IPv4 and transport headers of a packet that may be joined with others; 0 if it may not."""
 
-    def breaks(self, rows: Rows, header: int) -> list[int]:
-        """The rows that do not continue the one before."""
+    def breaks(self, text: memoryview, each: int, header: int) -> list[int]:
+        """The numbers of packets, of `each` bytes, that do not continue the one before."""
 
     def continues(self, before: memoryview, tail: memoryview, header: int) -> bool:
         """Is the shorter last one the next of the flow?"""
@@ -86,7 +84,7 @@ class Joint:
         header, each = self.header, self.each
         if each > SMALL or self.size % each:
             return [self.text[at + header : at + each] for at in range(0, self.size, each)]
-        return [frombuffer(self.text, uint8).reshape(-1, each)[:, header:].tobytes()]
+        return [bulk.chosen.payloads(self.text, each, header)]
 
 
 def joints(text: memoryview, each: int, *, but: int = 0) -> Iterator[Joint]:
@@ -98,8 +96,7 @@ def joints(text: memoryview, each: int, *, but: int = 0) -> Iterator[Joint]:
             yield Joint(text[at : at + each], each, 0, 1)
         return
     transport = TRANSPORTS[text[PROTOCOL]]
-    rows = frombuffer(text[: whole * each], uint8).reshape(whole, each)
-    starts = _starts(transport.breaks(rows, header), whole, transport.MOST_JOINED)
+    starts = _starts(transport.breaks(text[: whole * each], each, header), whole, transport.MOST_JOINED)
     tail = text[whole * each :]
     for start, end in pairwise(starts):
         last = end == whole

@@ -7,9 +7,9 @@ the joined packet bears none: what is wrong stays as it is, for its receiver to 
 
 from __future__ import annotations
 
-from numpy import array, ascontiguousarray, flatnonzero, uint8, uint16, uint32, zeros
-
-from flanpy.udp.forwarder.checksum import Rows, fold, native, row_sums, word_sum
+from flanpy.udp.forwarder import bulk
+from flanpy.udp.forwarder.bulk_plain import TCP_ALIKE
+from flanpy.udp.forwarder.checksum import fold, word_sum
 from flanpy.udp.forwarder.packet import (
     ACK,
     GSO_TCPV4,
@@ -21,12 +21,8 @@ from flanpy.udp.forwarder.packet import (
     WORD,
 )
 
-_SEQUENCE, _FLAGS = (LEAST + 4) // 4, LEAST + 13
+_FLAGS = LEAST + 13
 _LENGTH = (2, 3)
-_ALIKE = [0, 1, 2, 3, 6, 7, 8, 9, *range(12, 24), *range(28, 33), 34, 35]
-"""Bytes that must be equal: IPv4 but identification and checksum; ports, acknowledgment, offset, window."""
-
-
 MOST_JOINED = 65535
 """What is received in one bulk is never more than one packet may hold."""
 
@@ -39,56 +35,9 @@ def header(packet: memoryview, each: int) -> int:
     return found if LEAST + 20 <= found < each else 0
 
 
-def breaks(rows: Rows, header: int) -> list[int]:
-    """The rows that do not continue the one before."""
-    wrong = _sums(rows) % 0xFFFF
-    heads = ascontiguousarray(rows[:, :header])
-    words = heads.view(uint32)
-    fields = (words ^ words[0]) & _mask(header)
-    sequence = heads.view(">u4")[:, _SEQUENCE].astype(uint32)
-    flags = heads[:, _FLAGS]
-    step = rows.shape[1] - header
-    if not wrong.any() and not fields.any() and _is_one_run(sequence.tolist(), flags.tobytes(), step):
-        return []
-    good, plain, pushing = wrong == 0, flags == ACK, (flags | PSH) == ACK | PSH
-    alike = (fields[1:] == fields[:-1]).all(axis=1) & (sequence[1:] - sequence[:-1] == step)
-    linked = alike & plain[:-1] & pushing[1:] & good[:-1] & good[1:]
-    return (flatnonzero(~linked) + 1).tolist()
-
-
-def _sums(rows: Rows) -> Rows:
-    """Of both checksums at once: where the IPv4 header sums up to nothing, the whole row is what TCP's covers."""
-    pseudo = native(fold(word_sum(rows[0, 12:20].tobytes()) + PROTO_TCP + rows.shape[1] - LEAST))
-    return row_sums(rows.view(uint16)) + uint32(pseudo)
-
-
-def _is_one_run(sequence: list[int], flags: bytes, step: int) -> bool:
-    """What nearly all are: without a gap, and only the last may push. Numbers that wrap are looked at more closely."""
-    plain = sequence == list(range(sequence[0], sequence[0] + len(sequence) * step, step))
-    return plain and flags[-1] | PSH == ACK | PSH and flags.count(ACK, 0, -1) == len(flags) - 1
-
-
-def _mask(header: int) -> Rows:
-    """All bits of the header's words that must be equal."""
-    found = _MASKS.get(header)
-    if found is None:
-        octets = zeros(header, uint8)
-        octets[_alike(header)] = 0xFF
-        found = _MASKS[header] = octets.view(uint32)
-    return found
-
-
-_MASKS: dict[int, Rows] = {}
-
-
-def _alike(header: int) -> Rows:
-    found = _COLUMNS.get(header)
-    if found is None:
-        found = _COLUMNS[header] = array([*_ALIKE, *range(LEAST + 20, header)])
-    return found
-
-
-_COLUMNS: dict[int, Rows] = {}
+def breaks(text: memoryview, each: int, header: int) -> list[int]:
+    """The numbers of segments that do not continue the one before."""
+    return bulk.chosen.tcp_breaks(text, each, header)
 
 
 def continues(before: memoryview, tail: memoryview, header: int) -> bool:
@@ -96,7 +45,7 @@ def continues(before: memoryview, tail: memoryview, header: int) -> bool:
     if (
         before[_FLAGS] != ACK
         or tail[_FLAGS] | PSH != ACK | PSH
-        or any(tail[at] != before[at] for at in _alike(header) if at not in _LENGTH)
+        or any(tail[at] != before[at] for at in (*TCP_ALIKE, *range(LEAST + 20, header)) if at not in _LENGTH)
     ):
         return False
     sequence = int.from_bytes(before[LEAST + 4 : LEAST + 8], "big") + len(before) - header

@@ -11,11 +11,9 @@ import socket
 import struct
 from collections.abc import Sequence
 from errno import EINVAL, EIO, EMSGSIZE
-from typing import Any
 
 from flanpy.model.tunnel import Count
-from flanpy.udp.forwarder import burst, icmp
-from flanpy.udp.forwarder.burst import LEAST_ALIKE
+from flanpy.udp.forwarder import bulk, icmp
 from flanpy.udp.forwarder.checksum import ttl_less, word_sum
 from flanpy.udp.forwarder.control import Counters
 from flanpy.udp.forwarder.device import put
@@ -48,8 +46,7 @@ MOST_BYTES = 65507
 BUDGET = 128
 """Packets between two looks at the control socket."""
 
-Buffer = Any
-"""Bytes, or a numpy array of them: whatever can be sent."""
+Buffer = bytes | bytearray | memoryview
 
 _ROOM = LONGEST + VNET.size
 _SEGMENT = struct.Struct("=H")
@@ -138,22 +135,21 @@ class Transmitter:
 
     def _alike(self, text: memoryview, size: int) -> None:
         """Those in `text`, each with virtio's header."""
-        if len(text) < LEAST_ALIKE * size or not self._at_once(text, size):
+        if len(text) < bulk.chosen.LEAST_ALIKE * size or not self._at_once(text, size):
             for at in range(0, len(text), size or 1):
                 self._single(text[at : at + size])
 
     def _at_once(self, text: memoryview, size: int) -> bool:
         """False: they are to be judged one by one."""
         way, ecn = self._way(text[VNET.size : size])
-        rows = None if way is None else burst.alike(text, size)
-        if way is None or rows is None:
+        if way is None:
             return False
         _flags, _gso, _header, _size, start, field = VNET.unpack_from(text)
-        packets, each = burst.ready(rows, start, field), size - VNET.size
+        packets, each = bulk.chosen.ready(text, size, start, field), size - VNET.size
         if packets is None:
             return False
         self._flush()
-        count = len(rows)
+        count = len(text) // size
         self._counts[Count.TX_PACKETS] += count
         self._counts[Count.TX_BYTES] += len(packets)
         most = min(MOST_SEGMENTS, MOST_BYTES // each) * each
@@ -295,7 +291,7 @@ def _ecn(bits: int) -> list[tuple[int, int, bytes]]:
 def _finish(packet: memoryview, start: int, field: int, *, udp: bool) -> bool:
     """Make the checksum that the kernel left to the device: the field holds the pseudo header's sum so far."""
     at = start + field
-    if at + 2 > len(packet):
+    if start < (packet[0] & 15) * 4 or at + 2 > len(packet):  # the IPv4 header is not what it is of
         return False
     total = ~word_sum(packet[start:]) & 0xFFFF
     WORD.pack_into(packet, at, total or (0xFFFF if udp else 0))

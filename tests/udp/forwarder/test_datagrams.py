@@ -18,6 +18,8 @@ from tests.udp.forwarder.test_hostile import bench
 from tests.udp.forwarder.test_process import DEADLINE_S
 from tests.udp.forwarder.test_segment_and_join import joined, word_sums
 
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 UDP_SEGMENT = 103
 
 

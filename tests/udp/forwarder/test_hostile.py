@@ -26,6 +26,8 @@ from flanpy.udp.forwarder.transmit import Transmitter
 from flanpy.udp.forwarder.worker import ask_for_bulk
 from tests.udp.forwarder.test_segment_and_join import is_valid, tcp, word_sums
 
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 HERE = IPv4Address("127.0.0.1")
 OWN, PEERS = IPv4Network("10.50.1.0/24"), IPv4Network("10.50.2.0/24")
 MTU = 1472
@@ -157,6 +159,9 @@ _HEADERS = st.builds(
 )
 @example([superpacket(65535)])
 @example([superpacket(1)] * 8)
+@example(
+    [VNET.pack(1, 0, 0, 0, 0, 15) + inner("10.50.1.9", "10.50.2.7")] * 8
+)  # a checksum within the addresses
 def test_only_whole_packets_for_the_peers_subnet_leave_whatever_the_device_gives(texts: list[bytes]) -> None:
     with bench() as b:
         for text in texts:

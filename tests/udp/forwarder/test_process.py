@@ -21,10 +21,11 @@ from flanpy.errors import KernelError
 from flanpy.kernel.ethtool import Ethtool
 from flanpy.model.tunnel import Count, TunnelRow
 from flanpy.udp.forwarder.process import ForwarderProcess
-from flanpy.udp.forwarder.segment import finish_tcp
+from flanpy.udp.forwarder.tcp_segment import finish_tcp
 from tests.netns import Namespace
 from tests.udp.forwarder.rig import MTU, PORT, End, tunnel, two_hosts
 from tests.udp.forwarder.test_segment_and_join import is_valid, word_sums
+from tests.udp.forwarder.without import hide_numpy
 
 pytestmark = [pytest.mark.netns, pytest.mark.asyncio]
 
@@ -99,6 +100,13 @@ async def test_stream_arrives_byte_for_byte_both_ways(ends: tuple[End, End], off
     assert await stream(one, two, STREAM) == STREAM
     assert await stream(two, one, STREAM) == STREAM
     assert set(await counts(one)) <= {Count.TX_PACKETS, Count.TX_BYTES, Count.RX_PACKETS, Count.RX_BYTES}
+
+
+async def test_stream_arrives_without_numpy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(hide_numpy(tmp_path)))
+    async with tunnel() as (one, two):
+        assert await stream(one, two, STREAM) == STREAM
+        assert await stream(two, one, STREAM) == STREAM
 
 
 async def test_ttl_is_two_less_at_the_far_end(ends: tuple[End, End]) -> None:

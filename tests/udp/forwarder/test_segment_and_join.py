@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 
 from flanpy.udp.forwarder.join import joints
 from flanpy.udp.forwarder.packet import VNET
-from flanpy.udp.forwarder.segment import cut, finish_tcp
+from flanpy.udp.forwarder.segment import cut
+from flanpy.udp.forwarder.tcp_segment import finish_tcp
+
+pytestmark = pytest.mark.usefixtures("both_ways")
 
 SOURCE, TARGET = bytes([10, 50, 1, 2]), bytes([10, 50, 2, 3])
 ACK, PSH, FIN, CWR = 0x10, 0x08, 0x01, 0x80
@@ -54,7 +57,8 @@ def is_valid(packet: bytes) -> bool:
 
 def segments_of(packet: bytes | bytearray, header: int, size: int) -> list[bytes]:
     found = cut(memoryview(packet), header, size)
-    return [bytes(row) for row in found.rows] + ([found.last] if found.last else [])
+    made, each = bytes(found.text), found.each
+    return [made[at : at + each] for at in range(0, len(made), each)] + ([found.last] if found.last else [])
 
 
 @settings(deadline=None, max_examples=150)
