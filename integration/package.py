@@ -19,7 +19,7 @@ BUILD = PROJECT_ROOT / "deploy/debian/build.sh"
 BUILD_DEADLINE_S = 840.0
 _KEPT = 3
 _INPUTS = ("flanpy", "deploy/debian", "deploy/systemd", "docs/generate")
-_FILES = ("deploy/building.sh", "pyproject.toml", "constraints.txt", "README.md", "CHANGELOG.md")
+_FILES = ("deploy/building.sh", "pyproject.toml", "constraints.txt", "README.md", "CHANGELOG.md", "LICENSE")
 
 
 @functools.cache

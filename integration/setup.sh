@@ -124,7 +124,9 @@ make_venv() {
   [ "$(cat $venv/.stamp 2>/dev/null)" = "$stamp" ] && return 0
   say "making $venv with $("$python" -V) (a minute the first time)"
   "$python" -m venv --clear $venv
-  $venv/bin/python -m pip install -qq --disable-pip-version-check --use-pep517 -c constraints.txt -e '.[dev]'
+  pip() { $venv/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt "$@"; }
+  pip --upgrade pip  # 25.1 is the first that installs groups of dependencies
+  pip --use-pep517 -e '.[udp-bulk]' --group dev
   printf '%s\n' "$stamp" > $venv/.stamp
 }
 

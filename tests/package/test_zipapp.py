@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,8 @@ def test_one_file_is_small_and_starts_by_itself(archive: Path, tmp_path: Path) -
     assert archive.stat().st_size < 20e6
     assert archive.read_bytes().startswith(b"#!/usr/bin/env python3\n")
     assert run(archive, tmp_path, "version").stdout.startswith("flanpyctl ")
+    with zipfile.ZipFile(archive) as opened:
+        assert opened.read("LICENSE") == (PROJECT_ROOT / "LICENSE").read_bytes()
 
 
 def test_one_file_says_what_is_wrong_where_it_cannot_unpack(archive: Path, tmp_path: Path) -> None:
