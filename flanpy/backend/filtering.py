@@ -8,19 +8,20 @@ from dataclasses import dataclass, field
 from flanpy.backend.udp import read_port
 from flanpy.backend.vxlan import read_options
 from flanpy.model.address import Family
+from flanpy.model.bridge import BRIDGE
 from flanpy.model.lease import Lease, LeaseRecord
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.objects import KernelObject
 from flanpy.model.packet_filter import (
     EncapsulationGuard,
     FilterMember,
-    FilterObject,
     Flavour,
 )
 from flanpy.model.world import World
 from flanpy.plan.desired import Ground
-from flanpy.plan.encapsulated import Encapsulation, with_sets, without_sets
-from flanpy.plan.packet_filter import Ranges, choose, packet_filter
+from flanpy.plan.encapsulated import Encapsulation
+from flanpy.plan.overlay_ranges import Ranges
+from flanpy.plan.packet_filter import Asked, choose, packet_filter
 
 _ANY_LINK = frozenset({"alloc", "extension"})
 """Backends that leave the way of packets to others."""
@@ -37,8 +38,15 @@ def filter_objects(world: World, links: frozenset[str]) -> tuple[KernelObject, .
         network, subnet = world.network.range(family), world.own.key.of(family)
         if network is not None and subnet is not None:
             ranges.append(Ranges(family, network, subnet, through))
-    rules = packet_filter(world.policy.filter, flavour, world.filter, ranges)
-    return (*rules, *_encapsulation(world, flavour, links, ranges))
+    asked = Asked(
+        world.policy.filter,
+        flavour,
+        world.filter,
+        sets=has_sets(world, flavour),
+        guarded=any(route.link == BRIDGE for route in world.facts.routes),
+        wrapped={one.family: one for one in _encapsulation(world, links, ranges)},
+    )
+    return tuple(packet_filter(asked, ranges))
 
 
 def filter_flavour(world: World) -> Flavour | None:
@@ -95,19 +103,14 @@ def _ports(world: World, family: Family) -> tuple[tuple[int, ...], tuple[int, ..
     return tuple(sorted(vxlan | tunnel)), tuple(sorted(vxlan))
 
 
-def _encapsulation(
-    world: World, flavour: Flavour, links: frozenset[str], ranges: Iterable[Ranges]
-) -> Iterator[FilterObject]:
+def _encapsulation(world: World, links: frozenset[str], ranges: Iterable[Ranges]) -> Iterator[Encapsulation]:
+    """Nothing where the operator wants no such rules."""
     guard, underlay = world.policy.filter.encapsulation, world.facts.underlay
     if guard is EncapsulationGuard.OFF or underlay is None:
         return
     for one in ranges:
         ports, vxlan = _ports(world, one.family)
-        way = Encapsulation(one.family, one.network, ports, vxlan, tuple(sorted(links)), underlay.link)
-        if has_sets(world, flavour):
-            yield from with_sets(way, strangers=guard is EncapsulationGuard.STRANGERS)
-        else:
-            yield from without_sets(way, flavour)
+        yield Encapsulation(one, ports, vxlan, tuple(sorted(links)), underlay.link)
 
 
 @dataclass(frozen=True, slots=True)

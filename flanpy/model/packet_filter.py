@@ -84,10 +84,11 @@ class Rule:
     """All that is given must match; `not_` turns one match round. "" and None match anything.
 
     `fresh`: the packet neither belongs nor relates to a known connection, nor was its destination translated.
-    `not_ports`: it is not UDP to one of these ports. `to_member`, `from_member`, `not_from_member`: by the set of the
-    overlay's hosts.
-    `to_host`: its destination is an address of this host. `by_bridge`: it came in by a link that is a bridge.
-    `counted` names the counter of what matched. But for `to_host`, iptables knows none of these.
+    `ports`: it is UDP to one of these ports. `not_udp`: it is something else. `to_member`, `from_member`,
+    `not_from_member`: by the set of the overlay's hosts. `to_host`: it is for this host, or for all in a network.
+    `by_bridge`: it came in by a link that is a bridge. `no_way_back`, `off_link`: no route leads to its source, or to
+    its destination, by the link that it came in by. `counted` names the counter of what matched. Of all these, iptables
+    knows `fresh` and `ports`.
     """
 
     verdict: Verdict
@@ -100,12 +101,15 @@ class Rule:
     not_in_link: bool = False
     not_out_link: bool = False
     fresh: bool = False
-    not_ports: tuple[int, ...] = ()
+    ports: tuple[int, ...] = ()
+    not_udp: bool = False
     to_member: bool = False
     from_member: bool = False
     not_from_member: bool = False
     to_host: bool = False
     by_bridge: bool = False
+    no_way_back: bool = False
+    off_link: bool = False
     counted: str = ""
 
 
@@ -209,13 +213,15 @@ class FilterFacts:
     """What the packet filters of this host are like, as far as rules are planned from it.
 
     `tools` are the flavours that can be written here, `default` the one that `iptables` is. `docker` has an entry for
-    each flavour and family in which Docker has rules; Docker's own nftables tables count as NFT. `problem` says, in
-    one line for people, why the filters could not be read; `cause` says it for the choice of a cure.
+    each flavour and family in which Docker has rules; Docker's own nftables tables count as NFT. `foreign` has the
+    families in which somebody else than we has rules. `problem` says, in one line for people, why the filters could not
+    be read; `cause` says it for the choice of a cure.
     """
 
     tools: frozenset[Flavour] = frozenset()
     default: Flavour | None = None
     docker: frozenset[tuple[Flavour, Family, DockerRules]] = field(default_factory=frozenset)
+    foreign: frozenset[Family] = frozenset()
     problem: str = ""
     cause: KernelCause = KernelCause.OTHER
 

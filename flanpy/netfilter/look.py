@@ -29,6 +29,9 @@ from flanpy.netfilter.tools import Tools, run
 _DOCKER_TABLE = "docker-bridges"
 """Docker's own nftables table, from 29.0 with firewall-backend=nftables."""
 
+_INET = 1
+"""Tables of both families (NFPROTO_INET)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Look:
@@ -97,7 +100,14 @@ class Looker:
             objects += self._listed(family, tables)
             if (family, _DOCKER_TABLE) in tables:
                 docker.add((Flavour.NFT, family, DockerRules()))
-        return Look(FilterFacts(tools, default, frozenset(docker)), tuple(objects))
+        foreign = frozenset(filter(lambda family: self._is_foreign(family, tables, default), Family))
+        return Look(FilterFacts(tools, default, frozenset(docker), foreign), tuple(objects))
+
+    def _is_foreign(self, family: Family, tables: Tables, default: Flavour | None) -> bool:
+        """Has anybody else a table?"""
+        ours = {NFT_TABLE, LEFTOVER_TABLES[family]}
+        known = any(number in {family, _INET} and name not in ours for number, name in tables)
+        return known or bool(self._legacy(family, default))
 
     def _saved(
         self, family: Family, tables: Tables, tools: frozenset[Flavour], default: Flavour | None

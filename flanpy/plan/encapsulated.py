@@ -1,23 +1,27 @@
-"""Rules against encapsulated packets that are not an overlay host's: of either family and every flavour. Pure.
+"""Rules about what containers send into the overlay and to its hosts: of either family and every flavour. Pure.
 
 A VXLAN frame carries no proof of its sender: whoever gets a datagram to the port has packets in the overlay, with any
 source address. The kernel asks for no more than the VNI.
 
-- `encapsulated`: a container can send such a datagram to another host, and its own host masquerades it, so it comes
-  from a peer; or to an address of its own host, or through the overlay to one of another host. What comes in by the
-  containers' bridges or the overlay's links, or from an overlay address, goes to no host at that port. Nor does what
-  comes in by any other bridge, unless it is from a host of the overlay, such as a virtual machine of ours.
+- `input`, at this host: encapsulated packets come by the underlay link. What comes by a bridge or by the overlay is a
+  container's, at whatever address of this host it is aimed, broadcast and multicast included. Only a host of the
+  overlay that is a virtual machine behind a bridge is heard there, from an address that the bridge leads to.
+- `forward`, on the way to other hosts: a container can send such a datagram to another host, with its own address,
+  which its host masquerades into a peer's, or with a forged one. No link that leads to containers leads such a packet
+  out of its own network. And what a bridge sends into the overlay has a source that this bridge leads to, so that no
+  container speaks for another host's.
 - `strangers`: nobody but hosts with a lease sends to this one. Not for everybody: a host behind NAT, or with several
   underlay addresses, sends from another address than its lease names.
 
-Where a packet goes is asked before the route is (prerouting), which serves what is forwarded and what is for this host
-by one chain. What containers send each other at the same port, in an overlay of their own, is none of this, nor is what
-they send to hosts that are not the overlay's. iptables has no sets: there, what containers send to that port goes
-nowhere but into the overlay, and strangers are not told from peers.
+The host's own packets meet neither `forward` nor bridges. Overlay packets between containers leave `forward` by its
+first rules. Ports are asked for, never excluded: of a fragmented packet only the first piece has any. What containers
+send each other at the same port, in an overlay of their own, is none of this.
 
 A network may contain the underlay, as flannel's documented 10.0.0.0/8 does where hosts are in 10.x: hosts with a lease
 are exempt from the rule about overlay addresses, on the underlay link only, as a container can forge theirs elsewhere.
-Without sets all that comes by the underlay link is exempt.
+
+iptables has no sets and knows no kinds of links: there, only what comes by the underlay link is heard or led on, and
+strangers are not told from peers.
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from flanpy.model.address import Family, IPNetwork
+from flanpy.model.address import Family
 from flanpy.model.bridge import BRIDGE, DEFAULT_BRIDGE
 from flanpy.model.packet_filter import (
     NFT_TABLE,
@@ -37,13 +41,19 @@ from flanpy.model.packet_filter import (
     Verdict,
 )
 from flanpy.plan.filter_text import port_match
+from flanpy.plan.overlay_ranges import Ranges
 
 ENCAPSULATED = "encapsulated"
+SPOOFED = "spoofed"
 STRANGERS = "strangers"
 IPTABLES_CHAIN = "FLANPY-ENCAP"
 
 _BRIDGES = (BRIDGE, DEFAULT_BRIDGE)
-_DROP = Verdict.DROP
+_CONTAINERS = ("br-+", "docker+")
+"""Links that lead to containers of this host, as far as their names tell; that of network mode is guarded besides."""
+
+_DROP, _RETURN = Verdict.DROP, Verdict.RETURN
+_WRAPPED = Rule(_DROP, counted=ENCAPSULATED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,68 +64,100 @@ class Encapsulation:
     tunnel knows its peers. `links` are the overlay's, `underlay` is that which the packets come by.
     """
 
-    family: Family
-    network: IPNetwork
+    ranges: Ranges
     ports: tuple[int, ...]
     vxlan: tuple[int, ...]
     links: tuple[str, ...]
     underlay: str
 
     @property
-    def usual(self) -> Rule:
-        """What hosts send each other all the time, which shall meet no more rules than it must."""
-        return Rule(Verdict.RETURN, source=self.network, not_source=True, in_link=self.underlay)
+    def family(self) -> Family:
+        return self.ranges.family
 
     @property
-    def suspects(self) -> tuple[Rule, ...]:
-        """Who sends no encapsulated packets, with sets or without."""
-        by_link = [Rule(_DROP, in_link=link) for link in dict.fromkeys((*_BRIDGES, *self.links))]
-        return (*by_link, Rule(_DROP, source=self.network))
+    def _elsewhere(self) -> Rule:
+        """By a bridge that is not the underlay link."""
+        return replace(_WRAPPED, by_bridge=True, in_link=self.underlay, not_in_link=True)
+
+    def heard(self) -> Iterator[Rule]:
+        """For this host. The first rule is for what hosts send each other all the time."""
+        network, underlay = self.ranges.network, self.underlay
+        yield Rule(_RETURN, not_udp=True)
+        rules = (
+            Rule(_RETURN, source=network, not_source=True, in_link=underlay),
+            Rule(_RETURN, in_link=underlay, from_member=True),
+            *(replace(_WRAPPED, in_link=link) for link in dict.fromkeys((*_BRIDGES, *self.links))),
+            replace(self._elsewhere, no_way_back=True),
+            Rule(_RETURN, from_member=True),
+            replace(_WRAPPED, source=network),
+            self._elsewhere,
+        )
+        yield from (replace(rule, ports=self.ports) for rule in rules)
+
+    def led_on(self) -> Iterator[Rule]:
+        """For others, once what is between containers has been left alone."""
+        rules = (
+            replace(self._elsewhere, off_link=True, no_way_back=True),
+            replace(self._elsewhere, off_link=True, not_from_member=True),
+            *(replace(_WRAPPED, in_link=link, to_member=True) for link in self.links),
+            replace(_WRAPPED, source=self.ranges.network, to_member=True, not_from_member=True),
+        )
+        yield from (replace(rule, ports=self.ports) for rule in rules)
+
+    def passing(self) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
+        """Between containers through the overlay, and what the underlay carries as it is: some of it may be wrapped."""
+        tunnels = tuple(link for link in self.ranges.links if link != self.underlay)
+        plain = tuple(link for link in self.ranges.links if link == self.underlay)
+        by_tunnel = replace(self.ranges, links=tunnels).outbound(_RETURN) if tunnels else ()
+        return by_tunnel, replace(self.ranges, links=plain).outbound(_RETURN) if plain else ()
 
 
 def with_sets(one: Encapsulation, *, strangers: bool) -> Iterator[FilterObject]:
-    """The chains in nftables."""
+    """The chains in nftables, but for `forward`, which other rules share."""
     if one.ports:
-        yield _chain(one, ENCAPSULATED, "-150", _from_inside(one))
+        yield _chain(one, "input", "filter hook input priority -1", tuple(one.heard()))
     if strangers and one.vxlan:
         # before connections are tracked: a flood of strangers shall not fill that table
-        yield _chain(one, STRANGERS, "-300", _from_outside(one))
+        rule = Rule(_DROP, ports=one.vxlan, not_from_member=True, to_host=True, counted=STRANGERS)
+        yield _chain(one, STRANGERS, "filter hook prerouting priority -300", (rule,))
 
 
-def _chain(one: Encapsulation, name: str, priority: str, rules: tuple[Rule, ...]) -> FilterChain:
-    hook = f"filter hook prerouting priority {priority}"
+def _chain(one: Encapsulation, name: str, hook: str, rules: tuple[Rule, ...]) -> FilterChain:
     return FilterChain(Flavour.NFT, one.family, NFT_TABLE, name, rules, hook)
 
 
-def _from_inside(one: Encapsulation) -> tuple[Rule, ...]:
-    suspects = (*one.suspects, Rule(_DROP, by_bridge=True, not_from_member=True))
-    counted = [replace(suspect, counted=ENCAPSULATED) for suspect in suspects]
-    return (
-        Rule(Verdict.RETURN, not_ports=one.ports),
-        one.usual,
-        Rule(Verdict.RETURN, in_link=one.underlay, from_member=True),
-        *(replace(rule, to_host=True) for rule in counted),
-        *(replace(rule, to_member=True) for rule in counted),
-    )
-
-
-def _from_outside(one: Encapsulation) -> tuple[Rule, ...]:
-    return (
-        Rule(Verdict.RETURN, not_ports=one.vxlan),
-        Rule(_DROP, not_from_member=True, to_host=True, counted=STRANGERS),
-    )
+def forwarded(one: Encapsulation) -> Iterator[Rule]:
+    """What `forward` in nftables says of encapsulated packets and of sources."""
+    by_tunnel, plain = one.passing()
+    yield from by_tunnel
+    yield from one.led_on() if one.ports else ()
+    yield from plain
+    for link in one.ranges.links:
+        rule = Rule(_DROP, destination=one.ranges.network, out_link=link, counted=SPOOFED)
+        yield replace(rule, by_bridge=True, no_way_back=True)
 
 
 def without_sets(one: Encapsulation, flavour: Flavour) -> Iterator[FilterObject]:
-    """The chain in iptables, and the jump of what is for the port: nothing else meets more than that one rule."""
-    if not one.ports:
-        return
-    links = [rule for rule in one.suspects if rule.in_link not in one.links]
-    rules = (
-        Rule(Verdict.RETURN, in_link=one.underlay),
-        *(replace(rule, to_host=True) for rule in one.suspects),
-        *(replace(rule, destination=one.network, not_destination=True) for rule in links),
-    )
-    yield FilterChain(flavour, one.family, "mangle", IPTABLES_CHAIN, rules)
-    match = port_match(one.ports)
-    yield FilterJump(flavour, one.family, "mangle", "PREROUTING", IPTABLES_CHAIN, match=match)
+    """The chain in iptables for this host, and the one rule that everything else meets."""
+    if one.ports:
+        rules = (Rule(_RETURN, in_link=one.underlay), Rule(_RETURN, in_link="lo"), Rule(_DROP))
+        yield FilterChain(flavour, one.family, "mangle", IPTABLES_CHAIN, rules)
+        match = port_match(one.ports)
+        yield FilterJump(flavour, one.family, "mangle", "INPUT", IPTABLES_CHAIN, match=match)
+
+
+def forwarded_by_name(one: Encapsulation) -> Iterator[Rule]:
+    """The same as far as iptables can say it."""
+    by_tunnel, plain = one.passing()
+    elsewhere = Rule(_DROP, in_link=one.underlay, not_in_link=True)
+    yield from by_tunnel
+    if one.ports:
+        yield replace(elsewhere, out_link=one.underlay, ports=one.ports)
+        yield from (Rule(_RETURN, out_link=link) for link in _CONTAINERS)
+        yield replace(elsewhere, out_link=BRIDGE, not_out_link=True, ports=one.ports)
+    yield from plain
+    yield from (Rule(_RETURN, in_link=link, out_link=BRIDGE, not_out_link=True) for link in one.links)
+    network = one.ranges.network
+    for link in one.ranges.links:
+        yield replace(elsewhere, source=network, destination=network, out_link=link)
+        yield Rule(_DROP, destination=network, in_link=BRIDGE, out_link=link)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
 
@@ -37,7 +36,8 @@ _TARGETS = {
 }
 _BY_TARGET = {text: verdict for verdict, text in _TARGETS.items()}
 _FRESH = "-m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT"
-_TO_HOST = "-m addrtype --dst-type LOCAL"
+
+_IPTABLES_PORTS = re.compile(r"-p udp -m (?:udp --dport|multiport --dports) ([0-9,]+)")
 
 _MATCHES = {"-s": "source", "-d": "destination", "-i": "in_link", "-o": "out_link"}
 _NFT_MATCHES = {"saddr": "source", "daddr": "destination", "iifname": "in_link", "oifname": "out_link"}
@@ -57,7 +57,7 @@ def iptables_rule(rule: Rule | OtherRule) -> str:
         _match("-d", rule.destination, rule.not_destination),
         _match("-i", rule.in_link, rule.not_in_link),
         _match("-o", rule.out_link, rule.not_out_link),
-        _TO_HOST if rule.to_host else "",
+        port_match(rule.ports) if rule.ports else "",
         _FRESH if rule.fresh else "",
         f"-j {_TARGETS[rule.verdict]}",
     ]
@@ -70,13 +70,15 @@ def _match(option: str, value: IPNetwork | str | None, negated: bool) -> str:
 
 def read_iptables_rule(text: str) -> Rule | OtherRule:
     """From what `iptables-save` prints after `-A <chain>`."""
-    fresh, to_host = _FRESH in text, _TO_HOST in text
-    body, _, target = text.replace(_FRESH, "").replace(_TO_HOST, "").partition("-j ")
+    fresh, ports = _FRESH in text, _IPTABLES_PORTS.search(text)
+    matches = text.replace(ports[0], "", 1) if ports is not None else text
+    body, _, target = matches.replace(_FRESH, "").partition("-j ")
     verdict = _BY_TARGET.get(target.strip())
     found = _read_matches(shlex.split(body), _MATCHES)
     if verdict is None or found is None:
         return OtherRule(text)
-    return Rule(verdict, fresh=fresh, to_host=to_host, **found)
+    wanted = tuple(map(int, ports[1].split(","))) if ports is not None else ()
+    return Rule(verdict, fresh=fresh, ports=wanted, **found)
 
 
 def port_match(ports: Sequence[int]) -> str:
@@ -92,6 +94,8 @@ def nft_rules(rule: Rule | OtherRule, family: Family) -> tuple[str, ...]:
         return (rule.text,)
     ip = nft_family(family)
     words = [
+        _NOT_UDP if rule.not_udp else "",
+        f"udp dport {_nft_ports(rule.ports)}" if rule.ports else "",
         _BY_BRIDGE if rule.by_bridge else "",
         _nft_match("iifname", rule.in_link and f'"{rule.in_link}"', rule.not_in_link),
         _nft_match("oifname", rule.out_link and f'"{rule.out_link}"', rule.not_out_link),
@@ -101,6 +105,8 @@ def nft_rules(rule: Rule | OtherRule, family: Family) -> tuple[str, ...]:
         f"{ip} {_NOT_FROM_MEMBER}" if rule.not_from_member else "",
         f"{ip} {_TO_MEMBER}" if rule.to_member else "",
         _NFT_TO_HOST if rule.to_host else "",
+        _NO_WAY_BACK if rule.no_way_back else "",
+        _OFF_LINK if rule.off_link else "",
         f'counter name "{rule.counted}"' if rule.counted else "",
     ]
     matches = " ".join(filter(None, words))
@@ -111,8 +117,6 @@ def nft_rules(rule: Rule | OtherRule, family: Family) -> tuple[str, ...]:
         Verdict.MARK: f"meta mark set meta mark | 0x{OVERLAY_MARK:08x}",
     }[rule.verdict]
     last = f"{matches} {verdict}".strip()
-    if rule.not_ports:
-        return (f"{_NOT_UDP} {last}", f"udp dport != {_nft_ports(rule.not_ports)} {last}")
     return (*_NFT_KNOWN, last) if rule.fresh else (last,)
 
 
@@ -121,12 +125,14 @@ def _nft_ports(ports: Sequence[int]) -> str:
 
 
 _NOT_UDP = "meta l4proto != udp"
-_OTHER_PORTS = re.compile(r"udp dport != (\d+|\{ [0-9, ]+ \}) (.*)")
+_PORTS = re.compile(r"udp dport (\d+|\{ [0-9, ]+ \}) ")
 _BY_BRIDGE = 'meta iifkind "bridge"'
 _FROM_MEMBER = f"saddr @{MEMBERS}"
 _NOT_FROM_MEMBER = f"saddr != @{MEMBERS}"
 _TO_MEMBER = f"daddr @{MEMBERS}"
-_NFT_TO_HOST = "fib daddr type local"
+_NFT_TO_HOST = "fib daddr type != unicast"
+_NO_WAY_BACK = "fib saddr . iif oif missing"
+_OFF_LINK = "fib daddr . iif oif missing"
 _COUNTED = re.compile(r'counter name "([a-z]+)" ')
 
 
@@ -153,24 +159,10 @@ def read_nft_rules(lines: Sequence[str]) -> tuple[Rule | OtherRule, ...]:
     rules: list[Rule | OtherRule] = []
     rest = list(lines)
     while rest:
-        if (rule := _read_other_ports(rest[:2])) is not None:
-            rules.append(rule)
-            del rest[:2]
-            continue
         fresh = tuple(rest[:2]) == _NFT_KNOWN and len(rest) > 2
         rules.append(_read_nft_rule(rest[2] if fresh else rest[0], fresh=fresh))
         del rest[: 3 if fresh else 1]
     return tuple(rules)
-
-
-def _read_other_ports(lines: Sequence[str]) -> Rule | None:
-    """Two rules that do the same, one with what is not UDP, one with what goes to other ports."""
-    found = _OTHER_PORTS.fullmatch(lines[1]) if len(lines) == 2 else None
-    if found is None or lines[0] != f"{_NOT_UDP} {found[2]}":
-        return None
-    rule = _read_nft_rule(found[2], fresh=False)
-    ports = tuple(map(int, found[1].strip("{ }").split(", ")))
-    return replace(rule, not_ports=ports) if isinstance(rule, Rule) else None
 
 
 def _read_nft_rule(text: str, *, fresh: bool) -> Rule | OtherRule:
@@ -185,11 +177,14 @@ def _read_nft_rule(text: str, *, fresh: bool) -> Rule | OtherRule:
 
 
 _PHRASES = {
+    "not_udp": _NOT_UDP,
     "by_bridge": _BY_BRIDGE,
     "from_member": _FROM_MEMBER,
     "not_from_member": _NOT_FROM_MEMBER,
     "to_member": _TO_MEMBER,
     "to_host": _NFT_TO_HOST,
+    "no_way_back": _NO_WAY_BACK,
+    "off_link": _OFF_LINK,
 }
 
 
@@ -199,6 +194,9 @@ def _read_phrases(text: str) -> tuple[str, dict[str, Any]]:
     for name, phrase in _PHRASES.items():
         if phrase in text:
             found[name], text = True, text.replace(phrase, "", 1)
+    if (ports := _PORTS.search(text)) is not None:
+        found["ports"] = tuple(map(int, ports[1].strip("{ }").split(", ")))
+        text = text.replace(ports[0], "", 1)
     if (counted := _COUNTED.search(text)) is not None:
         found["counted"], text = counted[1], text.replace(counted[0], "", 1)
     return text, found

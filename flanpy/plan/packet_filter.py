@@ -6,17 +6,20 @@
 - `postrouting`: nothing inside the network is masqueraded, whatever Docker masquerades; with ip-masq what leaves it is,
   as flannel does. Traffic within our own subnet is left to Docker, which masquerades hairpins.
 - `raw`: Docker >= 28 drops what reaches a container by another link than its bridge; the overlay's packets pass.
-- `guard`: the bridge of network mode is open towards everybody (`nat-unprotected`) on such engines; new connections
-  from elsewhere than the bridge and the overlay, to no published port, are dropped. In iptables that stands in mangle,
-  which `iptables -F` spares.
+- `guard`: the bridge of network mode, where it is, is open towards everybody (`nat-unprotected`) on such engines; new
+  connections from elsewhere than the bridge and the overlay, to no published port, are dropped. It shares one chain
+  with what `encapsulated` says of forwarded packets: in our table of nftables, or in iptables' mangle, which
+  `iptables -F` spares.
 - `mark`: Docker's nftables rules accept by mark only (`bridge-accept-fwmark`).
 
 An accept in a table of our own does not overrule a drop elsewhere, so plain nftables has neither `forward` nor `raw`.
+Each packet pays for rules, and a rule that looks at connections has the kernel track those of the whole host: such
+rules stand only where there is something to guard or to masquerade, and the overlay's packets leave a chain first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
@@ -26,6 +29,7 @@ from flanpy.model.network.network import NetworkConfig
 from flanpy.model.packet_filter import (
     NFT_TABLE,
     DockerRules,
+    EncapsulationGuard,
     FilterChain,
     FilterChoice,
     FilterFacts,
@@ -36,6 +40,14 @@ from flanpy.model.packet_filter import (
     Rule,
     Verdict,
 )
+from flanpy.plan.encapsulated import (
+    Encapsulation,
+    forwarded,
+    forwarded_by_name,
+    with_sets,
+    without_sets,
+)
+from flanpy.plan.overlay_ranges import Ranges
 
 FORWARD = "FLANPY-FORWARD"
 GUARD = "FLANPY-GUARD"
@@ -48,34 +60,6 @@ _MULTICAST: dict[Family, IPNetwork] = {
 }
 
 _ACCEPT, _RETURN = Verdict.ACCEPT, Verdict.RETURN
-
-
-@dataclass(frozen=True, slots=True)
-class Ranges:
-    """One family of the overlay on this host; `links` are those its packets come and go by, () if that is unknown."""
-
-    family: Family
-    network: IPNetwork
-    subnet: IPNetwork
-    links: tuple[str, ...]
-
-    def inbound(self, verdict: Verdict) -> tuple[Rule, ...]:
-        """Packets of the overlay to this host's containers."""
-        return tuple(
-            Rule(verdict, source=self.network, destination=self.subnet, in_link=link)
-            for link in self.links or ("",)
-        )
-
-    def outbound(self, verdict: Verdict) -> tuple[Rule, ...]:
-        """Packets of this host's containers to the rest of the overlay."""
-        return tuple(
-            Rule(verdict, source=self.subnet, destination=self.network, out_link=link)
-            for link in self.links or ("",)
-        )
-
-    def at_home(self, verdict: Verdict) -> Rule:
-        """Between containers of this host."""
-        return Rule(verdict, source=self.subnet, destination=self.subnet)
 
 
 def choose(policy: FilterPolicy, network: NetworkConfig, facts: FilterFacts) -> Flavour | None:
@@ -105,50 +89,101 @@ def _automatic(network: NetworkConfig, facts: FilterFacts) -> Flavour | None:
     return Flavour.NFT if Flavour.NFT in facts.tools else None
 
 
-def packet_filter(
-    policy: FilterPolicy, flavour: Flavour, facts: FilterFacts, ranges: Sequence[Ranges]
-) -> Iterator[FilterObject]:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What rules are planned from, beside the ranges. `sets`: nftables can be used, whatever `flavour` is.
+
+    `guarded`: the bridge of network mode is here. `wrapped` has what is known of encapsulated packets, by family.
+    """
+
+    policy: FilterPolicy
+    flavour: Flavour
+    facts: FilterFacts
+    sets: bool
+    guarded: bool
+    wrapped: Mapping[Family, Encapsulation]
+
+    def masqueraded(self, family: Family) -> bool:
+        """Whether anybody masquerades: we do, or somebody else has rules from which that could be."""
+        return self.policy.masquerade or bool(self.facts.docker) or family in self.facts.foreign
+
+
+def packet_filter(asked: Asked, ranges: Iterable[Ranges]) -> Iterator[FilterObject]:
     """Chains and jumps that should stand."""
     for one in ranges:
-        if flavour is Flavour.NFT:
-            yield from _nftables(policy, facts, one)
+        if asked.flavour is Flavour.NFT:
+            yield from _nftables(asked, one)
         else:
-            yield from _iptables(policy, flavour, facts.docker_in(flavour, one.family) or DockerRules(), one)
+            yield from _iptables(asked, one)
+        yield from _nft_forward(asked, one) if asked.sets else _mangle(asked, one)
 
 
-def _iptables(
-    policy: FilterPolicy, flavour: Flavour, docker: DockerRules, ranges: Ranges
-) -> Iterator[FilterObject]:
-    def hung(table: str, into: str, name: str, rules: tuple[Rule, ...]) -> Iterator[FilterObject]:
-        yield FilterChain(flavour, ranges.family, table, name, rules)
-        yield FilterJump(flavour, ranges.family, table, into, name)
-
-    if policy.forward:
+def _iptables(asked: Asked, ranges: Ranges) -> Iterator[FilterObject]:
+    docker = asked.facts.docker_in(asked.flavour, ranges.family) or DockerRules()
+    if asked.policy.forward:
         into = "DOCKER-USER" if docker.user_chain else "FORWARD"
-        yield from hung("filter", into, FORWARD, _forward(ranges))
+        yield from _hung(asked, ranges, ("filter", into, FORWARD), _forward(ranges))
         if docker.direct_drops:
-            yield from hung("raw", "PREROUTING", RAW, ranges.inbound(_ACCEPT))
-    yield from hung("nat", "POSTROUTING", POSTROUTING, _postrouting(policy, ranges, _ACCEPT))
-    yield from hung("mangle", "FORWARD", GUARD, _guard(ranges))
+            yield from _hung(asked, ranges, ("raw", "PREROUTING", RAW), ranges.inbound(_ACCEPT))
+    rules = _postrouting(asked.policy, ranges, _ACCEPT)
+    yield from _hung(asked, ranges, ("nat", "POSTROUTING", POSTROUTING), rules)
 
 
-def _nftables(policy: FilterPolicy, facts: FilterFacts, ranges: Ranges) -> Iterator[FilterObject]:
-    def chain(name: str, hook: str, rules: tuple[Rule, ...]) -> FilterChain:
-        return FilterChain(Flavour.NFT, ranges.family, NFT_TABLE, name, rules, hook)
+def _hung(
+    asked: Asked, ranges: Ranges, place: tuple[str, str, str], rules: tuple[Rule, ...]
+) -> Iterator[FilterObject]:
+    table, into, name = place
+    yield FilterChain(asked.flavour, ranges.family, table, name, rules)
+    yield FilterJump(asked.flavour, ranges.family, table, into, name)
 
-    if policy.forward and facts.docker_in(Flavour.NFT, ranges.family) is not None:
-        yield chain("overlay", "filter hook forward priority -10", ranges.inbound(Verdict.MARK))
-    # Before everybody's: the first chain that settles the source of a connection settles it for all.
-    yield chain(
-        "postrouting",
-        "nat hook postrouting priority 99",
-        _postrouting(policy, ranges, Verdict.KEEP_SOURCE),
-    )
-    yield chain("guard", "filter hook forward priority -1", _guard(ranges))
+
+def _mangle(asked: Asked, ranges: Ranges) -> Iterator[FilterObject]:
+    """One chain for all that is forwarded, where there is no nftables."""
+    wrapped = asked.wrapped.get(ranges.family)
+    rules = tuple(forwarded_by_name(wrapped)) if wrapped is not None else ()
+    if asked.guarded or rules:
+        whole = _whole(asked, ranges, rules)
+        yield from _hung(asked, ranges, ("mangle", "FORWARD", GUARD), whole)
+    if wrapped is not None:
+        yield from without_sets(wrapped, asked.flavour)
+
+
+def _whole(asked: Asked, ranges: Ranges, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    """What comes through the overlay leaves the chain at once; what looks at connections is last."""
+    return (*ranges.inbound(_RETURN), *rules, *(_guard() if asked.guarded else ()))
+
+
+def _nftables(asked: Asked, ranges: Ranges) -> Iterator[FilterObject]:
+    if asked.policy.forward and asked.facts.docker_in(Flavour.NFT, ranges.family) is not None:
+        marks = ranges.inbound(Verdict.MARK)
+        yield _base(ranges, "overlay", "filter hook forward priority -10", marks)
+    if asked.masqueraded(ranges.family):
+        # Before everybody's: the first chain that settles the source of a connection settles it for all. It has
+        # connections tracked, so it stands only where they are anyway.
+        rules = _postrouting(asked.policy, ranges, Verdict.KEEP_SOURCE)
+        yield _base(ranges, "postrouting", "nat hook postrouting priority 99", rules)
+
+
+def _nft_forward(asked: Asked, ranges: Ranges) -> Iterator[FilterObject]:
+    """One chain for all that is forwarded, and those for what is for this host."""
+    wrapped = asked.wrapped.get(ranges.family)
+    rules = tuple(forwarded(wrapped)) if wrapped is not None else ()
+    if asked.guarded or rules:
+        whole = _whole(asked, ranges, rules)
+        yield _base(ranges, "forward", "filter hook forward priority -1", whole)
+    if wrapped is not None:
+        strangers = asked.policy.encapsulation is EncapsulationGuard.STRANGERS
+        yield from with_sets(wrapped, strangers=strangers)
+
+
+def _base(ranges: Ranges, name: str, hook: str, rules: tuple[Rule, ...]) -> FilterChain:
+    return FilterChain(Flavour.NFT, ranges.family, NFT_TABLE, name, rules, hook)
 
 
 def _forward(ranges: Ranges) -> tuple[Rule, ...]:
-    return (ranges.at_home(_RETURN), *ranges.inbound(_ACCEPT), *ranges.outbound(_ACCEPT))
+    """Without links, packets between containers here look like the overlay's."""
+    at_home = () if ranges.links else (ranges.at_home(_RETURN),)
+    return (*at_home, *ranges.inbound(_ACCEPT), *ranges.outbound(_ACCEPT))
 
 
 def _postrouting(policy: FilterPolicy, ranges: Ranges, keep: Verdict) -> tuple[Rule, ...]:
@@ -165,10 +200,10 @@ def _postrouting(policy: FilterPolicy, ranges: Ranges, keep: Verdict) -> tuple[R
     )
 
 
-def _guard(ranges: Ranges) -> tuple[Rule, ...]:
+def _guard() -> tuple[Rule, ...]:
+    """For what is not the overlay's."""
     return (
         Rule(_RETURN, out_link=BRIDGE, not_out_link=True),
         Rule(_RETURN, in_link=BRIDGE),
-        *ranges.inbound(_RETURN),
         Rule(Verdict.DROP, fresh=True),
     )

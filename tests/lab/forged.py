@@ -6,7 +6,7 @@ import re
 import socket
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from flanpy.model.address import Mac
 from integration.lab import Container, Host, Lab
@@ -16,6 +16,7 @@ from tests.lab.overlay import leases
 VXLAN_PORT = 8472
 PORT = 9999
 COUNT = 5
+_SO_RCVBUFFORCE = 33
 
 
 def frame(vtep_mac: str, source: str, destination: str, payload: bytes, *, vni: int = 1) -> bytes:
@@ -36,8 +37,29 @@ def send(namespace: str, address: str, payload: bytes, *, port: int = VXLAN_PORT
     def work() -> None:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
             for _ in range(COUNT):
                 sock.sendto(payload, (address, port))
+
+    in_namespace(namespace, work)
+
+
+def send_as(namespace: str, source: str, address: str, payload: bytes, *, port: int = VXLAN_PORT) -> None:
+    """Send it once whole and once in two pieces, with a source that need not be ours: it takes CAP_NET_RAW."""
+    udp = struct.pack("!HHHH", 4711, port, 8 + len(payload), 0) + payload
+    ends = socket.inet_aton(source) + socket.inet_aton(address)
+    pieces = [(0, udp, False), (0, udp[:24], True), (24, udp[24:], False)]
+
+    def work() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+            for offset, piece, more in pieces:
+                place = offset // 8 | (0x2000 if more else 0)
+                head = struct.pack(
+                    "!BBHHHBBH", 0x45, 0, 20 + len(piece), 77, place, 64, socket.IPPROTO_UDP, 0
+                )
+                with suppress(OSError):  # no route: then nothing is sent, which is one way to be kept from it
+                    sock.sendto(head + ends + piece, (address, 0))
 
     in_namespace(namespace, work)
 
@@ -61,6 +83,14 @@ class Ear:
             pass
         return found
 
+    def heard_before(self, last: bytes) -> set[bytes]:
+        """What came before the `last` payload, and is not it."""
+        found: set[bytes] = set()
+        self._sock.settimeout(20)
+        while (text := self._sock.recv(2048)) != last:
+            found.add(text)
+        return found
+
     def silent(self) -> bool:
         """Whether nothing has come that was not read."""
         return not self.heard_anything()
@@ -79,6 +109,7 @@ def listening(namespace: str, port: int = PORT) -> Iterator[Ear]:
 
     def opened() -> socket.socket:
         sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 1 << 23)
         sock.bind(("::", port))
         return sock
 

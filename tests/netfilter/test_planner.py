@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from flanpy.model.address import Family
+from flanpy.model.bridge import BRIDGE
+from flanpy.model.facts import HostRoute
 from flanpy.model.ops import Put
 from flanpy.model.packet_filter import (
     DockerRules,
@@ -29,6 +31,13 @@ from tests.states import V4, V6, as_backend, crowd, options
 NFT, IPT, LEGACY = Flavour.NFT, Flavour.IPTABLES_NFT, Flavour.IPTABLES_LEGACY
 MASQUERADE = FilterPolicy(masquerade=True)
 STRANGERS = FilterPolicy(encapsulation=EncapsulationGuard.STRANGERS)
+
+
+def with_network_mode(base: World) -> World:
+    """A world whose host has the bridge of network mode."""
+    route = HostRoute(V4.network, BRIDGE, None) if V4.network is not None else None
+    assert route is not None
+    return replace(base, facts=replace(base.facts, routes=(*base.facts.routes, route)))
 
 
 def moving() -> World:
@@ -63,6 +72,21 @@ CASES: dict[str, tuple[FilterFacts, World, FilterPolicy]] = {
     ),
     "from vxlan to udp": (facts(IPT), moving(), FilterPolicy()),
     "from vxlan to udp, iptables-legacy": (facts(LEGACY), moving(), FilterPolicy()),
+    "network mode": (facts(IPT, NEW), with_network_mode(crowd(2)), FilterPolicy()),
+    "network mode, nftables": (facts(NFT, DockerRules()), with_network_mode(crowd(2)), FilterPolicy()),
+    "network mode, iptables-legacy": (facts(LEGACY, NEW), with_network_mode(crowd(2)), FilterPolicy()),
+    "host-gw, iptables-legacy": (facts(LEGACY, OLD), as_backend("host-gw", crowd(2)), FilterPolicy()),
+    "vxlan with DirectRouting, iptables-legacy": (
+        facts(LEGACY, OLD),
+        crowd(2, options(V4, directrouting=True)),
+        FilterPolicy(),
+    ),
+    "nftables, nobody masquerades": (facts(NFT), crowd(2), FilterPolicy()),
+    "nftables, others have rules": (
+        replace(facts(NFT), foreign=frozenset({Family.IPV4})),
+        crowd(2),
+        FilterPolicy(),
+    ),
     "encapsulation guard off": (facts(IPT), crowd(2), FilterPolicy(encapsulation=EncapsulationGuard.OFF)),
 }
 

@@ -25,6 +25,7 @@ from flanpy.plan.filter_text import iptables_rule, nft_rules, read_iptables_rule
 from tests.netfilter.worlds import REPLICAS
 
 NETWORKS4 = st.ip_addresses(v=4).map(lambda address: f"{address}/32") | st.just("10.50.0.0/16")
+PORTS = st.lists(st.integers(1, 65535), max_size=2, unique=True).map(sorted).map(tuple)
 LINKS = st.from_regex(r"[a-z][a-z0-9.\-]{0,13}", fullmatch=True)
 
 
@@ -44,23 +45,28 @@ def _rules(verdicts: list[Verdict], *, sets: bool = False) -> st.SearchStrategy[
         st.tuples(flags, flags, flags, flags),
         flags,
     )
-    rules = st.builds(lambda rule, to_host: replace(rule, to_host=to_host), plain, flags)
-    return rules.flatmap(_with_sets) if sets else rules
+    ported = st.builds(lambda rule, ports: replace(rule, ports=ports), plain, PORTS)
+    return ported.flatmap(_with_sets) if sets else ported
+
+
+_SET_WORDS = (
+    "to_member",
+    "from_member",
+    "by_bridge",
+    "to_host",
+    "no_way_back",
+    "off_link",
+    "not_udp",
+    "fresh",
+)
 
 
 def _with_sets(rule: Rule) -> st.SearchStrategy[Rule]:
-    """What is no UDP to a port is told by two rules, and so is what is fresh: no rule of ours is both."""
-    ports = st.lists(st.integers(1, 65535), max_size=2, unique=True).map(sorted).map(tuple)
+    """What only nftables has."""
     return st.builds(
-        lambda not_ports, *more: replace(
-            rule,
-            fresh=rule.fresh and not not_ports,
-            not_ports=not_ports,
-            **dict(zip(("to_member", "from_member", "by_bridge", "counted"), more, strict=True)),
-        ),
-        ports,
-        *[st.booleans()] * 3,
+        lambda counted, *more: replace(rule, counted=counted, **dict(zip(_SET_WORDS, more, strict=True))),
         st.sampled_from(["", "strangers"]),
+        *[st.booleans()] * len(_SET_WORDS),
     )
 
 
@@ -147,11 +153,3 @@ def test_table_of_nft_is_read_chain_by_chain() -> None:
     assert guard.hook == "filter hook forward priority -1"
     assert guard.rules == (Rule(Verdict.RETURN, in_link="flanpy0"), Rule(Verdict.DROP))
     assert (plain.hook, plain.rules) == ("", (OtherRule("counter accept"),))
-
-
-@pytest.mark.parametrize("ports", ["8472", "{ 8285, 8472 }"])
-def test_what_goes_to_other_ports_is_read_from_two_rules(ports: str) -> None:
-    lines = ["meta l4proto != udp return", f"udp dport != {ports} return"]
-    found = tuple(map(int, ports.strip("{ }").split(", ")))
-    assert read_nft_rules([*lines, "drop"]) == (Rule(Verdict.RETURN, not_ports=found), Rule(Verdict.DROP))
-    assert read_nft_rules([lines[0], "drop"]) == (OtherRule(lines[0]), Rule(Verdict.DROP))
