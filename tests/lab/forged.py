@@ -128,7 +128,7 @@ def forged(lab: Lab, target: Host, victim: Container, source: str, payload: byte
 def dropped(host: Host, flavour: str, reason: str = "encapsulated") -> int:
     """How many packets the host's guard has counted."""
     if flavour == "iptables-legacy":
-        listing = host.run("iptables-legacy", "-t", "mangle", "-nvxL", "FLANPY-ENCAP").stdout
+        listing = host.run("iptables-legacy", "-t", "mangle", "-nvxL").stdout
         return sum(int(line.split()[0]) for line in listing.splitlines() if " DROP " in line)
     listing = host.run("nft", "list", "counter", "ip", "flanpy", reason).stdout
     return int(re.findall(r"packets (\d+)", listing)[0])

@@ -10,7 +10,7 @@ from integration.etcd.peers import simulated_peers, write_peers
 from integration.lab import Container, Host, Lab, flanpyctl
 from integration.traffic.pairs import Probe
 from tests.lab.conftest import BuildLab
-from tests.lab.forged import COUNT, VXLAN_PORT, dropped, forged, listening, members, send
+from tests.lab.forged import COUNT, PORT, VXLAN_PORT, dropped, forged, listening, members, send, send_as
 from tests.lab.overlay import eventually, metric
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
@@ -104,13 +104,14 @@ def test_frames_that_a_container_forges_end_at_its_host_and_its_own_affairs_go_o
     with listening(victim.namespace, VXLAN_PORT) as nested:
         send(attacker.namespace, victim.address, b"nested")
         assert nested.heard(b"nested") == [f"::ffff:{attacker.address}"] * COUNT
+    # that port leads containers nowhere but to each other: a host has more addresses than its lease names
+    before = dropped(scene.here, flavour)
+    send(attacker.namespace, scene.outsider.address, b"elsewhere")
+    _assert_dropped(scene.here, flavour, before + COUNT, "elsewhere")
     if flavour != "iptables-legacy":
-        with listening(scene.outsider.namespace, VXLAN_PORT) as nested:
-            send(attacker.namespace, scene.outsider.address, b"elsewhere")
-            assert nested.heard(b"elsewhere") == [f"::ffff:{scene.here.address}"] * COUNT
         assert (
             metric(scene.here, "flanpy_filter_dropped_packets_total", reason="encapsulated", family="ipv4")
-            == 3 * COUNT
+            == 4 * COUNT
         )
     _assert_nothing_stays(scene.here)
 
@@ -213,7 +214,7 @@ FLANNELS_EXAMPLE = {
 
 
 @pytest.mark.parametrize("backend", ["vxlan", "udp"])
-def test_h1_peers_whose_addresses_are_inside_the_network_are_heard_in_every_flavour(
+def test_h1_m8_peers_inside_the_network_are_heard_and_containers_speak_for_themselves_in_every_flavour(
     build_lab: BuildLab, backend: str
 ) -> None:
     lab = build_lab(2)
@@ -226,5 +227,17 @@ def test_h1_peers_whose_addresses_are_inside_the_network_are_heard_in_every_flav
             _assert_guarded(host, flavour, "containers")
         one, other = lab.containers or lab.attach_containers()
         eventually(lambda a=one, b=other: a.ping(b).ok, f"{flavour}: one way", deadline=30)  # type: ignore[misc]
+        eventually(lambda a=one, b=other: b.ping(a).ok, f"{flavour}: the other", deadline=30)  # type: ignore[misc]
         assert other.ping(one, count=3, wait=30).ok
         assert [dropped(host, flavour) for host in lab.hosts] == [0, 0]
+        _assert_speaks_for_itself_only(one, other)
+
+
+def _assert_speaks_for_itself_only(one: Container, other: Container) -> None:
+    """M8: not for the other host's containers, for its address in the overlay, for a third one's, or for a host."""
+    overlay = other.address.rsplit(".", 1)[0]
+    with listening(other.namespace) as ear:
+        for source in (other.address, f"{overlay}.0", f"{overlay}.77", "10.10.200.9", "10.99.0.2"):
+            send_as(one.namespace, source, other.address, source.encode(), port=PORT)
+        send_as(one.namespace, one.address, other.address, b"its own", port=PORT)
+        assert ear.heard_before(b"its own") == set()
