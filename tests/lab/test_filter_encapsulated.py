@@ -223,7 +223,7 @@ def test_h1_m8_peers_inside_the_network_are_heard_and_containers_speak_for_thems
         for host in lab.hosts:
             if host.daemon.running:
                 host.daemon.stop()
-            host.daemon.up("--ip-masq", f"--filter-backend={flavour}", "--udp-plane=user")
+            host.daemon.up(f"--filter-backend={flavour}", "--udp-plane=user")
             _assert_guarded(host, flavour, "containers")
         one, other = lab.containers or lab.attach_containers()
         eventually(lambda a=one, b=other: a.ping(b).ok, f"{flavour}: one way", deadline=30)  # type: ignore[misc]
@@ -231,6 +231,12 @@ def test_h1_m8_peers_inside_the_network_are_heard_and_containers_speak_for_thems
         assert other.ping(one, count=3, wait=30).ok
         assert [dropped(host, flavour) for host in lab.hosts] == [0, 0]
         _assert_speaks_for_itself_only(one, other)
+        for host in lab.hosts:
+            assert _tracked(host) == 0, "nobody masquerades: no rule has the kernel track connections"
+
+
+def _tracked(host: Host) -> int:
+    return int(host.run("cat", "/proc/sys/net/netfilter/nf_conntrack_count").stdout)
 
 
 def _assert_speaks_for_itself_only(one: Container, other: Container) -> None:

@@ -20,7 +20,7 @@ def filter_counts(seen: Iterable[tuple[Family, str, int]] | None = None) -> Iter
     if rows:
         yield counter(
             "flanpy_filter_dropped_packets",
-            "Packets dropped, by reason: encapsulated (sent by containers to hosts), spoofed (in the name of others) or strangers.",
+            "Packets dropped: encapsulated (from containers to hosts), spoofed (in others' names), or strangers'.",
             ("reason", "family"),
             rows,
         )
