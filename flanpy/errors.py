@@ -7,6 +7,7 @@
     │   ├── StoreUnavailable   no answer in time, no leader, connection lost: try again
     │   ├── StoreDenied        wrong credentials or missing permission: an operator must act
     │   ├── StoreCompacted     the revision asked for is gone: list again
+    │   ├── ReplyTooLarge      an answer larger than a message may be: ask for less at once
     │   └── LeaseGone          an etcd lease ended or was revoked, and its keys with it
     ├── LeaseError             no subnet can be had: pool exhausted, reservation in the way, conflict
     ├── KernelError            a netlink request failed; carries errno
@@ -82,6 +83,10 @@ class StoreCompacted(StoreError):
     def __init__(self, message: str, *, rewound: bool = False) -> None:
         super().__init__(message)
         self.rewound = rewound
+
+
+class ReplyTooLarge(StoreError):
+    """etcd's answer is larger than a message may be: ask for less at once."""
 
 
 class LeaseGone(StoreError):

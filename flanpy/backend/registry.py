@@ -16,9 +16,11 @@ from flanpy.errors import ConfigError
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.quoting import quoted
 
+_VXLAN = VxlanBackend()
+
 BACKENDS: Mapping[str, Backend] = MappingProxyType(
     {
-        "vxlan": VxlanBackend(),
+        "vxlan": _VXLAN,
         "host-gw": HostGwBackend(),
         "alloc": AllocBackend(),
         "udp": UdpBackend(),
@@ -46,6 +48,8 @@ def validate_network(network: NetworkConfig) -> None:
     """Judge backend, its options and its families. Raises ConfigError naming key, value and cure."""
     name = network.backend_type
     backend_for(name).validate(network.backend_options)
+    if name == "vxlan" and network.network6 is not None:
+        _VXLAN.validate_ipv6(network.backend_options)
     if name in _IPV4_ONLY and network.network6 is not None:
         raise ConfigError(
             f"Backend.Type of the network config is {quoted(name)}, which carries IPv4 only, but IPv6Network is "

@@ -16,6 +16,7 @@ from flanpy.backend.advert import public_addresses
 from flanpy.backend.direct import DirectRoutes
 from flanpy.backend.options import Reader
 from flanpy.backend.way import Way, WayKind, Ways, joined, one_way
+from flanpy.errors import ConfigError
 from flanpy.model.address import Family, IPAddress, IPNetwork, Mac
 from flanpy.model.facts import Underlay
 from flanpy.model.lease import Lease, LeaseRecord, VxlanData
@@ -36,11 +37,14 @@ DEFAULT_VNI = 1
 DEFAULT_PORT = 8472
 """Linux's own default, not IANA's 4789: flannel leaves the port to the kernel."""
 
-LOWEST_MTU = 138
-"""What leaves IPv4's least MTU of 68 bytes (RFC 791) under the larger overhead."""
-
 OVERHEAD = {Family.IPV4: 50, Family.IPV6: 70}
 """Outer IP + UDP + VXLAN + inner Ethernet header in bytes (RFC 7348): 20|40 + 8 + 8 + 14."""
+
+LOWEST_MTU = 576 + OVERHEAD[Family.IPV4]
+"""What leaves containers the 576 bytes that every IPv4 host takes (RFC 791); with less, protocols fail one by one."""
+
+LOWEST_MTU6 = 1280 + OVERHEAD[Family.IPV6]
+"""What leaves them IPv6's least MTU (RFC 8200), below which the kernel switches IPv6 off on a link."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,15 @@ class VxlanBackend:
 
     def validate(self, options: Mapping[str, object]) -> None:
         read_options(options)
+
+    def validate_ipv6(self, options: Mapping[str, object]) -> None:
+        """What is more to be said of the options in a network that has IPv6."""
+        mtu = read_options(options).mtu
+        if 0 < mtu < LOWEST_MTU6:
+            raise ConfigError(
+                f"MTU of the vxlan backend is {mtu}, but IPv6 needs 1280 bytes behind a header of"
+                f" {OVERHEAD[Family.IPV6]}: at least {LOWEST_MTU6}, or leave it out to follow the underlay"
+            )
 
     def links(self, world: World) -> frozenset[str]:
         if world.network is None:

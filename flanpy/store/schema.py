@@ -82,6 +82,10 @@ def subnets_prefix(prefix: str) -> str:
     return prefix.rstrip("/") + SUBNETS
 
 
+LARGEST_VALUE = 64 << 10
+"""Bytes of a lease's value. Those of all backends are below 1 KiB; what is kept of each is kept for thousands."""
+
+
 def decode_key(text: str) -> SubnetKey | str:
     """The last part of a subnet key (`10.50.25.0-24`) as a value, or in one line why it is none.
 
@@ -98,10 +102,19 @@ def decode_lease(kv: KeyValue, prefix: str) -> Lease | InvalidLease:
     text = kv.key.removeprefix(prefix)
     try:
         key = _key(text)
-        record = _record(kv.value, key, reserved=kv.lease_id == 0)
+        record = _record(_bounded(kv.value), key, reserved=kv.lease_id == 0)
     except _Unusable as error:
         return InvalidLease(text, str(error), kv.mod_revision)
     return Lease(key, record, kv.lease_id, kv.create_revision, kv.mod_revision)
+
+
+def _bounded(value: bytes) -> bytes:
+    if len(value) > LARGEST_VALUE:
+        raise _Unusable(
+            f"value has {len(value)} bytes, where a lease has at most {LARGEST_VALUE}: release the key with"
+            " flanpyctl subnets release"
+        )
+    return value
 
 
 def encode_record(record: LeaseRecord) -> bytes:

@@ -7,11 +7,13 @@ from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
+from flanpy.backend.registry import validate_network
 from flanpy.backend.vxlan import VxlanBackend, VxlanOptions, read_options, vtep_mac
 from flanpy.errors import ConfigError
 from flanpy.model.address import Family, Mac
 from flanpy.model.facts import HostFacts
 from flanpy.model.lease import RawData, VxlanData
+from flanpy.model.network.config import parse_network_config
 from flanpy.model.world import Policy, World
 from tests.plan.pipeline import desired_of
 from tests.states import DUAL, FACTS, POLICY, V4, V6, WORLDS, crowd, lease, moved, options, world
@@ -34,7 +36,7 @@ def test_options_default_to_flannels() -> None:
         ({"vni": True}, "Backend.VNI of vxlan is True"),
         ({"port": 65536}, "Backend.Port of vxlan is 65536"),
         ({"mtu": -1}, "Backend.MTU of vxlan is -1"),
-        ({"mtu": 49}, "Backend.MTU of vxlan is 49: give a whole number from 138 to 65535"),
+        ({"mtu": 49}, "Backend.MTU of vxlan is 49: give a whole number from 626 to 65535"),
         ({"gbp": 1}, "Backend.GBP of vxlan is 1: give true or false"),
         ({"directrouting": "yes"}, "Backend.DirectRouting of vxlan is 'yes'"),
     ],
@@ -156,3 +158,12 @@ def test_host_routes_matter_with_direct_routing_only() -> None:
     direct = crowd(0, options(V4, directrouting=True))
     assert BACKEND.ground(crowd(0)) == BACKEND.ground(replace(crowd(0), facts=fewer))
     assert BACKEND.ground(direct) != BACKEND.ground(replace(direct, facts=fewer))
+
+
+def test_mtu_that_leaves_ipv6_too_little_is_refused_with_the_least_that_would_do() -> None:
+    text = '{"Network": "10.50.0.0/16", %s "Backend": {"Type": "vxlan", "MTU": %d}}'
+    six = '"EnableIPv6": true, "IPv6Network": "fd50::/48",'
+    validate_network(parse_network_config(text % ("", 626)))
+    validate_network(parse_network_config(text % (six, 1350)))
+    with pytest.raises(ConfigError, match=r"MTU of the vxlan backend is 1349.*at least 1350"):
+        validate_network(parse_network_config(text % (six, 1349)))

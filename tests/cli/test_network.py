@@ -126,6 +126,36 @@ def test_set_exits_7_when_subnets_in_use_would_be_left_outside_and_writes_with_f
     assert network.text("config") == VXLAN
 
 
+@pytest.mark.parametrize("network_of_all", ["0.0.0.0/1", "11.0.0.0/16"])
+def test_init_and_set_exit_7_for_a_network_that_hosts_do_not_allow_unless_forced(
+    network: Network, monkeypatch: pytest.MonkeyPatch, network_of_all: str
+) -> None:
+    words = ("network", "init", network_of_all, "--subnet-len", "24")
+    refused = network(*words)
+    assert refused.code == 7
+    assert "allowed-network" in refused.err
+    assert "--force" in refused.err
+    assert network.text("config") is None
+    assert network(*words, "--force").code == 0
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps({"Network": network_of_all, "SubnetLen": 25})))
+    assert network("network", "set", "-").code == 7
+
+
+def test_set_exits_7_for_a_backend_that_leads_nowhere_and_marks_it_as_meant_with_force(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network.configure(VXLAN)
+    nowhere = json.dumps({"Network": "10.50.0.0/16", "Backend": {"Type": "alloc"}})
+    monkeypatch.setattr("sys.stdin", io.StringIO(nowhere))
+    refused = network("network", "set", "-")
+    assert refused.code == 7
+    assert "tear down its vxlan overlay" in refused.err
+    assert network.text("config") == VXLAN
+    monkeypatch.setattr("sys.stdin", io.StringIO(nowhere))
+    assert network("network", "set", "-", "--force").code == 0
+    assert json.loads(network.text("config") or "") == {**json.loads(nowhere), "Deliberate": True}
+
+
 class Meddler:
     """The real store, in which somebody else writes the config while the subnets are being listed."""
 

@@ -130,6 +130,41 @@ async def test_config_that_excludes_our_subnet_is_held_until_it_is_taken_back(ri
         assert rig.condition(ConditionType.RESTART_NEEDED).status is Status.FALSE
 
 
+async def test_config_that_leads_nowhere_is_held_until_it_is_meant_or_taken_back(rig: Rig) -> None:
+    """One careless put must not tear down every tunnel of the cluster."""
+    rig.configure()
+    async with running(rig):
+        before, writes = rig.loop.world, rig.kernel.writes
+        rig.configure(_changed(Backend={"Type": "alloc"}))
+        await rig.clock.advance(2)
+        held = rig.condition(ConditionType.RESTART_NEEDED)
+        assert held.status is Status.TRUE
+        assert "leads nowhere" in held.message
+        assert "network set --force" in held.message
+        assert (rig.loop.world.network, rig.kernel.writes) == (before.network, writes)
+        rig.configure()
+        await rig.clock.advance(2)
+        assert rig.condition(ConditionType.RESTART_NEEDED).status is Status.FALSE
+        rig.configure(_changed(Backend={"Type": "alloc"}, Deliberate=True))
+        await rig.clock.advance(2)
+        assert rig.loop.world.network is not None
+        assert rig.loop.world.network.backend_type == "alloc"
+
+
+async def test_network_outside_what_the_host_allows_is_named_and_heals_without_a_restart(rig: Rig) -> None:
+    rig.configure()
+    async with running(rig):
+        before = rig.loop.world.network
+        rig.configure(_changed(Network="0.0.0.0/1", SubnetLen=24))
+        await rig.clock.advance(2)
+        refused = rig.condition(ConditionType.NETWORK_CONFIG_VALID)
+        assert "0.0.0.0/1, which this host does not allow" in refused.message
+        assert rig.loop.world.network is before
+        rig.configure()
+        await rig.clock.advance(2)
+        assert rig.condition(ConditionType.NETWORK_CONFIG_VALID).status is Status.TRUE
+
+
 async def test_config_that_only_reads_differently_changes_nothing(rig: Rig) -> None:
     rig.configure()
     async with running(rig):

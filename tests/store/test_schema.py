@@ -192,7 +192,8 @@ def test_p16_subnet_key_is_refused_with_a_printable_reason_when_it_is_not_canoni
         (b'{"PublicIP":"10.9.0.1","NodeID":5}', "NodeID"),
         (b'{"PublicIP":"10.9.0.1","NodeID":"a\\u001b[2J"}', "NodeID"),
         (b'{"PublicIP":"10.9.0.1","BackendType":"udp\xff"}', "cannot be read"),
-        (b'{"a":' + b"[" * 100_000, "cannot be read"),
+        (b'{"a":' + b"[" * 50_000, "cannot be read"),
+        (b'{"PublicIP":"10.9.0.1","More":"' + b"x" * 70_000 + b'"}', "at most 65536"),
     ],
 )
 def test_p16_lease_is_invalid_and_names_field_and_value_when_its_value_cannot_be_used(

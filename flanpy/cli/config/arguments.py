@@ -32,7 +32,7 @@ def add_network(tree: Tree) -> None:
         "network set network.json\n network set - < network.json",
     )
     change.add_argument("file", metavar="FILE", help="JSON in flannel's format; - is standard input")
-    add_force(change, "also if subnets already leased do not fit the new config")
+    add_force(change, "also if leased subnets do not fit it, hosts do not allow it, or it leads nowhere")
     validate = below.command(
         "validate",
         "config.network:validate",
@@ -70,6 +70,7 @@ def _add_network_init(tree: Tree) -> None:
     init.add_argument(
         "--option", metavar="KEY=VALUE", action="append", default=[], help="option of the backend; repeatable"
     )
+    add_force(init, "also a network that hosts do not allow without a setting of their own")
 
 
 def _add_config_show(parser: Parser) -> None:

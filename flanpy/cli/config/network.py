@@ -9,6 +9,7 @@ import json
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from flanpy.backend.registry import validate_network
@@ -17,13 +18,14 @@ from flanpy.cli.base.exits import CommandError, Exit
 from flanpy.cli.base.host import Host
 from flanpy.cli.base.output import print_as
 from flanpy.cli.base.wording import plural
-from flanpy.errors import UsageError
+from flanpy.cli.config.border import refuse_disallowed, warnings
+from flanpy.errors import ConfigError, UsageError
 from flanpy.model.lease import SubnetKey
 from flanpy.model.network.config import parse_network_config, render_network_config
 from flanpy.model.network.fields import BACKEND_OPTIONS
 from flanpy.model.network.network import NetworkConfig
 from flanpy.store.own.allocation import excluded
-from flanpy.store.port import KeyStore, Put, Store, Txn, key_absent, key_unchanged
+from flanpy.store.port import KeyStore, KeyValue, Put, Store, Txn, key_absent, key_unchanged
 from flanpy.store.schema import config_key, decode_key, subnets_prefix
 
 
@@ -40,6 +42,7 @@ def show(arguments: Namespace, host: Host) -> Exit:
 def init(arguments: Namespace, host: Host) -> Exit:
     """Create the config unless there is one: CONFLICT then."""
     config = _checked(_initial(arguments))
+    _judge_border(config, host, force=arguments.force)
     key = config_key(host.settings.etcd.prefix)
 
     async def create(store: Store) -> bool:
@@ -86,10 +89,18 @@ def _options(arguments: Namespace) -> Iterator[tuple[str, object]]:
 def replace(arguments: Namespace, host: Host) -> Exit:
     """Replace the config. REFUSED if subnets would be left outside, CONFLICT if it changes meanwhile."""
     config = _checked(_read(arguments.file))
+    _judge_border(config, host, force=arguments.force)
     prefix = host.settings.etcd.prefix
     with_etcd(host.settings, lambda store: write(store, prefix, config, force=arguments.force))
     _print(config)
     return Exit.OK
+
+
+def _judge_border(config: NetworkConfig, host: Host, *, force: bool) -> None:
+    if not force:
+        refuse_disallowed(config, host.settings)
+    for warning in warnings(config, host.settings):
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 async def write(store: KeyStore, prefix: str, config: NetworkConfig, *, force: bool) -> None:
@@ -98,6 +109,9 @@ async def write(store: KeyStore, prefix: str, config: NetworkConfig, *, force: b
     seen = await store.get(key)
     if not force:
         _refuse_if_left_outside(config, await _leased(store, subnets_prefix(prefix)))
+        _refuse_if_leading_nowhere(config, seen)
+    elif config.backend_type == "alloc":
+        config = _meant(config)
     unchanged = key_absent(key) if seen is None else key_unchanged(seen)
     if not (await store.txn(Txn((unchanged,), (Put(key, config.text.encode()),)))).succeeded:
         raise CommandError(
@@ -118,6 +132,28 @@ def _refuse_if_left_outside(config: NetworkConfig, leased: list[SubnetKey]) -> N
             f"the new config has no place for {plural(len(outside), 'subnet')} in use: {outside[0]}"
             f"{' (and more)' if len(outside) > 1 else ''}; --force writes it, their hosts must then lease anew",
         )
+
+
+def _refuse_if_leading_nowhere(config: NetworkConfig, seen: KeyValue | None) -> None:
+    before = _readable(seen.value) if seen is not None else None
+    if before is not None and before.backend_type != "alloc" and config.backend_type == "alloc":
+        raise CommandError(
+            Exit.REFUSED,
+            f"Backend alloc leads nowhere: every host would tear down its {before.backend_type} overlay; --force writes"
+            " it, with a mark that it is meant",
+        )
+
+
+def _readable(value: bytes) -> NetworkConfig | None:
+    with suppress(ConfigError):
+        return parse_network_config(value)
+    return None
+
+
+def _meant(config: NetworkConfig) -> NetworkConfig:
+    """The config with the mark that running hosts ask for before they tear the overlay down."""
+    document = {**json.loads(config.text), "Deliberate": True}
+    return parse_network_config(json.dumps(document, ensure_ascii=False))
 
 
 def validate(arguments: Namespace, host: Host) -> Exit:

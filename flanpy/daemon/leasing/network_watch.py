@@ -48,6 +48,7 @@ class NetworkWatch:
         self._watch = session.watch(key)
         self._network: NetworkConfig | None = None
         self._first: tuple[IPNetwork, ...] | None = None
+        self._heard = False
 
     @property
     def network(self) -> NetworkConfig | None:
@@ -97,9 +98,11 @@ class NetworkWatch:
         if network is None:
             return
         if self._network is not None and network.text == self._network.text:
+            self._heard = True
             self._board.note(pending_network="")  # a change that was held may have been taken back
             return
-        if unfit := self._unfit(network):
+        unfit, self._heard = self._unfit(network), True
+        if unfit:
             self._board.note(pending_network=unfit)
             log.warning("network_change_held", reason=unfit)
             return
@@ -108,6 +111,11 @@ class NetworkWatch:
 
     def _unfit(self, network: NetworkConfig) -> str:
         """Why a changed config cannot be put into effect under running containers, "" if it can."""
+        if self._leads_nowhere(network):
+            return (
+                "the network config was changed to Backend alloc, which leads nowhere; the old one stays in force:"
+                " if it is meant, write it with flanpyctl network set --force, or restart flanpyd"
+            )
         state = self._own()
         own = state.lease
         if state.source is not LeaseSource.ETCD or own is None:
@@ -115,6 +123,17 @@ class NetworkWatch:
         lacking = (network.network and not own.key.subnet) or (network.network6 and not own.key.subnet6)
         reason = f"{own.key} lacks a family of it" if lacking else excluded(network, own.key)
         return f"the network config was changed, the old one stays in force: {reason}" if reason else ""
+
+    def _leads_nowhere(self, network: NetworkConfig) -> bool:
+        """Whether one put would tear every tunnel down. A config that was there before the start is obeyed."""
+        before = self._network
+        return (
+            self._heard
+            and before is not None
+            and before.backend_type != "alloc"
+            and network.backend_type == "alloc"
+            and not network.deliberate
+        )
 
     def _parsed(self, value: bytes | str) -> NetworkConfig | None:
         """A config that can be used; None, and a condition, if it cannot."""

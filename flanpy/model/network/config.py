@@ -37,6 +37,7 @@ def parse_network_config(text: str | bytes) -> NetworkConfig:
     return NetworkConfig(
         **_pool_fields(pool, pool6),  # type: ignore[arg-type]
         enable_nftables=values.boolean("EnableNFTables", default=False),
+        deliberate=values.boolean("Deliberate", default=False),
         backend_type=backend_type,
         backend_options=MappingProxyType(options),
         warnings=tuple(values.warnings),
@@ -60,6 +61,8 @@ def render_network_config(config: NetworkConfig) -> str:
         )
     if config.enable_nftables:
         document["EnableNFTables"] = True
+    if config.deliberate:
+        document["Deliberate"] = True
     spelling = {name.lower(): name for name in BACKEND_OPTIONS.get(config.backend_type, ())}
     options = {spelling.get(name, name): value for name, value in config.backend_options.items()}
     document["Backend"] = {"Type": config.backend_type, **options}

@@ -58,10 +58,12 @@ FIELDS: Mapping[str, str] = MappingProxyType(
         "IPv6SubnetLen": "prefix length of a host's IPv6 subnet (default 64, at least two more than IPv6Network's)",
         "IPv6SubnetMin": "first IPv6 subnet that may be leased (default the second)",
         "IPv6SubnetMax": "last IPv6 subnet that may be leased (default the last)",
+        "Deliberate": "a Backend that leads nowhere (alloc) is meant, so that running hosts obey it (flanpy's own;"
+        " network set --force writes it)",
         "Backend": "how packets go between hosts: an object with Type and that backend's options (default udp)",
     }
 )
-"""The fields of a network config, flannel's, and what they mean."""
+"""The fields of a network config, flannel's and one of our own, and what they mean."""
 
 SPELLING = {name.lower(): name for name in FIELDS}
 """The fields' spelling by their name in lower case: Go matches keys in whatever case."""

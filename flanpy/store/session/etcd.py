@@ -17,7 +17,7 @@ import grpc
 import grpc.aio
 
 from flanpy.clock import Clock, SystemClock
-from flanpy.errors import LeaseGone, StoreCompacted, StoreUnavailable
+from flanpy.errors import LeaseGone, ReplyTooLarge, StoreCompacted, StoreUnavailable
 from flanpy.store import etcdpb as pb
 from flanpy.store.port import Delete, KeyValue, LeaseState, Put, ServerStatus, Snapshot, Txn, TxnResult
 from flanpy.store.session import wire
@@ -125,10 +125,16 @@ class EtcdSession:
     async def _pages(self, prefix: str) -> Snapshot:
         start, end = wire.prefix_range(prefix)
         items: list[KeyValue] = []
-        revision, more = 0, True
+        revision, more, page = 0, True, PAGE
         while more:
-            request = wire.range_request(start, end, limit=PAGE, revision=revision)
-            reply = await self._range("list", request)
+            request = wire.range_request(start, end, limit=page, revision=revision)
+            try:
+                reply = await self._range("list", request)
+            except ReplyTooLarge:  # etcd takes values of 1.5 MB: 48 of those fill a message
+                if page == 1:
+                    raise
+                page //= 2
+                continue
             items.extend(map(wire.key_value, reply.kvs))
             revision = revision or reply.header.revision
             more = reply.more and bool(reply.kvs)

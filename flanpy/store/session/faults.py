@@ -15,7 +15,7 @@ from typing import assert_never
 import grpc
 from grpc.aio import AioRpcError
 
-from flanpy.errors import LeaseGone, StoreCompacted, StoreDenied, StoreError, StoreUnavailable
+from flanpy.errors import LeaseGone, ReplyTooLarge, StoreCompacted, StoreDenied, StoreError, StoreUnavailable
 from flanpy.store.session.certificate import ended
 
 
@@ -172,6 +172,9 @@ def _exhausted(details: str, where: str) -> Fault:
     if "space exceeded" in details:
         text = f"{where} is out of space and refuses writes: compact and defragment it, then etcdctl alarm disarm"
         return Fault(StoreError(text), Cure.NONE)
+    if "larger than max" in details:
+        text = f"{where} answered with more than one message may hold ({details}): see which keys have large values"
+        return Fault(ReplyTooLarge(text), Cure.NONE)
     text = f"{where} has too much to do ({details}): see its load"
     return Fault(StoreUnavailable(text), Cure.OTHER_ENDPOINT, unsent=True)
 

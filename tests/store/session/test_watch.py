@@ -337,6 +337,18 @@ async def test_p24_watch_goes_stale_when_its_member_has_no_leader() -> None:
 
 
 @pytest.mark.asyncio
+async def test_watch_lists_values_that_together_are_larger_than_a_message(etcd_server: EtcdCluster) -> None:
+    """48 values of 1.4 MB are a message of etcd's: one writer must not end every listing of every host."""
+    async with opened(etcd_server) as session:
+        for number in range(50):
+            await session.txn(Txn(success=(Put(f"/large/{number:02}", b"x" * 1_400_000),)))
+        listed = await session.list("/large/")
+        assert len(listed.items) == 50
+        for number in range(50):
+            await session.delete(f"/large/{number:02}")
+
+
+@pytest.mark.asyncio
 async def test_watch_lists_a_large_prefix_in_pages_at_one_revision(etcd_server: EtcdCluster) -> None:
     async with opened(etcd_server) as session:
         for first in range(0, 4500, 100):  # etcd takes 128 operations in one transaction

@@ -1,0 +1,115 @@
+"""What etcd says never takes a host from etcd, its gateway or its peers; what is put right in etcd heals by itself."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from integration.lab import Host, Lab, unreached
+from tests.lab.conftest import BuildLab
+from tests.lab.etcd_side import conditions, delete, lease_value, on_each, put
+from tests.lab.overlay import assert_settled, eventually
+
+pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
+
+FLANNELS = {"Network": "10.0.0.0/8", "SubnetMin": "10.50.0.0", "SubnetMax": "10.60.255.0"}
+"""flannel's Documentation/configuration.md, with bounds of this lab: the network contains the hosts and etcd."""
+
+PLANES = [("vxlan", "auto"), ("udp", "kernel"), ("udp", "user"), ("host-gw", "auto")]
+
+
+def etcd_address(lab: Lab) -> str:
+    return str(urlsplit(lab.etcd.endpoints.split(",")[0]).hostname)
+
+
+def way_to(host: Host, address: str) -> str:
+    """The link by which the host sends there."""
+    (route,) = host.ip_json("route", "get", address)
+    return str(route["dev"])
+
+
+def offence(host: Host) -> str:
+    found = conditions(host)["PeerLeasesValid"]
+    return "" if found["healthy"] else str(found["message"])
+
+
+def refused(host: Host) -> str:
+    found = conditions(host)["NetworkConfigValid"]
+    return "" if found["healthy"] else str(found["message"])
+
+
+def config(backend: str, **more: Any) -> dict[str, Any]:
+    return {**FLANNELS, "Backend": {"Type": backend}, **more}
+
+
+@pytest.mark.parametrize(("backend", "plane"), PLANES)
+def test_flannels_documented_network_works_and_no_lease_in_it_takes_a_hosts_way(
+    build_lab: BuildLab, backend: str, plane: str
+) -> None:
+    lab = build_lab(2)
+    lab.configure(config(backend))
+    lab.start_daemons(f"--udp-plane={plane}")
+    lab.attach_containers()
+    assert unreached(lab.containers) == ()
+
+    etcd, one = etcd_address(lab), lab.hosts[0]
+    before = {host.name: way_to(host, etcd) for host in lab.hosts}
+    value = lease_value("10.99.16.7") if backend == "vxlan" else json.dumps(
+        {"PublicIP": "10.99.1.77", "PublicIPv6": None, **({"BackendType": backend} if backend != "udp" else {})}
+    )  # fmt: skip
+    put(lab, f"{etcd}-32", value)
+    on_each(lab.hosts, lambda host: "would take the way to" in offence(host), "the lease is named")
+    for host in lab.hosts:
+        assert way_to(host, etcd) == before[host.name]
+        assert way_to(host, lab.hosts[host is one].address) == before[host.name]
+    assert unreached(lab.containers) == ()
+    delete(lab, f"{etcd}-32")
+    on_each(lab.hosts, lambda host: not offence(host), "the condition is cleared")
+
+
+def test_two_puts_neither_cut_a_host_off_nor_outlive_a_restart(build_lab: BuildLab) -> None:
+    lab = build_lab(2)
+    lab.configure(config("vxlan"))
+    lab.start_daemons()
+    lab.attach_containers()
+    etcd, (one, two) = etcd_address(lab), lab.hosts
+
+    lab.configure({"Network": "0.0.0.0/1", "SubnetLen": 24, "Backend": {"Type": "vxlan"}})
+    put(lab, "93.184.216.0-24", lease_value("10.99.16.7"))
+    on_each(lab.hosts, lambda host: "0.0.0.0/1, which this host does not allow" in refused(host), "refused")
+    on_each(lab.hosts, lambda host: "93.184.216.0/24" in offence(host), "the lease is named")
+    assert all(host.daemon.is_ready() for host in lab.hosts)
+
+    # what an earlier version obeyed stands in the kernel, and etcd cannot be heard because of it
+    one.daemon.stop()
+    one.ip(f"route add {etcd}/32 via {etcd} dev flannel.1 onlink proto 70")
+    assert way_to(one, etcd) == "flannel.1"
+    one.daemon.up()
+    eventually(lambda: way_to(one, etcd) != "flannel.1", "the way to etcd is free")
+    eventually(lambda: conditions(one)["DatastoreReachable"]["healthy"], "etcd is heard")
+    eventually(lambda: "does not allow" in refused(one), "judged again after a restart")
+
+    lab.configure(config("vxlan"))
+    delete(lab, "93.184.216.0-24")
+    on_each(lab.hosts, lambda host: not refused(host) and not offence(host), "healed without a restart")
+    assert_settled(lab)
+    assert unreached(lab.containers) == ()
+    assert two.daemon.starts == 1
+
+
+def test_saved_network_that_is_no_longer_allowed_is_not_obeyed_after_a_restart(build_lab: BuildLab) -> None:
+    lab = build_lab(1)
+    lab.configure({"Network": "10.50.0.0/16", "Backend": {"Type": "vxlan"}})
+    lab.start_daemons()
+    (host,) = lab.hosts
+    host.daemon.stop()
+    host.daemon.launch("--allowed-network=10.60.0.0/16")
+    eventually(
+        lambda: "allowed-network is 10.60.0.0/16" in refused(host), "the saved network is judged again"
+    )
+    assert not host.daemon.is_ready()
+    lab.configure({"Network": "10.60.0.0/16", "Backend": {"Type": "vxlan"}})
+    eventually(host.daemon.is_ready, "what is allowed is obeyed")
