@@ -1,17 +1,18 @@
 """Option files for hosts that start Docker with an environment file, as flannel's mk-docker-opts writes them.
 
 Owns the rules of that file: variables DOCKER_OPT_* in the order of their names, each as a line of its own and all in
-one line, after what the combined variable held in the environment. Written anew from the behaviour of flannel v0.28.
+one line, after what the combined variable held in the environment. Written anew from the behaviour of flannel v0.28,
+but for one thing: flannel takes any variable of subnet.env. Here that file belongs to the daemon's user and dockerd is
+root, so three values are read of it, each as what it is to be; DOCKER_OPT_* come from the environment alone.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import socket
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
@@ -19,11 +20,13 @@ from typing import Final
 
 from flanpy.errors import DockerError
 
-DEFAULT_SUBNET_FILE: Final = Path("/run/flannel/subnet.env")
 DEFAULT_OUTPUT: Final = Path("/run/docker_opts.env")
 DEFAULT_KEY: Final = "DOCKER_OPTS"
 
 _PREFIX: Final = "DOCKER_OPT_"
+_SUBNET, _MTU, _MASQUERADE = "FLANNEL_SUBNET", "FLANNEL_MTU", "FLANNEL_IPMASQ"
+_OF_SUBNET: Final = frozenset({_SUBNET, _MTU, _MASQUERADE})
+_LARGEST_MTU: Final = 65536
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ROUTES: Final = Path("/proc/net/route")
 
@@ -52,39 +55,18 @@ def text(values: Mapping[str, str], form: Form) -> str:
     return "".join(lines)
 
 
-def values_of(path: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment, and over it what a shell would learn from `path`, which may be missing. Raises DockerError."""
+def values_of(content: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment, and over it what a shell would learn of the subnet from the text of subnet.env."""
     values = dict(environ)
-    try:
-        content = path.read_text(errors="replace") if path.is_file() else ""
-    except OSError as cause:
-        raise DockerError(f"cannot read '{path}': {cause.strerror}; run as root") from cause
     for line in content.splitlines():
-        values.update(_assignments(line))
+        values.update((name, value) for name, value in _assignments(line) if name in _OF_SUBNET)
     return values
-
-
-def write(path: Path, content: str) -> None:
-    """Replace the file in one step; a device or a pipe is written to. Raises DockerError."""
-    try:
-        if path.exists() and not path.is_file():
-            path.write_text(content)
-            return
-        target = path.resolve()
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        try:
-            temporary.write_text(content)
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as cause:
-        raise DockerError(f"cannot write '{path}': {cause.strerror}; name another file with -d") from cause
 
 
 def foreign_route(values: Mapping[str, str], routes: str | None = None) -> str:
     """A route to the subnet through a gateway, which would take its packets away; '' if there is none."""
     try:
-        subnet = IPv4Interface(values.get("FLANNEL_SUBNET", "")).network
+        subnet = IPv4Interface(values.get(_SUBNET, "")).network
         lines = (_ROUTES.read_text() if routes is None else routes).splitlines()[1:]
     except (ValueError, OSError):
         return ""
@@ -97,17 +79,39 @@ def foreign_route(values: Mapping[str, str], routes: str | None = None) -> str:
 
 def _options(values: Mapping[str, str], form: Form) -> dict[str, str]:
     found = {name: value for name, value in values.items() if name.startswith(_PREFIX)}
-    if subnet := values.get("FLANNEL_SUBNET"):
-        found[f"{_PREFIX}BIP"] = f"--bip={subnet}"
-    if mtu := values.get("FLANNEL_MTU"):
-        found[f"{_PREFIX}MTU"] = f"--mtu={mtu}"
-    masquerade = values.get("FLANNEL_IPMASQ", "")
+    if subnet := values.get(_SUBNET):
+        found[f"{_PREFIX}BIP"] = (
+            f"--bip={_typed(_SUBNET, subnet, _interface, 'an address with its prefix length')}"
+        )
+    if mtu := values.get(_MTU):
+        found[f"{_PREFIX}MTU"] = f"--mtu={_typed(_MTU, mtu, _mtu, f'a number up to {_LARGEST_MTU}')}"
+    masquerade = values.get(_MASQUERADE, "")
     if masquerade and form.masquerade:
         opposite = {"true": "false", "false": "true"}.get(masquerade)
         if opposite is None:
-            raise DockerError(f"Invalid value of FLANNEL_IPMASQ: {masquerade}; it must be true or false")
+            raise DockerError(f"Invalid value of {_MASQUERADE}: {masquerade[:80]}; it must be true or false")
         found[f"{_PREFIX}IPMASQ"] = f"--ip-masq={opposite}"
     return dict(sorted(found.items()))
+
+
+def _typed(name: str, text: str, kind: Callable[[str], object], wanted: str) -> str:
+    """The value in the spelling of its type, which holds no other words. Raises DockerError."""
+    try:
+        return str(kind(text))
+    except ValueError as cause:
+        raise DockerError(f"{name} is {text[:80]!r}: it must be {wanted}") from cause
+
+
+def _interface(text: str) -> IPv4Interface:
+    if "/" not in text:
+        raise ValueError("no prefix length")
+    return IPv4Interface(text)
+
+
+def _mtu(text: str) -> int:
+    if not re.fullmatch(r"[1-9][0-9]{0,4}", text, re.ASCII) or int(text) > _LARGEST_MTU:
+        raise ValueError("out of range")
+    return int(text)
 
 
 def _assignments(line: str) -> Iterator[tuple[str, str]]:

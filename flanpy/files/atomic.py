@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from flanpy.errors import HostError
+from flanpy.files import links
 
 _CURES: Final = {
     errno.ENOSPC: "free some space there",
@@ -28,6 +29,7 @@ _CURES: Final = {
     errno.EISDIR: "remove that directory, or choose another path",
     errno.ENOTDIR: "choose a path whose parents are directories",
     errno.EEXIST: "choose a path whose parents are directories",
+    errno.ELOOP: "remove that symbolic link, or have root make it",
 }
 
 
@@ -40,12 +42,13 @@ def host_error(action: str, path: Path, cause: OSError) -> HostError:
 def write(path: Path, content: bytes, *, mode: int = 0o644) -> bool:
     """Make `path` hold exactly `content`; False if it did already. Raises HostError, the old file then stands.
 
-    Missing directories are made (0755). Where `path` is a symbolic link the link stays and its target is replaced.
+    Missing directories are made (0755). Where `path` is a symbolic link of ours or root's, the link stays and its
+    target is replaced; a link of anybody else is refused, see `files.links`.
     """
-    target = Path(os.path.realpath(path))
-    if _holds(target, content, mode):
-        return False
     try:
+        target = links.followed(path)
+        if _holds(target, content, mode):
+            return False
         make_directory(target.parent)
         replace(target, content, lambda descriptor: os.fchmod(descriptor, mode))
     except OSError as cause:
@@ -56,18 +59,19 @@ def write(path: Path, content: bytes, *, mode: int = 0o644) -> bool:
 def read(path: Path, largest: int) -> bytes:
     """What the file holds, at most `largest` bytes of it. Raises OSError, also for what is no regular file.
 
-    A pipe or a device under the name of one of our files must not stop the daemon, nor fill its memory.
+    A pipe or a device under the name of one of our files must not stop who reads it, nor fill its memory; a symbolic
+    link of another user than root and us must not show it another file.
     """
-    return _read(path, largest, 0)[0]
+    return _read(links.followed(path), largest)[0]
 
 
 def read_plain(path: Path, largest: int) -> tuple[bytes, os.stat_result]:
     """The same of a file that another user may have put there, and whose it is: a link is refused (ELOOP)."""
-    return _read(path, largest, os.O_NOFOLLOW)
+    return _read(path, largest)
 
 
-def _read(path: Path, largest: int, flags: int) -> tuple[bytes, os.stat_result]:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY | flags)
+def _read(path: Path, largest: int) -> tuple[bytes, os.stat_result]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW)
     with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
@@ -82,7 +86,11 @@ def make_directory(path: Path) -> None:
     make_directory(path.parent)
     with suppress(FileExistsError):  # another process was faster
         path.mkdir()
-        path.chmod(0o755)
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            os.fchmod(descriptor, 0o755)
+        finally:
+            os.close(descriptor)
     if not path.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
 

@@ -50,8 +50,7 @@ def clear(state_dir: Path) -> None:
 def load(state_dir: Path) -> Drained | None:
     """The mark; None if this host takes part."""
     try:
-        with (state_dir / FILE_NAME).open("rb") as file:
-            return _drained(json.loads(file.read(_LARGEST)))
+        return _drained(json.loads(atomic.read(state_dir / FILE_NAME, _LARGEST)))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, TypeError, AttributeError, RecursionError):

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from flanpy.errors import AlreadyRunning
+from flanpy.errors import AlreadyRunning, HostError
 from flanpy.files.atomic import host_error, make_directory
 
 FILE_NAME: Final = "flanpyd.lock"
@@ -34,6 +35,7 @@ class RunLock:
         except OSError as cause:
             raise host_error("open", path, cause) from cause
         try:
+            _refuse_other(descriptor, path)
             _take(descriptor, path)
             with suppress(
                 OSError
@@ -58,6 +60,15 @@ class RunLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+def _refuse_other(descriptor: int, path: Path) -> None:
+    """Raises HostError unless the file has this one name: another user may have put it there, and root writes to it."""
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        raise HostError(
+            f"'{path}' is no lock of flanpyd, but a pipe or another file's second name: remove it"
+        )
 
 
 def _take(descriptor: int, path: Path) -> None:

@@ -13,7 +13,9 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from flanpy.errors import FlanpyError, HostError
+from flanpy.errors import FlanpyError, HostError, KernelError
+from flanpy.files import atomic
+from flanpy.host.sysctl import Sysctls
 from flanpy.model.address import Family, IPAddress
 from flanpy.trace import documents, iproute
 from flanpy.trace.filter import Table
@@ -33,6 +35,7 @@ _SAVERS: Final = {
     4: (("iptables-nft", "iptables-nft-save"), ("iptables-legacy", "iptables-legacy-save")),
     6: (("ip6tables-nft", "ip6tables-nft-save"), ("ip6tables-legacy", "ip6tables-legacy-save")),
 }
+_LARGEST_TABLE: Final = 1 << 24
 _IN_USE: Final = {4: Path("/proc/net/ip_tables_names"), 6: Path("/proc/net/ip6_tables_names")}
 """Asking iptables-legacy loads its modules: it is asked only where they are."""
 
@@ -107,8 +110,8 @@ class Reading:
 
     def _tunnel_rows(self) -> dict[str, str]:
         try:
-            return {str(row[1]): str(row[2]) for row in json.loads(self._tunnel.read_text())}
-        except (OSError, ValueError, LookupError, TypeError) as error:
+            return {str(row[1]): str(row[2]) for row in json.loads(atomic.read(self._tunnel, _LARGEST_TABLE))}
+        except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
             raise HostError(f"the tunnel's table {self._tunnel}: {error}") from error
 
     def _inner(
@@ -232,7 +235,7 @@ def _sysctls(version: int, in_link: str) -> dict[str, str]:
     for pattern in _SYSCTLS[version]:
         name = pattern.format(link=in_link)
         try:
-            found[name.replace("/", ".")] = Path("/proc/sys", name).read_text().strip()
-        except OSError:
+            found[name.replace("/", ".")] = Sysctls().read(name)
+        except KernelError:
             continue
     return found

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from flanpy.cli.base.exits import Exit
-from flanpy.docker.opts import Form, foreign_route, text, values_of, write
-from flanpy.errors import DockerError
+from flanpy.cli.base.exits import CommandError, Exit
+from flanpy.cli.docker.opts import write
+from flanpy.docker.opts import Form, foreign_route, text, values_of
+from flanpy.errors import DockerError, HostError
 
 SUBNET = "FLANNEL_NETWORK=10.1.0.0/16\nFLANNEL_SUBNET=10.1.74.1/24\nFLANNEL_MTU=1472\n"
 MASQ, NO_MASQ = SUBNET + "FLANNEL_IPMASQ=true\n", SUBNET + "FLANNEL_IPMASQ=false\n"
@@ -62,11 +63,32 @@ def test_opts_writes_what_flannels_script_writes(
     assert output.read_text() == wanted
 
 
-def test_opts_refuses_a_masquerade_that_is_neither_true_nor_false_in_flannels_words(tmp_path: Path) -> None:
-    file = tmp_path / "subnet.env"
-    file.write_text("FLANNEL_IPMASQ=yes\n")
+def test_opts_refuses_a_masquerade_that_is_neither_true_nor_false_in_flannels_words() -> None:
     with pytest.raises(DockerError, match="Invalid value of FLANNEL_IPMASQ: yes"):
-        text(values_of(file, {}), Form())
+        text(values_of("FLANNEL_IPMASQ=yes\n", {}), Form())
+
+
+def test_opts_takes_nothing_from_the_subnet_file_but_three_values() -> None:
+    """M1: the file belongs to the daemon's user, and what is written becomes flags of dockerd."""
+    more = 'DOCKER_OPT_X="-H tcp://0.0.0.0:2375"\nDOCKER_OPTS=-D\nexport DOCKER_OPT_Y=1 PATH=/x\n'
+    assert text(values_of(MASQ + more, {}), Form()) == text(values_of(MASQ, {}), Form())
+    assert values_of(more, {"PATH": "/bin"}) == {"PATH": "/bin"}
+
+
+@pytest.mark.parametrize("value", ["10.50.7.1/24 -H tcp://0.0.0.0:2375", "10.50.7.1", "x", "fd00::1/64"])
+def test_opts_refuses_a_subnet_that_is_none(value: str) -> None:
+    with pytest.raises(
+        DockerError, match=r"FLANNEL_SUBNET is '.*': it must be an address with its prefix length"
+    ):
+        text(values_of(f'FLANNEL_SUBNET="{value}"\n', {}), Form())
+
+
+@pytest.mark.parametrize(
+    "value", ["1450 --debug", "-1", "0", "1e3", "99999", "9" * 5000, "\u0661\u0664\u0665\u0660"]
+)
+def test_opts_refuses_an_mtu_that_is_none(value: str) -> None:
+    with pytest.raises(DockerError, match=r"FLANNEL_MTU is '.*': it must be a number up to 65536"):
+        text(values_of(f'FLANNEL_MTU="{value}"\n', {}), Form())
 
 
 @pytest.mark.parametrize("key", ["", "A B", "1X", "A=B", "$(x)"])
@@ -86,6 +108,28 @@ def test_opts_replaces_the_file_in_one_step_and_writes_to_devices(tmp_path: Path
     assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
     with pytest.raises(DockerError, match="name another file"):
         write(tmp_path / "gone" / "opts.env", "new\n")
+
+
+def test_opts_waits_for_no_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DockerError, match="No such device or address; name another file"):
+        write(tmp_path / "pipe", "new\n")
+
+
+@pytest.mark.netns
+def test_opts_follows_no_link_of_another_user_and_writes_to_no_directory_of_one(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("root's")
+    (tmp_path / "opts.env").symlink_to(precious)
+    os.chown(tmp_path / "opts.env", 65534, 65534, follow_symlinks=False)
+    with pytest.raises(HostError, match="a symbolic link of another user"):
+        write(tmp_path / "opts.env", "new\n")
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    os.chown(theirs, 65534, 65534)
+    with pytest.raises(CommandError, match=r"belongs to another user \(uid 65534\), who could change"):
+        write(theirs / "opts.env", "new\n")
+    assert (precious.read_text(), list(theirs.iterdir())) == ("root's", [])
 
 
 ROUTES = """\

@@ -40,7 +40,7 @@ _ON_LINK = (Address, LinkUp, Neighbour, FdbEntry, Route)
 
 
 class FakeKernel:
-    """A `flanpy.kernel.port.Kernel`. `host_links` are links that are up and never read back, with their addresses."""
+    """A `flanpy.kernel.port.Kernel`. `files.links` are links that are up and never read back, with their addresses."""
 
     def __init__(
         self,

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
+from flanpy.cli.docker import opts
 from flanpy.cli.repair import diag
-from flanpy.docker import config_file, opts
+from flanpy.docker import config_file
 from flanpy.host import drain_file, node_id, state_file, subnet_env, tunnel_file
 from flanpy.host.drain_file import Drained
 from flanpy.host.extension import ExtensionPart
@@ -35,7 +36,7 @@ WRITERS = {
     "flanpy/host/tunnel_file.py": "tunnel.json",
     "flanpy/status/http/server.py": "flanpyd.sock",
     "flanpy/docker/config_file.py": "daemon.json",
-    "flanpy/docker/opts.py": "docker_opts.env",
+    "flanpy/cli/docker/opts.py": "docker_opts.env",
     "flanpy/cli/repair/diag.py": "diag.tar.gz",
     "flanpy/cli/leave/cleanup.py": "removes what the others wrote",
     "flanpy/host/sysctl.py": "/proc/sys",
@@ -122,8 +123,7 @@ FILES = {
     "flanpyd.lock": Written(_lock, keeps=False, silent=frozenset({"full"})),
     "daemon.json": Written(_daemon_json),
     "docker_opts.env": Written(
-        lambda directory, n: opts.write(directory / "docker_opts.env", f'DOCKER_OPTS="{n}"\n'),
-        cure="name another file with -d",
+        lambda directory, n: opts.write(directory / "docker_opts.env", f'DOCKER_OPTS="{n}"\n')
     ),
     "diag.tar.gz": Written(
         lambda directory, n: diag._write(directory / "diag.tar.gz", bytes(20_000 * n)), keeps=False,

@@ -98,3 +98,14 @@ def test_lock_names_the_directory_when_it_cannot_be_made(tmp_path: Path) -> None
     (tmp_path / "file").touch()
     with pytest.raises(HostError, match=r"file/run/flanpyd\.lock"):
         RunLock.acquire(tmp_path / "file" / "run", node_id="h1")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "second name"])
+def test_lock_is_not_taken_on_what_another_user_may_have_put_there(tmp_path: Path, kind: str) -> None:
+    """Root takes the lock in the service user's directory, and writes its name into it."""
+    path, precious = tmp_path / "flanpyd.lock", tmp_path / "precious"
+    precious.write_text("root's")
+    os.mkfifo(path) if kind == "pipe" else os.link(precious, path)
+    with pytest.raises(HostError, match=r"flanpyd.lock' is no lock of flanpyd, .*: remove it"):
+        RunLock.acquire(tmp_path, node_id="n1")
+    assert precious.read_text() == "root's"

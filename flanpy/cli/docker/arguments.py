@@ -93,12 +93,13 @@ def _add_settings(parser: Parser) -> None:
 def _add_opts(tree: Tree) -> None:
     opts = tree.command(
         "opts",
-        "docker.docker:opts",
+        "docker.opts:opts",
         "write an environment file for dockerd, as flannel's mk-docker-opts does",
-        "docker opts\n docker opts -c -d /run/flannel/docker.env -k DOCKER_NETWORK_OPTIONS",
+        "docker opts\n docker opts -c -d /run/docker.env -k DOCKER_NETWORK_OPTIONS",
         about="""\
 Write Docker's flags for this host's subnet as variables, for units that start dockerd with $DOCKER_OPTS.
-Without -i and -c both forms are written.""",
+Without -i and -c both forms are written. Of subnet.env the subnet, the MTU and FLANNEL_IPMASQ are taken; DOCKER_OPT_*
+come from the environment. Root writes to no directory of another user, who could change what dockerd reads.""",
     )
     opts.add_argument("-f", dest="flannel_env", metavar="FILE", default=None, help="subnet.env to read")
     opts.add_argument(

@@ -1,4 +1,4 @@
-"""`flanpyctl docker`: give Docker this host's subnet, compare what it runs, undo it, write option files.
+"""`flanpyctl docker`: give Docker this host's subnet, compare what it runs, undo it.
 
 Owns the way from settings and subnet.env to the parts in `flanpy.docker`, and the exit codes. What is printed is made
 in `text`.
@@ -6,16 +6,14 @@ in `text`.
 
 from __future__ import annotations
 
-import os
 from argparse import Namespace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flanpy.cli.base.exits import CommandError, Exit
 from flanpy.cli.base.host import Host
 from flanpy.docker.verdict import Mode
 from flanpy.docker.wanted import Wanted, wanted
-from flanpy.errors import DockerConflict, DockerUnreachable
+from flanpy.errors import DockerUnreachable
 from flanpy.host import subnet_env
 from flanpy.host.absent import Absent
 from flanpy.model.condition import Status
@@ -95,23 +93,6 @@ def status(arguments: Namespace, host: Host) -> Exit:
     if condition.status is not Status.TRUE:
         cure = f"; {condition.cure}" if condition.cure else ""
         raise CommandError(Exit.UNHEALTHY, f"{condition.reason}: {condition.message}{cure}")
-    return Exit.OK
-
-
-def opts(arguments: Namespace, host: Host) -> Exit:
-    """Write the file that flannel's mk-docker-opts would write."""
-    from flanpy.docker import opts as form
-
-    values = form.values_of(Path(arguments.flannel_env or host.settings.subnet_file), os.environ)
-    wanted_form = form.Form(
-        single=arguments.single,
-        combined=arguments.combined,
-        key=arguments.key or form.DEFAULT_KEY,
-        masquerade=not arguments.no_masq,
-    )
-    form.write(Path(arguments.docker_env or form.DEFAULT_OUTPUT), form.text(values, wanted_form))
-    if route := form.foreign_route(values):
-        raise DockerConflict(f"there is a route to this host's subnet already: {route}; remove it")
     return Exit.OK
 
 
