@@ -80,7 +80,7 @@ class _Gathering:
             nameservers=self._try("resolv.conf", host.nameservers) or (),
             insert_failed=host.insert_failed(),
             endpoints=tuple(self._endpoints(settings)),
-            docker=self._docker(answers, env, settings),
+            docker=self._docker(answers, env),
             docker_after=self._try("systemd", host.docker_after),
             told=_told(self._sources, settings, in_force),
         )
@@ -129,15 +129,13 @@ class _Gathering:
         files = {name: chosen.get(f"etcd-{name}", "") for name in ("cafile", "certfile", "keyfile")}
         return self._try("etcd", lambda: etcd.endpoints(urls, files)) or []
 
-    def _docker(
-        self, answers: Mapping[str, Any], env: SubnetEnv | None, settings: Mapping[str, str]
-    ) -> Condition | None:
-        """Our own look, where there is no daemon that has looked."""
+    def _docker(self, answers: Mapping[str, Any], env: SubnetEnv | None) -> Condition | None:
+        """Our own look, where there is no daemon that has looked; files and socket are those of our own settings."""
         if env is None or "status" in answers:
             return None
         from flanpy.doctor.docker_look import look  # noqa: PLC0415, Docker's SDK is a third of a second
 
-        return self._try("docker", lambda: look(settings, env))
+        return self._try("docker", lambda: look(self._sources.settings, env))
 
     def _traced(self, facts: Facts, settings: Mapping[str, str]) -> list[Traced]:
         tunnel = Path(settings.get("run-dir") or "/run/flanpy") / _TUNNEL

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from flanpy.doctor.document import address
 from flanpy.doctor.facts import RouteSeen
-from flanpy.errors import HostError
+from flanpy.errors import HostError, KernelError
+from flanpy.host.sysctl import Sysctls
 from flanpy.kernel.ethtool import Ethtool
 from flanpy.model.address import IPAddress
 from flanpy.trace.iproute import route_text
@@ -67,10 +68,9 @@ def sysctls(links: Iterable[str]) -> dict[str, str]:
     found = {}
     for path in (*_SYSCTLS, *(pattern.format(link) for link in links for pattern in _OF_LINKS)):
         try:
-            value = Path("/proc/sys", path).read_text(encoding="ascii").strip()
-        except (OSError, UnicodeDecodeError):
+            found[sysctl_name(path)] = Sysctls().read(path)
+        except (KernelError, UnicodeDecodeError):
             continue
-        found[sysctl_name(path)] = value
     return found
 
 

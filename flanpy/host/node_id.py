@@ -36,13 +36,21 @@ class NodeId:
 
 
 def node_id(configured: str | None, *, state_dir: Path, machine_id: Path = MACHINE_ID) -> NodeId:
-    """Raises HostError if one must be made up and cannot be kept."""
+    """For the daemon, whose directory it is. Raises HostError if one must be made up and cannot be kept."""
+    known = known_node_id(configured, state_dir=state_dir, machine_id=machine_id)
+    path = state_dir / FILE_NAME
+    return known or NodeId(_made_up(path), str(path))
+
+
+def known_node_id(configured: str | None, *, state_dir: Path, machine_id: Path = MACHINE_ID) -> NodeId | None:
+    """The same for commands, which make up none: the file is the daemon's to write."""
     if configured:
         return NodeId(configured, "setting node-id")
     if (hashed := _hash_of_machine(machine_id)) is not None:
         return NodeId(hashed, f"hash of {machine_id}")
     path = state_dir / FILE_NAME
-    return NodeId(_kept(path) or _made_up(path), str(path))
+    kept = _kept(path)
+    return NodeId(kept, str(path)) if kept is not None else None
 
 
 def _hash_of_machine(path: Path) -> str | None:

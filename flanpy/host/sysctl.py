@@ -7,6 +7,7 @@ such as `eth0.100` has dots in its name.
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 from typing import Final
 
@@ -32,7 +33,7 @@ class Sysctls:
     def read(self, name: str) -> str:
         """The value as text. Raises KernelError with errno, ENOENT if there is no such setting."""
         try:
-            return (self._root / name).read_text(encoding="ascii").strip()
+            return self._path(name).read_text(encoding="ascii").strip()
         except OSError as cause:
             raise _kernel_error(f"cannot read sysctl {name}", cause) from cause
 
@@ -42,11 +43,17 @@ class Sysctls:
             return False
         try:
             # Not created: in /proc nothing can be, and a wrong name must say ENOENT everywhere.
-            with (self._root / name).open("r+", encoding="ascii") as file:
+            with self._path(name).open("r+", encoding="ascii") as file:
                 file.write(f"{value}\n")
         except OSError as cause:
             raise _kernel_error(f"cannot set sysctl {name} to {value}", cause) from cause
         return True
+
+    def _path(self, name: str) -> Path:
+        """Below the root, whatever link the name holds: a daemon told it, or somebody typed it. Raises OSError."""
+        if name.startswith("/") or not {"", ".", ".."}.isdisjoint(name.split("/")) or "\0" in name:
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+        return self._root / name
 
     def forwards(self, family: Family) -> bool:
         """Whether the host forwards packets of `family`; no where the kernel has that family off."""

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import copy
+from ipaddress import IPv4Network
 
 import pytest
 
+from flanpy.host import drain_file
+from flanpy.host.drain_file import Drained
+from flanpy.model.lease import SubnetKey
 from tests.cli.conftest import GOLDEN, Ctl
 from tests.cli.stand_in import STATUS, StandIn
+from tests.netns import namespace
 
 GIVEN = {"drained": True, "changed": True, "reservation": False, "subnet": "198.18.77.0/24", "subnet6": None}
 
@@ -66,3 +71,19 @@ def test_drain_exits_3_without_a_daemon_and_says_what_to_do_instead(ctl: Ctl) ->
     ended = ctl("drain")
     assert ended.code == 3
     assert "flanpyctl cleanup --release" in ended.err
+
+
+@pytest.mark.netns
+def test_drain_cleanup_removes_no_file_because_a_daemon_names_it(ctl: Ctl, daemon: StandIn) -> None:
+    """L5: the daemon's user chooses what the daemon says, and root removes."""
+    _on_an_empty_subnet(daemon)
+    named = ctl.run_dir / "other.env"
+    text = "FLANNEL_NETWORK=198.18.0.0/16\nFLANNEL_SUBNET=198.18.77.1/24\nFLANNEL_MTU=1450\n"
+    named.write_text(text)
+    drain_file.mark(ctl.run_dir / "state", Drained(SubnetKey(IPv4Network("198.18.77.0/24"))))
+    daemon.answers["drain"] = GIVEN
+    daemon.answers["config"] = [{"name": "subnet-file", "value": str(named)}]
+    with namespace("drain") as here:
+        ended = here.do(lambda: ctl("drain", "--cleanup"))
+    assert (ended.code, named.read_text()) == (0, text)
+    assert f"flanpyd names {named}, which no setting here does: it stays, or say --subnet-file" in ended.out

@@ -131,6 +131,23 @@ def test_rule_in_our_table_of_nftables_is_ours_and_a_chain_named_like_a_text_is_
     assert not Met(Effect.DROP, "nft", "filter", "forward", 'drop comment "docker"').is_dockers
 
 
+@pytest.mark.parametrize("told", ["../../../kernel/core_pattern=|/tmp/x ", "..", "gone0", "a b", ""])
+def test_no_sysctl_is_written_for_a_link_that_only_the_daemon_knows(told: str) -> None:
+    """`doctor --fix` writes as root: a name that the daemon's user chose led to any setting, with any value."""
+    facts = bad(ConditionType.HOST_TUNED, "StrictReversePath")(well())
+    link = next(iter(facts.devices or {}))
+    for strict, wanted in (
+        ([told], None),
+        ([told, link], ("sysctl", "-w", f"net.ipv4.conf.{link}.rp_filter=2")),
+    ):
+        status = {**facts.answers["status"], "tuning": {"reverse_path": {"strict": strict}}}
+        (found,) = diagnose(replace(facts, answers={**facts.answers, "status": status}))
+        assert found.id == "P05"
+        assert (found.repair and found.repair.argv) == (
+            wanted and (*wanted[:2], wanted[2].replace("flannel.1", "flannel/1"))
+        )
+
+
 def test_without_a_daemon_kernel_and_etcd_are_checked_all_the_same() -> None:
     alone = replace(
         well(),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flanpy.errors import HostError
-from flanpy.host.node_id import node_id
+from flanpy.host.node_id import known_node_id, node_id
 
 _ID = "0123456789abcdef0123456789abcdef"
 
@@ -48,3 +48,12 @@ def test_id_that_cannot_be_kept_is_an_error_that_names_the_file(tmp_path: Path) 
     (tmp_path / "state").touch()
     with pytest.raises(HostError, match="state/node-id"):
         node_id(None, state_dir=tmp_path / "state", machine_id=tmp_path / "none")
+
+
+def test_commands_read_the_made_up_id_and_make_up_none(tmp_path: Path) -> None:
+    """Root runs them, and the directory is the daemon's user's."""
+    none = tmp_path / "none"
+    assert known_node_id(None, state_dir=tmp_path / "state", machine_id=none) is None
+    assert not (tmp_path / "state").exists()
+    made = node_id(None, state_dir=tmp_path / "state", machine_id=none)
+    assert known_node_id(None, state_dir=tmp_path / "state", machine_id=none) == made

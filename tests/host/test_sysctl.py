@@ -93,3 +93,15 @@ def test_p04_forwarding_is_turned_on_in_the_real_kernel_and_refusals_are_named()
 
 def test_forwarding_names_are_those_of_the_kernel() -> None:
     assert [Path("/proc/sys", name).exists() for name in FORWARDING.values()] == [True, True]
+
+
+@pytest.mark.parametrize("link", ["../../../kernel/core_pattern=|/x", "..", "a/../b", "", "x\0y"])
+def test_names_lead_nowhere_but_below_the_root_whatever_link_they_hold(tmp_path: Path, link: str) -> None:
+    outside = tmp_path / "core_pattern"
+    outside.write_text("core\n")
+    (tmp_path / "sys/net/ipv4/conf/all").mkdir(parents=True)
+    for name in (f"net/ipv4/conf/{link}/rp_filter", str(outside), "../core_pattern"):
+        with pytest.raises(KernelError, match="no such setting") as refused:
+            Sysctls(tmp_path / "sys").write(name, "2")
+        assert refused.value.errno == errno.ENOENT
+    assert outside.read_text() == "core\n"

@@ -19,7 +19,6 @@ from flanpy.config.credentials import STORE
 from flanpy.config.loading import load
 from flanpy.config.service_files import SERVICE_FILES
 from flanpy.config.settings import Settings
-from flanpy.errors import HostError
 
 if TYPE_CHECKING:
     from flanpy.cli.base.control import Control
@@ -46,13 +45,11 @@ class Host:
 
     @cached_property
     def node_id(self) -> str | None:
-        """This host's identity in leases, None if it has none and cannot keep one."""
-        from flanpy.host.node_id import node_id
+        """This host's identity in leases, None if its daemon has not made one up yet."""
+        from flanpy.host.node_id import known_node_id
 
-        try:
-            return node_id(self.settings.node_id, state_dir=self.settings.state_dir).text
-        except HostError:
-            return None
+        known = known_node_id(self.settings.node_id, state_dir=self.settings.state_dir)
+        return None if known is None else known.text
 
     @property
     def etcd_named(self) -> bool:

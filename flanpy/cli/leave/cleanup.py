@@ -137,10 +137,9 @@ def _tell_refused(remains: Remains) -> None:
         print(line, file=sys.stderr)
 
 
-def sweep(host: Host, subnet_file: Path) -> int:
+def sweep(host: Host) -> int:
     """Remove all that an idle daemon left in the kernel, and its subnet.env; how many things went."""
-    files = (subnet_file,) if _wrote(subnet_file, host) else ()
-    remains = _remains(host, files)
+    remains = found(host, in_use=True)
     print("\n".join(remains.lines) or "nothing of ours is here")
     _tell_refused(remains)
     _remove(remains, host)

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from flanpy.cli.base.exits import CommandError, Exit
 from flanpy.cli.base.host import Host
+from flanpy.cli.base.output import printable
 from flanpy.cli.base.wording import plural
 from flanpy.cli.leave.occupants import occupants
 from flanpy.errors import ControlUnreachable, UsageError
@@ -40,7 +41,8 @@ def drain(arguments: Namespace, host: Host) -> Exit:
     if arguments.cleanup:
         from flanpy.cli.leave.cleanup import sweep
 
-        print(f"removed: {plural(sweep(host, _subnet_file(host)), 'object')}")
+        print(f"removed: {plural(sweep(host), 'object')}")
+        _tell_other_file(host)
     else:
         print("what flanpyd made here stays until: flanpyctl drain --cleanup")
     print("a restart changes nothing; to take part again: flanpyctl drain --undo")
@@ -56,10 +58,13 @@ def _own(host: Host) -> Said:
         ) from error
 
 
-def _subnet_file(host: Host) -> Path:
-    """The daemon's, which flags of its own may have named."""
-    named = next((row["value"] for row in host.control.get("config") if row["name"] == "subnet-file"), "")
-    return Path(named) if named else host.settings.subnet_file
+def _tell_other_file(host: Host) -> None:
+    """Name the daemon's subnet file if it is another than ours: nothing is removed because a daemon names it."""
+    named = next(
+        (str(row["value"]) for row in host.control.get("config") if row["name"] == "subnet-file"), ""
+    )
+    if named and Path(named) != host.settings.subnet_file:
+        print(printable(f"flanpyd names {named}, which no setting here does: it stays, or say --subnet-file"))
 
 
 def _subnets(own: Said) -> tuple[Any, ...]:

@@ -82,11 +82,22 @@ def packed(texts: Mapping[str, str], directory: str, at: float) -> bytes:
 
 
 def _write(path: Path, body: bytes) -> None:
-    """Nobody else may read it at any moment, and no link is followed. Raises HostError."""
+    """Nobody else may read it at any moment: the file is a new one, whoever made what had its name. Raises HostError.
+
+    A link under that name is refused, and what it leads to stays as it is.
+    """
+    if path.is_symlink():
+        raise HostError(f"cannot write {path}: it is a symbolic link; name another place with -f")
+    temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}.tmp")
     try:
-        target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE)
-        with os.fdopen(target, "wb") as file:
-            os.fchmod(file.fileno(), _MODE)
-            file.write(body)
+        target = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
+        try:
+            with os.fdopen(target, "wb") as file:
+                os.fchmod(file.fileno(), _MODE)
+                file.write(body)
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise HostError(f"cannot write {path}: {error.strerror}; name another place with -f") from error

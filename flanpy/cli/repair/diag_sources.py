@@ -17,10 +17,13 @@ from flanpy import __version__
 from flanpy.cli.base.host import Host
 from flanpy.cli.repair.secrets import scrubbed
 from flanpy.errors import ControlError, FlanpyError, HostError
+from flanpy.files import atomic
 from flanpy.printable import escaped
 from flanpy.trace.programs import output
 
 Make = Callable[[], str]
+
+_LARGEST: Final = 1 << 20
 
 _DOCUMENTS: Final = ("status", "peers", "subnets", "diff", "events", "mesh")
 
@@ -78,7 +81,7 @@ def parts(arguments: Namespace, host: Host) -> Iterator[tuple[str, Make]]:
     yield "doctor.json", partial(_doctor, arguments, host)
     yield "versions.txt", _versions
     yield "sysctls.txt", _sysctls
-    yield "files/subnet.env", lambda: _read(host.settings.subnet_file)
+    yield "files/subnet.env", lambda: _file(host.settings.subnet_file)
     yield "files/daemon.json", lambda: _json_file(host.settings.docker.config_file)
     for name, argv in _PROGRAMS.items():
         yield name, partial(output, argv, deadline=20.0)
@@ -165,9 +168,17 @@ def _read(path: Path) -> str:
         raise HostError(f"cannot read {path}: {error.strerror}") from error
 
 
+def _file(path: Path) -> str:
+    """Of a file that another user may have put there: a pipe is not waited for, a link of that user shows no other."""
+    try:
+        return atomic.read(path, _LARGEST).decode(errors="replace")
+    except OSError as error:
+        raise HostError(f"cannot read {path}: {error.strerror}") from error
+
+
 def _json_file(path: Path) -> str:
     """Parsed if it can be, for then keys tell what is secret below them."""
-    text = _read(path)
+    text = _file(path)
     try:
         return _text(json.loads(text))
     except ValueError:

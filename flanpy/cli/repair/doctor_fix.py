@@ -94,7 +94,7 @@ def _run(repair: Repair, host: Host) -> None:
             from flanpy.host.sysctl import Sysctls
 
             for setting in settings:
-                name, _, value = setting.partition("=")
+                name, _, value = setting.rpartition("=")  # a link may have a = in its name
                 Sysctls().write(name.translate(str.maketrans("./", "/.")), value)
         case argv:
             output(argv)

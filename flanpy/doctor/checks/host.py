@@ -173,7 +173,9 @@ def forwarding(facts: Facts) -> Iterator[Finding]:
 
 
 def reverse_path(facts: Facts) -> Iterator[Finding]:
-    strict = document.texts(facts.part("status", "tuning", "reverse_path"), "strict")
+    told = document.texts(facts.part("status", "tuning", "reverse_path"), "strict")
+    # Root is to write there, so the daemon only chooses among the links that are here.
+    strict = [link for link in told if link in (facts.devices or {})]
     repair = (
         sysctls({sysctl_name(f"net/ipv4/conf/{link}/rp_filter"): 2 for link in strict}) if strict else None
     )
