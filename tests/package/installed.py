@@ -9,7 +9,7 @@ from pathlib import Path
 from integration.hosts.systemd.host import SystemdHost
 from integration.lab import Container, wait_until
 
-KEPT = "/var/lib/flanpy/purge"
+KEPT = "/var/lib/flanpy-purge"
 
 
 def bring(host: SystemdHost, package: Path) -> str:

@@ -79,6 +79,7 @@ def test_removal_stops_the_daemon_and_no_packet_and_purge_leaves_nothing(
     assert report.longest_gap_ms < LONGEST_GAP_MS
     assert one.has_link("flannel.1")
     assert one.exists(f"{KEPT}/cleanup.pyz")
+    assert one.run("stat", "-c", "%a %U", KEPT, str(Path(KEPT).parent)).stdout == "700 root\n755 root\n"
 
     dpkg(one, "--purge", "flanpy")
     assert traces(one) == []
