@@ -66,6 +66,33 @@ def test_one_file_says_what_is_wrong_where_it_cannot_unpack(archive: Path, tmp_p
     assert "XDG_CACHE_HOME" in refused.stderr
 
 
+@pytest.mark.netns
+@pytest.mark.parametrize("whose", ["another's", "open to all", "a link", "unpacked by another"])
+def test_one_file_runs_nothing_out_of_a_cache_that_others_can_write(
+    archive: Path, tmp_path: Path, whose: str
+) -> None:
+    """L8: `su` and `sudo -E` keep XDG_CACHE_HOME of the user before."""
+    cache, trap = tmp_path / ".cache/flanpyctl", tmp_path / "trap"
+    assert run(archive, tmp_path, "version").returncode == 0
+    (site,) = cache.iterdir()
+    (site / "flanpy/cli/main.py").write_text(f"def main():\n    open({str(trap)!r}, 'w')\n")
+    match whose:
+        case "another's":
+            os.chown(cache, 65534, 65534)
+        case "open to all":
+            cache.chmod(0o777)
+        case "a link":
+            cache.rename(tmp_path / "elsewhere")
+            cache.symlink_to(tmp_path / "elsewhere")
+        case _:
+            os.chown(site, 65534, 65534)
+    refused = run(archive, tmp_path, "version")
+    assert refused.returncode == 1
+    assert "is not this user's alone" in refused.stderr
+    assert "XDG_CACHE_HOME" in refused.stderr
+    assert not trap.exists()
+
+
 def test_one_file_has_what_every_command_imports(archive: Path, tmp_path: Path) -> None:
     assert run(archive, tmp_path, "version").returncode == 0
     (site,) = (tmp_path / ".cache/flanpyctl").iterdir()
