@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import sys
 from collections.abc import Callable
 from typing import Any, Final, Never
 
+from flanpy.children import DIRECTORY, command_of
 from flanpy.clock import Clock
 from flanpy.model.objects import HostSysctl
 from flanpy.model.transit import Harm, Obstacle, Transit
@@ -31,7 +31,7 @@ DEADLINE_S: Final = 60.0
 """For a look, on a host that is busy."""
 
 _PEERS: Final = 3
-_KEPT: Final = ("PATH", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "XTABLES_LOCKFILE", "XTABLES_LIBDIR")
+_KEPT: Final = ("PATH", "XTABLES_LOCKFILE", "XTABLES_LIBDIR")
 
 
 class TransitWatch:
@@ -106,7 +106,7 @@ async def look(documents: dict[str, Any]) -> Transit:
     environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
     try:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "flanpy.trace.transit", env=environment,
+            *command_of("flanpy.trace.transit"), env=environment, cwd=DIRECTORY,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
     except OSError as error:

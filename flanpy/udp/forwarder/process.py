@@ -10,10 +10,10 @@ import os
 import signal
 import socket
 import struct
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
+from flanpy.children import DIRECTORY, command_of
 from flanpy.errors import KernelError
 from flanpy.model.tunnel import Count, TunnelTable
 from flanpy.udp.forwarder.control import ACCEPTED, COUNTERS, COUNTS, GENERATION, LONGEST, TABLE
@@ -35,8 +35,8 @@ class ForwarderProcess:
         descriptors = [queues[0], sock.fileno(), *(end.fileno() for end in theirs)]
         try:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "flanpy.udp.forwarder", *map(str, descriptors),
-                stdin=asyncio.subprocess.DEVNULL, pass_fds=descriptors, env=_environment(),
+                *command_of("flanpy.udp.forwarder"), *map(str, descriptors),
+                stdin=asyncio.subprocess.DEVNULL, pass_fds=descriptors, env=_environment(), cwd=DIRECTORY,
             )  # fmt: skip
         except OSError as error:
             for end in ours:
@@ -110,10 +110,6 @@ def _control_pair() -> tuple[socket.socket, socket.socket]:
 
 
 def _environment() -> dict[str, str]:
-    """Nothing of ours but where Python finds its modules; numpy needs no threads of its own."""
-    kept = {
-        name: os.environ[name]
-        for name in ("PATH", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
-        if name in os.environ
-    }
+    """Nothing of ours but where programs are; numpy needs no threads of its own."""
+    kept = {"PATH": os.environ["PATH"]} if "PATH" in os.environ else {}
     return {**kept, "OPENBLAS_NUM_THREADS": "1"}
