@@ -6,28 +6,72 @@ meaning: they go to the commands as the daemon sent them.
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
+import os
 import socket
+import stat
+import time
 from pathlib import Path
 from typing import Any, Final
 
 from flanpy.errors import ControlError, ControlUnreachable
+from flanpy.files import links
 from flanpy.printable import on_one_line, plain
 
 SOCKET_NAME: Final = "flanpyd.sock"
 DEADLINE_S: Final = 5.0
 
 
+LONGEST_S: Final = 60.0
+"""An answer that drips ends after so long: root asks, and the daemon's user answers."""
+
+LARGEST: Final = 1 << 28
+
+
+class _Socket(socket.socket):
+    """Waits `patience` for each piece of an answer, and no longer than LONGEST_S for all of it."""
+
+    def __init__(self, patience: float) -> None:
+        super().__init__(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.settimeout(patience)
+        self._patience = patience
+        self._until = time.monotonic() + patience + LONGEST_S
+
+    def recv_into(self, *arguments: Any, **more: Any) -> int:
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the answer does not end")
+        self.settimeout(min(self._patience, left))
+        return super().recv_into(*arguments, **more)
+
+
+def _connected(path: Path, patience: float) -> _Socket:
+    """To the socket of that name itself: a link of another user than root and us leads root to nobody else's."""
+    descriptor = os.open(links.followed(path), os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "no socket", str(path))
+        sock = _Socket(patience)
+        try:
+            sock.connect(f"/proc/self/fd/{descriptor}")
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+    finally:
+        os.close(descriptor)
+
+
 class _UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: Path, deadline: float) -> None:
         super().__init__("flanpyd", timeout=deadline)
         self._path = path
+        self._patience = deadline
 
     def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
+        self.sock = _connected(self._path, self._patience)
 
 
 class Control:
@@ -40,9 +84,7 @@ class Control:
     def answers(self) -> bool:
         """Whether somebody listens on the socket now; true as well if we may not know."""
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-                sock.settimeout(self._deadline)
-                sock.connect(str(self.path))
+            _connected(self.path, self._deadline).close()
         except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
             return False
         except OSError:
@@ -62,7 +104,7 @@ class Control:
         try:
             connection.request(method, f"/v1/{resource}")
             answer = connection.getresponse()
-            status, body = answer.status, answer.read()
+            status, body = answer.status, answer.read(LARGEST + 1)
         except (OSError, http.client.HTTPException) as error:
             raise self._trouble(error, resource) from error
         finally:
@@ -85,9 +127,11 @@ class Control:
                 return ControlUnreachable(f"flanpyd on {self.path} cannot be asked ({error}): see its log")
 
     def _decoded(self, status: int, body: bytes, resource: str) -> Any:
+        if len(body) > LARGEST:
+            raise ControlError(f"flanpyd on {self.path} answered {resource!r} with more than {LARGEST} bytes")
         try:
             answer = json.loads(body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ControlError(
                 f"flanpyd on {self.path} answered {resource!r} with no JSON (HTTP {status}): do the versions match?"
             ) from error
