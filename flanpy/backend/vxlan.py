@@ -32,6 +32,7 @@ from flanpy.model.objects import (
     VxlanLink,
 )
 from flanpy.model.world import World
+from flanpy.plan.offload import checksum_offload
 
 DEFAULT_VNI = 1
 DEFAULT_PORT = 8472
@@ -231,7 +232,7 @@ def _device(
     sysctl = ("rp_filter", "2") if side.family is Family.IPV4 else ("accept_ra", "0")
     return (
         link,
-        LinkFeature(side.link, "tx-checksum-ip-generic", enabled=world.policy.tx_checksum),
+        LinkFeature(side.link, "tx-checksum-ip-generic", enabled=checksum_offload(world).on),
         LinkSysctl(side.family, side.link, *sysctl),
         # A /32: the address only gives host-to-container traffic a source, no subnet route must come with it.
         Address(side.link, ip_interface((subnet.network_address, side.family.bits))),

@@ -110,10 +110,11 @@ HOST_OPTIONS: Final[tuple[Option, ...]] = (
     Option(
         name="vxlan-tx-checksum",
         field="vxlan_tx_checksum",
-        kind=kinds.SWITCH,
+        kind=kinds.AUTO_SWITCH,
         group="host",
         own=True,
-        help="leave checksum offload on; some network cards then send wrong checksums",
+        reloadable=True,
+        help="leave checksums of VXLAN packets to the network card; auto: unless kernel, driver or peers say it errs",
     ),
     Option(
         name="udp-plane",

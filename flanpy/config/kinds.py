@@ -25,6 +25,7 @@ _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SHELL: Final = frozenset("$`;|&<>")
 _TRUE: Final = frozenset({"1", "t", "true"})
 _FALSE: Final = frozenset({"0", "f", "false"})
+_AUTO_SWITCH: Final = ("auto", "on", "off")
 _NUMBERS: Final = (int, float)
 
 
@@ -211,6 +212,15 @@ def _node_id(text: str) -> str:
     return text
 
 
+def _auto_switch(text: str) -> str:
+    word = text.lower()
+    if word in _TRUE | _FALSE:  # what it was before there was auto
+        return "on" if word in _TRUE else "off"
+    if word not in _AUTO_SWITCH:
+        raise ValueError(f"expected one of {', '.join(_AUTO_SWITCH)}{nearest(word, _AUTO_SWITCH)}")
+    return word
+
+
 def choice(*words: str) -> Kind:
     """One of a few words, in any case."""
 
@@ -244,6 +254,9 @@ TEXT: Final = Kind("TEXT", lambda texts: _text(texts[-1]), str)
 PATH: Final = Kind("PATH", _last(_path), _render)
 OPTIONAL_PATH: Final = Kind("PATH", _optional(_path), _render)
 SWITCH: Final = Kind("BOOL", _last(_switch), lambda value: str(value).lower(), switch=True, typed=(bool,))
+AUTO_SWITCH: Final = Kind(
+    "|".join(_AUTO_SWITCH), _last(_auto_switch), str, switch=True, typed=(bool,), choices=_AUTO_SWITCH
+)
 PORT_OR_OFF: Final = Kind("PORT", _last(lambda text: _number(text, 0, 65535)), str, typed=(int,))
 ADDRESS: Final = Kind("IP", _last(_address), str)
 OPTIONAL_ADDRESS: Final = Kind("IP", _optional(_address), _render)

@@ -59,7 +59,8 @@ def _sections() -> Iterator[str]:
 
 def _entry(option: Option) -> str:
     default = _default(option)
-    flag = f"  --{option.name}" if option.kind.switch else f"  --{option.name}={option.kind.metavar}"
+    bare = option.kind.switch and not option.kind.choices
+    flag = f"  --{option.name}" if bare else f"  --{option.name}={option.kind.metavar}"
     meaning = (
         option.help + (f" (default {default})" if default else "") + (" (R)" if option.reloadable else "")
     )

@@ -27,6 +27,7 @@ from flanpy.daemon.leasing.leasing import Leasing
 from flanpy.daemon.leasing.store_metrics import store_counts
 from flanpy.daemon.looks.docker_side import docker_watcher
 from flanpy.daemon.looks.filter_counts import filter_counts
+from flanpy.daemon.looks.offload_watch import OffloadWatch
 from flanpy.daemon.looks.probing import Probing
 from flanpy.daemon.looks.transit_watch import TransitWatch
 from flanpy.daemon.looks.tuning_watch import TuningWatch
@@ -43,6 +44,7 @@ from flanpy.kernel.port import Moved
 from flanpy.kernel.underlay import UnderlayChoice
 from flanpy.log import configure, get_logger
 from flanpy.model.facts import HostFacts
+from flanpy.model.offload import OffloadChoice
 from flanpy.model.packet_filter import EncapsulationGuard, FilterChoice, FilterFacts, FilterPolicy
 from flanpy.model.transit import Transit
 from flanpy.model.tuning import HostTuning
@@ -88,7 +90,7 @@ class Agent:
             node_id,
             underlay.public_ip,
             underlay.public_ipv6,
-            settings.vxlan_tx_checksum,
+            OffloadChoice(settings.vxlan_tx_checksum),
             extension_commands=settings.extension_command,
             filter=_filter_policy(settings),
             blackhole=settings.filter.ip_blackhole_route,
@@ -117,6 +119,7 @@ class Agent:
             request_listing=self._request_listing,
             fit=self._data_plane.fit,
         )
+        self._offload = OffloadWatch(self._loop)
         self._monitor = Monitor(_choice(settings), self, writer=self._kernel)
         self._leasing = Leasing(
             self._session, settings, node_id, clock=clock, loop=self._loop, board=self._board
@@ -232,6 +235,7 @@ class Agent:
         if outcome.world.own is None:
             self._subnet_file.let_go()
         self._prestartup.look(outcome.world)
+        self._offload.pass_done(outcome)
         self._leasing.pass_done(outcome)
         self._board.note_pass(outcome)
         self._probing.pass_done(outcome)
@@ -335,6 +339,7 @@ class Agent:
         self._settings = merged
         configure(new.log.format, new.log.level)
         self._loop.set_interval(new.resync_interval)
+        self._offload.use(new.vxlan_tx_checksum)
         self._leasing.use_margin(new.subnet_lease_renew_margin)
         text = f"changed and not yet in force: {', '.join(later)}" if later else ""
         self._board.note(pending_settings=text)

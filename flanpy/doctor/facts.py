@@ -46,7 +46,7 @@ class Told:
 
     masquerade: bool = False
     random_ports: bool = True
-    tx_checksum: bool = False
+    tx_checksum: str = "auto"
     underlay_named: bool = False
     public_ip_named: bool = False
     stale: tuple[str, ...] = ()
@@ -102,6 +102,10 @@ class Facts:
             if row.get("type") == name and row.get("healthy") is False:
                 return row
         return None
+
+    def judgement(self, name: str) -> Document | None:
+        """The daemon's judgement, good or bad; None without a daemon."""
+        return next((row for row in self.rows("status", "conditions") if row.get("type") == name), None)
 
     @property
     def links(self) -> tuple[Document, ...]:

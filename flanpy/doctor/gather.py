@@ -187,7 +187,7 @@ def _told(sources: Sources, settings: Mapping[str, str], in_force: Mapping[str, 
     return Told(
         masquerade=settings.get("ip-masq") == "true",
         random_ports=settings.get("ip-masq-fully-random-disable") != "true",
-        tx_checksum=settings.get("vxlan-tx-checksum") == "true",
+        tx_checksum=settings.get("vxlan-tx-checksum", "auto"),
         underlay_named=any(settings.get(name) for name in named),
         public_ip_named=any(settings.get(name) for name in ("public-ip", "public-ipv6")),
         stale=tuple(differing),

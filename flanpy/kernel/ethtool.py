@@ -1,4 +1,4 @@
-"""Offload features of a link by the SIOCETHTOOL ioctl (linux/ethtool.h).
+"""Offload features and driver of a link by the SIOCETHTOOL ioctl (linux/ethtool.h).
 
 Owns the ioctl's structures. The socket's network namespace counts, not the caller's. Must not: know which feature
 we want.
@@ -15,6 +15,8 @@ from errno import EOPNOTSUPP
 from flanpy.errors import KernelError
 
 _SIOCETHTOOL = 0x8946
+_GDRVINFO = 0x3
+_DRVINFO_SIZE = 196
 _GSSET_INFO, _GSTRINGS, _GFEATURES, _SFEATURES = 0x37, 0x1B, 0x3A, 0x3B
 _STRING_SET_FEATURES = 4
 _NAME_BYTES = 32
@@ -41,6 +43,14 @@ class Ethtool:
             return None
         _, _, active, _ = _BLOCK.unpack_from(answer, 8 + block * _BLOCK.size)
         return bool(active >> bit & 1)
+
+    def driver(self, link: str) -> str:
+        """The name of the link's driver (`ethtool -i`); "" where the kernel does not tell."""
+        try:
+            answer = self._call(link, struct.pack("=I", _GDRVINFO).ljust(_DRVINFO_SIZE, b"\0"))
+        except KernelError:
+            return ""
+        return answer[4 : 4 + _NAME_BYTES].split(b"\0", 1)[0].decode(errors="replace")
 
     def set(self, link: str, feature: str, *, enabled: bool) -> None:
         """Switch a feature; raises KernelError if the link is not there or has no such feature."""

@@ -5,6 +5,8 @@ Must not: choose the underlay (kernel.underlay), or watch.
 
 from __future__ import annotations
 
+import os
+import re
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -23,6 +25,9 @@ _RTMSG_ATTRIBUTES_AT = HEADER_SIZE + _RTMSG.size
 _RTNEXTHOP = struct.Struct("=HBBi")
 _RTN_UNICAST, _RTM_F_CLONED = 1, 0x200
 _IFF_LOOPBACK = 8
+_LOWER, _LOWER_NAMESPACE, _MASTER = (
+    rtnl.IFLA[name] for name in ("IFLA_LINK", "IFLA_LINK_NETNSID", "IFLA_MASTER")
+)
 _MTU = rtnl.IFLA["IFLA_MTU"]
 # ifa_flags of linux/if_addr.h; 0x01 is TEMPORARY for IPv6 and SECONDARY for IPv4: either way second best
 _DAD_FAILED, _TENTATIVE, _DEPRECATED, _TEMPORARY = 0x08, 0x40, 0x20, 0x01
@@ -75,7 +80,14 @@ def _host_link(buffer: bytes, start: int, end: int) -> HostLink:
         up=seen.up,
         loopback=bool(flags & _IFF_LOOPBACK),
         alias=seen.alias,
+        # a link of another namespace has an index there, which may be somebody else's here
+        lower=0 if _LOWER_NAMESPACE in found else _index(found.get(_LOWER)),
+        master=_index(found.get(_MASTER)),
     )
+
+
+def _index(packed: bytes | None) -> int:
+    return U32.unpack(packed)[0] if packed else 0
 
 
 async def read_routes(
@@ -201,3 +213,9 @@ def reverse_path_link(buffer: bytes, start: int, end: int) -> int | None:
         return None
     index: int = S32.unpack(found[_NETCONFA_IFINDEX])[0]
     return index
+
+
+def kernel_release(text: str = "") -> tuple[int, int] | None:
+    """Major and minor number of the running kernel, or of a release as `uname -r` prints it; None for other texts."""
+    found = re.match(r"(\d{1,4})\.(\d{1,4})", text or os.uname().release)
+    return (int(found[1]), int(found[2])) if found else None

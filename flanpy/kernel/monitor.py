@@ -17,14 +17,16 @@ from typing import Never, Protocol
 
 from flanpy.errors import KernelError
 from flanpy.kernel import host
+from flanpy.kernel.ethtool import Ethtool
 from flanpy.kernel.events import EventSocket
 from flanpy.kernel.notice import Echoes, NoticeBoard, Stale
 from flanpy.kernel.port import MonitorSink, Moved
 from flanpy.kernel.request import RequestSocket, SocketFactory, Written, open_netlink
-from flanpy.kernel.underlay import HostLink, HostPicture, UnderlayChoice, choose
+from flanpy.kernel.underlay import HostLink, HostPicture, UnderlayChoice, beneath, choose
 from flanpy.log import get_logger
 from flanpy.model.address import Family, IPNetwork
 from flanpy.model.facts import HostFacts, Underlay
+from flanpy.model.offload import LinkDriver
 from flanpy.netlink.framing import messages
 
 log = get_logger()
@@ -32,6 +34,9 @@ log = get_logger()
 SETTLE_S = 0.05
 _RETRY_S = 1.0
 _DATAGRAMS_A_TURN = 256
+
+_WITHIN = frozenset({"veth", "tun"})
+"""Drivers of links to containers and guests of this host: in a bridge they come and go, and carry nothing out."""
 
 
 class Writer(Protocol):
@@ -63,12 +68,13 @@ class Monitor:
         self._settle_s = settle_s
         self._board = NoticeBoard(own_port=writer.port if writer is not None else _NO_PORT)
         self._requests = RequestSocket(open_socket())
+        self._ethtool = Ethtool()
         self._events: EventSocket | None = None
         self._filtered: frozenset[int] | None = None
         self._stale = Stale.NOTHING
         self._wake = asyncio.Event()
         self._links: tuple[HostLink, ...] = ()
-        self._facts = HostFacts(problem="the kernel was not read yet")
+        self._facts = HostFacts(problem="the kernel was not read yet", kernel=host.kernel_release())
         if writer is not None:
             writer.tell(self.absorb, self.catch_up, self.undone)
 
@@ -108,6 +114,7 @@ class Monitor:
     def close(self) -> None:
         self._hang_up()
         self._requests.close()
+        self._ethtool.close()
 
     # events
 
@@ -230,10 +237,17 @@ class Monitor:
         chosen = choose(self._choice, HostPicture(self._links, facts.routes, reached))
         match chosen:
             case Underlay():
-                facts = replace(facts, underlay=chosen, problem="")
+                facts = replace(facts, underlay=replace(chosen, drivers=self._drivers(chosen)), problem="")
             case str():
                 facts = replace(facts, underlay=None, problem=chosen)
         return facts
+
+    def _drivers(self, underlay: Underlay) -> tuple[LinkDriver, ...]:
+        found = [
+            LinkDriver(each.name, self._ethtool.driver(each.name))
+            for each in beneath(underlay.index, self._links)
+        ]
+        return tuple(each for each in found if each.link == underlay.link or each.driver not in _WITHIN)
 
 
 _NO_PORT = 0xFFFFFFFF

@@ -36,7 +36,11 @@ class UnderlayChoice:
 
 @dataclass(frozen=True, slots=True)
 class HostLink:
-    """A link and its addresses, best first; `up` is the administrative state: carrier comes and goes."""
+    """A link and its addresses, best first; `up` is the administrative state: carrier comes and goes.
+
+    `lower` is the index of the link that it stands on (a VLAN's), `master` of the one that it is part of (a bond, a
+    bridge); 0 for none in this namespace.
+    """
 
     index: int
     name: str
@@ -45,6 +49,8 @@ class HostLink:
     loopback: bool = False
     alias: str = ""
     addresses: tuple[IPAddress, ...] = ()
+    lower: int = 0
+    master: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,20 @@ def choose(choice: UnderlayChoice, picture: HostPicture) -> Underlay | str:
         else:
             return _underlay(candidate, refusals)
     return "; ".join(refusals) or "there is no default route: set iface to the underlay's link or address"
+
+
+def beneath(index: int, links: Sequence[HostLink]) -> Iterator[HostLink]:
+    """The link, and those that its frames leave by: slaves of a bond, ports of a bridge, the link of a VLAN."""
+    by_index = {link.index: link for link in links}
+    waiting, seen = [index], {index}
+    while waiting:
+        link = by_index.get(waiting.pop(0))
+        if link is None:
+            continue
+        yield link
+        below = [link.lower, *(other.index for other in links if other.master == link.index)]
+        waiting += [one for one in below if one and one not in seen]
+        seen.update(below)
 
 
 def _candidates(choice: UnderlayChoice, picture: HostPicture) -> Iterator[_Candidate | str]:

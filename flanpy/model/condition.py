@@ -55,6 +55,9 @@ class ConditionType(Enum):
     """one more host would find a free subnet."""
     HOST_TUNED = "HostTuned"
     """no reverse-path filter drops what peers send."""
+    CHECKSUM_OFFLOAD = "ChecksumOffload"
+    """no peer found packets corrupted whose checksum was left to this host's network card. False, and well, where the
+    offload is off for another reason."""
 
 
 class Status(Enum):

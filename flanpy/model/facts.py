@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 from flanpy.model.address import Family, IPAddress, IPNetwork
+from flanpy.model.offload import LinkDriver
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +14,8 @@ class Underlay:
     """The link that carries encapsulated packets, its addresses, and why it was chosen.
 
     `address`/`address6` are addresses of this host (the VXLAN `local`); what is advertised to peers is the
-    setting `public-ip` if given, else the same. `reason` is one line for people.
+    setting `public-ip` if given, else the same. `reason` is one line for people. `drivers` are those of the link and of
+    the ones beneath it (a bond's, a bridge's, a VLAN's), which frames leave the host by.
     """
 
     link: str
@@ -22,6 +24,7 @@ class Underlay:
     address: IPv4Address | None
     address6: IPv6Address | None
     reason: str
+    drivers: tuple[LinkDriver, ...] = ()
 
     def local(self, family: Family) -> IPAddress | None:
         """This host's address of one family."""
@@ -40,7 +43,7 @@ class HostRoute:
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """A frozen picture of the host. `problem` says why there is no underlay, for people."""
+    """A frozen picture of the host. `problem` says why there is no underlay, for people; `kernel` is 6.1's (6, 1)."""
 
     underlay: Underlay | None = None
     problem: str = ""
@@ -48,3 +51,4 @@ class HostFacts:
     addresses: frozenset[IPAddress] = frozenset()
     ip_forward: bool = True
     ip6_forward: bool = True
+    kernel: tuple[int, int] | None = None

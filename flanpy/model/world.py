@@ -10,6 +10,7 @@ from flanpy.model.border import EtcdAddress
 from flanpy.model.facts import HostFacts
 from flanpy.model.lease import Lease, LeaseRecord, LeaseView
 from flanpy.model.network.network import NetworkConfig
+from flanpy.model.offload import Corruption, OffloadChoice
 from flanpy.model.packet_filter import FilterFacts, FilterPolicy
 
 
@@ -18,7 +19,7 @@ class Policy:
     """What this host's operator decided: identity, advertised addresses, offloads.
 
     `public_ip`/`public_ip6` override what is advertised to peers, never the address that packets leave from.
-    `tx_checksum` keeps the overlay device's TX checksum offload on (off by default: some NICs get it wrong).
+    `tx_checksum`: whether the VXLAN device's checksums are left to the network card; `plan.offload` decides by it.
     `extension_commands` are the command lines that the extension backend may run here, word for word.
     `blackhole`: what is for our subnet and finds no bridge there is dropped, not sent back where it came from.
     `fast_path`: the in-kernel plane of the udp backend can run here and is not switched off.
@@ -28,7 +29,7 @@ class Policy:
     node_id: str
     public_ip: IPv4Address | None = None
     public_ip6: IPv6Address | None = None
-    tx_checksum: bool = False
+    tx_checksum: OffloadChoice = OffloadChoice.AUTO
     fast_path: bool = False
     extension_commands: tuple[str, ...] = ()
     filter: FilterPolicy = field(default_factory=FilterPolicy)
@@ -62,7 +63,7 @@ class World:
 
     `own_confirmed` tells the two apart: etcd has said since start that the lease is ours.
     `filter` is None while nobody looks at packet filters: then none are planned. `etcd` are the addresses of etcd's
-    endpoints, in order.
+    endpoints, in order. `corruption` is what peers told of packets whose checksum was left to the network card.
     """
 
     policy: Policy
@@ -75,3 +76,4 @@ class World:
     printed: Printed | None = None
     filter: FilterFacts | None = None
     etcd: tuple[EtcdAddress, ...] = ()
+    corruption: Corruption | None = None

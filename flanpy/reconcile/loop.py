@@ -29,6 +29,7 @@ from flanpy.model.facts import HostFacts
 from flanpy.model.lease import Lease, LeaseView
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.objects import HostSysctl, KernelObject, Key, LinkFeature, LinkSysctl
+from flanpy.model.offload import Corruption
 from flanpy.model.ops import Delete, Objects, Op, Put, Scope
 from flanpy.model.packet_filter import FilterChain, FilterFacts, FilterJump, FilterMember
 from flanpy.model.world import Former, Policy, Printed, World
@@ -81,9 +82,10 @@ class Pass:
 
     @property
     def kept_from_peers(self) -> bool:
-        """Whether anything failed that packets to and from peers need in any case; filter rules they may not."""
-        filters = FilterChain | FilterJump | FilterMember
-        return any(not isinstance(failure.op.obj, filters) for failure in self.failures)
+        """Whether anything failed that packets to and from peers need in any case: filter rules and offloads they may
+        not."""
+        spare = FilterChain | FilterJump | FilterMember | LinkFeature
+        return any(not isinstance(failure.op.obj, spare) for failure in self.failures)
 
 
 class ReconcileLoop:
@@ -158,6 +160,9 @@ class ReconcileLoop:
 
     def filter_changed(self, facts: FilterFacts) -> None:
         self._replace(filter=facts)
+
+    def corruption_changed(self, corruption: Corruption | None) -> None:
+        self._replace(corruption=corruption)
 
     def kernel_moved(self, moved: Moved) -> None:
         self._distrust(moved.value)

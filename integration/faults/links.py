@@ -84,12 +84,12 @@ def entry_is_stale(stage: Stage) -> Iterator[Struck]:
         yield struck
 
 
-def _offload(host: Host, *, switch_on: bool = False) -> bool:
+def _offload(host: Host, *, switch: bool | None = None) -> bool:
     """`ethtool -k` (or -K) by the ioctl that every kernel has."""
 
     def ask() -> bool:
-        command = SET_TX_CHECKSUM if switch_on else GET_TX_CHECKSUM
-        value = array.array("I", [command, 1])
+        command = GET_TX_CHECKSUM if switch is None else SET_TX_CHECKSUM
+        value = array.array("I", [command, int(bool(switch))])
         request = struct.pack("16sP", DEVICE.encode(), value.buffer_info()[0])
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
             fcntl.ioctl(asked, SIOCETHTOOL, request)
@@ -98,11 +98,11 @@ def _offload(host: Host, *, switch_on: bool = False) -> bool:
     return in_namespace(host.namespace, ask)
 
 
-def checksum_is_offloaded(stage: Stage) -> Iterator[Struck]:
-    """P07: somebody switches checksum offload on, and nobody computes the checksum any more."""
+def checksum_is_not_offloaded(stage: Stage) -> Iterator[Struck]:
+    """P07: somebody switches checksum offload off, and TCP is cut into packets before the device."""
     host = stage.hosts[0]
-    struck = Struck(host, (DEVICE, "tx-checksum-ip-generic"), lambda: _offload(host))
-    with healing(struck, lambda: _offload(host, switch_on=True)):
+    struck = Struck(host, (DEVICE, "tx-checksum-ip-generic"), lambda: not _offload(host))
+    with healing(struck, lambda: _offload(host, switch=False)):
         yield struck
 
 

@@ -73,7 +73,7 @@ INJECTIONS: Final = (
         alert="FlanpyPeersUnreachable",
         settle=_PROBED,
     ),
-    _heals("P07", "checksum offload is switched on", links.checksum_is_offloaded),
+    _heals("P07", "checksum offload is switched off", links.checksum_is_not_offloaded),
     Injection(
         id="P08",
         title="a foreign rule hides sources",

@@ -87,7 +87,7 @@ VALUES: list[tuple[str, str, str, Any]] = [
     ("state-dir", "/s", "state_dir", Path("/s")),
     ("run-dir", "/r", "run_dir", Path("/r")),
     ("resync-interval", "1m30s", "resync_interval", 90.0),
-    ("vxlan-tx-checksum", "true", "vxlan_tx_checksum", True),
+    ("vxlan-tx-checksum", "on", "vxlan_tx_checksum", "on"),
     ("udp-plane", "user", "udp_plane", "user"),
     ("extension-command", "/x/add --fast", "extension_command", ("/x/add --fast",)),
     ("allowed-network", "10.50.0.0/16,fd50::/48", "allowed_network",
@@ -424,8 +424,36 @@ def test_reload_puts_in_force_what_it_can_and_keeps_the_rest_with_its_origin() -
 @pytest.mark.parametrize("option", [option for option in OPTIONS if option.reloadable], ids=lambda o: o.name)
 def test_every_reloadable_option_is_put_in_force(option: Option, pem: Path) -> None:
     file = option.kind is BY_NAME["etcd-keyfile"].kind
-    text = {"log-format": "json", "log-level": "error"}.get(option.name, str(pem) if file else "7")
+    text = {"log-format": "json", "log-level": "error", "vxlan-tx-checksum": "off"}.get(
+        option.name, str(pem) if file else "7"
+    )
     environ = {key: item.replace("{pem}", str(pem)) for key, item in COMPANY.get(option.name, {}).items()}
     new = load([f"--{option.name}={text}"], environ)
     assert option.of(new) != option.default
     assert option.of(in_force(load([], {}), new)) == option.of(new)
+
+
+@pytest.mark.parametrize(
+    ("argv", "file", "value"),
+    [
+        ([], "", "auto"),
+        (["--vxlan-tx-checksum"], "", "on"),
+        (["--vxlan-tx-checksum=true"], "", "on"),
+        (["--vxlan-tx-checksum=false"], "", "off"),
+        (["--vxlan-tx-checksum=AUTO"], "", "auto"),
+        ([], "vxlan-tx-checksum = true", "on"),
+        ([], "vxlan-tx-checksum = false", "off"),
+        ([], "vxlan-tx-checksum = 'off'", "off"),
+    ],
+)
+def test_checksum_offload_keeps_what_its_old_spellings_meant(
+    argv: list[str], file: str, value: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "flanpyd.toml"
+    path.write_text(file)
+    assert load(argv, {}, default_file=path).vxlan_tx_checksum == value
+
+
+def test_checksum_offload_names_its_values_when_it_is_none_of_them() -> None:
+    with pytest.raises(ConfigError, match="expected one of auto, on, off; did you mean 'auto'"):
+        load([], {"FLANPYD_VXLAN_TX_CHECKSUM": "autp"})

@@ -90,7 +90,7 @@ def well() -> Facts:
             RouteSeen(destination=PEER, link="flannel.1", proto="70"),
         ),
         sysctls={"net.ipv4.ip_forward": "1"},
-        checksums={"flannel.1": False},
+        checksums={"flannel.1": True},
         endpoints=(EndpointSeen(url="http://192.0.2.1:2379", took=0.01, skew=0.2),),
         docker_after=("flanpyd.service",),
         traced=(Traced(SEEN, walk(SEEN)),),
@@ -147,6 +147,13 @@ def repaired(
         "times": times,
     }
     return answer("events", lambda events: events["events"].append(event))
+
+
+def _offload(**judgement: str) -> Change:
+    """The VXLAN device's offload is off; the daemon is content with what it decided."""
+    row = {"type": _C.CHECKSUM_OFFLOAD.value, "healthy": True, "message": "so it is", "cure": "", **judgement}
+    said = answer("status", lambda status: status["conditions"].append(row))
+    return lambda facts: replace(said(facts), checksums={"flannel.1": False})
 
 
 def reached(reach: str, trouble: str, **more: Any) -> Change:
@@ -207,8 +214,13 @@ PROBLEMS: tuple[tuple[str, str, Change], ...] = (
     ("P06", "the port is blocked", reached("unreachable", "PortBlocked")),
     ("P06", "one way", reached("unreachable", "OneWayOut")),
     ("P06", "our own filter", rule("filter", "OUTPUT", Hook.OUTPUT, Rule("-p udp -j DROP", Effect.DROP))),
-    ("P07", "offload is on", facts(checksums={"flannel.1": True})),
-    ("P07", "offload went off again", repaired("feature", "tx-checksum-ip-generic")),
+    ("P07", "offload is on", facts(checksums={"flannel.1": True}, told=Told(tx_checksum="off"), answers={})),
+    ("P07", "offload is off", _offload(status="True", reason="Right")),
+    ("P07", "offload is off on purpose", _offload(status="False", reason="BrokenDriver")),
+    ("P07", "the card errs", bad(_C.CHECKSUM_OFFLOAD, "Corrupted")),
+    ("P07", "the card errs, and is left to", bad(_C.CHECKSUM_OFFLOAD, "CorruptedAndOn")),
+    ("P07", "offload is refused", bad(_C.CHECKSUM_OFFLOAD, "Refused")),
+    ("P07", "offload went on again", repaired("feature", "tx-checksum-ip-generic")),
     ("P08", "a foreign masquerade",
      rule("nat", "POSTROUTING", Hook.POSTROUTING, Rule("-s 10.0.0.0/8 -j MASQUERADE", Effect.REWRITE_SOURCE))),
     ("P08", "Docker masquerades", _docker("Masquerades")),

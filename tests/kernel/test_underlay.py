@@ -7,7 +7,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import pytest
 
-from flanpy.kernel.underlay import HostLink, HostPicture, UnderlayChoice, choose
+from flanpy.kernel.host import kernel_release
+from flanpy.kernel.underlay import HostLink, HostPicture, UnderlayChoice, beneath, choose
 from flanpy.model.facts import HostRoute, Underlay
 
 LO = HostLink(1, "lo", 65536, loopback=True, addresses=(ip_address("127.0.0.1"), ip_address("::1")))
@@ -150,3 +151,31 @@ def test_p21_unusable_links_are_refused_by_name_and_reason(
 
 def test_a_bridge_of_docker_serves_when_the_operator_names_it() -> None:
     assert chosen(UnderlayChoice(iface=("docker0",)), picture()).link == "docker0"
+
+
+def test_frames_leave_by_the_links_beneath_a_vlan_on_a_bond_in_a_bridge() -> None:
+    bridge = HostLink(10, "br0", 1500)
+    vlan = HostLink(11, "bond0.7", 1500, lower=12, master=10)
+    bond = HostLink(12, "bond0", 1500)
+    slaves = [HostLink(13, "ens1", 1500, master=12), HostLink(14, "ens2", 1500, master=12)]
+    every = (ETH0, bridge, vlan, bond, *slaves)
+    assert [link.name for link in beneath(10, every)] == ["br0", "bond0.7", "bond0", "ens1", "ens2"]
+    assert [link.name for link in beneath(2, every)] == ["eth0"]
+
+
+def test_two_ends_of_a_veth_do_not_lead_round_and_round() -> None:
+    pair = (HostLink(20, "a", 1500, lower=21), HostLink(21, "b", 1500, lower=20))
+    assert [link.name for link in beneath(20, pair)] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("release", "kernel"),
+    [
+        ("5.4.0-216-generic", (5, 4)),
+        ("6.1.0-rc1+", (6, 1)),
+        ("4.18.0-553.el8_10.x86_64", (4, 18)),
+        ("odd", None),
+    ],
+)
+def test_kernel_release_is_read(release: str, kernel: tuple[int, int] | None) -> None:
+    assert kernel_release(release) == kernel

@@ -139,12 +139,12 @@ def test_p05_strict_filter_of_the_underlay_that_drops_peers_is_made_loose(build_
     _all_reached(lab)
 
 
-def test_p07_checksum_offload_is_switched_off(lab: Lab) -> None:
+def test_p07_checksum_offload_is_switched_on(lab: Lab) -> None:
     host = lab.hosts[0]
     with _idle_daemon(host):
-        _offload(host, switch_on=True)
-        _fixed(host, "P07", f"ethtool -K {DEVICE} tx-checksum-ip-generic off")
-        assert not _offload(host)
+        _offload(host, switch=False)
+        _fixed(host, "P07", f"ethtool -K {DEVICE} tx-checksum-ip-generic on")
+        assert _offload(host)
         _all_reached(lab)
 
 

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import array
 import fcntl
+import signal
 import socket
 import struct
+from pathlib import Path
 
 import pytest
 
 from integration.lab import Host, Lab, flanpyctl, unreached
 from integration.net.namespaces import in_namespace, sysctl
 from tests.lab.conftest import BuildLab
-from tests.lab.overlay import assert_settled, events, eventually, link_sysctl, repairs, standing
+from tests.lab.overlay import (
+    assert_settled,
+    condition,
+    events,
+    eventually,
+    link_sysctl,
+    metric,
+    repairs,
+    standing,
+)
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
 
@@ -77,34 +88,44 @@ def test_p05_rp_filter_set_strict_by_hand_is_loosened_again(lab: Lab) -> None:
     eventually(lambda: repairs(host, "linksysctl") == counted + 1, lambda: repairs(host, "linksysctl"))
 
 
-def test_p07_tx_checksum_is_off_after_creation_recreation_and_toggle(lab: Lab) -> None:
+def test_p07_tx_checksum_is_on_after_creation_recreation_and_toggle(lab: Lab) -> None:
     host = lab.hosts[1]
-    assert [_tx_checksum(each) for each in lab.hosts] == [0, 0, 0]
+    assert [_tx_checksum(each) for each in lab.hosts] == [1, 1, 1]
 
     host.ip("link del flannel.1")
     assert_settled(lab)
-    eventually(lambda: _tx_checksum(host) == 0, "off on the new device")
+    eventually(lambda: _tx_checksum(host) == 1, "on on the new device")
 
     counted = repairs(host, "feature")
-    _tx_checksum(host, 1)
-    eventually(lambda: _tx_checksum(host) == 0, "off after somebody turned it on")
+    _tx_checksum(host, 0)
+    eventually(lambda: _tx_checksum(host) == 1, "on after somebody turned it off")
     eventually(lambda: repairs(host, "feature") == counted + 1, lambda: repairs(host, "feature"))
 
 
-def test_p07_tx_checksum_stays_on_when_asked_for(lab: Lab) -> None:
-    host = lab.hosts[1]
+def test_p07_tx_checksum_stays_off_when_asked_for_and_follows_a_reload(lab: Lab, tmp_path: Path) -> None:
+    host, file = lab.hosts[1], tmp_path / "flanpyd.toml"
     before = standing(lab, host)
+    file.write_text("vxlan-tx-checksum = false\n")
     host.daemon.kill()
-    host.daemon.up("--vxlan-tx-checksum")
+    host.daemon.up(f"--config={file}")
     try:
-        eventually(lambda: _tx_checksum(host) == 1, "on, as set")
+        eventually(lambda: _tx_checksum(host) == 0, "off, as set")
         host.ip("link del flannel.1")
         eventually(
-            lambda: standing(lab, host) == before and _tx_checksum(host) == 1, "on with the new device"
+            lambda: standing(lab, host) == before and _tx_checksum(host) == 0, "off with the new device"
         )
+        (said,) = events(host, "checksum_offload_chosen")[-1:]
+        assert (said["value"], said["reason"]) == ("off", "vxlan-tx-checksum is off")
+
+        file.write_text("vxlan-tx-checksum = 'auto'\n")
+        host.daemon.signal(signal.SIGHUP)
+        eventually(lambda: _tx_checksum(host) == 1, "on after a reload")
+        found = condition(host, "ChecksumOffload")
+        assert (found["status"], found["reason"]) == ("True", "Right")
+        assert "eth0 (driver veth)" in found["message"]
+        assert metric(host, "flanpy_checksum_offload", device="flannel.1", reason="Right") == 1
     finally:
         host.daemon.restart()
-    eventually(lambda: _tx_checksum(host) == 0, "off by default")
 
 
 def test_own_subnet_ends_in_a_blackhole_beneath_the_bridge_when_flannels_flag_says_so(

@@ -94,7 +94,7 @@ def test_changed_option_that_cannot_be_reloaded_becomes_restart_needed_until_it_
 def test_restart_needed_for_a_setting_stays_when_the_network_config_is_read_again(
     lab: Lab, host: Host, file: Path
 ) -> None:
-    file.write_text(BEFORE + "vxlan-tx-checksum = true\n")
+    file.write_text(BEFORE + "udp-plane = 'user'\n")
     _reload(host)
     lab.configure({"Network": "10.50.0.0/16", "Backend": {"Type": "vxlan"}, "SubnetLen": 24})
     try:

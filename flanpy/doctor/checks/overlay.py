@@ -6,7 +6,7 @@ from collections.abc import Iterator, Set
 from typing import Final
 
 from flanpy.doctor import document
-from flanpy.doctor.checks.common import Problem, ends, judged, repaired, traced_finding
+from flanpy.doctor.checks.common import Problem, ends, evidence_of, judged, repaired, traced_finding
 from flanpy.doctor.facts import Facts
 from flanpy.doctor.finding import Finding, Repair, Severity
 from flanpy.doctor.host import CHECKSUM
@@ -17,8 +17,15 @@ _BACKEND = Problem("P11", "the overlay's device cannot be made")
 _DEVICE_AGAIN = Problem("P11", "the overlay's device vanished, and flanpyd made it again")
 _MAC = Problem("P12", "the overlay's device has another MAC than its lease says")
 _MAC_AGAIN = Problem("P12", "the MAC of the overlay's device was changed, and flanpyd put it back")
-_CHECKSUM = Problem("P07", "checksum offload is on for the overlay: large transfers may stall")
-_CHECKSUM_AGAIN = Problem("P07", "checksum offload of the overlay was switched on, and off again by flanpyd")
+_CORRUPTED = Problem("P07", "the network card sends overlay packets with wrong checksums")
+_REFUSED = Problem("P07", "checksum offload of the overlay cannot be switched")
+_CHECKSUM_OFF = Problem(
+    "P07", "checksum offload is off for the overlay: large transfers are several times slower"
+)
+_CHECKSUM_ON = Problem(
+    "P07", "checksum offload is on for the overlay, where it is to be off: large transfers may stall"
+)
+_CHECKSUM_AGAIN = Problem("P07", "checksum offload of the overlay was switched, and back again by flanpyd")
 _ROUTES = Problem("P13", "routes of the overlay are missing or led astray")
 _ROUTES_AGAIN = Problem("P13", "routes or addresses of the overlay were removed, and flanpyd put them back")
 _FOREIGN = Problem("P13", "somebody else's object stands where one of the overlay's should")
@@ -67,17 +74,46 @@ def mac(facts: Facts) -> Iterator[Finding]:
 
 
 def checksum(facts: Facts) -> Iterator[Finding]:
+    """On is right unless the daemon has decided otherwise, or the operator has."""
+    yield from judged(facts, "ChecksumOffload", _CORRUPTED, reasons=("CorruptedAndOn",))
+    yield from judged(facts, "ChecksumOffload", _CORRUPTED, reasons=("Corrupted",), severity=Severity.WARNING)
+    yield from judged(facts, "ChecksumOffload", _REFUSED, reasons=("Refused",), severity=Severity.WARNING)
+    yield from _slow(facts)
+    wanted = _wanted_offload(facts)
     for link, on in facts.checksums.items():
         device = (facts.devices or {}).get(link)
-        if on and not facts.told.tx_checksum and device is not None and device.kind == "vxlan":
-            argv = ("ethtool", "-K", link, CHECKSUM, "off")
-            yield _CHECKSUM.found(
-                f"{link}: {CHECKSUM} is on",
+        if wanted is not None and on is not wanted and device is not None and device.kind == "vxlan":
+            argv = ("ethtool", "-K", link, CHECKSUM, "on" if wanted else "off")
+            yield (_CHECKSUM_ON if on else _CHECKSUM_OFF).found(
+                f"{link}: {CHECKSUM} is {'on' if on else 'off'}",
                 cure=" ".join(argv),
                 severity=Severity.WARNING,
                 repair=Repair(argv),
             )
     yield from repaired(facts, _CHECKSUM_AGAIN, ["feature"], "find who calls ethtool on it (udev, tuned)")
+
+
+def _slow(facts: Facts) -> Iterator[Finding]:
+    """A note that the offload is off on purpose: it explains what an operator measures."""
+    said = facts.judgement("ChecksumOffload") or {}
+    if said.get("status") == "False" and said.get("healthy") is True:
+        cure = "if that is not wanted, set vxlan-tx-checksum to auto, or to on, and reload"
+        yield _CHECKSUM_OFF.found(
+            *evidence_of(said), cure=cure, severity=Severity.NOTE, condition="ChecksumOffload"
+        )
+
+
+def _wanted_offload(facts: Facts) -> bool | None:
+    """As the daemon decided; without one as set, and None for what only the daemon can decide."""
+    said = facts.judgement("ChecksumOffload") or {}
+    match said.get("reason"):
+        case "Refused" | "NotPlanned" | "NotNeeded":
+            return None
+        case "CorruptedAndOn":
+            return True
+        case str():
+            return said.get("status") == "True"
+    return {"on": True, "off": False}.get(facts.told.tx_checksum)
 
 
 def routes(facts: Facts) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from flanpy.backend.registry import backend_for
 from flanpy.errors import KernelError
 from flanpy.model.address import IPNetwork
 from flanpy.model.condition import Condition, ConditionType, Status
-from flanpy.model.objects import KernelObject, OtherLink, TunLink, VxlanLink
+from flanpy.model.objects import KernelObject, LinkFeature, OtherLink, TunLink, VxlanLink
 from flanpy.model.objects import Phase as ObjectPhase
 from flanpy.model.world import Former
 from flanpy.plan.admission import lease_type
@@ -49,7 +49,12 @@ def backend(inputs: Inputs, _now: float) -> Condition:
         return unknown(kind, "Waiting", "lease, network config or underlay are not there yet")
     if last.error:
         return bad(kind, "KernelUnreadable", last.error, "it is tried again; see the log")
-    failed = [f for f in last.failures if f.op.obj.phase <= ObjectPhase.TUNNEL]
+    # An offload that cannot be switched costs throughput at most: ChecksumOffload tells of it.
+    failed = [
+        f
+        for f in last.failures
+        if f.op.obj.phase <= ObjectPhase.TUNNEL and not isinstance(f.op.obj, LinkFeature)
+    ]
     if failed and failed[0].op.obj.phase is ObjectPhase.TUNNEL:
         cure = _TUNNEL_CURES.get(failed[0].error.errno, "it is tried again; see the log")
         return bad(kind, "DataPlaneFailed", str(failed[0].error), cure)

@@ -19,7 +19,8 @@ from flanpy.model.address import Family
 from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.facts import HostFacts, HostRoute
 from flanpy.model.lease import InvalidLease, SubnetKey
-from flanpy.model.objects import HostSysctl, OtherLink, OtherRoute, Route, TunnelEnd
+from flanpy.model.objects import HostSysctl, LinkFeature, OtherLink, OtherRoute, Route, TunnelEnd
+from flanpy.model.offload import Corruption, LinkDriver, OffloadChoice, OffloadReason
 from flanpy.model.ops import OpFailure, Put
 from flanpy.model.packet_filter import (
     DockerRules,
@@ -35,11 +36,11 @@ from flanpy.model.transit import Harm, Obstacle, Transit
 from flanpy.model.tuning import HostTuning, NeighbourTable, ReversePath
 from flanpy.plan.gates import Hold
 from flanpy.status.inputs import Inputs, OwnSource, OwnStatus, StoreStatus
-from flanpy.status.judge import firewall, host, overlay, reach, tuning
+from flanpy.status.judge import firewall, host, offload, overlay, reach, tuning
 from flanpy.status.judge import lease as lease_rules
 from flanpy.status.judge.conditions import NEEDED_TO_BE_READY, RULES, Phase, is_ready, judge, phase_of
 from flanpy.store.own.allocation import Usage
-from tests.states import ROUTED, V4, as_backend, crowd, lease, moving, view, world
+from tests.states import ROUTED, V4, as_backend, crowd, lease, moved, moving, view, world
 from tests.status.passes import (
     NOW,
     OWN,
@@ -133,6 +134,24 @@ def probed(*peers: PeerReach, problem: str = "") -> Inputs:
 
 def tuned(**more: Any) -> Inputs:
     return replace(WELL, tuning=HostTuning(**more))
+
+
+FEATURE = next(obj for obj in desired().values() if isinstance(obj, LinkFeature))
+CARD, VMWARE = (LinkDriver("eth0", "e9000"),), (LinkDriver("bond0", "bonding"), LinkDriver("ens1", "vmxnet3"))
+SEEN = Corruption(CARD, ("node-1",))
+
+
+def offloaded(
+    choice: OffloadChoice = OffloadChoice.AUTO,
+    *,
+    kernel: tuple[int, int] = (6, 1),
+    drivers: tuple[LinkDriver, ...] = CARD,
+    corruption: Corruption | None = None,
+) -> Inputs:
+    """All is well on such a host."""
+    facts = replace(moved(drivers=drivers), kernel=kernel)
+    policy = replace(TWO_PEERS.policy, tx_checksum=choice)
+    return last(world=replace(TWO_PEERS, facts=facts, policy=policy, corruption=corruption))
 
 
 BLOCKED = peer(2, Reach.UNREACHABLE, Trouble.PORT_BLOCKED)
@@ -264,6 +283,19 @@ CASES = [
     (C.HOST_TUNED, tuned(reverse_path=ReversePath(("eth0",), 7, 2)), F, "StrictReversePath", BAD, "dropped 2"),
     (C.HOST_TUNED, replace(probed(peer(1)), tuning=HostTuning(ReversePath(("eth0",), 7, 2))), T, "Tuned", GOOD,
      "drops nothing of peers"),
+    (C.CHECKSUM_OFFLOAD, BLANK, U, "NotPlanned", GOOD, ""),
+    (C.CHECKSUM_OFFLOAD, last(world=as_backend("host-gw", TWO_PEERS)), T, "NotNeeded", GOOD, "no VXLAN device"),
+    (C.CHECKSUM_OFFLOAD, WELL, T, "Right", GOOD, "on: nothing is known against"),
+    (C.CHECKSUM_OFFLOAD, offloaded(kernel=(5, 4)), F, "OldKernel", GOOD, "off: kernel 5.4 gets"),
+    (C.CHECKSUM_OFFLOAD, offloaded(drivers=VMWARE), F, "BrokenDriver", GOOD, "off: ens1 (driver vmxnet3) is known"),
+    (C.CHECKSUM_OFFLOAD, offloaded(drivers=CARD, corruption=SEEN), F, "Corrupted", BAD,
+     "off: packets that eth0 (driver e9000) made the checksum of came corrupted to node-1"),
+    (C.CHECKSUM_OFFLOAD, offloaded(OffloadChoice.ON, drivers=CARD, corruption=SEEN), F, "CorruptedAndOn", BAD,
+     "corrupted to node-1, and vxlan-tx-checksum is on"),
+    (C.CHECKSUM_OFFLOAD, offloaded(OffloadChoice.ON, drivers=VMWARE), T, "Set", GOOD, "on: vxlan-tx-checksum is on"),
+    (C.CHECKSUM_OFFLOAD, offloaded(OffloadChoice.OFF, corruption=SEEN, drivers=CARD), F, "Set", GOOD, "off: vxlan-tx"),
+    (C.CHECKSUM_OFFLOAD, last(failures=(refused(FEATURE, errno.EPERM),)), F, "Refused", BAD, "cannot be switched on"),
+    (C.BACKEND_READY, last(failures=(refused(FEATURE, errno.EPERM),)), T, "Programmed", GOOD, ""),
 ]  # fmt: skip
 
 
@@ -298,16 +330,17 @@ def test_missing_key_comes_with_why_etcd_did_not_take_it_again() -> None:
 
 def test_table_above_has_every_reason_of_every_condition() -> None:
     source = "".join(
-        inspect.getsource(module) for module in (firewall, host, lease_rules, overlay, reach, tuning)
+        inspect.getsource(module) for module in (firewall, host, lease_rules, offload, overlay, reach, tuning)
     )
     assert len(RULES) == len(ConditionType)
     written = set(
-        re.findall(r'(?:good|bad|unknown|unmeasured)\(\s*(?:kind|ConditionType\.\w+), "(\w+)"', source)
+        re.findall(r'(?:good|bad|unknown|unmeasured)\(\s*(?:kind|_KIND|ConditionType\.\w+), "(\w+)"', source)
     )
     written |= {
         "Reserved", "Leased", "Consistent", "NoPermission", "ProbesFailed", "Unreachable", "Lossy", "TooSmall",
         "Overflowing", "TrafficDropped", "SourceHidden",
     }  # fmt: skip
+    written |= {reason.value for reason in OffloadReason}
     assert written == {case[3] for case in CASES}
     assert {case[0] for case in CASES} == set(ConditionType)
 
@@ -414,6 +447,7 @@ MAY_BE_UNKNOWN = {
     C.NEIGHBOURS_FIT,
     C.SUBNETS_AVAILABLE,
     C.HOST_TUNED,
+    C.CHECKSUM_OFFLOAD,
 }
 """The overlay can do without Docker and without having been measured: not knowing of that is no trouble."""
 
