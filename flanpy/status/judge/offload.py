@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from flanpy.kernel.port import OpFailure
 from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.objects import LinkFeature, VxlanLink
 from flanpy.model.offload import Offload, OffloadChoice, OffloadReason
+from flanpy.model.ops import OpFailure
 from flanpy.plan.offload import checksum_offload
 from flanpy.reconcile.loop import Pass
 from flanpy.status.inputs import Inputs
