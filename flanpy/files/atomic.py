@@ -76,6 +76,8 @@ def _read(path: Path, largest: int) -> tuple[bytes, os.stat_result]:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "no regular file", str(path))
+        if status.st_nlink > 1 and path.parent.stat().st_uid not in {0, os.geteuid()}:
+            raise OSError(errno.EMLINK, "it may be another file's second name", str(path))
         return file.read(largest), status
 
 

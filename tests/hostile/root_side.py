@@ -1,0 +1,112 @@
+"""What the service's user can write, and what root runs: two lists, each held complete by a test, for `test_root_side`.
+
+Run as a program it is root: it runs the command lines of standard input, each under a clock, and tells how they ended.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import traceback
+from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from typing import Final
+
+from flanpy.cli.main import run
+
+SERVICE_FILES: Final = {
+    "subnet.env": "subnet",
+    "lease.json": "state",
+    "drained.json": "state",
+    "node-id": "state",
+    "tunnel.json": "run",
+    "extension.json": "run",
+    "flanpyd.lock": "run",
+    "flanpyd.sock": "run",
+}
+"""By name, below which of the service's directories it is: RuntimeDirectory (flannel, flanpy) and StateDirectory."""
+
+DIRECTORIES: Final = {"subnet": "/run/flannel", "run": "/run/flanpy", "state": "/var/lib/flanpy"}
+
+OF_ROOT: Final = frozenset({
+    "daemon.json", "docker_opts.env", "diag.tar.gz", "/proc/sys",
+    "whatever is written as a whole", "removes what the others wrote",
+})  # fmt: skip
+"""What else modules of ours write: none of it is the service user's."""
+
+SUBNET: Final = "10.50.7.0/24"
+
+COMMANDS: Final[Mapping[str, str]] = {
+    "network show": "",
+    "network init": "10.50.0.0/16",
+    "network set": "{out}/network.json",
+    "network validate": "{out}/network.json",
+    "subnets list": "",
+    "subnets show": SUBNET,
+    "subnets reserve": f"{SUBNET} --for-node n1",
+    "subnets pin": SUBNET,
+    "subnets unpin": SUBNET,
+    "subnets release": f"{SUBNET} --force",
+    "status": "",
+    "diff": "",
+    "config show": "",
+    "config env": "",
+    "reload": "",
+    "doctor": "--fix --yes",
+    "peers": "",
+    "ping": "",
+    "trace": "10.50.9.2",
+    "events": "",
+    "top": "",
+    "diag": "-f {out}/diag.tar.gz",
+    "docker plan": "",
+    "docker apply": "--restart never --before-start",
+    "docker status": "",
+    "docker rollback": "--restart never",
+    "docker opts": "-d {out}/docker_opts.env",
+    "drain": "--force --cleanup",
+    "cleanup": "--yes --force",
+    "version": "",
+    "completion": "bash",
+}
+"""Every command with the words that make it do the most. `cleanup` comes after those that read what it removes."""
+
+SCRIPTS: Final = {
+    "postinst": "configure 1.0",
+    "prerm": "remove",
+    "postrm": "purge",
+}
+"""The package's, in the order in which dpkg runs them over its life."""
+
+DEADLINE_S: Final = 60
+
+
+class Hangs(BaseException):
+    """The clock ran out."""
+
+
+def _ring(_number: int, _frame: object) -> None:
+    raise Hangs
+
+
+def _ended(words: list[str]) -> dict[str, object]:
+    out, err = StringIO(), StringIO()
+    code: object
+    signal.alarm(DEADLINE_S)
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            code = run(words)
+    except Hangs:
+        code = f"hangs: {traceback.format_exc()}"
+    except Exception:  # noqa: BLE001, told to whoever asked
+        code = traceback.format_exc()
+    finally:
+        signal.alarm(0)
+    return {"words": " ".join(words), "code": code, "out": out.getvalue(), "err": err.getvalue()}
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGALRM, _ring)
+    print(json.dumps([_ended(words) for words in json.load(sys.stdin)]))
