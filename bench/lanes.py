@@ -5,12 +5,12 @@ Each lane is a lab of its own with two hosts: labs share nothing but the machine
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from bench.path import Line
@@ -101,13 +101,14 @@ def daemons(
         yield _lane(lab)
 
 
-@contextmanager
-def without_numpy() -> Iterator[Program]:
+def without_numpy() -> Program:
     """flanpyd as it runs where the extra `udp-bulk` is not installed."""
-    with TemporaryDirectory() as directory:
-        (Path(directory) / "numpy.py").write_text("raise ImportError('hidden by the benchmark')\n")
-        whole = flanpyd()
-        yield replace(whole, argv=("env", f"PYTHONPATH={directory}", *whole.argv))
+    hidden = "import runpy, sys; sys.modules['numpy'] = None; runpy.run_module(sys.argv.pop(1), run_name='__main__')"
+    code = (
+        "import sys; from flanpy.daemon.main import main; from flanpy.udp.forwarder import process; "
+        f"process.command_of = lambda module: (sys.executable, '-I', '-c', {hidden!r}, module); sys.exit(main())"
+    )
+    return replace(flanpyd(), argv=(sys.executable, "-c", code))
 
 
 @contextmanager
@@ -122,7 +123,7 @@ def yardstick() -> Iterator[Lane]:
 def all_lanes() -> Iterator[dict[str, Lane]]:
     """Every way there is. The bare one is between the hosts of the first."""
     with ExitStack() as stack:
-        plain = stack.enter_context(without_numpy())
+        plain = without_numpy()
         lanes = {
             "kernel": stack.enter_context(daemons(UDP, "--udp-plane=kernel")),
             "user": stack.enter_context(daemons(UDP, "--udp-plane=user")),

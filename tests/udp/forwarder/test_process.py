@@ -25,7 +25,7 @@ from flanpy.udp.forwarder.tcp_segment import finish_tcp
 from tests.netns import Namespace
 from tests.udp.forwarder.rig import MTU, PORT, End, tunnel, two_hosts
 from tests.udp.forwarder.test_segment_and_join import is_valid, word_sums
-from tests.udp.forwarder.without import hide_numpy
+from tests.udp.forwarder.without import command_without_numpy
 
 pytestmark = [pytest.mark.netns, pytest.mark.asyncio]
 
@@ -102,9 +102,11 @@ async def test_stream_arrives_byte_for_byte_both_ways(ends: tuple[End, End], off
     assert set(await counts(one)) <= {Count.TX_PACKETS, Count.TX_BYTES, Count.RX_PACKETS, Count.RX_BYTES}
 
 
-async def test_stream_arrives_without_numpy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(hide_numpy(tmp_path)))
+async def test_stream_arrives_without_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flanpy.udp.forwarder.process.command_of", command_without_numpy)
     async with tunnel() as (one, two):
+        assert one.process is not None
+        assert "numpy" not in Path(f"/proc/{one.process.pid}/maps").read_text()
         assert await stream(one, two, STREAM) == STREAM
         assert await stream(two, one, STREAM) == STREAM
 
