@@ -36,6 +36,10 @@ from flanpy.plan.space import numbers
 LINK = "flannel0"
 DEFAULT_PORT = 8285
 
+ROUTE_METRIC = 100
+"""Not the first choice: flanneld leaves a route of its own kind that is there already as it is, whatever device that
+leads to, so a host that goes back to flannel would send nothing. With a metric both stand, and flannel's wins."""
+
 
 def read_port(raw: Mapping[str, object]) -> int:
     """The UDP port of the Backend object. Raises ConfigError that names the option, its value and what is allowed."""
@@ -101,7 +105,9 @@ class UdpBackend:
         if public is None:
             return None
         policy = world.policy
-        return LeaseRecord(public.ip, node_id=policy.node_id, fast_path=policy.fast_path)
+        return LeaseRecord(
+            public.ip, node_id=policy.node_id, fast_path=policy.fast_path and policy.fast_path_offered
+        )
 
     def ground(self, world: World) -> UdpGround | None:
         network, own, underlay = world.network, world.own, world.facts.underlay
@@ -118,6 +124,7 @@ class UdpBackend:
             mtu=underlay.mtu - HEADERS,
             own=subnet,
             fast=fast,
+            quiet=fast and world.policy.fast_path_quiet,
         )
         fixed: tuple[KernelObject, ...] = (
             TunLink(LINK, end.mtu),
@@ -133,7 +140,7 @@ class UdpBackend:
         table = RouteTable.of(world.facts.routes)
         narrow = _takes_a_way(network.network, world, table)
         if not narrow:
-            fixed = (*fixed, Route(network.network, LINK))
+            fixed = (*fixed, Route(network.network, LINK, metric=ROUTE_METRIC))
         return UdpGround(fixed, underlay.link, table if fast else None, narrow)
 
     def ways(self, world: World) -> Ways:

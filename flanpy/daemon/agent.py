@@ -12,7 +12,6 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -104,7 +103,7 @@ class Agent:
             settings,
             clock=clock,
             on_down=lambda: self.kernel_moved(Moved.DATA_PLANE),
-            on_given_up=self._without_fast_path,
+            on_refit=self._refit_data_plane,
             note=lambda text: self._board.note(data_plane=text),
         )
         extension = ExtensionPart(settings.run_dir)
@@ -251,8 +250,8 @@ class Agent:
     def _request_listing(self, reason: str) -> None:
         self._leasing.relist(reason)
 
-    def _without_fast_path(self) -> None:
-        self._loop.policy_changed(replace(self._loop.world.policy, fast_path=False))
+    def _refit_data_plane(self) -> None:
+        self._loop.policy_changed(self._data_plane.refit(self._loop.world.policy))
         self._leasing.world_changed()
 
     def _note_subnet_file(self, text: str, error: str) -> None:

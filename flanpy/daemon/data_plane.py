@@ -5,14 +5,17 @@ Everything is loaded only once a network is of the udp backend: the other backen
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable, Iterator, Sequence
+import asyncio
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from flanpy.backend.udp import read_port
 from flanpy.clock import Clock
 from flanpy.config import Settings
+from flanpy.daemon.forwarders import Forwarders
 from flanpy.daemon.host_files import TunnelMemory
 from flanpy.errors import KernelError
 from flanpy.log import get_logger
@@ -21,8 +24,8 @@ from flanpy.model.tunnel import Count
 from flanpy.model.world import Policy
 from flanpy.udp.kernel_plane import KernelPlane
 from flanpy.udp.plane import UdpPlane
-from flanpy.udp.ports import Forwarder, Workshop
-from flanpy.udp.sockets import open_socket
+from flanpy.udp.ports import Workshop
+from flanpy.udp.sockets import open_socket, port_stays_taken
 from flanpy.udp.supervisor import Plane, Supervisor
 
 if TYPE_CHECKING:
@@ -33,11 +36,28 @@ log = get_logger()
 KERNEL = "kernel (eBPF)"
 
 
+OFFER_S = 2.0
+"""Seconds that peers have to hear of our in-kernel plane before it sends: until then they drop what it sends."""
+
+
+class Stage(IntEnum):
+    """How far the in-kernel plane is, on a host that takes the tunnel over; without that it is whole at once.
+
+    Packets pass at every step: by the user-space plane first, then the filters take what comes, then peers are told and
+    send by theirs, and at last ours sends, too.
+    """
+
+    OCCUPIED = 1
+    HEARING = 2
+    OFFERED = 3
+    WHOLE = 4
+
+
 class DataPlane:
     """`on_down` is called when the plane no longer stands as it should, `note` with what runs, for people.
 
-    `on_given_up` is called when the in-kernel plane was chosen and turned out not to run here: `fit` says so from
-    then on.
+    `on_refit` is called when `fit` says another thing from then on: the in-kernel plane was chosen and turned out not
+    to run here, or was not promised to peers while another program kept the tunnel, and now stands.
     """
 
     def __init__(
@@ -46,26 +66,68 @@ class DataPlane:
         *,
         clock: Clock,
         on_down: Callable[[], None],
-        on_given_up: Callable[[], None],
+        on_refit: Callable[[], None],
         note: Callable[[str], None],
     ) -> None:
         self._wanted = settings.udp_plane
+        self._clock = clock
         self._note = note
-        self._on_given_up = on_given_up
+        self._on_refit = on_refit
         self._kernel_plane = KernelPlane(self._refused)
         self._decided: bool | None = None
-        workshop = Workshop(_open_queues, open_socket, _spawn, self._kernel_plane)
-        self._supervisor = Supervisor(workshop, clock, on_down)
+        self._stage = Stage.WHOLE
+        self._settling: asyncio.Task[None] | None = None
+        self._forwarders = Forwarders()
+        workshop = Workshop(_open_queues, open_socket, self._forwarders.spawn, self._kernel_plane)
+        self._supervisor = Supervisor(workshop, clock, on_down, self._stands)
         self._memory = TunnelMemory(settings.run_dir)
         self.part = UdpPlane(self._supervisor, workshop, self._memory)
 
     def fit(self, policy: Policy, network: NetworkConfig) -> Policy:
         """The policy for this network: whether the in-kernel plane is used, decided when first asked for."""
         if network.backend_type != "udp":
+            self._forwarders.dismiss()
             return policy
         if self._decided is None:
             self._decided = self._decide()
-        return replace(policy, fast_path=self._decided)
+            if self._decided and self._is_occupied(read_port(network.backend_options)):
+                self._stage = Stage.OCCUPIED
+                self._forwarders.prepare()
+        return self.refit(policy)
+
+    def refit(self, policy: Policy) -> Policy:
+        """The policy as things stand now: whether the in-kernel plane is used, and whether peers are told."""
+        return replace(
+            policy,
+            fast_path=bool(self._decided) and self._stage > Stage.OCCUPIED,
+            fast_path_offered=self._stage >= Stage.OFFERED,
+            fast_path_quiet=self._stage < Stage.WHOLE,
+        )
+
+    def _is_occupied(self, port: int) -> bool:
+        """Whether another program, flanneld, runs the tunnel: what a fast peer sends is nothing that it could read."""
+        occupied = port_stays_taken(port)
+        if occupied:
+            log.info(
+                "data_plane_occupied", reason=f"UDP port {port} is taken", action="taken over once it is free"
+            )
+        return occupied
+
+    def _stands(self) -> None:
+        end = self._supervisor.standing
+        if self._stage is Stage.OCCUPIED:
+            self._advance(Stage.HEARING)
+        elif self._stage is Stage.HEARING and end is not None and end.fast:
+            self._advance(Stage.OFFERED)
+            self._settling = asyncio.create_task(self._settle(), name="udp_offer")
+
+    async def _settle(self) -> None:
+        await self._clock.sleep(OFFER_S)
+        self._advance(Stage.WHOLE)
+
+    def _advance(self, stage: Stage) -> None:
+        self._stage = stage
+        self._on_refit()
 
     def _decide(self) -> bool:
         reason = "udp-plane is user" if self._wanted == "user" else self._unavailable()
@@ -83,7 +145,7 @@ class DataPlane:
         if self._wanted == "auto" and self._decided:
             self._decided = False
             self._tell(fast=False, reason=reason)
-            self._on_given_up()
+            self._on_refit()
 
     def _tell(self, *, fast: bool, reason: str) -> None:
         log.info("data_plane_chosen", plane=Plane.KERNEL if fast else Plane.USER, reason=reason or None)
@@ -93,6 +155,9 @@ class DataPlane:
         """End the process. Device and filters stay: they carry packets while nobody supervises."""
         with suppress(KernelError):
             await self._supervisor.stop(detach=False)
+        self._forwarders.dismiss()
+        if self._settling is not None:
+            self._settling.cancel()
         await self._memory.close()
 
     def counts(self) -> Iterator[Metric]:
@@ -145,9 +210,3 @@ def _open_queues(link: str) -> tuple[int, ...]:
     from flanpy.udp.forwarder.tun import open_queues  # noqa: PLC0415, for udp only
 
     return open_queues(link)
-
-
-async def _spawn(queues: Sequence[int], sock: socket.socket) -> Forwarder:
-    from flanpy.udp.forwarder.process import ForwarderProcess  # noqa: PLC0415, for udp only
-
-    return await ForwarderProcess.spawn(queues, sock)

@@ -182,6 +182,7 @@ class TunnelEnd:
 
     Datagrams leave from `local`:`port` on the link called `underlay` and arrive there; `own` is this host's subnet,
     `mtu` the largest inner packet in bytes. `fast`: with the in-kernel plane before the one in user space.
+    `quiet`: that plane takes what fast peers send, and sends them nothing yet.
     """
 
     link: str
@@ -191,6 +192,7 @@ class TunnelEnd:
     mtu: int
     own: IPv4Network
     fast: bool = False
+    quiet: bool = False
 
     phase = Phase.TUNNEL
 

@@ -30,7 +30,7 @@ class TunnelTable:
     """Everything a data plane needs to forward; it is always given whole.
 
     `local` is the underlay address that datagrams leave from, `own` this host's subnet, `mtu` that of the TUN device
-    (the largest inner packet, in bytes).
+    (the largest inner packet, in bytes). `quiet`: fast peers are heard by the in-kernel plane, and not sent to by it.
     """
 
     local: IPv4Address
@@ -38,6 +38,7 @@ class TunnelTable:
     mtu: int
     own: IPv4Network
     rows: tuple[TunnelRow, ...] = ()
+    quiet: bool = False
 
 
 class Count(Enum):

@@ -24,6 +24,7 @@ class Policy:
     `blackhole`: what is for our subnet and finds no bridge there is dropped, not sent back where it came from.
     `fast_path`: the in-kernel plane of the udp backend can run here and is not switched off.
     `allowed_networks`: the only ranges that the overlay may have here; empty while the operator named none.
+    `fast_path_offered`: peers are told of it. `fast_path_quiet`: they may not know yet, and are sent nothing by it.
     """
 
     node_id: str
@@ -31,6 +32,8 @@ class Policy:
     public_ip6: IPv6Address | None = None
     tx_checksum: OffloadChoice = OffloadChoice.AUTO
     fast_path: bool = False
+    fast_path_offered: bool = True
+    fast_path_quiet: bool = False
     extension_commands: tuple[str, ...] = ()
     filter: FilterPolicy = field(default_factory=FilterPolicy)
     blackhole: bool = False

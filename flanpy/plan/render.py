@@ -140,7 +140,7 @@ def _tun(link: TunLink, verb: str) -> str:
 def _tunnel_end(end: TunnelEnd, verb: str) -> str:
     if verb in {"del", "show"}:
         return f"tunnel {verb} dev {end.link}"
-    plane = "kernel" if end.fast else "user"
+    plane = ("kernel" if end.fast else "user") + (" quiet" if end.quiet else "")
     where = f"underlay {end.underlay} local {end.local} port {end.port}"
     return f"tunnel {verb} dev {end.link} {where} subnet {end.own} mtu {end.mtu} plane {plane}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import time
 from contextlib import suppress
 from ipaddress import IPv4Address
 
@@ -11,6 +12,9 @@ from flanpy.errors import KernelError
 
 BUFFER = 8 << 20
 """Bytes each way: 5,000 full packets, what arrives in some ms on a fast link while the receiver is not scheduled."""
+
+LAST_BREATH, LAST_BREATH_TRIES = 0.2, 20
+"""Seconds that what ends may keep its port, and how often it is looked at meanwhile."""
 
 _SO_RCVBUFFORCE, _SO_SNDBUFFORCE = 33, 32
 
@@ -31,3 +35,21 @@ def open_socket(address: IPv4Address, port: int) -> socket.socket:
         )
         raise KernelError(said, errno=error.errno or 0) from error
     return sock
+
+
+def port_stays_taken(port: int) -> bool:
+    """Whether another program of this host has this UDP port, on whatever IPv4 address.
+
+    Blocks, for LAST_BREATH at most: the forwarder of a daemon that was killed has it a little longer than that one.
+    """
+    for _ in range(LAST_BREATH_TRIES):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            try:
+                sock.bind(("", port))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    return False
+            else:
+                return False
+        time.sleep(LAST_BREATH / LAST_BREATH_TRIES)
+    return True

@@ -24,6 +24,7 @@ from flanpy.model.tunnel import TunnelRow, TunnelTable
 from flanpy.outage import Transition
 from flanpy.udp.patience import patiently
 from flanpy.udp.ports import Counts, Forwarder, Workshop
+from flanpy.udp.taken_port import open_soon, wait_free
 from flanpy.udp.totals import RunningTotal
 
 log = get_logger()
@@ -66,14 +67,25 @@ class _Openings:
 
 
 class Supervisor:
-    """Make it in a running event loop. `on_down` is called, from the loop, when something no longer stands."""
+    """Make it in a running event loop. `on_down` is called, from the loop, when something no longer stands.
 
-    def __init__(self, workshop: Workshop, clock: Clock, on_down: Callable[[], None]) -> None:
+    Or when what kept it from standing is gone; `on_up` each time after it was put up.
+    """
+
+    def __init__(
+        self,
+        workshop: Workshop,
+        clock: Clock,
+        on_down: Callable[[], None],
+        on_up: Callable[[], None] = lambda: None,
+    ) -> None:
         self._workshop = workshop
         self._clock = clock
         self._on_down = on_down
+        self._on_up = on_up
         self._end: TunnelEnd | None = None
         self._fault = ""
+        self._port_taken = False
         self._openings: _Openings | None = None
         self._forwarder: Forwarder | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -101,7 +113,7 @@ class Supervisor:
         table = _table(end, peers)
         self._fault = self._fault or "it is being changed"
         try:
-            self._open(end)
+            await self._open(end)
             # The filters first: they are there in a moment, and our lease has promised them already.
             self._set_fast_path(end, table)
             await self._push(table)
@@ -110,6 +122,7 @@ class Supervisor:
             raise
         self._end, self._fault = end, ""
         self._note_up()
+        self._on_up()
         self._watch = asyncio.create_task(self._look_on(end), name="udp_watch")
 
     async def stop(self, *, detach: bool) -> None:
@@ -133,7 +146,7 @@ class Supervisor:
 
     # making good what is missing
 
-    def _open(self, end: TunnelEnd) -> None:
+    async def _open(self, end: TunnelEnd) -> None:
         """Queues and socket for this end; those that are open stay if they still lead where they should."""
         index = _index_of(end.link)
         known = self._openings
@@ -141,14 +154,31 @@ class Supervisor:
             return
         self._drop_forwarder()
         self._close()
-        queues = self._workshop.open_queues(end.link)
+        # The port first: an opened queue is a change of the device, which would have a host that waits read back anew.
+        sock = await self._bound(end)
         try:
-            sock = self._workshop.open_socket(end.local, end.port)
+            queues = self._workshop.open_queues(end.link)
         except BaseException:
-            for queue in queues:
-                os.close(queue)
+            sock.close()
             raise
         self._openings = _Openings(index, queues, sock)
+
+    async def _bound(self, end: TunnelEnd) -> socket.socket:
+        """The socket; while another program has the port, that one's end is watched for."""
+        known, self._port_taken = self._port_taken, False
+        try:
+            if known:  # no patience twice: a pass that takes long has the next one wait
+                return self._workshop.open_socket(end.local, end.port)
+            return await open_soon(self._workshop.open_socket, end.local, end.port, self._clock)
+        except KernelError as error:
+            if error.errno == errno.EADDRINUSE:
+                self._port_taken = True
+                self._watch = asyncio.create_task(self._await_port(end), name="udp_port_watch")
+            raise
+
+    async def _await_port(self, end: TunnelEnd) -> None:
+        await wait_free(self._workshop.open_socket, end.local, end.port, self._clock)
+        self._on_down()
 
     async def _push(self, table: TunnelTable) -> None:
         """Give the process the whole table, and start one first if none runs."""
@@ -275,7 +305,7 @@ async def _awaited(workshop: Workshop, queues: tuple[int, ...], sock: socket.soc
 
 def _table(end: TunnelEnd, peers: Iterable[TunnelPeer]) -> TunnelTable:
     rows = tuple(TunnelRow(peer.subnet, peer.peer, peer.fast and end.fast) for peer in peers)
-    return TunnelTable(end.local, end.port, end.mtu, end.own, rows)
+    return TunnelTable(end.local, end.port, end.mtu, end.own, rows, end.quiet)
 
 
 def _index_of(link: str) -> int:

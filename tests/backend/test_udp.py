@@ -65,7 +65,7 @@ def test_device_stands_as_flannels_and_every_peer_has_one_place_in_the_table() -
         Address("flannel0", IPv4Interface("10.50.10.0/32")),
         LinkUp("flannel0"),
         END,
-        Route(IPv4Network("10.50.0.0/16"), "flannel0"),
+        Route(IPv4Network("10.50.0.0/16"), "flannel0", metric=100),
         HostSysctl("net.ipv4.ip_forward", "1"),
         PEER,
     ]
@@ -144,7 +144,7 @@ def test_lines_say_what_is_done() -> None:
         "ip link set flannel0 up",
         "tunnel add dev flannel0 underlay eth0 local 192.0.2.10 port 8285 subnet 10.50.10.0/24 mtu 1472 plane user",
         "tunnel peer add 10.50.11.0/24 via 192.0.2.11 dev flannel0",
-        "ip route add 10.50.0.0/16 dev flannel0 proto 70",
+        "ip route add 10.50.0.0/16 dev flannel0 proto 70 metric 100",
         "sysctl -w net.ipv4.ip_forward=1",
     ]
     smaller = Put(TunLink("flannel0", 1400), TunLink("flannel0", 1472))

@@ -232,7 +232,7 @@ def test_taken_port_is_a_condition_and_the_tunnel_follows_once_it_is_free(lab: L
     eventually(lambda: "bound" in holder.log_text(), "the port is held", deadline=30)
     two.daemon.launch(f"--udp-plane={plane}")
     try:
-        eventually(lambda: _backend(two)["reason"] == "DataPlaneFailed", lambda: _backend(two), deadline=30)
+        eventually(lambda: _backend(two)["reason"] == "PortTaken", lambda: _backend(two), deadline=30)
         assert f"UDP port {PORT} of {two.address} is taken" in _backend(two)["message"]
         assert not two.daemon.is_ready()
     finally:

@@ -69,7 +69,7 @@ def more_counts(directory: Path) -> Iterator[Metric]:
     clock = FakeClock()
     settings = load([f"--run-dir={directory}", "--udp-plane=user"], {}, default_file=directory / "none.toml")
     plane = DataPlane(
-        settings, clock=clock, on_down=lambda: None, on_given_up=lambda: None, note=lambda _text: None
+        settings, clock=clock, on_down=lambda: None, on_refit=lambda: None, note=lambda _text: None
     )
     plane.fit(Policy("node-0"), replace(V4, backend_type="udp"))
     dropped = filter_counts([(Family.IPV4, "strangers", 5)])

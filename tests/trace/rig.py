@@ -56,7 +56,7 @@ route add fd50:1:0:2::/64 via fd50:1:0:2:: dev flannel-v6.1 onlink proto 70
 _TUN = """
 link set flannel0 up mtu 1472
 addr add 10.50.1.0/32 dev flannel0
-route add 10.50.0.0/16 dev flannel0 proto 70
+route add 10.50.0.0/16 dev flannel0 proto 70 metric 100
 """
 
 

@@ -53,4 +53,10 @@ What is to go is shown first. Containers lose their connection to other hosts.""
     cleanup.add_argument(
         "--release", action="store_true", default=False, help="also give the lease back in etcd"
     )
+    cleanup.add_argument(
+        "--keep-subnet-file",
+        action="store_true",
+        default=False,
+        help="leave subnet.env, which flanneld has taken back",
+    )
     add_force(cleanup, "even while a daemon runs (it will put everything back)")

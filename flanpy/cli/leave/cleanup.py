@@ -83,7 +83,7 @@ def cleanup(arguments: Namespace, host: Host) -> Exit:
     held = _held_lock(host, force=arguments.force)
     in_use = held is None and (host.settings.run_dir / lock.FILE_NAME).exists()
     try:
-        remains = found(host, in_use=in_use)
+        remains = found(host, in_use=in_use, keep_subnet_file=arguments.keep_subnet_file)
         lines = [*remains.lines, *(["flanpyctl subnets release own"] if arguments.release else [])]
         if not lines:
             print("nothing of ours is here")
@@ -119,9 +119,9 @@ def _held_lock(host: Host, *, force: bool) -> lock.RunLock | None:
         ) from error
 
 
-def found(host: Host, *, in_use: bool) -> Remains:
+def found(host: Host, *, in_use: bool, keep_subnet_file: bool = False) -> Remains:
     """What is to be removed; the lease on disk, the socket and the lock stay while a daemon has them `in_use`."""
-    return _remains(host, tuple(_files(host, in_use=in_use)))
+    return _remains(host, tuple(_files(host, in_use=in_use, subnet_file=not keep_subnet_file)))
 
 
 def _remains(host: Host, files: tuple[Path, ...]) -> Remains:
@@ -167,9 +167,9 @@ def _with_kernel(left: ExtensionLeft, work: Callable[[Kernel], Awaitable[T]]) ->
     return asyncio.run(run())
 
 
-def _files(host: Host, *, in_use: bool) -> list[Path]:
+def _files(host: Host, *, in_use: bool, subnet_file: bool) -> list[Path]:
     settings = host.settings
-    wanted = [settings.subnet_file] if _wrote(settings.subnet_file, host) else []
+    wanted = [settings.subnet_file] if subnet_file and _wrote(settings.subnet_file, host) else []
     if not in_use:
         wanted += [
             settings.state_dir / state_file.FILE_NAME,

@@ -12,10 +12,16 @@ def add_status(tree: Tree) -> None:
         "status",
         "look.status:show",
         "health of the local flanpyd; exit 5 while it is not ready",
-        "status\n status --wait --timeout 30\n status -o json",
+        "status\n status --wait --timeout 30\n status --standby\n status -o json",
     )
     add_format(status, *FORMATS)
     status.add_argument("--wait", action="store_true", default=False, help="wait until it is ready")
+    status.add_argument(
+        "--standby",
+        action="store_true",
+        default=False,
+        help="wait until it is ready, or needs only that flanneld leaves the udp tunnel; exit 0 for either",
+    )
     status.add_argument(
         "--timeout", type=float, metavar="SECONDS", default=60.0, help="how long to wait (default 60)"
     )

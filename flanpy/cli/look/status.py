@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from argparse import Namespace
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from flanpy.cli.base.control import Control
@@ -21,29 +21,44 @@ from flanpy.errors import ControlError, ControlUnreachable
 
 POLL_S: Final = 0.2
 
+TAKEN: Final = frozenset({"TunnelTaken", "PortTaken"})
+"""Reasons of BackendReady: somebody else, flanneld, runs the tunnel."""
+
 Said = Mapping[str, Any]
 
 
 def show(arguments: Namespace, host: Host) -> Exit:
     """Print the status; UNHEALTHY unless the daemon is ready."""
-    said = _waited(host.control, arguments.timeout) if arguments.wait else host.control.get("status")
+    waits = arguments.wait or arguments.standby
+    until = _is_on_standby if arguments.standby else _is_ready
+    said = _waited(host.control, arguments.timeout, until) if waits else host.control.get("status")
     if arguments.output != "table":
         print_as(arguments.output, said)
     else:
         _print(said)
-    if said.get("ready"):
+    if until(said):
         return Exit.OK
     raise CommandError(Exit.UNHEALTHY, f"flanpyd is not ready ({said.get('phase')}): {_unhealthy(said)}")
 
 
-def _waited(control: Control, timeout: float) -> Said:
-    """The first status that is ready, else the last one had. ControlUnreachable if there never was any."""
+def _is_ready(said: Said) -> bool:
+    return bool(said.get("ready"))
+
+
+def _is_on_standby(said: Said) -> bool:
+    """Ready, or kept from it only by another program that has the tunnel, to be taken over when that one ends."""
+    reasons = {one["type"]: one["reason"] for one in said.get("conditions", ())}
+    return _is_ready(said) or reasons.get("BackendReady") in TAKEN
+
+
+def _waited(control: Control, timeout: float, until: Callable[[Said], bool]) -> Said:
+    """The first status that will do, else the last one had. ControlUnreachable if there never was any."""
     deadline = time.monotonic() + timeout
     last: Said | None = None
     while True:
         try:
             last = control.get("status")
-            if last.get("ready"):
+            if until(last):
                 return last
         except ControlError as error:
             trouble = error

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from errno import EADDRINUSE, EOPNOTSUPP, EPERM
 
-from flanpy.backend import choice
+from flanpy.backend import choice, udp
 from flanpy.backend.registry import backend_for
 from flanpy.errors import KernelError
 from flanpy.model.address import IPNetwork
 from flanpy.model.condition import Condition, ConditionType, Status
+from flanpy.model.facts import HostRoute
+from flanpy.model.network import NetworkConfig
 from flanpy.model.objects import KernelObject, LinkFeature, OtherLink, TunLink, VxlanLink
 from flanpy.model.objects import Phase as ObjectPhase
 from flanpy.model.world import Former
@@ -49,23 +51,46 @@ def backend(inputs: Inputs, _now: float) -> Condition:
         return unknown(kind, "Waiting", "lease, network config or underlay are not there yet")
     if last.error:
         return bad(kind, "KernelUnreadable", last.error, "it is tried again; see the log")
+    if trouble := _backend_failed(last) or _backend_taken(last):
+        return trouble
+    if last.world.former is not None:
+        return good(kind, "Moving", _moving(last, last.world.former))
+    return good(kind, "Programmed", f"{len(last.decision.desired or ())} objects stand")
+
+
+def _backend_failed(last: Pass) -> Condition | None:
+    kind = ConditionType.BACKEND_READY
     # An offload that cannot be switched costs throughput at most: ChecksumOffload tells of it.
     failed = [
         f
         for f in last.failures
         if f.op.obj.phase <= ObjectPhase.TUNNEL and not isinstance(f.op.obj, LinkFeature)
     ]
-    if failed and failed[0].op.obj.phase is ObjectPhase.TUNNEL:
-        cure = _TUNNEL_CURES.get(failed[0].error.errno, "it is tried again; see the log")
-        return bad(kind, "DataPlaneFailed", str(failed[0].error), cure)
-    if failed:
-        return bad(kind, "LinkFailed", str(failed[0].error), _cure(failed[0].error))
+    if not failed:
+        return None
+    error = failed[0].error
+    if failed[0].op.obj.phase is not ObjectPhase.TUNNEL:
+        return bad(kind, "LinkFailed", str(error), _cure(error))
+    cure = _TUNNEL_CURES.get(error.errno, "it is tried again; see the log")
+    if error.errno == EADDRINUSE:
+        return bad(kind, "PortTaken", str(error), cure)
+    return bad(kind, "DataPlaneFailed", str(error), cure)
+
+
+def _backend_taken(last: Pass) -> Condition | None:
+    kind = ConditionType.BACKEND_READY
     taken = [c for c in last.decision.difference.conflicts if c.wanted.phase <= ObjectPhase.LINK_UP]
-    if taken:
-        return bad(kind, "LinkTaken", _whose(taken[0].found), "remove or rename the foreign link")
-    if last.world.former is not None:
-        return good(kind, "Moving", _moving(last, last.world.former))
-    return good(kind, "Programmed", f"{len(last.decision.desired or ())} objects stand")
+    if not taken:
+        return None
+    if isinstance(taken[0].wanted, TunLink) and _is_fleeting(taken[0].found):
+        message = f"{taken[0].wanted.name} is the TUN device of a program that runs, as flanneld's is"
+        return bad(kind, "TunnelTaken", message, "stop flanneld: its tunnel is then taken over at once")
+    return bad(kind, "LinkTaken", _whose(taken[0].found), "remove or rename the foreign link")
+
+
+def _is_fleeting(found: KernelObject) -> bool:
+    """Whether this goes with the program that has it open: a TUN device that stays is read as a TunLink."""
+    return isinstance(found, OtherLink) and found.kind == "tun"
 
 
 def _moving(last: Pass, former: Former) -> str:
@@ -126,12 +151,25 @@ def _stealing(last: Pass) -> Iterator[str]:
     ranges = [one for one in (network.network, network.network6) if one is not None] if network else []
     for route in last.world.facts.routes:
         to = route.destination
+        if _is_preferred_to_tunnel(route, network):
+            yield f"{to} by {route.link}, with a lower metric"
         if any(_is_within(to, one) for one in ranges) and route.link not in choice.links(last.world):
             length, version = to.prefixlen, to.version
             for peer in last.admission.peers:  # thousands, after every pass
                 subnet = peer.key.subnet if version == 4 else peer.key.subnet6
                 if subnet is not None and length > subnet.prefixlen and _is_within(to, subnet):
                     yield f"{to} by {route.link}, within {peer.record.node_id or subnet}'s {subnet}"
+
+
+def _is_preferred_to_tunnel(route: HostRoute, network: NetworkConfig | None) -> bool:
+    """The same destination as the udp tunnel's route, which lets others' go first."""
+    return (
+        network is not None
+        and network.backend_type == "udp"
+        and route.destination == network.network
+        and route.link != udp.LINK
+        and route.metric < udp.ROUTE_METRIC
+    )
 
 
 def _is_within(part: IPNetwork, whole: IPNetwork) -> bool:

@@ -13,6 +13,7 @@ from flanpy.model.tunnel import HEADERS
 from flanpy.udp.bpf.assembler import Assembler, If, Op, Reg, Size
 from flanpy.udp.bpf.layout import (
     ETH_P_IP,
+    FAST,
     IPV4,
     LARGEST,
     PEER_FAST,
@@ -101,7 +102,7 @@ def _choose_peer(asm: Assembler, wiring: Wiring) -> None:
     asm.load(Size.U32, Reg.R1, _DATA, Ip.DESTINATION)
     find_peer(asm, wiring, Reg.R1, otherwise="pass")
     asm.load(Size.U32, Reg.R1, Reg.R0, PEER_FAST)
-    asm.jump_if(Reg.R1, If.EQ, 0, to="pass")
+    asm.jump_if(Reg.R1, If.NE, FAST, to="pass")
     asm.load(Size.U32, _PEER, Reg.R0)
 
 

@@ -71,7 +71,7 @@ class FastPath:
         """Give the filters in place other rows; those that stay are there at every moment. Raises KernelError."""
         if self._attached is None:
             raise KernelError("the in-kernel data plane has no filters to give a table", errno=errno.ENOENT)
-        self._attached.peers.replace(table.rows)
+        self._attached.peers.replace(table.rows, quiet=table.quiet)
 
     def standing(self, end: TunnelEnd) -> bool:
         """Whether the filters that this process attached for `end` are in place now. Raises KernelError."""
@@ -124,7 +124,7 @@ class FastPath:
             peers, counters = PeerMap(), CounterMap()
             on_failure.callback(peers.close)
             on_failure.callback(counters.close)
-            peers.replace(table.rows)
+            peers.replace(table.rows, quiet=table.quiet)
             wiring = wire(table, overlay, underlay, peers=peers.descriptor, counters=counters.descriptor)
             ids = []
             for place, code in (

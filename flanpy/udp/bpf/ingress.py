@@ -16,6 +16,7 @@ from flanpy.udp.bpf.layout import (
     ETH_P_IP,
     IPV4,
     PEER_FAST,
+    SLOW,
     TCP,
     UDP,
     Counter,
@@ -177,7 +178,7 @@ def _judge_sender(asm: Assembler, wiring: Wiring) -> None:
     asm.load(Size.U32, Reg.R1, _DATA, wiring.mac + HEADERS + Ip.SOURCE)
     find_peer(asm, wiring, Reg.R1, otherwise="pass")
     asm.load(Size.U32, Reg.R1, Reg.R0, PEER_FAST)
-    asm.jump_if(Reg.R1, If.EQ, 0, to="pass")
+    asm.jump_if(Reg.R1, If.EQ, SLOW, to="pass")
     asm.load(Size.U32, Reg.R1, Reg.R0)
     asm.load(Size.U32, Reg.R2, _DATA, wiring.mac + Ip.SOURCE)
     asm.jump_if(Reg.R1, If.NE, Reg.R2, to="pass")

@@ -104,8 +104,9 @@ CARRIED = struct.Struct("=QQ")
 
 KEY = struct.Struct("=I4s")
 PEER = struct.Struct("=4sI")
-"""Of the map of peers: prefix length and subnet give the peer's address and 1 if it is fast."""
+"""Of the map of peers: prefix length and subnet give the peer's address, and one of these."""
 PEER_FAST = 4
+SLOW, FAST, FAST_TO_US = range(3)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from flanpy.errors import KernelError
 from flanpy.model.tunnel import Count, TunnelRow
 from flanpy.udp.bpf import syscall
-from flanpy.udp.bpf.layout import CARRIED, KEY, PEER, Counter
+from flanpy.udp.bpf.layout import CARRIED, FAST, FAST_TO_US, KEY, PEER, SLOW, Counter
 
 CAPACITY = 1 << 16
 """Rows: all /24 subnets of a /8 network. Memory is taken only for rows that are there."""
@@ -28,12 +28,13 @@ class PeerMap:
         )  # fmt: skip
         self._entries: dict[bytes, bytes] = {}
 
-    def replace(self, rows: Iterable[TunnelRow]) -> None:
+    def replace(self, rows: Iterable[TunnelRow], *, quiet: bool = False) -> None:
         """Make the table these rows. A row that stays is there at every moment: stale ones go last.
 
         Raises KernelError; then the table is a mixture of both, and the same call can be tried again.
         """
-        wanted = {_key(row): PEER.pack(row.peer.packed, row.fast) for row in rows}
+        fast = FAST_TO_US if quiet else FAST
+        wanted = {_key(row): PEER.pack(row.peer.packed, fast if row.fast else SLOW) for row in rows}
         if len(wanted) > CAPACITY:
             raise KernelError(
                 f"the in-kernel data plane holds {CAPACITY} peers, and {len(wanted)} were given"

@@ -1,4 +1,7 @@
-"""`python -m flanpy.udp.forwarder QUEUE SOCKET CONTROL CONTROL`: four inherited descriptors, and no other input."""
+"""`python -m flanpy.udp.forwarder CONTROL CONTROL`: two inherited sockets, and no other input.
+
+Everything is loaded first; then it waits for the queue and the UDP socket, which come over these.
+"""
 
 import signal
 import sys

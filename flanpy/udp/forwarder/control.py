@@ -1,5 +1,6 @@
 """What the daemon and the forwarder's processes say to each other: one request, one answer, over SOCK_SEQPACKET.
 
+H with queue and UDP socket     (first, once; no answer)
 T<generation> with a memfd   ->  A<generation> once the table is in force, or E<why not>
 C                            ->  C<every counter, in the order of model.tunnel.Count>
 (the daemon's end closed)    ->  the process ends
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from flanpy.model.tunnel import Count, TunnelTable
 from flanpy.udp.forwarder.wire_table import from_memfd
 
-TABLE, COUNTERS, ACCEPTED, REFUSED = b"T", b"C", b"A", b"E"
+TABLE, COUNTERS, ACCEPTED, REFUSED, HANDED = b"T", b"C", b"A", b"E", b"H"
 GENERATION = struct.Struct("=cQ")
 COUNTS = struct.Struct(f"=c{len(Count)}Q")
 LONGEST = 512
@@ -24,6 +25,17 @@ Counters = dict[Count, int]
 
 def no_counts() -> Counters:
     return dict.fromkeys(Count, 0)
+
+
+def received_pair(control: socket.socket) -> tuple[int, int] | None:
+    """Wait for the queue and the UDP socket; None if the daemon hangs up instead."""
+    try:
+        said, descriptors, _flags, _from = socket.recv_fds(control, LONGEST, 2)
+    except ConnectionError:
+        return None
+    if said != HANDED or len(descriptors) != 2:
+        return None
+    return descriptors[0], descriptors[1]
 
 
 class Control:

@@ -16,23 +16,25 @@ from contextlib import suppress
 from flanpy.children import DIRECTORY, command_of
 from flanpy.errors import KernelError
 from flanpy.model.tunnel import Count, TunnelTable
-from flanpy.udp.forwarder.control import ACCEPTED, COUNTERS, COUNTS, GENERATION, LONGEST, TABLE
+from flanpy.udp.forwarder.control import ACCEPTED, COUNTERS, COUNTS, GENERATION, HANDED, LONGEST, TABLE
 from flanpy.udp.forwarder.wire_table import to_memfd
 
 
-class ForwarderProcess:
-    """A running forwarder; `spawn` makes one. Ends itself when this object's sockets are closed."""
+class WaitingProcess:
+    """A forwarder that loads what it needs, and then waits for what to forward between; `start` makes one.
+
+    Ends itself when this object's sockets are closed.
+    """
 
     def __init__(self, process: asyncio.subprocess.Process, controls: Sequence[socket.socket]) -> None:
         self._process = process
         self._controls = tuple(controls)
-        self._turn = asyncio.Lock()
 
     @classmethod
-    async def spawn(cls, queues: Sequence[int], sock: socket.socket) -> ForwarderProcess:
-        """Start it between the first of `queues` and `sock`, which stay the caller's too. Raises KernelError."""
+    async def start(cls) -> WaitingProcess:
+        """Start it. Raises KernelError."""
         ours, theirs = zip(*(_control_pair() for _ in range(2)), strict=True)
-        descriptors = [queues[0], sock.fileno(), *(end.fileno() for end in theirs)]
+        descriptors = [end.fileno() for end in theirs]
         try:
             process = await asyncio.create_subprocess_exec(
                 *command_of("flanpy.udp.forwarder"), *map(str, descriptors),
@@ -46,6 +48,43 @@ class ForwarderProcess:
             for end in theirs:
                 end.close()
         return cls(process, ours)
+
+    @property
+    def waits(self) -> bool:
+        """Whether it still runs."""
+        return self._process.returncode is None
+
+    def begin(self, queue: int, sock: socket.socket) -> ForwarderProcess:
+        """Let it forward between these, which stay the caller's too. Raises KernelError if it has ended."""
+        try:
+            for control in self._controls:
+                socket.send_fds(control, [HANDED], [queue, sock.fileno()])
+        except OSError as error:
+            self.kill()
+            raise KernelError("the user-space data plane has ended", errno=error.errno or 0) from error
+        return ForwarderProcess(self._process, self._controls)
+
+    def kill(self) -> None:
+        """End it at once; does nothing if it has ended."""
+        with suppress(ProcessLookupError):
+            self._process.kill()
+        for end in self._controls:
+            end.close()
+
+
+class ForwarderProcess:
+    """A running forwarder; `spawn` makes one. Ends itself when this object's sockets are closed."""
+
+    def __init__(self, process: asyncio.subprocess.Process, controls: Sequence[socket.socket]) -> None:
+        self._process = process
+        self._controls = tuple(controls)
+        self._turn = asyncio.Lock()
+
+    @classmethod
+    async def spawn(cls, queues: Sequence[int], sock: socket.socket) -> ForwarderProcess:
+        """Start it between the first of `queues` and `sock`, which stay the caller's too. Raises KernelError."""
+        waiting = await WaitingProcess.start()
+        return waiting.begin(queues[0], sock)
 
     @property
     def pid(self) -> int:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import NoReturn, Protocol
 
 from flanpy.model.tunnel import TunnelTable
-from flanpy.udp.forwarder.control import Control, Counters, no_counts
+from flanpy.udp.forwarder.control import Control, Counters, no_counts, received_pair
 from flanpy.udp.forwarder.lookup import Lookup
 from flanpy.udp.forwarder.privileges import die_with_parent, drop
 from flanpy.udp.forwarder.receive import UDP_GRO, Receiver
@@ -32,11 +32,11 @@ class Direction(Protocol):
         """Forward what waits. Raises OSError when the device is gone."""
 
 
-def run(queue: int, tunnel: int, transmit_control: int, receive_control: int) -> NoReturn:
-    """Fork and forward until the daemon hangs up. All arguments are descriptors."""
-    sock = socket.socket(fileno=tunnel)
-    sock.setblocking(True)  # to send; a full buffer is the underlay's own back-pressure
-    ask_for_bulk(sock)
+def run(transmit_control: int, receive_control: int) -> NoReturn:
+    """Fork, wait for what to forward between, and forward until the daemon hangs up. Both are descriptors.
+
+    The fork comes first: no packet waits for it.
+    """
     counts, turns = no_counts(), Turns()
     gc.freeze()  # what is imported stays: nothing to be looked through while packets wait
     parent = os.getpid()
@@ -45,15 +45,29 @@ def run(queue: int, tunnel: int, transmit_control: int, receive_control: int) ->
     if child == 0:
         die_with_parent(parent)
         os.close(receive_control)
-        transmitter = Transmitter(queue, sock, counts)
-        _serve(queue, (transmitter,), socket.socket(fileno=transmit_control), counts, turns=turns)
+        control = socket.socket(fileno=transmit_control)
+        queue, sock = _handed(control)
+        _serve(queue, (Transmitter(queue, sock, counts),), control, counts, turns=turns)
     os.close(transmit_control)
     other = os.pidfd_open(child)
+    control = socket.socket(fileno=receive_control)
+    queue, sock = _handed(control)
     answering = Transmitter(queue, sock, counts)
     receiver = Receiver(queue, sock, counts, lambda: turns.take(answering.forward_one))
-    control = socket.socket(fileno=receive_control)
     _serve(sock.fileno(), (receiver, answering), control, counts, other=other)
     os._exit(0)
+
+
+def _handed(control: socket.socket) -> tuple[int, socket.socket]:
+    """The TUN queue and the UDP socket; ends the process if the daemon hangs up instead."""
+    pair = received_pair(control)
+    if pair is None:
+        os._exit(0)
+    queue, tunnel = pair
+    sock = socket.socket(fileno=tunnel)
+    sock.setblocking(True)  # to send; a full buffer is the underlay's own back-pressure
+    ask_for_bulk(sock)
+    return queue, sock
 
 
 def ask_for_bulk(sock: socket.socket) -> None:

@@ -19,7 +19,7 @@ from flanpy.model.address import Family
 from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.facts import HostFacts, HostRoute
 from flanpy.model.lease import InvalidLease, SubnetKey
-from flanpy.model.objects import HostSysctl, LinkFeature, OtherLink, OtherRoute, Route, TunnelEnd
+from flanpy.model.objects import HostSysctl, LinkFeature, OtherLink, OtherRoute, Route, TunLink, TunnelEnd
 from flanpy.model.offload import Corruption, LinkDriver, OffloadChoice, OffloadReason
 from flanpy.model.ops import OpFailure, Put
 from flanpy.model.packet_filter import (
@@ -65,6 +65,7 @@ NO_LINK = replace(TWO_PEERS, facts=HostFacts(problem="no link has a default rout
 BRIDGE = OtherLink("flannel.1", "bridge")
 ROUTE = next(obj for obj in desired().values() if isinstance(obj, Route))
 TUNNEL = next(obj for obj in desired(as_backend("udp", TWO_PEERS)).values() if isinstance(obj, TunnelEnd))
+TUN, FLEETING = TunLink("flannel0", 1472), OtherLink("flannel0", "tun")
 FOREIGN = OtherRoute(ROUTE.destination, "blackhole", proto=4)
 FORWARD = HostSysctl("net.ipv4.ip_forward", "1")
 JUNK = InvalidLease("/coreos.com/network/subnets/junk", "no subnet")
@@ -96,6 +97,17 @@ DOCKER_WIDE = DockerReport(
 
 PART = HostRoute(IPv4Network("10.50.11.128/25"), "tun0", None)
 OWN_PART = HostRoute(IPv4Network("10.50.10.128/25"), "docker0", None)
+PREFERRED = last(
+    world=as_backend(
+        "udp",
+        replace(
+            TWO_PEERS,
+            facts=replace(
+                TWO_PEERS.facts, routes=(HostRoute(IPv4Network("10.50.0.0/16"), "flannel1", None),)
+            ),
+        ),
+    )
+)
 STOLEN, BESIDE = (
     last(world=replace(TWO_PEERS, facts=replace(TWO_PEERS.facts, routes=(*TWO_PEERS.facts.routes, route))))
     for route in (PART, OWN_PART)
@@ -186,7 +198,9 @@ CASES = [
     (C.BACKEND_READY, last(desired=None), U, "Waiting", BAD, ""),
     (C.BACKEND_READY, last(desired=None, error="no netlink"), F, "KernelUnreadable", BAD, "no netlink"),
     (C.BACKEND_READY, last(failures=(refused(link()),)), F, "LinkFailed", BAD, "flannel.1"),
-    (C.BACKEND_READY, last(failures=(refused(TUNNEL, errno.EADDRINUSE),)), F, "DataPlaneFailed", BAD, "in use"),
+    (C.BACKEND_READY, last(failures=(refused(TUNNEL, errno.EADDRINUSE),)), F, "PortTaken", BAD, "in use"),
+    (C.BACKEND_READY, last(failures=(refused(TUNNEL, errno.EPERM),)), F, "DataPlaneFailed", BAD, "not permitted"),
+    (C.BACKEND_READY, last(difference=conflicting((TUN, FLEETING))), F, "TunnelTaken", BAD, "a program that runs"),
     (C.BACKEND_READY, last(difference=conflicting((link(), BRIDGE))), F, "LinkTaken", BAD, "kind bridge"),
     (C.BACKEND_READY, last(difference=conflicting((ROUTE, FOREIGN))), T, "Programmed", GOOD, ""),
     (C.BACKEND_READY, WELL, T, "Programmed", GOOD, f"{len(desired())} objects"),
@@ -211,6 +225,7 @@ CASES = [
     (C.MASS_DELETE_HELD, last(hold=Hold(30, 40, 1)), T, "Held", BAD, "30 of 40"),
     (C.MASS_DELETE_HELD, WELL, F, "None", GOOD, ""),
     (C.FOREIGN_CONFLICT, last(difference=conflicting((ROUTE, FOREIGN))), T, "Foreign", BAD, "1 foreign"),
+    (C.FOREIGN_CONFLICT, PREFERRED, T, "RouteOverlaps", BAD, "10.50.0.0/16 by flannel1, with a lower metric"),
     (C.FOREIGN_CONFLICT, STOLEN, T, "RouteOverlaps", BAD, "10.50.11.128/25 by tun0, within node-1's 10.50.11.0/24"),
     (C.FOREIGN_CONFLICT, BESIDE, F, "None", GOOD, ""),
     (C.FOREIGN_CONFLICT, WELL, F, "None", GOOD, ""),
