@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from integration.hosts.daemon import PROJECT_ROOT, HostDaemon
 from integration.lab import ETCD_PREFIX, NETWORK, Host, Lab, Probe, Program, flanpyctl, flanpyd, unreached
-from integration.lab.daemon import PROJECT_ROOT, HostDaemon
 from tests.lab.conftest import BuildLab
 from tests.lab.overlay import assert_settled, eventually
 from tests.lab.udp_side import carried, filters, forwarders

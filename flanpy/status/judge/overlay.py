@@ -11,7 +11,7 @@ from flanpy.errors import KernelError
 from flanpy.model.address import IPNetwork
 from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.facts import HostRoute
-from flanpy.model.network import NetworkConfig
+from flanpy.model.network.network import NetworkConfig
 from flanpy.model.objects import KernelObject, LinkFeature, OtherLink, TunLink, VxlanLink
 from flanpy.model.objects import Phase as ObjectPhase
 from flanpy.model.world import Former
