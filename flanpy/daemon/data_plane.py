@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 from flanpy.backend.udp import read_port
 from flanpy.clock import Clock
 from flanpy.config import Settings
-from flanpy.daemon.forwarders import Forwarders
 from flanpy.daemon.host_files import TunnelMemory
 from flanpy.errors import KernelError
 from flanpy.log import get_logger
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.tunnel import Count
 from flanpy.model.world import Policy
+from flanpy.udp.forwarders import Forwarders
 from flanpy.udp.kernel_plane import KernelPlane
 from flanpy.udp.plane import UdpPlane
 from flanpy.udp.ports import Workshop
