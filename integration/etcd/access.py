@@ -5,10 +5,10 @@ It must not use the project's own store: the lab judges that one.
 
 from __future__ import annotations
 
-import base64
+from collections.abc import Iterator
 from typing import Any
 
-from integration.etcd.api import EtcdApi
+from integration.etcd.api import EtcdApi, after, coded
 from integration.net.namespaces import LabError
 
 ROOT = "root"
@@ -45,6 +45,11 @@ class RootApi(EtcdApi):
             self._token = str(super().call("/v3/auth/authenticate", login)["token"])
         return super().call(path, body)
 
+    def watch(self, prefix: str, *, start: int) -> Iterator[dict[str, Any]]:
+        """As the base class, logged in."""
+        self.revision()
+        return super().watch(prefix, start=start)
+
     def _headers(self) -> dict[str, str]:
         return {**super()._headers(), **({"Authorization": self._token} if self._token else {})}
 
@@ -76,18 +81,13 @@ class RootApi(EtcdApi):
 
     def permit(self, role: str, prefix: str) -> None:
         """Let a role read and write what begins with `prefix`."""
-        permission = {"permType": "READWRITE", "key": _coded(prefix), "range_end": _coded(_after(prefix))}
+        permission = {"permType": "READWRITE", "key": coded(prefix), "range_end": coded(after(prefix))}
         self.call("/v3/auth/role/grant", {"name": role, "perm": permission})
 
     def forbid(self, role: str, prefix: str) -> None:
         """Take that from the role again."""
-        body = {"role": role, "key": _coded(prefix), "range_end": _coded(_after(prefix))}
+        body = {"role": role, "key": coded(prefix), "range_end": coded(after(prefix))}
         self.call("/v3/auth/role/revoke", body)
-
-    def leader(self) -> tuple[int, int]:
-        """(this member's id, the leader's id or 0)."""
-        said = self.call("/v3/maintenance/status", {})
-        return int(said["header"]["member_id"]), int(said.get("leader", 0))
 
     def members(self) -> dict[str, int]:
         """The cluster's members: ids by peer URL."""
@@ -115,11 +115,3 @@ class RootApi(EtcdApi):
     def defragment(self) -> None:
         """Give the space of deleted keys back, on this member."""
         self.call("/v3/maintenance/defragment", {})
-
-
-def _coded(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()
-
-
-def _after(prefix: str) -> str:
-    return prefix[:-1] + chr(ord(prefix[-1]) + 1)

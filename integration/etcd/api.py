@@ -9,7 +9,8 @@ import base64
 import http.client
 import json
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,8 @@ from integration.net.namespaces import LabError, connect
 
 ETCD_PREFIX = "/coreos.com/network"
 """Where everything of one overlay network stands; flannel's own."""
+_SILENCE_S = 3600.0
+"""How long a watch may have nothing to tell."""
 TXN_OPS = 100  # etcd refuses more than 128 in one transaction
 
 
@@ -110,7 +113,7 @@ class EtcdApi:
 
     def get(self, key: str) -> Entry | None:
         """One key, or None."""
-        found = self.call("/v3/kv/range", {"key": _coded(key)}).get("kvs", [])
+        found = self.call("/v3/kv/range", {"key": coded(key)}).get("kvs", [])
         return _entry(found[0]) if found else None
 
     def list(self, prefix: str) -> tuple[Entry, ...]:
@@ -119,16 +122,16 @@ class EtcdApi:
 
     def list_at(self, prefix: str, revision: int) -> tuple[Entry, ...]:
         """The same as it was at a revision (0: now)."""
-        body = {"key": _coded(prefix), "range_end": _coded(_after(prefix)), "revision": revision}
+        body = {"key": coded(prefix), "range_end": coded(after(prefix)), "revision": revision}
         return tuple(_entry(found) for found in self.call("/v3/kv/range", body).get("kvs", []))
 
     def delete(self, key: str) -> int:
         """Delete one key; returns how many there were."""
-        return int(self.call("/v3/kv/deleterange", {"key": _coded(key)}).get("deleted", 0))
+        return int(self.call("/v3/kv/deleterange", {"key": coded(key)}).get("deleted", 0))
 
     def delete_prefix(self, prefix: str) -> int:
         """Delete every key under a prefix; returns how many there were."""
-        body = {"key": _coded(prefix), "range_end": _coded(_after(prefix))}
+        body = {"key": coded(prefix), "range_end": coded(after(prefix))}
         return int(self.call("/v3/kv/deleterange", body).get("deleted", 0))
 
     def grant(self, ttl: int) -> int:
@@ -145,13 +148,34 @@ class EtcdApi:
 
     def revision(self) -> int:
         """The store's current revision."""
-        return _revision(self.call("/v3/kv/range", {"key": _coded("/")}))
+        return _revision(self.call("/v3/kv/range", {"key": coded("/")}))
 
     def compact(self, revision: int | None = None) -> int:
         """Forget the history before a revision (default: the current one); returns it."""
         at = self.revision() if revision is None else revision
         self.call("/v3/kv/compaction", {"revision": at, "physical": True})
         return at
+
+    def leader(self) -> tuple[int, int]:
+        """(this member's id, the leader's id or 0)."""
+        said = self.call("/v3/maintenance/status", {})
+        return int(said["header"]["member_id"]), int(said.get("leader", 0))
+
+    def watch(self, prefix: str, *, start: int) -> Iterator[dict[str, Any]]:
+        """Every answer of a watch from a revision on; the connection serves nothing else then, until `hang_up`."""
+        asked = {"key": coded(prefix), "range_end": coded(after(prefix)), "start_revision": start}
+        connection = self._connection
+        connection.set_deadline(_SILENCE_S)
+        connection.request("POST", "/v3/watch", json.dumps({"create_request": asked}), self._headers())
+        answer = connection.getresponse()
+        while line := answer.readline():
+            yield json.loads(line)["result"]
+
+    def hang_up(self) -> None:
+        """End a watch from another thread."""
+        if (sock := self._connection.sock) is not None:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Drop the connection."""
@@ -162,21 +186,23 @@ def _slices(pairs: Sequence[tuple[str, str]], size: int) -> Iterable[Sequence[tu
     return (pairs[start : start + size] for start in range(0, len(pairs), size))
 
 
-def _coded(text: str) -> str:
+def coded(text: str) -> str:
+    """Code a key or value as the gateway takes it."""
     return base64.b64encode(text.encode()).decode()
 
 
-def _text(coded: str) -> str:
-    return base64.b64decode(coded).decode(errors="replace")
+def text_of(answer: str) -> str:
+    """Read a key or value that the gateway gave."""
+    return base64.b64decode(answer).decode(errors="replace")
 
 
-def _after(prefix: str) -> str:
+def after(prefix: str) -> str:
     """The first key behind every key with this prefix (etcd's range_end rule; ASCII prefixes only)."""
     return prefix[:-1] + chr(ord(prefix[-1]) + 1)
 
 
 def _put(key: str, value: str, lease: int) -> dict[str, Any]:
-    return {"key": _coded(key), "value": _coded(value), "lease": lease}
+    return {"key": coded(key), "value": coded(value), "lease": lease}
 
 
 def _revision(answer: dict[str, Any]) -> int:
@@ -185,8 +211,8 @@ def _revision(answer: dict[str, Any]) -> int:
 
 def _entry(found: dict[str, Any]) -> Entry:
     return Entry(
-        key=_text(found["key"]),
-        value=_text(found.get("value", "")),
+        key=text_of(found["key"]),
+        value=text_of(found.get("value", "")),
         create_revision=int(found["create_revision"]),
         mod_revision=int(found["mod_revision"]),
         lease=int(found.get("lease", 0)),

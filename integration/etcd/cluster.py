@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 from integration.etcd.api import EtcdApi, fetch
 from integration.net.child import Child
-from integration.net.namespaces import LabError
+from integration.net.namespaces import LabError, run_in
 from integration.net.waiting import wait_until
 
 CLIENT_PORT = 2379
@@ -26,29 +26,51 @@ def etcd_binary(name: str = "etcd") -> Path:
 
 
 class EtcdMember(Child):
-    """One etcd; start() with no argument starts it with what it has on disk."""
+    """One etcd; start() with no argument starts it with what it has on disk.
 
-    def __init__(self, name: str, namespace: str, address: str, *, directory: Path) -> None:
+    `scheme` and `flags` say how it is guarded. Each member also serves plainly on its own loopback, for the lab's eyes.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        namespace: str,
+        address: str,
+        *,
+        directory: Path,
+        scheme: str = "http",
+        flags: Sequence[str] = (),
+    ) -> None:
         super().__init__(name, namespace, log=directory / f"{name}.log")
         self.address = address
+        self.scheme = scheme
+        self.flags = tuple(flags)
+        self.tokens: tuple[str, ...] = ()
         self.storage = directory / f"{name}.etcd"
         self.initial_cluster = ""
+        self.cluster_state = "new"
+        self.prefix_argv: tuple[str, ...] = ()
 
     @property
     def endpoint(self) -> str:
         """The URL daemons are given."""
-        return f"http://{self.address}:{CLIENT_PORT}"
+        return f"{self.scheme}://{self.address}:{CLIENT_PORT}"
+
+    @property
+    def peer_url(self) -> str:
+        """Where the other members find it."""
+        return f"{self.scheme}://{self.address}:{PEER_PORT}"
 
     def launch(self) -> None:
         """Start it; does not wait."""
-        peer = f"http://{self.address}:{PEER_PORT}"
-        listen = f"{self.endpoint},http://127.0.0.1:{CLIENT_PORT}"
         self.start([
-            str(etcd_binary()), "--name", self.name, "--data-dir", str(self.storage),
-            "--listen-client-urls", listen, "--advertise-client-urls", self.endpoint,
-            "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
-            "--initial-cluster", self.initial_cluster, "--initial-cluster-state", "new",
-            "--unsafe-no-fsync", "--log-level", "warn", "--logger", "zap",
+            *self.prefix_argv, str(etcd_binary()), "--name", self.name, "--data-dir", str(self.storage),
+            "--listen-client-urls", f"{self.endpoint},http://127.0.0.1:{CLIENT_PORT}",
+            "--advertise-client-urls", self.endpoint,
+            "--listen-peer-urls", self.peer_url, "--initial-advertise-peer-urls", self.peer_url,
+            "--initial-cluster", self.initial_cluster, "--initial-cluster-state", self.cluster_state,
+            "--unsafe-no-fsync", "--log-level", "warn", "--logger", "zap", "--bcrypt-cost", "4",
+            *self.flags, *self.tokens,
         ])  # fmt: skip
 
     def healthy(self) -> bool:
@@ -63,14 +85,19 @@ class EtcdMember(Child):
 
 
 class Etcd:
-    """The cluster. `api` talks to the first member that runs."""
+    """The cluster. `api` talks to the first member that runs; `lives` counts how often all history was lost."""
 
     def __init__(self, members: Sequence[EtcdMember]) -> None:
         self.members = tuple(members)
-        names = ",".join(f"{member.name}=http://{member.address}:{PEER_PORT}" for member in members)
+        self.lives = 1
         for member in members:
-            member.initial_cluster = names
-        self._api: tuple[tuple[str, int], EtcdApi] | None = None
+            member.initial_cluster = self.initial_cluster
+        self._apis: dict[tuple[str, int], EtcdApi] = {}
+
+    @property
+    def initial_cluster(self) -> str:
+        """The members as `--initial-cluster` takes them."""
+        return ",".join(f"{member.name}={member.peer_url}" for member in self.members)
 
     @property
     def endpoints(self) -> str:
@@ -79,14 +106,64 @@ class Etcd:
 
     @property
     def api(self) -> EtcdApi:
-        """A connection to the first running member, kept as long as that one lives."""
-        running = next((member for member in self.members if member.running), None)
-        if running is None:
-            raise LabError("no etcd member runs")
-        life = (running.name, running.starts)
-        if self._api is None or self._api[0] != life:
-            self._api = (life, EtcdApi(running.namespace, ("127.0.0.1", CLIENT_PORT)))
-        return self._api[1]
+        """A connection to the first member that should answer, kept as long as that one lives."""
+        return self.api_at(self.one_that_answers())
+
+    def api_at(self, member: EtcdMember) -> EtcdApi:
+        """The kept connection to one member, for one thread."""
+        life = (member.name, member.starts)
+        if life not in self._apis:
+            self._apis[life] = self.new_api(member)
+        return self._apis[life]
+
+    def new_api(self, member: EtcdMember, *, timeout: float = 20.0) -> EtcdApi:
+        """A connection of the caller's own."""
+        return EtcdApi(member.namespace, ("127.0.0.1", CLIENT_PORT), timeout=timeout)
+
+    def answering(self) -> list[EtcdMember]:
+        """The members that may answer now, the surest first."""
+        return [member for member in self.members if member.running]
+
+    def one_that_answers(self) -> EtcdMember:
+        """The first of them; LabError when there is none."""
+        if found := self.answering():
+            return found[0]
+        raise LabError("no etcd member runs that is not cut off")
+
+    def reachable(self, *, timeout: float = 5.0) -> EtcdApi:
+        """A connection of the caller's own to the first member that has a quorum; LabError when none has."""
+        trouble = "no member runs"
+        for member in self.answering():
+            api = self.new_api(member, timeout=timeout)
+            try:
+                api.revision()
+            except LabError as error:
+                trouble = str(error)
+                api.close()
+                continue
+            return api
+        raise LabError(f"no etcd member answers: {trouble}")
+
+    def leader(self) -> EtcdMember:
+        """The member that leads, by its own word; waits for an election."""
+        found: list[EtcdMember] = []
+
+        def elected() -> bool:
+            found.extend(member for member in self.answering() if self._leads(member))
+            return bool(found)
+
+        wait_until(elected, "etcd has a leader", deadline=READY_DEADLINE_S)
+        return found[0]
+
+    def _leads(self, member: EtcdMember) -> bool:
+        api = self.new_api(member, timeout=5.0)
+        try:
+            own, leader = api.leader()
+        except LabError:
+            return False
+        finally:
+            api.close()
+        return own == leader
 
     def launch(self) -> None:
         """Start every member that does not run; does not wait."""
@@ -101,7 +178,7 @@ class Etcd:
         )
 
     def wait_quorum(self, *, deadline: float = READY_DEADLINE_S) -> float:
-        """Wait until a quorum answers through the first running member; an election may be under way."""
+        """Wait until a quorum answers; an election may be under way."""
 
         def answers() -> bool:
             try:
@@ -131,6 +208,14 @@ class Etcd:
         self.kill()
         self.start()
 
+    def roll(self) -> Iterator[EtcdMember]:
+        """Restart the members in their turn, as for another version; yields each while it is away."""
+        for member in self.members:
+            member.stop()
+            yield member
+            member.launch()
+            self.wait_healthy()
+
     def freeze(self) -> None:
         """SIGSTOP every member: connections stay open and nothing answers."""
         for member in self.members:
@@ -143,7 +228,41 @@ class Etcd:
 
     def wipe(self) -> None:
         """Lose all data: killed, emptied, started anew, so revisions begin again at 1."""
+        self._forget()
+        self.start()
+
+    def snapshot(self, path: Path) -> Path:
+        """Write a backup of now; returns its path."""
+        member = self.one_that_answers()
+        argv = [
+            str(etcd_binary("etcdctl")),
+            "--endpoints",
+            f"http://127.0.0.1:{CLIENT_PORT}",
+            "snapshot",
+            "save",
+        ]
+        run_in(member.namespace, [*argv, str(path)], env={"ETCDCTL_API": "3", **self._login()})
+        return path
+
+    def _login(self) -> dict[str, str]:
+        """The variables that etcdctl needs besides."""
+        return {}
+
+    def restore(self, snapshot: Path) -> None:
+        """Kill all and start with what the backup holds, as an operator does after a disaster."""
+        self._forget()
+        for member in self.members:
+            run_in(member.namespace, [
+                str(etcd_binary("etcdutl")), "snapshot", "restore", str(snapshot), "--name", member.name,
+                "--data-dir", str(member.storage), "--initial-cluster", self.initial_cluster,
+                "--initial-advertise-peer-urls", member.peer_url,
+            ])  # fmt: skip
+        self.launch()
+
+    def _forget(self) -> None:
+        """Kill all and remove what they have on disk."""
         self.kill()
         for member in self.members:
             shutil.rmtree(member.storage, ignore_errors=True)
-        self.start()
+            member.cluster_state, member.initial_cluster = "new", self.initial_cluster
+        self.lives += 1

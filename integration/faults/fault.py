@@ -10,13 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from random import Random
-from typing import Any
 
 from integration.etcd.api import EtcdApi
-from integration.etcd.cluster import CLIENT_PORT
 from integration.hosts.host import Host
 from integration.hosts.lab import Lab
-from integration.net.namespaces import LabError
 from integration.truth.fabric import FABRICS, VXLAN, Fabric
 
 
@@ -64,11 +61,10 @@ class Blow:
 
 @dataclass(frozen=True, slots=True)
 class Tell:
-    """Who is to know: the shadow checker of a key that breaks the rules on purpose (`exempt`), or that etcd forgot
-    everything (`restart_history`); the verdict of what is wrong whatever comes after (`accuse`)."""
+    """Who is to know: the shadow checker of a key that breaks the rules on purpose (`exempt`), the verdict of
+    what is wrong whatever comes after (`accuse`)."""
 
     exempt: Callable[[str], None]
-    restart_history: Callable[[], None]
     accuse: Callable[[str], None]
 
 
@@ -115,7 +111,7 @@ class Ground:
 
     def api(self) -> EtcdApi:
         """An own connection to a member that answers."""
-        return reachable(self.lab)
+        return self.lab.etcd.reachable()
 
 
 EVERY_FABRIC = frozenset(FABRICS)
@@ -150,30 +146,3 @@ def own_flags(host: Host) -> tuple[str, ...]:
 def launch(host: Host, env: Mapping[str, str] | None = None) -> None:
     """Start a host's daemon as chaos does."""
     host.daemon.launch(*own_flags(host), env=env)
-
-
-def reachable(lab: Lab, *, timeout: float = 5.0) -> EtcdApi:
-    """A connection to the first member that answers with a quorum; LabError when none does."""
-    trouble = "no member runs"
-    for member in lab.etcd.members:
-        if not member.running:
-            continue
-        api = EtcdApi(member.namespace, ("127.0.0.1", CLIENT_PORT), timeout=timeout)
-        try:
-            api.revision()
-        except LabError as error:
-            trouble = str(error)
-            api.close()
-            continue
-        return api
-    raise LabError(f"no etcd member answers: {trouble}")
-
-
-def member_status(lab: Lab, name: str) -> dict[str, Any]:
-    """What a member says of itself and its leader."""
-    member = next(each for each in lab.etcd.members if each.name == name)
-    api = EtcdApi(member.namespace, ("127.0.0.1", CLIENT_PORT), timeout=5.0)
-    try:
-        return api.call("/v3/maintenance/status", {})
-    finally:
-        api.close()

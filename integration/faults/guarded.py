@@ -67,7 +67,7 @@ def member_partitioned(lab: GuardedLab) -> Iterator[None]:
 def quorum_lost(lab: GuardedLab) -> Iterator[None]:
     """Two of three members die, the leader among them."""
     leader = lab.guarded.leader()
-    other = next(member for member in lab.guarded.guarded if member is not leader)
+    other = next(member for member in lab.guarded.members if member is not leader)
     leader.kill()
     other.kill()
     try:
@@ -203,7 +203,7 @@ def server_certificate_expired(lab: GuardedLab) -> Iterator[None]:
 def endpoints_changed(lab: GuardedLab) -> Iterator[None]:
     """The settings name another member alone, a reload tells of it, and all other members are out of reach."""
     before, used = lab.guarded.endpoints, lab.used_member()
-    *others, last = sorted(lab.guarded.guarded, key=lambda member: member is not used)
+    *others, last = sorted(lab.guarded.members, key=lambda member: member is not used)
     with ExitStack() as stack:
         lab.use_endpoints(last.endpoint)
         stack.callback(lab.use_endpoints, before)

@@ -12,7 +12,7 @@ from functools import partial
 from integration.etcd.api import ETCD_PREFIX, EtcdApi
 from integration.etcd.cluster import EtcdMember
 from integration.etcd.peers import LEASE_TTL_S, Peer, simulated_peers
-from integration.faults.fault import Family, Ground, Kind, Part, member_status
+from integration.faults.fault import Family, Ground, Kind, Part
 from integration.hosts.lab import NETWORK
 from integration.net.namespaces import LabError, ip_batch
 
@@ -25,14 +25,6 @@ _DAEMON = frozenset({Part.DAEMON})
 def _members(ground: Ground, count: int) -> list[EtcdMember]:
     """So many of them, by the dice."""
     return ground.random.sample(ground.lab.etcd.members, min(count, len(ground.lab.etcd.members)))
-
-
-def _leader(ground: Ground) -> EtcdMember:
-    for member in ground.lab.etcd.members:
-        status = member_status(ground.lab, member.name)
-        if status["header"]["member_id"] == status.get("leader"):
-            return member
-    raise LabError("etcd has no leader that could be killed")
 
 
 def _dead(ground: Ground, members: Sequence[EtcdMember]) -> Iterator[None]:
@@ -58,7 +50,7 @@ def _member_killed(ground: Ground) -> Iterator[None]:
 
 
 def _leader_killed(ground: Ground) -> Iterator[None]:
-    yield from _dead(ground, [_leader(ground)])
+    yield from _dead(ground, [ground.lab.etcd.leader()])
 
 
 def _quorum_killed(ground: Ground) -> Iterator[None]:
@@ -133,7 +125,6 @@ def _wiped(ground: Ground) -> Iterator[None]:
     if config is None:
         raise LabError("there is no network config to keep")
     ground.lab.etcd.wipe()
-    ground.tell.restart_history()
     ground.api().put(key, config.value)
     yield
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from integration.etcd.guarded import GuardedMember
+from integration.etcd.cluster import EtcdMember
 from integration.hosts.guarded import GuardedLab
 from integration.net.child import Child
 from integration.net.namespaces import LabError, run
@@ -34,7 +34,7 @@ def no_space(lab: GuardedLab) -> Iterator[None]:
     finally:
         api.delete_prefix(_BALLAST)
         api.compact()
-        for member in lab.guarded.guarded:
+        for member in lab.guarded.members:
             lab.guarded.api_at(member).defragment()
         api.disarm()
 
@@ -68,7 +68,7 @@ def full_disk(lab: GuardedLab) -> Iterator[None]:
         lab.guarded.wait_healthy()
 
 
-def _on_small_disk(lab: GuardedLab, member: GuardedMember) -> Child:
+def _on_small_disk(lab: GuardedLab, member: EtcdMember) -> Child:
     """Let the member begin anew on a small disk of its own."""
     holder = Child(f"disk of {member.name}", member.namespace, log=lab.directory / f"disk-{member.name}.log")
     member.kill()
@@ -89,9 +89,9 @@ def _on_small_disk(lab: GuardedLab, member: GuardedMember) -> Child:
     return holder
 
 
-def _write_until_dead(lab: GuardedLab, member: GuardedMember) -> None:
+def _write_until_dead(lab: GuardedLab, member: EtcdMember) -> None:
     """Write and delete until the member needs its next segment; the others have all the space they need."""
-    api = next(lab.guarded.api_at(one) for one in lab.guarded.guarded if one is not member)
+    api = next(lab.guarded.api_at(one) for one in lab.guarded.members if one is not member)
     lab.guarded.shunned.add(member.name)
     try:
         for number in range(200):

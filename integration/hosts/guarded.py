@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from integration.etcd.api import ETCD_PREFIX
-from integration.etcd.cluster import CLIENT_PORT, Etcd
-from integration.etcd.guarded import GuardedEtcd, GuardedMember, member_flags
+from integration.etcd.cluster import CLIENT_PORT, Etcd, EtcdMember
+from integration.etcd.guarded import GuardedEtcd, member_flags
 from integration.etcd.pki import Authority
 from integration.hosts.daemon import HEALTHZ_PORT, METRICS_PORT, HostDaemon
 from integration.hosts.host import Host
@@ -128,11 +128,12 @@ class GuardedLab(Lab):
             str(QUOTA),
         ]
         members = [
-            GuardedMember(
+            EtcdMember(
                 seat.namespace.rpartition("-")[2],
                 seat.namespace,
                 seat.address,
                 directory=self.directory,
+                scheme="https",
                 flags=flags,
             )
             for seat in seats
@@ -176,7 +177,7 @@ class GuardedLab(Lab):
             host.daemon.launch()
         for host in most:
             host.daemon.wait_ready()
-        self.early_backup = self.guarded.snapshot("early.db")
+        self.early_backup = self.guarded.snapshot(self.directory / "early.db")
         last.daemon.up()
         for host in self.residents:
             host.attach_container()
@@ -203,10 +204,10 @@ class GuardedLab(Lab):
             raise LabError(f"{host.name} has no connection to etcd")
         return ports
 
-    def used_member(self) -> GuardedMember:
+    def used_member(self) -> EtcdMember:
         """The member that most connections of the first resident lead to now."""
         ends = re.findall(rf"([\d.]+)\]?:{CLIENT_PORT}\b", self.residents[0].run(*_CONNECTIONS).stdout)
-        found = [member for member in self.guarded.guarded if member.address in ends]
+        found = [member for member in self.guarded.members if member.address in ends]
         if not found:
             raise LabError(f"{self.residents[0].name} has no connection to a member of etcd, only to {ends}")
         return max(found, key=lambda member: ends.count(member.address))

@@ -1,4 +1,4 @@
-"""One end of a stream or a probe, as a program: run inside a container by traffic.py, with nothing but the stdlib.
+"""One end of a stream, a probe or a mesh, as a program: run inside a container with nothing but the stdlib.
 
 It must import nothing of the project, so that it starts in a few milliseconds. All ends of one machine share the
 monotonic clock, so a receiver can tell the age of what it reads. SIGTERM ends an end; its last line of output is its
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import mmap
+import select
 import signal
 import socket
 import struct
@@ -170,11 +171,79 @@ def send_probe(address: str, port: int, interval_ns: int) -> dict[str, object]:
     return {"sent": sent, "refused": refused}
 
 
+class Arrivals:
+    """What comes, by whom it comes from."""
+
+    def __init__(self) -> None:
+        self._next: dict[str, int] = {}
+        self._last_sent: dict[str, int] = {}
+        self.received: dict[str, int] = {}
+
+    def arrived(self, source: str, number: int, sent_at: int) -> None:
+        """Note a packet; a gap in the numbers is told at once."""
+        expected = self._next.get(source, number)
+        if number < expected:  # overtaken on the way: it was told as lost, and is not
+            _tell({"late": source, "number": number, "sent": sent_at})
+        elif number > expected:
+            lost = {"source": source, "first": expected, "lost": number - expected}
+            _tell(lost | {"from": self._last_sent[source], "to": sent_at})
+        self._next[source] = max(expected, number + 1)
+        self._last_sent[source] = sent_at
+        self.received[source] = self.received.get(source, 0) + 1
+
+    @property
+    def seen(self) -> dict[str, dict[str, int]]:
+        """Per source, the number that would come next and when the last one that came was sent."""
+        return {
+            source: {"next": self._next[source], "last": self._last_sent[source]} for source in self._next
+        }
+
+
+def _tell(line: dict[str, object]) -> None:
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+def _drain(inbox: socket.socket, arrivals: Arrivals) -> None:
+    while True:
+        try:
+            packet, (source, _port) = inbox.recvfrom(DATAGRAM)
+        except BlockingIOError:
+            return
+        arrivals.arrived(source, *HEADER.unpack(packet))
+
+
+def mesh(address: str, port: int, interval_ns: int, peers: list[str]) -> dict[str, object]:
+    """Send one packet to every peer each interval, and tell what did not come in the sender's time, until SIGTERM."""
+    arrivals, sent = Arrivals(), 0
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as end, contextlib.suppress(Ended):
+        end.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 16 << 20)
+        end.setblocking(False)
+        end.bind((address, port))
+        _tell({"ready": address})
+        due = time.monotonic_ns()
+        while True:
+            now = time.monotonic_ns()
+            if now >= due:
+                due = now + interval_ns  # late ticks are not made up for: a burst is no flow
+                packet = HEADER.pack(sent, now)
+                sent += 1
+                for peer in peers:
+                    with contextlib.suppress(OSError):  # no route: sent and lost
+                        end.sendto(packet, (peer, port))
+            select.select([end], [], [], max(0, due - time.monotonic_ns()) / 1e9)
+            _drain(end, arrivals)
+    return {"sent": sent, "seen": arrivals.seen, "received": arrivals.received}
+
+
 def main() -> None:
-    """ROLE ADDRESS PORT (GAUGE-FILE | INTERVAL-NS)."""
+    """ROLE ADDRESS PORT (GAUGE-FILE | INTERVAL-NS) [PEER ...]."""
     role, address, port, last = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
     signal.signal(signal.SIGTERM, _end)
-    if role in ("send_stream", "send_probe"):
+    report: dict[str, object]
+    if role == "mesh":
+        report = mesh(address, port, int(last), sys.argv[5:])
+    elif role in ("send_stream", "send_probe"):
         send = send_stream if role == "send_stream" else send_probe
         report = send(address, port, int(last))
     else:

@@ -15,7 +15,7 @@ from typing import Any, Self
 from integration.hosts.container import Container
 from integration.net.namespaces import LabError, enter_argv
 from integration.net.waiting import wait_until
-from integration.traffic import mesh_end as flow_end
+from integration.traffic import end as traffic_end
 
 PORT = 7007
 INTERVAL_S = 0.02
@@ -80,7 +80,7 @@ class Flows:
         words = [container.address, str(PORT), str(int(INTERVAL_S * 1e9)), *peers]
         with self._file(container).open("wb") as out:
             return subprocess.Popen(
-                [*enter_argv(container.namespace), sys.executable, "-I", "-S", flow_end.__file__, *words],
+                [*enter_argv(container.namespace), sys.executable, "-I", "-S", traffic_end.__file__, "mesh", *words],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
 

@@ -7,19 +7,14 @@ what an etcd forgot nothing is asserted but its state after.
 
 from __future__ import annotations
 
-import base64
 import http.client
 import json
-import socket
 import threading
 from collections.abc import Iterable
-from contextlib import suppress
-from typing import Any
+from typing import Any, Self
 
-from integration.etcd.api import Entry, NamespaceConnection
-from integration.etcd.cluster import CLIENT_PORT
-from integration.faults.fault import reachable
-from integration.hosts.lab import Lab
+from integration.etcd.api import Entry, EtcdApi, text_of
+from integration.etcd.cluster import Etcd, EtcdMember
 from integration.net.namespaces import LabError
 from integration.truth.oracle import SUBNETS, subnets_of
 
@@ -88,28 +83,23 @@ def _owner(value: str) -> str:
 class Shadow:
     """Follows the leases in a thread of its own, from one member to the next."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, etcd: Etcd) -> None:
         self.book = LeaseBook()
-        self._lab = lab
+        self._etcd = etcd
         self._revision = 0
         self._ended = threading.Event()
-        self._life = 0
-        self._connection: NamespaceConnection | None = None
+        self._api: EtcdApi | None = None
         self._thread = threading.Thread(target=self._follow, name="shadow", daemon=True)
 
-    def __enter__(self) -> Shadow:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
     def __exit__(self, *_error: object) -> None:
         self._ended.set()
-        self._hang_up()
+        if (api := self._api) is not None:
+            api.hang_up()
         self._thread.join(10)
-
-    def restart_history(self) -> None:
-        """etcd was wiped: its revisions began at 1 again."""
-        self._life += 1
-        self._hang_up()
 
     def has_seen(self, entries: Iterable[Entry]) -> bool:
         """Whether it has come as far as what was listed now."""
@@ -117,22 +107,18 @@ class Shadow:
             entry.key.removeprefix(SUBNETS) for entry in entries if subnets_of(entry.key)
         }
 
-    def _hang_up(self) -> None:
-        connection = self._connection
-        if connection is not None and connection.sock is not None:
-            with suppress(OSError):
-                connection.sock.shutdown(socket.SHUT_RDWR)
-
     def _follow(self) -> None:
-        turn, life = 0, -1
+        turn, life = 0, 0
         while not self._ended.is_set():
             turn += 1
             try:
-                if life != self._life:
-                    life = self._life
+                if life != self._etcd.lives:
+                    life = self._etcd.lives
                     self._list()
-                self._watch(self._lab.etcd.members[turn % len(self._lab.etcd.members)].namespace, life)
-            except (OSError, http.client.HTTPException, LabError, ValueError):
+                members = self._etcd.answering()
+                if members:
+                    self._watch(members[turn % len(members)], life)
+            except (OSError, http.client.HTTPException, LabError, ValueError, KeyError):
                 pass  # that member is not well: the next one
             self._ended.wait(PAUSE_S)
 
@@ -140,7 +126,7 @@ class Shadow:
         """Begin anew with what there is now."""
         self._revision = 0
         self.book.clear()
-        api = reachable(self._lab)
+        api = self._etcd.reachable()
         try:
             revision = api.revision()
             for entry in api.list_at(SUBNETS, revision):
@@ -149,37 +135,27 @@ class Shadow:
         finally:
             api.close()
 
-    def _watch(self, namespace: str, life: int) -> None:
-        connection = NamespaceConnection(namespace, "127.0.0.1", CLIENT_PORT, timeout=10.0)
+    def _watch(self, member: EtcdMember, life: int) -> None:
+        api = self._etcd.new_api(member, timeout=10.0)
         try:
-            connection.connect()
-            self._connection = connection
-            if life != self._life:  # hung up before there was a connection to hang up
-                return
-            connection.sock.settimeout(3600.0)  # silence is no trouble: the end comes by _hang_up
-            end = SUBNETS[:-1] + chr(ord(SUBNETS[-1]) + 1)
-            request = {
-                "key": base64.b64encode(SUBNETS.encode()).decode(),
-                "range_end": base64.b64encode(end.encode()).decode(),
-                "start_revision": self._revision + 1,
-            }
-            connection.request("POST", "/v3/watch", json.dumps({"create_request": request}))
-            answer = connection.getresponse()
-            while (line := answer.readline()) and life == self._life and not self._ended.is_set():
-                self._read(json.loads(line)["result"])
+            self._api = api
+            for said in api.watch(SUBNETS, start=self._revision + 1):
+                if life != self._etcd.lives or self._ended.is_set():
+                    return
+                self._read(said)
         finally:
-            self._connection = None
-            connection.close()
+            self._api = None
+            api.close()
 
     def _read(self, said: dict[str, Any]) -> None:
         if "compact_revision" in said:
             self._list()
             return
         for event in said.get("events", []):
-            key = base64.b64decode(event["kv"]["key"]).decode(errors="replace")
+            key = text_of(event["kv"]["key"])
             if event.get("type") == "DELETE":
                 self.book.deleted(key)
             else:
-                value = base64.b64decode(event["kv"].get("value", "")).decode(errors="replace")
+                value = text_of(event["kv"].get("value", ""))
                 self.book.put(key, value, revision=int(event["kv"]["mod_revision"]))
             self._revision = int(event["kv"]["mod_revision"])

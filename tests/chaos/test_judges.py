@@ -25,7 +25,7 @@ def judged() -> Iterator[tuple[Lab, Calm]]:
     """Two hosts and their judge, to judge the judge."""
     with Lab(2) as lab:
         furnish(lab)
-        with Shadow(lab) as shadow:
+        with Shadow(lab.etcd) as shadow:
             judge = Calm(lab, shadow)
             assert not judge.wait()[1]
             yield lab, judge
@@ -65,7 +65,7 @@ def test_the_judge_knows_every_kind_of_network(name: str) -> None:
     fabric = FABRICS[name]
     with Lab(2, ipv6=fabric.ipv6) as lab:
         furnish(lab, fabric)
-        with Shadow(lab) as shadow:
+        with Shadow(lab.etcd) as shadow:
             assert not Calm(lab, shadow, fabric).wait()[1]
         stranger = replace(STRANGER, kind=fabric.type, subnet6=IPv6Network("fd50:0:0:77::/64"))
         missing = "\n".join(wrongs(lab.hosts[0], [*_leases(lab), stranger], fabric))

@@ -84,7 +84,7 @@ def test_a_fault_waits_until_the_one_before_it_on_the_same_part_is_taken_back() 
     slow = Kind("slow", Family.ETCD, Part.ETCD, strike, (0, 1), hosts=0)
     KINDS["slow"] = slow
     try:
-        tell = Tell(exempt=lambda _: None, restart_history=lambda: None, accuse=lambda _: None)
+        tell = Tell(exempt=lambda _: None, accuse=lambda _: None)
         struck = Storm(Lab(1), tell).rage([Blow(1, 0.0, 0.05, "slow"), Blow(1, 0.1, 0.05, "slow")])
     finally:
         del KINDS["slow"]

@@ -110,7 +110,7 @@ class Search:
             "page token": (daemon.secrets / "page.token").read_text(),
             "key": (daemon.secrets / "h1.key").read_text(),
             "etcd's own log": "".join(
-                member.log_text(all_starts=True) for member in self._lab.guarded.guarded
+                member.log_text(all_starts=True) for member in self._lab.guarded.members
             ),
         }
         assert USER in texts["settings"]

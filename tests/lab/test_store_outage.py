@@ -6,7 +6,6 @@ import time
 
 import pytest
 
-from integration.etcd.cluster import EtcdMember
 from integration.lab import Lab, simulated_peers, write_peers
 from tests.lab.conftest import BuildLab
 from tests.lab.etcd_side import (
@@ -132,18 +131,6 @@ def test_p23_steady_compaction_under_a_living_watch_goes_unnoticed(lab: Lab) -> 
     assert len(relistings(host)) == listings
 
 
-def leader(lab: Lab) -> EtcdMember:
-    """Who leads now."""
-    from integration.lab import EtcdApi  # noqa: PLC0415
-
-    for member in lab.etcd.members:
-        if member.running:
-            said = EtcdApi(member.namespace, ("127.0.0.1", 2379)).call("/v3/maintenance/status", {})
-            if said["header"]["member_id"] == said.get("leader"):
-                return member
-    raise AssertionError("nobody leads")
-
-
 def test_p24_death_of_the_leader_of_three_is_no_outage(build_lab: BuildLab) -> None:
     lab = build_lab(2, 3)
     lab.configure()
@@ -153,7 +140,7 @@ def test_p24_death_of_the_leader_of_three_is_no_outage(build_lab: BuildLab) -> N
     subnets = own_keys(lab)
     with undisturbed(*ring(lab)):
         for _ in range(2):
-            dead = leader(lab)
+            dead = lab.etcd.leader()
             dead.kill()
             lab.etcd.wait_quorum()
             assert_followed(lab)

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 
 from integration.etcd.api import Entry
-from integration.faults.fault import reachable
 from integration.hosts.host import Host
 from integration.hosts.lab import Lab
 from integration.net.namespaces import LabError
@@ -59,7 +58,7 @@ class Calm:
         return []
 
     def _entries(self) -> tuple[Entry, ...]:
-        api = reachable(self._lab)
+        api = self._lab.etcd.reachable()
         try:
             return api.list(SUBNETS)
         finally:

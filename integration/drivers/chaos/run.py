@@ -70,7 +70,7 @@ def run(
     outcome = Outcome(seed, hosts, tuple(families), fabric.name)
     with ExitStack() as stack:
         lab = stack.enter_context(Lab(hosts, etcd_members, ipv6=fabric.ipv6))
-        shadow = Shadow(lab)
+        shadow = Shadow(lab.etcd)
         for host in lab.hosts:
             stack.enter_context(small_disk(host.directory))
         furnish(lab, fabric)
@@ -83,7 +83,7 @@ def run(
         outcome.began = time.monotonic()
         storm = Storm(
             lab,
-            Tell(shadow.book.exempt.add, shadow.restart_history, accuse=outcome.violations.append),
+            Tell(shadow.book.exempt.add, accuse=outcome.violations.append),
             fabric,
         )
         for number, some in groupby(blows, key=lambda blow: blow.storm):

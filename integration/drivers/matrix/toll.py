@@ -16,7 +16,7 @@ from typing import Any
 
 from integration.hosts.guarded import GuardedLab
 from integration.traffic.pairs import Probe, Stream
-from integration.truth.looks import LeaseShadow
+from integration.truth.shadow import Shadow
 
 DATAGRAM_EACH_MS = 5.0
 CHUNK_EACH_MS = 20.0
@@ -77,7 +77,7 @@ def take(lab: GuardedLab, case: Case, *, in_full: bool = False) -> Toll:
 
 def _taken(lab: GuardedLab, case: Case, *, hold: float) -> Toll:
     subnets = {host.name: str(host.subnet_file.subnet) for host in lab.residents}
-    with LeaseShadow(lab.guarded) as shadow, _Flow(lab) as flow:
+    with Shadow(lab.guarded) as shadow, _Flow(lab) as flow:
         spent, said, begun = _cpu(lab), _lines(lab), time.monotonic()
         with case.strike(lab):
             seen = lab.witness() if case.serves else None
@@ -105,8 +105,8 @@ def _taken(lab: GuardedLab, case: Case, *, hold: float) -> Toll:
         log_lines=lines,
         seen_s=None if seen is None else round(seen, 2),
         converged_s=round(converged, 2),
-        looks=shadow.looks,
-        overlaps=tuple(shadow.overlaps),
+        looks=shadow.book.changes,
+        overlaps=tuple(shadow.book.broken),
         moved=tuple(
             f"{name}: {subnets[name]} to {now}" for name, now in after.items() if now != subnets[name]
         ),

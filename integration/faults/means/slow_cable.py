@@ -23,7 +23,7 @@ from integration.net.waiting import wait_until
 def slow_etcd(lab: GuardedLab, *, milliseconds: float) -> Iterator[None]:
     """Each frame between clients and etcd takes so much longer, both ways."""
     with ExitStack() as stack:
-        for member in lab.guarded.guarded:
+        for member in lab.guarded.members:
             stack.enter_context(_slow_cable(lab, member.name, milliseconds))
         yield
 
