@@ -8,7 +8,6 @@ from functools import partial
 from integration.faults.fault import Family, Ground, Kind, Part, Strike
 from integration.net.namespaces import LabError, set_sysctls
 from integration.truth.fabric import VXLAN, Device
-from integration.truth.standing import OUR_PROTO
 
 _kernel = partial(Kind, family=Family.KERNEL, part=Part.DEVICE)
 _STRANGER = "02:66:66:66:66:66"
@@ -16,6 +15,10 @@ _NOWHERE = {"-4": "10.99.200.200", "-6": "fd99:1::200:200"}
 _NONE = Device("", "-4", 0)
 _on_tunnels = partial(_kernel, fabrics=frozenset({"vxlan", "udp", "dual"}))
 _on_vxlan = partial(_kernel, fabrics=frozenset({"vxlan", "dual"}))
+
+
+def _proto(ground: Ground) -> str:
+    return ground.host.daemon.program.marks.proto
 
 
 def _device(ground: Ground) -> Device:
@@ -55,7 +58,7 @@ def _routes(ground: Ground) -> list[tuple[str, str, str]]:
     return sorted(
         (family, row["dst"], row["dev"])
         for family in families
-        for row in ground.host.ip_json(family, "route", "show", "proto", OUR_PROTO)
+        for row in ground.host.ip_json(family, "route", "show", "proto", _proto(ground))
     )
 
 
@@ -77,14 +80,14 @@ def _routes_deleted(ground: Ground) -> list[str]:
 
 def _routes_altered(ground: Ground) -> list[str]:
     return [
-        f"ip {family} route replace {to} via {_NOWHERE[family]} dev {link} onlink proto {OUR_PROTO}"
+        f"ip {family} route replace {to} via {_NOWHERE[family]} dev {link} onlink proto {_proto(ground)}"
         for family, to, link in _routes(ground)
     ]
 
 
 def _routes_flushed(ground: Ground) -> Iterator[None]:
     for family in ("-4", "-6"):
-        ground.host.run("ip", family, "route", "flush", "proto", OUR_PROTO)
+        ground.host.run("ip", family, "route", "flush", "proto", _proto(ground))
     yield
 
 

@@ -32,16 +32,28 @@ class ReadyBy(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Marks:
+    """How a program marks what is its own: the protocol of its routes, the alias of its devices. "" for no mark."""
+
+    proto: str = ""
+    alias: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """What runs in flanneld's place."""
 
     argv: tuple[str, ...]
     ready_by: ReadyBy = ReadyBy.SUBNET_FILE
+    marks: Marks = Marks()
+
+
+FLANPY_MARKS = Marks(proto="70", alias="flanpy")
 
 
 def flanpyd() -> Program:
     """The project's daemon."""
-    return Program(_console_script("flanpyd", "flanpy.daemon.main"), ReadyBy.READYZ)
+    return Program(_console_script("flanpyd", "flanpy.daemon.main"), ReadyBy.READYZ, FLANPY_MARKS)
 
 
 def flanpyctl() -> tuple[str, ...]:

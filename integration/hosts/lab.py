@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -149,7 +149,7 @@ class Lab:
         return [container for host in self.hosts for container in host.containers]
 
     def configure(
-        self, config: dict[str, Any] | None = None, *, network: str = NETWORK, backend: str = "vxlan"
+        self, config: Mapping[str, Any] | None = None, *, network: str = NETWORK, backend: str = "vxlan"
     ) -> None:
         """Put the network config into etcd."""
         value = config or {"Network": network, "Backend": {"Type": backend}}

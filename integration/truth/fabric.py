@@ -1,18 +1,20 @@
-"""What a network's backend is for the checker: its config, its devices, how a host that does not exist advertises.
+"""What a network is by its config alone: its backend, its devices, how a host that does not exist advertises itself.
 
-By flannel's documentation, for the four kinds of network that chaos runs on. Nothing of flanpy is used.
+By flannel's documentation. `FABRICS` are the networks that drivers run on; `Fabric(config)` reads any other.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from integration.etcd.peers import Peer
 from integration.hosts.lab import NETWORK
 
 NETWORK6 = "fd50::/48"
+OVERHEAD = {"vxlan": {4: 50, 6: 70}, "udp": {4: 28}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,22 +28,56 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Fabric:
-    """A kind of network. `type` is what its leases say, "" for those that say nothing."""
+    """A network by its config."""
 
-    name: str
-    type: str
-    devices: tuple[Device, ...]
-    extra: dict[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any]
+    title: str = ""
 
     @property
-    def config(self) -> dict[str, Any]:
-        """The network config."""
-        return {"Network": NETWORK, **self.extra, "Backend": {"Type": self.type or "udp"}}
+    def backend(self) -> Mapping[str, Any]:
+        """The backend's own settings."""
+        found: Mapping[str, Any] = self.config.get("Backend", {})
+        return found
+
+    @property
+    def kind(self) -> str:
+        """The backend's type."""
+        return str(self.backend.get("Type", "udp"))
+
+    @property
+    def name(self) -> str:
+        """What a driver calls it."""
+        return self.title or self.kind
+
+    @property
+    def type(self) -> str:
+        """What its leases say, "" for those that say nothing."""
+        return "" if self.kind in ("udp", "alloc") else self.kind
+
+    @property
+    def vni(self) -> int:
+        """The VXLAN network identifier."""
+        return int(self.backend.get("VNI", 1))
+
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """The IP versions that it carries."""
+        return tuple(v for v, key in ((4, "Network"), (6, "IPv6Network")) if self.config.get(key))
+
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        """A device for each IP version; none where packets are routed as they are."""
+        names = {"vxlan": {4: f"flannel.{self.vni}", 6: f"flannel-v6.{self.vni}"}, "udp": {4: "flannel0"}}
+        return tuple(
+            Device(name, f"-{version}", OVERHEAD[self.kind][version])
+            for version, name in names.get(self.kind, {}).items()
+            if version in self.versions
+        )
 
     @property
     def ipv6(self) -> bool:
         """Whether hosts and containers have IPv6 beside IPv4."""
-        return any(device.family == "-6" for device in self.devices)
+        return 6 in self.versions
 
     @property
     def overhead(self) -> int:
@@ -49,26 +85,24 @@ class Fabric:
         return max((device.overhead for device in self.devices), default=0)
 
     def value(self, peer: Peer) -> str:
-        """A lease of a host that does not exist."""
+        """Return the lease of a host that does not exist."""
         if self.type == "vxlan":
             return peer.value
         said = {"PublicIP": str(peer.public_ip), "PublicIPv6": None}
         return json.dumps(said | ({"BackendType": self.type} if self.type else {}))
 
 
-_VXLAN = Device("flannel.1", "-4", 50)
+def _fabric(name: str, kind: str, **more: Any) -> Fabric:
+    return Fabric({"Network": NETWORK, **more, "Backend": {"Type": kind}}, name)
+
+
 FABRICS = {
     fabric.name: fabric
     for fabric in (
-        Fabric("vxlan", "vxlan", (_VXLAN,)),
-        Fabric("host-gw", "host-gw", ()),
-        Fabric("udp", "", (Device("flannel0", "-4", 28),)),
-        Fabric(
-            "dual",
-            "vxlan",
-            (_VXLAN, Device("flannel-v6.1", "-6", 70)),
-            {"EnableIPv6": True, "IPv6Network": NETWORK6},
-        ),
+        _fabric("vxlan", "vxlan"),
+        _fabric("host-gw", "host-gw"),
+        _fabric("udp", "udp"),
+        _fabric("dual", "vxlan", EnableIPv6=True, IPv6Network=NETWORK6),
     )
 }
 VXLAN = FABRICS["vxlan"]

@@ -1,8 +1,8 @@
-"""What must stand on a host, computed from etcd alone. Nothing of flanpy is used.
+"""What must stand on a host, computed from leases in etcd and the network config alone. Nothing of flanpy is used.
 
 Written from flannel's documented facts. With vxlan: per lease of another host one neighbour, one FDB entry and one
 route on the device, which has the own subnet's base as a /32; with host-gw one route through the other host; with udp
-one route for all. Both sides are lines, so a difference reads as what to type.
+one route for all. What must stand and what does are lines, so a difference reads as what to type.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from typing import Any
 from integration.etcd.api import ETCD_PREFIX, Entry
 from integration.hosts.host import Host
 from integration.truth.fabric import VXLAN, Device, Fabric
-from integration.truth.standing import OUR_PROTO, standing
+from integration.truth.standing import standing
 
 SUBNETS = f"{ETCD_PREFIX}/subnets/"
-VNI, PORT = 1, 8472
 
 Network = IPv4Network | IPv6Network
 
@@ -28,7 +27,7 @@ Network = IPv4Network | IPv6Network
 class Lease:
     """One lease as it stands in etcd; `node` is "" for hosts that write none. The last three are IPv6's."""
 
-    subnet: IPv4Network
+    subnet: IPv4Network | None
     public_ip: str
     mac: str
     node: str
@@ -72,7 +71,7 @@ def lease_of(entry: Entry) -> Lease | None:
         mac6 = value["BackendV6Data"]["VtepMAC"] if subnet6 and kind == "vxlan" else ""
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
-    if subnet is None:
+    if subnet is None and subnet6 is None:
         return None
     return Lease(
         subnet, public_ip, mac, value.get("NodeID", ""), kind, subnet6, value.get("PublicIPv6") or "", mac6
@@ -84,69 +83,129 @@ def leases_of(entries: Iterable[Entry]) -> list[Lease]:
     return [lease for entry in entries if (lease := lease_of(entry)) is not None]
 
 
+def own_lease(host: Host, leases: Iterable[Lease]) -> Lease | None:
+    """Return the lease that names the host, or its address where leases name nobody."""
+    found = [lease for lease in leases if (lease.node or lease.public_ip) in (host.name, host.address)]
+    return found[0] if len(found) == 1 else None
+
+
 def wrongs(host: Host, leases: Iterable[Lease], fabric: Fabric = VXLAN) -> list[str]:
-    """What is missing on the host (-) and what is too much (+), and what its lease says wrongly."""
-    must, does = set(_wanted(host, leases, fabric)), set(standing(host, fabric))
+    """Return what is missing on the host (-), what is too much (+), and what its lease and subnet.env say wrongly."""
+    known = [lease for lease in leases if lease.kind == fabric.type]
+    must = {*wanted(host, known, fabric), *_said_wrongly(host, known, fabric)}
+    return differences(host, must, standing(host))
+
+
+def differences(host: Host, must: set[str], does: set[str]) -> list[str]:
+    """Return what is missing on the host (-) and what is too much (+), a line each."""
     return [f"{host.name}: -{line}" for line in sorted(must - does)] + [
         f"{host.name}: +{line}" for line in sorted(does - must)
     ]
 
 
-def _wanted(host: Host, leases: Iterable[Lease], fabric: Fabric) -> Iterator[str]:
-    by_owner = [lease for lease in leases if lease.kind == fabric.type]
-    own = [lease for lease in by_owner if lease.node == host.name]
-    if len(own) != 1:
-        yield f"one lease of {host.name} in etcd, not {len(own)}"
-        return
-    address, mtu = _underlay(host, "-4")
-    if own[0].public_ip != address:
-        yield f"lease of {host.name} says {address}, not {own[0].public_ip}"
-    said, wanted = host.subnet_file, mtu - fabric.overhead
-    if str(said.subnet.network) != str(own[0].subnet) or said.mtu != wanted:
-        yield f"subnet.env of {host.name} says {own[0].subnet} and {wanted}: {said}"
-    peers = [lease for lease in by_owner if lease is not own[0]]
-    if fabric.name == "host-gw":
+def wanted(host: Host, leases: Iterable[Lease], fabric: Fabric) -> set[str]:
+    """Return every line that must be true of the host."""
+    known = [lease for lease in leases if lease.kind == fabric.type]
+    if (own := own_lease(host, known)) is None:
+        return {f"one lease of {host.name} in etcd"}
+    return {line for version in fabric.versions for line in _wanted(host, own, known, (fabric, version))}
+
+
+def _wanted(host: Host, own: Lease, known: list[Lease], net: tuple[Fabric, int]) -> Iterator[str]:
+    fabric, version = net
+    peers = [lease for lease in known if lease is not own]
+    device = next((each for each in fabric.devices if each.family == f"-{version}"), None)
+    if fabric.kind == "host-gw":
+        yield from _direct(host, peers, f"-{version}")
+    elif device is not None and fabric.kind == "udp":
+        yield from _tunnel(host, device, own, fabric)
+    elif device is not None:
+        yield from _vxlan(host, device, own, fabric)
         for peer in peers:
-            yield f"route {peer.subnet} via {peer.public_ip} dev {host.seat.nic} proto {OUR_PROTO}"
-    elif fabric.name == "udp":
-        yield from _tunnel(own[0], mtu, fabric)
-    else:
-        for device in fabric.devices:
-            yield from _vxlan(host, device, own[0], peers)
+            yield from _to_peer(host, device, peer, fabric)
 
 
-def _tunnel(own: Lease, mtu: int, fabric: Fabric) -> Iterator[str]:
-    (device,) = fabric.devices
-    yield f"link {device.name} tun mtu {mtu - device.overhead} UP"
+def _tunnel(host: Host, device: Device, own: Lease, fabric: Fabric) -> Iterator[str]:
+    """The device and its one route; which peers it leads to is in no kernel table that iproute2 could show."""
+    assert own.subnet is not None
+    _, mtu = _underlay(host, device.family)
+    kept = "persistent" if host.daemon.program.marks.alias else "fleeting"
+    yield f"link {device.name} tun {kept} mtu {mtu - device.overhead}{_alias(host)} UP"
     yield f"addr {device.name} {own.subnet.network_address}/32"
-    yield f"route {fabric.config['Network']} via None dev {device.name} proto {OUR_PROTO}"
+    yield f"route {fabric.config['Network']} via None dev {device.name}{_proto(host)}"
 
 
-def _vxlan(host: Host, device: Device, own: Lease, peers: Iterable[Lease]) -> Iterator[str]:
-    subnet, _, mac = own.of(device.family)
+def _vxlan(host: Host, device: Device, own: Lease, fabric: Fabric) -> Iterator[str]:
+    subnet, public, mac = own.of(device.family)
     if subnet is None:
         yield f"a subnet of {host.name} for {device.name}"
         return
-    address, mtu = _underlay(host, device.family)
-    name = device.name
+    _, underlay = _underlay(host, device.family)
+    mtu = (fabric.backend.get("MTU") or underlay) - device.overhead
     yield (
-        f"link {name} {mac} mtu {mtu - device.overhead} vni {VNI} local {address}"
-        f" dev {host.seat.nic} port {PORT} UP"
+        f"link {device.name} {mac} mtu {mtu} vni {fabric.vni} local {public} dev {nic_of(host)}"
+        f" port {fabric.backend.get('Port', 8472)}{_alias(host)} UP"
     )
-    yield f"addr {name} {subnet.network_address}/{subnet.max_prefixlen}"
+    yield f"addr {device.name} {subnet.network_address}/{subnet.max_prefixlen}"
+
+
+def _to_peer(host: Host, device: Device, peer: Lease, fabric: Fabric) -> Iterator[str]:
+    subnet, public, mac = peer.of(device.family)
+    if subnet is None:
+        return
+    if fabric.backend.get("DirectRouting") and _on_link(host, public):
+        yield from _direct(host, [peer], device.family)
+        return
+    vtep = subnet.network_address
+    yield f"neigh {device.name} {vtep} lladdr {mac}"
+    yield f"fdb {device.name} {mac} dst {public}"
+    yield f"route {subnet} via {vtep} dev {device.name}{_proto(host)} onlink"
+
+
+def _direct(host: Host, peers: Iterable[Lease], family: str) -> Iterator[str]:
+    """Plain routes, to those that need no gateway."""
+    nic = nic_of(host)
     for peer in peers:
-        theirs, public, peer_mac = peer.of(device.family)
-        if theirs is not None:
-            vtep = theirs.network_address
-            yield f"neigh {name} {vtep} lladdr {peer_mac}"
-            yield f"fdb {name} {peer_mac} dst {public}"
-            yield f"route {theirs} via {vtep} dev {name} proto {OUR_PROTO} onlink"
+        subnet, public, _ = peer.of(family)
+        if subnet is not None and _on_link(host, public):
+            yield f"route {subnet} via {public} dev {nic}{_proto(host)}"
+
+
+def _said_wrongly(host: Host, known: list[Lease], fabric: Fabric) -> Iterator[str]:
+    if (own := own_lease(host, known)) is None or own.subnet is None:
+        return
+    address, mtu = _underlay(host, "-4")
+    if own.public_ip != address:
+        yield f"lease of {host.name} says {address}, not {own.public_ip}"
+    said, wanted_mtu = host.subnet_file, (fabric.backend.get("MTU") or mtu) - fabric.overhead
+    if str(said.subnet.network) != str(own.subnet) or said.mtu != wanted_mtu:
+        yield f"subnet.env of {host.name} says {own.subnet} and {wanted_mtu}: {said}"
+
+
+def _alias(host: Host) -> str:
+    alias = host.daemon.program.marks.alias
+    return f" {alias}" if alias else ""
+
+
+def _proto(host: Host) -> str:
+    proto = host.daemon.program.marks.proto
+    return f" proto {proto}" if proto else ""
+
+
+def nic_of(host: Host) -> str:
+    """Return the link that has the host's underlay address; its own NIC while that is another one."""
+    rows = host.ip_json("address", "show", "to", host.address)
+    return str(next((row["ifname"] for row in rows if row), host.seat.nic))
+
+
+def _on_link(host: Host, address: str) -> bool:
+    return "gateway" not in host.ip_json("route", "get", address)[0]
 
 
 def _underlay(host: Host, family: str) -> tuple[str, int]:
     """The NIC's own address and MTU now."""
     rows: list[dict[str, Any]] = host.ip_json(
-        family, "address", "show", "dev", host.seat.nic, "scope", "global"
+        family, "address", "show", "dev", nic_of(host), "scope", "global"
     )
     (row,) = (each for each in rows if each)
     return str(row["addr_info"][0]["local"]), int(row["mtu"])

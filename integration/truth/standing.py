@@ -1,58 +1,75 @@
-"""What does stand on a host, by `ip` and `bridge`: every overlay device with all that is on it, every route of ours."""
+"""What does stand on a host, by `ip` and `bridge`: every overlay device with all that is on it, every route of it.
+
+Lines carry the marks of the program that runs there; a program without marks has lines without.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from integration.hosts.daemon import Marks
 from integration.hosts.host import Host
-from integration.truth.fabric import Fabric
-
-OUR_PROTO = "70"
 
 
-def standing(host: Host, fabric: Fabric) -> Iterator[str]:
-    """A line for each object."""
-    links = {link["ifname"]: link for link in host.ip_json("-d", "link", "show")}
-    for name, link in links.items():
-        if name.startswith("flannel"):
-            yield _link_line(link)
-    for device in fabric.devices:
-        if device.name in links:
-            yield from _entries(host, device.name, device.family)
-    ours = {device.name for device in fabric.devices}
+def standing(host: Host) -> set[str]:
+    """Return a line for each object that is the overlay's."""
+    return set(_standing(host))
+
+
+def _standing(host: Host) -> Iterator[str]:
+    marks, ours = host.daemon.program.marks, set()
+    for link in host.ip_json("-d", "link", "show"):
+        name = link["ifname"]
+        if name.startswith("flannel") or (marks.alias and link.get("ifalias") == marks.alias):
+            ours.add(name)
+            yield _link_line(link, marks)
+            yield from _entries_on(host, name)
     for family in ("-4", "-6"):
-        for route in host.ip_json(family, "route", "show", "table", "all"):
-            if route.get("protocol") == OUR_PROTO or (
-                route.get("dev") in ours and route.get("protocol") != "kernel"
-            ):
-                yield _route_line(route)
+        for route in host.ip_json(family, "-d", "route", "show", "table", "all"):
+            if _is_ours(route, ours, marks, host.seat.nic):
+                yield _route_line(route, marks)
 
 
-def _link_line(link: dict[str, Any]) -> str:
-    info = link.get("linkinfo", {})
-    data, state = info.get("info_data", {}), "UP" if "UP" in link["flags"] else "DOWN"
-    if info.get("info_kind") == "tun":
-        return f"link {link['ifname']} {data.get('type')} mtu {link['mtu']} {state}"
-    local = data.get("local") or data.get("local6")
+def _is_ours(route: Mapping[str, Any], ours: set[str], marks: Marks, nic: str) -> bool:
+    if route.get("protocol") == "kernel":
+        return False
+    if route.get("dev") in ours:
+        return True
+    if marks.proto:
+        return route.get("protocol") == marks.proto
+    return route.get("dev") == nic and "gateway" in route and route["dst"] != "default"
+
+
+def _link_line(link: Mapping[str, Any], marks: Marks) -> str:
+    details = link.get("linkinfo", {})
+    data = details.get("info_data", {})
+    alias = f" {link.get('ifalias', 'unmarked')}" if marks.alias else ""
+    tail = f"{alias} {'UP' if 'UP' in link['flags'] else 'DOWN'}"
+    if details.get("info_kind") == "tun":
+        kept = "persistent" if data.get("persist") else "fleeting"
+        return f"link {link['ifname']} {data.get('type')} {kept} mtu {link['mtu']}{tail}"
+    learning = " learning" if data.get("learning") else ""
     return (
-        f"link {link['ifname']} {link.get('address')} mtu {link['mtu']} vni {data.get('id')} local {local}"
-        f" dev {data.get('link')} port {data.get('port')} {state}"
+        f"link {link['ifname']} {link.get('address')} mtu {link['mtu']} vni {data.get('id')}"
+        f" local {data.get('local') or data.get('local6')} dev {data.get('link')} port {data.get('port')}"
+        f"{tail}{learning}"
     )
 
 
-def _entries(host: Host, name: str, family: str) -> Iterator[str]:
-    for row in host.ip_json(family, "address", "show", "dev", name):
-        for each in row.get("addr_info", []):
-            if each.get("scope") != "link":
-                yield f"addr {name} {each['local']}/{each['prefixlen']}"
-    for row in host.ip_json("neigh", "show", "dev", name, "nud", "permanent"):
-        yield f"neigh {name} {row['dst']} lladdr {row.get('lladdr')}"
-    for row in host.bridge_json("fdb", "show", "dev", name):
-        yield f"fdb {name} {row['mac']} dst {row.get('dst')}"
+def _entries_on(host: Host, name: str) -> Iterator[str]:
+    for row in host.ip_json("address", "show", "dev", name):
+        for address in row.get("addr_info", []):
+            if address["scope"] != "link":
+                yield f"addr {name} {address['local']}/{address['prefixlen']}"
+    for entry in host.ip_json("neigh", "show", "dev", name, "nud", "permanent"):
+        yield f"neigh {name} {entry['dst']} lladdr {entry.get('lladdr')}"
+    for entry in host.bridge_json("fdb", "show", "dev", name):
+        yield f"fdb {name} {entry['mac']} dst {entry.get('dst')}"
 
 
-def _route_line(route: dict[str, Any]) -> str:
+def _route_line(route: Mapping[str, Any], marks: Marks) -> str:
+    table = f" table {route['table']}" if route.get("table", "main") != "main" else ""
     onlink = " onlink" if "onlink" in route.get("flags", []) else ""
-    way = f"via {route.get('gateway')} dev {route.get('dev')}"
-    return f"route {route['dst']} {way} proto {route.get('protocol')}{onlink}"
+    proto = f" proto {route.get('protocol')}" if marks.proto else ""
+    return f"route {route['dst']} via {route.get('gateway')} dev {route.get('dev')}{proto}{onlink}{table}"

@@ -1,28 +1,28 @@
-"""What must stand on a host and what does, by the words of `ip`, `bridge` and etcd: nothing here uses flanpy's code.
-
-`wanted` is written down anew from flannel's facts (the leases in etcd, the network config, the underlay), `standing`
-is read with iproute2, and both are sets of lines, so that a difference reads as what to type.
-"""
+"""What tests of a lab wait for: the lab's own oracle (integration.truth), metrics, events, what belongs to others."""
 
 from __future__ import annotations
 
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Any
 
+from integration.hosts.daemon import FLANPY_MARKS
 from integration.lab import ETCD_PREFIX, Host, Lab, LabError, flanpyctl
 from integration.net.namespaces import sysctl
 from integration.net.waiting import PATIENCE
+from integration.truth import oracle
+from integration.truth import standing as truth
+from integration.truth.fabric import Fabric
 from tests.lab.filter_side import foreign_rules
 
 DEADLINE_S = 5.0
 """How long healing may take here. The promise is a second, which the benchmark measures; two busy cores lie."""
 
-OUR_PROTO = "70"
+OUR_PROTO = FLANPY_MARKS.proto
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,163 +46,39 @@ def config(lab: Lab) -> dict[str, Any]:
     return found
 
 
-def backend_type(lab: Lab) -> str:
-    """The network's backend."""
-    return str(config(lab).get("Backend", {}).get("Type", "udp"))
-
-
 def leases(lab: Lab, *, version: int = 4) -> dict[str, Peer]:
-    """Every lease of the network's backend with that family, by node id (or by key for those that have none)."""
-    says = {"udp": None, "alloc": None}.get(kind := backend_type(lab), kind)
+    """Every lease of the network's backend with that family, by node id (or by subnet for those that have none)."""
+    fabric = Fabric(config(lab))
     found = {}
-    for entry in lab.etcd.api.list(f"{ETCD_PREFIX}/subnets/"):
-        value = json.loads(entry.value)
-        subnets = [part.replace("-", "/") for part in entry.key.rsplit("/", 1)[1].split("&")]
-        subnet = next((s for s in subnets if ip_network(s).version == version), None)
-        public = value["PublicIP"] if version == 4 else value.get("PublicIPv6")
-        data = value.get("BackendData" if version == 4 else "BackendV6Data") or {}
-        if subnet and public and value.get("BackendType") == says and ("VtepMAC" in data or kind != "vxlan"):
-            found[value.get("NodeID") or entry.key] = Peer(subnet, public, data.get("VtepMAC", ""))
+    for lease in _leases(lab):
+        subnet, public, mac = lease.of(f"-{version}")
+        if subnet and public and lease.kind == fabric.type:
+            found[lease.node or str(subnet)] = Peer(str(subnet), public, mac)
     return found
+
+
+def _leases(lab: Lab) -> list[oracle.Lease]:
+    return oracle.leases_of(lab.etcd.api.list(oracle.SUBNETS))
 
 
 def device(lab: Lab, *, version: int = 4) -> str:
     """The name of the overlay's device."""
-    if backend_type(lab) == "udp":
-        return "flannel0"
-    vni = config(lab).get("Backend", {}).get("VNI", 1)
-    return f"flannel.{vni}" if version == 4 else f"flannel-v6.{vni}"
-
-
-def versions(lab: Lab) -> list[int]:
-    """The IP versions of the network."""
-    found = config(lab)
-    return [v for v, key in ((4, "Network"), (6, "IPv6Network")) if found.get(key)]
+    return next(each.name for each in Fabric(config(lab)).devices if each.family == f"-{version}")
 
 
 def wanted(lab: Lab, host: Host) -> set[str]:
     """Every line that must be true of the host."""
-    return {line for version in versions(lab) for line in _wanted(lab, host, version)}
+    return oracle.wanted(host, _leases(lab), Fabric(config(lab)))
 
 
-def _wanted(lab: Lab, host: Host, version: int) -> Iterator[str]:
-    backend, kind = config(lab).get("Backend", {}), backend_type(lab)
-    name, nic = device(lab, version=version), nic_of(host)
-    peers = leases(lab, version=version)
-    own = peers.pop(host.name, None)
-    if own is None:
-        yield f"lease of {host.name} in etcd"
-        return
-    if kind == "host-gw":
-        yield from _direct(host, peers.values(), nic)
-    if kind == "udp":
-        yield from _wanted_tunnel(lab, host, name, own)
-    if kind != "vxlan":
-        return
-    vni, port = backend.get("VNI", 1), backend.get("Port", 8472)
-    underlay = host.ip_json("link", "show", "dev", nic)[0]["mtu"]
-    mtu = (backend.get("MTU") or underlay) - (50 if version == 4 else 70)
-    yield f"link {name} {own.mac} mtu {mtu} vni {vni} local {own.public_ip} dev {nic} port {port} flanpy UP"
-    yield f"addr {name} {own.vtep}/{32 if version == 4 else 128}"
-    for peer in peers.values():
-        if backend.get("DirectRouting") and _on_link(host, peer.public_ip):
-            yield from _direct(host, [peer], nic)
-            continue
-        yield f"neigh {name} {peer.vtep} lladdr {peer.mac}"
-        yield f"fdb {name} {peer.mac} dst {peer.public_ip}"
-        yield f"route {peer.subnet} via {peer.vtep} dev {name} proto {OUR_PROTO} onlink"
-
-
-def _wanted_tunnel(lab: Lab, host: Host, name: str, own: Peer) -> Iterator[str]:
-    """The device and its one route; which peers it leads to is in no kernel table that iproute2 could show."""
-    mtu = host.ip_json("link", "show", "dev", nic_of(host))[0]["mtu"] - 28
-    yield f"link {name} tun persistent mtu {mtu} flanpy UP"
-    yield f"addr {name} {own.vtep}/32"
-    yield f"route {config(lab)['Network']} via None dev {name} proto {OUR_PROTO}"
-
-
-def _direct(host: Host, peers: Iterable[Peer], nic: str) -> Iterator[str]:
-    """Plain routes, to those that need no gateway."""
-    for peer in peers:
-        if _on_link(host, peer.public_ip):
-            yield f"route {peer.subnet} via {peer.public_ip} dev {nic} proto {OUR_PROTO}"
-
-
-def nic_of(host: Host) -> str:
-    """The link that has the host's underlay address."""
-    rows = host.ip_json("address", "show", "to", host.address)
-    return str(next((row["ifname"] for row in rows if row), "no link"))
-
-
-def _on_link(host: Host, address: str) -> bool:
-    return "gateway" not in host.ip_json("route", "get", address)[0]
-
-
-def standing(lab: Lab, host: Host) -> set[str]:
+def standing(_lab: Lab, host: Host) -> set[str]:
     """Every line that is true of the host: our links with all that is on them, and every route of our protocol."""
-    lines: set[str] = set()
-    ours = set()
-    for link in host.ip_json("-d", "link", "show"):
-        name, details = link["ifname"], link.get("linkinfo", {})
-        if name.startswith("flannel") or link.get("ifalias") == "flanpy":
-            ours.add(name)
-            lines.add(_link_line(link, details))
-    for name in ours:
-        lines.update(_entries_on(host, name))
-    for family in ("-4", "-6"):
-        for route in host.ip_json(family, "-d", "route", "show", "table", "all"):
-            if route.get("protocol") == OUR_PROTO or (
-                route.get("dev") in ours and route.get("protocol") != "kernel"
-            ):
-                lines.add(_route_line(route))
-    return lines
-
-
-def _link_line(link: Mapping[str, Any], details: Mapping[str, Any]) -> str:
-    data = details.get("info_data", {})
-    if details.get("info_kind") == "tun":
-        return _tun_line(link, data)
-    up = "UP" if "UP" in link["flags"] else "DOWN"
-    learning = " learning" if data.get("learning") else ""
-    return (
-        f"link {link['ifname']} {link.get('address')} mtu {link['mtu']} vni {data.get('id')}"
-        f" local {data.get('local') or data.get('local6')} dev {data.get('link')} port {data.get('port')}"
-        f" {link.get('ifalias', 'unmarked')} {up}{learning}"
-    )
-
-
-def _tun_line(link: Mapping[str, Any], data: Mapping[str, Any]) -> str:
-    up = "UP" if "UP" in link["flags"] else "DOWN"
-    kept = "persistent" if data.get("persist") else "fleeting"
-    return f"link {link['ifname']} {data.get('type')} {kept} mtu {link['mtu']} {link.get('ifalias', 'unmarked')} {up}"
-
-
-def _entries_on(host: Host, name: str) -> Iterator[str]:
-    for row in host.ip_json("address", "show", "dev", name):
-        for address in row.get("addr_info", []):
-            if address["scope"] != "link":
-                yield f"addr {name} {address['local']}/{address['prefixlen']}"
-    for entry in host.ip_json("neigh", "show", "dev", name, "nud", "permanent"):
-        yield f"neigh {name} {entry['dst']} lladdr {entry.get('lladdr')}"
-    for entry in host.bridge_json("fdb", "show", "dev", name):
-        yield f"fdb {name} {entry['mac']} dst {entry.get('dst')}"
-
-
-def _route_line(route: Mapping[str, Any]) -> str:
-    table = f" table {route['table']}" if route.get("table", "main") != "main" else ""
-    onlink = " onlink" if "onlink" in route.get("flags", []) else ""
-    return (
-        f"route {route['dst']} via {route.get('gateway')} dev {route.get('dev')}"
-        f" proto {route.get('protocol')}{onlink}{table}"
-    )
+    return truth.standing(host)
 
 
 def wrongs(lab: Lab, host: Host) -> list[str]:
     """What is missing on the host (-) and what is too much (+)."""
-    must, does = wanted(lab, host), standing(lab, host)
-    return [f"{host.name}: -{line}" for line in sorted(must - does)] + [
-        f"{host.name}: +{line}" for line in sorted(does - must)
-    ]
+    return oracle.differences(host, wanted(lab, host), standing(lab, host))
 
 
 def assert_settled(lab: Lab, hosts: Iterable[Host] | None = None, *, deadline: float = DEADLINE_S) -> None:

@@ -18,12 +18,12 @@ from integration.drivers.soak.sample import Sample, Sampler
 from integration.drivers.soak.trend import Bound, Trend, trend
 from integration.etcd.api import EtcdApi
 from integration.etcd.cluster import CLIENT_PORT
-from integration.hosts.daemon import Program, ReadyBy
+from integration.hosts.daemon import FLANPY_MARKS, Program, ReadyBy
 from integration.hosts.host import Host
 from integration.hosts.lab import Lab
 from integration.net.waiting import wait_until
 
-SEEN = Program((sys.executable, "-P", inside.__file__), ReadyBy.READYZ)
+SEEN = Program((sys.executable, "-P", inside.__file__), ReadyBy.READYZ, FLANPY_MARKS)
 """The daemon with a window into its heap."""
 LOOKS_INSIDE = 8
 LOOKS = 150

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from integration.hosts.daemon import HostDaemon, Program, flanpyctl
+from integration.hosts.daemon import HostDaemon, flanpyctl
 from integration.hosts.engines.engine import SERVICE, Engine
 from integration.hosts.engines.releases import Release
 from integration.hosts.host import Host
@@ -42,9 +43,8 @@ class DockerHost(Host):
         script = ("sh", str(FURNISH), str(self.directory), engine, *init)
         self._init.start(["unshare", "--mount", "--propagation", "slave", *script])
         wait_until(self._furnished, f"{self.name}: its mounts", deadline=15)
-        self.daemon.program = Program(
-            (*self._mount_argv, *self.daemon.program.argv), self.daemon.program.ready_by
-        )
+        program = self.daemon.program
+        self.daemon.program = replace(program, argv=(*self._mount_argv, *program.argv))
         self.engine.install_service()
 
     def _furnished(self) -> bool:
