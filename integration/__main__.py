@@ -8,19 +8,19 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from integration.drivers import inject as inject_command
 from integration.drivers.chaos import command as chaos_command
 from integration.drivers.demo import run_demo
 from integration.drivers.matrix import command as faults_command
 from integration.drivers.soak import command as soak_command
-from integration.faults.problems import INJECTIONS, injection
-from integration.hosts.left_up import StandingLab
-from integration.lab import Lab, LabError, Program, flanpyctl
+from integration.hosts.daemon import as_program
+from integration.hosts.left_up import the_lab
+from integration.lab import Lab, LabError, flanpyctl
 from integration.net import claim, namespaces
 
 EXAMPLES = """examples:
@@ -62,12 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     execute.add_argument("where", help="h1, h1c1, e1, sw, ...")
     execute.add_argument("argv", nargs=argparse.REMAINDER, metavar="COMMAND ...")
     execute.set_defaults(command=_exec)
-    injecting = commands.add_parser(
-        "inject", help="put a known problem (P06) into a lab left up, until Enter"
+    inject_command.add_to(
+        commands.add_parser("inject", help="put a fault (P06, cable_cut) into a lab left up, until Enter")
     )
-    injecting.add_argument("--lab", type=int, help="which lab (default: the only one)")
-    injecting.add_argument("problem", nargs="?", help="P01 to P32; without one, those there are")
-    injecting.set_defaults(command=_inject)
     status = commands.add_parser("status", help="list the labs of this machine")
     status.set_defaults(command=_status)
     down = commands.add_parser("down", help="remove a lab and every trace of it")
@@ -105,7 +102,7 @@ def _add_up(up: argparse.ArgumentParser) -> None:
 
 
 def _up(typed: argparse.Namespace) -> int:
-    program = Program(tuple(shlex.split(typed.program))) if typed.program else None
+    program = as_program(typed.program)
     lab = Lab(typed.hosts, typed.etcd_members, program=program, segments=typed.segments, mtu=typed.mtu)
     with lab:
         lab.configure(backend=typed.backend)
@@ -120,7 +117,7 @@ def _up(typed: argparse.Namespace) -> int:
 
 
 def _exec(typed: argparse.Namespace) -> int:
-    number = _the_lab(typed.lab)
+    number = the_lab(typed.lab)
     namespace = f"fp{number}-{typed.where}"
     if namespace not in namespaces.names_with(f"fp{number}-"):
         known = ", ".join(name.partition("-")[2] for name in namespaces.names_with(f"fp{number}-"))
@@ -136,20 +133,6 @@ def _exec(typed: argparse.Namespace) -> int:
         **(hosts[0]["environment"] if hosts else {}),
     }
     os.execvpe("nsenter", [*namespaces.enter_argv(namespace), *argv], environment)
-
-
-def _inject(typed: argparse.Namespace) -> int:
-    if typed.problem is None:
-        for one in INJECTIONS:
-            print(f"{one.id}  {one.title}")
-        return 0
-    one = injection(typed.problem)
-    with one.strike(StandingLab(_the_lab(typed.lab))) as struck:
-        print(f"{one.id}: {one.title}; condition {one.condition or 'none'}, alert {one.alert or 'none'}")
-        print(f"look from {struck.host.name}: python -m integration exec {struck.host.name} flanpyctl doctor")
-        print("Enter takes it away", flush=True)
-        sys.stdin.readline()
-    return 0
 
 
 def _status(_typed: argparse.Namespace) -> int:
@@ -190,17 +173,6 @@ def _sweep(_typed: argparse.Namespace) -> int:
 
 def _demo(typed: argparse.Namespace) -> int:
     return run_demo(Lab(hosts=3), keep=typed.keep)
-
-
-def _the_lab(number: int | None) -> int:
-    kept = [one for one in claim.numbers() if claim.is_kept(one)]
-    if number is not None:
-        return number
-    if len(kept) != 1:
-        raise LabError(
-            f"{len(kept)} labs are up ({', '.join(map(str, kept)) or 'none'}): say which with --lab N"
-        )
-    return kept[0]
 
 
 def _description(number: int) -> dict[str, Any]:

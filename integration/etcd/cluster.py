@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -85,11 +86,17 @@ class EtcdMember(Child):
 
 
 class Etcd:
-    """The cluster. `api` talks to the first member that runs; `lives` counts how often all history was lost."""
+    """The cluster. `api` talks to the first member that should answer; `lives` counts how often history was lost.
+
+    Members that are `shunned` are not asked by the lab, those `doubted` last: etcd takes ten seconds itself until a
+    member that was cut off answers again.
+    """
 
     def __init__(self, members: Sequence[EtcdMember]) -> None:
         self.members = tuple(members)
         self.lives = 1
+        self.shunned: set[str] = set()
+        self.doubted: set[str] = set()
         for member in members:
             member.initial_cluster = self.initial_cluster
         self._apis: dict[tuple[str, int], EtcdApi] = {}
@@ -121,8 +128,9 @@ class Etcd:
         return EtcdApi(member.namespace, ("127.0.0.1", CLIENT_PORT), timeout=timeout)
 
     def answering(self) -> list[EtcdMember]:
-        """The members that may answer now, the surest first."""
-        return [member for member in self.members if member.running]
+        """The members that may answer now, those first that most surely do."""
+        found = [member for member in self.members if member.running and member.name not in self.shunned]
+        return sorted(found, key=lambda member: member.name in self.doubted)
 
     def one_that_answers(self) -> EtcdMember:
         """The first of them; LabError when there is none."""
@@ -164,6 +172,19 @@ class Etcd:
         finally:
             api.close()
         return own == leader
+
+    def lead(self, member: EtcdMember) -> None:
+        """Make a member the leader."""
+
+        def leads() -> bool:
+            leader = self.leader()
+            if leader is not member:
+                own, _ = self.api_at(member).leader()
+                with suppress(LabError):  # an election came first
+                    self.api_at(leader).call("/v3/maintenance/transfer-leadership", {"targetID": str(own)})
+            return leader is member
+
+        wait_until(leads, f"{member.name} leads", deadline=READY_DEADLINE_S, poll=0.1)
 
     def launch(self) -> None:
         """Start every member that does not run; does not wait."""

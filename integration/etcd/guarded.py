@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from contextlib import suppress
 
 from integration.etcd.access import ROOT, RootApi
 from integration.etcd.cluster import CLIENT_PORT, READY_DEADLINE_S, Etcd, EtcdMember
@@ -27,17 +26,11 @@ def member_flags(authority: Authority, *, server: Pair, peer: Pair) -> list[str]
 
 
 class GuardedEtcd(Etcd):
-    """`members` are those in the cluster; `spare` is a machine with the same certificates that waits for its turn.
-
-    Members that are `shunned` are not asked by the lab, those `doubted` last: etcd takes ten seconds itself until a
-    member that was cut off answers again.
-    """
+    """`members` are those in the cluster; `spare` is a machine with the same certificates that waits for its turn."""
 
     def __init__(self, seats: Sequence[EtcdMember], *, password: str) -> None:
         super().__init__(seats[:3])
         self.spare = seats[3]
-        self.shunned: set[str] = set()
-        self.doubted: set[str] = set()
         self._password = password
 
     @property
@@ -65,26 +58,8 @@ class GuardedEtcd(Etcd):
         """As the base class, with root's rights."""
         return RootApi(member.namespace, ("127.0.0.1", CLIENT_PORT), password=self._password, timeout=timeout)
 
-    def answering(self) -> list[EtcdMember]:
-        """The members that may answer now, those first that most surely do."""
-        found = [member for member in super().answering() if member.name not in self.shunned]
-        return sorted(found, key=lambda member: member.name in self.doubted)
-
     def _login(self) -> dict[str, str]:
         return {"ETCDCTL_USER": f"{ROOT}:{self._password}"}
-
-    def lead(self, member: EtcdMember) -> None:
-        """Make a member the leader."""
-
-        def leads() -> bool:
-            leader = self.leader()
-            if leader is not member:
-                own, _ = self.api_at(member).leader()
-                with suppress(LabError):  # an election came first
-                    self.api_at(leader).call("/v3/maintenance/transfer-leadership", {"targetID": str(own)})
-            return leader is member
-
-        wait_until(leads, f"{member.name} leads", deadline=READY_DEADLINE_S, poll=0.1)
 
     def replace(self, old: EtcdMember) -> EtcdMember:
         """Take a member out for good and put the spare machine in its place; returns the new member.

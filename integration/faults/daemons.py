@@ -5,107 +5,132 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
-from integration.faults.fault import Family, Ground, Kind, Part, own_flags
+from integration.faults.fault import Evidence, Family, Fault, Ground, Part
 from integration.faults.means.disk import filled, read_only
 from integration.faults.means.limits import FakeClock
+from integration.hosts.host import Host
 
 HOUR_S = 3600
 START_S = 2.0
 """About as long as a start takes: the clock jumps within it, too."""
 EXIT_BUSY = 75
 """EX_TEMPFAIL: another instance runs."""
-_daemon = partial(Kind, family=Family.HOST, part=Part.DAEMON, breaks=False)
-_nic = partial(Kind, family=Family.HOST, part=Part.NIC)
+_daemon = partial(Fault, family=Family.HOST, part=Part.DAEMON, breaks=False)
+_nic = partial(Fault, family=Family.HOST, part=Part.NIC)
 
 
-def _killed(ground: Ground) -> Iterator[None]:
+@contextmanager
+def frozen(host: Host) -> Iterator[None]:
+    """Let the daemon stand still."""
+    host.daemon.freeze()
+    try:
+        yield
+    finally:
+        host.daemon.thaw()
+
+
+def _killed(ground: Ground) -> Iterator[Evidence | None]:
     ground.host.daemon.kill()
-    yield
+    yield None
     ground.launch(ground.host)
 
 
-def _stopped(ground: Ground) -> Iterator[None]:
+def _stopped(ground: Ground) -> Iterator[Evidence | None]:
     ground.host.daemon.stop()
-    yield
+    yield None
     ground.launch(ground.host)
 
 
-def _frozen(ground: Ground) -> Iterator[None]:
-    ground.host.daemon.freeze()
-    yield
-    ground.host.daemon.thaw()
+def _frozen(ground: Ground) -> Iterator[Evidence | None]:
+    host = ground.host
+    with frozen(host):
+        yield Evidence(host, ("flanpyd",), lambda: not host.daemon.answers("/healthz"))
 
 
-def _restart_storm(ground: Ground) -> Iterator[None]:
+def _restart_storm(ground: Ground) -> Iterator[Evidence | None]:
     """Killed and started, again and again, at whatever step it has come to."""
     for _ in range(6):
         ground.host.daemon.kill()
         ground.launch(ground.host)
-        ground.pause(ground.random.uniform(0.02, ground.blow.lasts / 6))
-    yield
+        ground.pause(ground.between(0.02, ground.lasts / 6))
+    yield None
 
 
-def _limited(ground: Ground, what: int, soft: int) -> Iterator[None]:
+def _limited(ground: Ground, what: int, soft: int) -> Iterator[Evidence | None]:
     """The daemon has a limit for a while; one that meanwhile was started anew has its own again."""
     pid = ground.host.daemon.pid
     _, hard = before = resource.prlimit(pid, what)
     resource.prlimit(pid, what, (soft, hard))
-    yield
+    yield None
     if ground.host.daemon.running and ground.host.daemon.pid == pid:
         resource.prlimit(pid, what, before)
 
 
-def _stuttering(ground: Ground) -> Iterator[None]:
+def _stuttering(ground: Ground) -> Iterator[Evidence | None]:
     """It runs a moment and stands still a moment, as under a scheduler that has no time for it."""
-    rest = ground.blow.lasts
+    rest = ground.lasts
     while rest > 0:
         ground.host.daemon.freeze()
-        ground.pause(moment := ground.random.uniform(0.05, 0.4))
+        ground.pause(moment := ground.between(0.05, 0.4))
         ground.host.daemon.thaw()
         ground.pause(moment / 4)
         rest -= moment * 1.25
-    yield
+    yield None
 
 
-def _disk_full(ground: Ground) -> Iterator[None]:
+def _disk_full(ground: Ground) -> Iterator[Evidence | None]:
     """Not one byte more goes into any file, its log included."""
     yield from _limited(ground, resource.RLIMIT_FSIZE, 0)
 
 
-def _disk_filled(ground: Ground) -> Iterator[None]:
+def _disk_filled(ground: Ground) -> Iterator[Evidence | None]:
     """Its disk has no room: files are made, and stay empty."""
     with filled(ground.host.directory):
-        yield
+        yield None
 
 
-def _disk_read_only(ground: Ground) -> Iterator[None]:
+def _disk_read_only(ground: Ground) -> Iterator[Evidence | None]:
     with read_only(ground.host.directory):
-        yield
+        yield None
 
 
-def _clock_jumps(ground: Ground) -> Iterator[None]:
+def _file_wrong(ground: Ground) -> Iterator[Evidence | None]:
+    """subnet.env cannot be written, for something else stands there; Docker would start with nothing."""
+    path = ground.host.daemon.subnet_path
+    before = path.read_bytes()
+    path.unlink()
+    path.mkdir()
+    (path / "in-the-way").touch()
+    yield Evidence(ground.host, (str(path),), path.is_dir)
+    (path / "in-the-way").unlink(missing_ok=True)
+    path.rmdir()
+    path.write_bytes(before)
+
+
+def _clock_jumps(ground: Ground) -> Iterator[Evidence | None]:
     """Hours forth, then hours back, and right again. The daemon has to be started with a clock that can be set."""
     clock = FakeClock(ground.host)
     ground.host.daemon.kill()
     ground.launch(ground.host, clock.environment)
-    for sign, rest in ((1, ground.random.uniform(0, START_S)), (-1, ground.blow.lasts / 2)):
+    for sign, rest in ((1, ground.between(0, START_S)), (-1, ground.lasts / 2)):
         ground.pause(rest)
-        clock.jump(sign * ground.random.randint(1, 30) * HOUR_S)
+        clock.jump(sign * ground.choose(range(1, 31)) * HOUR_S)
     try:
-        yield
+        yield None
     finally:
         clock.jump(0)
 
 
-def _second_instance(ground: Ground) -> Iterator[None]:
+def _second_instance(ground: Ground) -> Iterator[Evidence | None]:
     """Somebody starts another flanpyd on the host, which is to end with a word of its own exit code."""
     daemon, second = ground.host.daemon, ground.host.child("second")
-    argv = [*daemon.program.argv, *daemon.flags, *own_flags(ground.host)]
-    second.start(argv, env=daemon.environment)
+    flags, own = daemon.extra
+    second.start([*daemon.program.argv, *daemon.flags, *flags], env={**daemon.environment, **own})
     try:
-        yield
+        yield None
         second.wait(deadline=10)
         if second.exit_code != EXIT_BUSY:
             ground.accuse(f"a second flanpyd ended with {second.exit_code}: {second.log_tail(2)}")
@@ -113,40 +138,43 @@ def _second_instance(ground: Ground) -> Iterator[None]:
         second.kill()
 
 
-def _files_exhausted(ground: Ground) -> Iterator[None]:
+def _files_exhausted(ground: Ground) -> Iterator[Evidence | None]:
     """No further file or socket can be opened."""
     yield from _limited(ground, resource.RLIMIT_NOFILE, 4)
 
 
-def _renumbered(ground: Ground) -> Iterator[None]:
+def _renumbered(ground: Ground) -> Iterator[Evidence | None]:
     number = int(ground.host.name[1:])
-    with ground.lab.faults.set_address(ground.host, f"10.99.2.{number + ground.random.randrange(5) * 40}"):
-        yield
+    with ground.lab.faults.set_address(ground.host, f"10.99.2.{number + ground.choose(range(5)) * 40}"):
+        yield None
 
 
-def _narrowed(ground: Ground) -> Iterator[None]:
-    with ground.lab.faults.set_mtu(ground.host, ground.random.choice((1400, 1450, 9000))):
-        yield
+def _narrowed(ground: Ground) -> Iterator[Evidence | None]:
+    with ground.lab.faults.set_mtu(ground.host, ground.choose((1400, 1450, 9000))):
+        yield None
 
 
-def _replugged(ground: Ground) -> Iterator[None]:
+def _replugged(ground: Ground) -> Iterator[Evidence | None]:
     with ground.lab.faults.remove_nic(ground.host):
-        yield
+        yield None
 
 
-KINDS = (
-    _daemon("daemon_killed", strike=_killed, lasts=(0.1, 6)),
-    _daemon("daemon_stopped", strike=_stopped, lasts=(0.1, 6)),
-    _daemon("daemon_frozen", strike=_frozen, lasts=(1, 9)),
-    _daemon("restart_storm", strike=_restart_storm, lasts=(3, 9)),
-    _daemon("daemon_stutters", strike=_stuttering, lasts=(2, 8)),
-    _daemon("disk_full", strike=_disk_full, lasts=(2, 8)),
-    _daemon("disk_filled", strike=_disk_filled, lasts=(2, 8)),
-    _daemon("disk_read_only", strike=_disk_read_only, lasts=(2, 8)),
-    _daemon("clock_jumps", strike=_clock_jumps, lasts=(4, 9)),
-    _daemon("second_instance", strike=_second_instance, lasts=(1, 3)),
-    _daemon("files_exhausted", strike=_files_exhausted, lasts=(2, 8)),
-    _nic("address_changed", strike=_renumbered, lasts=(3, 8)),
-    _nic("mtu_changed", strike=_narrowed, lasts=(2, 8), breaks=False),
-    _nic("nic_replaced", strike=_replugged, lasts=(0.2, 5)),
-)
+FAULTS = (
+    _daemon(name="daemon_killed", title="the daemon is killed", strike=_killed, lasts=(0.1, 6)),
+    _daemon(name="daemon_stopped", title="the daemon is stopped", strike=_stopped, lasts=(0.1, 6)),
+    _daemon(name="daemon_frozen", title="the daemon hangs", strike=_frozen, lasts=(1, 9), problem="P31",
+            alert="FlanpyDown"),
+    _daemon(name="restart_storm", title="the daemon is killed again and again", strike=_restart_storm, lasts=(3, 9)),
+    _daemon(name="daemon_stutters", title="the daemon gets hardly any time", strike=_stuttering, lasts=(2, 8)),
+    _daemon(name="disk_full", title="no file may grow", strike=_disk_full, lasts=(2, 8)),
+    _daemon(name="disk_filled", title="its disk has no room", strike=_disk_filled, lasts=(2, 8)),
+    _daemon(name="disk_read_only", title="its disk is read only", strike=_disk_read_only, lasts=(2, 8)),
+    _daemon(name="clock_jumps", title="the clock jumps by hours", strike=_clock_jumps, lasts=(4, 9)),
+    _daemon(name="second_instance", title="another daemon is started", strike=_second_instance, lasts=(1, 3)),
+    _daemon(name="files_exhausted", title="no further file can be opened", strike=_files_exhausted, lasts=(2, 8)),
+    _nic(name="address_changed", title="the host has another address", strike=_renumbered, lasts=(3, 8)),
+    _nic(name="mtu_changed", title="the NIC has another MTU", strike=_narrowed, lasts=(2, 8), breaks=False),
+    _nic(name="nic_replaced", title="the NIC is another one", strike=_replugged, lasts=(0.2, 5)),
+    _daemon(name="file_wrong", title="subnet.env cannot be written", strike=_file_wrong, lasts=(1, 5), problem="P30",
+            condition="SubnetFileWritten", alert="FlanpySubnetFileNotWritten", settle="a second"),
+)  # fmt: skip

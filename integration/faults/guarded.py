@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 
-from integration.drivers.matrix.toll import Case
 from integration.etcd.api import ETCD_PREFIX
 from integration.etcd.cluster import CLIENT_PORT
+from integration.faults.fault import Evidence, Family, Fault, Ground, Part, Strike
 from integration.faults.logins import (
     jwt_expired,
     jwt_given,
@@ -23,7 +24,6 @@ from integration.faults.logins import (
     permission_removed,
     tokens_expired,
 )
-from integration.faults.means.slow_cable import slow_etcd
 from integration.faults.storage import full_disk, no_space
 from integration.hosts.guarded import CLIENT_NAMES, GuardedLab
 from integration.hosts.host import Host
@@ -35,67 +35,6 @@ _SILENCE_S = 30.0
 _TRIES = 5
 _RENEWAL_S = 1.0
 """Between the new key and the certificate that belongs to it, as a renewer that writes one file after the other."""
-
-
-@contextmanager
-def leader_killed(lab: GuardedLab) -> Iterator[None]:
-    """The leader dies, which is also the member that the daemons talk to."""
-    leader = lab.used_member()
-    lab.guarded.lead(leader)
-    leader.kill()
-    try:
-        yield
-    finally:
-        leader.launch()
-
-
-@contextmanager
-def member_partitioned(lab: GuardedLab) -> Iterator[None]:
-    """Nothing passes to or from the member that the daemons talk to, and nobody closes a connection."""
-    member = lab.used_member()
-    lab.guarded.lead(member)
-    with ExitStack() as stack:
-        lab.guarded.shunned.add(member.name)
-        lab.guarded.doubted.add(member.name)
-        stack.callback(lab.guarded.shunned.discard, member.name)
-        stack.enter_context(lab.faults.drop_on_switch(f'iifname "{member.name}"'))
-        stack.enter_context(lab.faults.drop_on_switch(f'oifname "{member.name}"'))
-        yield
-
-
-@contextmanager
-def quorum_lost(lab: GuardedLab) -> Iterator[None]:
-    """Two of three members die, the leader among them."""
-    leader = lab.guarded.leader()
-    other = next(member for member in lab.guarded.members if member is not leader)
-    leader.kill()
-    other.kill()
-    try:
-        yield
-    finally:
-        leader.launch()
-        other.launch()
-
-
-@contextmanager
-def frozen(lab: GuardedLab) -> Iterator[None]:
-    """Every member is stopped in its tracks: connections stay open, and nothing answers."""
-    lab.guarded.freeze()
-    try:
-        yield
-    finally:
-        lab.guarded.thaw()
-
-
-@contextmanager
-def slow(lab: GuardedLab) -> Iterator[None]:
-    """Half a second each way between the daemons and every member, and all have to connect anew.
-
-    The members among themselves are quick.
-    """
-    with slow_etcd(lab, milliseconds=500):
-        lab.guarded.restart()
-        yield
 
 
 @contextmanager
@@ -229,35 +168,43 @@ def members_upgraded(lab: GuardedLab) -> Iterator[None]:
     yield
 
 
-CASES: tuple[Case, ...] = (
-    Case("leader-killed", "the leader is killed", leader_killed, 6, 60, serves=True),
-    Case("member-partitioned", "a member is cut off", member_partitioned, 16, 90, serves=True),
-    Case("quorum-lost", "two of three members are dead", quorum_lost, 28, 600),
-    Case("frozen", "every member is frozen", frozen, 18, 120),
-    Case("slow", "500 ms each way", slow, 25, 120, serves=True),
-    Case("no-space", "etcd's quota is used up", no_space, 8, 60),
-    Case("disk-full", "a member's disk is full", full_disk, 8, 60, serves=True),
-    Case("compacted", "history is gone under a broken watch", compacted, 16, 60),
-    Case("wiped", "all data is lost", wiped, 5, 60, serves=True),
-    Case("restored", "an old backup comes back", restored, 5, 60, serves=True),
-    Case("tokens-expired", "tokens run out", tokens_expired, 8, 60, serves=True),
-    Case("jwt-expired", "JWTs end, users change", jwt_expired, 8, 60, serves=True, stage=jwt_given),
-    Case("client-certificates-expired", "our certificates end", client_certificates_expired, 12, 90),
-    Case("server-certificate-expired", "etcd's certificate ends", server_certificate_expired, 12, 90),
-    Case("permission-removed", "the role loses the prefix", permission_removed, 10, 90),
-    Case("logins-disabled", "etcd asks for no login for a while", logins_disabled, 5, 60, serves=True),
-    Case("password-changed", "the user has another password", password_changed, 10, 90, stage=password_kept),
-    Case("endpoints-changed", "another endpoint alone", endpoints_changed, 5, 60, serves=True),
-    Case("member-replaced", "another machine takes a member's place", member_replaced, 5, 60, serves=True),
-    Case("members-upgraded", "each member restarts in its turn", members_upgraded, 5, 60, serves=True),
-)
+def _with(within: Callable[[GuardedLab], AbstractContextManager[None]]) -> Strike:
+    def strike(ground: Ground) -> Iterator[Evidence | None]:
+        with within(ground.guarded):
+            yield None
+
+    return strike
 
 
-def case(name: str) -> Case:
-    """By its name."""
-    return next(one for one in CASES if one.name == name)
+_guarded = partial(Fault, family=Family.ETCD, part=Part.ETCD, hosts=0, breaks=False, guarded=True,
+                   lasts=(2, 8), also=frozenset(Part), dice="needs an etcd with certificates and logins")  # fmt: skip
 
-
-def names() -> list[str]:
-    """Every name, in the order in which they are tried."""
-    return [one.name for one in CASES]
+FAULTS = (
+    _guarded(name="no_space", title="etcd's quota is used up", strike=_with(no_space), hold=(8, 60)),
+    _guarded(name="disk_of_member_full", title="a member's disk is full", strike=_with(full_disk), hold=(8, 60),
+             serves=True),
+    _guarded(name="watch_compacted", title="history is gone under a broken watch", strike=_with(compacted),
+             hold=(16, 60)),
+    _guarded(name="all_lost", title="all data is lost, users as well", strike=_with(wiped), hold=(5, 60),
+             serves=True),
+    _guarded(name="restored", title="an old backup comes back", strike=_with(restored), hold=(5, 60), serves=True),
+    _guarded(name="tokens_expired", title="tokens run out", strike=_with(tokens_expired), hold=(8, 60), serves=True),
+    _guarded(name="jwt_expired", title="JWTs end, users change", strike=_with(jwt_expired), hold=(8, 60),
+             serves=True, before=_with(jwt_given)),
+    _guarded(name="client_certificates_expired", title="our certificates end",
+             strike=_with(client_certificates_expired), hold=(12, 90)),
+    _guarded(name="server_certificate_expired", title="etcd's certificate ends",
+             strike=_with(server_certificate_expired), hold=(12, 90)),
+    _guarded(name="permission_removed", title="the role loses the prefix", strike=_with(permission_removed),
+             hold=(10, 90)),
+    _guarded(name="logins_disabled", title="etcd asks for no login for a while", strike=_with(logins_disabled),
+             hold=(5, 60), serves=True),
+    _guarded(name="password_changed", title="the user has another password", strike=_with(password_changed),
+             hold=(10, 90), before=_with(password_kept)),
+    _guarded(name="endpoints_changed", title="another endpoint alone", strike=_with(endpoints_changed),
+             hold=(5, 60), serves=True),
+    _guarded(name="member_replaced", title="another machine takes a member's place", strike=_with(member_replaced),
+             hold=(5, 60), serves=True),
+    _guarded(name="members_upgraded", title="each member restarts in its turn", strike=_with(members_upgraded),
+             hold=(5, 60), serves=True),
+)  # fmt: skip

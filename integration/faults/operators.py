@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from integration.faults.fault import Family, Ground, Kind, Part
+from integration.faults.fault import Evidence, Family, Fault, Ground, Part
 from integration.hosts.daemon import flanpyctl
 from integration.net.waiting import wait_until
 
-_operator = partial(Kind, family=Family.OPERATOR, part=Part.DAEMON)
+_operator = partial(Fault, family=Family.OPERATOR, part=Part.DAEMON)
 TRACEBACK = "Traceback (most recent call last)"
 UNDO_S = 20.0
 """How long an operator tries to take a host back; etcd may be away meanwhile."""
@@ -26,24 +26,24 @@ def _ctl(ground: Ground, *words: str) -> int:
     return done.returncode
 
 
-def _reloaded(ground: Ground) -> Iterator[None]:
+def _reloaded(ground: Ground) -> Iterator[Evidence | None]:
     for _ in range(3):
         _ctl(ground, "reload")
-        ground.pause(ground.random.uniform(0, ground.blow.lasts / 3))
-    yield
+        ground.pause(ground.between(0, ground.lasts / 3))
+    yield None
 
 
-def _doctor_fixes(ground: Ground) -> Iterator[None]:
+def _doctor_fixes(ground: Ground) -> Iterator[Evidence | None]:
     _ctl(ground, "doctor", "--fix", "--yes")
-    yield
+    yield None
 
 
-def _drained(ground: Ground) -> Iterator[None]:
+def _drained(ground: Ground) -> Iterator[Evidence | None]:
     """Out of the overlay, and back."""
-    words = ("--force", "--cleanup") if ground.random.random() < 0.5 else ("--force",)
+    words = ground.choose((("--force", "--cleanup"), ("--force",)))
     try:
         _ctl(ground, "drain", *words)
-        yield
+        yield None
     finally:
         wait_until(
             lambda: _ctl(ground, "drain", "--undo") == 0,
@@ -53,8 +53,8 @@ def _drained(ground: Ground) -> Iterator[None]:
         )
 
 
-KINDS = (
-    _operator("reloaded", strike=_reloaded, lasts=(0.5, 3), breaks=False),
-    _operator("doctor_fixes", strike=_doctor_fixes, lasts=(0.1, 1), breaks=False),
-    _operator("drained", strike=_drained, lasts=(0.5, 5)),
+FAULTS = (
+    _operator(name="reloaded", title="the daemon reloads", strike=_reloaded, lasts=(0.5, 3), breaks=False),
+    _operator(name="doctor_fixes", title="doctor mends", strike=_doctor_fixes, lasts=(0.1, 1), breaks=False),
+    _operator(name="drained", title="the host is drained and taken back", strike=_drained, lasts=(0.5, 5)),
 )

@@ -1,72 +1,158 @@
-"""Faults of the network between hosts: cables, lost packets, one way, black holes, blocked ports."""
+"""Faults of the network between hosts, and of the way to etcd: cables, lost packets, black holes, blocked ports."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
 
-from integration.faults.fault import Family, Ground, Kind, Part
-from integration.hosts.cables import Fault
+from integration.etcd.cluster import CLIENT_PORT
+from integration.faults.fault import Evidence, Family, Fault, Ground, Part
+from integration.hosts import cables
+from integration.hosts.host import Host
 
-_network = partial(Kind, family=Family.NETWORK, part=Part.NIC)
-
-
-def _while(fault: Fault) -> Iterator[None]:
-    with fault:
-        yield
-
-
-def _cut(ground: Ground) -> Iterator[None]:
-    yield from _while(ground.lab.faults.cut(ground.host))
+PROBED = "a few rounds of probes"
+VXLAN_PORT = 8472
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+"""What a connection of HTTP/2 begins with (RFC 9113, 3.4), and gRPC's therefore."""
 
 
-def _link_down(ground: Ground) -> Iterator[None]:
-    yield from _while(ground.lab.faults.link_down(ground.host))
+def _while(ground: Ground, cable: cables.Fault) -> Iterator[Evidence | None]:
+    host, other = ground.host, ground.other
+    with cable:
+        yield Evidence(host, (host.name,), lambda: not host.ping(other, wait=0.5).ok)
 
 
-def _silence(ground: Ground) -> Iterator[None]:
-    yield from _while(ground.lab.faults.silence(ground.host))
+def _cut(ground: Ground) -> Iterator[Evidence | None]:
+    yield from _while(ground, ground.lab.faults.cut(ground.host))
 
 
-def _loss(ground: Ground) -> Iterator[None]:
-    yield from _while(ground.lab.faults.lose_on_host(ground.host, ground.random.choice((10, 30, 60))))
+def _link_down(ground: Ground) -> Iterator[Evidence | None]:
+    yield from _while(ground, ground.lab.faults.link_down(ground.host))
 
 
-def _black_hole(ground: Ground) -> Iterator[None]:
-    yield from _while(ground.lab.faults.set_switch_mtu(ground.host, ground.random.choice((1000, 1280, 1400))))
+def _silence(ground: Ground) -> Iterator[Evidence | None]:
+    yield from _while(ground, ground.lab.faults.silence(ground.host))
 
 
-def _partition(ground: Ground) -> Iterator[None]:
-    yield from _while(ground.lab.faults.partition([ground.host], [ground.other]))
+def _loss(ground: Ground) -> Iterator[Evidence | None]:
+    with ground.lab.faults.lose_on_host(ground.host, ground.choose((30, 10, 60))):
+        yield None
 
 
-def _one_way(ground: Ground) -> Iterator[None]:
-    yield from _while(ground.lab.faults.one_way(ground.host, ground.other))
+def _black_hole(ground: Ground) -> Iterator[Evidence | None]:
+    """Something on the way to the other host takes no packets of full size, and says so to nobody."""
+    one, two = ground.host, ground.other
+
+    def is_broken() -> bool:
+        return one.ping(two).ok and not one.ping(two, size=1472, wait=0.5).ok
+
+    with ground.lab.faults.set_switch_mtu(two, ground.choose((1400, 1000, 1280))):
+        yield Evidence(one, (one.name, two.name), is_broken)
 
 
-def _port_blocked(ground: Ground) -> Iterator[None]:
-    ports = f'"{ground.host.seat.port}", "{ground.other.seat.port}"'
-    match = f"iifname {{ {ports} }} oifname {{ {ports} }} udp dport 8472"
-    yield from _while(ground.lab.faults.drop_on_switch(match))
+def _partition(ground: Ground) -> Iterator[Evidence | None]:
+    yield from _while(ground, ground.lab.faults.partition([ground.host], [ground.other]))
 
 
-def _flapping(ground: Ground) -> Iterator[None]:
+def _one_way(ground: Ground) -> Iterator[Evidence | None]:
+    yield from _while(ground, ground.lab.faults.one_way(ground.host, ground.other))
+
+
+def _port_blocked(ground: Ground) -> Iterator[Evidence | None]:
+    """A firewall between two hosts lets everything pass but the overlay's port."""
+    one, two = ground.host, ground.other
+    ports = f'{{ "{one.seat.port}", "{two.seat.port}" }}'
+
+    def is_broken() -> bool:
+        overlay = one.containers[0].ping(two.containers[0], wait=0.5)
+        return not overlay.ok and one.ping(two).ok
+
+    with ground.lab.faults.drop_on_switch(f"iifname {ports} oifname {ports} udp dport {VXLAN_PORT}"):
+        yield Evidence(one, (one.name, two.name), is_broken)
+
+
+def _flapping(ground: Ground) -> Iterator[Evidence | None]:
     """The cable comes and goes five times, then stays."""
     for _ in range(5):
         with ground.lab.faults.cut(ground.host):
-            ground.pause(ground.random.uniform(0.05, ground.blow.lasts / 10))
-        ground.pause(ground.random.uniform(0.05, ground.blow.lasts / 10))
-    yield
+            ground.pause(ground.between(0.05, ground.lasts / 10))
+        ground.pause(ground.between(0.05, ground.lasts / 10))
+    yield None
 
 
-KINDS = (
-    _network("cable_cut", strike=_cut, lasts=(0.5, 8)),
-    _network("nic_down", strike=_link_down, lasts=(0.5, 6)),
-    _network("host_silenced", strike=_silence, lasts=(0.5, 8)),
-    _network("packets_lost", strike=_loss, lasts=(2, 8)),
-    _network("black_hole", strike=_black_hole, lasts=(2, 8), breaks=False),
-    _network("pair_parted", strike=_partition, lasts=(1, 8), hosts=2),
-    _network("one_way", strike=_one_way, lasts=(1, 8), hosts=2),
-    _network("port_blocked", strike=_port_blocked, lasts=(1, 8), hosts=2),
-    _network("cable_flaps", strike=_flapping, lasts=(1, 6)),
+def _rejected(ground: Ground, table: str, matches: list[str]) -> None:
+    body = "; ".join(f"{match} reject with tcp reset" for match in matches)
+    chain = f"chain out {{ type filter hook output priority 0; {body}; }};"
+    ground.host.run("nft", "-f", "-", stdin=f"table inet {table} {{ {chain} }}\n")
+
+
+def _accepted(ground: Ground, table: str) -> None:
+    ground.host.run("nft", "delete", "table", "inet", table, check=False)  # a flush may have taken it away
+
+
+def _etcd_refused(ground: Ground) -> Iterator[Evidence | None]:
+    """etcd refuses whoever calls from this host."""
+    host, address = ground.host, ground.lab.etcd.members[0].address
+    _rejected(ground, "no_etcd", [f"tcp dport {CLIENT_PORT}"])
+
+    def is_broken() -> bool:
+        done = host.run("bash", "-c", f"exec 3<>/dev/tcp/{address}/{CLIENT_PORT}", check=False)
+        return done.returncode != 0
+
+    yield Evidence(host, (str(CLIENT_PORT),), is_broken)
+    _accepted(ground, "no_etcd")
+
+
+def _watch_cut_off(ground: Ground) -> Iterator[Evidence | None]:
+    """Something on the way to etcd speaks HTTP/1 only: who asks for its health is answered, no watch is."""
+    host, member = ground.host, ground.lab.etcd.members[0]
+    ports = _ports_to(host, member.address)
+    # Its payload follows a header of 20 bytes, or of 32 with timestamps.
+    begins = [f"tcp dport {CLIENT_PORT} @th,{8 * size},32 0x50524920" for size in (20, 32)]
+    now = [f"tcp dport {CLIENT_PORT} tcp sport {{ {', '.join(ports)} }}"] if ports else []
+    _rejected(ground, "http1_only", [*begins, *now])
+    yield Evidence(host, ("watch",), lambda: not _is_greeted(host, member.address))
+    _accepted(ground, "http1_only")
+
+
+def _ports_to(host: Host, address: str) -> list[str]:
+    """Our ends of the connections there are."""
+    listed = host.run("ss", "-Htn", "dst", f"{address}:{CLIENT_PORT}").stdout
+    return [line.split()[3].rpartition(":")[2] for line in listed.splitlines()]
+
+
+def _is_greeted(host: Host, address: str) -> bool:
+    """Whether etcd answers the beginning of HTTP/2 there."""
+    greeting = _PREFACE.decode().replace("\r", "\\r").replace("\n", "\\n")
+    line = (
+        f"exec 3<>/dev/tcp/{address}/{CLIENT_PORT}; printf '{greeting}' >&3; timeout 1 head -c 1 <&3 | wc -c"
+    )
+    return host.run("bash", "-c", line, check=False).stdout.strip() == "1"
+
+
+_network = partial(Fault, family=Family.NETWORK, part=Part.NIC)
+_away = partial(
+    _network,
+    lasts=(2, 8),
+    breaks=False,
+    condition="DatastoreReachable",
+    alert="FlanpyDatastoreUnreachable",
+    settle="the condition's grace",
 )
+
+FAULTS = (
+    _network(name="cable_cut", title="the cable is pulled", strike=_cut, lasts=(0.5, 8)),
+    _network(name="nic_down", title="the NIC is set down", strike=_link_down, lasts=(0.5, 6)),
+    _network(name="host_silenced", title="nothing passes, the carrier stays", strike=_silence, lasts=(0.5, 8)),
+    _network(name="packets_lost", title="packets are lost at random", strike=_loss, lasts=(2, 8)),
+    _network(name="black_hole", title="large packets vanish", strike=_black_hole, lasts=(2, 8), hosts=2, breaks=False,
+             problem="P19", condition="MTUConsistent", alert="FlanpyMTUBlackHole", settle=PROBED),
+    _network(name="pair_parted", title="two hosts are parted", strike=_partition, hosts=2),
+    _network(name="one_way", title="one direction between two hosts is lost", strike=_one_way, hosts=2),
+    _network(name="port_blocked", title="the overlay's port is blocked between two hosts", strike=_port_blocked,
+             hosts=2, problem="P06", condition="PeersReachable", alert="FlanpyPeersUnreachable", settle=PROBED),
+    _network(name="cable_flaps", title="the cable comes and goes", strike=_flapping, lasts=(1, 6)),
+    _away(name="watch_cut_off", title="etcd answers, but no watch gets through", strike=_watch_cut_off,
+          problem="P23"),
+    _away(name="etcd_refused", title="etcd is away", strike=_etcd_refused, problem="P24"),
+)  # fmt: skip

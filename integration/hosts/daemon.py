@@ -6,6 +6,7 @@ environment, so any other program with flannel's flags can stand in its place.
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -56,6 +57,15 @@ def flanpyd() -> Program:
     return Program(_console_script("flanpyd", "flanpy.daemon.main"), ReadyBy.READYZ, FLANPY_MARKS)
 
 
+def as_program(words: str | Program | Sequence[str] | None) -> Program:
+    """Return what runs in flanneld's place: flanpyd by default, or the command line of any program with its flags."""
+    if words is None:
+        return flanpyd()
+    if isinstance(words, Program):
+        return words
+    return Program(tuple(shlex.split(words)) if isinstance(words, str) else tuple(words))
+
+
 def flanpyctl() -> tuple[str, ...]:
     """How to call the project's command-line tool; words to add arguments to."""
     return _console_script("flanpyctl", "flanpy.cli.main")
@@ -82,6 +92,8 @@ class HostDaemon(Child):
         self.directory = directory
         self.endpoints = endpoints
         self.nic = "eth0"
+        self.extra: tuple[tuple[str, ...], dict[str, str]] = ((), {})
+        """The flags and variables of the last start, beside those of every start."""
         self._subnet_file_before: tuple[int, int] | None = None
         directory.mkdir(parents=True, exist_ok=True)
 
@@ -124,12 +136,19 @@ class HostDaemon(Child):
     ) -> None:
         """Start it without waiting. `extra_flags` come last, so they win; `argv` replaces the program once."""
         self._subnet_file_before = self._subnet_file_stamp()
+        self.extra = (extra_flags, dict(env or {}))
         own = {
             **self.environment,
             "FLANPYD_LOG_FORMAT": "json",
             "FLANPYD_METRICS_LISTEN": f"127.0.0.1:{METRICS_PORT}",
         }
         self.start([*(argv or self.program.argv), *self.flags, *extra_flags], env={**own, **(env or {})})
+
+    def relaunch(self, *, env: Mapping[str, str] | None = None) -> None:
+        """Start it as it was started last, this once with `env` besides; does not wait."""
+        flags, before = self.extra
+        self.launch(*flags, env={**before, **(env or {})})
+        self.extra = (flags, before)
 
     def up(
         self, *extra_flags: str, env: Mapping[str, str] | None = None, deadline: float = READY_DEADLINE_S

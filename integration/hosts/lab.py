@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -18,7 +19,7 @@ from integration.etcd.api import ETCD_PREFIX
 from integration.etcd.cluster import Etcd, EtcdMember
 from integration.hosts.cables import Faults
 from integration.hosts.container import Container
-from integration.hosts.daemon import HostDaemon, Program, flanpyd
+from integration.hosts.daemon import HostDaemon, Program, as_program
 from integration.hosts.host import Host
 from integration.net import claim, namespaces, topology
 from integration.net.namespaces import LabError
@@ -53,7 +54,7 @@ class Lab:
     ) -> None:
         self._wanted = (hosts, etcd_members, segments, mtu)
         self._ipv6 = ipv6
-        self._program = _as_program(program)
+        self._program = as_program(program)
         self._claim: claim.Claim | None = None
         self._restore_signal: Callable[[], None] = lambda: None
 
@@ -122,6 +123,11 @@ class Lab:
     def is_up(self) -> bool:
         """Whether start() succeeded and neither close() nor keep() came since."""
         return self._claim is not None
+
+    @property
+    def switch(self) -> str:
+        """The namespace where cables are pulled."""
+        return self.plan.switch
 
     @property
     def number(self) -> int:
@@ -199,6 +205,11 @@ class Lab:
         return {
             "number": self.number,
             "etcd_endpoints": self.etcd.endpoints,
+            "program": {
+                "argv": self._program.argv,
+                "ready_by": self._program.ready_by.value,
+                "marks": asdict(self._program.marks),
+            },
             "etcd": [
                 {"namespace": member.namespace, "address": member.address} for member in self.etcd.members
             ],
@@ -232,12 +243,6 @@ def _host_row(host: Host) -> dict[str, Any]:
         "environment": host.daemon.environment,
         "containers": [{"namespace": c.namespace, "address": c.address} for c in host.containers],
     }
-
-
-def _as_program(program: Program | Sequence[str] | None) -> Program:
-    if program is None:
-        return flanpyd()
-    return program if isinstance(program, Program) else Program(tuple(program))
 
 
 def _exit_on_sigterm() -> Callable[[], None]:

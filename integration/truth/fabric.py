@@ -47,7 +47,7 @@ class Fabric:
     @property
     def name(self) -> str:
         """What a driver calls it."""
-        return self.title or self.kind
+        return self.title or ("dual" if self.kind == "vxlan" and self.ipv6 else self.kind)
 
     @property
     def type(self) -> str:

@@ -65,9 +65,9 @@ def lease_of(entry: Entry) -> Lease | None:
     subnet6 = next((each for each in subnets_of(entry.key) if isinstance(each, IPv6Network)), None)
     try:
         value = json.loads(entry.value)
-        public_ip = str(ip_address(value["PublicIP"]))
+        public_ip = str(ip_address(value["PublicIP"])) if subnet else ""
         kind = value.get("BackendType") or ""
-        mac = value["BackendData"]["VtepMAC"] if kind == "vxlan" else ""
+        mac = value["BackendData"]["VtepMAC"] if subnet and kind == "vxlan" else ""
         mac6 = value["BackendV6Data"]["VtepMAC"] if subnet6 and kind == "vxlan" else ""
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
@@ -83,10 +83,9 @@ def leases_of(entries: Iterable[Entry]) -> list[Lease]:
     return [lease for entry in entries if (lease := lease_of(entry)) is not None]
 
 
-def own_lease(host: Host, leases: Iterable[Lease]) -> Lease | None:
-    """Return the lease that names the host, or its address where leases name nobody."""
-    found = [lease for lease in leases if (lease.node or lease.public_ip) in (host.name, host.address)]
-    return found[0] if len(found) == 1 else None
+def own_leases(host: Host, leases: Iterable[Lease]) -> list[Lease]:
+    """Return the leases that name the host, or its address where leases name nobody: one, when all is well."""
+    return [lease for lease in leases if (lease.node or lease.public_ip) in (host.name, host.address)]
 
 
 def wrongs(host: Host, leases: Iterable[Lease], fabric: Fabric = VXLAN) -> list[str]:
@@ -106,9 +105,10 @@ def differences(host: Host, must: set[str], does: set[str]) -> list[str]:
 def wanted(host: Host, leases: Iterable[Lease], fabric: Fabric) -> set[str]:
     """Return every line that must be true of the host."""
     known = [lease for lease in leases if lease.kind == fabric.type]
-    if (own := own_lease(host, known)) is None:
-        return {f"one lease of {host.name} in etcd"}
-    return {line for version in fabric.versions for line in _wanted(host, own, known, (fabric, version))}
+    own = own_leases(host, known)
+    if len(own) != 1:
+        return {f"one lease of {host.name} in etcd, not {len(own)}"}
+    return {line for version in fabric.versions for line in _wanted(host, own[0], known, (fabric, version))}
 
 
 def _wanted(host: Host, own: Lease, known: list[Lease], net: tuple[Fabric, int]) -> Iterator[str]:
@@ -172,8 +172,12 @@ def _direct(host: Host, peers: Iterable[Lease], family: str) -> Iterator[str]:
 
 
 def _said_wrongly(host: Host, known: list[Lease], fabric: Fabric) -> Iterator[str]:
-    if (own := own_lease(host, known)) is None or own.subnet is None:
-        return
+    own = own_leases(host, known)
+    if len(own) == 1 and own[0].subnet is not None:
+        yield from _lease_said_wrongly(host, own[0], fabric)
+
+
+def _lease_said_wrongly(host: Host, own: Lease, fabric: Fabric) -> Iterator[str]:
     address, mtu = _underlay(host, "-4")
     if own.public_ip != address:
         yield f"lease of {host.name} says {address}, not {own.public_ip}"

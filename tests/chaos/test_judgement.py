@@ -7,11 +7,11 @@ from ipaddress import IPv4Network, IPv6Network
 
 import pytest
 
+from integration.drivers.chaos.schedule import Blow
 from integration.drivers.chaos.storm import Struck
 from integration.drivers.chaos.summary import summed, told
 from integration.drivers.chaos.verdict import Window, kind_rows, unexcused
 from integration.drivers.soak.trend import Bound, slope, trend
-from integration.faults.fault import Blow
 from integration.lab import Entry, simulated_peers
 from integration.traffic.mesh import Loss
 from integration.truth.fabric import FABRICS

@@ -10,7 +10,6 @@ import pytest
 
 from integration.drivers.chaos.calm import Calm
 from integration.drivers.chaos.run import furnish
-from integration.faults.fault import launch
 from integration.lab import Lab
 from integration.truth.fabric import FABRICS
 from integration.truth.oracle import SUBNETS, Lease, leases_of, subnet_of, wrongs
@@ -39,7 +38,7 @@ def test_the_judge_tells_a_daemon_that_ended(judged: tuple[Lab, Calm]) -> None:
     lab, judge = judged
     lab.hosts[0].daemon.kill()
     eventually(lambda: "h1: flanpyd ended with -9" in _wrong(judge), lambda: _wrong(judge))
-    launch(lab.hosts[0])
+    lab.hosts[0].daemon.relaunch()
     assert not judge.wait()[1]
 
 

@@ -8,8 +8,7 @@ import pytest
 
 from integration.drivers.chaos.report import table
 from integration.drivers.chaos.run import Outcome, run
-from integration.drivers.chaos.schedule import plan
-from integration.faults.fault import Blow
+from integration.drivers.chaos.schedule import Blow, plan
 
 pytestmark = [pytest.mark.lab, pytest.mark.netns, pytest.mark.etcd]
 

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 import pytest
 
 from integration.drivers.matrix.outcome import in_full, noted
-from integration.drivers.matrix.toll import Case, table, take
+from integration.drivers.matrix.toll import table, take
 from integration.drivers.matrix.verdict import wrongs
-from integration.faults.guarded import CASES, case
+from integration.faults.catalogue import fault, of_etcd
+from integration.faults.fault import Fault
 from integration.hosts.guarded import GuardedLab
 from tests.faults.etcd_side import SharedGuardedLab, settled
 from tests.faults.secret_side import sought
@@ -28,7 +29,7 @@ REPRESENTATIVE = (
     "client-certificates-expired",
     "member-replaced",
 )
-TRIED = CASES if in_full() else tuple(case(name) for name in REPRESENTATIVE)
+TRIED = of_etcd() if in_full() else tuple(fault(name) for name in REPRESENTATIVE)
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +47,13 @@ def lab(shared: SharedGuardedLab) -> GuardedLab:
     return shared.healthy()
 
 
-@pytest.mark.parametrize("fault", TRIED, ids=lambda one: one.name)
-def test_p24_streams_lose_nothing_and_daemons_stay_calm_when_etcd_fails(lab: GuardedLab, fault: Case) -> None:
-    toll = take(lab, fault, in_full=in_full())
+@pytest.mark.parametrize("one", TRIED, ids=lambda one: one.name)
+def test_p24_streams_lose_nothing_and_daemons_stay_calm_when_etcd_fails(lab: GuardedLab, one: Fault) -> None:
+    toll = take(lab, one, in_full=in_full())
     print(table([toll]))
     assert wrongs(toll) == (), toll
     settled(lab)
-    noted("etcd", fault.name, gap_ms=toll.longest_gap_ms, converged_s=toll.converged_s, lost=toll.lost)
+    noted("etcd", one.name, gap_ms=toll.longest_gap_ms, converged_s=toll.converged_s, lost=toll.lost)
 
 
 def test_p31_no_secret_is_told_anywhere_when_all_that_can_be_wrong_with_it_was_wrong(lab: GuardedLab) -> None:

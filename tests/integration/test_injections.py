@@ -10,16 +10,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from integration.faults.filters import frozen
-from integration.faults.problems import (
-    INJECTIONS,
-    NOT_INJECTED,
-    Course,
-    Ground,
-    Injection,
-    Struck,
-    injection,
-)
+from integration.faults.catalogue import NOT_INJECTED, PROBLEMS, fault
+from integration.faults.daemons import frozen
+from integration.faults.fault import Evidence, Fault, Setting, struck
 from integration.hosts.left_up import StandingLab
 from integration.lab import Lab, LabError
 from tests.lab.injected_side import standing
@@ -27,60 +20,57 @@ from tests.lab.overlay import assert_settled, eventually
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
 
-GROUNDS = tuple(dict.fromkeys(one.ground for one in INJECTIONS))
+SETTINGS = tuple(dict.fromkeys(one.setting for one in PROBLEMS))
 
 
 @pytest.fixture(scope="module")
 def two_hosts() -> Iterator[Lab]:
-    with standing(Ground(hosts=2)) as lab:
+    with standing(Setting(hosts=2)) as lab:
         yield lab
 
 
 def test_every_problem_is_injected_or_has_a_reason_why_not() -> None:
-    known = {one.id for one in INJECTIONS} | NOT_INJECTED.keys()
+    known = {one.problem for one in PROBLEMS} | NOT_INJECTED.keys()
     assert known == {f"P{number:02}" for number in range(1, 33)}
-    assert not {one.id for one in INJECTIONS} & NOT_INJECTED.keys()
-    assert len({one.id for one in INJECTIONS}) == len(INJECTIONS)
+    assert not {one.problem for one in PROBLEMS} & NOT_INJECTED.keys()
+    assert len({one.problem for one in PROBLEMS}) == len(PROBLEMS)
 
 
 def test_unknown_problem_is_refused_with_those_there_are() -> None:
     with pytest.raises(LabError, match="there are P01 P02"):
-        injection("P99")
+        fault("P99")
     with pytest.raises(LabError, match="P24"):
-        injection("P15")
+        fault("P15")
 
 
 @pytest.mark.parametrize(
-    "ground", GROUNDS, ids=lambda ground: "-".join(map(str, (ground.hosts, ground.backend)))
+    "setting", SETTINGS, ids=lambda setting: "-".join(map(str, (setting.hosts, setting.backend)))
 )
-def test_injections_break_what_they_say_and_are_undone_even_when_the_block_fails(ground: Ground) -> None:
-    with standing(ground) as lab:
-        for one in (one for one in INJECTIONS if one.ground == ground):
+def test_injections_break_what_they_say_and_are_undone_even_when_the_block_fails(setting: Setting) -> None:
+    with standing(setting) as lab:
+        for one in (one for one in PROBLEMS if one.setting == setting):
             for _ in range(2):  # what is left behind shows the second time
-                struck = _fail_within(one, lab)
-                _is_whole(one, struck)
+                _is_whole(one, _fail_within(one, lab))
 
 
-def _is_whole(one: Injection, struck: Struck) -> None:
-    eventually(lambda: not struck.is_broken(), f"{one.id} is not undone")
+def _is_whole(one: Fault, found: Evidence) -> None:
+    eventually(lambda: not found.is_broken(), f"{one.name} is not undone")
 
 
-def _fail_within(one: Injection, lab: Lab) -> Struck:
-    with contextlib.suppress(KeyError), one.strike(lab) as struck:
-        if one.course is Course.LASTS:
-            eventually(struck.is_broken, f"{one.id} breaks nothing")
-        raise KeyError(one.id)
-    return struck
+def _fail_within(one: Fault, lab: Lab) -> Evidence:
+    with contextlib.suppress(KeyError), struck(one, lab) as found:
+        if not one.heals:
+            eventually(found.is_broken, f"{one.name} breaks nothing")
+        raise KeyError(one.name)
+    return found
 
 
-@pytest.mark.parametrize(
-    "one", [one for one in INJECTIONS if one.course is Course.HEALS], ids=lambda one: one.id
-)
-def test_what_heals_stays_broken_as_long_as_nobody_heals_it(one: Injection, two_hosts: Lab) -> None:
+@pytest.mark.parametrize("one", [one for one in PROBLEMS if one.heals], ids=lambda one: one.problem)
+def test_what_heals_stays_broken_as_long_as_nobody_heals_it(one: Fault, two_hosts: Lab) -> None:
     with contextlib.ExitStack() as stack, frozen(two_hosts.hosts[0]):  # which ends first
-        struck = stack.enter_context(one.strike(two_hosts))
-        assert struck.is_broken(), f"{one.id} breaks nothing"
-    assert not struck.is_broken()
+        found = stack.enter_context(struck(one, two_hosts))
+        assert found.is_broken(), f"{one.name} breaks nothing"
+    assert not found.is_broken()
     assert_settled(two_hosts)
 
 
@@ -89,9 +79,9 @@ def test_lab_that_was_left_up_is_injected_by_command_until_enter(two_hosts: Lab)
     one, two = lab.containers
     (lab.directory / "lab.json").write_text(json.dumps(lab.describe()))
     for problem in ("P06", "P16", "P31"):  # the switch, etcd, and a process of another's
-        with injection(problem).strike(StandingLab(lab.number)) as struck:
-            eventually(struck.is_broken, f"{problem} breaks nothing")
-        eventually(_whole(struck), f"{problem} is not undone")
+        with struck(fault(problem), StandingLab(lab.number)) as found:
+            eventually(found.is_broken, f"{problem} breaks nothing")
+        eventually(_whole(found), f"{problem} is not undone")
     typed = subprocess.Popen(
         [sys.executable, "-m", "integration", "inject", "p06", "--lab", str(lab.number)],
         stdin=subprocess.PIPE,
@@ -109,5 +99,5 @@ def test_lab_that_was_left_up_is_injected_by_command_until_enter(two_hosts: Lab)
     assert one.ping(two).ok
 
 
-def _whole(struck: Struck) -> Callable[[], bool]:
-    return lambda: not struck.is_broken()
+def _whole(found: Evidence) -> Callable[[], bool]:
+    return lambda: not found.is_broken()

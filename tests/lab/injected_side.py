@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,7 @@ from flanpy.cli.base.control import Control
 from flanpy.config import describe, load
 from flanpy.doctor.gather import Sources, gather
 from flanpy.doctor.registry import diagnose
-from integration.etcd.cluster import Etcd
-from integration.faults.problems import Ground
-from integration.hosts.cables import Faults
+from integration.faults.fault import Setting
 from integration.lab import Host, Lab, flanpyctl
 from integration.net.namespaces import in_namespace
 from tests.lab.overlay import eventually
@@ -27,58 +24,37 @@ SEEN_S = 30.0
 
 
 @contextmanager
-def standing(ground: Ground) -> Iterator[Lab]:
-    """A lab on that ground, with everything well."""
-    with Lab(ground.hosts, ipv6=ground.ipv6) as lab:
-        lab.configure(ground.config())
-        lab.start_daemons(*ground.flags)
+def standing(setting: Setting) -> Iterator[Lab]:
+    """A lab of that setting, with everything well."""
+    with Lab(setting.hosts, ipv6=setting.ipv6) as lab:
+        lab.configure(setting.config())
+        lab.start_daemons(*setting.flags)
         lab.attach_containers()
         yield lab
-
-
-@dataclass(frozen=True, slots=True)
-class Turned:
-    """A lab as seen from another of its hosts: injections act on the first."""
-
-    lab: Lab
-    first: int
-
-    @property
-    def hosts(self) -> tuple[Host, ...]:
-        return (*self.lab.hosts[self.first :], *self.lab.hosts[: self.first])
-
-    @property
-    def faults(self) -> Faults:
-        return self.lab.faults
-
-    @property
-    def etcd(self) -> Etcd:
-        return self.lab.etcd
 
 
 class Fresh:
     """Hosts whose daemons remember no repairs, for events are their memory: those that were used start again beside."""
 
-    def __init__(self, lab: Lab, ground: Ground) -> None:
+    def __init__(self, lab: Lab, setting: Setting) -> None:
         self._lab = lab
-        self._ground = ground
+        self._setting = setting
         self._next = 0
         for host in lab.hosts:
             self._begin(host)
 
     def _begin(self, host: Host) -> None:
         host.daemon.kill()
-        host.daemon.launch(*self._ground.flags)
+        host.daemon.launch(*self._setting.flags)
 
     @contextmanager
-    def one(self) -> Iterator[Turned]:
-        """The lab from the next such host."""
-        turned = Turned(self._lab, self._next)
-        host = turned.hosts[0]
+    def one(self) -> Iterator[Host]:
+        """The next such host."""
+        host = self._lab.hosts[self._next]
         self._next = (self._next + 1) % len(self._lab.hosts)
         host.daemon.wait_ready()
         try:
-            yield turned
+            yield host
         finally:
             self._begin(host)
 

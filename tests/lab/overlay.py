@@ -46,6 +46,11 @@ def config(lab: Lab) -> dict[str, Any]:
     return found
 
 
+def backend_type(lab: Lab) -> str:
+    """The network's backend."""
+    return Fabric(config(lab)).kind
+
+
 def leases(lab: Lab, *, version: int = 4) -> dict[str, Peer]:
     """Every lease of the network's backend with that family, by node id (or by subnet for those that have none)."""
     fabric = Fabric(config(lab))

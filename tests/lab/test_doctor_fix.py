@@ -17,8 +17,8 @@ import pytest
 
 from flanpy.cli.base.control import Control
 from flanpy.doctor.gather import DOCUMENTS
-from integration.faults.links import DEVICE, DEVICE6, _mac, _offload
-from integration.faults.problems import inject
+from integration.faults.catalogue import inject
+from integration.faults.objects import offload
 from integration.faults.records import THRESHOLD
 from integration.lab import Host, Lab, flanpyctl, unreached
 from integration.net.namespaces import set_sysctls, sysctl
@@ -31,6 +31,11 @@ pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
 
 DEADLINE_S = 30.0
 FORWARD = "net/ipv4/ip_forward"
+DEVICE, DEVICE6 = "flannel.1", "flannel-v6.1"
+
+
+def _mac(host: Host) -> str:
+    return str(host.ip_json("link", "show", "dev", DEVICE)[0]["address"])
 
 
 def _doctor(host: Host, *words: str, said: str = "") -> subprocess.CompletedProcess[str]:
@@ -142,9 +147,9 @@ def test_p05_strict_filter_of_the_underlay_that_drops_peers_is_made_loose(build_
 def test_p07_checksum_offload_is_switched_on(lab: Lab) -> None:
     host = lab.hosts[0]
     with _idle_daemon(host):
-        _offload(host, switch=False)
+        offload(host, switch=False)
         _fixed(host, "P07", f"ethtool -K {DEVICE} tx-checksum-ip-generic on")
-        assert _offload(host)
+        assert offload(host)
         _all_reached(lab)
 
 

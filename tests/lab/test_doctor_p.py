@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from integration.faults.problem import PLAIN
-from integration.faults.problems import INJECTIONS, Course, Ground, Injection, Struck
+from integration.faults.catalogue import PROBLEMS
+from integration.faults.fault import PLAIN, Evidence, Fault, Setting, struck
 from integration.lab import Host, Lab
 from tests.lab.conftest import _standing
 from tests.lab.injected_side import (
@@ -42,27 +42,27 @@ MOST_BLOWS = 20
 """Fewer are enough for an alert; a repair is sometimes counted a moment late."""
 
 LASTING = sorted(
-    (one for one in INJECTIONS if one.course is Course.LASTS),
-    key=lambda one: (one.ground == PLAIN, str(one.ground)),
+    (one for one in PROBLEMS if not one.heals),
+    key=lambda one: (one.setting == PLAIN, str(one.setting)),
 )
 """Sorted, so that few labs are built: the plain one, in which the rest is tried, last."""
 
-HEALING = [one for one in INJECTIONS if one.course is Course.HEALS]
+HEALING = [one for one in PROBLEMS if one.heals]
 
 
 class Labs:
-    """One lab at a time, as long as tests stand on the same ground."""
+    """One lab at a time, as long as tests have the same setting."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
-        self._ground: Ground | None = None
+        self._setting: Setting | None = None
         self._lab: Lab | None = None
 
-    def on(self, ground: Ground) -> Lab:
-        """A lab on that ground."""
-        if self._lab is None or self._ground != ground:
+    def on(self, setting: Setting) -> Lab:
+        """A lab of that setting."""
+        if self._lab is None or self._setting != setting:
             self.close()
-            self._lab, self._ground = self._stack.enter_context(standing(ground)), ground
+            self._lab, self._setting = self._stack.enter_context(standing(setting)), setting
             _standing.append(self._lab)
             self._stack.callback(_standing.remove, self._lab)
             wait_well(self._lab.hosts[0])
@@ -83,19 +83,17 @@ def labs() -> Iterator[Labs]:
         kept.close()
 
 
-def _first(
-    found: list[dict[str, Any]], one: Injection, words: tuple[str, ...], *, severity: str = ""
-) -> bool:
+def _first(found: list[dict[str, Any]], one: Fault, words: tuple[str, ...], *, severity: str = "") -> bool:
     first = next(iter(found), None)
     return (
         first is not None
-        and first["id"] == one.first
+        and first["id"] == one.problem
         and names(first, words)
         and severity in {"", first["severity"]}
     )
 
 
-def _wait_first(host: Host, one: Injection, words: tuple[str, ...], *, severity: str = "") -> None:
+def _wait_first(host: Host, one: Fault, words: tuple[str, ...], *, severity: str = "") -> None:
     """Until it is said first, by the command, too."""
     eventually(
         lambda: _first(look(host), one, words, severity=severity),
@@ -106,24 +104,24 @@ def _wait_first(host: Host, one: Injection, words: tuple[str, ...], *, severity:
     assert _first(said, one, words, severity=severity), said[:3]
 
 
-@pytest.mark.parametrize("one", LASTING, ids=lambda one: one.id)
+@pytest.mark.parametrize("one", LASTING, ids=lambda one: one.problem)
 def test_doctor_names_what_lasts_first_and_condition_and_alert_follow_and_clear(
-    one: Injection, labs: Labs
+    one: Fault, labs: Labs
 ) -> None:
-    lab = labs.on(one.ground)
+    lab = labs.on(one.setting)
     host = lab.hosts[0]
-    with one.strike(lab) as struck:
-        _is_told(one, struck)
-    eventually(lambda: not struck.is_broken(), f"{one.id} is not undone")
+    with struck(one, lab) as found:
+        _is_told(one, found)
+    eventually(lambda: not found.is_broken(), f"{one.problem} is not undone")
     wait_well(host)
     if one.condition:
         assert condition(host, one.condition)["healthy"]
         assert not would_fire(host, one.alert)
 
 
-def _is_told(one: Injection, struck: Struck) -> None:
-    host = struck.host
-    _wait_first(host, one, struck.words)
+def _is_told(one: Fault, found: Evidence) -> None:
+    host = found.host
+    _wait_first(host, one, found.words)
     if one.condition:
         eventually(
             lambda: not condition(host, one.condition)["healthy"] and would_fire(host, one.alert),
@@ -143,29 +141,31 @@ def _is_told(one: Injection, struck: Struck) -> None:
 
 @pytest.fixture(scope="module")
 def fresh(labs: Labs) -> Fresh:
-    """Asked for by tests that run last, on one ground."""
+    """Asked for by tests that run last, in one setting."""
     return Fresh(labs.on(PLAIN), PLAIN)
 
 
-@pytest.mark.parametrize("one", HEALING, ids=lambda one: one.id)
-def test_doctor_names_first_what_flanpyd_must_heal_again_and_again(one: Injection, fresh: Fresh) -> None:
+@pytest.mark.parametrize("one", HEALING, ids=lambda one: one.problem)
+def test_doctor_names_first_what_flanpyd_must_heal_again_and_again(
+    one: Fault, fresh: Fresh, labs: Labs
+) -> None:
+    lab = labs.on(PLAIN)
     looked_at = re.fullmatch(
         r"sum by \(.*\) \(increase\(flanpy_repairs_total\[10m\]\)\) > (\d+)", expression(one.alert)
     )
     assert looked_at
-    with fresh.one() as lab:
-        host = lab.hosts[0]
+    with fresh.one() as host:
         wait_well(host)
         before = repairs(host)
-        with one.strike(lab) as struck:
+        with struck(one, lab, host=host) as found:
             pass
         _wait_first(host, one, (), severity="note")
         for blow in range(MOST_BLOWS):
-            with one.strike(lab):
+            with struck(one, lab, host=host):
                 pass
             if blow >= OFTEN and repairs(host) - before > int(looked_at[1]):
                 break
-        _wait_first(host, one, struck.words, severity="warning")
+        _wait_first(host, one, found.words, severity="warning")
         eventually(
             lambda: repairs(host) - before > int(looked_at[1]),
             lambda: f"{repairs(host)}: the alert counts these",

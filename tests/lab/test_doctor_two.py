@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from integration.faults.problem import PLAIN
-from integration.faults.problems import inject
+from integration.faults.catalogue import inject
+from integration.faults.fault import PLAIN
 from integration.lab import ETCD_PREFIX, Host, Lab
 from tests.lab.conftest import _standing
 from tests.lab.injected_side import doctor, look, standing, wait_well

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from integration.etcd.api import NamespaceConnection
-from integration.faults.problems import Ground
+from integration.faults.fault import PLAIN
 from integration.lab import Host, Lab, flanpyctl
 from tests.lab.injected_side import condition, doctor, standing, wait_well, would_fire
 from tests.lab.overlay import eventually
@@ -26,7 +26,7 @@ Pairs = set[tuple[str, str]]
 
 @pytest.fixture(scope="module")
 def whole() -> Iterator[Lab]:
-    with standing(Ground()) as lab:
+    with standing(PLAIN) as lab:
         for host in lab.hosts:
             wait_well(host)
         yield lab

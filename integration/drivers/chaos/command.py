@@ -10,6 +10,7 @@ from integration.drivers.chaos import report, summary
 from integration.drivers.chaos.run import Outcome, run
 from integration.drivers.chaos.schedule import BLOWS, plan
 from integration.faults.fault import Family
+from integration.hosts.daemon import as_program
 from integration.truth.fabric import FABRICS, VXLAN
 
 RESULTS = Path("build/chaos")
@@ -27,6 +28,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", default="vxlan", choices=sorted(FABRICS), help="the network's (vxlan)")
     parser.add_argument("--blows", type=int, default=BLOWS, help=f"faults in each storm ({BLOWS})")
     parser.add_argument("--to", type=Path, default=RESULTS, help=f"where the reports go ({RESULTS})")
+    parser.add_argument("--program", help="what runs in flanneld's place (flanpyd)")
     parser.add_argument("--summary", action="store_true", help="tell of all runs there, run nothing")
     parser.add_argument("--only-schedule", action="store_true", help="print what would strike, and end")
     parser.set_defaults(command=_chaos)
@@ -64,6 +66,7 @@ def _chaos(typed: argparse.Namespace) -> int:
         say=lambda line: print(line, flush=True),
         logs=typed.to / f"{name}-logs",
         fabric=fabric,
+        program=as_program(typed.program),
     )
     typed.to.mkdir(parents=True, exist_ok=True)
     report.write(outcome, typed.to / f"{name}.json")

@@ -16,7 +16,7 @@ from matplotlib.patches import Patch
 
 from integration.drivers.chaos.run import Outcome
 from integration.drivers.chaos.verdict import unexcused
-from integration.faults.catalogue import KINDS
+from integration.faults.catalogue import FAULTS
 from integration.faults.fault import Family
 
 INK, FAINT, GAP, WELL = "#1f2933", "#e8ecf0", "#c8403a", "#3f8f5f"
@@ -85,7 +85,7 @@ def _faults(axes: Axes, outcome: Outcome, rows: list[str], scale: float) -> None
     for window in outcome.windows:
         for each in sorted(window.struck, key=lambda struck: struck.begin):
             begin, end = each.begin - outcome.began, each.end - outcome.began
-            colour = MISSED if each.missed else COLOURS[KINDS[each.blow.kind].family]
+            colour = MISSED if each.missed else COLOURS[FAULTS[each.blow.kind].family]
             for row in each.blow.hosts or ("etcd",):
                 width = max(end - begin, 0.25)
                 slot = next((n for n in range(SLOTS) if free.get((row, n), 0.0) <= begin), SLOTS - 1)

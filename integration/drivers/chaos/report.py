@@ -11,7 +11,7 @@ from typing import Any
 
 from integration.drivers.chaos.run import Outcome
 from integration.drivers.chaos.verdict import kind_rows, unexcused
-from integration.faults.catalogue import KINDS
+from integration.faults.catalogue import FAULTS
 from integration.faults.fault import Family
 
 
@@ -69,7 +69,7 @@ def tried(outcome: Outcome) -> dict[str, dict[str, int]]:
     for window in outcome.windows:
         lost = bool(outcome.violations) and window.storm == last
         for each in window.struck:
-            family = KINDS[each.blow.kind].family
+            family = FAULTS[each.blow.kind].family
             struck[family] += not each.missed
             survived[family] += not each.missed and not lost
     return {

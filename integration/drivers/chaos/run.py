@@ -13,10 +13,13 @@ from pathlib import Path
 
 from integration.drivers.chaos.calm import CALM_S, Calm
 from integration.drivers.chaos.marks import Mark, marks_of
+from integration.drivers.chaos.schedule import Blow
 from integration.drivers.chaos.storm import Storm
 from integration.drivers.chaos.verdict import Window, unexcused
-from integration.faults.fault import Blow, Family, Tell, launch
+from integration.faults.fault import Family, Tell
 from integration.faults.means.disk import small_disk
+from integration.hosts.daemon import Program
+from integration.hosts.host import Host
 from integration.hosts.lab import Lab
 from integration.net.waiting import wait_until
 from integration.traffic.mesh import FlowReport, Flows, Loss
@@ -65,11 +68,12 @@ def run(
     calm: float = CALM_S,
     logs: Path | None = None,
     fabric: Fabric = VXLAN,
+    program: Program | None = None,
 ) -> Outcome:
     """Run a schedule to its end, or to the first calm that does not come; then the daemons' logs go to `logs`."""
     outcome = Outcome(seed, hosts, tuple(families), fabric.name)
     with ExitStack() as stack:
-        lab = stack.enter_context(Lab(hosts, etcd_members, ipv6=fabric.ipv6))
+        lab = stack.enter_context(Lab(hosts, etcd_members, ipv6=fabric.ipv6, program=program))
         shadow = Shadow(lab.etcd)
         for host in lab.hosts:
             stack.enter_context(small_disk(host.directory))
@@ -104,12 +108,17 @@ def run(
     return outcome
 
 
+def own_settings(host: Host) -> dict[str, str]:
+    """Return what a daemon is started with besides: its Docker settings are a file that nobody asked to be touched."""
+    return {"FLANPYD_DOCKER_CONFIG_FILE": str(host.directory / "daemon.json")}
+
+
 def furnish(lab: Lab, fabric: Fabric = VXLAN) -> None:
     """Everything that a run needs before its first storm: config, foreign things, daemons, containers."""
     lab.configure(fabric.config)
     for host in lab.hosts:
         foreign.plant(host, fabric)
-        launch(host)
+        host.daemon.launch(env=own_settings(host))
     wait_until(
         lambda: all(host.daemon.is_ready_or_ended() for host in lab.hosts), "every daemon ready", deadline=30
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from random import Random
 
-from integration.faults.catalogue import KINDS, of_families
-from integration.faults.fault import Blow, Family, Kind, Part
+from integration.faults.catalogue import FAULTS, of_families
+from integration.faults.fault import Family, Fault, Part
 from integration.truth.fabric import VXLAN, Fabric
 
 STORM_S = 14.0
@@ -19,6 +20,29 @@ TRIES = 30
 EVERY = "*"
 
 
+@dataclass(frozen=True, slots=True)
+class Blow:
+    """One fault of a schedule; seconds count from the beginning of its storm."""
+
+    storm: int
+    at: float
+    lasts: float
+    kind: str
+    hosts: tuple[str, ...] = ()
+    seed: int = 0
+
+    @property
+    def ends(self) -> float:
+        """When it is taken back."""
+        return self.at + self.lasts
+
+    def __str__(self) -> str:
+        where = " ".join(self.hosts)
+        return (
+            f"storm {self.storm} +{self.at:5.2f} s for {self.lasts:5.2f} s  {self.kind:24} {where}".rstrip()
+        )
+
+
 def plan(
     seed: int,
     *,
@@ -27,9 +51,10 @@ def plan(
     families: Iterable[Family] = tuple(Family),
     blows: int = BLOWS,
     fabric: Fabric = VXLAN,
+    guarded: bool = False,
 ) -> tuple[Blow, ...]:
     """The whole schedule: as many storms as fit into so many seconds with their calms, one at least."""
-    kinds = of_families(families, fabric)
+    kinds = of_families(families, fabric, guarded=guarded)
     if not kinds:
         raise ValueError("no family of faults is left")
     names = [f"h{number}" for number in range(1, hosts + 1)]
@@ -42,7 +67,7 @@ def plan(
 
 
 def _storm(
-    dice: Random, number: int, hosts: Sequence[str], kinds: Sequence[Kind], blows: int
+    dice: Random, number: int, hosts: Sequence[str], kinds: Sequence[Fault], blows: int
 ) -> Sequence[Blow]:
     families = sorted({kind.family.value for kind in kinds})
     chosen: list[Blow] = []
@@ -57,7 +82,7 @@ def _storm(
     return sorted(chosen, key=lambda blow: blow.at)
 
 
-def _throw(dice: Random, storm: int, hosts: Sequence[str], kinds: Sequence[Kind]) -> Blow | None:
+def _throw(dice: Random, storm: int, hosts: Sequence[str], kinds: Sequence[Fault]) -> Blow | None:
     kind = dice.choice(kinds)
     if kind.hosts > len(hosts):
         return None
@@ -68,7 +93,7 @@ def _throw(dice: Random, storm: int, hosts: Sequence[str], kinds: Sequence[Kind]
 
 def _fits(blow: Blow, chosen: Sequence[Blow], exposed: frozenset[str]) -> bool:
     """No two faults on one part at once; what breaks packets keeps to the exposed, so that two hosts see none."""
-    if KINDS[blow.kind].breaks and not exposed.issuperset(blow.hosts):
+    if FAULTS[blow.kind].breaks and not exposed.issuperset(blow.hosts):
         return False
     return not any(
         collide(blow, other) and blow.at < other.ends + MARGIN_S and other.at < blow.ends + MARGIN_S
@@ -87,7 +112,7 @@ def collide(one: Blow, other: Blow) -> bool:
 
 def _parts(blow: Blow) -> Iterator[tuple[str, Part]]:
     """What the blow has for itself."""
-    kind = KINDS[blow.kind]
+    kind = FAULTS[blow.kind]
     hosts = blow.hosts or (EVERY,)
     parts = {kind.part, *kind.also}
     for part in Part:

@@ -11,10 +11,11 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from random import Random
 
-from integration.drivers.chaos.schedule import collide
-from integration.faults.catalogue import KINDS
-from integration.faults.fault import Blow, Ground, Tell
+from integration.drivers.chaos.schedule import Blow, collide
+from integration.faults.catalogue import FAULTS
+from integration.faults.fault import Evidence, Ground, Tell
 from integration.hosts.lab import Lab
 from integration.net.namespaces import LabError
 from integration.truth.fabric import VXLAN, Fabric
@@ -70,9 +71,20 @@ class Storm:
                 self._under_way.remove(blow)
                 self._news.notify_all()
 
+    def _ground(self, blow: Blow) -> Ground:
+        return Ground(
+            lab=self._lab,
+            struck=tuple(self._lab.host(name) for name in blow.hosts),
+            dice=Random(blow.seed),
+            lasts=blow.lasts,
+            fabric=self._fabric,
+            tell=self._tell,
+            ended=self._ended,
+            what=str(blow),
+        )
+
     def _struck(self, blow: Blow, began: float) -> Struck:
-        ground = Ground(self._lab, blow, tell=self._tell, ended=self._ended, fabric=self._fabric)
-        steps = KINDS[blow.kind].strike(ground)
+        steps = FAULTS[blow.kind].strike(self._ground(blow))
         begin = time.monotonic()
         missed = _advance(steps)
         if not missed:
@@ -81,7 +93,7 @@ class Storm:
         return Struck(blow, begin, time.monotonic(), missed)
 
 
-def _advance(steps: Iterator[None]) -> str:
+def _advance(steps: Iterator[Evidence | None]) -> str:
     """Strike. What another fault took away before cannot be struck: that is told, and no trouble."""
     try:
         next(steps)
@@ -90,7 +102,7 @@ def _advance(steps: Iterator[None]) -> str:
     return ""
 
 
-def _take_back(steps: Iterator[None], blow: Blow) -> None:
+def _take_back(steps: Iterator[Evidence | None], blow: Blow) -> None:
     try:
         with contextlib.suppress(StopIteration):
             next(steps)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from integration.drivers.chaos.storm import Struck
-from integration.faults.catalogue import KINDS
+from integration.faults.catalogue import FAULTS
 from integration.traffic.mesh import Loss
 
 SLACK_S = 0.25
@@ -27,7 +27,7 @@ class Window:
     def exposed_since(self, host: str) -> float | None:
         """From when on packets from and to a host may be lost; None for a host that nothing touches."""
         begins = [
-            each.begin for each in self.struck if KINDS[each.blow.kind].breaks and host in each.blow.hosts
+            each.begin for each in self.struck if FAULTS[each.blow.kind].breaks and host in each.blow.hosts
         ]
         return min(begins, default=None)
 
@@ -67,7 +67,7 @@ def kind_rows(windows: Sequence[Window], losses: Sequence[Loss]) -> list[KindRow
     ]
     return [
         _row(name, [each for each in tried if each.blow.kind == name], causes)
-        for name in KINDS
+        for name in FAULTS
         if any(each.blow.kind == name for each in tried)
     ]
 
@@ -77,7 +77,7 @@ def _row(name: str, tried: Sequence[Struck], causes: Sequence[tuple[Loss, list[S
     shared = [loss.gap for loss, to_blame in causes if any(each in tried for each in to_blame)]
     return KindRow(
         name=name,
-        family=KINDS[name].family.value,
+        family=FAULTS[name].family.value,
         struck=sum(not each.missed for each in tried),
         missed=sum(bool(each.missed) for each in tried),
         alone_gap=max((loss.gap for loss, _ in alone), default=0.0),
@@ -89,7 +89,7 @@ def _row(name: str, tried: Sequence[Struck], causes: Sequence[tuple[Loss, list[S
 def _may_be_of(loss: Loss, struck: Struck, well: float) -> bool:
     """Whether a fault may have made a loss: it strikes an end of the flow (both, if it is one between two hosts), and
     had begun when the loss ended, and was not healed when it began."""
-    kind, hosts = KINDS[struck.blow.kind], set(struck.blow.hosts)
+    kind, hosts = FAULTS[struck.blow.kind], set(struck.blow.hosts)
     if not kind.breaks or struck.missed:
         return False
     here = hosts & {loss.source, loss.target}

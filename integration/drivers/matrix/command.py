@@ -1,7 +1,8 @@
 """`python -m integration faults`: the words typed, and what is printed.
 
-The family etcd is a module here; the others are tests (`tested`). All of them note what became of
-each fault in one report, and the table of that is printed at the end.
+Any fault of the catalogue can be named. Those of etcd that have a time to hold are tried in a guarded lab (`etcd`),
+others alone in the lab of chaos (`alone`); some families are tests besides (`tested`). All note what became of each
+fault in one report, and the table of that is printed at the end.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from integration.drivers.matrix import tested
+from integration.drivers.matrix import alone, etcd, tested
 from integration.drivers.matrix.outcome import Outcome, exit_status, keep, read, table
+from integration.faults.catalogue import FAULTS, fault, of_families
+from integration.faults.fault import Family, Fault
+from integration.hosts.daemon import as_program
 from integration.net.namespaces import LabError
 
 ETCD = "etcd"
-FAMILIES = (ETCD, *tested.FAMILIES)
+ALONE = ("network", "operator")
+FAMILIES = (ETCD, *ALONE, *tested.FAMILIES)
 REPORT = Path("build/faults.jsonl")
 
 
@@ -31,26 +36,34 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", choices=("table", "json"), default="table", help="form of the figures"
     )
+    parser.add_argument("--program", help="what runs in flanneld's place, for faults tried alone (flanpyd)")
     parser.add_argument(
         "--report", type=Path, default=REPORT, metavar="FILE", help=f"where outcomes are kept ({REPORT})"
     )
     parser.add_argument(
-        "names", nargs="*", metavar="FAULT", help="only these of etcd's (all); `list` names them"
+        "names", nargs="*", metavar="FAULT", help="only these, of any family (all); `list` names them"
     )
     parser.set_defaults(command=_faults)
 
 
 def _faults(typed: argparse.Namespace) -> int:
     if typed.names == ["list"]:
-        from integration.drivers.matrix.etcd import NAMES  # noqa: PLC0415, with the lab
-
-        print("\n".join(NAMES))
+        print("\n".join(f"{one.name:28} {one.family.value:9} {one.title}" for one in FAULTS.values()))
         return 0
-    families = [ETCD] if typed.names else [typed.family] if typed.family else list(FAMILIES)
+    named = [fault(name) for name in typed.names]
+    families = [] if named else [typed.family] if typed.family else list(FAMILIES)
     typed.report.parent.mkdir(parents=True, exist_ok=True)
     typed.report.unlink(missing_ok=True)
-    costs = _etcd(typed) if ETCD in families else []
-    if by_tests := [name for name in families if name != ETCD or not typed.names]:
+    costs: list[dict[str, object]] = []
+    if of_etcd := [one for one in named if one.hold] or ETCD in families:
+        costs = _etcd(typed, of_etcd if isinstance(of_etcd, list) else [])
+    single = [one for one in named if not one.hold]
+    single += of_families(Family(name) for name in families if name in ALONE)
+    if single:
+        alone.run(
+            single, program=as_program(typed.program), tell=_tell, keep=partial(keep, path=typed.report)
+        )
+    if by_tests := [name for name in families if name in tested.FAMILIES or name == ETCD]:
         tested.run(by_tests, in_full=typed.long, report=typed.report)
     outcomes = read(typed.report)
     if typed.output == "json":
@@ -60,15 +73,13 @@ def _faults(typed: argparse.Namespace) -> int:
     return exit_status(outcomes)
 
 
-def _etcd(typed: argparse.Namespace) -> list[dict[str, object]]:
+def _etcd(typed: argparse.Namespace, named: list[Fault]) -> list[dict[str, object]]:
     """Try etcd's faults, print what each cost, and return that."""
-    from integration.drivers.matrix import etcd  # noqa: PLC0415, with the lab
-
     note = partial(keep, path=typed.report)
     try:
-        tolls = etcd.run(typed.names, in_full=typed.long, tell=_tell, keep=note)
+        tolls = etcd.run(named, in_full=typed.long, tell=_tell, keep=note)
     except LabError as error:
-        if typed.names:
+        if named:
             raise
         note(Outcome(ETCD, "the lab itself", wrong=str(error)))
         return []

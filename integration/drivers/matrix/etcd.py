@@ -5,31 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from integration.drivers.matrix.outcome import Outcome
-from integration.drivers.matrix.toll import Case, Toll, document, table, take
+from integration.drivers.matrix.toll import Toll, document, table, take
 from integration.drivers.matrix.verdict import outcome_of
-from integration.faults.guarded import CASES, case, names
+from integration.faults.catalogue import of_etcd
+from integration.faults.fault import Fault
 from integration.hosts.guarded import GuardedLab
 from integration.net.namespaces import LabError
 
-__all__ = ["NAMES", "document", "run", "table"]
-
-NAMES = names()
+__all__ = ["document", "run", "table"]
 
 
 def run(
-    wanted: Sequence[str] = (),
+    wanted: Sequence[Fault] = (),
     *,
     in_full: bool = False,
     tell: Callable[[str], object] = lambda _line: None,
     keep: Callable[[Outcome], object] = lambda _outcome: None,
 ) -> list[Toll]:
-    """Try the faults of these names (default: all). `tell` is given a line as each begins, `keep` what became of it.
+    """Try these faults (default: all that have a time to hold).
+
+    `tell` is given a line as each begins, `keep` what became of it.
 
     After one that left the lab broken, and has no toll, the rest is tried in a new one. LabError if there is no lab.
     """
-    if unknown := set(wanted) - set(NAMES):
-        raise LabError(f"no such fault: {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
-    left = [case(name) for name in wanted] or list(CASES)
+    left = list(wanted or of_etcd())
     tolls: list[Toll] = []
     while left:
         with GuardedLab() as lab:
@@ -48,7 +47,7 @@ def run(
     return tolls
 
 
-def _toll_or_wrong(lab: GuardedLab, fault: Case, *, in_full: bool) -> Toll | str:
+def _toll_or_wrong(lab: GuardedLab, fault: Fault, *, in_full: bool) -> Toll | str:
     """The toll, or what hindered to take it."""
     try:
         return take(lab, fault, in_full=in_full)

@@ -8,44 +8,21 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from integration.hosts.guarded import GuardedLab
+from integration.faults.fault import Fault, Ground, nothing, within
+from integration.hosts.guarded import NETWORK_CONFIG, GuardedLab
 from integration.traffic.pairs import Probe, Stream
+from integration.truth.fabric import Fabric
 from integration.truth.shadow import Shadow
 
 DATAGRAM_EACH_MS = 5.0
 CHUNK_EACH_MS = 20.0
 SETTLED_S = 1.0
-
-Strike = Callable[[GuardedLab], AbstractContextManager[None]]
-
-
-@contextmanager
-def as_it_is(_lab: GuardedLab) -> Iterator[None]:
-    """Nothing to prepare."""
-    yield
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One fault. `hold` and `long_hold` are the seconds that it lasts in CI and in full.
-
-    `serves` is whether etcd goes on serving the daemons, so that news must come through while the fault is there.
-    `stage` is what has to be so before the fault, and is taken back when its cost is known.
-    """
-
-    name: str
-    title: str
-    strike: Strike
-    hold: float
-    long_hold: float
-    serves: bool = False
-    stage: Strike = as_it_is
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +46,21 @@ class Toll:
     moved: tuple[str, ...]
 
 
-def take(lab: GuardedLab, case: Case, *, in_full: bool = False) -> Toll:
+def take(lab: GuardedLab, fault: Fault, *, in_full: bool = False) -> Toll:
     """Strike, hold, undo, wait until all stands, and say what it cost."""
-    with case.stage(lab):
-        return _taken(lab, case, hold=case.long_hold if in_full else case.hold)
+    hold = (fault.hold or fault.lasts)[in_full]
+    ground = Ground(lab=lab, struck=lab.residents[: fault.hosts], lasts=hold, fabric=Fabric(NETWORK_CONFIG))
+    with within(fault.before or nothing, ground):
+        return _taken(ground, fault, hold=hold)
 
 
-def _taken(lab: GuardedLab, case: Case, *, hold: float) -> Toll:
+def _taken(ground: Ground, fault: Fault, *, hold: float) -> Toll:
+    lab = ground.guarded
     subnets = {host.name: str(host.subnet_file.subnet) for host in lab.residents}
     with Shadow(lab.guarded) as shadow, _Flow(lab) as flow:
         spent, said, begun = _cpu(lab), _lines(lab), time.monotonic()
-        with case.strike(lab):
-            seen = lab.witness() if case.serves else None
+        with within(fault.strike, ground):
+            seen = lab.witness() if fault.serves else None
             time.sleep(max(0.0, begun + hold - time.monotonic()))
         converged = time.monotonic()
         lab.witness()
@@ -93,7 +73,7 @@ def _taken(lab: GuardedLab, case: Case, *, hold: float) -> Toll:
         probes, stream = flow.stop()
     after = {host.name: str(host.subnet_file.subnet) for host in lab.residents}
     return Toll(
-        fault=case.name,
+        fault=fault.name,
         seconds=round(seconds, 1),
         sent=sum(probe.sent for probe in probes),
         lost=sum(probe.lost for probe in probes),

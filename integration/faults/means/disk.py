@@ -32,6 +32,8 @@ def small_disk(directory: Path) -> Iterator[None]:
 @contextmanager
 def filled(directory: Path) -> Iterator[None]:
     """Not one octet more is free on its disk."""
+    if not directory.is_mount():
+        raise LabError(f"{directory} is on no disk of its own: chaos gives every host one")
     filler = directory / FILLER
     try:
         with filler.open("wb", buffering=0) as out:

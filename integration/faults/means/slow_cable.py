@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from integration.etcd.cluster import CLIENT_PORT
-from integration.hosts.guarded import GuardedLab
+from integration.faults.fault import Stage
 from integration.net import delay as etcd_delay
 from integration.net import namespaces, topology
 from integration.net.child import Child
@@ -20,17 +20,17 @@ from integration.net.waiting import wait_until
 
 
 @contextmanager
-def slow_etcd(lab: GuardedLab, *, milliseconds: float) -> Iterator[None]:
+def slow_cables(lab: Stage, *, milliseconds: float) -> Iterator[None]:
     """Each frame between clients and etcd takes so much longer, both ways."""
     with ExitStack() as stack:
-        for member in lab.guarded.members:
+        for member in lab.etcd.members:
             stack.enter_context(_slow_cable(lab, member.name, milliseconds))
         yield
 
 
 @contextmanager
-def _slow_cable(lab: GuardedLab, port: str, milliseconds: float) -> Iterator[None]:
-    switch = lab.plan.switch
+def _slow_cable(lab: Stage, port: str, milliseconds: float) -> Iterator[None]:
+    switch = lab.switch
     inner, outer, bridge = f"{port}.in", f"{port}.out", topology.bridge_of(1)
     relay = Child(f"relay of {port}", switch, log=lab.directory / f"relay-{port}.log")
     namespaces.ip_batch(switch, [
