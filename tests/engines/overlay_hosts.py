@@ -26,7 +26,7 @@ class Overlay:
 
     @property
     def hosts(self) -> tuple[DockerHost, DockerHost]:
-        return self.one.engine.host, self.two.engine.host
+        return self.lab.hosts[0], self.lab.hosts[1]
 
     def assert_works(self) -> None:
         """Both ways, by the containers' own addresses; what leaves the network has its host's; strangers stay out."""

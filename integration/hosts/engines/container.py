@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import subprocess
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from integration.hosts.container import Container
+from integration.hosts.machine import Machine
 
-if TYPE_CHECKING:
-    from integration.hosts.engines.engine import Engine
+
+class Docker(Protocol):
+    """The engine, as its containers need it."""
+
+    @property
+    def host(self) -> Machine: ...
+    def docker(
+        self, *words: str, check: bool = True, timeout: float = ...
+    ) -> subprocess.CompletedProcess[str]: ...
+    def inspect(self, *words: str) -> dict[str, Any]: ...
 
 
 class EngineContainer:
     """A container of an engine, by its name."""
 
-    def __init__(self, engine: Engine, name: str) -> None:
+    def __init__(self, engine: Docker, name: str) -> None:
         self.engine = engine
         self.name = name
 

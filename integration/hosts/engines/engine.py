@@ -10,16 +10,14 @@ import subprocess
 from collections.abc import Mapping
 from ipaddress import IPv4Interface
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from integration.hosts.engines.container import EngineContainer
 from integration.hosts.engines.image import IMAGE, busybox_tar
 from integration.hosts.engines.releases import Release
+from integration.hosts.machine import Machine
 from integration.net.namespaces import LabError
 from integration.net.waiting import PATIENCE, wait_until
-
-if TYPE_CHECKING:
-    from integration.hosts.engines.host import DockerHost
 
 SERVICE = Path(__file__).with_name("service.sh")
 SOCKET = "/run/docker.sock"
@@ -34,7 +32,7 @@ class Engine:
     daemon_json = DAEMON_JSON
     restart_command = "systemctl restart docker"
 
-    def __init__(self, host: DockerHost, release: Release) -> None:
+    def __init__(self, host: Machine, release: Release) -> None:
         self.host = host
         self.release = release
         self._image_is_in = False

@@ -5,20 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 from ipaddress import IPv4Interface
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from integration.hosts.container import Container
 from integration.hosts.engines.container import addresses_in
 from integration.hosts.engines.image import IMAGE, busybox_tar
-
-if TYPE_CHECKING:
-    from integration.hosts.systemd.host import SystemdHost
+from integration.hosts.machine import Machine
 
 
 class HostDocker:
     """`docker` on one host."""
 
-    def __init__(self, host: SystemdHost) -> None:
+    def __init__(self, host: Machine) -> None:
         self._host = host
 
     def __call__(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:

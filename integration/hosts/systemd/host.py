@@ -1,14 +1,13 @@
 """Owns a host that boots: systemd as its first process, a file system of its own, real units, a reboot that is one.
 
 What stands on it (Docker, ssh, Python) is in the root file system; the machine's own files are never written. It must
-not know what is being tested: units and settings are put there by `write`, `copy_tree` and `run`.
+not know what is being tested: units and settings are put there by `write` and `run`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 from collections.abc import Sequence
@@ -74,12 +73,6 @@ class SystemdHost(Host):
         self.switch_on()
         self.wait_booted()
 
-    def wait_reachable(self, *, deadline: float = BOOT_DEADLINE_S) -> None:
-        """Wait until systemd answers, however far the boot is."""
-        wait_until(
-            lambda: self.state() not in {"", "offline"}, f"{self.name} answers", deadline=deadline, poll=0.05
-        )
-
     def state(self) -> str:
         """What `systemctl is-system-running` says: starting, running, degraded, ...; '' while it does not answer."""
         if not self.is_on:
@@ -113,14 +106,6 @@ class SystemdHost(Host):
         wait_until(lambda: self._find_leader() not in {0, before}, f"{self.name} goes down and up",
                    deadline=STOP_DEADLINE_S + BOOT_DEADLINE_S, poll=0.05)  # fmt: skip
         self.wait_booted()
-
-    def cut_power(self) -> None:
-        """SIGKILL everything on it at once."""
-        if not self.is_on:
-            return
-        os.kill(self.leader, signal.SIGKILL)  # a pid namespace goes with its first process
-        self._power.wait(deadline=STOP_DEADLINE_S)
-        self._leader = 0
 
     @property
     def leader(self) -> int:
@@ -186,10 +171,6 @@ class SystemdHost(Host):
     def exists(self, inside: str) -> bool:
         """Whether it has this file."""
         return self._place(inside).exists()
-
-    def copy_tree(self, tree: Path, inside: str = "/") -> None:
-        """Put a tree of files there, with their modes and links; owners are root."""
-        shutil.copytree(tree, self._place(inside), symlinks=True, dirs_exist_ok=True)
 
     def unit(self, name: str, *properties: str) -> dict[str, str]:
         """`systemctl show`: properties of a unit."""
