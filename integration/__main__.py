@@ -30,6 +30,9 @@ EXAMPLES = """examples:
   python -m integration exec h1c1 ping -c1 10.50.7.2  ... or in a container
   python -m integration exec h2 flanpyctl status      ... with that host's flanpyd settings
   python -m integration inject P06                    a known problem, until Enter is pressed
+  python -m integration inject cable_flaps --host h2  ... or any other fault
+  python -m integration faults one_way drained        faults one by one, and what each cost
+  python -m integration chaos --seed 7 --seconds 60   many at once, by dice
   python -m integration status
   python -m integration down --all
 """

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Protocol, TypeVar
@@ -231,8 +232,14 @@ def struck(fault: Fault, lab: Stage, *, host: Host | None = None) -> Iterator[Ev
             yield evidence
     finally:
         if fault.heals and evidence is not None:
-            is_broken = evidence.is_broken
-            wait_until(lambda: not is_broken(), f"{ground.host.name} is healed", deadline=HEALED_S)
+            wait_until(partial(_is_whole, evidence), f"{ground.host.name} is healed", deadline=HEALED_S)
+
+
+def _is_whole(evidence: Evidence) -> bool:
+    try:
+        return not evidence.is_broken()
+    except (LabError, OSError):  # what is looked at comes and goes
+        return False
 
 
 def fabric_of(lab: Stage) -> Fabric:

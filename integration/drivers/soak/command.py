@@ -7,6 +7,8 @@ from pathlib import Path
 
 from integration.drivers.soak import report
 from integration.drivers.soak.run import soak
+from integration.hosts.daemon import as_program
+from integration.net.namespaces import LabError
 
 RESULTS = Path("build/soak")
 
@@ -20,11 +22,14 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         "--pace", type=float, default=0.01, help="share of the peers that changes a second (0.01)"
     )
     parser.add_argument("--to", type=Path, default=RESULTS, help=f"where the reports go ({RESULTS})")
+    parser.add_argument("--program", help="what runs in flanneld's place (flanpyd)")
     parser.add_argument("--inside", action="store_true", help="also tell what the daemons' heaps are made of")
     parser.set_defaults(command=_soak)
 
 
 def _soak(typed: argparse.Namespace) -> int:
+    if typed.inside and typed.program:
+        raise LabError("--inside looks into flanpyd's heap and no other program's: leave --program out")
     typed.to.mkdir(parents=True, exist_ok=True)
     found = soak(
         minutes=typed.minutes,
@@ -32,6 +37,7 @@ def _soak(typed: argparse.Namespace) -> int:
         hosts=typed.hosts,
         pace=typed.pace,
         say=lambda line: print(line, flush=True),
+        program=as_program(typed.program),
         window=typed.to.absolute() if typed.inside else None,
     )
     report.write(found, typed.to / "soak.json")

@@ -81,13 +81,14 @@ def soak(
     bounds: tuple[Bound, ...] = BOUNDS,
     say: Callable[[str], None] = lambda _line: None,
     window: Path | None = None,
+    program: Program | None = None,
 ) -> Soaked:
     """Run daemons among so many peers, of which the share `pace` changes each second.
 
     With a `window` directory the daemons tell there what their heap is made of, now and then.
     """
     with ExitStack() as stack:
-        lab = stack.enter_context(Lab(hosts, program=SEEN if window is not None else None))
+        lab = stack.enter_context(Lab(hosts, program=SEEN if window is not None else program))
         lab.configure(network=NETWORK)
         member = lab.etcd.members[0]
         api = EtcdApi(member.namespace, ("127.0.0.1", CLIENT_PORT))
