@@ -26,6 +26,10 @@ def etcd_binary(name: str = "etcd") -> Path:
     return Path(found.submodule_search_locations[0], "etcdbin", name)
 
 
+def _url(address: tuple[str, int]) -> str:
+    return f"http://{address[0]}:{address[1]}"
+
+
 class EtcdMember(Child):
     """One etcd; start() with no argument starts it with what it has on disk.
 
@@ -45,6 +49,8 @@ class EtcdMember(Child):
         super().__init__(name, namespace, log=directory / f"{name}.log")
         self.address = address
         self.scheme = scheme
+        self.eyes = ("127.0.0.1", CLIENT_PORT)
+        """Where it serves plainly, for the lab alone."""
         self.flags = tuple(flags)
         self.tokens: tuple[str, ...] = ()
         self.storage = directory / f"{name}.etcd"
@@ -66,7 +72,7 @@ class EtcdMember(Child):
         """Start it; does not wait."""
         self.start([
             *self.prefix_argv, str(etcd_binary()), "--name", self.name, "--data-dir", str(self.storage),
-            "--listen-client-urls", f"{self.endpoint},http://127.0.0.1:{CLIENT_PORT}",
+            "--listen-client-urls", f"{self.endpoint},{_url(self.eyes)}",
             "--advertise-client-urls", self.endpoint,
             "--listen-peer-urls", self.peer_url, "--initial-advertise-peer-urls", self.peer_url,
             "--initial-cluster", self.initial_cluster, "--initial-cluster-state", self.cluster_state,
@@ -79,7 +85,7 @@ class EtcdMember(Child):
         if not self.running:
             raise LabError(f"etcd {self.name} ended with {self.exit_code}:\n{self.log_tail()}")
         try:
-            status, body = fetch(self.namespace, ("127.0.0.1", CLIENT_PORT), "/health", timeout=5.0)
+            status, body = fetch(self.namespace, self.eyes, "/health", timeout=5.0)
         except OSError:
             return False
         return status == 200 and '"true"' in body
@@ -125,7 +131,7 @@ class Etcd:
 
     def new_api(self, member: EtcdMember, *, timeout: float = 20.0) -> EtcdApi:
         """A connection of the caller's own."""
-        return EtcdApi(member.namespace, ("127.0.0.1", CLIENT_PORT), timeout=timeout)
+        return EtcdApi(member.namespace, member.eyes, timeout=timeout)
 
     def answering(self) -> list[EtcdMember]:
         """The members that may answer now, those first that most surely do."""
@@ -258,7 +264,7 @@ class Etcd:
         argv = [
             str(etcd_binary("etcdctl")),
             "--endpoints",
-            f"http://127.0.0.1:{CLIENT_PORT}",
+            _url(member.eyes),
             "snapshot",
             "save",
         ]

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Sequence
 
 from integration.etcd.access import ROOT, RootApi
-from integration.etcd.cluster import CLIENT_PORT, READY_DEADLINE_S, Etcd, EtcdMember
+from integration.etcd.cluster import READY_DEADLINE_S, Etcd, EtcdMember
 from integration.etcd.pki import Authority, Pair
 from integration.net.namespaces import LabError
 from integration.net.waiting import wait_until
@@ -56,7 +56,7 @@ class GuardedEtcd(Etcd):
 
     def new_api(self, member: EtcdMember, *, timeout: float = 20.0) -> RootApi:
         """As the base class, with root's rights."""
-        return RootApi(member.namespace, ("127.0.0.1", CLIENT_PORT), password=self._password, timeout=timeout)
+        return RootApi(member.namespace, member.eyes, password=self._password, timeout=timeout)
 
     def _login(self) -> dict[str, str]:
         return {"ETCDCTL_USER": f"{ROOT}:{self._password}"}

@@ -1,4 +1,4 @@
-"""Owns the certificates of a lab's etcd: an authority, and pairs that it signs for as long as is asked.
+"""Owns the certificates of an etcd: an authority, and pairs that it signs for as long as is asked; keys of JWTs.
 
 It must not know who uses them. Files are replaced as certificate renewers do it, each by a rename; an old pair that
 was opened before goes on to be what it was. Certificates have no common name: etcd takes a client's for a user.
@@ -32,6 +32,41 @@ organizationName = optional
 """
 
 
+def make_ca(directory: Path, name: str) -> None:
+    """Make a self-signed authority: `name`.crt and `name`.key."""
+    run([
+        "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+        "-days", "2", "-subj", f"/O=lab authority {name}",
+        "-keyout", str(directory / f"{name}.key"), "-out", str(directory / f"{name}.crt"),
+    ])  # fmt: skip
+
+
+def make_certificate(directory: Path, name: str, *, names: str, ca: str = "ca") -> None:
+    """Make `name`.crt and `name`.key, signed by `ca`, for two days."""
+    request = directory / f"{name}.csr"
+    _request(names, key=directory / f"{name}.key", request=request)
+    run([
+        "openssl", "x509", "-req", "-in", str(request), "-days", "2", "-copy_extensions", "copy",
+        "-CA", str(directory / f"{ca}.crt"), "-CAkey", str(directory / f"{ca}.key"), "-CAcreateserial",
+        "-out", str(directory / f"{name}.crt"),
+    ])  # fmt: skip
+
+
+def make_jwt_keys(directory: Path, *, ttl: str) -> str:
+    """Make a key pair for JWT tokens, which live `ttl` whether used or not; returns the flag that makes etcd use it."""
+    private, public = directory / "jwt.key", directory / "jwt.pub"
+    run(["openssl", "genrsa", "-out", str(private), "2048"])
+    run(["openssl", "rsa", "-in", str(private), "-pubout", "-out", str(public)])
+    return f"--auth-token=jwt,pub-key={public},priv-key={private},sign-method=RS256,ttl={ttl}"
+
+
+def _request(names: str, *, key: Path, request: Path) -> None:
+    run([
+        "openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+        "-subj", "/O=lab", "-addext", f"subjectAltName={names}", "-keyout", str(key), "-out", str(request),
+    ])  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """A certificate and its key, PEM."""
@@ -49,11 +84,7 @@ class Authority:
         self._config = directory / "ca.cnf"
         self._config.write_text(_AUTHORITY.format(directory=directory))
         (directory / "index.txt").touch()
-        run([
-            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-            "-days", "2", "-subj", "/O=flanpy lab authority",
-            "-keyout", str(directory / "ca.key"), "-out", str(self.certificate),
-        ])  # fmt: skip
+        make_ca(directory, "ca")
 
     @property
     def certificate(self) -> Path:
@@ -66,11 +97,7 @@ class Authority:
         fresh = Pair(self._directory / f"{name}.crt.new", self._directory / f"{name}.key.new")
         request = self._directory / f"{name}.csr"
         now = datetime.now(UTC)
-        run([
-            "openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-            "-subj", "/O=flanpy lab", "-addext", f"subjectAltName={names}",
-            "-keyout", str(fresh.key), "-out", str(request),
-        ])  # fmt: skip
+        _request(names, key=fresh.key, request=request)
         run([
             "openssl", "ca", "-batch", "-notext", "-config", str(self._config), "-in", str(request),
             "-out", str(fresh.certificate), "-startdate", _moment(now - timedelta(days=1)),

@@ -14,9 +14,10 @@ from itertools import cycle
 from typing import Self
 
 from integration.etcd.api import ETCD_PREFIX
+from integration.etcd.pki import make_jwt_keys
 from integration.hosts.guarded import NEXT_PASSWORD, USER, USER_PASSWORD, GuardedDaemon, GuardedLab
 from integration.hosts.host import Host
-from integration.net.namespaces import LabError, run
+from integration.net.namespaces import LabError
 from integration.net.waiting import wait_until
 
 JWT_TTL_S = 2
@@ -41,15 +42,11 @@ def tokens_expired(lab: GuardedLab) -> Iterator[None]:
 @contextmanager
 def jwt_given(lab: GuardedLab) -> Iterator[None]:
     """etcd gives out JSON web tokens, as it does in production, in place of its simple ones."""
-    keys = lab.directory / "pki"
-    if not (keys / "jwt.pub").exists():
-        run(["openssl", "genrsa", "-out", str(keys / "jwt.key"), "2048"])
-        run(["openssl", "rsa", "-in", str(keys / "jwt.key"), "-pubout", "-out", str(keys / "jwt.pub")])
-    pair = f"pub-key={keys / 'jwt.pub'},priv-key={keys / 'jwt.key'}"
+    flag = make_jwt_keys(lab.directory / "pki", ttl=f"{JWT_TTL_S}s")
     with ExitStack() as stack:
         simple = lab.guarded.tokens
         stack.callback(_told, lab, simple)
-        _told(lab, ("--auth-token", f"jwt,{pair},sign-method=RS256,ttl={JWT_TTL_S}s"))
+        _told(lab, (flag,))
         yield
 
 

@@ -19,10 +19,14 @@ from integration.net.namespaces import LabError, enter_argv
 from integration.net.waiting import PATIENCE
 
 STOP_DEADLINE_S = 10.0
+DIES_WITH_US = ("setpriv", "--pdeathsig=KILL")
 
 
 class Child:
-    """A foreground program in a namespace; at most one of it runs at a time."""
+    """A foreground program in a namespace; at most one of it runs at a time.
+
+    With "" for a namespace it runs in ours, and dies with us, as no lab is there to end it.
+    """
 
     def __init__(self, name: str, namespace: str, *, log: Path) -> None:
         self.name = name
@@ -56,7 +60,7 @@ class Child:
         self._log_offset = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as out:
             self._running = subprocess.Popen(
-                [*enter_argv(self.namespace), *argv],
+                [*(enter_argv(self.namespace) if self.namespace else DIES_WITH_US), *argv],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
                 env={**os.environ, **(env or {})}, start_new_session=True,
             )  # fmt: skip
@@ -95,8 +99,10 @@ class Child:
             ) from late
 
     def freeze(self) -> None:
-        """SIGSTOP: it keeps its sockets and says nothing."""
+        """SIGSTOP: it keeps its sockets and says nothing, from this moment on."""
         self.signal(signal.SIGSTOP)
+        if self._running is not None and self.running:
+            os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def thaw(self) -> None:
         """SIGCONT."""

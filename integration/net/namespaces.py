@@ -47,6 +47,8 @@ def run_in(
     env: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command in a namespace to its end, with `env` added to ours; LabError with its stderr when it failed."""
+    if not namespace:
+        return run(argv, check=check, timeout=timeout, stdin=stdin, env=env)
     try:
         return run([*enter_argv(namespace), *argv], check=check, timeout=timeout, stdin=stdin, env=env)
     except LabError as error:
@@ -124,7 +126,9 @@ def _set_namespace(namespace: str) -> None:
 
 
 def connect(namespace: str, address: tuple[str, int], *, timeout: float) -> socket.socket:
-    """A TCP connection made from inside the namespace; usable from any thread afterwards."""
+    """A TCP connection made from inside the namespace ("": ours); usable from any thread afterwards."""
+    if not namespace:
+        return socket.create_connection(address, timeout=timeout)
     return in_namespace(namespace, lambda: socket.create_connection(address, timeout=timeout))
 
 

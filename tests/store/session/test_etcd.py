@@ -54,13 +54,13 @@ async def test_p24_reads_and_writes_go_to_the_next_endpoint_when_one_is_dead() -
             lease_id = await session.grant(60)
             etcd.members[2].kill()  # not the one in use, and maybe the leader
             await eventually_put(session, "/a")
-            member = next(one for one in etcd.members if one.url == session.stats.endpoint)
-            etcd.members[2].start()
-            poll(lambda: etcd.healthy(etcd.members[2]), "the member that was restarted")
+            member = next(one for one in etcd.members if one.endpoint == session.stats.endpoint)
+            etcd.members[2].launch()
+            poll(etcd.members[2].healthy, "the member that was restarted")
             member.kill()
             assert await session.get("/a") is not None, "a read goes on at another member by itself"
             assert await session.keep_alive(lease_id) == 60
-            assert session.stats.endpoint != member.url
+            assert session.stats.endpoint != member.endpoint
 
 
 async def eventually_put(session: EtcdSession, key: str) -> None:

@@ -76,4 +76,4 @@ async def test_p24_session_leaves_no_channel_that_goes_on_connecting_when_tls_fa
 
 
 def _refused(etcd: EtcdCluster) -> int:
-    return sum(member.log().count("rejected connection") for member in etcd.members)
+    return sum(member.log_text(all_starts=True).count("rejected connection") for member in etcd.members)

@@ -87,7 +87,7 @@ async def test_session_logs_in_when_authentication_is_enabled_later_and_it_shows
 async def test_p25_session_logs_in_anew_when_a_restored_etcd_keeps_calls_with_its_token_waiting() -> None:
     """A simple token names the raft index that it was made at; etcd lets a call wait until it gets there."""
     with EtcdCluster.started(password="of-the-root") as etcd:
-        backup = etcd.snapshot()
+        backup = etcd.snapshot(etcd.directory / "backup.db")
         async with EtcdSession(etcd.settings()) as writer:
             for number in range(100):
                 await writer.put("/a", str(number).encode())

@@ -87,12 +87,12 @@ async def test_member_that_takes_none_of_its_own_tokens_is_left_for_another(tmp_
     with EtcdCluster.started(make_jwt_keys(tmp_path, ttl="10m"), members=3, password=SECRET) as etcd:
         first = etcd.members[0]
         first.kill()
-        first.arguments = (*first.arguments, make_jwt_keys(tmp_path, ttl="-1m"))  # the last one counts
-        first.start()
-        poll(lambda: etcd.healthy(first), "the member that was restarted")
+        first.flags = (*first.flags, make_jwt_keys(tmp_path, ttl="-1m"))  # the last one counts
+        first.launch()
+        poll(first.healthy, "the member that was restarted")
         async with EtcdSession(etcd.settings()) as session:
             await session.put("/a", b"1")
-            assert session.stats.endpoint != first.url
+            assert session.stats.endpoint != first.endpoint
 
 
 async def test_watch_tells_the_new_cause_when_an_etcd_that_was_away_refuses_the_password() -> None:

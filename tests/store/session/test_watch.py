@@ -272,7 +272,7 @@ async def test_p25_watch_lists_again_when_an_old_backup_of_etcd_was_restored(
     etcd_server: EtcdCluster,
 ) -> None:
     await write(etcd_server, a="1", b="1")
-    backup = etcd_server.snapshot()
+    backup = etcd_server.snapshot(etcd_server.directory / "backup.db")
     async with opened(etcd_server) as session:
         watch = session.watch("/w/")
         await follow(etcd_server, watch)
@@ -297,12 +297,12 @@ async def test_p24_watch_moves_to_another_member_when_its_own_is_killed_or_froze
             watch = session.watch("/w/")
             mirror = await follow(etcd, watch)
             for how in ("kill", "freeze"):
-                member = next(one for one in etcd.members if one.url == session.stats.endpoint)
+                member = next(one for one in etcd.members if one.endpoint == session.stats.endpoint)
                 member.kill() if how == "kill" else member.freeze()
                 last = await write_anyhow(etcd, how)
                 await mirror.follow(watch, last)
-                assert session.stats.endpoint != member.url
-                member.thaw() if how == "freeze" else member.start()
+                assert session.stats.endpoint != member.endpoint
+                member.thaw() if how == "freeze" else member.launch()
             assert set(mirror.keys) == {"/w/a", "/w/live", "/w/kill", "/w/freeze"}
             assert session.stats.resyncs == {"started": 1}
 
@@ -325,13 +325,13 @@ async def test_p24_watch_goes_stale_when_its_member_has_no_leader() -> None:
         async with opened(etcd) as session:
             watch = session.watch("/w/")
             mirror = await follow(etcd, watch)
-            others = [one for one in etcd.members if one.url != session.stats.endpoint]
+            others = [one for one in etcd.members if one.endpoint != session.stats.endpoint]
             for member in others:
                 member.kill()
             mirror.take(await until(watch, Stale))
             assert set(mirror.keys) == {"/w/a", "/w/live"}
             for member in others:
-                member.start()
+                member.launch()
             last = await write_anyhow(etcd, "b")
             await mirror.follow(watch, last)
 
