@@ -58,15 +58,11 @@ def inject(name: str, lab: Stage, *, host: Host | None = None) -> AbstractContex
     return struck(fault(name), lab, host=host)
 
 
-def of_families(
-    families: Iterable[Family], fabric: Fabric = VXLAN, *, guarded: bool = False
-) -> Sequence[Fault]:
+def of_families(families: Iterable[Family], fabric: Fabric = VXLAN) -> Sequence[Fault]:
     """Return the faults of some families that random runs may strike on a network, in the catalogue's order."""
     wanted = frozenset(families)
     return [
-        one
-        for one in FAULTS.values()
-        if one.family in wanted and fabric.name in one.fabrics and (not one.dice or (guarded and one.guarded))
+        one for one in FAULTS.values() if one.family in wanted and fabric.name in one.fabrics and not one.dice
     ]
 
 

@@ -11,6 +11,7 @@ from functools import partial
 from integration.faults.fault import Evidence, Family, Fault, Ground, Part
 from integration.faults.means.disk import filled, read_only
 from integration.faults.means.limits import FakeClock
+from integration.hosts.daemon import FLANPY_MARKS
 from integration.hosts.host import Host
 
 HOUR_S = 3600
@@ -125,15 +126,15 @@ def _clock_jumps(ground: Ground) -> Iterator[Evidence | None]:
 
 
 def _second_instance(ground: Ground) -> Iterator[Evidence | None]:
-    """Somebody starts another flanpyd on the host, which is to end with a word of its own exit code."""
+    """Somebody starts another daemon on the host; flanpyd is to end with a word of its own exit code."""
     daemon, second = ground.host.daemon, ground.host.child("second")
     flags, own = daemon.extra
     second.start([*daemon.program.argv, *daemon.flags, *flags], env={**daemon.environment, **own})
     try:
         yield None
         second.wait(deadline=10)
-        if second.exit_code != EXIT_BUSY:
-            ground.accuse(f"a second flanpyd ended with {second.exit_code}: {second.log_tail(2)}")
+        if daemon.program.marks == FLANPY_MARKS and second.exit_code != EXIT_BUSY:
+            ground.accuse(f"a second daemon ended with {second.exit_code}: {second.log_tail(2)}")
     finally:
         second.kill()
 

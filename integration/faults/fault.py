@@ -206,7 +206,6 @@ class Fault:
     condition: str = ""
     alert: str = ""
     settle: str = "nothing"
-    guarded: bool = False
     hold: tuple[float, float] | None = None
     serves: bool = False
     before: Strike | None = None

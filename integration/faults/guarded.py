@@ -176,7 +176,7 @@ def _with(within: Callable[[GuardedLab], AbstractContextManager[None]]) -> Strik
     return strike
 
 
-_guarded = partial(Fault, family=Family.ETCD, part=Part.ETCD, hosts=0, breaks=False, guarded=True,
+_guarded = partial(Fault, family=Family.ETCD, part=Part.ETCD, hosts=0, breaks=False,
                    lasts=(2, 8), also=frozenset(Part), dice="needs an etcd with certificates and logins")  # fmt: skip
 
 FAULTS = (

@@ -37,7 +37,7 @@ def _wrong(judge: Calm) -> str:
 def test_the_judge_tells_a_daemon_that_ended(judged: tuple[Lab, Calm]) -> None:
     lab, judge = judged
     lab.hosts[0].daemon.kill()
-    eventually(lambda: "h1: flanpyd ended with -9" in _wrong(judge), lambda: _wrong(judge))
+    eventually(lambda: "h1: the daemon ended with -9" in _wrong(judge), lambda: _wrong(judge))
     lab.hosts[0].daemon.relaunch()
     assert not judge.wait()[1]
 

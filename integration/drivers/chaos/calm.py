@@ -67,9 +67,9 @@ class Calm:
     def _daemons(self, _entries: tuple[Entry, ...]) -> Iterator[str]:
         for host in self._lab.hosts:
             if not host.daemon.running:
-                yield f"{host.name}: flanpyd ended with {host.daemon.exit_code}: {host.daemon.log_tail(1)}"
+                yield f"{host.name}: the daemon ended with {host.daemon.exit_code}: {host.daemon.log_tail(1)}"
             elif not host.daemon.is_ready():
-                yield f"{host.name}: flanpyd is not ready: {_reason(host)}"
+                yield f"{host.name}: the daemon is not ready: {_reason(host)}"
 
     def _kernels(self, entries: tuple[Entry, ...]) -> Iterator[str]:
         leases = leases_of(entries)

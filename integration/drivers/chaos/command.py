@@ -39,6 +39,8 @@ def _chaos(typed: argparse.Namespace) -> int:
         print(summary.told(summary.summed(summary.read(typed.to))))
         return 0
     families = tuple(Family(name) for name in typed.families.split(","))
+    if typed.program:  # operators type flanpyctl
+        families = tuple(family for family in families if family is not Family.OPERATOR)
     fabric = FABRICS[typed.backend]
     blows = plan(
         typed.seed,

@@ -51,10 +51,9 @@ def plan(
     families: Iterable[Family] = tuple(Family),
     blows: int = BLOWS,
     fabric: Fabric = VXLAN,
-    guarded: bool = False,
 ) -> tuple[Blow, ...]:
     """The whole schedule: as many storms as fit into so many seconds with their calms, one at least."""
-    kinds = of_families(families, fabric, guarded=guarded)
+    kinds = of_families(families, fabric)
     if not kinds:
         raise ValueError("no family of faults is left")
     names = [f"h{number}" for number in range(1, hosts + 1)]

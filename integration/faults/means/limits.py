@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from integration.hosts.daemon import flanpyd
 from integration.hosts.host import Host
 
 CGROUPS = Path("/sys/fs/cgroup")
@@ -83,7 +82,7 @@ def memory_group(name: str) -> Iterator[Path]:
 def launch_in(group: Path, host: Host) -> None:
     """Start the daemon in the group: what it had before it came would not be charged to it."""
     join = f'echo $$ > {group}/cgroup.procs && exec "$@"'
-    host.daemon.launch(argv=["sh", "-c", join, "sh", *flanpyd().argv])
+    host.daemon.launch(argv=["sh", "-c", join, "sh", *host.daemon.program.argv])
 
 
 def limit_growth(group: Path, octets: int) -> None:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Self
 
 from integration.faults.means import disk_keeper
-from integration.hosts.daemon import flanpyd
 from integration.hosts.host import Host
 from integration.net.namespaces import LabError
 from integration.net.waiting import wait_until
@@ -37,7 +36,7 @@ class SmallDisk:
         """Start the daemon over it; `before` is a shell command that runs in the mount point first."""
         mounted = f"mount -t tmpfs -o {','.join(['size=32k', *options])} small {self.mount_point}"
         script = f'{mounted} && cd {self.mount_point} && {{ {before}; cd /; }} && exec "$@"'
-        program = ["unshare", "--mount", "sh", "-c", script, "sh", *flanpyd().argv]
+        program = ["unshare", "--mount", "sh", "-c", script, "sh", *self._daemon.program.argv]
         self._daemon.launch(env=env, argv=program)
 
     def path(self, name: str) -> Path:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from integration.faults.means import syscall_gate
-from integration.hosts.daemon import flanpyd
 from integration.hosts.host import Host
 from integration.net.namespaces import LabError
 from integration.net.waiting import wait_until
@@ -77,4 +76,4 @@ def launch_without(host: Host, kind: str) -> None:
 
 def _launch(host: Host, *options: str) -> None:
     gate = [sys.executable, "-IS", syscall_gate.__file__, *options, "--"]
-    host.daemon.launch(argv=[*gate, *flanpyd().argv])
+    host.daemon.launch(argv=[*gate, *host.daemon.program.argv])
