@@ -65,9 +65,7 @@ class Adopted(Child):
             self.remember(pid)
             os.kill(pid, signal.SIGCONT)
             os.kill(pid, how)
-            wait_until(
-                lambda: not Path(f"/proc/{pid}").exists(), f"{self.name} ends", deadline=STOP_DEADLINE_S
-            )
+            wait_until(lambda: _has_ended(pid), f"{self.name} ends", deadline=STOP_DEADLINE_S)
         else:
             super().kill()
 
@@ -168,6 +166,15 @@ def _words(pid: int) -> list[str]:
         return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
     except OSError:  # gone meanwhile
         return []
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether it is gone with all its threads, or a zombie that nobody has waited for yet."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state == "Z" and len(list(Path(f"/proc/{pid}/task").iterdir())) == 1
+    except OSError:
+        return True
 
 
 def _environment(pid: int) -> dict[str, str]:
