@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import pytest
@@ -9,6 +10,9 @@ import pytest
 from integration.drivers.chaos.report import table
 from integration.drivers.chaos.run import Outcome, run
 from integration.drivers.chaos.schedule import Blow, plan
+from integration.hosts.daemon import as_program
+from integration.net.claim import PROJECT_ROOT
+from integration.truth.fabric import FABRICS
 
 pytestmark = [pytest.mark.lab, pytest.mark.netns, pytest.mark.etcd]
 
@@ -33,3 +37,12 @@ def test_what_once_went_wrong_goes_well() -> None:
     seed_111 = [Blow(2, 0.2, 5.0, "files_exhausted", ("h1",)), Blow(2, 0.5, 4.0, "quorum_killed")]
     outcome = _weathered([*seed_9, *seed_111], hosts=2, etcd_members=3)
     assert len(outcome.windows) == 2
+
+
+def test_another_program_stands_in_flanpyds_place_and_is_judged_by_the_same_oracle() -> None:
+    flanneld = [sys.executable, str(PROJECT_ROOT / "integration/yardstick/flanneld.py")]
+    blows = [Blow(1, 0.2, 1.0, "host_silenced", ("h1",)), Blow(1, 0.5, 1.0, "etcd_refused", ("h2",))]
+    outcome = run(blows, hosts=2, etcd_members=1, fabric=FABRICS["udp"], program=as_program(flanneld))
+    assert not outcome.violations, table(outcome)
+    assert outcome.flows.received > 0
+    assert outcome.lease_changes >= 2
