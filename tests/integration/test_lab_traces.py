@@ -23,7 +23,8 @@ ROOT = Path(__file__).parents[2]
 HANDMADE = ("sh", str(ROOT / "integration" / "handmade_vxlan.sh"))
 OWNER = """
 import json, signal, sys
-from integration.lab import Lab, namespaces
+from integration.lab import Lab
+from integration.net import namespaces
 with Lab(hosts=2, program=sys.argv[1:]) as lab:
     lab.configure(); lab.start_daemons(); lab.attach_containers()
     names = namespaces.names_with(lab.plan.prefix)
