@@ -19,7 +19,7 @@ from flanpy.clock import Clock
 from flanpy.errors import StoreUnavailable
 from flanpy.store.session.auth import Metadata, Tokens
 from flanpy.store.session.channel import Connection, Connections, Stubs
-from flanpy.store.session.faults import Cure, Fault, Tries, read_fault
+from flanpy.store.session.faults import Cure, Fault, Tries, code_of, read_fault
 from flanpy.store.session.record import StoreRecord
 from flanpy.store.session.settings import EtcdSettings
 
@@ -118,7 +118,7 @@ class Attempts:
         if metadata == () and self._tokens.may_be_wanted(error):
             fault = replace(fault, cure=Cure.NEW_TOKEN)
         fault.error.__cause__ = _without_frames(error)
-        self._record.failed(operation, error.code().name)
+        self._record.failed(operation, code_of(error).name)
         if fault.cure is Cure.NEW_TOKEN or error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
             self._tokens.rejected(metadata)
         if fault.cure is Cure.OTHER_ENDPOINT:

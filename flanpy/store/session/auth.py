@@ -9,18 +9,17 @@ the normal case, not an error.
 from __future__ import annotations
 
 import asyncio
-from typing import Final
 
 import grpc
 from grpc.aio import AioRpcError
 
 from flanpy.store import etcdpb as pb
 from flanpy.store.session.channel import Connections
+from flanpy.store.session.faults import auth_is_off, code_of
 from flanpy.store.session.record import StoreRecord
 from flanpy.store.session.settings import EtcdSettings
 
 Metadata = tuple[tuple[str, str], ...]
-_NOT_ENABLED: Final = "authentication is not enabled"
 
 
 class Tokens:
@@ -57,7 +56,7 @@ class Tokens:
 
         Where clients show certificates etcd 3.5 does not say that a token is wanted: it takes a certificate for a user.
         """
-        return bool(self._settings.username) and error.code() is grpc.StatusCode.PERMISSION_DENIED
+        return bool(self._settings.username) and code_of(error) is grpc.StatusCode.PERMISSION_DENIED
 
     def rejected(self, metadata: Metadata) -> None:
         """Forget the token that was sent, unless a newer one came meanwhile.
@@ -74,11 +73,9 @@ class Tokens:
             with self._connections.use() as connection:
                 reply = await connection.stubs.auth.Authenticate(request, timeout=self._connections.deadline)
         except AioRpcError as error:
-            self._record.failed("authenticate", error.code().name)
+            self._record.failed("authenticate", code_of(error).name)
             # As etcd's own client does: a user given to a cluster without authentication is no error.
-            if error.code() is grpc.StatusCode.FAILED_PRECONDITION and _NOT_ENABLED in (
-                error.details() or ""
-            ):
+            if auth_is_off(error):
                 return ()
             raise
         self._record.tokens_renewed += 1

@@ -1,7 +1,8 @@
 """What a failed gRPC call means: the one place where grpc's errors become flanpy's.
 
 Owns the texts that operators read: one line with the endpoint, the cause, and the cure. Must not retry or log.
-The texts matched here are etcd's own (etcd api/v3rpc/rpctypes/error.go).
+The texts matched here are etcd's own (etcd api/v3rpc/rpctypes/error.go). A text counts more than the code beside it:
+`etcd grpc-proxy` passes on the text of an error with the code UNKNOWN, as does any gRPC server in Go that returns it.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ class Tries:
                 assert_never(fault.cure)
 
 
+_REWOUND = "future revision"
 _TOKEN_REJECTED = (
     "revision in header is old",
     "invalid auth token",
@@ -73,6 +75,23 @@ _TOKEN_REJECTED = (
     "user name is empty",
 )
 _WRONG_LOGIN = ("authentication failed", "invalid user ID or password")
+_NOT_ENABLED = "authentication is not enabled"
+_NO_LEASE = "lease not found"
+_CODES: tuple[tuple[str, grpc.StatusCode], ...] = (
+    ("required revision has been compacted", grpc.StatusCode.OUT_OF_RANGE),
+    (_REWOUND, grpc.StatusCode.OUT_OF_RANGE),
+    (_NO_LEASE, grpc.StatusCode.NOT_FOUND),
+    *((text, grpc.StatusCode.UNAUTHENTICATED) for text in _TOKEN_REJECTED),
+    *((text, grpc.StatusCode.INVALID_ARGUMENT) for text in _WRONG_LOGIN),
+    (_NOT_ENABLED, grpc.StatusCode.FAILED_PRECONDITION),
+    ("etcdserver: permission denied", grpc.StatusCode.PERMISSION_DENIED),
+    ("etcdserver: mvcc: database space exceeded", grpc.StatusCode.RESOURCE_EXHAUSTED),
+    ("etcdserver: too many requests", grpc.StatusCode.RESOURCE_EXHAUSTED),
+    ("etcdserver: too many operations in txn request", grpc.StatusCode.INVALID_ARGUMENT),
+    ("etcdserver: request is too large", grpc.StatusCode.INVALID_ARGUMENT),
+    ("etcdserver: too large TTL", grpc.StatusCode.OUT_OF_RANGE),
+    ("etcdserver: lease already exists", grpc.StatusCode.FAILED_PRECONDITION),
+)
 _NEVER_CONNECTED = ("failed to connect to all addresses", "errors resolving", "DNS resolution failed")
 _SILENCE = (
     "handshaker shutdown",
@@ -82,7 +101,6 @@ _SILENCE = (
     "timed out",
     "Timeout",
 )
-_REWOUND = "future revision"
 _UNTRUSTED = ("CERTIFICATE_VERIFY_FAILED", "certificate verify failed", "Hostname Verification Check failed")
 _EXPIRED = "certificate has expired"
 _PLAINTEXT = ("WRONG_VERSION_NUMBER", "Handshake read failed")
@@ -114,17 +132,17 @@ def read_fault(
     """Translate one gRPC error of `operation` at `endpoint`; `certificate` is what we show there."""
     details = " ".join((error.details() or "").split())
     where = f"etcd at {endpoint}"
-    if _has(details, _TOKEN_REJECTED) or error.code() is grpc.StatusCode.UNAUTHENTICATED:
-        return _rejected(details, where, username)
-    match error.code():
+    match code_of(error):
+        case grpc.StatusCode.UNAUTHENTICATED:
+            return _rejected(details, where, username)
         case grpc.StatusCode.PERMISSION_DENIED:
             return Fault(StoreDenied(_forbidden(operation, where, username)), Cure.NONE)
         case grpc.StatusCode.INVALID_ARGUMENT if _has(details, _WRONG_LOGIN):
             return Fault(StoreDenied(_wrong_login(where, username)), Cure.NONE)
-        case grpc.StatusCode.OUT_OF_RANGE:
+        case grpc.StatusCode.OUT_OF_RANGE if "TTL" not in details:
             text = f"{where} does not have that revision ({details}): list again"
             return Fault(StoreCompacted(text, rewound=_REWOUND in details), Cure.NONE)
-        case grpc.StatusCode.NOT_FOUND if "lease not found" in details:
+        case grpc.StatusCode.NOT_FOUND if _NO_LEASE in details:
             return Fault(
                 LeaseGone(f"{where} does not have the lease of this {operation}: it ended"), Cure.NONE
             )
@@ -134,6 +152,17 @@ def read_fault(
             return _unreached(details, code, where, certificate)
         case code:
             return Fault(StoreError(f"{where} refused {operation}: {details} ({code.name})"), Cure.NONE)
+
+
+def code_of(error: AioRpcError) -> grpc.StatusCode:
+    """Tell the code that etcd itself gives with the text of `error`; for any other text, the code of `error`."""
+    details = error.details() or ""
+    return next((code for text, code in _CODES if text in details), error.code())
+
+
+def auth_is_off(error: AioRpcError) -> bool:
+    """Tell whether etcd refused a login because the cluster has authentication disabled."""
+    return _NOT_ENABLED in (error.details() or "")
 
 
 def silent(endpoint: object, seconds: float) -> StoreUnavailable:

@@ -1,7 +1,9 @@
 """One watch call to etcd: opened, read, probed, closed.
 
 Owns one gRPC stream with one watch in it, so that watch ids cannot collide (etcd 3.5.1 answers a refused watch
-with id 0, which an innocent watch may have). Must not decide what follows a failure: it raises grpc's errors or ours.
+with id 0, which an innocent watch may have). The one exception is the spare watch, which `etcd grpc-proxy` is asked for
+in place of its progress: it drops progress requests unanswered (server/proxy/grpcproxy/watch.go). Must not decide what
+follows a failure: it raises grpc's errors or ours.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ class WatchCanceled(StoreError):
     """etcd ended the watch for a reason other than compaction; a listing will tell which."""
 
 
+# Two ways to ask for a sign of life share the time for the answer.
+_WAYS = 2
 # A member that lost its leader then ends the stream, instead of keeping it silently open.
 _REQUIRE_LEADER: Metadata = (("hasleader", "true"),)
 
@@ -40,11 +44,15 @@ class WatchStream:
         self._call = connection.stubs.watch.Watch(metadata=metadata + _REQUIRE_LEADER)
         self._reading: asyncio.Task[Any] | None = None
         self._deadline = 0.0
-        self._probed = False
+        self._asked = 0
+        self._mute = False
+        self._key = b""
+        self._spare: int | None = None
 
     async def start(self, prefix: str, revision: int, *, within: float) -> pb.WatchResponse:
         """Watch `prefix` from `revision` on; etcd's first reply."""
         start, end = wire.prefix_range(prefix)
+        self._key = start
         create = pb.WatchCreateRequest(
             key=start, range_end=end, start_revision=revision, progress_notify=True
         )
@@ -63,8 +71,9 @@ class WatchStream:
     ) -> pb.WatchResponse | None:
         """The next reply, or None if `interrupt` came first or nothing was said.
 
-        After `silence` seconds etcd is asked for a sign of life; raises `StoreUnavailable` if `answer` seconds later
-        none has come. grpc's keepalive notices a dead connection; this notices a server that is connected and stuck.
+        After `silence` seconds etcd is asked for a sign of life, in two ways; raises `StoreUnavailable` if `answer`
+        seconds later none has come. grpc's keepalive notices a dead connection; this notices a server that is
+        connected and stuck.
         """
         loop = asyncio.get_running_loop()
         if self._reading is None:
@@ -95,27 +104,48 @@ class WatchStream:
     def _take(self) -> pb.WatchResponse:
         assert self._reading is not None
         reading, self._reading = self._reading, None
-        self._deadline, self._probed = 0.0, False
+        self._deadline, self._asked = 0.0, 0
         if reading.cancelled():
             raise self._ended()
         return self._checked(reading.result())
 
     async def _probe(self, silence: float, answer: float) -> None:
-        if self._probed:
+        if self._asked == _WAYS:
             raise silent(self.connection.endpoint, silence + answer)
-        self._probed = True
-        self._deadline = asyncio.get_running_loop().time() + answer
+        within = answer / (1 if self._mute else _WAYS)
+        self._mute = self._mute or self._asked > 0
+        self._asked = _WAYS if self._mute else 1
+        self._deadline = asyncio.get_running_loop().time() + within
         try:
-            async with asyncio.timeout(answer):
+            async with asyncio.timeout(within):
                 with suppress(asyncio.InvalidStateError):
-                    await self._call.write(pb.WatchRequest(progress_request=pb.WatchProgressRequest()))
+                    await self._call.write(self._question())
         except TimeoutError as error:
             raise silent(self.connection.endpoint, silence + answer) from error
+
+    def _question(self) -> pb.WatchRequest:
+        """Make a request that is answered: for progress, or, of a server that does not tell it, by turns to open and to
+        end a watch of the prefix itself as a key. No host writes that key, so nothing is heard twice."""
+        if not self._mute:
+            return pb.WatchRequest(progress_request=pb.WatchProgressRequest())
+        if self._spare is None:
+            return pb.WatchRequest(create_request=pb.WatchCreateRequest(key=self._key))
+        return pb.WatchRequest(cancel_request=pb.WatchCancelRequest(watch_id=self._spare))
+
+    def _is_spare(self, reply: pb.WatchResponse) -> bool:
+        if reply.canceled and reply.watch_id == self._spare:
+            self._spare = None
+            return True
+        if self._mute and reply.created and not reply.canceled and reply.watch_id != self.watch_id:
+            self._spare = reply.watch_id
+        return reply.watch_id == self._spare
 
     def _checked(self, reply: Any) -> pb.WatchResponse:
         if reply is grpc.aio.EOF:
             raise self._ended()
         assert isinstance(reply, pb.WatchResponse)
+        if self._is_spare(reply):
+            return reply
         if reply.compact_revision:
             text = f"etcd at {self.connection.endpoint} compacted up to {reply.compact_revision}: list again"
             raise StoreCompacted(text) from wire.compacted(reply.compact_revision)
