@@ -36,6 +36,8 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.enable_retries", 0),
     ("grpc.max_receive_message_length", 64 << 20),
+    # Or http_proxy, https_proxy and grpc_proxy of the environment would be dialed in etcd's place, no_proxy or not.
+    ("grpc.enable_http_proxy", 0),
     # A channel of ours is closed for good when we close it, and a rotated certificate is used at once.
     ("grpc.use_local_subchannel_pool", 1),
 )
