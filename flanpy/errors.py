@@ -16,6 +16,7 @@
     ├── DockerError            Docker, or its daemon.json, cannot be used as it is
     │   ├── DockerUnreachable  Docker does not run here, or gives no answer
     │   └── DockerConflict     a flag, network or container of somebody else stands in the way
+    ├── OutputError            standard output takes no text: full, or closed
     └── ControlError           the control socket of the local daemon cannot be used
         └── ControlUnreachable nobody listens there
 
@@ -133,6 +134,10 @@ class DockerUnreachable(DockerError):
 
 class DockerConflict(DockerError):
     """What somebody else set up in Docker does not go together with what we are to set up."""
+
+
+class OutputError(FlanpyError):
+    """Standard output is full or closed."""
 
 
 class ControlError(FlanpyError):

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
+from flanpy import streams
 from flanpy.cli.base.exits import Exit, code_of
 from flanpy.cli.tree import build
 from flanpy.errors import FlanpyError
@@ -29,6 +30,7 @@ def main() -> NoReturn:
     tenth of its time (and grpc's threads some more), and do nobody good.
     """
     gc.disable()
+    streams.prepare()
     code = run(sys.argv[1:])
     sys.stderr.flush()
     os._exit(code)

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from types import FrameType
 
-from flanpy import __version__
+from flanpy import __version__, streams
 from flanpy.clock import SystemClock
 from flanpy.config import Settings, load
 from flanpy.errors import AlreadyRunning, ConfigError, FlanpyError, UsageError
@@ -34,19 +34,26 @@ EXIT_FAILURE, EXIT_USAGE, EXIT_BUSY, EXIT_CONFIG = 1, 2, 75, 78
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run flanpyd; returns its exit code."""
+    streams.prepare()
     words = sys.argv[1:] if argv is None else argv
-    if {"--help", "-help", "-h", "--version", "-version"} & {word.partition("=")[0] for word in words}:
-        from flanpy.config import answer  # noqa: PLC0415, the texts are not needed to run
-
-        text = answer(words)
-        if text is not None:
-            sys.stdout.write(text)
-            return 0
     try:
-        return _run(words, os.environ)
+        return 0 if _answered(words) else _run(words, os.environ)
     except FlanpyError as error:
         sys.stderr.write(f"flanpyd: {error}\n")
         return _exit_code(error)
+
+
+def _answered(words: Sequence[str]) -> bool:
+    if not {"--help", "-help", "-h", "--version", "-version"} & {word.partition("=")[0] for word in words}:
+        return False
+    from flanpy.config import answer  # noqa: PLC0415, the texts are not needed to run
+
+    text = answer(words)
+    if text is None:
+        return False
+    sys.stdout.write(text)
+    sys.stdout.flush()
+    return True
 
 
 def _run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
