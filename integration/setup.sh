@@ -91,14 +91,18 @@ release_daemons() {
   [ ! -e $policy.before-flanpy ] || mv $policy.before-flanpy $policy
 }
 
-install_packages() {
-  packages=$({
+missing() {
+  {
     missing_packages
     [ "$1" = lab ] || {
       missing_docker_packages; missing_monitoring_packages; missing_browser_packages
       missing_host_packages; missing_reading_packages; missing_fault_packages
     }
-  } | sort -u | tr '\n' ' ')
+  } | sort -u | tr '\n' ' '
+}
+
+install_packages() {
+  packages=$(missing "$1")
   [ -n "$packages" ] || return 0
   command -v apt-get >/dev/null || die "missing: $packages- install them with your package tool"
   [ "$(id -u)" = 0 ] || die "missing: $packages- install them, or run this as root"
@@ -130,8 +134,16 @@ make_venv() {
   printf '%s\n' "$stamp" > $venv/.stamp
 }
 
+usage() {
+  sed -n '2,/^set -eu/p' "$0" | sed -n 's/^# \{0,1\}//p'
+  echo
+  echo "Packages of apt that this machine lacks: ${1:-none}"
+  echo "Packages of PyPI: those of pyproject.toml, at the versions of constraints.txt, in $venv"
+}
+
 [ "$(uname -s)" = Linux ] || die "this runs on Linux only"
 case ${1:-all} in
+  -h | --help) usage "$(missing all)"; exit 0 ;;
   all | lab) install_packages "${1:-all}" ;;
   venv) ;;
   *) die "what is $1? There are all, lab and venv" ;;

@@ -93,3 +93,20 @@ def test_contributing_names_every_marker_and_only_targets_that_exist() -> None:
     named = re.findall(r"pytest (tests/\S+\.py)", text)
     assert named
     assert all((PROJECT_ROOT / one).exists() for one in named)
+
+
+def test_design_page_lists_the_layers_that_are_enforced_and_every_package() -> None:
+    page = (PROJECT_ROOT / "DESIGN.md").read_text()
+    contracts = PROJECT["tool"]["importlinter"]["contracts"]
+    (layers,) = (one["layers"] for one in contracts if one["name"].startswith("Layers"))
+    assert "\n".join(layers) in page
+    packages = {path.parent.name for path in (PROJECT_ROOT / "flanpy").glob("*/__init__.py")}
+    assert {name for name in packages if f"flanpy/{name}/" not in page} == {"log"}  # among the small ones
+    assert len(page.splitlines()) <= 150
+
+
+def test_readme_is_a_front_page() -> None:
+    text = (PROJECT_ROOT / "README.md").read_text()
+    assert len(text.encode()) <= 6000
+    for target in re.findall(r"\]\(([\w./-]+)\)", text):
+        assert (PROJECT_ROOT / target).exists(), target
