@@ -12,6 +12,7 @@ import json
 import os
 import socket
 import stat
+import struct
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -39,6 +40,18 @@ class _Socket(socket.socket):
         self._patience = patience
         self._until = time.monotonic() + patience + LONGEST_S
 
+    def wait_for_room(self, path: str) -> None:
+        """Connect within `patience`: while the backlog is full the kernel has only a blocking socket wait."""
+        whole = int(self._patience)
+        self.settimeout(None)
+        limit = struct.pack("@ll", whole, max(1, int((self._patience - whole) * 1_000_000)))
+        self.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        try:
+            self.connect(path)
+        except BlockingIOError as error:
+            raise TimeoutError("too many others ask") from error
+        self.settimeout(self._patience)
+
     def recv_into(self, *arguments: Any, **more: Any) -> int:
         left = self._until - time.monotonic()
         if left <= 0:
@@ -55,7 +68,7 @@ def _connected(path: Path, patience: float) -> _Socket:
             raise ConnectionRefusedError(errno.ECONNREFUSED, "no socket", str(path))
         sock = _Socket(patience)
         try:
-            sock.connect(f"/proc/self/fd/{descriptor}")
+            sock.wait_for_room(f"/proc/self/fd/{descriptor}")
         except BaseException:
             sock.close()
             raise
