@@ -22,6 +22,8 @@ load_server_half()
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from flanpy.status.http.limits import Limit, exceeded
+
 STATIC: Final = Path(__file__).parent / "static"
 
 FILES: Final = {
@@ -148,6 +150,7 @@ _COME_IN: Final = (
 
 async def _follow(stream: Stream, request: web.Request) -> web.StreamResponse:
     if stream.is_full:
+        exceeded[Limit.STREAMS] += 1
         raise web.HTTPServiceUnavailable(text="too many have this page open\n", headers={"Retry-After": "10"})
     answer = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
     await answer.prepare(request)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import struct
 import tempfile
 import threading
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -25,15 +27,17 @@ from flanpy.page.stream import Feed
 from flanpy.status.board import StatusBoard
 from flanpy.status.http import server as http
 from flanpy.status.http.callers import Door
+from flanpy.status.http.limits import MOST_CONNECTIONS
 from flanpy.status.http.server import Control
 from flanpy.status.metrics.page import MetricsPage
 from integration.drivers.matrix.outcome import in_full
+from tests.page.server import certificate
 
 EXAMPLES = settings(
     max_examples=2000 if in_full() else 40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 PATIENCE_S = 60.0
-CROWD = http.MOST_CONNECTIONS + 60
+CROWD = MOST_CONNECTIONS + 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,7 @@ class Listener:
     name: str
     address: Any
     resource: str
+    trust: ssl.SSLContext | None = None
 
     def connect(self) -> socket.socket:
         sock = socket.socket(socket.AF_UNIX if isinstance(self.address, str) else socket.AF_INET)
@@ -50,7 +55,7 @@ class Listener:
             self.address
         )  # without a timeout: with one, a full backlog of a unix socket is an error at once
         sock.settimeout(PATIENCE_S)
-        return sock
+        return self.trust.wrap_socket(sock, server_hostname="127.0.0.1") if self.trust else sock
 
     def answers(self) -> bool:
         """An honest request."""
@@ -84,16 +89,23 @@ async def _serve(directory: Path) -> tuple[list[Listener], list[Any]]:
     health = await http.serve_tcp(
         http.health_app(lambda: board.snapshot, MetricsPage(lambda: board.snapshot, list)), "127.0.0.1", 0
     )
-    page = await http.serve_tcp(
-        page_app(Gate(loopback=True), Feed(lambda: board.snapshot, document), SystemClock()), "127.0.0.1", 0
-    )
+
+    def app() -> web.Application:
+        return page_app(Gate(loopback=True), Feed(lambda: board.snapshot, document), SystemClock())
+
+    page = await http.serve_tcp(app(), "127.0.0.1", 0)
+    cert, key = certificate(directory, "node")
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(cert, key)
+    encrypted = await http.serve_tcp(app(), "127.0.0.1", 0, tls=tls)
     control = await http.serve_unix(http.control_app(_control(), Door(path)), path)
     listeners = [
         Listener("health", health.addresses[0], "/healthz"),
         Listener("page", page.addresses[0], "/page.css"),
+        Listener("tls", encrypted.addresses[0], "/page.css", ssl.create_default_context(cafile=str(cert))),
         Listener("control", str(path), "/v1/status"),
     ]
-    return listeners, [health, page, control]
+    return listeners, [health, page, encrypted, control]
 
 
 async def _rest() -> None:
@@ -105,7 +117,7 @@ async def _rest() -> None:
 
 @pytest.fixture(scope="module")
 def listeners() -> Iterator[dict[str, Listener]]:
-    """The three of them on one event loop, as in the daemon."""
+    """All of them on one event loop, as in the daemon."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -124,7 +136,7 @@ def listeners() -> Iterator[dict[str, Listener]]:
             loop.close()
 
 
-NAMES = ("health", "page", "control")
+NAMES = ("health", "page", "tls", "control")
 
 
 class End(Enum):
@@ -210,7 +222,7 @@ def test_crowd_that_dawdles_keeps_nobody_out_and_is_bounded(
                 crowd[-1].sendall(b"GET /metrics HTTP/1.1\r\nX: " + b"y" * (number % 7))
         assert listener.answers()
         ended = sum(map(_was_ended, crowd))
-        assert CROWD - ended <= http.MOST_CONNECTIONS
+        assert CROWD - ended <= MOST_CONNECTIONS
         assert not _was_ended(crowd[-1]), "the latest are served"
 
 

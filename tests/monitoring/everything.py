@@ -22,6 +22,7 @@ from flanpy.model.histogram import Histogram
 from flanpy.model.tuning import HostTuning, NeighbourTable
 from flanpy.model.world import Policy
 from flanpy.status.board import StatusBoard, StatusSnapshot
+from flanpy.status.http.limits import limit_counts
 from flanpy.status.metrics.page import Asked, render
 from tests.docker.values import running
 from tests.fakes.clock import FakeClock
@@ -73,7 +74,7 @@ def more_counts(directory: Path) -> Iterator[Metric]:
     )
     plane.fit(Policy("node-0"), replace(V4, backend_type="udp"))
     dropped = filter_counts([(Family.IPV4, "strangers", 5)])
-    return chain(store_counts(STATS), plane.counts(), dropped)
+    return chain(store_counts(STATS), plane.counts(), dropped, limit_counts())
 
 
 def page(directory: Path, accept: str = "") -> str:

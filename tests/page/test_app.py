@@ -6,7 +6,6 @@ import http.client
 import re
 import socket
 import ssl
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +20,7 @@ from flanpy.page.gate import COOKIE, Gate
 from flanpy.page.listening import _secrets, start
 from flanpy.page.stream import MOST_LISTENERS, Feed
 from tests.page import samples
-from tests.page.server import PageServer
+from tests.page.server import PageServer, certificate
 
 TOKEN = "correct-horse-battery"
 TIMEOUT_S = 60.0
@@ -165,18 +164,8 @@ def test_token_becomes_a_cookie_that_scripts_and_other_sites_cannot_use(guarded:
     )
 
 
-def _certificate(path: Path, name: str) -> tuple[Path, Path]:
-    cert, key = path / f"{name}.pem", path / f"{name}.key"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return cert, key
-
-
 def test_encrypted_page_keeps_its_cookie_off_plain_connections(tmp_path: Path) -> None:
-    cert, key = _certificate(tmp_path, "node")
+    cert, key = certificate(tmp_path, "node")
     (tmp_path / "token").write_text(TOKEN)
     tls, token = _secrets(PageOptions(cert=cert, key=key, token_file=tmp_path / "token"))
     with PageServer(samples.healthy(), Gate(loopback=False, token=token), tls) as server:
@@ -190,8 +179,8 @@ def test_encrypted_page_keeps_its_cookie_off_plain_connections(tmp_path: Path) -
 
 @pytest.mark.asyncio
 async def test_key_of_another_certificate_is_refused_by_name(tmp_path: Path) -> None:
-    cert, _ = _certificate(tmp_path, "node")
-    _, key = _certificate(tmp_path, "other")
+    cert, _ = certificate(tmp_path, "node")
+    _, key = certificate(tmp_path, "other")
 
     async def nothing() -> dict[str, object]:
         return {}

@@ -11,6 +11,7 @@ import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,10 +88,11 @@ class Listeners:
         """How to start each listener but the control socket, by its address."""
         from flanpy.page import listening as page  # noqa: PLC0415, see run
         from flanpy.status.http import server  # noqa: PLC0415
+        from flanpy.status.http.limits import limit_counts  # noqa: PLC0415
         from flanpy.status.metrics.page import MetricsPage  # noqa: PLC0415
 
         settings = self.settings()
-        metrics = MetricsPage(lambda: self.board.snapshot, self.more_counts)
+        metrics = MetricsPage(lambda: self.board.snapshot, lambda: chain(self.more_counts(), limit_counts()))
 
         def health(address: ListenAddress) -> Start:
             return lambda: server.serve_tcp(

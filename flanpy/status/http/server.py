@@ -26,6 +26,8 @@ from flanpy.errors import FlanpyError, HostError
 from flanpy.printable import escaped, tamed
 from flanpy.status.board import StatusSnapshot
 from flanpy.status.http.callers import Caller, Door
+from flanpy.status.http.limits import BACKLOG, CONTROL_BACKLOG, bound
+from flanpy.status.http.tls_server import TlsServer
 from flanpy.status.metrics.page import Asked, MetricsPage
 
 if TYPE_CHECKING:
@@ -34,11 +36,6 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
 
 Answer = Callable[[], Awaitable[Any]]
-
-_BACKLOG = 64
-
-MOST_CONNECTIONS = 128
-"""Of one listener. Whoever opens more ends the oldest: neither our descriptors nor our memory are for strangers."""
 
 LONGEST_SILENCE = 75.0
 """Seconds that a connection may take for its next, whole request."""
@@ -160,11 +157,35 @@ async def serve_tcp(
     """Listen; raises HostError naming the address. `ends_with_client` cancels what answers a client that left."""
     runner = await _runner(app, ends_with_client=ends_with_client)
     try:
-        await web.TCPSite(runner, host, port, backlog=_BACKLOG, ssl_context=tls).start()
+        if tls is None:
+            await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
+        else:
+            await _TlsSite(runner, host, port, tls).start()
     except OSError as error:
         await runner.cleanup()
         raise HostError(f"cannot listen on {host}:{port}: {error.strerror}; choose another port") from error
     return runner
+
+
+class _TlsSite(web.BaseSite):
+    """A site of aiohttp that bounds TLS handshakes."""
+
+    def __init__(self, runner: web.AppRunner, host: str, port: int, tls: SSLContext) -> None:
+        super().__init__(runner, ssl_context=tls)
+        self._address = host, port
+        self._tls = tls
+
+    @property
+    def name(self) -> str:
+        host, port = self._address
+        return f"https://{host}:{port}"
+
+    async def start(self) -> None:
+        await super().start()
+        assert self._runner.server is not None
+        server = TlsServer(self._runner.server, self._tls)
+        server.start(*self._address)
+        self._server = server  # type: ignore[assignment]  # closed, and asked for its sockets
 
 
 async def serve_unix(app: web.Application, path: Path) -> web.AppRunner:
@@ -184,7 +205,7 @@ async def listen_unix(runner: web.AppRunner, path: Path) -> None:
         await site.stop()
     try:
         await asyncio.to_thread(path.unlink, missing_ok=True)
-        await web.UnixSite(runner, str(path), backlog=_BACKLOG).start()
+        await web.UnixSite(runner, str(path), backlog=CONTROL_BACKLOG).start()
         await asyncio.to_thread(path.chmod, 0o660)
     except OSError as error:
         raise HostError(f"cannot listen on {path}: {error.strerror}; correct --run-dir") from error
@@ -203,21 +224,8 @@ async def _runner(app: web.Application, *, ends_with_client: bool = False) -> we
     )
     await runner.setup()
     assert runner.server is not None
-    _bound(runner.server)
+    bound(runner.server)
     return runner
-
-
-def _bound(server: web.Server) -> None:
-    """Let no more than so many connections be open."""
-    welcome = server.connection_made
-
-    def connection_made(handler: web.RequestHandler, transport: asyncio.Transport) -> None:
-        open_ones = [t for t in (one.transport for one in server.connections) if t and not t.is_closing()]
-        for oldest in open_ones[: max(0, len(open_ones) + 1 - MOST_CONNECTIONS)]:
-            oldest.abort()
-        welcome(handler, transport)
-
-    server.connection_made = connection_made  # type: ignore[method-assign]
 
 
 async def _measured(page: MetricsPage, request: web.Request) -> web.Response:
