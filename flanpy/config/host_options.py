@@ -114,7 +114,7 @@ HOST_OPTIONS: Final[tuple[Option, ...]] = (
         group="host",
         own=True,
         reloadable=True,
-        help="leave checksums of VXLAN packets to the network card; auto: unless kernel, driver or peers say it errs",
+        help="leave checksums of VXLAN packets to the network card; auto: unless kernel or driver are known to err",
     ),
     Option(
         name="udp-plane",

@@ -10,7 +10,7 @@ from flanpy.model.border import EtcdAddress
 from flanpy.model.facts import HostFacts
 from flanpy.model.lease import Lease, LeaseRecord, LeaseView
 from flanpy.model.network.network import NetworkConfig
-from flanpy.model.offload import Corruption, OffloadChoice
+from flanpy.model.offload import OffloadChoice
 from flanpy.model.packet_filter import FilterFacts, FilterPolicy
 
 
@@ -66,7 +66,7 @@ class World:
 
     `own_confirmed` tells the two apart: etcd has said since start that the lease is ours.
     `filter` is None while nobody looks at packet filters: then none are planned. `etcd` are the addresses of etcd's
-    endpoints, in order. `corruption` is what peers told of packets whose checksum was left to the network card.
+    endpoints, in order.
     """
 
     policy: Policy
@@ -79,4 +79,3 @@ class World:
     printed: Printed | None = None
     filter: FilterFacts | None = None
     etcd: tuple[EtcdAddress, ...] = ()
-    corruption: Corruption | None = None

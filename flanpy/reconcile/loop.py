@@ -29,7 +29,6 @@ from flanpy.model.facts import HostFacts
 from flanpy.model.lease import Lease, LeaseView
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.objects import HostSysctl, KernelObject, Key, LinkFeature, LinkSysctl
-from flanpy.model.offload import Corruption
 from flanpy.model.ops import Delete, Objects, Op, Put, Scope
 from flanpy.model.packet_filter import FilterChain, FilterFacts, FilterJump, FilterMember
 from flanpy.model.world import Former, Policy, Printed, World
@@ -160,9 +159,6 @@ class ReconcileLoop:
 
     def filter_changed(self, facts: FilterFacts) -> None:
         self._replace(filter=facts)
-
-    def corruption_changed(self, corruption: Corruption | None) -> None:
-        self._replace(corruption=corruption)
 
     def kernel_moved(self, moved: Moved) -> None:
         self._distrust(moved.value)

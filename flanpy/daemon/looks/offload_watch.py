@@ -20,11 +20,10 @@ class OffloadWatch:
         self._said: Offload | None = None
 
     def use(self, setting: str) -> None:
-        """Put the setting into force. Another one than before ends what was measured: it is measured anew."""
+        """Put the setting into force."""
         choice, policy = OffloadChoice(setting), self._loop.world.policy
         if choice is not policy.tx_checksum:
             self._loop.policy_changed(replace(policy, tx_checksum=choice))
-            self._loop.corruption_changed(None)
 
     def pass_done(self, outcome: Pass) -> None:
         """Log the decision when it is another one."""
@@ -34,5 +33,4 @@ class OffloadWatch:
         decided = checksum_offload(outcome.world)
         if decided != self._said:
             self._said = decided
-            tell = log.info if decided.on or decided.corruption is None else log.warning
-            tell("checksum_offload_chosen", value="on" if decided.on else "off", reason=decided.why)
+            log.info("checksum_offload_chosen", value="on" if decided.on else "off", reason=decided.why)
