@@ -29,6 +29,7 @@ TITLES: Mapping[str, str] = {
     "udp-ping": "udp: round trips, against the same",
     "udp-peers": "udp: TCP among 1,002 hosts",
     "hostgw": "host-gw, against the bare route",
+    "cloud": "aws-vpc, against no overlay",
     "modes": "Docker's network modes and the overlay's backends, against --network host",
 }
 """What each block of rows is called, by the first word of their ids."""
@@ -52,6 +53,7 @@ NAMES: Mapping[str, str] = {
     "udp-ping": "udp_ping",
     "udp-peers": "udp_peers",
     "hostgw": "host_gw",
+    "cloud": "cloud",
     "modes": "modes",
 }
 """The parts one can ask for, and their modules; `latency` gives the rows of `burst`, too."""

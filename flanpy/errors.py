@@ -17,6 +17,7 @@
     │   ├── DockerUnreachable  Docker does not run here, or gives no answer
     │   └── DockerConflict     a flag, network or container of somebody else stands in the way
     ├── OutputError            standard output takes no text: full, or closed
+    ├── CloudError             a cloud provider's API refused, or gave no answer
     └── ControlError           the control socket of the local daemon cannot be used
         └── ControlUnreachable nobody listens there
 
@@ -138,6 +139,15 @@ class DockerConflict(DockerError):
 
 class OutputError(FlanpyError):
     """Standard output is full or closed."""
+
+
+class CloudError(FlanpyError):
+    """A cloud provider refused a call; `fault` is a `model.cloud.CloudFault`'s value, `action` the provider's name."""
+
+    def __init__(self, message: str, *, fault: str, action: str) -> None:
+        super().__init__(message)
+        self.fault = fault
+        self.action = action
 
 
 class ControlError(FlanpyError):

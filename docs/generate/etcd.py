@@ -9,7 +9,7 @@ from docs.generate import markdown
 from docs.generate.source import members
 from flanpy.backend.registry import BACKENDS
 from flanpy.model.address import Mac
-from flanpy.model.lease import LeaseRecord, SubnetKey, VxlanData
+from flanpy.model.lease import LeaseRecord, RawData, SubnetKey, VxlanData
 from flanpy.model.network.config import parse_network_config, render_network_config
 from flanpy.model.network.fields import BACKEND_OPTIONS, FIELDS, OPTIONS
 from flanpy.store.schema import WIRE_NAMES, config_key, encode_record, subnets_prefix
@@ -41,6 +41,16 @@ _RECORDS = {
     "host-gw": (
         _KEY,
         LeaseRecord(IPv4Address("192.0.2.7"), backend_type="host-gw", node_id="3f1c9a7be2d04586"),
+    ),
+    "aws-vpc": (
+        _KEY,
+        LeaseRecord(
+            IPv4Address("192.0.2.7"),
+            None,
+            "aws-vpc",
+            RawData('{"Target":"eni-0123456789abcdef0"}'),
+            node_id="3f1c9a7be2d04586",
+        ),
     ),
     "udp, with the kernel's plane": (
         _KEY,
@@ -75,6 +85,16 @@ def _keys() -> list[tuple[str, str, str]]:
         (markdown.code(config_key(_PREFIX)), "the network config, written by `flanpyctl network`", "no"),
         (markdown.code(f"{leases}{_KEY}"), "a host's subnet", "yes; without one it is a reservation"),
         (markdown.code(f"{leases}{_BOTH}"), "the same with an IPv6 subnet", "as above"),
+        (
+            markdown.code(f"{_PREFIX}/cloud/routes/{_KEY}"),
+            "aws-vpc and gce: which host made the provider's route to a subnet, and where it leads",
+            "no: it outlives its host, and goes with the route",
+        ),
+        (
+            markdown.code(f"{_PREFIX}/cloud/removing/{_KEY}"),
+            "aws-vpc and gce: the host that is removing the route to a subnet which nobody leases",
+            "yes, of a minute",
+        ),
     ]
 
 

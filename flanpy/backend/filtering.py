@@ -9,6 +9,7 @@ from flanpy.backend.udp import read_port
 from flanpy.backend.vxlan import read_options
 from flanpy.model.address import Family
 from flanpy.model.bridge import BRIDGE
+from flanpy.model.cloud import CLOUDS
 from flanpy.model.lease import Lease, LeaseRecord
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.objects import KernelObject
@@ -25,6 +26,9 @@ from flanpy.plan.packet_filter import Asked, choose, packet_filter
 
 _ANY_LINK = frozenset({"alloc", "extension"})
 """Backends that leave the way of packets to others."""
+
+_BY_UNDERLAY = frozenset({"host-gw", *CLOUDS})
+"""Backends whose packets come and go by the underlay's link, as they are."""
 
 
 def filter_objects(world: World, links: frozenset[str]) -> tuple[KernelObject, ...]:
@@ -67,7 +71,8 @@ def _links(world: World, links: frozenset[str]) -> tuple[str, ...]:
         return ()
     underlay = world.facts.underlay
     direct = any(
-        config.backend_type == "host-gw" or config.backend_options.get("directrouting") for config in configs
+        config.backend_type in _BY_UNDERLAY or config.backend_options.get("directrouting")
+        for config in configs
     )
     return tuple(sorted(links | {underlay.link} if direct and underlay is not None else links))
 

@@ -7,12 +7,14 @@ from difflib import get_close_matches
 from types import MappingProxyType
 
 from flanpy.backend.alloc import AllocBackend
+from flanpy.backend.cloud import BACKENDS as CLOUD_BACKENDS
 from flanpy.backend.extension import ExtensionBackend
 from flanpy.backend.host_gw import HostGwBackend
 from flanpy.backend.port import Backend
 from flanpy.backend.udp import UdpBackend
 from flanpy.backend.vxlan import VxlanBackend
 from flanpy.errors import ConfigError
+from flanpy.model.cloud import CLOUDS
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.quoting import quoted
 
@@ -25,13 +27,14 @@ BACKENDS: Mapping[str, Backend] = MappingProxyType(
         "alloc": AllocBackend(),
         "udp": UdpBackend(),
         "extension": ExtensionBackend(),
+        **CLOUD_BACKENDS,
     }
 )
 
 _FLANNELS: Mapping[str, str] = MappingProxyType({"ipip": "vxlan", "wireguard": "vxlan"})
 """Backends of flannel's that are not here yet, and which one carries packets over the same networks instead."""
 
-_IPV4_ONLY = frozenset({"udp"})
+_IPV4_ONLY = frozenset({"udp", *CLOUDS})
 
 
 def backend_for(name: str) -> Backend:

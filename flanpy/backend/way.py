@@ -15,6 +15,7 @@ class WayKind(Enum):
     DIRECT = "direct"
     TUNNEL = "tunnel"
     COMMAND = "command"
+    PROVIDER = "provider"
     NONE = "none"
 
 

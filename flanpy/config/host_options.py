@@ -57,6 +57,22 @@ HOST_OPTIONS: Final[tuple[Option, ...]] = (
         help="how long Docker may take until it answers again; then the old file is put back",
     ),
     Option(
+        name="cloud-endpoint",
+        field="cloud.endpoint",
+        kind=kinds.TEXT,
+        group="cloud",
+        own=True,
+        help="URL of the provider's API for aws-vpc and gce, if it is not the provider's usual one",
+    ),
+    Option(
+        name="cloud-interval",
+        field="cloud.interval",
+        kind=kinds.duration(low=1),
+        group="cloud",
+        own=True,
+        help="how often the provider's route tables are read",
+    ),
+    Option(
         name="log-format",
         field="log.format",
         kind=kinds.choice("auto", "json", "console"),

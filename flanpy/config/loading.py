@@ -27,6 +27,7 @@ _GROUPS: Final = {
     "page": shape.PageOptions,
     "probe": shape.ProbeOptions,
     "docker": shape.DockerOptions,
+    "cloud": shape.CloudOptions,
     "log": shape.LogOptions,
 }
 

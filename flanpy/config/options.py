@@ -23,6 +23,7 @@ GROUPS: Final = {
     "page": "Status page",
     "probe": "Probes of other hosts",
     "docker": "Docker",
+    "cloud": "Cloud routes",
     "log": "Logging",
     "host": "This host",
 }

@@ -129,6 +129,14 @@ class DockerOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CloudOptions:
+    """The provider's API ("": the SDK's own choice), and how often its route tables are read."""
+
+    endpoint: str = ""
+    interval: float = 180.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything an operator can set on one host."""
 
@@ -139,6 +147,7 @@ class Settings:
     page: PageOptions = PageOptions()
     probe: ProbeOptions = ProbeOptions()
     docker: DockerOptions = DockerOptions()
+    cloud: CloudOptions = CloudOptions()
     log: LogOptions = LogOptions()
     node_id: str | None = None
     state_dir: Path = Path("/var/lib/flanpy")

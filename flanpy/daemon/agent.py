@@ -19,6 +19,7 @@ from flanpy.backend import choice
 from flanpy.clock import Clock, set_within
 from flanpy.config import Settings, changed, in_force, needing_restart
 from flanpy.config.etcd import session_settings
+from flanpy.daemon.cloud.side import CloudSide
 from flanpy.daemon.data_plane import DataPlane
 from flanpy.daemon.extension_side import PreStartup
 from flanpy.daemon.host_files import SubnetFile
@@ -42,6 +43,8 @@ from flanpy.kernel.monitor import Monitor
 from flanpy.kernel.port import Moved
 from flanpy.kernel.underlay import UnderlayChoice
 from flanpy.log import configure, get_logger
+from flanpy.model.cloud import CloudHere
+from flanpy.model.condition import ConditionType
 from flanpy.model.facts import HostFacts
 from flanpy.model.offload import OffloadChoice
 from flanpy.model.packet_filter import EncapsulationGuard, FilterChoice, FilterFacts, FilterPolicy
@@ -123,6 +126,14 @@ class Agent:
         self._leasing = Leasing(
             self._session, settings, node_id, clock=clock, loop=self._loop, board=self._board
         )
+        self._cloud = CloudSide(
+            settings,
+            self._session,
+            node_id,
+            clock=clock,
+            note=lambda status: self._board.note(cloud=status),
+            here=self._cloud_changed,
+        )
         self._probing = Probing(lambda: self._settings, node_id, clock=clock, board=self._board)
         self._prestartup = PreStartup(
             extension, clock=clock, printed=self._printed, failed=self._note_backend_error
@@ -148,6 +159,7 @@ class Agent:
             await self._data_plane.close()
             await self._leasing.close()
             await self._subnet_file.close()
+            await self._cloud.close()
             await self._session.aclose()
             self._kernel.close()
             self._filter.close()
@@ -164,7 +176,10 @@ class Agent:
             drain=self._leasing.drain,
             undrain=self._leasing.undrain,
             more_counts=lambda: chain(
-                store_counts(self._session.stats), self._data_plane.counts(), filter_counts()
+                store_counts(self._session.stats),
+                self._data_plane.counts(),
+                filter_counts(),
+                self._cloud.counts(),
             ),
             remaining=self._leasing.remaining,
             programmed=self._programmed,
@@ -179,6 +194,7 @@ class Agent:
             "pulse": self._pulse(),
             "subnet_file": self._subnet_file.watch(self._clock),
             "prestartup": self._prestartup.run(),
+            "cloud": self._cloud.run(),
             "tuning": TuningWatch(
                 clock=self._clock, last=lambda: self._board.snapshot.inputs.last, note=self._note_tuning
             ).run(),
@@ -235,6 +251,7 @@ class Agent:
             self._subnet_file.let_go()
         self._prestartup.look(outcome.world)
         self._offload.pass_done(outcome)
+        self._cloud.look(outcome.world, doubtful=self._peers_lost())
         self._leasing.pass_done(outcome)
         self._board.note_pass(outcome)
         self._probing.pass_done(outcome)
@@ -263,6 +280,15 @@ class Agent:
     def _printed(self, printed: Printed) -> None:
         self._loop.printed_changed(printed)
         self._leasing.world_changed()
+
+    def _cloud_changed(self, here: CloudHere | None) -> None:
+        self._loop.cloud_changed(here)
+        self._leasing.world_changed()
+
+    def _peers_lost(self) -> bool:
+        """Whether probes say that peers do not answer: the provider may have lost a route."""
+        conditions = self._board.snapshot.conditions
+        return any(c.type is ConditionType.PEERS_REACHABLE and not c.healthy for c in conditions)
 
     def _note_tuning(self, tuning: HostTuning) -> None:
         self._board.note(tuning=tuning)

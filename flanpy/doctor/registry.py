@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from flanpy.doctor import document
-from flanpy.doctor.checks import daemon, docker, filter, host, overlay, reach, store  # noqa: A004
+from flanpy.doctor.checks import cloud, daemon, docker, filter, host, overlay, reach, store  # noqa: A004
 from flanpy.doctor.checks.common import Problem, evidence_of
 from flanpy.doctor.facts import Facts
 from flanpy.doctor.finding import Finding, Severity
@@ -57,6 +57,7 @@ CHECKS: Final = (
     Check("P13", "routes lead where they should", overlay.routes),
     Check("P14", "entries of peers are right", overlay.entries),
     Check("P18", "the backend has a way to every peer", overlay.way),
+    Check("P33", "the cloud provider has this host's route", cloud.routes),
     Check("P30", "Docker uses this host's subnet", docker.consistent),
     Check("P30", "subnet.env is right", docker.file),
     Check("P30", "Docker starts after the overlay", docker.order),
@@ -84,6 +85,7 @@ _CONDITIONS: Final = {
     "FirewallReady": "P10",
     "DockerConsistent": "P30",
     "MTUConsistent": "P19",
+    "CloudRoutes": "P33",
 }
 """Problem of a bad condition that no check has told of."""
 

@@ -53,6 +53,8 @@ class ConditionType(Enum):
     """the kernel's neighbour tables have room for every peer."""
     SUBNETS_AVAILABLE = "SubnetsAvailable"
     """one more host would find a free subnet."""
+    CLOUD_ROUTES = "CloudRoutes"
+    """the cloud provider's route tables lead this host's subnet here. Well where no backend asks for it."""
     HOST_TUNED = "HostTuned"
     """no reverse-path filter drops what peers send."""
     CHECKSUM_OFFLOAD = "ChecksumOffload"

@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from flanpy.model.address import IPNetwork
 from flanpy.model.border import EtcdAddress
+from flanpy.model.cloud import CloudHere
 from flanpy.model.facts import HostFacts
 from flanpy.model.lease import Lease, LeaseRecord, LeaseView
 from flanpy.model.network.network import NetworkConfig
@@ -77,5 +78,6 @@ class World:
     facts: HostFacts = field(default_factory=HostFacts)
     former: Former | None = None
     printed: Printed | None = None
+    cloud: CloudHere | None = None
     filter: FilterFacts | None = None
     etcd: tuple[EtcdAddress, ...] = ()

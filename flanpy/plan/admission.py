@@ -17,6 +17,7 @@ from operator import attrgetter
 from types import MappingProxyType
 
 from flanpy.model.address import Family, IPAddress, IPNetwork, Mac
+from flanpy.model.cloud import CLOUDS
 from flanpy.model.lease import Lease, LeaseRecord, SubnetKey, VxlanData
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.world import Former, World
@@ -42,7 +43,10 @@ def lease_types(network: NetworkConfig, former: Former | None) -> frozenset[str]
     if network.backend_type == "alloc":
         return None
     then = [former.network.backend_type] if former is not None else []
-    return frozenset(map(lease_type, [network.backend_type, *then]))
+    types = [network.backend_type, *then]
+    # flannel's leases of these have no BackendType
+    untyped = {""} if network.backend_type in CLOUDS else set()
+    return frozenset(map(lease_type, types)) | untyped
 
 
 class Reason(Enum):

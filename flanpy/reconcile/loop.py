@@ -25,6 +25,7 @@ from flanpy.errors import KernelError
 from flanpy.kernel.port import Kernel, Moved, OpFailure
 from flanpy.log import get_logger
 from flanpy.model.border import EtcdAddress
+from flanpy.model.cloud import CloudHere
 from flanpy.model.facts import HostFacts
 from flanpy.model.lease import Lease, LeaseView
 from flanpy.model.network.network import NetworkConfig
@@ -156,6 +157,10 @@ class ReconcileLoop:
     def etcd_moved(self, addresses: tuple[EtcdAddress, ...]) -> None:
         """Take the addresses of etcd's endpoints, which no route of ours may lead away from."""
         self._replace(etcd=addresses)
+
+    def cloud_changed(self, here: CloudHere | None) -> None:
+        if here != self._world.cloud:
+            self._replace(cloud=here)
 
     def filter_changed(self, facts: FilterFacts) -> None:
         self._replace(filter=facts)

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from flanpy.backend import choice
 from flanpy.docker.watcher import DockerReport
+from flanpy.model.cloud import CloudStatus
 from flanpy.model.histogram import Histogram
 from flanpy.model.lease import Lease
 from flanpy.model.network.network import NetworkConfig
@@ -84,6 +85,7 @@ class Inputs:
     so outside the kernel's own devices.
     All texts are one line for people, empty when there is nothing to say; `listeners` is None before any is
     tried, `docker`, `tuning` and `transit` before the first look at them, `reach` before the first round of probes.
+    `cloud` is None while no backend asks a provider for routes.
     `pools` says how full the network is, by family; it is reckoned now and then, not for each pass.
     """
 
@@ -105,6 +107,7 @@ class Inputs:
     tuning: HostTuning | None = None
     transit: Transit | None = None
     pools: tuple[Usage | None, ...] = ()
+    cloud: CloudStatus | None = None
     data_plane: str = ""
     backend_error: str = ""
     last: Pass | None = None

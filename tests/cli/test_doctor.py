@@ -43,7 +43,7 @@ def test_doctor_says_as_json_what_ails_the_host_and_what_was_checked(ctl: Ctl, d
     assert said["findings"][0]["id"] == "P24"
     assert found["P26"]["condition"] == "LeaseConflict"
     assert set(found["P26"]) == {"id", "title", "severity", "condition", "evidence", "cure", "fix"}
-    assert len(said["checked"]) == 31
+    assert len(said["checked"]) == 32
 
 
 def test_doctor_prints_findings_with_cures_and_no_control_characters(ctl: Ctl, daemon: StandIn) -> None:

@@ -81,6 +81,8 @@ VALUES: list[tuple[str, str, str, Any]] = [
     ("docker-restart", "if-idle", "docker.restart", "if-idle"),
     ("docker-restart-command", "service docker restart", "docker.restart_command", "service docker restart"),
     ("docker-restart-timeout", "2m", "docker.restart_timeout", 120.0),
+    ("cloud-endpoint", "https://vpce-1.example", "cloud.endpoint", "https://vpce-1.example"),
+    ("cloud-interval", "5m", "cloud.interval", 300.0),
     ("log-format", "JSON", "log.format", "json"),
     ("log-level", "debug", "log.level", "debug"),
     ("node-id", "h1.example", "node_id", "h1.example"),

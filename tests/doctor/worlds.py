@@ -266,6 +266,11 @@ PROBLEMS: tuple[tuple[str, str, Change], ...] = (
     ("P31", "a host is down", reached("unreachable", "PeerDown")),
     ("P31", "settings wait", bad(_C.RESTART_NEEDED, "ConfigChanged")),
     ("P32", "a foreign route", facts(routes=(RouteSeen(destination=ip_network("10.50.2.128/25"), link="tun9"),))),
+    ("P33", "a permission is missing", bad(_C.CLOUD_ROUTES, "PermissionMissing")),
+    ("P33", "a table is full", bad(_C.CLOUD_ROUTES, "TableFull")),
+    ("P33", "a table fills up", bad(_C.CLOUD_ROUTES, "TableNearlyFull")),
+    ("P33", "a source check is on", bad(_C.CLOUD_ROUTES, "HostUnfit")),
+    ("P33", "a table is the wrong one", bad(_C.CLOUD_ROUTES, "WrongTable")),
     ("P32", "a name server inside", facts(nameservers=(ip_address("10.50.200.1"),))),
 )  # fmt: skip
 

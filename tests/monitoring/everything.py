@@ -17,12 +17,14 @@ from flanpy.daemon.leasing.store_metrics import store_counts
 from flanpy.daemon.looks.filter_counts import filter_counts
 from flanpy.docker.watcher import DockerReport
 from flanpy.model.address import Family
+from flanpy.model.cloud import AWS, CloudStatus, CloudTable
 from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.histogram import Histogram
 from flanpy.model.tuning import HostTuning, NeighbourTable
 from flanpy.model.world import Policy
 from flanpy.status.board import StatusBoard, StatusSnapshot
 from flanpy.status.http.limits import limit_counts
+from flanpy.status.metrics.cloud import cloud_counts
 from flanpy.status.metrics.page import Asked, render
 from tests.docker.values import running
 from tests.fakes.clock import FakeClock
@@ -74,7 +76,14 @@ def more_counts(directory: Path) -> Iterator[Metric]:
     )
     plane.fit(Policy("node-0"), replace(V4, backend_type="udp"))
     dropped = filter_counts([(Family.IPV4, "strangers", 5)])
-    return chain(store_counts(STATS), plane.counts(), dropped, limit_counts())
+    cloud = CloudStatus(
+        AWS,
+        tables=(CloudTable("rtb-1", (), 2, 50),),
+        looked_at=0.0,
+        calls=MappingProxyType({("ec2:CreateRoute", "ok"): 1}),
+        changes=MappingProxyType({"create": 1}),
+    )
+    return chain(store_counts(STATS), plane.counts(), dropped, limit_counts(), cloud_counts(cloud, now=1.0))
 
 
 def page(directory: Path, accept: str = "") -> str:

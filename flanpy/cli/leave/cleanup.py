@@ -1,8 +1,8 @@
 """`flanpyctl cleanup`: remove what flanpyd left on this host, and nothing else.
 
-Owns the asking and the order: kernel first, then subnet.env, then the daemon's own files, the lease in etcd last, so
-that an interrupted cleanup can be repeated. What is ours is decided by `plan.ownership`, as for the daemon: an unmarked
-`flannel.1` that flannel left is not.
+Owns the asking and the order: routes at a cloud provider, the kernel, subnet.env, the daemon's own files, the lease in
+etcd last, so that an interrupted cleanup can be repeated. What is ours is decided by `plan.ownership`, as for the
+daemon: an unmarked `flannel.1` that flannel left is not.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from argparse import Namespace
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -22,9 +22,10 @@ from flanpy.cli.base.control import SOCKET_NAME
 from flanpy.cli.base.exits import CommandError, Exit
 from flanpy.cli.base.host import Host
 from flanpy.cli.base.wording import plural
+from flanpy.cli.leave.cloud_routes import CloudLeft, cloud_left
 from flanpy.errors import AlreadyRunning, KernelError
 from flanpy.files.atomic import host_error
-from flanpy.host import drain_file, extension, lock, node_id, state_file, subnet_env, tunnel_file
+from flanpy.host import cloud_file, drain_file, extension, lock, node_id, state_file, subnet_env, tunnel_file
 from flanpy.host.absent import Absent
 from flanpy.host.extension_left import ExtensionLeft, command_line
 from flanpy.kernel.adapter import NetlinkKernel
@@ -83,8 +84,18 @@ def cleanup(arguments: Namespace, host: Host) -> Exit:
     held = _held_lock(host, force=arguments.force)
     in_use = held is None and (host.settings.run_dir / lock.FILE_NAME).exists()
     try:
+        cloud = CloudLeft() if in_use else cloud_left(host)
         remains = found(host, in_use=in_use, keep_subnet_file=arguments.keep_subnet_file)
-        lines = [*remains.lines, *(["flanpyctl subnets release own"] if arguments.release else [])]
+        if cloud.problem:
+            print(cloud.problem, file=sys.stderr)
+            remains = replace(
+                remains, files=tuple(f for f in remains.files if f.name != cloud_file.FILE_NAME)
+            )
+        lines = [
+            *cloud.lines,
+            *remains.lines,
+            *(["flanpyctl subnets release own"] if arguments.release else []),
+        ]
         if not lines:
             print("nothing of ours is here")
             return Exit.OK
@@ -93,13 +104,14 @@ def cleanup(arguments: Namespace, host: Host) -> Exit:
         if arguments.dry_run:
             return Exit.OK
         _ask(arguments, len(lines))
+        cloud.remove()
         _remove(remains, host)
         if arguments.release:
             _release(host)
     finally:
         if held is not None:
             held.release()
-    print(f"removed: {plural(len(remains.lines), 'object')}")
+    print(f"removed: {plural(len(cloud.lines) + len(remains.lines), 'object')}")
     return Exit.OK
 
 
@@ -174,6 +186,7 @@ def _files(host: Host, *, in_use: bool, subnet_file: bool) -> list[Path]:
         wanted += [
             settings.state_dir / state_file.FILE_NAME,
             settings.state_dir / drain_file.FILE_NAME,
+            settings.state_dir / cloud_file.FILE_NAME,
             settings.run_dir / tunnel_file.FILE_NAME,
             settings.run_dir / extension.FILE_NAME,
             settings.run_dir / SOCKET_NAME,

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from flanpy.backend.choice import former_world
+from flanpy.backend.cloud import stands
 from flanpy.clock import Clock
 from flanpy.daemon.host_files import device_failed
 from flanpy.log import get_logger
@@ -58,6 +59,8 @@ class BackendMove:
         if self._moving.stands or outcome.world.network is not self._network:
             return False
         if outcome.decision.desired is None or outcome.error or device_failed(outcome):
+            return False
+        if not stands(outcome.world, outcome.world.cloud):
             return False
         self._moving = replace(self._moving, stands=True)
         return True

@@ -25,6 +25,8 @@ BACKEND_OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "extension": ("PreStartupCommand", "PostStartupCommand", "SubnetAddCommand", "SubnetRemoveCommand"),
         "alloc": (),
+        "aws-vpc": ("RouteTableID", "DirectRouting"),
+        "gce": ("DirectRouting",),
     }
 )
 """flannel's backends and the spelling of their options."""
@@ -37,6 +39,7 @@ OPTIONS: Mapping[str, str] = MappingProxyType(
         "GBP": "group policy extension of VXLAN (default false)",
         "Learning": "the device learns addresses from packets (default false)",
         "DirectRouting": "plain routes to peers on the same L2 segment (default false)",
+        "RouteTableID": "id of the VPC's route table, or a list (default: each by which packets of some host go)",
         "PreStartupCommand": "run before the host's lease is written; what it prints is its BackendData",
         "PostStartupCommand": "run once the lease stands",
         "SubnetAddCommand": "run for each peer that comes",

@@ -28,6 +28,7 @@ DEPENDS_ON: Mapping[ConditionType, tuple[ConditionType, ...]] = MappingProxyType
             _C.LEASE_VALID,
             _C.UNDERLAY_READY,
             _C.FOREIGN_CONFLICT,
+            _C.CLOUD_ROUTES,
         ),
         _C.PEERS_PROGRAMMED: (
             _C.DATASTORE_REACHABLE,
@@ -35,6 +36,7 @@ DEPENDS_ON: Mapping[ConditionType, tuple[ConditionType, ...]] = MappingProxyType
             _C.NEIGHBOURS_FIT,
             _C.FOREIGN_CONFLICT,
         ),
+        _C.CLOUD_ROUTES: (_C.DATASTORE_REACHABLE, _C.LEASE_VALID, _C.UNDERLAY_READY),
         _C.FORWARDING_ENABLED: (_C.BACKEND_READY,),
         _C.SUBNET_FILE_WRITTEN: (_C.LEASE_VALID, _C.BACKEND_READY),
         _C.DOCKER_CONSISTENT: (_C.SUBNET_FILE_WRITTEN, _C.FIREWALL_READY),
@@ -50,6 +52,7 @@ DEPENDS_ON: Mapping[ConditionType, tuple[ConditionType, ...]] = MappingProxyType
             _C.FIREWALL_READY,
             _C.NEIGHBOURS_FIT,
             _C.HOST_TUNED,
+            _C.CLOUD_ROUTES,
         ),
     }
 )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from errno import EADDRINUSE, EOPNOTSUPP, EPERM
 
 from flanpy.backend import choice, udp
+from flanpy.backend.cloud import stands
 from flanpy.backend.registry import backend_for
 from flanpy.errors import KernelError
 from flanpy.model.address import IPNetwork
@@ -53,8 +54,18 @@ def backend(inputs: Inputs, _now: float) -> Condition:
         return bad(kind, "KernelUnreadable", last.error, "it is tried again; see the log")
     if trouble := _backend_failed(last) or _backend_taken(last):
         return trouble
+    return _standing(last)
+
+
+def _standing(last: Pass) -> Condition:
+    """The backend once all that it makes on this host stands."""
+    kind = ConditionType.BACKEND_READY
     if last.world.former is not None:
         return good(kind, "Moving", _moving(last, last.world.former))
+    if not stands(last.world, last.world.cloud):
+        return unknown(
+            kind, "NoCloudRoute", "the cloud provider has no route to this host yet: see CloudRoutes"
+        )
     return good(kind, "Programmed", f"{len(last.decision.desired or ())} objects stand")
 
 

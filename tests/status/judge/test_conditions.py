@@ -16,6 +16,16 @@ from hypothesis import strategies as st
 from flanpy.docker.watcher import DockerReport
 from flanpy.errors import KernelCause, KernelError
 from flanpy.model.address import Family
+from flanpy.model.cloud import (
+    AWS,
+    CloudFault,
+    CloudHost,
+    CloudPlan,
+    CloudRoute,
+    CloudStatus,
+    CloudTable,
+    CloudTrouble,
+)
 from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.facts import HostFacts, HostRoute
 from flanpy.model.lease import InvalidLease, SubnetKey
@@ -36,7 +46,7 @@ from flanpy.model.transit import Harm, Obstacle, Transit
 from flanpy.model.tuning import HostTuning, NeighbourTable, ReversePath
 from flanpy.plan.gates import Hold
 from flanpy.status.inputs import Inputs, OwnSource, OwnStatus, StoreStatus
-from flanpy.status.judge import firewall, host, offload, overlay, reach, tuning
+from flanpy.status.judge import cloud, firewall, host, offload, overlay, reach, tuning
 from flanpy.status.judge import lease as lease_rules
 from flanpy.status.judge.conditions import NEEDED_TO_BE_READY, RULES, Phase, is_ready, judge, phase_of
 from flanpy.store.own.allocation import Usage
@@ -162,6 +172,16 @@ def offloaded(
     facts = replace(moved(drivers=drivers), kernel=kernel)
     policy = replace(TWO_PEERS.policy, tx_checksum=choice)
     return last(world=replace(TWO_PEERS, facts=facts, policy=policy))
+
+
+CLOUD_ROUTE = CloudRoute("rtb-1", IPv4Network("10.50.10.0/24"), "eni-1")
+
+
+def clouded(**more: object) -> Inputs:
+    """A host whose route stands at AWS."""
+    well = CloudStatus(AWS, CloudHost("eni-1", "vpc/subnet"), (CloudTable("rtb-1", (CLOUD_ROUTE,), 2, 50),),
+                       standing=CLOUD_ROUTE.destination)  # fmt: skip
+    return replace(WELL, cloud=replace(well, **more))  # type: ignore[arg-type]  # the cases name fields of it
 
 
 BLOCKED = peer(2, Reach.UNREACHABLE, Trouble.PORT_BLOCKED)
@@ -305,6 +325,20 @@ CASES = [
     (C.CHECKSUM_OFFLOAD, offloaded(OffloadChoice.OFF, drivers=CARD), F, "Set", GOOD, "off: vxlan-tx"),
     (C.CHECKSUM_OFFLOAD, last(failures=(refused(FEATURE, errno.EPERM),)), F, "Refused", BAD, "cannot be switched on"),
     (C.BACKEND_READY, last(failures=(refused(FEATURE, errno.EPERM),)), T, "Programmed", GOOD, ""),
+    (C.CLOUD_ROUTES, WELL, T, "NotAsked", GOOD, ""),
+    (C.CLOUD_ROUTES, replace(WELL, network=replace(V4, backend_type=AWS)), U, "NotRead", BAD, ""),
+    *((C.CLOUD_ROUTES, clouded(trouble=CloudTrouble(fault, "ec2:Do", "No.")), F, fault.value, BAD, "ec2:Do: No.")
+      for fault in CloudFault),
+    (C.CLOUD_ROUTES, clouded(plan=CloudPlan(foreign=(CLOUD_ROUTE,))), F, "ForeignRoute", BAD, "-> eni-1 in rtb-1"),
+    (C.CLOUD_ROUTES, clouded(misplaced="rtb-2"), F, "WrongTable", BAD, "by rtb-2"),
+    (C.CLOUD_ROUTES, clouded(denied=(CloudTrouble(CloudFault.DENIED, "ec2:Do", "No."),)), F, "PermissionMissing", BAD,
+     "ec2:Do"),
+    (C.CLOUD_ROUTES, clouded(held="11 routes"), F, "StaleRoutesHeld", BAD, "11 routes"),
+    (C.CLOUD_ROUTES, clouded(tables=(CloudTable("rtb-1", (CLOUD_ROUTE,), 45, 50),)), F, "TableNearlyFull", BAD,
+     "45 routes"),
+    (C.CLOUD_ROUTES, clouded(standing=None), T, "Waiting", GOOD, ""),
+    (C.CLOUD_ROUTES, clouded(), T, "Standing", GOOD, "10.50.10.0/24 -> eni-1 in rtb-1"),
+    (C.BACKEND_READY, last(world=as_backend(AWS, TWO_PEERS)), U, "NoCloudRoute", BAD, "CloudRoutes"),
 ]  # fmt: skip
 
 
@@ -339,7 +373,8 @@ def test_missing_key_comes_with_why_etcd_did_not_take_it_again() -> None:
 
 def test_table_above_has_every_reason_of_every_condition() -> None:
     source = "".join(
-        inspect.getsource(module) for module in (firewall, host, lease_rules, offload, overlay, reach, tuning)
+        inspect.getsource(module)
+        for module in (cloud, firewall, host, lease_rules, offload, overlay, reach, tuning)
     )
     assert len(RULES) == len(ConditionType)
     written = set(
@@ -347,7 +382,7 @@ def test_table_above_has_every_reason_of_every_condition() -> None:
     )
     written |= {
         "Reserved", "Leased", "Consistent", "NoPermission", "ProbesFailed", "Unreachable", "Lossy", "TooSmall",
-        "Overflowing", "TrafficDropped", "SourceHidden",
+        "Overflowing", "TrafficDropped", "SourceHidden", "TableNearlyFull", *(fault.value for fault in CloudFault),
     }  # fmt: skip
     written |= {reason.value for reason in OffloadReason}
     assert written == {case[3] for case in CASES}

@@ -1,0 +1,287 @@
+"""The backends `aws-vpc` and `gce`: the provider's router carries packets to each host's subnet, without a tunnel.
+
+On the host nothing is made: a peer's subnet takes the host's default route to the provider's router, which knows one
+route for each host (flannel v0.19.2, backend/awsvpc and backend/gce). What should stand in the provider's table is
+planned here too, by `cloud_plan`; `flanpy.cloud` reads and writes it. With `DirectRouting` (ours, as vxlan has it) a
+peer on the same link is reached by a plain route, and its route at the provider stands all the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from types import MappingProxyType
+from typing import Final
+
+from flanpy.backend.advert import plain_record
+from flanpy.backend.direct import DirectRoutes
+from flanpy.backend.linkless import Linkless
+from flanpy.backend.options import Reader
+from flanpy.backend.way import Way, WayKind, Ways
+from flanpy.errors import ConfigError
+from flanpy.model.cloud import (
+    AWS,
+    CLOUDS,
+    GCE,
+    TARGET_FIELD,
+    CloudHere,
+    CloudHost,
+    CloudOp,
+    CloudPlan,
+    CloudRecord,
+    CloudRoute,
+    CloudTable,
+    CloudVerb,
+    CloudWanted,
+)
+from flanpy.model.lease import BackendData, Lease, LeaseRecord, RawData
+from flanpy.model.objects import KernelObject
+from flanpy.model.quoting import quoted
+from flanpy.model.world import World
+
+Records = Mapping[IPv4Network, CloudRecord]
+
+_MOST_TABLES: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class CloudOptions:
+    """`tables` empty: the one that the host's own subnet is associated with, else the main one of its VPC."""
+
+    tables: tuple[str, ...] = ()
+    direct: bool = False
+
+
+def read_options(backend: str, raw: Mapping[str, object]) -> CloudOptions:
+    """Raises ConfigError naming key and value."""
+    direct = Reader(backend, raw).boolean("DirectRouting")
+    if backend == GCE:
+        return CloudOptions(direct=direct)
+    return CloudOptions(_tables(raw.get("routetableid")), direct)
+
+
+def _tables(value: object) -> tuple[str, ...]:
+    if value is None or value == "":
+        return ()
+    found = value if isinstance(value, list) else [value]
+    if not all(isinstance(one, str) and one.startswith("rtb-") and one.isprintable() for one in found):
+        raise ConfigError(
+            f"Backend.RouteTableID of aws-vpc is {quoted(value)}: "
+            "give the id of a route table (rtb-...), or a list of ids"
+        )
+    if not 0 < len(found) <= _MOST_TABLES:
+        raise ConfigError(
+            f"Backend.RouteTableID of aws-vpc has {len(found)} ids: give 1 to {_MOST_TABLES}, or leave it out"
+        )
+    return tuple(dict.fromkeys(found))
+
+
+@dataclass(frozen=True, slots=True)
+class CloudGround:
+    """Implements `plan.desired.Ground`."""
+
+    routes: DirectRoutes
+    direct: bool
+
+    @property
+    def fixed(self) -> tuple[KernelObject, ...]:
+        """Nothing: there is no device."""
+        return ()
+
+    def peer(self, lease: Lease) -> Iterator[KernelObject]:
+        subnet, public = lease.key.subnet, lease.record.public_ip
+        if self.direct and subnet is not None and public is not None:
+            route = self.routes.route(subnet, public)
+            if route is not None:
+                yield route
+
+    def unreached(self, lease: Lease) -> bool:
+        return self.way(lease).kinds == (WayKind.NONE,)
+
+    def way(self, lease: Lease) -> Way:
+        """How the peer is reached from here; whether the provider has its route is for its own host to say."""
+        subnet, public = lease.key.subnet, lease.record.public_ip
+        if subnet is None or public is None:
+            return Way((WayKind.NONE,), "it has no IPv4 subnet")
+        if self.direct and self.routes.route(subnet, public) is not None:
+            return Way((WayKind.DIRECT,), self.routes.explain(public))
+        hop = self.routes.table.next_hop(subnet.network_address)
+        if hop is None or hop.gateway is None:
+            return Way((WayKind.NONE,), f"this host has no route to {subnet} by a gateway")
+        return Way((WayKind.PROVIDER,), f"by gateway {hop.gateway} on {hop.link}")
+
+
+class CloudBackend(Linkless):
+    """Implements `backend.port.Backend` for one provider."""
+
+    cure = "give this host a default route by the provider's router (DHCP does)"
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def validate(self, options: Mapping[str, object]) -> None:
+        read_options(self._name, options)
+
+    def advertise(self, world: World) -> LeaseRecord | None:
+        """What our lease said of our target stays until the provider was asked anew."""
+        plain = plain_record(world, self._name)
+        if plain is None:
+            return None
+        here = world.cloud
+        data: BackendData | None = None
+        if here is not None and here.backend == self._name:
+            data = RawData(json.dumps({TARGET_FIELD: here.target}, separators=(",", ":")))
+        elif world.own is not None and world.own.record.backend_type == self._name:
+            data = world.own.record.backend_data
+        return LeaseRecord(plain.public_ip, plain.public_ip6, self._name, data, node_id=plain.node_id)
+
+    def ground(self, world: World) -> CloudGround | None:
+        if world.network is None or world.own is None or world.facts.underlay is None:
+            return None
+        options = read_options(self._name, world.network.backend_options)
+        return CloudGround(DirectRoutes.of(world), options.direct)
+
+    def ways(self, world: World) -> Ways:
+        raw = world.network.backend_options if world.network is not None else {}
+        return CloudGround(DirectRoutes.of(world), read_options(self._name, raw).direct).way
+
+
+def stands(world: World, here: CloudHere | None) -> bool:
+    """Whether the network's backend can be advertised, as far as the provider is concerned: our route is there."""
+    network, own = world.network, world.own
+    if network is None or network.backend_type not in CLOUDS:
+        return True
+    if own is None or here is None or here.backend != network.backend_type:
+        return False
+    return here.standing is not None and here.standing == own.key.subnet
+
+
+def wanted(world: World, was: CloudHere | None = None) -> CloudWanted | None:
+    """What this world asks of a provider; while hosts move to another backend, what it asked before.
+
+    `was` are the routes that a network of before has left with us; where nothing is asked any more they go.
+    """
+    view, own = world.view, world.own
+    holds = own.key.subnet if own is not None else None
+    settled = view.in_sync and not view.stale
+    configs = [world.network, world.former.network if world.former is not None else None]
+    network = next((one for one in configs if one is not None and one.backend_type in CLOUDS), None)
+    if network is None or network.network is None:
+        if was is None or was.standing is None or world.network is None:
+            return None
+        return CloudWanted(was.backend, world.policy.node_id, was.standing, 0, holds=holds, settled=settled)
+    leases = [lease for lease in view.leases.values() if lease.key.subnet is not None]
+    hosts = {lease.record.node_id for lease in leases if lease.record.backend_type == network.backend_type}
+    return CloudWanted(
+        network.backend_type,
+        world.policy.node_id,
+        network.network,
+        network.subnet_len,
+        read_options(network.backend_type, network.backend_options).tables,
+        holds,
+        holds,
+        settled,
+        frozenset(lease.key.subnet for lease in leases if lease.key.subnet is not None),
+        MappingProxyType({
+            lease.key.subnet: target
+            for lease in leases
+            if lease.key.subnet is not None and (target := target_of(lease.record))
+        }),
+        tuple(sorted(hosts - {""})),
+        judges=settled and world.own_confirmed and not (view.doubtful or view.invalid),
+    )  # fmt: skip
+
+
+def target_of(record: LeaseRecord) -> str:
+    """What a host's route leads to, as its lease says; "" if it does not (flannel's says nothing)."""
+    if record.backend_type not in CLOUDS or not isinstance(record.backend_data, RawData):
+        return ""
+    try:
+        value = json.loads(record.backend_data.json)
+    except (ValueError, RecursionError):
+        return ""
+    found = value.get(TARGET_FIELD) if isinstance(value, dict) else None
+    return found if isinstance(found, str) else ""
+
+
+def cloud_plan(
+    wanted: CloudWanted,
+    host: CloudHost,
+    tables: tuple[CloudTable, ...],
+    records: Records,
+    *,
+    was: IPv4Network | None = None,
+) -> CloudPlan:
+    """What to do about the provider's tables. `was`: the subnet for which we made routes, that may be ours no longer.
+
+    Nothing that is not an overlay's by proof is touched: a route counts as one if what it leads to is gone, if a lease
+    or a record in etcd names what it leads to, or if its name says so.
+    """
+    ops: list[CloudOp] = []
+    foreign: list[CloudRoute] = []
+    stale: list[CloudRoute] = []
+    unknown: list[CloudRoute] = []
+    chosen = frozenset(chosen_tables(wanted, tables, records))
+    for table in tables:
+        if was is not None and was != wanted.subnet and wanted.settled:
+            ops += [
+                CloudOp(CloudVerb.DELETE, route, route)
+                for route in table.routes
+                if route.destination == was and route.target == host.target
+            ]
+        if table.id not in chosen:
+            continue
+        if wanted.subnet is not None:
+            at = [route for route in table.routes if route.destination == wanted.subnet]
+            others = [one for one in at if one.target != host.target and not _is_ours(one, wanted, records)]
+            foreign += others
+            ops += [] if others else _own(CloudRoute(table.id, wanted.subnet, host.target), at)
+        for route in table.routes:
+            if route.destination != was and _is_stale(route, wanted):
+                (stale if _is_ours(route, wanted, records) else unknown).append(route)
+    return CloudPlan(tuple(ops), tuple(foreign), tuple(stale), tuple(unknown))
+
+
+def chosen_tables(wanted: CloudWanted, tables: tuple[CloudTable, ...], records: Records) -> tuple[str, ...]:
+    """Where our route is to stand: the tables of the config, else each by which packets of some host go."""
+    if wanted.tables:
+        return wanted.tables
+    used = {record.table for record in records.values()}
+    return tuple(table.id for table in tables if table.own or table.id in used)
+
+
+def _own(mine: CloudRoute, at: list[CloudRoute]) -> Iterator[CloudOp]:
+    if not at:
+        yield CloudOp(CloudVerb.CREATE, mine)
+    elif all(route.target != mine.target or route.dead for route in at):
+        yield CloudOp(CloudVerb.REPLACE, mine, at[0])
+
+
+def _is_ours(route: CloudRoute, wanted: CloudWanted, records: Records) -> bool:
+    """Whether an overlay host made it, by proof."""
+    if not route.target and not route.dead:
+        return False
+    record = records.get(route.destination)
+    return (
+        route.dead
+        or route.marked
+        or route.target in wanted.targets.values()
+        or (record is not None and record.target == route.target)
+    )
+
+
+def _is_stale(route: CloudRoute, wanted: CloudWanted) -> bool:
+    """Whether it is one host's route whose lease is gone."""
+    to = route.destination
+    return (
+        wanted.judges
+        and to != wanted.subnet
+        and to.prefixlen == wanted.subnet_len
+        and to.subnet_of(wanted.network)
+        and not any(to.overlaps(lease) for lease in wanted.leased)
+    )
+
+
+BACKENDS: Final = MappingProxyType({name: CloudBackend(name) for name in (AWS, GCE)})

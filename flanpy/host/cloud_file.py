@@ -1,0 +1,60 @@
+"""The routes at a cloud provider that this host made, so that they can be taken back when nobody wants them any more.
+
+Owns `cloud.json` in the state directory. It outlives restarts and moves to another backend; once the routes are taken
+back it goes. One that cannot be read says nothing: a lease that runs out has the others remove the route.
+"""
+
+from __future__ import annotations
+
+import json
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Final
+
+from flanpy.files import atomic
+from flanpy.log import get_logger
+from flanpy.model.cloud import CLOUDS, CloudHere
+
+log = get_logger()
+
+FILE_NAME: Final = "cloud.json"
+_LARGEST: Final = 1 << 16
+
+
+def save(state_dir: Path, here: CloudHere) -> None:
+    """Raises HostError."""
+    document = {
+        "backend": here.backend,
+        "target": here.target,
+        "subnet": str(here.standing),
+        "address": str(here.address),
+    }
+    atomic.write(state_dir / FILE_NAME, json.dumps(document).encode() + b"\n", mode=0o600)
+
+
+def forget(state_dir: Path) -> None:
+    """Raises HostError."""
+    path = state_dir / FILE_NAME
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as cause:
+        raise atomic.host_error("remove", path, cause) from cause
+
+
+def load(state_dir: Path) -> CloudHere | None:
+    """What we made; None if that is nothing."""
+    path = state_dir / FILE_NAME
+    try:
+        document = json.loads(atomic.read(path, _LARGEST))
+        here = CloudHere(
+            document["backend"],
+            str(document["target"]),
+            IPv4Network(document["subnet"]),
+            IPv4Address(document["address"]),
+        )
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        log.warning("cloud_routes_unread", path=path, error=error)
+        return None
+    return here if here.backend in CLOUDS else None

@@ -1,0 +1,106 @@
+"""The test's side of the emulated AWS: sets up a VPC, makes it fail, reads its tables by a client of its own."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import botocore.session
+
+from integration.cloud.aws_end import REGION
+
+SEGMENTS = (99, 98, 97)
+"""Of a lab: 10.99.0.0/16 and so on. The VPC has each of them, as a subnet."""
+
+
+@cache
+def _client(endpoint: str) -> Any:
+    session = botocore.session.Session()
+    session.set_credentials("lab", "lab")
+    return session.create_client("ec2", region_name=REGION, endpoint_url=endpoint)
+
+
+class AwsSide:
+    """`where` is the server's address and port; `tables` are the route tables made so far, the main one first."""
+
+    def __init__(self, where: tuple[str, int]) -> None:
+        self._where = where
+        self.endpoint = f"http://{where[0]}:{where[1]}"
+        self.ec2 = _client(self.endpoint)
+        cidrs = [f"10.{number}.0.0/16" for number in SEGMENTS]
+        self.vpc = self.ec2.create_vpc(CidrBlock=cidrs[0])["Vpc"]["VpcId"]
+        for cidr in cidrs[1:]:
+            self.ec2.associate_vpc_cidr_block(VpcId=self.vpc, CidrBlock=cidr)
+        self.subnets = {cidr.rpartition(".0.0")[0]: self.new_subnet(cidr) for cidr in cidrs}
+        self.subnet = self.subnets["10.99"]
+        self.main = self.tables()[0]["RouteTableId"]
+
+    def new_subnet(self, cidr: str) -> str:
+        """One more subnet of the VPC."""
+        return str(self.ec2.create_subnet(VpcId=self.vpc, CidrBlock=cidr)["Subnet"]["SubnetId"])
+
+    def new_table(self, subnet: str = "") -> str:
+        """One more route table, associated with a subnet if one is named."""
+        table = str(self.ec2.create_route_table(VpcId=self.vpc)["RouteTable"]["RouteTableId"])
+        if subnet:
+            self.ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)
+        return table
+
+    def add_host(self, address: str, *, called: str = "", **more: str) -> str:
+        """An interface with this address; `called` is the path by which it asks for its metadata. Returns its id."""
+        subnet = self.subnets[".".join(address.split(".")[:2])]
+        made = self.ec2.create_network_interface(SubnetId=subnet, PrivateIpAddress=address)
+        found = made["NetworkInterface"]
+        host = {
+            "interface": found["NetworkInterfaceId"], "mac": found["MacAddress"], "address": address,
+            "subnet": subnet, "vpc": self.vpc, **more,
+        }  # fmt: skip
+        self.post("hosts", {called or address: host})
+        return str(found["NetworkInterfaceId"])
+
+    def post(self, what: str, value: Mapping[str, Any]) -> dict[str, int]:
+        """Tell the server; returns its counts of calls."""
+        connection = http.client.HTTPConnection(*self._where, timeout=10)
+        connection.request("POST", f"/lab/{what}", json.dumps(value))
+        said: dict[str, int] = json.loads(connection.getresponse().read())
+        connection.close()
+        return said
+
+    def fail(self, **faults: Any) -> None:
+        """Be at fault so from now on, and in no other way; nothing named: be well."""
+        self.post("faults", faults)
+
+    def calls(self) -> dict[str, int]:
+        """Counts of calls by action and outcome."""
+        return self.post("counts", {})
+
+    def tables(self) -> list[dict[str, Any]]:
+        said = self.ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [self.vpc]}])
+        found: list[dict[str, Any]] = said["RouteTables"]
+        return found
+
+    def routes(self, table: str = "") -> dict[str, str]:
+        """Destination and interface of a table's routes to interfaces."""
+        wanted = table or self.main
+        return {
+            route["DestinationCidrBlock"]: route["NetworkInterfaceId"]
+            for one in self.tables() if one["RouteTableId"] == wanted
+            for route in one["Routes"] if "NetworkInterfaceId" in route
+        }  # fmt: skip
+
+    def checks(self, interface: str) -> bool:
+        """Whether an interface's source/destination check is on."""
+        said = self.ec2.describe_network_interfaces(NetworkInterfaceIds=[interface])
+        return bool(said["NetworkInterfaces"][0]["SourceDestCheck"])
+
+    def put(self, destination: str, interface: str, table: str = "") -> None:
+        """A route made by hand, or by flannel."""
+        where = {"RouteTableId": table or self.main, "DestinationCidrBlock": destination}
+        self.ec2.create_route(**where, NetworkInterfaceId=interface)
+
+    def delete(self, destination: str, table: str = "") -> None:
+        """A route removed by hand."""
+        self.ec2.delete_route(RouteTableId=table or self.main, DestinationCidrBlock=destination)
