@@ -39,3 +39,14 @@ def test_p30_unit_before_docker_never_asks_or_restarts_it_as_docker_waits_for_it
     assert "RemainAfterExit=yes" in before
     after = (UNITS / "flanpy-docker-changed.service").read_text()
     assert "Before=" not in after
+
+
+@pytest.mark.skipif(SYSTEMD is None, reason="no systemd here")
+@pytest.mark.parametrize("unit", sorted(UNITS.glob("*.service")), ids=lambda path: path.name)
+def test_services_are_confined_to_what_they_need(unit: Path) -> None:
+    """An exposure below 3, as systemd reckons it (10 is a service with no setting at all)."""
+    done = subprocess.run(
+        [str(SYSTEMD), "security", "--offline=true", "--threshold=30", "--no-pager", str(unit)],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
