@@ -13,6 +13,7 @@ import struct
 from errno import EOPNOTSUPP
 
 from flanpy.errors import KernelError
+from flanpy.netlink.framing import packed
 
 _SIOCETHTOOL = 0x8946
 _GDRVINFO = 0x3
@@ -82,7 +83,7 @@ class Ethtool:
         buffer = array.array("B", request)
         address, _ = buffer.buffer_info()
         try:
-            fcntl.ioctl(self._sock, _SIOCETHTOOL, struct.pack("16sP", link.encode(), address) + bytes(16))
+            fcntl.ioctl(self._sock, _SIOCETHTOOL, struct.pack("16sP", packed(link), address) + bytes(16))
         except OSError as error:
             raise KernelError(f"{link}: ethtool request refused", errno=error.errno or 0) from error
         return buffer.tobytes()

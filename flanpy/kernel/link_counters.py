@@ -9,6 +9,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from flanpy.netlink.framing import text
+
 _FILE = Path("/proc/net/dev")
 
 
@@ -31,14 +33,14 @@ class LinkCounters:
 def read_counters(links: Collection[str], file: Path = _FILE) -> Mapping[str, LinkCounters]:
     """The counters of those of `links` that exist; of none if the file cannot be read."""
     try:
-        lines = file.read_text().splitlines() if links else []
+        lines = file.read_bytes().split(b"\n") if links else []
     except OSError:
         return {}
-    rows = (line.partition(":") for line in lines)
-    return {name: _parsed(rest) for blank, _, rest in rows if (name := blank.strip()) in links}
+    rows = (line.partition(b":") for line in lines)
+    return {name: _parsed(rest) for blank, _, rest in rows if (name := text(blank.strip())) in links}
 
 
-def _parsed(text: str) -> LinkCounters:
+def _parsed(row: bytes) -> LinkCounters:
     """Eight columns in, then eight out; bytes, packets, errs and drop are the first four of each."""
-    columns = [int(column) for column in text.split()]
+    columns = [int(column) for column in row.split()]
     return LinkCounters(Counted(*columns[:4]), Counted(*columns[8:12]))

@@ -15,7 +15,7 @@ from typing import Any
 from flanpy.model.address import Family, IPAddress, IPInterface, Mac
 from flanpy.model.objects import Address, Link, OtherLink, OwnLink, TunLink, VxlanLink
 from flanpy.netlink import numbers, rtnl
-from flanpy.netlink.framing import HEADER_SIZE, U32, attribute, attributes, frame, text
+from flanpy.netlink.framing import HEADER_SIZE, U32, attribute, attributes, frame, packed, text
 
 _IFINFOMSG_ATTRIBUTES_AT = HEADER_SIZE + 16
 _IFADDRMSG_ATTRIBUTES_AT = HEADER_SIZE + 8
@@ -49,7 +49,7 @@ def link_dump() -> bytearray:
 
 def link_question(name: str) -> bytearray:
     """RTM_GETLINK for one link."""
-    body = bytes(16) + attribute(_NAME, name.encode() + b"\0") + attribute(_MASK, U32.pack(_SKIP_STATISTICS))
+    body = bytes(16) + attribute(_NAME, packed(name) + b"\0") + attribute(_MASK, U32.pack(_SKIP_STATISTICS))
     return frame(rtnl.GETLINK, numbers.REQUEST, body)
 
 

@@ -6,12 +6,14 @@ runs in. A process without root may write there with CAP_NET_ADMIN in the namesp
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Protocol
 
 from flanpy.errors import KernelError
 from flanpy.model.address import Family
 from flanpy.model.objects import HostSysctl, LinkSysctl
+from flanpy.netlink.framing import packed
 
 Sysctl = LinkSysctl | HostSysctl
 
@@ -34,13 +36,13 @@ class ProcSysctls:
 
     def read(self, path: str) -> str | None:
         try:
-            return (self._root / path).read_text().strip()
+            return (self._root / os.fsdecode(packed(path))).read_text().strip()
         except OSError:
             return None
 
     def write(self, path: str, value: str) -> None:
         try:
-            (self._root / path).write_text(value)
+            (self._root / os.fsdecode(packed(path))).write_text(value)
         except OSError as error:
             raise KernelError(
                 f"cannot set {path.replace('/', '.')} = {value}", errno=error.errno or 0

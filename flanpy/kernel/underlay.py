@@ -16,6 +16,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from flanpy.model.address import IPAddress
 from flanpy.model.facts import HostRoute, Underlay
 from flanpy.model.objects import LINK_ALIAS
+from flanpy.netlink.framing import packed
 
 _OVERLAY_NAME = re.compile(r"flannel(-v6)?[.\d].*")
 _DOCKER_BRIDGE = re.compile(r"docker\d+|docker_gwbridge|br-[0-9a-f]{12}")
@@ -62,7 +63,7 @@ class HostPicture:
     reached: str | None = None
 
     def named(self, name: str) -> HostLink | None:
-        return next((link for link in self.links if link.name == name), None)
+        return next((link for link in self.links if packed(link.name) == packed(name)), None)
 
     def owner(self, address: IPAddress) -> HostLink | None:
         return next((link for link in self.links if address in link.addresses), None)

@@ -11,6 +11,7 @@ from typing import Final
 from flanpy.errors import KernelCause, KernelError
 from flanpy.model.address import Family
 from flanpy.model.packet_filter import Flavour
+from flanpy.netlink.framing import packed
 
 DEADLINE = 10.0
 """Seconds that a program may take, with the wait for the xtables lock."""
@@ -75,10 +76,9 @@ def run(argv: Sequence[str], stdin: str = "") -> str:
     name = os.path.basename(argv[0])  # noqa: PTH119
     try:
         done = subprocess.run(  # noqa: S603, an absolute path and words of our own
-            argv,
-            input=stdin,
+            [packed(word) for word in argv],
+            input=packed(stdin),
             capture_output=True,
-            text=True,
             timeout=DEADLINE,
             check=False,
             env={**_inherited(), "LC_ALL": "C"},
@@ -87,10 +87,11 @@ def run(argv: Sequence[str], stdin: str = "") -> str:
         raise KernelError(f"{name} did not end within {DEADLINE:g} s and was killed") from error
     except OSError as error:
         raise KernelError(f"cannot run {name}", error.errno or 0) from error
+    out = done.stdout.decode(errors="backslashreplace")
     if done.returncode:
-        said = " ".join((done.stderr or done.stdout).split())
+        said = " ".join((done.stderr.decode(errors="backslashreplace") or out).split())
         raise KernelError(f"{name} ended with {done.returncode}: {said[:300]}", cause=_cause(said))
-    return done.stdout
+    return out
 
 
 _CAUSES: Final = (

@@ -5,9 +5,11 @@ Owns bytes, not meanings. Must not: open a socket, or know a model object.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from flanpy.netlink.numbers import ACK_TLVS
 
@@ -21,6 +23,7 @@ U32 = struct.Struct("=I")
 S32 = struct.Struct("=i")
 _EXT_ACK_MESSAGE = 1
 _NESTED_AND_ORDER_FLAGS = 0xC000
+_ESCAPED: Final = re.compile(rb"\\x([0-9a-f]{2})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +86,18 @@ def messages(buffer: bytes) -> Iterator[tuple[int, int, int, int, int, int]]:
 
 
 def text(value: bytes) -> str:
-    """A NUL-terminated string."""
-    return value.split(b"\0", 1)[0].decode("utf-8", "replace")
+    r"""Read a NUL-terminated string; a name of a link is bytes, and those that are no UTF-8 become `\xb1`.
+
+    So does a backslash (`\x5c`), so that each text has one name, and `packed` makes that of it again.
+    """
+    return value.split(b"\0", 1)[0].replace(b"\\", rb"\x5c").decode("utf-8", "backslashreplace")
+
+
+def packed(name: str) -> bytes:
+    """Make the bytes that `text` read; those of the command line (surrogate escapes) are taken as well."""
+    return _ESCAPED.sub(
+        lambda found: bytes.fromhex(found[1].decode()), name.encode("utf-8", "surrogateescape")
+    )
 
 
 def refusal(buffer: bytes, start: int, end: int, flags: int) -> Refusal | None:

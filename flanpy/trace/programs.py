@@ -26,7 +26,7 @@ def output(argv: Sequence[str], *, deadline: float = DEADLINE) -> str:
             [found, *argv[1:]],
             capture_output=True,
             text=True,
-            errors="replace",
+            errors="backslashreplace",
             timeout=deadline,
             check=False,
             env={"PATH": os.pathsep.join(_SEARCH), "LC_ALL": "C"},

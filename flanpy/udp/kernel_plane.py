@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from flanpy.errors import KernelError
 from flanpy.model.objects import TunnelEnd
 from flanpy.model.tunnel import TunnelTable
+from flanpy.netlink.framing import packed
 from flanpy.udp.ports import Counts
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ class KernelPlane:
 
 def _exists(link: str) -> bool:
     try:
-        socket.if_nametoindex(link)
+        socket.if_nametoindex(os.fsdecode(packed(link)))
     except OSError:
         return False
     return True

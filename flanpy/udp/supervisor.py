@@ -21,6 +21,7 @@ from flanpy.errors import KernelError
 from flanpy.log import get_logger
 from flanpy.model.objects import TunnelEnd, TunnelPeer
 from flanpy.model.tunnel import TunnelRow, TunnelTable
+from flanpy.netlink.framing import packed
 from flanpy.outage import Transition
 from flanpy.udp.patience import patiently
 from flanpy.udp.ports import Counts, Forwarder, Workshop
@@ -311,7 +312,7 @@ def _table(end: TunnelEnd, peers: Iterable[TunnelPeer]) -> TunnelTable:
 def _index_of(link: str) -> int:
     """The link's index; raises KernelError (ENODEV) if there is none."""
     try:
-        return socket.if_nametoindex(link)
+        return socket.if_nametoindex(os.fsdecode(packed(link)))
     except OSError as error:
         raise KernelError(f"there is no link {link}", errno=errno.ENODEV) from error
 

@@ -20,6 +20,7 @@ from flanpy.cli.base.exits import Exit
 from flanpy.cli.base.host import Host
 from flanpy.cli.look.top_view import Counters, Look, counters_of, text_of
 from flanpy.errors import ControlError, UsageError
+from flanpy.netlink.framing import text
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -64,10 +65,10 @@ def look(host: Host) -> Look:
 def _counters() -> dict[str, Counters]:
     """Of every device in this network namespace (proc_pid_net(5); sysfs may show another's)."""
     try:
-        lines = Path("/proc/net/dev").read_text().splitlines()[2:]
+        lines = Path("/proc/net/dev").read_bytes().split(b"\n")[2:-1]
     except OSError:
         return {}
-    return dict(map(counters_of, lines))
+    return dict(counters_of(text(line)) for line in lines)
 
 
 @contextmanager

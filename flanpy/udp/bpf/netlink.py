@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from flanpy.errors import KernelError
 from flanpy.netlink.blocking import BlockingSocket, Request
-from flanpy.netlink.framing import attribute, attributes, number, text
+from flanpy.netlink.framing import attribute, attributes, number, packed, text
 from flanpy.netlink.numbers import CREATE, EXCL, REPLACE
 
 INGRESS, EGRESS = 0xFFFFFFF2, 0xFFFFFFF3
@@ -76,7 +76,7 @@ class TrafficControl:
 
     def link(self, name: str) -> Link | None:
         """The link of this name."""
-        body = _LINK.pack(0, 0, 0, 0, 0) + attribute(_IFLA_IFNAME, name.encode() + b"\0")
+        body = _LINK.pack(0, 0, 0, 0, 0) + attribute(_IFLA_IFNAME, packed(name) + b"\0")
         try:
             answer = self._only(body)
         except KernelError as error:
