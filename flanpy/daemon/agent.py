@@ -221,7 +221,7 @@ class Agent:
         before = self._loop.world.facts
         if before.underlay != facts.underlay or before.problem != facts.problem:
             _log_underlay(facts)
-        if _moved(before, facts):
+        if (gone := before.addresses - facts.addresses) and self._session.stands_on(gone):
             self._session.reconnect("underlay_address_changed")
         self._loop.facts_changed(facts)
         self._leasing.world_changed()
@@ -370,11 +370,6 @@ class Agent:
         self._board.note(pending_settings=text)
         log.info("settings_reloaded", options=names, action=text or "all in force")
         return names
-
-
-def _moved(before: HostFacts, now: HostFacts) -> bool:
-    """Did an address that connections may stand on go away? Every container takes a link-local one along."""
-    return any(not address.is_link_local for address in before.addresses - now.addresses)
 
 
 def _log_underlay(facts: HostFacts) -> None:

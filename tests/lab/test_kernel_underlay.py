@@ -7,7 +7,7 @@ import json
 import pytest
 
 from integration.lab import ETCD_PREFIX, Host, Lab, Probe, Stream, unreached
-from tests.lab.overlay import assert_settled, eventually, foreign_state, leases, standing, wrongs
+from tests.lab.overlay import assert_settled, eventually, foreign_state, leases, metric_sum, standing, wrongs
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
 
@@ -133,6 +133,7 @@ def test_p27_flannel_failure_10_changed_address_is_followed_by_all_hosts(lab: La
 def test_p27_further_address_on_the_nic_changes_nothing(lab: Lab) -> None:
     host = lab.hosts[1]
     before, entries = standing(lab, host), lab.etcd.api.list(f"{ETCD_PREFIX}/subnets/")
+    listings = metric_sum(host, "flanpy_store_listings_total")
     host.ip("addr add 10.99.8.8/16 dev eth0")
     try:
         assert_settled(lab)
@@ -140,6 +141,8 @@ def test_p27_further_address_on_the_nic_changes_nothing(lab: Lab) -> None:
         assert lab.etcd.api.list(f"{ETCD_PREFIX}/subnets/") == entries
     finally:
         host.ip("addr del 10.99.8.8/16 dev eth0")
+    assert_settled(lab)
+    assert metric_sum(host, "flanpy_store_listings_total") == listings, "etcd is not asked for it"
 
 
 def test_p27_address_gone_for_a_while_is_waited_for(lab: Lab) -> None:

@@ -7,6 +7,7 @@ runs on grpc.aio over the etcd3 package's builders (`wire.py`).
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
@@ -18,12 +19,14 @@ import grpc.aio
 
 from flanpy.clock import Clock, SystemClock
 from flanpy.errors import LeaseGone, ReplyTooLarge, StoreCompacted, StoreUnavailable
+from flanpy.model.address import IPAddress
 from flanpy.store import etcdpb as pb
 from flanpy.store.port import Delete, KeyValue, LeaseState, Put, ServerStatus, Snapshot, Txn, TxnResult
 from flanpy.store.session import wire
 from flanpy.store.session.attempts import Attempts
 from flanpy.store.session.auth import Metadata, Tokens
 from flanpy.store.session.channel import Connections, Stubs
+from flanpy.store.session.local_ends import local_ends
 from flanpy.store.session.record import StoreRecord, StoreStats
 from flanpy.store.session.settings import EtcdSettings
 from flanpy.store.session.stream import WatchCanceled, WatchStream
@@ -75,6 +78,10 @@ class EtcdSession:
         self._connections.renew()
         for watch in tuple(self._watches):
             watch.relist(reason)
+
+    def stands_on(self, addresses: Collection[IPAddress]) -> bool:
+        """Whether a connection to etcd has one of these as its local address."""
+        return not local_ends({each.port for each in self._connections.endpoints}).isdisjoint(addresses)
 
     def use(self, settings: EtcdSettings) -> None:
         """Take other settings from the next call on. Raises `ConfigError`, and everything stays as it was then.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 from contextlib import suppress
 from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,19 @@ async def test_p27_session_goes_on_over_a_new_connection_and_its_watches_list_an
         news = await anext(watch)
         assert isinstance(news, Delta)
         assert [kv.key for kv in news.puts] == [f"{etcd.prefix}/a"]
+
+
+async def test_session_stands_on_the_local_address_of_its_connection_and_on_no_other(etcd: EtcdSpace) -> None:
+    async with EtcdSession(etcd.settings) as session:
+        with socket.create_server(("127.0.0.2", 0)) as other, socket.create_connection(other.getsockname()):
+            assert not session.stands_on({ip_address("127.0.0.1"), ip_address("127.0.0.2")})
+            await session.get(f"{etcd.prefix}/a")
+            assert session.stands_on({ip_address("192.0.2.1"), ip_address("127.0.0.1")})
+            assert not session.stands_on({ip_address("127.0.0.2")})
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        session.stands_on({ip_address("127.0.0.1")})
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
+        await session.get(f"{etcd.prefix}/a")
 
 
 @pytest.mark.parametrize("strange", ["client", "authority"])
