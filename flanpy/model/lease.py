@@ -118,8 +118,9 @@ class LeaseView:
     """All leases as last heard from etcd, our own among them.
 
     `leases` and `deletions` are keyed by the text of the subnet key. `deletions` maps keys that etcd said were
-    deleted (an event, not mere absence) to the revision of that event. `listings` counts complete listings since
-    start; `in_sync` is true from the first one on, and stays true while `stale` (etcd cannot be heard) is true.
+    deleted (an event, not mere absence) to the revision of that event: the latest of them, and none from before the
+    listing before the last. `listed` is the revision of the last. `listings` counts complete listings since start;
+    `in_sync` is true from the first one on, and stays true while `stale` (etcd cannot be heard) is true.
     `rewound` is the listing that found etcd's history replaced (wiped, restored from a backup), 0 if none did.
     """
 
@@ -130,6 +131,7 @@ class LeaseView:
     listings: int = 0
     stale: bool = True
     rewound: int = 0
+    listed: int = 0
 
     @property
     def in_sync(self) -> bool:

@@ -6,6 +6,8 @@ not change stays the same object, and a view in which nothing changed keeps the 
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -17,6 +19,9 @@ from flanpy.store.schema import decode_lease
 
 REWRITTEN = frozenset({"history_replaced", "cluster_changed"})
 """Reasons of a listing (see `watch`) by which what was known is not this etcd's past."""
+
+MOST_DELETIONS = 4096
+"""Names of deleted keys that a view remembers. The brake takes a forgotten one for unexplained, and waits."""
 
 _V = TypeVar("_V")
 
@@ -50,7 +55,9 @@ def _listed(
 ) -> LeaseView:
     leases, invalid = _decoded(view, items, prefix)
     names = leases.keys() | invalid.keys()
-    deletions = {key: at for key, at in view.deletions.items() if key not in names}
+    # What the listing before had too was judged since. Revisions of another history mean nothing.
+    recent = {} if rewound else {key: at for key, at in view.deletions.items() if at > view.listed}
+    deletions = _without(recent, names)
     return LeaseView(
         leases=_same_or(view.leases, leases),
         invalid=_in_order(view.invalid, invalid),
@@ -59,6 +66,7 @@ def _listed(
         listings=view.listings + 1,
         stale=False,
         rewound=view.listings + 1 if rewound else view.rewound,
+        listed=revision,
     )
 
 
@@ -71,7 +79,7 @@ def _changed(view: LeaseView, delta: Delta, prefix: str) -> LeaseView:
         {**view.leases, **put} if gone.isdisjoint(view.leases) else _without({**view.leases, **put}, gone)
     )
     kept = {lease.key: lease for lease in view.invalid if lease.key not in deleted and lease.key not in put}
-    deletions = {**_without(view.deletions, names), **deleted}
+    deletions = _remembered(_without(view.deletions, names), deleted)
     return LeaseView(
         leases=_same_or(view.leases, leases),
         invalid=_in_order(view.invalid, kept | bad),
@@ -80,7 +88,25 @@ def _changed(view: LeaseView, delta: Delta, prefix: str) -> LeaseView:
         listings=view.listings,
         stale=False,
         rewound=view.rewound,
+        listed=view.listed,
     )
+
+
+def _remembered(before: Mapping[str, int], deleted: Mapping[str, int]) -> dict[str, int]:
+    """All that were deleted now, and what there is room for of those before: half, so that it is not sought each time.
+
+    Revisions are forgotten whole, for the brake asks how many keys one of them deleted.
+    """
+    if len(before) + len(deleted) <= MOST_DELETIONS:
+        return {**before, **deleted}
+    room = MOST_DELETIONS // 2 - len(deleted)
+    oldest: float = min(deleted.values(), default=math.inf)
+    for revision, keys in sorted(Counter(before.values()).items(), reverse=True):
+        room -= keys
+        if room < 0:
+            break
+        oldest = min(oldest, revision)
+    return {**{key: at for key, at in before.items() if at >= oldest}, **deleted}
 
 
 def _decoded(

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flanpy.model.lease import LeaseView
-from flanpy.store.lease_view import fold
+from flanpy.store.lease_view import MOST_DELETIONS, fold
 from flanpy.store.port import Deletion, Delta, KeyValue, Progress, Snapshot, Stale
 from flanpy.store.schema import encode_record
 from tests.store.own.lease_hosts import record
@@ -134,3 +134,43 @@ def test_p25_view_doubts_a_listing_made_because_history_was_replaced() -> None:
     assert fold(view, Snapshot((), 12, "cluster_changed"), PREFIX).doubtful
     assert not fold(view, Snapshot((), 12, "compacted"), PREFIX).doubtful
     assert not fold(LeaseView(), Snapshot((), 12, "history_replaced"), PREFIX).doubtful
+
+
+def _gone(view: LeaseView, names: Sequence[int], revision: int) -> LeaseView:
+    """Deleted in one delta, each name in a revision of its own."""
+    gone = tuple(Deletion(f"{PREFIX}junk-{name}", revision + at) for at, name in enumerate(names))
+    return fold(view, Delta((), gone, revision + len(names)), PREFIX)
+
+
+def test_view_remembers_a_bounded_number_of_deletions_however_many_names_there_were() -> None:
+    view = listed(kv(1, 3))
+    for start in range(0, 10 * MOST_DELETIONS, 64):
+        view = _gone(view, range(start, start + 64), 100 + start)
+        assert len(view.deletions) <= MOST_DELETIONS
+    assert f"junk-{10 * MOST_DELETIONS - 1}" in view.deletions, "the latest are known"
+    assert len(view.deletions) >= MOST_DELETIONS // 2
+
+
+def test_view_shows_every_deletion_of_the_news_and_forgets_earlier_revisions_whole() -> None:
+    half = MOST_DELETIONS // 2
+    one = tuple(Deletion(f"{PREFIX}together-{name}", 20) for name in range(half))
+    view = fold(_gone(listed(kv(1, 3)), range(half), 11), Delta((), one, 20 + half), PREFIX)
+    assert sum(at == 20 for at in view.deletions.values()) == half + 1
+    view = _gone(view, [10_000], 10_000)
+    assert 20 not in view.deletions.values(), "a part of a revision would pass for few deletions"
+    crowd = _gone(view, range(20_000, 20_000 + 2 * MOST_DELETIONS), 90_000)
+    assert len(crowd.deletions) == 2 * MOST_DELETIONS
+    assert len(_gone(crowd, [1], 200_000).deletions) == half
+    assert len(changed(crowd, [kv(2, 200_000)], revision=200_000).deletions) == half
+
+
+def test_deletion_outlives_one_listing_and_is_forgotten_at_the_next() -> None:
+    view = changed(listed(kv(1, 3), kv(2, 4), revision=10), deletes=[1])
+    once = listed(kv(2, 4), revision=12, view=view)
+    assert dict(once.deletions) == {"10.50.1.0-24": 11}
+    assert dict(listed(kv(2, 4), revision=13, view=once).deletions) == {}
+
+
+def test_deletions_of_a_history_that_was_replaced_are_forgotten() -> None:
+    view = changed(listed(kv(1, 3), kv(2, 4), revision=10), deletes=[1])
+    assert dict(listed(kv(2, 4), revision=5, view=view).deletions) == {}

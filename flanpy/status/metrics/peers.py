@@ -34,6 +34,10 @@ def peers(inputs: Inputs) -> Iterator[Metric]:
     )
     hold = inputs.last.decision.hold if inputs.last else None
     yield gauge("flanpy_held_deletions", "Peers whose removal the brake holds.", hold.peers if hold else 0)
+    remembered = len(inputs.last.world.view.deletions) if inputs.last else 0
+    yield gauge(
+        "flanpy_remembered_deletions", "Names of deleted leases that the brake can still ask for.", remembered
+    )
     conflicts = len(inputs.last.decision.difference.conflicts) if inputs.last else 0
     yield gauge("flanpy_foreign_conflicts", "Foreign kernel objects where ours should stand.", conflicts)
     report = inputs.reach or ReachReport(of=counts["wanted"])
