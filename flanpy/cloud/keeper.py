@@ -53,6 +53,9 @@ LONGEST_PAUSE_S: Final = 120.0
 DOUBT_S: Final = 20.0
 """Least time between two looks that are made on doubt."""
 
+_UNREADABLE: Final = (LookupError, TypeError, ValueError, AttributeError)
+"""What an answer that is not of the API's form may raise where it is taken apart; it must not end the keeper."""
+
 CALL_S: Final = 90.0
 """Patience with a look or a change; the clients' own deadlines are shorter."""
 
@@ -171,6 +174,9 @@ class CloudKeeper:
         except TimeoutError:
             late = CloudTrouble(CloudFault.UNREACHABLE, "look", f"no answer within {CALL_S:g} s")
             status = self._failed(base, late)
+        except _UNREADABLE as error:
+            odd = CloudTrouble(CloudFault.REFUSED, "look", f"an answer cannot be read: {error!r}")
+            status = self._failed(base, odd)
         changes = {**self._changes, "stale": self._stale.removed}
         self._status = replace(
             status, calls=MappingProxyType(dict(self._calls.counts)), changes=MappingProxyType(changes)

@@ -81,6 +81,8 @@ class AwsEnd:
         if faults.down:
             trouble.count(action, "down")
             return _answer(start, _DOWN, _ERROR.format("Unavailable", "The service is down."))
+        if faults.garbage:
+            return _answer(start, "200 OK", "<Nonsense><a>1</a></Nonsense>", "text/xml")
         if trouble.throttled():
             trouble.count(action, "throttled")
             return _answer(

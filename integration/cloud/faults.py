@@ -19,6 +19,8 @@ class Faults:
     per_second: float = 0.0
     deny: list[str] = field(default_factory=list)
     full: bool = False
+    garbage: bool = False
+    """Answers are 200, and not of the API's form."""
     gone: list[str] = field(default_factory=list)
     """Targets that no longer exist, though routes lead to them."""
 

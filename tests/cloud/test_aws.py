@@ -133,6 +133,7 @@ def test_route_that_flannel_made_for_this_host_is_taken_over_in_place(aws: AwsSi
     [
         ({"down": True}, CloudFault.UNREACHABLE, "ec2:DescribeNetworkInterfaces"),
         ({"per_second": 0.001}, CloudFault.THROTTLED, "ec2:DescribeNetworkInterfaces"),
+        ({"garbage": True}, CloudFault.REFUSED, "look"),
         ({"full": True}, CloudFault.FULL, "ec2:CreateRoute"),
         ({"deny": ["CreateRoute"]}, CloudFault.DENIED, "ec2:CreateRoute"),
         ({"deny": ["DescribeRouteTables"]}, CloudFault.DENIED, "ec2:DescribeRouteTables"),

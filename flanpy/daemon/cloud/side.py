@@ -93,10 +93,13 @@ class CloudSide:
             self._news.set()
             return
         task = asyncio.create_task(keeper.run(), name="cloud_keeper")
+        task.add_done_callback(lambda _done: self._news.set())
         try:
-            while self._hand_over(keeper, backend):
+            while not task.done() and self._hand_over(keeper, backend):
                 await self._news.wait()
                 self._news.clear()
+            if task.done():
+                task.result()  # it runs for ever: this raises what it ended by
         finally:
             task.cancel()
             self._keeper = None
