@@ -13,16 +13,19 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from flanpy.doctor.facts import EndpointSeen
+from flanpy.errors import StoreError
+from flanpy.store.session import tls_files
 
 DEADLINE_S: Final = 3.0
 _MOST: Final = 16
 """Endpoints that are asked."""
 
-_FAILURES = (OSError, http.client.HTTPException, ValueError)
+_FAILURES = (OSError, http.client.HTTPException, ValueError, StoreError)
 
 
 def endpoints(
@@ -69,6 +72,9 @@ def _connection(url: str, files: Mapping[str, str], deadline: float) -> http.cli
         return http.client.HTTPConnection(host, port, timeout=deadline)
     import ssl  # noqa: PLC0415, many a host has etcd without TLS
 
+    tls_files.check(
+        *(Path(files[name]) if files.get(name) else None for name in ("cafile", "certfile", "keyfile"))
+    )
     context = ssl.create_default_context(cafile=files.get("cafile") or None)
     if files.get("certfile"):
         context.load_cert_chain(files["certfile"], files.get("keyfile") or None)

@@ -20,6 +20,7 @@ import grpc.aio
 
 from flanpy.errors import StoreError, StoreUnavailable
 from flanpy.store import etcdpb as pb
+from flanpy.store.session import tls_files
 from flanpy.store.session.settings import Endpoint, EtcdSettings, parse_endpoints
 
 KEEPALIVE_S = 10
@@ -230,7 +231,9 @@ def _make_sure_of_descriptors(endpoint: Endpoint) -> None:
 
 
 def tls_credentials(settings: EtcdSettings) -> grpc.ChannelCredentials:
-    """Without a CA file grpc's own roots apply; without a pair we stay anonymous."""
+    """Without a CA file grpc's own roots apply; without a pair we stay anonymous. Raises `StoreError` for a file that
+    cannot be used."""
+    tls_files.check(settings.ca_file, settings.cert_file, settings.key_file)
     ca, cert, key = (
         None if path is None else _read(path)
         for path in (settings.ca_file, settings.cert_file, settings.key_file)
