@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from prometheus_client import CollectorRegistry
 from prometheus_client import exposition as prometheus
@@ -19,6 +21,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from flanpy.status.board import StatusSnapshot
 from flanpy.status.metrics.collector import MoreCounts, registry
 
+_REFUSED: Final = re.compile(r"q=0(\.0{0,3})?")
 _LITTLE_EFFORT = 1
 """Most of gzip's gain for a fifth of its time."""
 
@@ -56,7 +59,7 @@ def render(snapshot: StatusSnapshot, more: Sequence[Metric], asked: Asked) -> An
     """The page of one moment, in the format and encoding asked for."""
     families = registry(lambda: snapshot, lambda: more)
     content_type, body = _page(families, asked.accept)
-    gzipped = "gzip" in asked.encodings
+    gzipped = _takes(asked.encodings, "gzip")
     return Answer(content_type, gzip.compress(body, _LITTLE_EFFORT) if gzipped else body, gzipped)
 
 
@@ -66,7 +69,16 @@ def _page(families: CollectorRegistry, accept: str) -> tuple[str, bytes]:
     All our names are valid as they are, so whichever way of escaping others was asked for, the page is the same. To
     allow anything is the quick one: the usual looks at every letter of every sample.
     """
-    if "application/openmetrics-text" in accept:
+    if _takes(accept, "application/openmetrics-text"):
         page = openmetrics.generate_latest(families, openmetrics.ALLOWUTF8)  # type: ignore[no-untyped-call]
         return openmetrics.CONTENT_TYPE_LATEST, page
     return prometheus.CONTENT_TYPE_PLAIN_0_0_4, prometheus.generate_latest(families, openmetrics.ALLOWUTF8)
+
+
+def _takes(header: str, name: str) -> bool:
+    """Tell whether a header names `name` without refusing it by a quality of 0 (RFC 9110, 12.4.2)."""
+    for offer in header.lower().split(","):
+        offered, *parameters = (word.strip() for word in offer.split(";"))
+        if offered == name:
+            return not any(_REFUSED.fullmatch(parameter) for parameter in parameters)
+    return False

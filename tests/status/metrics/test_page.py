@@ -38,7 +38,13 @@ def test_openmetrics_is_for_who_names_it_and_ends_with_its_mark(accept: str) -> 
     assert list(read_openmetrics(answer.body.decode()))  # type: ignore[no-untyped-call]
 
 
-@pytest.mark.parametrize("accept", ["", "*/*", "text/plain;version=0.0.4", "text/html"])
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "", "*/*", "text/plain;version=0.0.4", "text/html", "application/openmetrics-text;q=0",
+        "application/openmetrics-text; version=1.0.0; q=0.000, text/plain",
+    ],
+)  # fmt: skip
 def test_plain_text_is_for_everybody_else(accept: str) -> None:
     answer = render(WELL_SHOWN, (), Asked(accept))
     assert answer.content_type == "text/plain; version=0.0.4; charset=utf-8"
@@ -50,7 +56,8 @@ def test_gzip_is_for_who_takes_it() -> None:
     packed = render(WELL_SHOWN, (), Asked(encodings="gzip, deflate"))
     assert packed.gzipped
     assert b"flanpy_ready 1.0\n" in gzip.decompress(packed.body)
-    assert not render(WELL_SHOWN, (), Asked(encodings="br")).gzipped
+    for refused in ("br", "gzip;q=0", "gzip ; q=0.0, br"):
+        assert not render(WELL_SHOWN, (), Asked(encodings=refused)).gzipped
 
 
 class Waiting(Metric):
