@@ -79,7 +79,7 @@ def test_status_exits_3_in_time_when_the_daemon_is_frozen(host: Host) -> None:
 def test_diff_is_empty_when_all_stands_and_changes_nothing(host: Host) -> None:
     before = kernel_state(host)
     assert _said(host, "diff") == {
-        "trusted": True, "lines": [], "held": "", "held_lines": [], "conflicts": [],
+        "trusted": True, "lines": [], "kinds": [], "held": "", "held_lines": [], "conflicts": [],
     }  # fmt: skip
     assert kernel_state(host) == before
 

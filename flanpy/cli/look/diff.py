@@ -1,6 +1,6 @@
 """`flanpyctl diff`: what the daemon's next pass would change.
 
-`-o json` is `/v1/diff` unchanged: `trusted`, `lines`, `held`, `held_lines`, `conflicts`.
+`-o json` is `/v1/diff` unchanged: `trusted`, `lines`, `kinds`, `held`, `held_lines`, `conflicts`.
 """
 
 from __future__ import annotations
