@@ -11,7 +11,7 @@ from bench.lanes import Lane
 from bench.path import Line
 from bench.run import Run, alternated
 from integration.cloud.lab_side import LabAws
-from integration.lab import NETWORK, Lab
+from integration.lab import NETWORK, Lab, unreached, wait_until
 from integration.net.namespaces import ip_batch
 from integration.net.topology import ROUTER
 
@@ -40,8 +40,12 @@ def _rate(lane: Lane, seconds: float) -> float:
 def _by_aws() -> Iterator[Lane]:
     with Lab(2, segments=2) as lab:
         lab.configure({"Network": NETWORK, "Backend": {"Type": "aws-vpc"}})
-        LabAws(lab).start(*lab.hosts)
-        yield _lane(lab)
+        aws = LabAws(lab)
+        aws.start(*lab.hosts, interval=3600.0)
+        lane = _lane(lab)
+        wait_until(lambda: not unreached(lab.containers), "the provider's routes stand", deadline=10)
+        aws.freeze()  # a real one does not run on the hosts' processors
+        yield lane
 
 
 @contextmanager

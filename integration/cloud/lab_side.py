@@ -50,6 +50,10 @@ class LabAws:
             return False
         return True
 
+    def freeze(self) -> None:
+        """Stop the provider's API as it stands; its routes stay, and it takes no time of this machine's any more."""
+        self._server.freeze()
+
     def do(self, work: Callable[[AwsSide], T]) -> T:
         """Ask or tell the provider, from the router's namespace."""
         return in_namespace(self._namespace, lambda: work(self._side))
