@@ -1,0 +1,20 @@
+"""The limits of the house: sizes that keep a file readable, and no import circles."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.house import TREES, circle, measure
+
+
+@pytest.mark.parametrize("tree", TREES)
+def test_tree_has_no_import_circle(tree: str) -> None:
+    assert circle(tree) == []
+
+
+def test_product_keeps_to_small_files_and_functions() -> None:
+    house = measure("flanpy")
+    functions = sorted(house.functions)
+    assert max(house.files) <= 420
+    assert functions[int(len(functions) * 0.99)] <= 30
+    assert max(house.parameters) <= 10
