@@ -1,4 +1,4 @@
-"""What a benchmark hands out: figures with their samples and targets, and the little arithmetic behind them.
+"""The results of a benchmark: figures with their samples and targets, and the little arithmetic behind them.
 
 Pure: it measures nothing.
 """
@@ -12,7 +12,7 @@ from enum import Enum
 
 
 class Verdict(Enum):
-    """How a figure stands to its target."""
+    """The relation of a figure to its target."""
 
     MET = "met"
     MISSED = "MISSED"
@@ -71,12 +71,12 @@ class Figure:
 
     @property
     def spread(self) -> Spread:
-        """How far the samples lie apart."""
+        """Return the spread of the samples."""
         return Spread.of(self.samples)
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the value keeps to the target."""
+        """Tell whether the value keeps to the target."""
         if self.at_most is None and self.at_least is None:
             return Verdict.REPORTED
         high = self.at_most is not None and self.value > self.at_most
@@ -85,7 +85,8 @@ class Figure:
 
     @property
     def strain(self) -> float | None:
-        """How far it is from its target: 1 is just met, less is better; None where there is none that divides."""
+        """Return the ratio of the value to its target: 1 is just met, less is better; None where there is
+        none that divides."""
         if self.at_least is not None:
             return self.at_least / self.value if self.value else None
         return self.value / self.at_most if self.at_most else None

@@ -68,9 +68,10 @@ class Lane:
         return Lane(self.lab, Line(one.namespace, other.namespace, other.address))
 
     def cut_frames(self, *, cut: bool) -> None:
-        """Whether hosts hand over frames of the MTU at most, as to a real wire, or TCP as a whole, as veth allows.
+        """Make hosts hand over frames of the MTU at most, as to a real wire, or TCP as a whole, as veth allows.
 
-        From a wire they join what they receive (GRO), as with any network card; veth does so only for senders that cut.
+        From a wire, hosts join what they receive (GRO), as with any network card; veth does so only for senders
+        that cut.
         """
         switch = {host.seat.port: _TCP_CUTTING for host in self.lab.hosts}
         in_namespace(self.lab.plan.switch, lambda: _set(switch, enabled=not cut))
@@ -140,7 +141,7 @@ def in_turn(run: Run, text: str, turns: int, takes: Mapping[str, Callable[[], T]
 
 
 def of_each(lanes: Mapping[str, Lane], take: Callable[[Lane], T]) -> dict[str, Callable[[], T]]:
-    """What to take of each lane."""
+    """Return what to take of each lane, by its name."""
     return {name: partial(take, lane) for name, lane in lanes.items()}
 
 

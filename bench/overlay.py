@@ -50,7 +50,7 @@ def start(host: Host, peers: int = 0, *, deadline: float = 60.0, flags: tuple[st
 
 
 def programmed(host: Host) -> int:
-    """How many peers the daemon says it has programmed."""
+    """Return the number of peers that the daemon reports as programmed."""
     return int(counters(host).get('flanpy_peers{state="programmed"}', -1))
 
 
@@ -83,5 +83,5 @@ def all_marks(peers: tuple[Peer, ...]) -> list[tuple[str, bytes]]:
 
 
 def files_of(host: Host) -> Path:
-    """Where the host's daemon keeps its files."""
+    """Return the directory of the host's daemon."""
     return host.daemon.directory

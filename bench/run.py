@@ -1,4 +1,4 @@
-"""How a benchmark is run: full or quick, and where progress is told."""
+"""The run of a benchmark: full or quick, and where its progress is reported."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Run:
     started: float = field(default_factory=time.monotonic)
 
     def pick(self, full: T, quick: T) -> T:
-        """What a full run uses, or a quick one."""
+        """Return the value for a full run, or the one for a quick run."""
         return quick if self.quick else full
 
     def say(self, text: str) -> None:

@@ -60,7 +60,7 @@ def render(figures: Sequence[Figure], titles: Mapping[str, str]) -> str:
 
 
 def summary(figures: Iterable[Figure]) -> str:
-    """How many targets were met, and which were not."""
+    """Return how many targets were met, and which were not."""
     judged = [figure for figure in figures if figure.verdict is not Verdict.REPORTED]
     missed = [figure.id for figure in judged if figure.verdict is Verdict.MISSED]
     text = f"{len(judged) - len(missed)} of {len(judged)} targets met"
@@ -68,7 +68,7 @@ def summary(figures: Iterable[Figure]) -> str:
 
 
 def notes(figures: Iterable[Figure]) -> str:
-    """What was measured, where a figure says more than its name; equal notes once."""
+    """Return the notes of figures whose names do not say all that was measured; equal notes once."""
     seen: dict[str, str] = {}
     for figure in figures:
         if figure.note:

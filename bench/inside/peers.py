@@ -12,7 +12,7 @@ from flanpy.model.objects import ROUTE_PROTO, FdbEntry, Neighbour, Route
 
 @dataclass(frozen=True, slots=True)
 class PeerEntries:
-    """What one peer is in the kernel."""
+    """The objects of one peer in the kernel."""
 
     neighbour: Neighbour
     fdb: FdbEntry

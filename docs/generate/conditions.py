@@ -180,7 +180,7 @@ def _reasons(
 
 
 def _given(path: str, function: ast.FunctionDef, parameter: str) -> Iterator[str]:
-    """What the module's own calls give for a parameter of `function`."""
+    """Yield the reasons that the module's own calls give for a parameter of `function`."""
     place = [each.arg for each in function.args.args].index(parameter)
     for call in ast.walk(tree(path)):
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == function.name:

@@ -1,4 +1,4 @@
-"""What the two programs take, read off their own tables: flanpyctl's parsers and flanpyd's options."""
+"""The arguments of the two programs, read from their own tables: flanpyctl's parsers and flanpyd's options."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def exit_codes() -> tuple[tuple[int, str], ...]:
 
 
 def daemon_about() -> str:
-    """What flanpyd's help says before its options, without the usage line."""
+    """Return the text of flanpyd's help before its options, without the usage line."""
     return HEAD.partition("\n\n")[2].strip()
 
 

@@ -1,4 +1,5 @@
-"""What only the source text tells: docstrings of enum members and fields, log lines, and what a judgement may say.
+"""Facts that only the source text holds: docstrings of enum members and fields, log lines, and the texts of
+judgements.
 
 Owns the reading of syntax trees. Nothing here is imported or run.
 """
@@ -57,7 +58,7 @@ def docstring(statement: ast.stmt | None) -> str:
 
 
 def constants(path: str) -> Mapping[str, ast.expr]:
-    """What is assigned to names at the top of a module."""
+    """Return the values assigned to names at the top of a module."""
     return {
         name: statement.value
         for statement in tree(path).body

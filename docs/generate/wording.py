@@ -1,4 +1,4 @@
-"""How a line of help becomes a sentence on a page."""
+"""The conversion of a line of help into a sentence on a page."""
 
 from __future__ import annotations
 

@@ -24,7 +24,8 @@ def _client(endpoint: str) -> Any:
 
 
 class AwsSide:
-    """`where` is the server's address and port; `tables` are the route tables made so far, the main one first."""
+    """A client of the emulated AWS: `where` is the server's address and port; `tables` are the route tables
+    made so far, the main one first."""
 
     def __init__(self, where: tuple[str, int]) -> None:
         self._where = where
@@ -92,7 +93,7 @@ class AwsSide:
         }  # fmt: skip
 
     def checks(self, interface: str) -> bool:
-        """Whether an interface's source/destination check is on."""
+        """Report whether an interface's source/destination check is on."""
         said = self.ec2.describe_network_interfaces(NetworkInterfaceIds=[interface])
         return bool(said["NetworkInterfaces"][0]["SourceDestCheck"])
 

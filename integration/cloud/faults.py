@@ -1,4 +1,4 @@
-"""What an emulated provider can be made to do wrong, and what it counted. Set and read over HTTP below /lab/."""
+"""Faults that an emulated provider can be given, and counts of its calls. Set and read over HTTP below /lab/."""
 
 from __future__ import annotations
 

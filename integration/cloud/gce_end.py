@@ -198,7 +198,7 @@ class GceEnd:
         return 200, {name: value for name, value in operation.items() if name != "work"}
 
     def metadata(self, path: str) -> str | None:
-        """What the metadata service says to the host whose name comes first in the path."""
+        """Return what the metadata service answers to the host whose name comes first in the path."""
         name, _, below = path.strip("/").partition("/computeMetadata/v1/")
         host = self.hosts.get(name)
         if host is None:

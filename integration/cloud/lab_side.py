@@ -60,7 +60,7 @@ class LabAws:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the SDK on a host needs, to find this provider and no other."""
+        """Return the variables that the SDK on a host needs to find this provider and no other."""
         endpoint = f"http://{self._where[0]}:{self._where[1]}"
         return {
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": endpoint,

@@ -66,7 +66,7 @@ class Demo:
             self.stage.say(f"{name} ready after {seconds:.2f} s with {subnet.subnet}, MTU {subnet.mtu}")
 
     def show_leases(self) -> None:
-        """What every host can see."""
+        """Show the leases that every host can see."""
         self.stage.say(self.operator(self.lab.hosts[0], "subnets"))
 
     def ping_all(self) -> None:
@@ -128,7 +128,7 @@ class Demo:
         self._accept(f"the probe's longest gap ({report.lost} of {report.sent} datagrams lost)", gap)
 
     def operator(self, host: Host, *words: str) -> str:
-        """What flanpyctl answers on a host."""
+        """Run flanpyctl on a host and return its output."""
         self.stage.command("flanpyctl", *words)
         return host.run(*flanpyctl(), *words).stdout
 
@@ -146,7 +146,7 @@ class Demo:
                 )
 
     def show_around(self) -> None:
-        """What to type while the lab is up."""
+        """Print commands to try while the lab is up."""
         run = f"{_shown(Path(sys.executable))} -m integration"
         inside = f"{run} exec --lab {self.lab.number}"
         host, containers = self.lab.hosts[0], self.lab.containers

@@ -17,7 +17,7 @@ class Failed(Exception):
 
 
 class Stage:
-    """Where the demo is, and what is printed about it."""
+    """The demo's progress, and what is printed about it."""
 
     def __init__(self, steps: int) -> None:
         self._steps = steps
@@ -41,7 +41,7 @@ class Stage:
         print(textwrap.indent(text.rstrip("\n"), "      "), flush=True)
 
     def command(self, *words: str) -> None:
-        """What an operator would type for what happens next."""
+        """Print the command that an operator would type for the next step."""
         self.say(self._paint(f"$ {' '.join(words)}", _DIM))
 
     def fail(self, reason: str) -> None:

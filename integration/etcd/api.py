@@ -43,7 +43,7 @@ class NamespaceConnection(http.client.HTTPConnection):
         self.deadline = timeout
 
     def set_deadline(self, seconds: float) -> None:
-        """How long each of the next answers may take."""
+        """Set the time that each of the next answers may take."""
         self.deadline = seconds
         if self.sock is not None:
             self.sock.settimeout(seconds)

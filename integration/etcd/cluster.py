@@ -65,7 +65,7 @@ class EtcdMember(Child):
 
     @property
     def peer_url(self) -> str:
-        """Where the other members find it."""
+        """Return the URL at which the other members find this one."""
         return f"{self.scheme}://{self.address}:{PEER_PORT}"
 
     def launch(self) -> None:
@@ -81,7 +81,7 @@ class EtcdMember(Child):
         ])  # fmt: skip
 
     def healthy(self) -> bool:
-        """Whether it serves and knows a leader."""
+        """Report whether the member serves and knows a leader."""
         if not self.running:
             raise LabError(f"etcd {self.name} ended with {self.exit_code}:\n{self.log_tail()}")
         try:

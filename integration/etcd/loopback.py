@@ -61,12 +61,12 @@ class LoopbackMember(EtcdMember):
 
     @property
     def endpoint(self) -> str:
-        """Where clients find it."""
+        """Return the URL for clients."""
         return f"{self.scheme}://{HERE}:{self.client_port}"
 
     @property
     def peer_url(self) -> str:
-        """Where other members find it."""
+        """Return the URL for other members."""
         return f"http://{HERE}:{self.peer_port}"
 
 

@@ -88,7 +88,7 @@ class Authority:
 
     @property
     def certificate(self) -> Path:
-        """What both sides trust."""
+        """Return the CA certificate, which both sides trust."""
         return self._directory / "ca.crt"
 
     def issue(self, name: str, *, names: str, seconds: float = DAY_S) -> Pair:

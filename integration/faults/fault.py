@@ -1,4 +1,5 @@
-"""What a fault is: its family, what it needs, whom it may hurt, what must tell of it; and what it acts on.
+"""The description of a fault: its family, what it needs, whom it may hurt, what must report it; and what it
+acts on.
 
 One value for every driver. Must not know any single fault, nor who strikes it when.
 """
@@ -32,7 +33,7 @@ T = TypeVar("T")
 
 
 class Family(Enum):
-    """Where faults come from."""
+    """The origins of faults."""
 
     ETCD = "etcd"
     KERNEL = "kernel"
@@ -42,7 +43,8 @@ class Family(Enum):
 
 
 class Part(Enum):
-    """What a fault has for itself while it lasts: no two faults work on the same part of a host at once."""
+    """The parts that a fault has for itself while it lasts: no two faults work on the same part of a host at
+    once."""
 
     ETCD = "etcd"
     DAEMON = "daemon"
@@ -67,7 +69,8 @@ class Stage(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Where a fault was put: the host to look from, words that a finding must have, and a look at the fault itself."""
+    """The place of a fault: the host to look from, words that a finding must have, and a check of the fault
+    itself."""
 
     host: Host
     words: tuple[str, ...]
@@ -76,8 +79,8 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Tell:
-    """Who is to know: the shadow checker of a key that breaks the rules on purpose (`exempt`), the verdict of
-    what is wrong whatever comes after (`accuse`)."""
+    """The receivers of notices: the shadow checker, of a key that breaks the rules on purpose (`exempt`); the
+    verdict, of what is wrong whatever comes after (`accuse`)."""
 
     exempt: Callable[[str], None] = lambda _key: None
     accuse: Callable[[str], None] = lambda _wrong: None
@@ -85,7 +88,8 @@ class Tell:
 
 @dataclass(slots=True, kw_only=True)
 class Ground:
-    """What one stroke acts on: a lab, the hosts that are struck, and dice. Without dice the first choice is taken."""
+    """The objects of one stroke: a lab, the hosts that are struck, and dice. Without dice the first choice is
+    taken."""
 
     lab: Stage
     struck: tuple[Host, ...]

@@ -16,7 +16,8 @@ _NOBODY = "10.99.200.1"
 
 
 def _unheard(ground: Ground, *, there: bool = False) -> bool:
-    """Whether the other host's container gets nothing from the struck one's; `there`: the other way round."""
+    """Report whether the other host's container gets nothing from the struck one's; `there`: the reverse
+    direction."""
     one, other = ground.host.containers[0], ground.other.containers[0]
     source, target = (one, other) if there else (other, one)
     return not source.ping(target, wait=0.5).ok
@@ -32,7 +33,8 @@ def _nft_table(host: Host, table: str, body: str) -> Iterator[None]:
 
 
 def _engine_drops(ground: Ground) -> Iterator[Evidence | None]:
-    """What Docker 29 with nftables puts for each container: only its own bridge may reach it."""
+    """Add the rule that Docker 29 with nftables adds for each container: only the container's own bridge may
+    reach it."""
     host = ground.host
     address = host.containers[0].address
     rule = f'ip daddr {address} iifname != "docker0" counter drop comment "DROP DIRECT ACCESS"'

@@ -64,7 +64,7 @@ def _wait_listed(host: Host, before: int) -> None:
 
 
 def _subnets_listed(host: Host) -> int:
-    """How many times the daemon had to list for want of history."""
+    """Return the number of times that the daemon had to list for want of history."""
     found = host.daemon.events("watch_relisted", all_starts=True)
     return sum(line["reason"] == "compacted" and line["prefix"].endswith("/subnets/") for line in found)
 

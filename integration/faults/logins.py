@@ -75,7 +75,7 @@ def jwt_expired(lab: GuardedLab) -> Iterator[None]:
 
 
 def renewals(host: Host) -> float:
-    """How many tokens a host's daemon got so far."""
+    """Return the number of tokens that a host's daemon got so far."""
     found = _RENEWALS.search(host.daemon.metrics())
     return float(found[1]) if found else 0.0
 

@@ -35,7 +35,7 @@ _IPV4_TUNNELS = frozenset({"vxlan", "udp"})
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a line is filled from; parts that a line does not name may be empty."""
+    """The values that fill a line; parts that a line does not name may be empty."""
 
     device: str
     family: str

@@ -1,4 +1,4 @@
-"""What operators do at any moment: reload, `doctor --fix`, drain and take it back.
+"""Actions that operators take at any moment: reload, `doctor --fix`, drain and its reverse.
 
 None of it is a fault of its own; that it comes in the middle of others is what is tried.
 """

@@ -122,7 +122,7 @@ def _ports_to(host: Host, address: str) -> list[str]:
 
 
 def _is_greeted(host: Host, address: str) -> bool:
-    """Whether etcd answers the beginning of HTTP/2 there."""
+    """Report whether etcd answers the beginning of HTTP/2 at the address."""
     greeting = _PREFACE.decode().replace("\r", "\\r").replace("\n", "\\n")
     line = (
         f"exec 3<>/dev/tcp/{address}/{CLIENT_PORT}; printf '{greeting}' >&3; timeout 1 head -c 1 <&3 | wc -c"

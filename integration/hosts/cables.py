@@ -71,7 +71,7 @@ class Faults:
         ])  # fmt: skip
 
     def one_way(self, source: Host, target: Host) -> Fault:
-        """What `source` sends to `target` is lost; the other direction works."""
+        """Drop the packets from `source` to `target`; the other direction works."""
         return self._bridge_rules([f'iifname "{source.seat.port}" oifname "{target.seat.port}" drop'])
 
     def silence(self, host: Host) -> Fault:

@@ -16,7 +16,7 @@ _TIMES = re.compile(r"= ([\d.]+)/([\d.]+)/([\d.]+)")
 
 @dataclass(frozen=True, slots=True)
 class PingResult:
-    """What ping said; times in milliseconds, None when nothing came back."""
+    """The result of a ping; times in milliseconds, None when nothing came back."""
 
     sent: int
     received: int
@@ -25,7 +25,7 @@ class PingResult:
 
     @property
     def ok(self) -> bool:
-        """Whether every packet came back."""
+        """Report whether every packet came back."""
         return self.sent > 0 and self.received == self.sent
 
 

@@ -26,7 +26,7 @@ PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 
 class ReadyBy(Enum):
-    """How one sees that a program serves."""
+    """The signs that a program serves."""
 
     READYZ = "readyz"
     SUBNET_FILE = "subnet_file"
@@ -34,7 +34,8 @@ class ReadyBy(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """How a program marks what is its own: the protocol of its routes, the alias of its devices. "" for no mark."""
+    """The marks that a program puts on its own objects: the protocol of its routes, the alias of its devices.
+    "" for no mark."""
 
     proto: str = ""
     alias: str = ""
@@ -42,7 +43,7 @@ class Marks:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What runs in flanneld's place."""
+    """The program that runs in flanneld's place."""
 
     argv: tuple[str, ...]
     ready_by: ReadyBy = ReadyBy.SUBNET_FILE
@@ -67,7 +68,7 @@ def as_program(words: str | Program | Sequence[str] | None) -> Program:
 
 
 def flanpyctl() -> tuple[str, ...]:
-    """How to call the project's command-line tool; words to add arguments to."""
+    """Return the command of the project's command-line tool, to which arguments are added."""
     return _console_script("flanpyctl", "flanpy.cli.main")
 
 
@@ -99,7 +100,7 @@ class HostDaemon(Child):
 
     @property
     def subnet_path(self) -> Path:
-        """Where it writes subnet.env."""
+        """Return the path of subnet.env."""
         return self.directory / "subnet.env"
 
     @property
@@ -109,12 +110,12 @@ class HostDaemon(Child):
 
     @property
     def state_dir(self) -> Path:
-        """What outlives a reboot (FLANPYD_STATE_DIR)."""
+        """Return the directory that outlives a reboot (FLANPYD_STATE_DIR)."""
         return self.directory / "state"
 
     @property
     def environment(self) -> dict[str, str]:
-        """What flanpyd and flanpyctl need to live beside others on one machine."""
+        """Return the variables that flanpyd and flanpyctl need to live beside others on one machine."""
         return {
             "FLANPYD_NODE_ID": self.host,
             "FLANPYD_STATE_DIR": str(self.state_dir),
@@ -170,13 +171,13 @@ class HostDaemon(Child):
             raise LabError(f"{late}\n{self.log_tail()}") from late
 
     def is_ready_or_ended(self) -> bool:
-        """Whether it serves now; LabError when it has ended, since it never will."""
+        """Report whether the program serves now; raise LabError when it has ended, since it never will."""
         if not self.running:
             raise LabError(f"{self.name} ended with exit code {self.exit_code}: {self.log_tail(8)}")
         return self.is_ready()
 
     def is_ready(self) -> bool:
-        """Whether it serves now."""
+        """Report whether the program serves now."""
         match self.program.ready_by:
             case ReadyBy.READYZ:
                 return self.answers("/readyz")
@@ -187,7 +188,7 @@ class HostDaemon(Child):
                 assert_never(never)
 
     def answers(self, path: str) -> bool:
-        """Whether its health port answers 200 there."""
+        """Report whether the health port answers 200 to the path."""
         try:
             return self.fetch(path)[0] == 200
         except OSError:

@@ -67,7 +67,7 @@ class GuardedDaemon(HostDaemon):
 
     @property
     def environment(self) -> dict[str, str]:
-        """Where the settings are."""
+        """Return the variable that names the settings file."""
         return {"FLANPYD_CONFIG": str(self.settings_path)}
 
     def write_settings(self, **changes: object) -> None:
@@ -183,7 +183,7 @@ class GuardedLab(Lab):
             host.attach_container()
 
     def guard(self) -> None:
-        """What an operator puts into an empty etcd: the network, the users, and then the demand for logins."""
+        """Set up an empty etcd as an operator does: the network, the users, and then the demand for logins."""
         self.configure(NETWORK_CONFIG)
         api = self.guarded.api
         api.add_user(USER, USER_PASSWORD, prefix=ETCD_PREFIX + "/")

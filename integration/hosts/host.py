@@ -24,7 +24,7 @@ BRIDGE = "docker0"
 
 @dataclass(frozen=True, slots=True)
 class SubnetFile:
-    """What subnet.env says."""
+    """The content of subnet.env."""
 
     network: IPv4Network
     subnet: IPv4Interface
@@ -80,7 +80,7 @@ class Host:
         return namespaces.tool_json("bridge", self.namespace, *args)
 
     def has_link(self, name: str) -> bool:
-        """Whether a link of this name exists."""
+        """Report whether a link of this name exists."""
         return any(link.get("ifname") == name for link in self.ip_json("link", "show"))
 
     def routes(self) -> dict[str, dict[str, Any]]:
@@ -100,7 +100,7 @@ class Host:
 
     @property
     def directory(self) -> Path:
-        """Where this host's files live."""
+        """Return the directory of this host's files."""
         return self.daemon.directory
 
     def attach_container(self, name: str | None = None, *, deadline: float = 10.0) -> Container:

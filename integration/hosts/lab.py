@@ -110,7 +110,8 @@ class Lab:
         return Host(_name(seat), seat, self._daemon(seat))
 
     def _daemon(self, seat: Seat) -> HostDaemon:
-        """What runs in flanneld's place there; a lab of another kind may give it other settings."""
+        """Make the program in flanneld's place on that host; a lab of another kind may give it other
+        settings."""
         return HostDaemon(
             _name(seat),
             seat.namespace,
@@ -121,7 +122,7 @@ class Lab:
 
     @property
     def is_up(self) -> bool:
-        """Whether start() succeeded and neither close() nor keep() came since."""
+        """Report whether start() succeeded and neither close() nor keep() came since."""
         return self._claim is not None
 
     @property
@@ -131,12 +132,12 @@ class Lab:
 
     @property
     def number(self) -> int:
-        """Which lab this is on the machine."""
+        """Return the number of this lab on the machine."""
         return self._held.number
 
     @property
     def directory(self) -> Path:
-        """Where its files are; gone after close()."""
+        """Return the directory of the lab's files; gone after close()."""
         return self._held.directory
 
     @property

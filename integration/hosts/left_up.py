@@ -42,7 +42,7 @@ class Adopted(Child):
 
     @property
     def running(self) -> bool:
-        """Whether it runs now (a frozen one does)."""
+        """Report whether the process runs now (a frozen one does)."""
         if self._running is not None:
             return super().running
         try:
@@ -169,7 +169,7 @@ def _words(pid: int) -> list[str]:
 
 
 def _has_ended(pid: int) -> bool:
-    """Whether it is gone with all its threads, or a zombie that nobody has waited for yet."""
+    """Report whether the process is gone with all its threads, or a zombie that nobody has waited for yet."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         return state == "Z" and len(list(Path(f"/proc/{pid}/task").iterdir())) == 1

@@ -1,4 +1,4 @@
-"""What a Docker engine asks of the host that it stands on, whatever kind of host that is."""
+"""The requirements of a Docker engine on its host, whatever kind of host that is."""
 
 from __future__ import annotations
 

@@ -57,7 +57,8 @@ class Prometheus:
 
     @staticmethod
     def target(host: Host) -> str:
-        """Where the host's daemon must serve metrics (FLANPYD_METRICS_LISTEN), and the label `instance`."""
+        """Return the address at which the host's daemon must serve metrics (FLANPYD_METRICS_LISTEN); also the
+        label `instance`."""
         return f"{host.address}:{METRICS_PORT}"
 
     def __enter__(self) -> Self:
@@ -110,7 +111,7 @@ class Prometheus:
         }
 
     def description(self, alert: str, instance: str) -> str:
-        """What a firing alert says."""
+        """Return the description of a firing alert."""
         return next(
             str(each["annotations"]["description"])
             for each in self.ask("alerts")["alerts"]

@@ -45,7 +45,7 @@ class Child:
 
     @property
     def running(self) -> bool:
-        """Whether it runs now (a frozen one does)."""
+        """Report whether the process runs now (a frozen one does)."""
         return self._running is not None and self._running.poll() is None
 
     @property
@@ -109,7 +109,7 @@ class Child:
         self.signal(signal.SIGCONT)
 
     def log_text(self, *, all_starts: bool = False) -> str:
-        """What it wrote since its last start, or ever."""
+        """Return what the process wrote since its last start, or ever."""
         if not self.log.exists():
             return ""
         with self.log.open("rb") as written:

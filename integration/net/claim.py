@@ -41,7 +41,7 @@ class Claim:
 
     @property
     def prefix(self) -> str:
-        """What the names of this lab's namespaces begin with."""
+        """Return the prefix of the names of this lab's namespaces."""
         return f"fp{self.number}-"
 
     def keep(self) -> None:
@@ -117,7 +117,7 @@ def numbers() -> list[int]:
 
 
 def directory_of(number: int) -> Path | None:
-    """Where a lab keeps its files, if it is registered."""
+    """Return the directory of a lab's files, if the lab is registered."""
     try:
         return Path((REGISTRY / str(number) / _DIRECTORY).read_text())
     except FileNotFoundError:
@@ -133,7 +133,7 @@ def owner_of(number: int) -> int | None:
 
 
 def is_kept(number: int) -> bool:
-    """Whether the lab was left up on purpose."""
+    """Report whether the lab was left up on purpose."""
     return (REGISTRY / str(number) / _KEPT).exists()
 
 

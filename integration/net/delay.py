@@ -37,7 +37,7 @@ def open_end(nic: str) -> socket.socket:
 
 
 def is_slow(frame: bytes, port: int) -> bool:
-    """Whether an Ethernet frame is TCP from or to the port."""
+    """Report whether an Ethernet frame is TCP from or to the port."""
     if len(frame) < 38 or struct.unpack_from("!H", frame, 12)[0] != _ETH_P_IP or frame[23] != _TCP:
         return False
     start = 14 + 4 * (frame[14] & 0x0F)

@@ -19,7 +19,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Said:
-    """What a child said: `value` it returned, or `error` it raised, as `Kind: text`."""
+    """The answer of a child: the `value` that it returned, or the `error` that it raised, as `Kind: text`."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         self.value: Any = document.get("value")

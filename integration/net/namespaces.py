@@ -91,7 +91,7 @@ def ip_batch(namespace: str | None, lines: Iterable[str], *, force: bool = False
 
 
 def tool_json(tool: str, namespace: str, *args: str) -> Any:
-    """What `ip -j` or `bridge -j` says in a namespace, parsed; an empty answer is an empty list."""
+    """Return the parsed output of `ip -j` or `bridge -j` in a namespace; an empty answer is an empty list."""
     return json.loads(run([tool, "-n", namespace, "-j", *args]).stdout or "[]")
 
 

@@ -74,7 +74,7 @@ def _address6_on(segment: int, row: int, place: int) -> str:
 
 
 def gateway_of(segment: int) -> str:
-    """Where a router stands, if there is one."""
+    """Return the address of a segment's router, if there is one."""
     return address_on(segment, 0, 1)
 
 

@@ -172,7 +172,7 @@ def send_probe(address: str, port: int, interval_ns: int) -> dict[str, object]:
 
 
 class Arrivals:
-    """What comes, by whom it comes from."""
+    """The arrivals, by sender."""
 
     def __init__(self) -> None:
         self._next: dict[str, int] = {}

@@ -85,7 +85,7 @@ class Flows:
             )  # fmt: skip
 
     def _lines(self, container: Container) -> list[dict[str, Any]]:
-        """What that end has told so far; the last line may be half written."""
+        """Return the lines that an end has reported so far; the last line may be half written."""
         text = self._file(container).read_text()
         return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
@@ -128,7 +128,7 @@ class Flows:
     def _tail(
         self, source: Container, target: Container, sent: int, seen: dict[str, Any], now: float
     ) -> list[Loss]:
-        """What a flow lost at its end."""
+        """Return the loss at the end of a flow."""
         at = seen.get(source.address)
         if at is None:
             return [Loss(source.host, target.host, sent, now - sent * INTERVAL_S, now)]

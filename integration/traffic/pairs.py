@@ -33,7 +33,7 @@ DRAIN_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class StreamReport:
-    """What a TCP stream came to. `closed` is whether the receiver read it to its end."""
+    """The result of a TCP stream. `closed` is whether the receiver read it to its end."""
 
     received_bytes: int
     seconds: float
@@ -50,13 +50,13 @@ class StreamReport:
 
     @property
     def whole(self) -> bool:
-        """Whether every byte sent came, in order and unaltered."""
+        """Report whether every byte sent came, in order and unaltered."""
         return self.closed and self.in_order and self.intact
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeReport:
-    """What a UDP probe came to; `refused` of the sent ones the sender's own kernel would not take."""
+    """The result of a UDP probe; `refused` of the sent datagrams were refused by the sender's own kernel."""
 
     sent: int
     received: int
@@ -132,7 +132,7 @@ class _Traffic:
 
     @property
     def silent_ms(self) -> float:
-        """How long ago the last arrival was; LabError before the first."""
+        """Return the time since the last arrival; raise LabError before the first."""
         last = self._cells[traffic_end.LAST]
         if last == 0:
             raise LabError(f"{self.role} {self.source.name} -> {self.target.name}: nothing came yet")

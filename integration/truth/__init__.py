@@ -1,1 +1,2 @@
-"""What must stand on a host by the words of etcd, what does stand by the words of `ip`, and the history of leases."""
+"""The expected objects on a host by the content of etcd, the actual ones by the output of `ip`, and the
+history of leases."""

@@ -1,4 +1,5 @@
-"""What a network is by its config alone: its backend, its devices, how a host that does not exist advertises itself.
+"""A network as its config alone describes it: its backend, its devices, how a host that does not exist
+advertises itself.
 
 By flannel's documentation. `FABRICS` are the networks that drivers run on; `Fabric(config)` reads any other.
 """
@@ -46,12 +47,12 @@ class Fabric:
 
     @property
     def name(self) -> str:
-        """What a driver calls it."""
+        """Return the name that drivers use."""
         return self.title or ("dual" if self.kind == "vxlan" and self.ipv6 else self.kind)
 
     @property
     def type(self) -> str:
-        """What its leases say, "" for those that say nothing."""
+        """Return the backend type in its leases, "" for those that state none."""
         return "" if self.kind in ("udp", "alloc") else self.kind
 
     @property
@@ -76,12 +77,12 @@ class Fabric:
 
     @property
     def ipv6(self) -> bool:
-        """Whether hosts and containers have IPv6 beside IPv4."""
+        """Report whether hosts and containers have IPv6 beside IPv4."""
         return 6 in self.versions
 
     @property
     def overhead(self) -> int:
-        """What containers have less than the underlay."""
+        """Return how much smaller the containers' MTU is than the underlay's."""
         return max((device.overhead for device in self.devices), default=0)
 
     def value(self, peer: Peer) -> str:

@@ -1,4 +1,4 @@
-"""What belongs to others on a host: planted before, compared after. None of it may ever be touched.
+"""Objects of others on a host: planted before, compared after. None of them may ever be touched.
 
 There is something of every kind that flanpy handles: links, addresses, neighbours, FDB entries, routes in several
 tables, rules, packet filters, dockerd's settings file; some of it near to ours.
@@ -92,7 +92,7 @@ def read(host: Host) -> dict[str, Any]:
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """What is no more as it was, a line each."""
+    """Return the objects that have changed, a line each."""
     return [
         f"{name}: was {before.get(name)}, is {after.get(name)}"
         for name in sorted(before.keys() | after.keys())

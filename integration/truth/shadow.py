@@ -72,7 +72,7 @@ class LeaseBook:
 
 
 def _owner(value: str) -> str:
-    """Who a lease belongs to: the node id, else the public address."""
+    """Return the owner of a lease: the node id, else the public address."""
     try:
         said = json.loads(value)
         return str(said.get("NodeID") or said.get("PublicIP"))
@@ -102,7 +102,7 @@ class Shadow:
         self._thread.join(10)
 
     def has_seen(self, entries: Iterable[Entry]) -> bool:
-        """Whether it has come as far as what was listed now."""
+        """Report whether the watch has come as far as the present listing."""
         return self.book.names == {
             entry.key.removeprefix(SUBNETS) for entry in entries if subnets_of(entry.key)
         }

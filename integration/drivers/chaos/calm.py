@@ -1,4 +1,5 @@
-"""What must be so once the faults are over: asked again and again until it is, or is too late.
+"""The conditions that must hold once the faults are over, checked again and again until they hold or the time
+is up.
 
 Owns the order of the questions; each answers with what is wrong, a line each, and nothing when all is well.
 """
@@ -91,11 +92,11 @@ class Calm:
 
     @property
     def broken(self) -> list[str]:
-        """What the leases' shadow checker has seen and must not be."""
+        """Return the broken rules that the shadow checker of the leases has seen."""
         return list(self._shadow.book.broken)
 
     def touched(self) -> list[str]:
-        """What belongs to others and is no more as it was."""
+        """Return the objects of others that have changed, a line each."""
         return [
             f"{host.name}: {line}"
             for host in self._lab.hosts
@@ -104,7 +105,7 @@ class Calm:
 
 
 def _reason(host: Host) -> str:
-    """What the daemon says of it, or why it says nothing."""
+    """Return what the daemon's /readyz says, or why it does not answer."""
     try:
         return " ".join(host.daemon.fetch("/readyz")[1].split())
     except OSError as error:

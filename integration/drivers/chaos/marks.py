@@ -1,4 +1,4 @@
-"""What the daemons told in their logs that belongs on a timeline. Only for the picture: no verdict rests on it."""
+"""Events from the daemons' logs that belong on a timeline. Only for the picture: no verdict rests on them."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def write(outcome: Outcome, path: Path) -> None:
 
 
 def table(outcome: Outcome) -> str:
-    """What a person wants to know first: the faults by kind and family, packets, time to converge, violations."""
+    """Return the summary of a run: the faults by kind and family, packets, time to converge, violations."""
     lines = [
         f"{'fault':24} {'family':8} {'struck':>6} {'gap alone':>11} {'beyond fault':>13} {'gap shared':>11}"
     ]

@@ -33,7 +33,7 @@ QUIET_S = 1.0
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of a run; `violations` empty is what is wanted. Times are monotonic seconds."""
+    """The result of a run; empty `violations` mean success. Times are monotonic seconds."""
 
     seed: int
     hosts: int
@@ -53,7 +53,7 @@ class Outcome:
 
     @property
     def converged(self) -> list[float]:
-        """How long each calm took until all was well, in seconds."""
+        """Return the time that each calm took until all conditions held, in seconds."""
         return [window.well - window.calm for window in self.windows]
 
 

@@ -1,4 +1,5 @@
-"""What strikes where, when and for how long, from a seed alone. Pure: the same words in, the same schedule out."""
+"""The schedule of faults: kind, hosts, begin and duration, from a seed alone. Pure: the same arguments give
+the same schedule."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ class Blow:
 
     @property
     def ends(self) -> float:
-        """When it is taken back."""
+        """Return when the fault is taken back."""
         return self.at + self.lasts
 
     def __str__(self) -> str:
@@ -101,7 +102,7 @@ def _fits(blow: Blow, chosen: Sequence[Blow], exposed: frozenset[str]) -> bool:
 
 
 def collide(one: Blow, other: Blow) -> bool:
-    """Whether both work on the same part of the same host, or of etcd."""
+    """Report whether both blows work on the same part of the same host, or of etcd."""
     return any(
         part is its_part and (host == its_host or EVERY in (host, its_host))
         for host, part in _parts(one)
@@ -110,7 +111,7 @@ def collide(one: Blow, other: Blow) -> bool:
 
 
 def _parts(blow: Blow) -> Iterator[tuple[str, Part]]:
-    """What the blow has for itself."""
+    """Yield the parts that the blow has for itself, with their hosts."""
     kind = FAULTS[blow.kind]
     hosts = blow.hosts or (EVERY,)
     parts = {kind.part, *kind.also}

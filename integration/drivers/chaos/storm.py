@@ -23,7 +23,7 @@ from integration.truth.fabric import VXLAN, Fabric
 
 @dataclass(frozen=True, slots=True)
 class Struck:
-    """What became of a blow (monotonic seconds). One that `missed` found nothing to strike."""
+    """The record of a blow (monotonic seconds). A blow with `missed` found nothing to strike."""
 
     blow: Blow
     begin: float

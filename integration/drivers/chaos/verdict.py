@@ -1,4 +1,4 @@
-"""Who lost packets and whether they may: pure judgement over what storms struck and what flows lost."""
+"""Judgement of lost packets: the flows that lost some, and the faults that excuse the loss. Pure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Window:
         return min(begins, default=None)
 
     def excuses(self, loss: Loss) -> bool:
-        """Whether a fault on either end explains the loss."""
+        """Report whether a fault on either end explains the loss."""
         return any(
             since is not None and since - SLACK_S <= loss.end and loss.begin <= self.well + SLACK_S
             for since in (self.exposed_since(loss.source), self.exposed_since(loss.target))
@@ -40,14 +40,14 @@ class Window:
 
 
 def unexcused(losses: Iterable[Loss], windows: Sequence[Window]) -> list[Loss]:
-    """What was lost though nothing touched the two hosts."""
+    """Return the losses between two hosts that no fault touched."""
     return [loss for loss in losses if not any(window.excuses(loss) for window in windows)]
 
 
 @dataclass(frozen=True, slots=True)
 class KindRow:
-    """What a kind of fault did: how often it struck; the longest gap that only it may have made, in all and beyond the
-    fault's own time; and the longest that it may have made together with others (seconds)."""
+    """The effect of a kind of fault: how often it struck; the longest gap that this kind alone can explain,
+    in all and beyond the fault's own time; and the longest gap that it shares with other kinds (seconds)."""
 
     name: str
     family: str
@@ -87,8 +87,8 @@ def _row(name: str, tried: Sequence[Struck], causes: Sequence[tuple[Loss, list[S
 
 
 def _may_be_of(loss: Loss, struck: Struck, well: float) -> bool:
-    """Whether a fault may have made a loss: it strikes an end of the flow (both, if it is one between two hosts), and
-    had begun when the loss ended, and was not healed when it began."""
+    """Report whether a fault may have made a loss: it strikes an end of the flow (both, if it is between two
+    hosts), had begun when the loss ended, and was not healed when the loss began."""
     kind, hosts = FAULTS[struck.blow.kind], set(struck.blow.hosts)
     if not kind.breaks or struck.missed:
         return False

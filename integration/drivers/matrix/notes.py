@@ -18,7 +18,7 @@ _sizes: dict[str, int] = {}
 
 
 def pytest_runtest_logstart(nodeid: str) -> None:
-    """How much was noted before the test."""
+    """Record the size of the notes before the test."""
     _sizes[nodeid] = _size()
 
 

@@ -35,7 +35,7 @@ class Outcome:
 
     @property
     def survived(self) -> bool:
-        """Whether all was as it must be."""
+        """Report whether all conditions held."""
         return not self.wrong
 
 
@@ -61,7 +61,7 @@ def keep(outcome: Outcome, path: Path) -> None:
 
 
 def in_full() -> bool:
-    """Whether the long tier was asked for (`make faults`)."""
+    """Report whether the long tier was asked for (`make faults`)."""
     return os.environ.get(LONG_VARIABLE) == LONG
 
 

@@ -24,7 +24,7 @@ _FAILED = (0, 1)
 
 
 def family_of(path: str) -> str:
-    """Whose a test is, by the path of its file."""
+    """Return the family that a test belongs to, by the path of its file."""
     file = Path(path)
     if file.parent.name == "hostile":
         return "hostile"

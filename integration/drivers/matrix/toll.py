@@ -27,7 +27,7 @@ SETTLED_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Toll:
-    """What one fault came to; CPU and log lines are those of the daemon that had most."""
+    """The cost of one fault; CPU and log lines are those of the daemon that had most."""
 
     fault: str
     seconds: float

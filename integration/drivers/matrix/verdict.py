@@ -17,7 +17,7 @@ SECONDS_TO_CONVERGE = 30.0
 
 
 def wrongs(toll: Toll) -> tuple[str, ...]:
-    """What was not as it must be, a phrase each."""
+    """Return the conditions that did not hold, a phrase each."""
     return tuple(_wrongs(toll))
 
 

@@ -23,7 +23,7 @@ FAR = IPv4Address("198.18.0.0")
 
 
 class Watcher(Protocol):
-    """Who is told of each host that takes a subnet or gives it up, right before."""
+    """A receiver of notices: each host that takes a subnet or gives it up, right before."""
 
     def came(self, subnet: str) -> None:
         """It will be written now."""
@@ -52,7 +52,7 @@ class Crowd:
 
     @property
     def count(self) -> int:
-        """How many there are now."""
+        """Return the number of hosts that are there now."""
         return len(self._here)
 
     def come(self, peer: Peer) -> Peer:

@@ -68,7 +68,8 @@ def contents() -> dict[str, object]:
 
 
 def holders(name: str) -> dict[str, int]:
-    """What refers to the objects of a type: each kind of holder, with its size, and how many objects it holds."""
+    """Count the holders of the objects of a type: each kind of holder, with its size, and how many objects it
+    holds."""
     found = [each for each in gc.get_objects() if name and _name(each) == name]
     wanted = {id(each) for each in found}
     counts: Counter[str] = Counter()

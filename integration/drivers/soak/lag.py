@@ -1,4 +1,5 @@
-"""How long after a lease was written its route stands, for every lease that comes, by the kernel's own announcements.
+"""The time from the write of a lease until its route stands, for every new lease, by the kernel's own
+announcements.
 
 `ip monitor` waits beside the daemon and prints when it heard of a route, so that looking costs nothing: asking for the
 route again and again took a core, and on a busy machine measured that.
@@ -21,7 +22,7 @@ LATE_S = 2.0
 
 
 class Lags:
-    """What was wanted and is seen, by destination. Times are wall-clock seconds."""
+    """The routes that are wanted and seen, by destination. Times are wall-clock seconds."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -45,7 +45,7 @@ BOUNDS = (
 
 @dataclass(frozen=True, slots=True)
 class Soaked:
-    """What came of a soak, by host."""
+    """The result of a soak, by host."""
 
     minutes: float
     peers: int
@@ -62,7 +62,7 @@ class Soaked:
 
     @property
     def growing(self) -> list[str]:
-        """What grows more than it may, a line each."""
+        """Return the measures that grow more than they may, a line each."""
         return [
             f"{host}: {each.bound.name} rose by {each.rise:.2f} {each.bound.unit} in {each.seconds:.0f} s, "
             f"{each.per_hour:.1f} an hour; {each.allowed:.2f} is allowed"

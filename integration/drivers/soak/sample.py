@@ -1,4 +1,4 @@
-"""What a daemon takes at one moment, by /proc and etcd; nothing of it is asked of the daemon."""
+"""The resources of a daemon at one moment, by /proc and etcd; the daemon itself is not asked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether something grows: a straight line through the samples behind the warm-up, and a bound on its rise. Pure."""
+"""Judgement of growth: a straight line through the samples after the warm-up, and a bound on its rise. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ WARM_UP = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """How much may be gained: `slack` whatever the time (noise of allocators and timers), and so much an hour."""
+    """The allowed rise of a measure: `slack` whatever the time (noise of allocators and timers), and an
+    amount per hour."""
 
     name: str
     unit: str
@@ -21,10 +22,10 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """What became of one measure: its mean, the fitted rise within the judged time, and what was allowed.
+    """The trend of one measure: its mean, the fitted rise within the judged time, and the allowed rise.
 
-    `whole_per_hour` is the slope with the warm-up, `late_per_hour` that of the last half: what flattens is told
-    from what goes on.
+    `whole_per_hour` is the slope with the warm-up, `late_per_hour` that of the last half: the two tell a
+    measure that flattens from one that goes on.
     """
 
     bound: Bound
@@ -43,12 +44,12 @@ class Trend:
 
     @property
     def allowed(self) -> float:
-        """How much it may rise within that time."""
+        """Return the rise that is allowed within that time."""
         return self.bound.slack + self.bound.per_hour * self.seconds / 3600
 
     @property
     def grows(self) -> bool:
-        """Whether it gained more than that."""
+        """Report whether the measure rose by more than that."""
         return self.rise > self.allowed
 
 

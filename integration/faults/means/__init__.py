@@ -1,1 +1,1 @@
-"""What faults are brought about with: disks, limits, clocks, system calls, slow cables."""
+"""The means of faults: disks, limits, clocks, system calls, slow cables."""

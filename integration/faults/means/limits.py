@@ -27,7 +27,7 @@ class FakeClock:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the daemon must be started with."""
+        """Return the variables that the daemon must be started with."""
         libraries = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
         return {
             "LD_PRELOAD": str(libraries[0]),

@@ -103,7 +103,7 @@ class Engine:
 
     @property
     def running(self) -> bool:
-        """Whether dockerd runs now (a frozen one does)."""
+        """Report whether dockerd runs now (a frozen one does)."""
         return self.host.run("systemctl", "is-active", "docker", check=False).returncode == 0
 
     @property
@@ -135,7 +135,7 @@ class Engine:
         return found[0]
 
     def inspect_containers(self) -> dict[str, dict[str, Any]]:
-        """What inspect says of every container that runs, by name."""
+        """Return the output of `docker inspect` for every container that runs, by name."""
         found = json.loads(self.docker("inspect", *self.docker("ps", "-q").stdout.split()).stdout)
         return {each["Name"].lstrip("/"): each for each in found}
 
@@ -156,7 +156,7 @@ class Engine:
         self.docker("network", "prune", "-f")
 
     def bridge_network(self) -> tuple[str, int]:
-        """What Docker really gives containers by default: (subnet, MTU), whatever daemon.json says."""
+        """Return Docker's actual defaults for containers: (subnet, MTU), whatever daemon.json says."""
         found = self.inspect("network", "bridge")
         mtu = found["Options"].get("com.docker.network.driver.mtu", "1500")
         return found["IPAM"]["Config"][0]["Subnet"], int(mtu)

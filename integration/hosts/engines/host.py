@@ -77,7 +77,7 @@ class DockerHost(Host):
         return Path(f"/proc/{self._init.pid}/root", inside.lstrip("/"))
 
     def use_legacy_iptables(self) -> None:
-        """What `update-alternatives --set iptables /usr/sbin/iptables-legacy` does, on this host only."""
+        """Do what `update-alternatives --set iptables /usr/sbin/iptables-legacy` does, on this host only."""
         for tool in SWITCHED:
             for verb in ("", "-save", "-restore"):
                 link = self.path(f"/etc/alternatives/{tool}{verb}")

@@ -42,6 +42,6 @@ def release(version: str) -> Release:
 
 
 def _store() -> Path:
-    """Where fetch.sh puts them; it looks at the same variables."""
+    """Return the directory that fetch.sh writes to; the script reads the same variables."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("FLANPY_ENGINES") or Path(cache, "flanpy", "engines"))

@@ -62,7 +62,7 @@ class HostDocker:
         return found[0]
 
     def bridge_network(self) -> tuple[str, int]:
-        """What Docker really gives containers by default: (subnet, MTU), whatever daemon.json says."""
+        """Return Docker's actual defaults for containers: (subnet, MTU), whatever daemon.json says."""
         found = self.inspect("network", "bridge")
         mtu = found["Options"].get("com.docker.network.driver.mtu", "1500")
         return found["IPAM"]["Config"][0]["Subnet"], int(mtu)

@@ -74,7 +74,8 @@ class SystemdHost(Host):
         self.wait_booted()
 
     def state(self) -> str:
-        """What `systemctl is-system-running` says: starting, running, degraded, ...; '' while it does not answer."""
+        """Return the output of `systemctl is-system-running`: starting, running, degraded, ...; '' while it
+        does not answer."""
         if not self.is_on:
             raise LabError(f"{self.name} is off: {self._power.log_tail(8)}")
         with contextlib.suppress(LabError):
@@ -83,7 +84,7 @@ class SystemdHost(Host):
 
     @property
     def is_on(self) -> bool:
-        """Whether it has power (it may be booting)."""
+        """Report whether the host has power (it may be booting)."""
         return self._power.running
 
     def stop(self) -> None:
@@ -169,7 +170,7 @@ class SystemdHost(Host):
         place.chmod(mode)
 
     def exists(self, inside: str) -> bool:
-        """Whether it has this file."""
+        """Report whether the host has this file."""
         return self._place(inside).exists()
 
     def unit(self, name: str, *properties: str) -> dict[str, str]:
@@ -192,7 +193,7 @@ class SystemdHost(Host):
         return self.run("journalctl", "-b", "-u", unit, "-n", str(lines), "-o", "short-monotonic").stdout
 
     def console_tail(self, lines: int = 20) -> str:
-        """What the boot printed."""
+        """Return the last lines that the boot printed."""
         return self._power.log_tail(lines)
 
 

@@ -80,7 +80,7 @@ def _copy(found: Distribution, library: Path) -> None:
 
 
 def _make_environment(tree: Path) -> None:
-    """What `python -m venv` makes, with the commands in it and links to them."""
+    """Make what `python -m venv` makes, with the commands in it and links to them."""
     (tree / HOME / "pyvenv.cfg").write_text("home = /usr/bin\ninclude-system-site-packages = false\n")
     for directory in (tree / HOME / "bin", tree / "usr/bin"):
         directory.mkdir(parents=True)
