@@ -85,8 +85,8 @@ class Figure:
 
     @property
     def strain(self) -> float | None:
-        """Return the ratio of the value to its target: 1 is just met, less is better; None where there is
-        none that divides."""
+        """Return the ratio of the value to its target: 1 is just met, less is better; None where there is none
+        that divides."""
         if self.at_least is not None:
             return self.at_least / self.value if self.value else None
         return self.value / self.at_most if self.at_most else None

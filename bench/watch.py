@@ -1,5 +1,4 @@
-"""The kernel objects that were put and deleted, and when: by netlink's notifications, with timestamps of our
-own.
+"""The kernel objects that were put and deleted, and when: by netlink's notifications, with timestamps of our own.
 
 A thread reads one socket; the kernel sends a notification while it carries out the change, so a timestamp is late by
 no more than the reader's wake-up, and the reader asks to be run before anything else. It must not be told anything by

@@ -29,7 +29,7 @@ class EtcdSpace:
 
 @pytest.fixture(autouse=True)
 def _logging_as_it_was() -> Iterator[None]:
-    """What one test sets (a level, a form) must not decide what the next one sees."""
+    """Reset logging after each test, so that one test's level or form does not decide what the next one sees."""
     yield
     structlog.reset_defaults()
 

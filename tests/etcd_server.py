@@ -32,7 +32,7 @@ class EtcdCluster(LoopbackEtcd):
     def settings(
         self, *, timeout: float = 15.0, username: str | None = None, password: str | None = None
     ) -> EtcdSettings:
-        """How a client with all rights reaches it."""
+        """Return the settings of a client with all rights."""
         return EtcdSettings(
             self.urls,
             ca_file=self.ca if self.tls else None,

@@ -78,7 +78,7 @@ class Namespace:
         return self.run("bridge", *line.split(), check=check)
 
     def json(self, line: str, *, tool: str = "ip") -> Any:
-        """What `ip -j` (or `bridge -j`) says."""
+        """Return the parsed output of `ip -j` (or `bridge -j`)."""
         return json.loads(self.run(tool, "-j", *line.split()) or "[]")
 
     def sysctl(self, path: str, value: str | None = None) -> str:

@@ -1,4 +1,4 @@
-"""What `make test` says at its end of tests that fail, and of those that fail once."""
+"""The report of `make test` at its end: tests that fail, and tests that fail once."""
 
 from __future__ import annotations
 

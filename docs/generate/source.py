@@ -1,5 +1,4 @@
-"""Facts that only the source text holds: docstrings of enum members and fields, log lines, and the texts of
-judgements.
+"""Facts that only the source text holds: docstrings of enum members and fields, log lines, and the texts of judgements.
 
 Owns the reading of syntax trees. Nothing here is imported or run.
 """

@@ -1,5 +1,4 @@
-"""The description of a fault: its family, what it needs, whom it may hurt, what must report it; and what it
-acts on.
+"""The description of a fault: its family, what it needs, whom it may hurt, what must report it; and what it acts on.
 
 One value for every driver. Must not know any single fault, nor who strikes it when.
 """
@@ -43,8 +42,7 @@ class Family(Enum):
 
 
 class Part(Enum):
-    """The parts that a fault has for itself while it lasts: no two faults work on the same part of a host at
-    once."""
+    """The parts that a fault has for itself while it lasts: no two faults work on the same part of a host at once."""
 
     ETCD = "etcd"
     DAEMON = "daemon"
@@ -69,8 +67,7 @@ class Stage(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The place of a fault: the host to look from, words that a finding must have, and a check of the fault
-    itself."""
+    """The place of a fault: the host to look from, words that a finding must have, and a check of the fault itself."""
 
     host: Host
     words: tuple[str, ...]
@@ -88,8 +85,7 @@ class Tell:
 
 @dataclass(slots=True, kw_only=True)
 class Ground:
-    """The objects of one stroke: a lab, the hosts that are struck, and dice. Without dice the first choice is
-    taken."""
+    """The objects of one stroke: a lab, the hosts that are struck, and dice. Without dice the first choice is taken."""
 
     lab: Stage
     struck: tuple[Host, ...]

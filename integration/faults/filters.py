@@ -16,8 +16,7 @@ _NOBODY = "10.99.200.1"
 
 
 def _unheard(ground: Ground, *, there: bool = False) -> bool:
-    """Report whether the other host's container gets nothing from the struck one's; `there`: the reverse
-    direction."""
+    """Report whether the other host's container gets nothing from the struck one's; `there`: the reverse direction."""
     one, other = ground.host.containers[0], ground.other.containers[0]
     source, target = (one, other) if there else (other, one)
     return not source.ping(target, wait=0.5).ok

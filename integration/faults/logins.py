@@ -1,6 +1,6 @@
 """Owns the faults of logins: tokens that end, users and permissions that change under running daemons.
 
-As in etcd_cases, every fault is a context manager: within it the fault is in force, behind it the cause is gone.
+As in `guarded`, every fault is a context manager: within it the fault is in force, behind it the cause is gone.
 """
 
 from __future__ import annotations

@@ -110,8 +110,7 @@ class Lab:
         return Host(_name(seat), seat, self._daemon(seat))
 
     def _daemon(self, seat: Seat) -> HostDaemon:
-        """Make the program in flanneld's place on that host; a lab of another kind may give it other
-        settings."""
+        """Make the program in flanneld's place on that host; a lab of another kind may give it other settings."""
         return HostDaemon(
             _name(seat),
             seat.namespace,

@@ -1,5 +1,4 @@
-"""The expected objects on a host, computed from leases in etcd and the network config alone. Nothing of
-flanpy is used.
+"""The expected objects on a host, computed from leases in etcd and the network config alone. Nothing of flanpy is used.
 
 Written from flannel's documented facts. With vxlan: per lease of another host one neighbour, one FDB entry and one
 route on the device, which has the own subnet's base as a /32; with host-gw one route through the other host; with udp

@@ -1,5 +1,4 @@
-"""The actual objects on a host, by `ip` and `bridge`: every overlay device with all that is on it, every
-route of it.
+"""The actual objects on a host, by `ip` and `bridge`: every overlay device with all that is on it, every route of it.
 
 Lines carry the marks of the program that runs there; a program without marks has lines without.
 """

@@ -31,7 +31,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """What a run of ansible-playbook came to."""
+    """The result of a run of ansible-playbook."""
 
     code: int
     text: str
@@ -99,7 +99,8 @@ class Controller:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a command of Ansible's needs to be this operator; nothing of the machine's own settings."""
+        """Return the variables that an Ansible command needs to be this operator; nothing of the machine's own
+        settings."""
         return {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOME": str(self.directory),

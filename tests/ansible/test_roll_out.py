@@ -248,7 +248,7 @@ def own_subnet(host: SystemdHost) -> str:
 
 
 def status_text(host: SystemdHost) -> str:
-    """What an operator reads; empty while the daemon does not answer."""
+    """Return the status text for an operator; empty while the daemon does not answer."""
     return host.run("flanpyctl", "status", check=False).stdout
 
 

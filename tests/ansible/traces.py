@@ -37,7 +37,7 @@ class Traces:
 
 
 def traces_of(host: SystemdHost) -> Traces:
-    """What is on the host now."""
+    """Return the traces that are on the host now."""
     prune = [word for place in _PASSING for word in ("-path", place, "-o")][:-1]
     files = host.run("find", "/", "-xdev", "(", *prune, ")", "-prune", "-o", "-print").stdout.splitlines()
     return Traces(

@@ -148,7 +148,7 @@ def test_links_are_known_before_anything_can_be_planned() -> None:
 
 
 def test_ground_is_equal_while_only_our_own_device_changes() -> None:
-    """That is what spares 10,000 peers a new plan when the underlay's MTU changes."""
+    """Equal ground spares 10,000 peers a new plan when the underlay's MTU changes."""
     assert BACKEND.ground(crowd(0)) == BACKEND.ground(replace(crowd(0), facts=moved(mtu=1400)))
     assert BACKEND.ground(crowd(0)) != BACKEND.ground(crowd(0, options(V4, vni=2)))
 

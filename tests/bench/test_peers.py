@@ -1,4 +1,5 @@
-"""What is measured is the same on both sides: peers as objects, as iproute2's lines, and as seen on netlink."""
+"""The simulated peers of the benchmarks, the same on both sides: as objects, as iproute2's lines, and as seen
+on netlink."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What judges a run is right itself: leases that overlap, packets that nobody may lose, things that grow."""
+"""The judges of a run: leases that overlap, packets that nobody may lose, things that grow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What judges a chaos run, judged on a real lab: it tells what is wrong, and nothing when all is well."""
+"""The judges of a chaos run, on a real lab: each reports what is wrong, and nothing when all is well."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def test_a_measure_that_grows_is_named_and_no_other(name: str) -> None:
 
 
 def test_a_route_that_does_not_come_is_a_lag_that_grows() -> None:
-    """What is late and lacks still is counted as long as it lacks; else a daemon that stands still would have none."""
+    """A missing route counts as late until it stands; otherwise a daemon that stands still would have no lag."""
     lags = Lags()
     now = time.time()
     for subnet in ("10.0.1.0/24", "10.0.2.0/24", "10.0.3.0/24"):

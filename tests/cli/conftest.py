@@ -1,4 +1,4 @@
-"""What CLI tests run against: commands in this process, a stand-in for the daemon's socket, a real etcd."""
+"""The surroundings of CLI tests: commands in this process, a stand-in for the daemon's socket, a real etcd."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GOLDEN = Path(__file__).parent / "golden"
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What a command line came to."""
+    """The result of a command line."""
 
     code: int
     out: str
@@ -125,7 +125,7 @@ class Network:
         self.session(lambda session: session.put(f"{self.prefix}/config", text.encode()))
 
     def text(self, key: str) -> str | None:
-        """What stands under `<prefix>/<key>`."""
+        """Return the value of `<prefix>/<key>`, None if there is none."""
         found = self.session(lambda session: session.get(f"{self.prefix}/{key}"))
         return None if found is None else found.value.decode()
 

@@ -18,7 +18,7 @@ PROGRAM = (sys.executable, "-c", "from flanpy.cli.main import main; main()")
 
 
 class Lines:
-    """What a process prints, read by a thread."""
+    """The lines that a process prints, read by a thread."""
 
     def __init__(self, stream: Any) -> None:
         self.seen: list[str] = []

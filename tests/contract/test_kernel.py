@@ -1,4 +1,4 @@
-"""What every `port.Kernel` does: the same cases on the fake and on the real kernel in a namespace."""
+"""The contract of every `port.Kernel`: the same cases on the fake and on the real kernel in a namespace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every `port.Store` does: the same cases on the fake and on a real etcd."""
+"""The contract of every `port.Store`: the same cases on the fake and on a real etcd."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a watch says around an outage: the same cases on the fake and on a real etcd, killed and started again."""
+"""The news of a watch around an outage: the same cases on the fake and on a real etcd, killed and started again."""
 
 from __future__ import annotations
 

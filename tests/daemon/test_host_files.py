@@ -31,7 +31,7 @@ ROUTE = next(obj for obj in desired().values() if isinstance(obj, Route))
 
 @dataclass
 class Noted:
-    """What was told to the status board."""
+    """The notes made on the status board."""
 
     texts: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)

@@ -24,7 +24,7 @@ def rig(tmp_path: Path) -> Rig:
 
 
 def _said(rig: Rig) -> str:
-    """What our lease in etcd says of our backend."""
+    """Return the backend type in our lease in etcd."""
     values = (json.loads(kv.value) for kv in rig.etcd.find(f"{PREFIX}/subnets/"))
     return next(str(value.get("BackendType")) for value in values if value.get("NodeID") == NODE)
 
@@ -34,7 +34,7 @@ def _links(rig: Rig) -> list[object]:
 
 
 def _shown(rig: Rig, number: int) -> str:
-    """What the loop is told that a peer's lease says."""
+    """Return the backend type of a peer's lease as the loop is told it."""
     return rig.loop.world.view.leases[str(lease(number).key)].record.backend_type
 
 

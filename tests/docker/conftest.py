@@ -97,7 +97,7 @@ def wired(_lab: DockerLab) -> Wired:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What needs fetched engines runs only when it is asked for by its mark."""
+    """Leave out the tests that need fetched engines unless their mark asks for them."""
     if LONGER in config.getoption("markexpr"):
         return
     left_out = [item for item in items if item.get_closest_marker(LONGER)]

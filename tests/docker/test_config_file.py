@@ -151,7 +151,7 @@ def _die_at_line(number: int) -> Any:
 
 
 def _replace_and_die(path: Path, number: int) -> bool:
-    """Whether a child that replaces the file was killed at that line."""
+    """Run a child that replaces the file; report whether it was killed at that line."""
     child = os.fork()
     if child == 0:
         try:

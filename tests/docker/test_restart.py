@@ -1,4 +1,4 @@
-"""When Docker may be restarted, and how the operator's command is run."""
+"""The conditions for a restart of Docker, and the run of the operator's command."""
 
 from __future__ import annotations
 

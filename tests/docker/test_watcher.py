@@ -35,7 +35,7 @@ Answer = Callable[[str], bytes]
 
 
 def docker(resource: str) -> bytes:
-    """What a Docker says that has our subnet."""
+    """Answer as a Docker that has our subnet."""
     document = {"/info": INFO, "/networks/bridge": BRIDGE}.get(resource)
     if document is None:
         return b'HTTP/1.0 404 Not Found\r\n\r\n{"message":"network flanpy not found"}'

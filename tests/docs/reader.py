@@ -28,7 +28,7 @@ class Reader:
         self._read: set[Path] = set()
 
     def has_read(self, page: Path) -> bool:
-        """Whether this page was begun."""
+        """Report whether this page was begun."""
         return page in self._read
 
     def follow(self, page: Path) -> None:
@@ -107,7 +107,7 @@ def _press_enter(one: subprocess.Popen[str]) -> None:
 
 @contextmanager
 def clean_checkout() -> Iterator[None]:
-    """Whatever a page's commands leave up in the checkout's labs is gone afterwards."""
+    """Remove what a page's commands leave up in the checkout's labs."""
     try:
         yield
     finally:

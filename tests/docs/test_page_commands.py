@@ -1,4 +1,4 @@
-"""What pages say of their commands is understood, and no page has commands that nothing runs."""
+"""The commands of pages: what a page says of them is understood, and every command is run by something."""
 
 from __future__ import annotations
 

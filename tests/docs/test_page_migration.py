@@ -1,4 +1,4 @@
-"""Whoever types the page on migration, on a host of flannel's, has flanpyd in its place, and can go back."""
+"""The page on migration: its commands, typed on a host of flannel's, put flanpyd in its place, and take it back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whoever types what the pages say gets what they promise. One reader reads them all, on the same two hosts."""
+"""The pages and their promises: one reader types the commands of all pages, on the same two hosts."""
 
 from __future__ import annotations
 

@@ -165,7 +165,7 @@ def facts(**values: Any) -> Change:
 
 
 def packet(**values: Any) -> Change:
-    """What one packet meets, altered."""
+    """Return the change that traces one packet, with these values altered."""
     seen = replace(SEEN, **values)
     return lambda known: replace(known, traced=(Traced(seen, walk(seen)),))
 

@@ -37,7 +37,7 @@ def build_lab() -> Iterator[BuildDockerLab]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What needs fetched engines, or long, runs only when it is asked for by its mark (`make test-engines`)."""
+    """Leave out the tests that need fetched engines or much time, unless `-m` asks for them (`make test-engines`)."""
     if LONGER in config.getoption("markexpr"):
         return
     left_out = [item for item in items if item.get_closest_marker(LONGER)]

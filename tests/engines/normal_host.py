@@ -82,7 +82,7 @@ class NormalHost:
         self.containers.clear()
 
     def outcomes(self) -> dict[str, str]:
-        """What came of every probe, in words."""
+        """Run every probe and return its outcome, in words."""
         probes = {**self._out(), **self._in(), **self._on_the_host(), **self._between()}
         with echoing(self._ends["udp"].namespace, 9000):
             found = dict(zip(probes, _all_at_once(list(probes.values())), strict=True))
@@ -191,7 +191,7 @@ class NormalHost:
         return next(port for port in chosen if port > HIGHEST_CHOSEN_BY_US)
 
     def _words(self) -> dict[str, str]:
-        """Whose each address is."""
+        """Return the owner of each address."""
         own = {self.host.address: "host", self._gateway: "gateway"}
         words = own | {self.world.address: "outside"}
         for name, addresses in self._networks.items():

@@ -33,7 +33,7 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 
 def traces(number: int, directory: Path) -> list[str]:
-    """What the machine still has of a lab, as words."""
+    """Return the traces of a lab that are still on the machine, as words."""
     prefix = f"fp{number}-"
     cgroups = [str(path) for path in (*CGROUPS.glob(f"{prefix}*"), *CGROUPS.glob(f"*/{prefix}*"))]
     mounts = [line for line in Path("/proc/mounts").read_text().splitlines() if str(directory) in line]

@@ -1,4 +1,4 @@
-"""What packet filters, Docker's and other people's, do to an overlay, on real engines: P01 P02 P03 P08 P09 P10."""
+"""Effects of packet filters, Docker's and other people's, on an overlay, on real engines: P01 P02 P03 P08 P09 P10."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What else happens to a Docker host, on real engines: P04 P05 P30, and Docker restarted again and again."""
+"""Other events on a Docker host, on real engines: P04 P05 P30, and Docker restarted again and again."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_p30_host_boots_with_its_subnet_when_etcd_is_away(build_lab: BuildDocker
 
 
 def _switch_off(overlay: Overlay) -> None:
-    """What a reboot of host one takes away: processes, links, rules, /run. Its disk stays."""
+    """Take away from host one what a reboot takes: processes, links, rules, /run. Its disk stays."""
     one = overlay.hosts[0]
     one.engine.stop()
     one.daemon.kill()

@@ -66,7 +66,7 @@ class Scene:
         return {**far, **dict.fromkeys(near, self.here)}
 
     def sources(self, attacker: Container) -> tuple[str, ...]:
-        """Whom it may say that it is: itself, hosts, containers of hosts, nobody."""
+        """Return the sources that the attacker may claim: itself, hosts, containers of hosts, nobody."""
         return (
             attacker.address,
             self.here.address,
@@ -93,7 +93,7 @@ class Scene:
                 yield text
 
     def heard(self) -> set[bytes]:
-        """What of all attacks has come to the victim once they are over."""
+        """Run all attacks and return the payloads that have come to the victim once they are over."""
         victim = self.overlay.two.as_end()
         with listening(victim.namespace) as ear:
             for name in self.attackers:

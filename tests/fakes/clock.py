@@ -42,7 +42,7 @@ class FakeClock:
 
     @property
     def sleepers(self) -> int:
-        """How many tasks wait for this clock."""
+        """Return the number of tasks that wait for this clock."""
         return sum(not future.done() for _, _, future in self._sleepers)
 
     async def sleep(self, seconds: float) -> None:

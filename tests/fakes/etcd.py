@@ -280,7 +280,7 @@ class Hold:
         self._go.set()
 
     async def stop(self) -> None:
-        """Where the held call waits."""
+        """Stop the held call here until it is released."""
         self.reached.set()
         await self._go.wait()
 
@@ -377,7 +377,7 @@ class FakeSession:
 
     @property
     def reachable(self) -> bool:
-        """Whether the session can talk to the cluster."""
+        """Report whether the session can talk to the cluster."""
         return not self._unreachable
 
     async def _call(self, operation: str, effect: Callable[[], Reply]) -> Reply:

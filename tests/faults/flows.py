@@ -1,4 +1,4 @@
-"""What became of a stream that ran through a fault."""
+"""The result of a stream that ran through a fault."""
 
 from __future__ import annotations
 

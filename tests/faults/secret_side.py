@@ -91,7 +91,7 @@ class Search:
         eventually(lambda: len(host.daemon.events("settings_reloaded")) > before, host.daemon.log_tail)
 
     def _say(self, host: Host, when: str) -> None:
-        """What commands that talk to etcd themselves say then."""
+        """Record the output of the commands that talk to etcd themselves."""
         for words in (("network", "show"), ("doctor",)):
             done = host.run(*flanpyctl(), *words, check=False)
             self._errors[f"{' '.join(words)} with {when}"] = done.stdout + done.stderr

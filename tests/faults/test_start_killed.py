@@ -46,7 +46,7 @@ def _forget_everything(host: Host) -> None:
 
 
 def _assert_whole(host: Host) -> None:
-    """What it left on disk can be used, or is not there."""
+    """Assert that each file it left on disk can be used, or is not there."""
     for found in (
         subnet_env.read(host.daemon.subnet_path),
         state_file.load(host.daemon.state_dir, node_id=host.name),

@@ -28,7 +28,7 @@ SMALL = ("-t", "tmpfs", "-o", "size=32k")
 
 
 def _writes(tree: ast.AST) -> bool:
-    """Whether the module has a call, or a name of one, that changes a file."""
+    """Report whether the module has a call, or a name of one, that changes a file."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.attr in _WRITING_CALLS:
             return True
@@ -70,7 +70,7 @@ def _fill(directory: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """What came of writing a second version: the error, whether the first stands, what lies there."""
+    """The result of writing a second version: the error, whether the first stands, the names in the directory."""
 
     error: str
     same: bool

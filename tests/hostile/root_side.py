@@ -1,4 +1,5 @@
-"""What the service's user can write, and what root runs: two lists, each held complete by a test, for `test_root_side`.
+"""The files that the service's user can write, and the commands that root runs: two lists, each held complete
+by a test, for `test_root_side`.
 
 Run as a program it is root: it runs the command lines of standard input, each under a clock, and tells how they ended.
 """

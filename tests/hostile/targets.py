@@ -39,7 +39,7 @@ WANTED = Wanted(
 
 
 def lease_key(octets: bytes) -> None:
-    """What is taken for a subnet's key writes itself as it was read."""
+    """Check that a text taken for a subnet's key is written as it was read."""
     text = octets.decode(errors="replace")
     found = decode_key(text)
     if isinstance(found, str):
@@ -77,7 +77,7 @@ def network_config(octets: bytes) -> None:
 
 
 def subnet_file(octets: bytes) -> None:
-    """What is read is written so that it is read again as the same."""
+    """Check that a file that is read is written so that it is read again as the same."""
     found = subnet_env.parse(octets.decode(errors="replace"))
     if isinstance(found, Absent):
         assert_sayable(found.reason)
@@ -131,7 +131,7 @@ def probe_datagram(octets: bytes) -> None:
 
 
 def mesh_document(octets: bytes) -> None:
-    """What another host says of its peers."""
+    """Check another host's report on its peers."""
     found = read_document(octets)
     if found is not None:
         for row in mesh_rows(found, sender="n1", names={"10.50.7.0-24": "n7"}):

@@ -33,7 +33,7 @@ def path() -> Iterator[Path]:
 
 
 def _as_user(uid: int, groups: tuple[int, ...], path: Path, request: str) -> tuple[int, Any]:
-    """What the socket answers a process of that user: (status, document)."""
+    """Ask the socket as a process of that user; return the answer: (status, document)."""
     mine, theirs = os.pipe()
     child = os.fork()
     if child == 0:

@@ -1,4 +1,4 @@
-"""Whatever is sent to the health port, the page or the control socket: the next honest request is answered."""
+"""Hostile requests to the health port, the page or the control socket: the next honest request is answered."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ CROWD = MOST_CONNECTIONS + 60
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Where one listens, and what it answers honestly."""
+    """The address of a listener, and its answer to an honest request."""
 
     name: str
     address: Any
@@ -140,7 +140,7 @@ NAMES = ("health", "page", "tls", "control")
 
 
 class End(Enum):
-    """How a client leaves."""
+    """The ways in which a client leaves."""
 
     CLOSED = "closed"
     HALF = "half closed, and waits for the answer"

@@ -94,7 +94,7 @@ class Machine:
         return self.root / "trap"
 
     def place(self, name: str) -> Path:
-        """Where the service has this file."""
+        """Return the path at which the service has this file."""
         return self.root / SERVICE_FILES[name] / name
 
     @property
@@ -262,7 +262,8 @@ def test_no_command_of_root_acts_on_a_file_of_the_service_user(machine: Machine,
 
 
 def _assert_written_for_root(machine: Machine) -> None:
-    """What root wrote for dockerd and for support: no word of the service's user but a subnet, an MTU and a switch."""
+    """Check what root wrote for dockerd and for support: no word of the service's user but a subnet, an MTU and
+    a switch."""
     opts = machine.out / "docker_opts.env"
     for line in opts.read_text().splitlines() if opts.exists() else ():
         assert FLAGS.fullmatch(line), line

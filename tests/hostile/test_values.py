@@ -1,4 +1,4 @@
-"""What stands in etcd, in files and in answers may be anything: an error is one line, and nothing raises."""
+"""Arbitrary content of etcd, files and answers: an error is one line, and nothing raises."""
 
 from __future__ import annotations
 

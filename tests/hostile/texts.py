@@ -27,7 +27,7 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069
 
 
 def controls(text: str) -> list[str]:
-    """What in it a terminal would obey, or no encoding has."""
+    """Return the characters in it that a terminal would obey, or that no encoding has."""
     return [ascii(found) for found in _CONTROL.findall(text)]
 
 

@@ -36,7 +36,7 @@ with Lab(hosts=2, program=sys.argv[1:]) as lab:
 
 @dataclass(frozen=True, slots=True)
 class Traces:
-    """What a lab had while it was up."""
+    """The traces that a lab had while it was up."""
 
     number: int
     directory: str
@@ -44,7 +44,7 @@ class Traces:
     pids: Sequence[int]
 
     def left(self) -> list[str]:
-        """What of it is still there."""
+        """Return the traces that are still there."""
         names = [name for name in self.namespaces if (namespaces.NETNS_DIR / name).exists()]
         pids = [f"pid {pid}" for pid in self.pids if _lives(pid)]
         return names + pids + ([self.directory] if Path(self.directory).exists() else [])

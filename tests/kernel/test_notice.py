@@ -1,4 +1,4 @@
-"""Whose doing a notification is, where it bears no sender and comes right after a write of ours."""
+"""The author of a notification that bears no sender and comes right after a write of ours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the host is tuned, read from a real kernel: strict links, what they dropped, neighbour tables."""
+"""The tuning of the host, read from a real kernel: strict links, what they dropped, neighbour tables."""
 
 from __future__ import annotations
 

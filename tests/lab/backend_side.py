@@ -1,4 +1,4 @@
-"""What a daemon says of its backend and peers, by its control socket: no process for each of many looks."""
+"""A daemon's reports on its backend and peers, by its control socket: no process for each of many looks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def moving_from(host: Host) -> str | None:
 
 
 def rows(host: Host) -> dict[str, dict[str, Any]]:
-    """What it says of every lease, by node id."""
+    """Return the daemon's row for every lease, by node id."""
     return {row["node_id"]: row for row in _said(host, "/v1/subnets")["subnets"]}
 
 

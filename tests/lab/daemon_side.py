@@ -67,7 +67,8 @@ def _hears(watcher: Child, host: Host) -> bool:
 
 
 def overlay_events(watcher: Child) -> list[str]:
-    """What the kernel told of objects that are flanpyd's; not of multicast neighbours, which it collects by itself."""
+    """Return the kernel's notices of objects that are flanpyd's; not of multicast neighbours, which the kernel
+    collects by itself."""
     lines = [line for line in watcher.log_text().splitlines() if "NOARP" not in line]
     return [line for line in lines if "flannel" in line or "proto 70" in line]
 
@@ -113,7 +114,7 @@ class Manager:
                 return self.heard
 
     def count(self, word: str) -> int:
-        """How many datagrams have this line."""
+        """Return the number of datagrams that have this line."""
         return sum(word in one.splitlines() for one in self.listen())
 
 
@@ -146,7 +147,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def wakeups(pid: int) -> int:
-    """How often the threads of a process gave up the CPU by themselves, so far."""
+    """Return how often the threads of a process gave up the CPU by themselves, so far."""
     return sum(
         int(line.split()[1])
         for status in Path(f"/proc/{pid}/task").glob("*/status")

@@ -1,4 +1,5 @@
-"""What tests of etcd and lease faults look at: keys as etcd holds them, traffic that must not notice, log and CPU."""
+"""The parts that tests of etcd and lease faults look at: keys as etcd holds them, traffic that must not notice,
+log and CPU."""
 
 from __future__ import annotations
 
@@ -123,7 +124,7 @@ def conditions(host: Host) -> dict[str, dict[str, Any]]:
 
 
 def ctl(host: Host, *words: str, check: bool = True) -> str:
-    """What flanpyctl prints on the host."""
+    """Run flanpyctl on the host and return its output."""
     done = host.run(*flanpyctl(), *words, check=check)
     return done.stdout
 
@@ -149,7 +150,7 @@ def stale(host: Host) -> bool:
 
 
 def relistings(host: Host) -> list[dict[str, Any]]:
-    """When and why it listed the subnets again."""
+    """Return the events of listing the subnets again, with times and reasons."""
     return [line for line in host.daemon.events("watch_relisted") if line["prefix"] == SUBNETS]
 
 

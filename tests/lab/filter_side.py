@@ -1,4 +1,4 @@
-"""What the packet filters of a lab's hosts look like, by the words of `nft` and `iptables-save`."""
+"""The packet filters of a lab's hosts, by the words of `nft` and `iptables-save`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ PORT = 80
 
 
 def put_docker_rules(host: Host, replica: str) -> None:
-    """What an engine has put into the packet filter, for the subnet that this host has."""
+    """Put the rules of an engine into the packet filter, for the subnet that this host has."""
     path = REPLICAS / f"{replica}.{'nft' if 'nftables' in replica else 'iptables'}"
     ours = str(host.subnet_file.subnet.network.network_address).removesuffix("0")
     text = re.sub(r"10\.50\.[78]\.", ours, path.read_text())

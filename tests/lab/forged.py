@@ -71,7 +71,7 @@ class Ear:
         self._sock = sock
 
     def heard(self, payload: bytes, *, wait: float = 60.0) -> list[str]:
-        """Who sent this payload COUNT times, as far as it comes in time; what else comes is read and forgotten."""
+        """Return the senders of this payload, until COUNT have come or the time is up; other payloads are dropped."""
         found: list[str] = []
         self._sock.settimeout(wait)
         try:
@@ -84,7 +84,7 @@ class Ear:
         return found
 
     def heard_before(self, last: bytes) -> set[bytes]:
-        """What came before the `last` payload, and is not it."""
+        """Return the payloads that came before the `last` one."""
         found: set[bytes] = set()
         self._sock.settimeout(20)
         while (text := self._sock.recv(2048)) != last:
@@ -92,7 +92,7 @@ class Ear:
         return found
 
     def silent(self) -> bool:
-        """Whether nothing has come that was not read."""
+        """Report whether nothing has come that was not read."""
         return not self.heard_anything()
 
     def heard_anything(self) -> bytes:
@@ -126,7 +126,7 @@ def forged(lab: Lab, target: Host, victim: Container, source: str, payload: byte
 
 
 def dropped(host: Host, flavour: str, reason: str = "encapsulated") -> int:
-    """How many packets the host's guard has counted."""
+    """Return the number of packets that the host's guard has counted."""
     if flavour == "iptables-legacy":
         listing = host.run("iptables-legacy", "-t", "mangle", "-nvxL").stdout
         return sum(int(line.split()[0]) for line in listing.splitlines() if " DROP " in line)

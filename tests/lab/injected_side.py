@@ -78,7 +78,7 @@ def look(host: Host) -> list[dict[str, Any]]:
 
 
 def ailments(host: Host) -> list[str]:
-    """What doctor holds for trouble, notes left out."""
+    """Return the findings that doctor holds for trouble, notes left out."""
     return [
         f"{one['id']}: {one['title']}: {one['evidence']}" for one in look(host) if one["severity"] != "note"
     ]
@@ -90,7 +90,7 @@ def wait_well(host: Host) -> None:
 
 
 def names(finding: dict[str, Any], words: tuple[str, ...]) -> bool:
-    """Whether the finding says all of the words."""
+    """Report whether the finding says all of the words."""
     said = json.dumps(finding)
     return all(word in said for word in words)
 
@@ -102,14 +102,14 @@ def condition(host: Host, kind: str) -> dict[str, Any]:
 
 
 def expression(alert: str) -> str:
-    """What the shipped rules say that the alert looks at."""
+    """Return the expression of the alert in the shipped rules."""
     found = re.search(rf"- alert: {alert}\n +expr: '(.+)'\n", RULES.read_text())
     assert found, f"no alert {alert} in {RULES.name}"
     return found[1]
 
 
 def would_fire(host: Host, alert: str) -> bool:
-    """Whether the host's metrics make a rule of the form `flanpy_condition_healthy{...} == 0` true."""
+    """Report whether the host's metrics make a rule of the form `flanpy_condition_healthy{...} == 0` true."""
     found = re.fullmatch(r"(flanpy_condition_healthy\{condition=\"\w+\"\}) == 0", expression(alert))
     assert found, f"{alert} does not look at a condition"
     lines = [line for line in host.daemon.metrics().splitlines() if line.startswith(found[1])]
@@ -118,6 +118,6 @@ def would_fire(host: Host, alert: str) -> bool:
 
 
 def repairs(host: Host) -> float:
-    """How often flanpyd put something right, all objects and reasons together."""
+    """Return the number of flanpyd's repairs, all objects and reasons together."""
     values = re.findall(r"(?m)^flanpy_repairs_total\{.*\} (\S+)$", host.daemon.metrics())
     return sum(map(float, values))

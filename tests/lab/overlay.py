@@ -1,4 +1,5 @@
-"""What tests of a lab wait for: the lab's own oracle (integration.truth), metrics, events, what belongs to others."""
+"""The conditions that tests of a lab wait for: the lab's own oracle (integration.truth), metrics, events,
+objects of others."""
 
 from __future__ import annotations
 
@@ -82,7 +83,7 @@ def standing(_lab: Lab, host: Host) -> set[str]:
 
 
 def wrongs(lab: Lab, host: Host) -> list[str]:
-    """What is missing on the host (-) and what is too much (+)."""
+    """Return what is missing on the host (-) and what is too much (+)."""
     return oracle.differences(host, wanted(lab, host), standing(lab, host))
 
 
@@ -144,7 +145,7 @@ def metric_sum(host: Host, name: str, **labels: str) -> float:
 
 
 def repairs(host: Host, kind: str) -> float:
-    """How many objects of a kind were restored after others changed them."""
+    """Return the number of objects of a kind that were restored after others changed them."""
     return metric_sum(host, "flanpy_repairs_total", object=kind)
 
 

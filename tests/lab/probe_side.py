@@ -1,4 +1,4 @@
-"""What probes of one host say of another, read from the control socket, and a peer that runs no flanpyd."""
+"""The probe results of one host about another, read from the control socket, and a peer that runs no flanpyd."""
 
 from __future__ import annotations
 

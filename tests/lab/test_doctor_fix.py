@@ -44,7 +44,7 @@ def _doctor(host: Host, *words: str, said: str = "") -> subprocess.CompletedProc
 
 
 def _offered(host: Host) -> dict[str, str]:
-    """What --fix would run, by problem."""
+    """Return the commands that --fix would run, by problem."""
     found = json.loads(_doctor(host, "-o", "json").stdout)["findings"]
     return {one["id"]: one["fix"] for one in found if one["fix"]}
 

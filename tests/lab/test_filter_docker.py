@@ -156,7 +156,7 @@ def _ours(lines: list[str]) -> list[str]:
 
 
 def test_p08_nftables_rules_of_ours_keep_the_source_under_a_foreign_masquerade(build_lab: BuildLab) -> None:
-    """Whatever masquerades later, in iptables or elsewhere: ours is asked before."""
+    """Our rule is asked before any foreign masquerade, in iptables or elsewhere."""
     with overlay_under(build_lab(3), "docker-20.10-nft-bip-mode", "--filter-backend=nft") as overlay:
         for host in overlay.hosts:
             host.run("iptables-nft", "-P", "FORWARD", "ACCEPT")

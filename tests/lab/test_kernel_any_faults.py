@@ -139,7 +139,7 @@ class World:
         return choice.plan(now, admit(now).peers)
 
     async def standing(self, desired: Objects) -> Objects:
-        """What of ours stands, by a fresh read-back."""
+        """Return our objects that stand, by a fresh read-back."""
         wanted = tuple(o for o in desired.values() if isinstance(o, LinkFeature | LinkSysctl | HostSysctl))
         now = self.loop.world
         assert now.network is not None
@@ -174,7 +174,7 @@ class World:
 
 
 def _as_at_the_start(facts: HostFacts) -> bool:
-    """Whether the monitor has seen all of UNDERLAY."""
+    """Report whether the monitor has seen all of UNDERLAY."""
     underlay = facts.underlay
     if underlay is None:
         return False

@@ -139,7 +139,8 @@ def test_diff_of_a_healthy_host_is_empty_and_names_what_the_next_pass_would_do(l
 
 
 def test_cleanup_removes_exactly_what_is_ours_and_leaves_the_host_as_it_was(build_lab: BuildLab) -> None:
-    """What is left on purpose: `ip_forward` once it is on, which others (Docker) may rely on by then, and the lease."""
+    """Two things stay on purpose: `ip_forward` once it is on, which others (Docker) may rely on by then, and
+    the lease."""
     lab = build_lab(2)
     lab.configure()
     host = lab.hosts[1]

@@ -18,7 +18,8 @@ SECRET = "correct-horse-battery"
 
 
 def reboot(host: Host) -> None:
-    """What a reboot leaves: the state directory. The run directory, subnet.env and all kernel state are gone."""
+    """Leave the host as a reboot does: the state directory stays. The run directory, subnet.env and all kernel
+    state are gone."""
     host.daemon.kill()
     shutil.rmtree(host.daemon.run_dir)
     host.daemon.subnet_path.unlink()

@@ -98,7 +98,7 @@ def wait_rewritten(lab: Lab, host: Host, was: Entry | None) -> None:
 
 
 def values_of(lab: Lab) -> dict[str, str]:
-    """What each host's key says."""
+    """Return the value of each host's key."""
     return {host: keys(lab)[key].value for host, key in own_keys(lab).items()}
 
 

@@ -1,4 +1,5 @@
-"""How flanpyd refuses to start and how it ends: exit codes, and one line that names thing, value and cure."""
+"""The start and the end of flanpyd: exit codes, and one line that names thing, value and cure when it refuses
+to start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What etcd says never takes a host from etcd, its gateway or its peers; what is put right in etcd heals by itself."""
+"""The limits of what etcd can do: no content takes a host from etcd, its gateway or its peers, and a correction
+in etcd heals by itself."""
 
 from __future__ import annotations
 

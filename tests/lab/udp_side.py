@@ -45,7 +45,7 @@ def filters(host: Host) -> dict[str, list[str]]:
 
 
 def data_plane(host: Host) -> str:
-    """What `flanpyctl status` says carries the packets."""
+    """Return what carries the packets, by `flanpyctl status`."""
     said: dict[str, Any] = json.loads(host.run(*flanpyctl(), "status", "-o", "json", check=False).stdout)
     return str(said["backend"]["data_plane"])
 
@@ -64,7 +64,7 @@ def dropped(host: Host, reason: str) -> float:
 
 
 def starts(host: Host) -> float:
-    """How often the user-space process was started."""
+    """Return the number of starts of the user-space process."""
     return metric(host, "flanpy_udp_plane_starts_total", plane="user")
 
 

@@ -1,4 +1,4 @@
-"""What is on the wire between hosts, read frame by frame and checked here: nothing uses flanpy's own packet code.
+"""The frames on the wire between hosts, read one by one and checked here: nothing uses flanpy's own packet code.
 
 A device hands over what it has: several inner packets in one frame where the sender left cutting and summing to its
 network card. `inner_packets` takes such a frame apart, and says what is wrong with each packet in it.
@@ -27,7 +27,7 @@ _OFFLOADS = (
 
 
 def offload(namespace: str, link: str, *, enabled: bool) -> None:
-    """Whether the link takes TCP and UDP in large pieces without checksums, as a good network card does."""
+    """Let the link take TCP and UDP in large pieces without checksums, as a good network card does, or not."""
 
     def change() -> None:
         ethtool = Ethtool()
@@ -90,7 +90,7 @@ def _wrong_inside(packet: bytes, head: int) -> Iterator[str]:
 
 
 def tunnelled(frame: bytes) -> bytes | None:
-    """What a frame carries for our port; None for other frames."""
+    """Return the payload of a frame for our port; None for other frames."""
     ip = frame[_ETHER:]
     if len(ip) < 28 or ip[0] != 0x45 or ip[9] != UDP or int.from_bytes(ip[22:24], "big") != PORT:
         return None

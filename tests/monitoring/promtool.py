@@ -6,7 +6,7 @@ import subprocess
 
 
 def promtool(*arguments: str, stdin: str = "") -> str:
-    """What it says; AssertionError with that if it is not content."""
+    """Run promtool and return its output; raise AssertionError with the output if promtool fails."""
     done = subprocess.run(
         ["promtool", *arguments], input=stdin, capture_output=True, text=True, timeout=120, check=False
     )

@@ -38,7 +38,7 @@ def expressions(name: str) -> list[str]:
 
 
 def _unknown(told: Any, taken: Any, path: str = "") -> Iterator[str]:
-    """Where `taken`, which Grafana's types made of `told`, lacks something of it."""
+    """Yield the paths where `taken`, which Grafana's types made of `told`, lacks something of it."""
     if isinstance(told, dict):
         for key, value in told.items():
             if not isinstance(taken, dict) or key not in taken:

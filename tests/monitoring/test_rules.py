@@ -76,7 +76,7 @@ def test_runbook_pages_name_only_what_flanpyd_tells(tmp_path: Path) -> None:
 
 
 def _commands() -> list[str]:
-    """What the pages tell people to type to flanpyctl: the words before any value."""
+    """Return the flanpyctl commands that the runbooks give: the words before any value."""
     text = "\n".join(page.read_text() for page in (SHIPPED / "runbooks").iterdir())
     return sorted(set(re.findall(r"`flanpyctl ((?:-{0,2}[a-z]+ ?)+)", text)))
 

@@ -15,7 +15,7 @@ FLUSHED = Look()
 
 
 class Seen:
-    """What a look finds at the moment."""
+    """The present state, as a look finds it."""
 
     has_legacy = False
 

@@ -1,4 +1,4 @@
-"""Which rules a world needs, in every flavour: golden texts, and the choice of the flavour."""
+"""The rules that a world needs, in every flavour: golden texts, and the choice of the flavour."""
 
 from __future__ import annotations
 

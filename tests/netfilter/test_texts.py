@@ -62,7 +62,7 @@ _SET_WORDS = (
 
 
 def _with_sets(rule: Rule) -> st.SearchStrategy[Rule]:
-    """What only nftables has."""
+    """Return rules with the parts that only nftables has."""
     return st.builds(
         lambda counted, *more: replace(rule, counted=counted, **dict(zip(_SET_WORDS, more, strict=True))),
         st.sampled_from(["", "strangers"]),

@@ -1,4 +1,4 @@
-"""What the package's tests do on a host: install it, give it an etcd, switch it on, and look at what is left."""
+"""The steps of the package's tests on a host: install it, give it an etcd, switch it on, and look at what is left."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def version_on(host: SystemdHost) -> str:
 
 
 def switch_on(host: SystemdHost, endpoints: str) -> None:
-    """What the tutorial says: name the etcd, enable and start."""
+    """Follow the tutorial: name the etcd, enable and start."""
     host.write("/etc/default/flanpyd", f"FLANPYD_ETCD_ENDPOINTS={endpoints}\n")
     host.run("systemctl", "enable", "flanpyd.service")
     host.run("systemctl", "restart", "flanpyd.service", timeout=150.0)
@@ -59,7 +59,7 @@ def end(host: SystemdHost) -> Container:
 
 
 def traces(host: SystemdHost) -> list[str]:
-    """Whatever of flanpy is on the host: files, links, rules, its user."""
+    """Return everything of flanpy on the host: files, links, rules, its user."""
     found = host.run(
         "sh", "-c",
         "find / -xdev \\( -path /proc -o -path /root -o -path /sys \\) -prune -o -iname '*flanpy*' -print;"

@@ -1,4 +1,4 @@
-"""What is in the package: everything it needs, in its place, and nothing of where it was built."""
+"""The content of the package: everything it needs, in its place, and nothing of the place where it was built."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ class Browser:
         return answer["result"].get("value")
 
     def text(self, selector: str) -> str:
-        """What people read there."""
+        """Return the text that people read at the selector."""
         return str(self.ask(f"document.querySelector({json.dumps(selector)})?.innerText ?? ''"))
 
     def until(self, expression: str, is_right: Callable[[Any], bool] = bool) -> Any:

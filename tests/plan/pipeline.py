@@ -41,7 +41,7 @@ SETTINGS = (LinkFeature, LinkSysctl, HostSysctl)
 
 @dataclass
 class Standing:
-    """What stands in a kernel; `others` are the links of the host that are none of ours."""
+    """The objects that stand in a kernel; `others` are the links of the host that are none of ours."""
 
     objects: dict[Key, KernelObject] = field(default_factory=dict)
     others: frozenset[str] = frozenset({"eth0", "eth1"})
@@ -98,7 +98,7 @@ class Standing:
 
 
 def agree(standing: Objects, desired: Objects | None) -> bool:
-    """Whether everything desired stands, and nothing else but settings, which never go."""
+    """Report whether everything desired stands; fail if anything else stands but settings, which never go."""
     surplus = {key: obj for key, obj in standing.items() if desired is None or desired.get(key) != obj}
     assert all(isinstance(obj, SETTINGS) and key not in (desired or {}) for key, obj in surplus.items()), (
         surplus
@@ -107,7 +107,7 @@ def agree(standing: Objects, desired: Objects | None) -> bool:
 
 
 def desired_of(world: World) -> Objects | None:
-    """What a world wants, planned from nothing."""
+    """Return the objects that a world wants, planned from nothing."""
     if world.network is None:
         return None
     return choice.plan(world, admit(world).peers)

@@ -1,4 +1,4 @@
-"""Whatever the history of worlds, what stands at its end is what its last world wants."""
+"""Histories of worlds: whatever came before, the end is what the last world wants."""
 
 from __future__ import annotations
 

@@ -180,7 +180,7 @@ def test_p16_move_of_a_crowd_is_no_mass_deletion(old: str, new: str) -> None:
 
 
 def test_half_done_move_is_finished_by_a_daemon_that_knows_nothing_of_it() -> None:
-    """What an earlier run left is ours by its alias, whichever backend it was of."""
+    """Objects of an earlier run are ours by their alias, whichever backend they are of."""
     for name in WORLDS:
         if name.startswith("moving"):
             found = Run()

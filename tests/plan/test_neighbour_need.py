@@ -1,4 +1,4 @@
-"""How many neighbours a host has to resolve to reach its peers."""
+"""The number of neighbours that a host has to resolve to reach its peers."""
 
 from __future__ import annotations
 

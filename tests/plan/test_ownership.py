@@ -1,4 +1,4 @@
-"""What is ours is changed and removed; what is not ours is never touched, at most reported."""
+"""Ownership: our objects are changed and removed; others are never touched, at most reported."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ FOREIGN = st.one_of(
 
 @st.composite
 def desires(draw: st.DrawFn) -> Mapping[Key, KernelObject]:
-    """What a planner could want: links that are up, and things on them or beside them."""
+    """Draw the objects that a planner could want: links that are up, and things on them or beside them."""
     wanted = {link.name: link for link in draw(st.lists(links(st.just("flanpy")), max_size=2))}
     rest = draw(st.lists(st.one_of(ON_LINKS, DIRECT_ROUTES), max_size=12))
     ups = [LinkUp(name) for name in wanted]
@@ -89,7 +89,8 @@ def desires(draw: st.DrawFn) -> Mapping[Key, KernelObject]:
 
 @st.composite
 def kernels(draw: st.DrawFn) -> Standing:
-    """What a kernel could hold: links of ours, of flannel and of others, and things on them or beside them."""
+    """Draw the objects that a kernel could hold: links of ours, of flannel and of others, and things on them or
+    beside them."""
     ours = draw(st.lists(links(st.sampled_from(["flanpy", "", "else"])), max_size=2))
     others = draw(st.lists(st.builds(OtherLink, NAMES, st.just("dummy")), max_size=1))
     present = objects_by_key([*ours, *others])

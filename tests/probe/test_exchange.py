@@ -1,4 +1,4 @@
-"""What hosts tell each other: only peers are answered, and nothing that is said is believed unread."""
+"""The exchange between hosts: only peers are answered, and no report is believed unchecked."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class Rig:
 
     @property
     def touches(self) -> tuple[int, int, int]:
-        """How often the kernel was read, written, and how many passes there were."""
+        """Return the number of kernel reads, of kernel writes, and of passes."""
         return self.kernel.reads, self.kernel.writes, len(self.passes)
 
 

@@ -1,4 +1,4 @@
-"""What the reconcile loop does, and when: passes, read-backs, retries, repairs."""
+"""The actions of the reconcile loop, and their times: passes, read-backs, retries, repairs."""
 
 from __future__ import annotations
 

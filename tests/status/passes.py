@@ -25,7 +25,7 @@ TWO_PEERS = crowd(2)
 
 
 def desired(world: World = TWO_PEERS) -> Objects:
-    """What the world's backend wants."""
+    """Return the objects that the world's backend wants."""
     assert world.network is not None
     wanted = choice.plan(world, admit(world).peers)
     assert wanted is not None

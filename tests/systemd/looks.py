@@ -1,4 +1,4 @@
-"""What the tests of deployment ask of a host again and again, in the words of systemd and Docker."""
+"""The questions that the tests of deployment ask of a host again and again, in the words of systemd and Docker."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SUBNET_ENV = "/run/flannel/subnet.env"
 
 
 def subnet_env(host: SystemdHost) -> dict[str, str]:
-    """What subnet.env says."""
+    """Return the variables of subnet.env."""
     return dict(line.split("=", 1) for line in host.read(SUBNET_ENV).split())
 
 
@@ -46,7 +46,7 @@ def set_network(lab: SystemdLab, **backend: Any) -> None:
 
 
 def reach(one: Container, two: Container) -> bool:
-    """Whether both answer each other's ping."""
+    """Report whether both answer each other's ping."""
     return one.ping(two, wait=2).ok and two.ping(one, wait=2).ok
 
 

@@ -22,7 +22,7 @@ USER, PASSWORD = "flanpy", "correct-horse"
 
 @dataclass(frozen=True)
 class SecuredEtcd:
-    """Where it is, and its certificates."""
+    """The endpoint of the etcd, and its certificates."""
 
     namespace: str
     endpoint: str

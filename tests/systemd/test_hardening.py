@@ -112,7 +112,7 @@ def _wait_plane(hosts: Pair, plane: str) -> None:
 
 
 def _plane(host: SystemdHost) -> str:
-    """What carries packets: the kernel's filters at the device, or the process alone."""
+    """Return the plane that carries packets: the kernel's filters at the device, or the process alone."""
     shown = host.run("tc", "filter", "show", "dev", TUNNEL, "egress", check=False).stdout
     return "kernel" if "bpf" in shown else "user"
 

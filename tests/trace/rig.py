@@ -108,7 +108,7 @@ class Rig:
     said: dict[str, Any] | None = field(default_factory=lambda: copy.deepcopy(dict(_DOCUMENTS)))
 
     def trace(self, destination: str = "10.50.2.7", source: str = "") -> Walk:
-        """What a packet would meet here now."""
+        """Trace the walk of a packet from here now."""
         reading = Reading(self._ask, self.directory / "tunnel.json")
         target, start = ip_address(destination), ip_address(source) if source else None
         return walk(self.here.do(lambda: reading.look(target, start)))
@@ -127,7 +127,7 @@ class Rig:
 
     @property
     def probed(self) -> dict[str, Any]:
-        """What probes say of it."""
+        """Return the probes' report on the peer."""
         assert self.said is not None
         row: dict[str, Any] = self.said["peers"]["peers"][0]
         return row

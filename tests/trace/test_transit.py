@@ -1,4 +1,4 @@
-"""What a change of packet filter rules is looked through for, and the program that does so."""
+"""The questions for which a change of packet filter rules is looked through, and the program that does so."""
 
 from __future__ import annotations
 

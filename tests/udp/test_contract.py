@@ -1,4 +1,4 @@
-"""What the supervisor relies on, of the stand-ins and of the real planes alike."""
+"""The contract that the supervisor relies on, of the stand-ins and of the real planes alike."""
 
 from __future__ import annotations
 

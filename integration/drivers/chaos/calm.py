@@ -1,5 +1,4 @@
-"""The conditions that must hold once the faults are over, checked again and again until they hold or the time
-is up.
+"""The conditions that must hold once the faults are over, checked again and again until they hold or the time is up.
 
 Owns the order of the questions; each answers with what is wrong, a line each, and nothing when all is well.
 """

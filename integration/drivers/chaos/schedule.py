@@ -1,5 +1,5 @@
-"""The schedule of faults: kind, hosts, begin and duration, from a seed alone. Pure: the same arguments give
-the same schedule."""
+"""The schedule of faults: kind, hosts, begin and duration, from a seed alone. Pure: the same arguments give the
+same schedule."""
 
 from __future__ import annotations
 

@@ -46,8 +46,8 @@ def unexcused(losses: Iterable[Loss], windows: Sequence[Window]) -> list[Loss]:
 
 @dataclass(frozen=True, slots=True)
 class KindRow:
-    """The effect of a kind of fault: how often it struck; the longest gap that this kind alone can explain,
-    in all and beyond the fault's own time; and the longest gap that it shares with other kinds (seconds)."""
+    """The effect of a kind of fault: how often it struck; the longest gap that this kind alone can explain, in
+    all and beyond the fault's own time; and the longest gap that it shares with other kinds (seconds)."""
 
     name: str
     family: str

@@ -45,8 +45,7 @@ def _network_of(one: Fault) -> str:
 def _run(
     wanted: Sequence[Fault], fabric: Fabric, program: Program | None, tell: Callable[[str], None]
 ) -> list[Outcome]:
-    """Run the faults and return an outcome for each that was tried; the first that is not survived is the
-    last."""
+    """Run the faults and return an outcome for each that was tried; the first that is not survived is the last."""
     blows = [
         Blow(number, 0.2, min(LONGEST_S, sum(one.lasts) / 2), one.name, _hosts(one), seed=number)
         for number, one in enumerate(wanted, 1)

@@ -68,8 +68,7 @@ def contents() -> dict[str, object]:
 
 
 def holders(name: str) -> dict[str, int]:
-    """Count the holders of the objects of a type: each kind of holder, with its size, and how many objects it
-    holds."""
+    """Count the holders of the objects of a type: each kind of holder, with its size, and how many objects it holds."""
     found = [each for each in gc.get_objects() if name and _name(each) == name]
     wanted = {id(each) for each in found}
     counts: Counter[str] = Counter()

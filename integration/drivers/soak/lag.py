@@ -1,5 +1,4 @@
-"""The time from the write of a lease until its route stands, for every new lease, by the kernel's own
-announcements.
+"""The time from the write of a lease until its route stands, for every new lease, by the kernel's own announcements.
 
 `ip monitor` waits beside the daemon and prints when it heard of a route, so that looking costs nothing: asking for the
 route again and again took a core, and on a busy machine measured that.

@@ -11,8 +11,8 @@ WARM_UP = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """The allowed rise of a measure: `slack` whatever the time (noise of allocators and timers), and an
-    amount per hour."""
+    """The allowed rise of a measure: `slack` whatever the time (noise of allocators and timers), and an amount
+    per hour."""
 
     name: str
     unit: str

@@ -9,7 +9,7 @@ import pytest
 
 
 def _printed(program: str) -> str:
-    """What a fresh interpreter prints: here aiohttp is loaded long since."""
+    """Return what a fresh interpreter prints: this one loaded aiohttp long ago."""
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
     )

@@ -37,7 +37,7 @@ DUAL: dict[str, Any] = {"EnableIPv6": True, "IPv6Network": "fd50::/48"}
 
 
 def record(number: int, node: str = "") -> LeaseRecord:
-    """What host `number` advertises; `node` "" as flannel would."""
+    """Return the record that host `number` advertises; with node "", as flannel would."""
     mac = Mac(bytes((2, 0, 0, 0, number >> 8, number & 255)))
     return LeaseRecord(IPv4Address(0x0A630000 + number), None, "vxlan", VxlanData(mac, 1), None, node)
 
@@ -84,7 +84,7 @@ class Unreliable:
         return await self._through("time_to_live", self.store.time_to_live(lease_id))
 
     async def deliver_late(self) -> None:
-        """What was under way arrives now."""
+        """Deliver the transactions that were under way."""
         late, self.late = self.late, []
         for txn in late:
             with suppress(Exception):
@@ -147,7 +147,7 @@ class Host:
         return self.keeper.state.lease
 
     async def look(self) -> None:
-        """What the watch would say now, by a listing past the unreliable line."""
+        """Update the view as the watch would now, by a listing past the unreliable line."""
         snapshot = await self.store.list(subnets_prefix(self.prefix))
         self.view = fold(self.view, snapshot, subnets_prefix(self.prefix))
         self.keeper.observe(self.view)

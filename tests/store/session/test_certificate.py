@@ -1,4 +1,4 @@
-"""When a certificate file ended, and what flanpyd says of one that did."""
+"""The end of a certificate file, and flanpyd's report of one that has ended."""
 
 from __future__ import annotations
 

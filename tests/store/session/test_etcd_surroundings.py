@@ -1,4 +1,4 @@
-"""What surrounds a process does not decide where etcd is looked for: web proxies, nameservers that do not answer."""
+"""The surroundings of a process do not decide where etcd is looked for: web proxies, nameservers that do not answer."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ async def follow(etcd: EtcdCluster, watch: PrefixWatch) -> Mirror:
 
 
 class Mirror:
-    """What a view would hold, by the rules of `port`."""
+    """The content that a view would hold, by the rules of `port`."""
 
     def __init__(self) -> None:
         self.keys: dict[str, KeyValue] = {}

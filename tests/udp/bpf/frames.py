@@ -84,7 +84,7 @@ class Datagram:
 
 
 def accepts(frame: bytes) -> bool:
-    """Whether the frame is a whole datagram of a fast peer with a whole packet from its subnet to ours."""
+    """Report whether the frame is a whole datagram of a fast peer with a whole packet from its subnet to ours."""
     if len(frame) < 14 + 48 or frame[12:14] != b"\x08\x00" or frame[:6] != bytes(6):
         return False
     outer, inner = frame[14:], frame[14 + 28 :]

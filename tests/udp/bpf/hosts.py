@@ -71,12 +71,12 @@ class Host:
 
 
 def ping(source: Namespace, to: IPv4Address, *, more: str = "") -> bool:
-    """Whether all of a few pings were answered."""
+    """Report whether all of a few pings were answered."""
     return " 3 received" in source.run(*f"ping -n -q -i 0.05 -W 30 -c 3 {more} {to}".split(), check=False)
 
 
 def lone_ping(source: Namespace, to: IPv4Address, *, more: str = "") -> bool:
-    """Whether a single ping was answered: for those that should not be, as the wait is short."""
+    """Report whether a single ping was answered: for those that should not be, as the wait is short."""
     return " 1 received" in source.run(*f"ping -n -q -W 1 -c 1 {more} {to}".split(), check=False)
 
 

@@ -66,7 +66,7 @@ def udp_socket(at: Host, port: int = 0) -> socket.socket:
 
 
 def lost_datagrams(source: Host, target: Host, meanwhile: Callable[[int], None], *, count: int) -> int:
-    """How many of `count` numbered datagrams did not arrive; `meanwhile(number)` before each.
+    """Return how many of `count` numbered datagrams did not arrive; call `meanwhile(number)` before each.
 
     The receiver's queue holds all of them, so that none is lost there.
     """

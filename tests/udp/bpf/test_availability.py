@@ -1,4 +1,4 @@
-"""Whether and why not the in-kernel plane can run, as processes with fewer rights see it."""
+"""The availability of the in-kernel plane and the reason why it cannot run, as processes with fewer rights see it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ASK = "from flanpy.udp.bpf.fast_path import FastPath; print(FastPath().unavaila
 
 
 def _answer(at: Namespace, *capabilities: str, script: str = _ASK) -> str:
-    """What a process with only these capabilities says."""
+    """Run the script in a process with only these capabilities and return its output."""
     limited = ["setpriv", "--bounding-set", ",".join(("-all", *capabilities)), "--inh-caps", "-all"]
     return at.run(*limited, sys.executable, "-c", script).strip()
 

@@ -1,4 +1,4 @@
-"""What the ingress program makes of single frames, by BPF_PROG_TEST_RUN: the real kernel runs it."""
+"""The treatment of single frames by the ingress program, by BPF_PROG_TEST_RUN: the real kernel runs it."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def test_tcp_stream_arrives_byte_for_byte(offloads: bool, segments: bool) -> Non
 
 
 def test_tcp_stream_arrives_when_only_the_receiving_container_takes_no_superpackets() -> None:
-    """What came in whole must be cut after it was unpacked."""
+    """A packet that came in whole must be cut after it was unpacked."""
     with joined_hosts() as (one, two):
         switch_offloads(two.here, "pod")
         switch_offloads(two.container, "eth0")

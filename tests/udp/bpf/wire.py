@@ -34,7 +34,7 @@ class Seen:
         return self.frame[42:]
 
     def faults(self) -> list[str]:
-        """What a receiver that trusts nothing finds wrong."""
+        """Return the faults that a receiver that trusts nothing finds."""
         length, inner_length = _u16(self.outer, 2), _u16(self.inner, 2)
         checks = {
             "outer header checksum": checksum(self.outer) == 0,
@@ -75,7 +75,7 @@ class Tap:
         self.socket = at.do(opened)
 
     def seen(self, port: int) -> list[Seen]:
-        """What came in for this UDP port so far."""
+        """Return the frames that came in for this UDP port so far."""
         found: list[Seen] = []
         while True:
             try:

@@ -1,4 +1,4 @@
-"""What cuts and joins in the process of the test is tested with numpy and without it."""
+"""Cutting and joining in the process of the test, tested with numpy and without it."""
 
 from __future__ import annotations
 

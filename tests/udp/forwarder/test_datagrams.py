@@ -47,7 +47,7 @@ def _pseudo(ip: bytes | bytearray, length: int) -> bytes:
 
 
 def datagrams_of(written: bytes) -> list[bytes]:
-    """What the kernel makes of a joined packet (net/ipv4/udp_offload.c)."""
+    """Return the datagrams that the kernel makes of a joined packet (net/ipv4/udp_offload.c)."""
     flags, gso, header, size, start, field = VNET.unpack_from(written)
     packet = written[VNET.size :]
     assert (flags, gso, header, start, field) == (1, 5, 28, 20, 6)

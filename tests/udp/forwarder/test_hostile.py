@@ -1,4 +1,4 @@
-"""What strangers send, judged in this process: real datagrams in, and what would be written to the device out.
+"""Hostile packets, judged in this process: real datagrams in, and what would be written to the device out.
 
 The device is one end of a packet socket pair, so whatever the forwarder writes comes out packet by packet.
 """
@@ -109,7 +109,8 @@ def spoilt(draw: st.DrawFn, source: str, target: str) -> bytes:
 
 
 def superpacket(segment: int) -> bytes:
-    """What the device gives for 300 bytes of TCP text that are to leave in segments of so many."""
+    """Return the superpacket that the device gives for 300 bytes of TCP text, to leave in segments of `segment`
+    bytes."""
     whole = tcp(bytes(300))
     whole[12:16], whole[16:20] = IPv4Address("10.50.1.9").packed, IPv4Address("10.50.2.7").packed
     return VNET.pack(0, 1, 0, segment, 0, 0) + bytes(whole)

@@ -82,7 +82,7 @@ async def received(server: socket.socket) -> bytes:
 
 
 async def stream(sender: End, receiver: End, text: bytes) -> bytes:
-    """What arrives of `text` over TCP through the tunnel."""
+    """Send `text` over TCP through the tunnel and return what arrives."""
     with listening(receiver.here, receiver.address) as server:
         arrival = asyncio.create_task(received(server))
         client = sender.here.do(lambda: socket.create_connection(server.getsockname(), timeout=DEADLINE_S))
