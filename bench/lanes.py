@@ -1,4 +1,4 @@
-"""Several ways from one host to another, up side by side, so that they can be measured in turn.
+"""Several paths from one host to another, up side by side, so that they can be measured in turn.
 
 Each lane is a lab of its own with two hosts: labs share nothing but the machine, and an idle one costs hardly anything.
 """
@@ -57,7 +57,7 @@ class Lane:
 
     @property
     def between_containers(self) -> Line:
-        """The same from a container to a container."""
+        """Return the same lane from a container to a container."""
         one, other = self.lab.containers
         return Line(one.namespace, other.namespace, other.address)
 
@@ -122,7 +122,7 @@ def yardstick() -> Iterator[Lane]:
 
 @contextmanager
 def all_lanes() -> Iterator[dict[str, Lane]]:
-    """Every way there is. The bare one is between the hosts of the first."""
+    """Set up every lane. The bare one is between the hosts of the first."""
     with ExitStack() as stack:
         plain = without_numpy()
         lanes = {
@@ -136,7 +136,7 @@ def all_lanes() -> Iterator[dict[str, Lane]]:
 
 
 def in_turn(run: Run, text: str, turns: int, takes: Mapping[str, Callable[[], T]]) -> dict[str, list[T]]:
-    """One sample of each a turn."""
+    """Take one sample of each lane per turn."""
     return dict(zip(takes, alternated(run.turns(text, turns), *takes.values()), strict=True))
 
 

@@ -73,12 +73,12 @@ def forget(lab: Lab, host: Host) -> None:
 
 
 def kernel_watch(host: Host) -> KernelWatch:
-    """A watch on the host's kernel."""
+    """Return a watch on the host's kernel."""
     return KernelWatch(in_namespace(host.namespace, open_events))
 
 
 def all_marks(peers: tuple[Peer, ...]) -> list[tuple[str, bytes]]:
-    """Every object of these peers."""
+    """Return the marks of every object of these peers."""
     return [mark for peer in peers for mark in put_marks(peer)]
 
 

@@ -37,7 +37,7 @@ def machine() -> dict[str, Any]:
 
 
 def document(figures: Sequence[Figure], about: dict[str, Any], *, quick: bool) -> dict[str, Any]:
-    """Everything of one run."""
+    """Return the figures and facts of one run."""
     return {
         "schema": SCHEMA,
         "taken_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -83,7 +83,7 @@ def figures_of(found: dict[str, Any]) -> list[Figure]:
 
 
 def save(path: Path, text: dict[str, Any]) -> None:
-    """Write it, whole or not at all."""
+    """Write the document, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(".new")
     beside.write_text(json.dumps(text, indent=1) + "\n")

@@ -25,7 +25,7 @@ class Run:
         return quick if self.quick else full
 
     def say(self, text: str) -> None:
-        """Tell where we are."""
+        """Print the progress."""
         print(f"[{time.monotonic() - self.started:6.1f} s] {text}", file=sys.stderr, flush=True)
 
     def turns(self, text: str, count: int) -> Iterator[int]:

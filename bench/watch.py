@@ -32,13 +32,13 @@ _SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
 
 
 def put_marks(peer: Peer) -> tuple[Mark, Mark, Mark]:
-    """The three objects of a tunnelled peer, in the order in which they are put."""
+    """Return the marks of a tunnelled peer's three objects, in the order in which they are put."""
     vtep = peer.subnet.network_address.packed
     return ("neighbour", vtep), ("fdb", bytes.fromhex(peer.vtep_mac.replace(":", ""))), ("route", vtep)
 
 
 def delete_marks(peer: Peer) -> tuple[Mark, ...]:
-    """The same three going."""
+    """Return the marks of the same three objects when they are deleted."""
     return tuple((f"-{kind}", key) for kind, key in put_marks(peer))
 
 

@@ -36,7 +36,7 @@ class Command:
 
     @property
     def name(self) -> str:
-        """Its last word."""
+        """Return the last word of the command."""
         return self.path.rpartition(" ")[2]
 
     @property
@@ -45,7 +45,7 @@ class Command:
         return self.path.replace(" ", "-")
 
     def all(self) -> Iterator[Command]:
-        """Itself, then all below it."""
+        """Yield the command itself, then all below it."""
         yield self
         for command in self.below:
             yield from command.all()
@@ -66,7 +66,7 @@ def settings() -> tuple[tuple[str, tuple[Option, ...]], ...]:
 
 
 def default_of(option: Option) -> str:
-    """As an operator would write it."""
+    """Return the default as an operator would write it."""
     return "/etc/flanpy/flanpyd.toml" if option.name == "config" else option.text(DEFAULTS)
 
 

@@ -12,7 +12,7 @@ _NAMES = frozenset(
 
 
 def sentence(text: str) -> str:
-    """With a capital at the front, unless a name stands there, and a full stop at the end."""
+    """Return the line with a capital at the front, unless a name stands there, and a full stop at the end."""
     text = " ".join(text.split())
     first = re.match(r"[\w.]*\w", text)
     named = first is not None and first[0] in _NAMES

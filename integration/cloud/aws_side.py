@@ -63,7 +63,7 @@ class AwsSide:
         return str(found["NetworkInterfaceId"])
 
     def post(self, what: str, value: Mapping[str, Any]) -> dict[str, int]:
-        """Tell the server; returns its counts of calls."""
+        """Send the faults to the server; return its counts of calls."""
         connection = http.client.HTTPConnection(*self._where, timeout=10)
         connection.request("POST", f"/lab/{what}", json.dumps(value))
         said: dict[str, int] = json.loads(connection.getresponse().read())
@@ -71,7 +71,7 @@ class AwsSide:
         return said
 
     def fail(self, **faults: Any) -> None:
-        """Be at fault so from now on, and in no other way; nothing named: be well."""
+        """Put exactly these faults in force from now on; none named, none in force."""
         self.post("faults", faults)
 
     def calls(self) -> dict[str, int]:

@@ -36,7 +36,7 @@ class Trouble:
         self._at = time.monotonic()
 
     def set(self, text: bytes) -> None:
-        """Take faults from JSON; what it does not name is well."""
+        """Take faults from JSON; those that it does not name are off."""
         known = {one.name for one in fields(Faults)}
         self.faults = Faults(**{name: value for name, value in json.loads(text).items() if name in known})
         self._tokens = self.faults.per_second

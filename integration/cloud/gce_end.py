@@ -113,7 +113,7 @@ class GceEnd:
         return f"https://www.googleapis.com{self.discovery.root}/{path}"
 
     def add_host(self, name: str, address: str, *, forwards: bool = True) -> str:
-        """One more instance; gives its path."""
+        """Add an instance; return its path."""
         self.hosts[name] = {"name": name, "address": address, "forwards": forwards}
         return f"projects/{PROJECT}/zones/{ZONE}/instances/{name}"
 
@@ -158,7 +158,7 @@ class GceEnd:
         }
 
     def _routes_list(self, _: object, __: object, query: dict[str, str]) -> Answer:
-        """Two a page, so that pages are turned."""
+        """Return two routes a page, so that clients have to turn pages."""
         names, start = sorted(self.routes), int(query.get("pageToken", 0))
         page = [self._told(self.routes[name]) for name in names[start : start + 2]]
         more = {"nextPageToken": str(start + 2)} if start + 2 < len(names) else {}

@@ -116,7 +116,7 @@ class LoopbackEtcd(Etcd):
         return self.directory / "ca.crt"
 
     def new_api(self, member: EtcdMember, *, timeout: float = 20.0) -> EtcdApi:
-        """As the base class, with root's rights where logins are asked for."""
+        """Return a connection as the base class does, with root's rights where logins are asked for."""
         if not self.password:
             return super().new_api(member, timeout=timeout)
         return RootApi(member.namespace, member.eyes, password=self.password, timeout=timeout)
@@ -130,7 +130,7 @@ class LoopbackEtcd(Etcd):
         self.wait_healthy(deadline=READY_S)
 
     def restore(self, snapshot: Path) -> None:
-        """As the base class; returns when each member serves."""
+        """Restore as the base class does; return when each member serves."""
         super().restore(snapshot)
         self.wait_healthy(deadline=READY_S)
 

@@ -139,7 +139,7 @@ class Ground:
         host.daemon.relaunch(env=env)
 
     def accuse(self, wrong: str) -> None:
-        """Tell of what the daemon did and must not do, whatever comes right in the calm."""
+        """Report an act of the daemon that is wrong, whatever comes right in the calm."""
         self.tell.accuse(f"{self.what}: {wrong}")
 
     def pause(self, seconds: float) -> None:

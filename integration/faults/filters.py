@@ -77,7 +77,7 @@ def _source_hidden(ground: Ground) -> Iterator[Evidence | None]:
     chain = f"chain out {{ type nat hook postrouting priority 90; {rule}; }};"
 
     def is_broken() -> bool:
-        """The rule counts what it rewrites."""
+        """Report whether the rule has rewritten packets, by its counter."""
         host.containers[0].ping(ground.other.containers[0], wait=0.5)
         listed = host.run("nft", "list", "table", "ip", "hider", check=False).stdout
         return "hider" in listed and "packets 0" not in listed
@@ -101,7 +101,7 @@ def _rules_refused(ground: Ground) -> Iterator[Evidence | None]:
 
 
 def _is_unreadable(host: Host) -> bool:
-    """It says so and exits with 0."""
+    """Report whether the table is unreadable: iptables says so and exits with 0."""
     done = host.run("iptables", "-S", check=False)
     return "incompatible" in done.stdout + done.stderr
 

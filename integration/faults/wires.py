@@ -116,7 +116,7 @@ def _watch_cut_off(ground: Ground) -> Iterator[Evidence | None]:
 
 
 def _ports_to(host: Host, address: str) -> list[str]:
-    """Our ends of the connections there are."""
+    """Return the local ports of the existing connections."""
     listed = host.run("ss", "-Htn", "dst", f"{address}:{CLIENT_PORT}").stdout
     return [line.split()[3].rpartition(":")[2] for line in listed.splitlines()]
 

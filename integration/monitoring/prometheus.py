@@ -29,7 +29,7 @@ _START_S = 20.0
 
 
 def scrape_config(targets: Iterable[str], *, rules: Path) -> str:
-    """The shipped way of scraping, every second instead of now and then."""
+    """Return the shipped scrape config, with an interval of a second."""
     listed = ", ".join(f"'{target}'" for target in targets)
     return f"""\
 global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}

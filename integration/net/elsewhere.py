@@ -27,7 +27,7 @@ class Said:
 
 
 def forked(work: Callable[[], object]) -> tuple[int, int]:
-    """Do it in a child; its pid, and a descriptor that gives what it said."""
+    """Run the work in a child; return the child's pid, and a descriptor that gives its answer."""
     mine, theirs = os.pipe()
     child = os.fork()
     if child:
@@ -45,7 +45,7 @@ def forked(work: Callable[[], object]) -> tuple[int, int]:
 
 
 def answer(child: int, descriptor: int) -> Said:
-    """Wait for its end."""
+    """Wait for the child's end and return its answer."""
     with os.fdopen(descriptor) as said:
         text = said.read()
     os.waitpid(child, 0)
@@ -53,7 +53,7 @@ def answer(child: int, descriptor: int) -> Said:
 
 
 def apart(*, mounts: Sequence[Sequence[str]] = (), work: Callable[[], object]) -> Said:
-    """Do it in a mount namespace of its own, after these commands of mount(8)."""
+    """Run the work in a mount namespace of its own, after these commands of mount(8)."""
 
     def mounted() -> object:
         if _libc.unshare(_CLONE_NEWNS):

@@ -35,7 +35,7 @@ class Loss:
 
     @property
     def gap(self) -> float:
-        """Seconds between two packets that came."""
+        """Return the seconds between the two packets that came."""
         return self.end - self.begin
 
 
@@ -90,7 +90,7 @@ class Flows:
         return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
     def losses(self) -> tuple[Loss, ...]:
-        """Every loss told so far. One that lasts is told when the flow comes back."""
+        """Return every loss reported so far. A loss that lasts is reported when the flow comes back."""
         return tuple(
             Loss(
                 self._hosts[line["source"]],

@@ -39,7 +39,7 @@ _LINKS = ("foreignbr", "foreignve", "foreignpeer", "foreignvx")
 
 
 def plant(host: Host, fabric: Fabric = VXLAN) -> None:
-    """Put all of it there, and let forwarding be refused by default, as hosts of Docker do."""
+    """Put all of these objects there, and refuse forwarding by default, as hosts of Docker do."""
     host.ip(*_LINES, _NEAR.format("10.51.0.0/17" if fabric.name == "udp" else "10.50.0.0/17"))
     host.run(*_FDB.split())
     plant_filter(host)
@@ -59,7 +59,7 @@ def plant_filter(host: Host) -> None:
 
 
 def read(host: Host) -> dict[str, Any]:
-    """All of it as it is now, by what it is called."""
+    """Return all of these objects as they are now, by name."""
     found: dict[str, Any] = {}
     for link in host.ip_json("-d", "link", "show"):
         if link["ifname"] in _LINKS:

@@ -31,7 +31,7 @@ class LeaseBook:
         self._owners: dict[str, str] = {}
 
     def put(self, key: str, value: str, *, revision: int = 0) -> None:
-        """A lease was written."""
+        """Record that a lease was written."""
         name = key.removeprefix(SUBNETS)
         subnets = subnets_of(name)
         if name in self.exempt or not subnets:
@@ -54,7 +54,7 @@ class LeaseBook:
         self._owners[name] = owner
 
     def deleted(self, key: str) -> None:
-        """A lease ended."""
+        """Record that a lease ended."""
         self.changes += 1
         self._owners.pop(key.removeprefix(SUBNETS), None)
 
@@ -64,7 +64,7 @@ class LeaseBook:
         return set(self._owners)
 
     def clear(self) -> None:
-        """etcd forgot everything."""
+        """Record that etcd lost everything."""
         self._owners.clear()
 
     def _break(self, revision: int, how: str) -> None:
@@ -123,7 +123,7 @@ class Shadow:
             self._ended.wait(PAUSE_S)
 
     def _list(self) -> None:
-        """Begin anew with what there is now."""
+        """Begin anew with the present content of etcd."""
         self._revision = 0
         self.book.clear()
         api = self._etcd.reachable()

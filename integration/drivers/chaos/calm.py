@@ -32,11 +32,11 @@ class Calm:
         self._shadow = shadow
         self._foreign = {host.name: foreign.read(host) for host in lab.hosts}
         self.last_wrong: list[str] = []
-        """What was the last to come right in the last calm."""
+        """The conditions that were the last to hold in the last calm."""
         self._subnets = {host.name: str(host.subnet_file.subnet) for host in lab.hosts}
 
     def wait(self, *, deadline: float = CALM_S) -> tuple[float, list[str]]:
-        """Until all is well: how long that took, and what is wrong still when it is too late."""
+        """Wait until all conditions hold; return the time it took, and what is still wrong when the time is up."""
         began = time.monotonic()
         self.last_wrong = []
         while wrong := self._wrong():
@@ -47,7 +47,7 @@ class Calm:
         return time.monotonic() - began, []
 
     def _wrong(self) -> list[str]:
-        """The first kind of thing that is wrong: the later ones follow from it."""
+        """Return the first kind of condition that does not hold: the later ones follow from it."""
         try:
             entries = self._entries()
             for question in (self._daemons, self._kernels, self._history, self._pings):

@@ -16,7 +16,7 @@ from integration.faults.fault import Family
 
 
 def document(outcome: Outcome) -> dict[str, Any]:
-    """Everything that is known of a run; times in seconds since it began."""
+    """Return all facts of a run; times in seconds since it began."""
     return {
         "seed": outcome.seed,
         "backend": outcome.backend,
@@ -93,7 +93,7 @@ def _packets(outcome: Outcome) -> str:
 
 
 def write(outcome: Outcome, path: Path) -> None:
-    """The document into a file."""
+    """Write the document into a file."""
     path.write_text(json.dumps(document(outcome), indent=1) + "\n")
 
 

@@ -109,12 +109,12 @@ def run(
 
 
 def own_settings(host: Host) -> dict[str, str]:
-    """Return what a daemon is started with besides: its Docker settings are a file that nobody asked to be touched."""
+    """Return further settings of a daemon: its Docker settings are a file that must stay untouched."""
     return {"FLANPYD_DOCKER_CONFIG_FILE": str(host.directory / "daemon.json")}
 
 
 def furnish(lab: Lab, fabric: Fabric = VXLAN) -> None:
-    """Everything that a run needs before its first storm: config, foreign things, daemons, containers."""
+    """Set up what a run needs before its first storm: config, foreign objects, daemons, containers."""
     lab.configure(fabric.config)
     for host in lab.hosts:
         foreign.plant(host, fabric)
@@ -134,7 +134,7 @@ def _weather(
     calm: float,
     say: Callable[[str], None],
 ) -> bool:
-    """One storm and its calm; returns whether all was well after it."""
+    """Run one storm and its calm; return whether all conditions held after it."""
     for blow in blows:
         say(str(blow))
     begin = time.monotonic()

@@ -53,7 +53,7 @@ def plan(
     blows: int = BLOWS,
     fabric: Fabric = VXLAN,
 ) -> tuple[Blow, ...]:
-    """The whole schedule: as many storms as fit into so many seconds with their calms, one at least."""
+    """Return the whole schedule: as many storms, with their calms, as fit into `seconds`, at least one."""
     kinds = of_families(families, fabric)
     if not kinds:
         raise ValueError("no family of faults is left")

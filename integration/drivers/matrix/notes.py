@@ -23,7 +23,7 @@ def pytest_runtest_logstart(nodeid: str) -> None:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Note what the test did not."""
+    """Add the note that the test itself did not write."""
     path, _, name = report.nodeid.partition("::")
     if report.failed:
         wrong = f"{report.when}: {_first_line(report)}"

@@ -47,7 +47,7 @@ def noted(
     converged_s: float | None = None,
     lost: int | None = None,
 ) -> Outcome:
-    """Keep that a fault was survived, if anybody asked for a report; returns the outcome."""
+    """Keep the outcome of a survived fault, if a report is asked for; return the outcome."""
     outcome = Outcome(family, fault, gap_ms, converged_s, lost)
     if path := os.environ.get(REPORT_VARIABLE):
         keep(outcome, Path(path))
@@ -55,7 +55,7 @@ def noted(
 
 
 def keep(outcome: Outcome, path: Path) -> None:
-    """Add it to the report."""
+    """Add the outcome to the report."""
     with path.open("a") as file:  # one write of one line: several test processes may append
         file.write(json.dumps(asdict(outcome)) + "\n")
 

@@ -47,7 +47,7 @@ class Toll:
 
 
 def take(lab: GuardedLab, fault: Fault, *, in_full: bool = False) -> Toll:
-    """Strike, hold, undo, wait until all stands, and say what it cost."""
+    """Strike, hold, undo, wait until all stands, and return the cost."""
     hold = (fault.hold or fault.lasts)[in_full]
     ground = Ground(lab=lab, struck=lab.residents[: fault.hosts], lasts=hold, fabric=Fabric(NETWORK_CONFIG))
     with within(fault.before or nothing, ground):

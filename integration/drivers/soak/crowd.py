@@ -26,10 +26,10 @@ class Watcher(Protocol):
     """A receiver of notices: each host that takes a subnet or gives it up, right before."""
 
     def came(self, subnet: str) -> None:
-        """It will be written now."""
+        """Note that the subnet's lease is about to be written."""
 
     def went(self, subnet: str) -> None:
-        """It will be taken away now."""
+        """Note that the subnet's lease is about to be removed."""
 
 
 class Crowd:
@@ -56,7 +56,7 @@ class Crowd:
         return len(self._here)
 
     def come(self, peer: Peer) -> Peer:
-        """A host takes its subnet."""
+        """Let a host take its subnet."""
         lease = self._api.grant(TTL_S)
         for each in self.watchers:
             each.came(str(peer.subnet))
@@ -66,7 +66,7 @@ class Crowd:
         return peer
 
     def churn(self, changes: int) -> None:
-        """So many changes: one goes and another comes, or one is found elsewhere."""
+        """Make `changes` changes, in pairs: a host leaves and another joins, or two change their addresses."""
         for _ in range(changes // 2):
             if self._dice.random() < 0.2:
                 self._move()
@@ -79,7 +79,7 @@ class Crowd:
         return self._here[self._dice.choice(list(self._here))]
 
     def _leave(self) -> None:
-        """Its lease ends, or it is drained."""
+        """End the host's lease, or drain the host."""
         peer, lease = self._any()
         for each in self.watchers:
             each.went(str(peer.subnet))
@@ -91,7 +91,7 @@ class Crowd:
         self.changes += 1
 
     def _move(self) -> None:
-        """It has another address."""
+        """Give the host another address."""
         peer, lease = self._any()
         moved = replace(peer, public_ip=FAR + next(self._addresses))
         self._api.put(PREFIX + moved.key, moved.value, lease=lease)

@@ -90,7 +90,7 @@ class _Window:
         self._before: tracemalloc.Snapshot | None = None
 
     def look(self, _number: int, _frame: FrameType | None) -> None:
-        """Append a line."""
+        """Append a line about the heap."""
         line = {"at": time.monotonic(), **held(), **contents(), **self._lines()}
         with self._path.open("a") as out:
             out.write(json.dumps(line) + "\n")
@@ -104,7 +104,7 @@ class _Window:
 
 
 def main() -> int:
-    """The daemon, seen."""
+    """Run the daemon with the window."""
     if os.environ.get(TRACES):
         tracemalloc.start(int(os.environ[TRACES]))
     signal.signal(signal.SIGUSR2, _Window(Path(os.environ[FILE])).look)

@@ -29,24 +29,24 @@ class Lags:
         self._lags: list[float] = []
 
     def came(self, subnet: str) -> None:
-        """To be told right before a lease is written."""
+        """Note a lease; called right before the lease is written."""
         with self._lock:
             self._wanted[subnet] = time.time()
 
     def went(self, subnet: str) -> None:
-        """Its lease is taken away: a route that still lacks will not come."""
+        """Note that the lease is removed: a route that is still missing will not come."""
         with self._lock:
             self._wanted.pop(subnet, None)
 
     def seen(self, subnet: str, at: float) -> None:
-        """There is a route to it."""
+        """Note that a route to the subnet stands."""
         with self._lock:
             since = self._wanted.pop(subnet, None)
             if since is not None:
                 self._lags.append(max(0.0, at - since))
 
     def take_ms(self, now: float) -> list[float]:
-        """Of all that were seen since the last call, and of those that are late and still lack."""
+        """Return the lags of all routes seen since the last call, and of those that are late and still missing."""
         with self._lock:
             lags, self._lags = self._lags, []
             lags += [now - since for since in self._wanted.values() if now - since > LATE_S]

@@ -54,7 +54,7 @@ class Soaked:
     bounds: tuple[Bound, ...] = BOUNDS
 
     def trends(self, host: str) -> list[Trend]:
-        """One for each bound."""
+        """Return a trend for each bound."""
         return [
             trend(bound, [(each.at, float(getattr(each, bound.name))) for each in self.samples[host]])
             for bound in self.bounds

@@ -45,7 +45,7 @@ class Sampler:
         self._before = (self._began, cpu_seconds(host.daemon.pid))
 
     def look(self, *, lags: Sequence[float], peers: int) -> Sample:
-        """Now. `lags` are measured by the caller; etcd's leases are counted above one for each of `peers`."""
+        """Take a sample. `lags` are measured by the caller; etcd's leases are counted above one for each of `peers`."""
         pid, now = self._host.daemon.pid, time.monotonic()
         used = cpu_seconds(pid)
         share = (used - self._before[1]) / max(1e-6, now - self._before[0]) * 100

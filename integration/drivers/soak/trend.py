@@ -39,7 +39,7 @@ class Trend:
 
     @property
     def per_hour(self) -> float:
-        """The slope behind the warm-up."""
+        """Return the slope after the warm-up, per hour."""
         return self.rise / self.seconds * 3600 if self.seconds else 0.0
 
     @property
@@ -62,7 +62,7 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
 
 
 def judged(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The points behind the warm-up."""
+    """Return the points after the warm-up."""
     if not points:
         return []
     begin = points[0][0] + (points[-1][0] - points[0][0]) * WARM_UP

@@ -40,7 +40,7 @@ class FakeClock:
         }
 
     def jump(self, seconds: int) -> None:
-        """So far from the right time, from now on."""
+        """Set the clock off by `seconds` from the right time, from now on."""
         self._set(seconds)
 
     def _set(self, seconds: int) -> None:

@@ -80,7 +80,7 @@ class Engine:
         self._service("stop")
 
     def restart(self) -> None:
-        """As `systemctl restart docker`."""
+        """Restart dockerd, as `systemctl restart docker` does."""
         self._service("restart")
 
     def kill(self) -> None:
