@@ -40,7 +40,7 @@ _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 @dataclass(slots=True)
 class House:
-    """What one tree measures; lists have an entry a file or function."""
+    """The measurements of one tree; lists have an entry per file or function."""
 
     files: list[int] = field(default_factory=list)
     functions: list[int] = field(default_factory=list)

@@ -71,7 +71,7 @@ class Namespace:
         return done.stdout
 
     def ip(self, line: str, *, check: bool = True) -> str:
-        """One `ip` command, its words split at blanks."""
+        """Run one `ip` command, its words split at blanks."""
         return self.run("ip", *line.split(), check=check)
 
     def bridge(self, line: str, *, check: bool = True) -> str:
@@ -124,7 +124,7 @@ def namespace(label: str = "t") -> Iterator[Namespace]:
 
 @contextmanager
 def opened_kernel(here: Namespace) -> Iterator[NetlinkKernel]:
-    """The real adapter, acting in `here`. To be made in a running event loop."""
+    """Open the real adapter, acting in `here`; needs a running event loop."""
     kernel = NetlinkKernel(
         open_socket=lambda: here.do(open_netlink), ethtool=here.do(Ethtool), sysctls=NamespaceSysctls(here)
     )

@@ -137,7 +137,7 @@ class Controller:
         )
 
     def play(self, name: str, *words: str, **variables: Any) -> Played:
-        """The same, and it has to end well."""
+        """Run the same playbook, and demand that it ends well."""
         played = self.try_play(name, *words, **variables)
         assert played.code == 0, f"{name} ended with {played.code}:\n{played.text[-6000:]}"
         return played

@@ -28,7 +28,7 @@ class Lines:
         self._thread.start()
 
     def wait(self, holds: Callable[[list[str]], bool]) -> None:
-        """Until it holds for all lines so far."""
+        """Wait until the condition holds for all lines so far."""
         end = time.monotonic() + DEADLINE_S
         while not holds(self.seen):
             assert time.monotonic() < end, self.seen

@@ -136,7 +136,7 @@ def _read_until(terminal: int, word: bytes) -> None:
 
 
 def _drain(terminal: int) -> None:
-    """Until the other side has gone."""
+    """Read until the other side has gone."""
     try:
         while select.select([terminal], [], [], DEADLINE_S)[0] and os.read(terminal, 65536):
             pass

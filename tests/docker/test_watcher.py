@@ -43,7 +43,7 @@ def docker(resource: str) -> bytes:
 
 
 async def seen(path: Path, answer: Answer | None, *, deadline: float = 60.0) -> DockerFacts | Silent:
-    """One look at a socket on which `answer` speaks; None: nobody ever does."""
+    """Return one look at a socket on which `answer` speaks; None: nobody ever does."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = await reader.readuntil(b"\r\n\r\n")
@@ -156,7 +156,7 @@ def test_socket_that_we_may_not_use_is_forbidden(path: Path) -> None:
 
 
 def _refused_as_nobody(path: Path) -> int:
-    """In a process of its own, as root may use any socket. 0: it was forbidden."""
+    """Ask in a process of its own, as root may use any socket. 0: it was forbidden."""
     with suppress(BaseException):
         if os.geteuid() == 0:
             os.setresuid(65534, 65534, 65534)

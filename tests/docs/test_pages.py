@@ -54,7 +54,8 @@ AFTER: Mapping[str, Mapping[str, str]] = {
 
 @pytest.fixture(scope="module")
 def reader() -> Iterator[Reader]:
-    """Two hosts as Debian gives them, Docker running; the package in /root, and an image, as no registry is reached."""
+    """Provide two hosts as Debian gives them, Docker running; the package in /root, and an image, as no
+    registry is reached."""
     with SystemdLab(hosts=2) as lab:
         lab.boot()
         first, second = lab.hosts

@@ -140,7 +140,7 @@ class FakeEtcd:
             raise LeaseGone(f"lease {lease_id:x} ended in the fake etcd: take a new one") from None
 
     async def changed(self) -> None:
-        """Until something was written, or a lease's time is up."""
+        """Wait until something was written, or a lease's time is up."""
         future = asyncio.get_running_loop().create_future()
         self._waiting.add(future)
         timer = asyncio.create_task(self._next_end())

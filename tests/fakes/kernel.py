@@ -68,14 +68,14 @@ class FakeKernel:
         self._broken += times
 
     def put_from_outside(self, obj: KernelObject) -> None:
-        """Somebody else puts an object, over whatever is there."""
+        """Put an object as somebody else, over whatever is there."""
         if isinstance(obj, LinkFeature | LinkSysctl | HostSysctl):
             self.settings[obj.key] = obj
         else:
             self.objects[obj.key] = obj
 
     def drop_from_outside(self, obj: KernelObject) -> None:
-        """Somebody else deletes an object, with what goes with it."""
+        """Delete an object as somebody else, with what goes with it."""
         if obj.key in self.objects:
             self._delete(obj)
 

@@ -47,7 +47,7 @@ def disk(host: Host) -> Iterator[HungDisk]:
 
 
 def _launch(host: Host, disk: HungDisk, *flags: str) -> None:
-    """With everything that it keeps on that disk, but for the run directory."""
+    """Start the daemon with everything that it keeps on that disk, but for the run directory."""
     host.daemon.launch(
         f"--subnet-file={disk.mount_point}/subnet.env",
         *flags,

@@ -60,7 +60,7 @@ def test_change_that_drowned_in_a_flood_of_news_is_found_and_put_right(
 
 @contextmanager
 def _churn(host: Host) -> Iterator[None]:
-    """Somebody's routes and neighbours come and go all the while, so that listings are interrupted."""
+    """Add and delete foreign routes and neighbours all the while, so that listings are interrupted."""
     lines = "\n".join([
         *(f"route add blackhole 198.19.{n // 250}.{n % 250}/32 proto static" for n in range(300)),
         *(f"neighbour add 198.51.100.{n} lladdr 02:de:c0:00:00:{n:02x} dev flannel.1 nud stale" for n in range(1, 100)),

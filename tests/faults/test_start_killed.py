@@ -37,7 +37,7 @@ def host(lab: Lab) -> Iterator[Host]:
 
 
 def _forget_everything(host: Host) -> None:
-    """As on the first start of a new machine, but for its lease in etcd."""
+    """Forget everything, as on the first start of a new machine, but for the lease in etcd."""
     if host.has_link("flannel.1"):
         host.ip("link del flannel.1")
     host.daemon.subnet_path.unlink(missing_ok=True)

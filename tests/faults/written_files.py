@@ -103,7 +103,7 @@ def _daemon_json(directory: Path, number: int) -> None:
 
 
 def _node_id(directory: Path, number: int) -> object:
-    """It is written once only: the second goes to another directory."""
+    """Write a node id, which is written once only: the second goes to another directory."""
     state_dir = directory if number == 1 else directory / "other"
     return str(node_id.node_id(None, state_dir=state_dir, machine_id=directory / "none"))
 

@@ -109,7 +109,7 @@ async def _serve(directory: Path) -> tuple[list[Listener], list[Any]]:
 
 
 async def _rest() -> None:
-    """Until what lingers has ended."""
+    """Wait until the lingering connections have ended."""
     others = asyncio.all_tasks() - {asyncio.current_task()}
     if others:
         await asyncio.wait(others, timeout=PATIENCE_S)

@@ -109,7 +109,7 @@ class Machine:
         return {"PATH": os.environ["PATH"], "HOME": str(self.out), "PYTHONPATH": str(ROOT), **names}
 
     def kept(self) -> dict[str, object]:
-        """All of root's own, as it must stay."""
+        """Return all of root's own files, which must stay as they are."""
         found: dict[str, object] = {}
         for path in sorted(self.precious.rglob("*")):
             status = path.lstat()
@@ -135,7 +135,7 @@ def machine() -> Iterator[Machine]:
 
 
 def _asking(machine: Machine) -> dict[str, str]:
-    """By file, what asks root for the most."""
+    """Return the content that asks root for the most, by file."""
     touch = ["/usr/bin/touch", str(machine.trap)]
     row = {"subnets": ["10.50.9.0/24"], "public_ips": ["192.0.2.9"], "told": "$(touch x)", "add": touch}
     lease = {
@@ -304,7 +304,7 @@ ls -d /var/lib/flanpy* /run/flanpy* 2>/dev/null || true
 
 
 def _cleanup_archive(machine: Machine) -> None:
-    """As `deploy/debian/build.sh` makes it, and one of the service's user."""
+    """Make the archive as `deploy/debian/build.sh` makes it, and one of the service's user."""
     work = machine.root / "archive"
     site = Path(structlog.__file__).parents[1]
     for name, source in (("flanpy", ROOT), ("pyroute2", site), ("structlog", site)):

@@ -32,7 +32,7 @@ def controls(text: str) -> list[str]:
 
 
 def assert_sayable(text: str) -> None:
-    """One short line that a log and a terminal can take."""
+    """Assert that the text is one short line that a log and a terminal can take."""
     assert controls(text) == [], ascii(text)
     assert len(text) <= LONGEST_SAID, len(text)
     text.encode()

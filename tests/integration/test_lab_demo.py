@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def _demo(**env: str) -> subprocess.CompletedProcess[str]:
-    """As `make demo` runs it."""
+    """Run the demo as `make demo` does."""
     return subprocess.run(
         [sys.executable, "-m", "integration", "demo"],
         capture_output=True, text=True, cwd=ROOT, timeout=110, check=False, env={**os.environ, **env},

@@ -14,7 +14,7 @@ def status(host: Host) -> dict[str, Any]:
 
 
 def condition(host: Host, kind: str) -> dict[str, Any]:
-    """One of its conditions."""
+    """Return one of the daemon's conditions."""
     found: dict[str, Any] = next(c for c in status(host)["conditions"] if c["type"] == kind)
     return found
 

@@ -106,7 +106,7 @@ class Manager:
         return {"NOTIFY_SOCKET": str(self._path)}
 
     def listen(self) -> list[str]:
-        """Everything said so far, a datagram each."""
+        """Return all notices so far, a datagram each."""
         while True:
             try:
                 self.heard.append(self._socket.recv(65536).decode())

@@ -18,7 +18,7 @@ CONFIG = f"{ETCD_PREFIX}/config"
 
 
 def keys(lab: Lab) -> dict[str, Entry]:
-    """Every subnet key, by its last part."""
+    """Return every subnet key, by its last part."""
     return {entry.key.removeprefix(SUBNETS): entry for entry in lab.etcd.api.list(SUBNETS)}
 
 
@@ -119,7 +119,7 @@ def status(host: Host) -> dict[str, Any]:
 
 
 def conditions(host: Host) -> dict[str, dict[str, Any]]:
-    """Every condition by type."""
+    """Return every condition by type."""
     return {c["type"]: c for c in status(host)["conditions"]}
 
 

@@ -19,7 +19,8 @@ _EMPTY = re.compile(r"\t\ttype \S+ hook \S+ priority [^;]+; policy accept;\n")
 
 
 def foreign_rules(host: Host) -> str:
-    """All of nf_tables that is not ours: neither our table, chains and jumps, nor chains of the system left empty."""
+    """Return all of nf_tables that is not ours: neither our table, chains and jumps, nor chains of the system
+    left empty."""
     kept = []
     for table in _TABLE.finditer(host.run("nft", "--stateless", "list", "ruleset").stdout):
         chains = "".join(
@@ -55,7 +56,7 @@ def use_network_mode(host: Host) -> None:
 
 
 def listed(host: Host, replica: str) -> str:
-    """Every rule of the flavour of that replica."""
+    """Return every rule of that replica's flavour."""
     if "nftables" in replica:
         return host.run("nft", "--stateless", "list", "ruleset").stdout
     return host.run("iptables-legacy-save" if "legacy" in replica else "iptables-nft-save").stdout

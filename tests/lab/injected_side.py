@@ -67,7 +67,7 @@ def doctor(host: Host) -> list[dict[str, Any]]:
 
 
 def look(host: Host) -> list[dict[str, Any]]:
-    """The same without a new interpreter, at a third of the cost: for what is asked again and again."""
+    """Return the same findings without a new interpreter, at a third of the cost: for what is asked again and again."""
     told = {one.name: one.value for one in describe(load(host.daemon.flags, host.daemon.environment))}
 
     def diagnosed() -> list[dict[str, Any]]:
@@ -85,7 +85,7 @@ def ailments(host: Host) -> list[str]:
 
 
 def wait_well(host: Host) -> None:
-    """Until doctor finds nothing wrong."""
+    """Wait until doctor finds nothing wrong."""
     eventually(lambda: not ailments(host), lambda: ailments(host), deadline=SEEN_S)
 
 
@@ -96,7 +96,7 @@ def names(finding: dict[str, Any], words: tuple[str, ...]) -> bool:
 
 
 def condition(host: Host, kind: str) -> dict[str, Any]:
-    """As the daemon tells it."""
+    """Return the condition as the daemon reports it."""
     said = Control(host.daemon.run_dir).get("status")
     return next(row for row in said["conditions"] if row["type"] == kind)
 

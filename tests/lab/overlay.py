@@ -53,7 +53,8 @@ def backend_type(lab: Lab) -> str:
 
 
 def leases(lab: Lab, *, version: int = 4) -> dict[str, Peer]:
-    """Every lease of the network's backend with that family, by node id (or by subnet for those that have none)."""
+    """Return every lease of the network's backend with that family, by node id (or by subnet for those that
+    have none)."""
     fabric = Fabric(config(lab))
     found = {}
     for lease in _leases(lab):
@@ -73,12 +74,13 @@ def device(lab: Lab, *, version: int = 4) -> str:
 
 
 def wanted(lab: Lab, host: Host) -> set[str]:
-    """Every line that must be true of the host."""
+    """Return every line that must be true of the host."""
     return oracle.wanted(host, _leases(lab), Fabric(config(lab)))
 
 
 def standing(_lab: Lab, host: Host) -> set[str]:
-    """Every line that is true of the host: our links with all that is on them, and every route of our protocol."""
+    """Return every line that is true of the host: our links with all that is on them, and every route of our
+    protocol."""
     return truth.standing(host)
 
 
@@ -118,7 +120,7 @@ def _now(holds: Callable[[], object]) -> object:
 
 
 def never(happens: Callable[[], object], what: str, *, seconds: float) -> None:
-    """For what must not happen: look again and again for a while."""
+    """Check again and again for a while that something does not happen."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         assert not happens(), what
@@ -126,7 +128,7 @@ def never(happens: Callable[[], object], what: str, *, seconds: float) -> None:
 
 
 def metric(host: Host, name: str, **labels: str) -> float:
-    """One sample of the daemon's metrics page; 0 if there is none."""
+    """Return one sample of the daemon's metrics page; 0 if there is none."""
     for line in host.daemon.metrics().splitlines():
         found = re.fullmatch(rf"{name}(?:\{{(.*)\}})? ([\d.e+-]+)", line)
         if found and dict(re.findall(r'(\w+)="([^"]*)"', found[1] or "")) == labels:
@@ -135,7 +137,7 @@ def metric(host: Host, name: str, **labels: str) -> float:
 
 
 def metric_sum(host: Host, name: str, **labels: str) -> float:
-    """All samples of the page with at least these labels, together."""
+    """Return the sum of all samples of the page with at least these labels."""
     total = 0.0
     for line in host.daemon.metrics().splitlines():
         found = re.fullmatch(rf"{name}\{{(.*)\}} ([\d.e+-]+)", line)
@@ -164,7 +166,7 @@ def events(host: Host, name: str) -> list[dict[str, Any]]:
 
 
 def bridge(host: Host, line: str, *, check: bool = True) -> None:
-    """One `bridge` command on the host, its words split at blanks."""
+    """Run one `bridge` command on the host, its words split at blanks."""
     host.run("bridge", *line.split(), check=check)
 
 
@@ -232,7 +234,7 @@ _RESTLESS = frozenset(
 
 
 def foreign_state(host: Host) -> str:
-    """All of the namespace that is not ours, as text that does not change by itself."""
+    """Return all of the namespace that is not ours, as text that does not change by itself."""
     links = [link for link in host.ip_json("-d", "link", "show") if not link["ifname"].startswith("flannel")]
     mine = {link["ifname"] for link in host.ip_json("link", "show") if link["ifname"].startswith("flannel")}
     parts: list[Any] = [links]

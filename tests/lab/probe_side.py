@@ -58,7 +58,7 @@ def wait_whole(*hosts: Host) -> None:
 
 
 def condition(host: Host, name: str) -> dict[str, Any]:
-    """One condition as `/v1/status` has it."""
+    """Return one condition as `/v1/status` has it."""
     with contextlib.suppress(ControlError):
         found = Control(host.daemon.run_dir).get("status")["conditions"]
         return next((row for row in found if row["type"] == name), {})

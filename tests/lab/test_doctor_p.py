@@ -94,7 +94,7 @@ def _first(found: list[dict[str, Any]], one: Fault, words: tuple[str, ...], *, s
 
 
 def _wait_first(host: Host, one: Fault, words: tuple[str, ...], *, severity: str = "") -> None:
-    """Until it is said first, by the command, too."""
+    """Wait until the finding is reported first, by the command, too."""
     eventually(
         lambda: _first(look(host), one, words, severity=severity),
         lambda: look(host)[:3],

@@ -145,7 +145,7 @@ def enable_auth(lab: Lab) -> None:
 
 
 def everything_said(lab: Lab, host: Host, env: dict[str, str]) -> dict[str, str]:
-    """All that others may see of a daemon."""
+    """Return all that others may see of a daemon."""
     proc = Path(f"/proc/{host.daemon.pid}")
     files = [f for f in host.directory.rglob("*") if f.is_file()]
     tool = ["env", *(f"{name}={value}" for name, value in env.items())]

@@ -184,7 +184,7 @@ def frozen(build_lab: BuildLab) -> Lab:
 
 
 def key_of(host: Host) -> str:
-    """By its subnet.env."""
+    """Return the key of the host's subnet, by its subnet.env."""
     return str(host.subnet_file.subnet.network).replace("/", "-")
 
 

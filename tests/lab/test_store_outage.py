@@ -31,7 +31,7 @@ pytestmark = pytest.mark.lab
 
 
 def cpu_share(lab: Lab, seconds: float) -> dict[str, float]:
-    """Of one core, over some seconds, by host."""
+    """Return the share of one core, over some seconds, by host."""
     before = {host.name: cpu_seconds(host.daemon.pid) for host in lab.hosts}
     time.sleep(seconds)
     return {host.name: (cpu_seconds(host.daemon.pid) - before[host.name]) / seconds for host in lab.hosts}

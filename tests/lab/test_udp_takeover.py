@@ -46,7 +46,7 @@ def _daemon(lab: Lab, host: Host, program: Program) -> HostDaemon:
 
 
 def _take_over(lab: Lab, host: Host) -> int:
-    """As the how-to says: flanpyd starts and stands by, then flanneld ends. Returns the datagrams lost."""
+    """Take over as the how-to says: flanpyd starts and stands by, then flanneld ends. Return the datagrams lost."""
     flanneld = host.daemon
     with probes(lab) as running:
         host.daemon = _daemon(lab, host, flanpyd())

@@ -98,7 +98,7 @@ def tunnelled(frame: bytes) -> bytes | None:
 
 
 def inner_packets(payload: bytes) -> Iterator[Inner]:
-    """All packets of a payload, one after another."""
+    """Yield all packets of a payload, one after another."""
     while payload:
         found = packet_in(payload)
         yield found
@@ -125,7 +125,7 @@ class Capture:
         self._socket.close()
 
     def wait(self, enough: Callable[[Sequence[bytes]], bool], *, deadline: float = 60.0) -> None:
-        """Until what was captured is enough."""
+        """Wait until enough is captured."""
         end = time.monotonic() + deadline
         while not enough(self.frames):
             if time.monotonic() > end:

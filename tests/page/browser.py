@@ -75,7 +75,7 @@ class Browser:
             self.call(f"{domain}.enable")
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
-        """One command of the DevTools protocol."""
+        """Call one command of the DevTools protocol."""
         self._number += 1
         number = self._number
         message = {"id": number, "method": method, "params": params}

@@ -74,7 +74,7 @@ class PageServer:
         self._stop = asyncio.run_coroutine_threadsafe(serve(), self._loop).result(60)
 
     def stop(self) -> None:
-        """As a daemon that ends."""
+        """Stop as a daemon that ends."""
         if self._stop is not None:
             asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(60)
             self._stop = None

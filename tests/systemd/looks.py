@@ -35,7 +35,7 @@ def main_pid(host: SystemdHost) -> int:
 
 
 def wait_ready(host: SystemdHost) -> None:
-    """Until systemd knows the daemon to be ready."""
+    """Wait until systemd knows the daemon to be ready."""
     eventually(lambda: host.is_active(DAEMON), lambda: host.journal(DAEMON, lines=20), deadline=DEADLINE_S)
 
 
@@ -51,7 +51,7 @@ def reach(one: Container, two: Container) -> bool:
 
 
 def wait_reach(one: SystemdHost, two: SystemdHost, name: str = "c1") -> None:
-    """Until the containers of this name on two hosts reach each other, by whatever addresses they have then."""
+    """Wait until the containers of this name on two hosts reach each other, by whatever addresses they have then."""
 
     def holds() -> bool:
         return reach(one.docker.container(name), two.docker.container(name))

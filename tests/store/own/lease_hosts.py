@@ -193,7 +193,7 @@ async def until(condition: Callable[[], object], what: str, *, seconds: float = 
 
 
 async def keys_in(store: LeaseTable, prefix: str) -> dict[str, KeyValue]:
-    """All subnet keys there are."""
+    """Return all subnet keys."""
     snapshot = await store.list(subnets_prefix(prefix))
     return {kv.key.removeprefix(subnets_prefix(prefix)): kv for kv in snapshot.items}
 

@@ -149,7 +149,7 @@ async def test_tls_files_are_read_again_when_they_change_on_disk(mutual: EtcdClu
 
 
 def install(source: Path, target: Path) -> None:
-    """As certbot and others do: write beside, then rename."""
+    """Install the file as certbot and others do: write beside, then rename."""
     beside = target.with_suffix(".new")
     beside.write_bytes(source.read_bytes())
     beside.replace(target)

@@ -135,7 +135,7 @@ async def collect(watch: PrefixWatch, number: int) -> list[News]:
 
 
 async def failures(session: EtcdSession, number: int) -> None:
-    """Until so many attempts have failed."""
+    """Wait until `number` attempts have failed."""
     for _ in range(int(DEADLINE_S / 0.02)):
         if sum(count for (_, code), count in session.stats.calls.items() if code != "OK") >= number:
             return

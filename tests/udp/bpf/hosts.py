@@ -142,7 +142,7 @@ def udp_socket(at: Namespace, address: IPv4Address, port: int = 0) -> socket.soc
 
 
 def switch_offloads(at: Namespace, link: str, *, on: bool = False) -> None:
-    """All of them: checksums, scatter-gather and segmentation."""
+    """Switch all offloads: checksums, scatter-gather and segmentation."""
 
     def work() -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
