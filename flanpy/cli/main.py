@@ -39,8 +39,10 @@ def main() -> NoReturn:
 def run(argv: Sequence[str]) -> int:
     """Run one command line; its exit code. Prints to standard output and error."""
     try:
-        code = _run(argv)
-        sys.stdout.flush()
+        try:
+            code = _run(argv)
+        finally:
+            sys.stdout.flush()  # also before an error: what a command printed by then is part of its answer
     except FlanpyError as error:
         print(f"flanpyctl: {_one_line(error)}", file=sys.stderr)
         return code_of(error)

@@ -10,6 +10,7 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -153,3 +154,27 @@ def test_broken_pipe_ends_quietly(ctl: Ctl) -> None:
     )
     os.close(writer)
     assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+def test_what_a_command_printed_before_its_error_comes_out(tmp_path: Path) -> None:
+    subnet_file = tmp_path / "subnet.env"
+    subnet_file.write_text(
+        "FLANNEL_NETWORK=10.50.0.0/16\nFLANNEL_SUBNET=10.50.7.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=false\n"
+    )
+    words = ("docker", "status", "-o", "json", f"--subnet-file={subnet_file}", f"--run-dir={tmp_path}")
+    ended = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from flanpy.cli.main import main; main()",
+            *words,
+            f"--docker-socket={tmp_path}/none",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=90,
+    )
+    assert ended.returncode == 3, ended.stderr
+    assert json.loads(ended.stdout)["wanted"]["mtu"] == 1450
+    assert ended.stderr.count("\n") == 1
