@@ -1,6 +1,6 @@
-"""What must fit together between options, and what the files they name must allow.
+"""The constraints between options, and those on the files that options name.
 
-Errors are ConfigError with one line that names the options and where they came from; warnings are lines for the log.
+Errors are ConfigError with one line that names the options and their origins; warnings are lines for the log.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _check_tls(settings: Settings) -> None:
 
 
 def _check_page(settings: Settings) -> None:
-    """What is open to the network is encrypted and asks who is there."""
+    """Require TLS and a token of a page that is open to the network. Raises ConfigError."""
     listen = settings.page.listen
     if listen is None:
         return

@@ -7,7 +7,7 @@ from flanpy.store.session.settings import EtcdSettings
 
 
 def session_settings(options: EtcdOptions) -> EtcdSettings:
-    """What a session needs of them; the prefix is its caller's."""
+    """Return the part of the options that a session needs; the caller supplies the prefix."""
     return EtcdSettings(
         endpoints=options.endpoints,
         ca_file=options.cafile,

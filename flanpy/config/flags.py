@@ -43,7 +43,7 @@ _ASKS: Final = {"help": "help", "h": "help", "version": "version"}
 
 @dataclass(slots=True)
 class CommandLine:
-    """What was given. `asks` is help or version if that comes first, else ''."""
+    """The options given on the command line. `asks` is help or version if that comes first, else ''."""
 
     given: dict[str, Given] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What an option is: one setting, with its names in every source, its kind and what it means.
+"""The description of one option: its names in every source, its kind and its meaning.
 
 The options themselves stand in `options.py`; defaults live in `settings.py`, beside the types.
 """

@@ -18,7 +18,7 @@ ANY_ADDRESS = IPv4Address(0)
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a value came from: `source` is flag, env, credential, file or default, `where` the place if any."""
+    """The origin of a value: `source` is flag, env, credential, file or default, `where` the place if any."""
 
     source: str
     where: str = ""
@@ -40,7 +40,7 @@ class ListenAddress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EtcdOptions:
-    """How to reach etcd. Endpoints are `http://host:port` or `https://host:port`, one scheme for all."""
+    """The access to etcd. Endpoints are `http://host:port` or `https://host:port`, one scheme for all."""
 
     endpoints: tuple[str, ...] = ("http://127.0.0.1:2379",)
     prefix: str = "/coreos.com/network"
@@ -52,13 +52,13 @@ class EtcdOptions:
 
     @property
     def tls(self) -> bool:
-        """Whether connections are encrypted; without a CA file the system's roots are trusted."""
+        """Report whether connections are encrypted; without a CA file the system's roots are trusted."""
         return self.endpoints[0].startswith("https://")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnderlayOptions:
-    """How to choose the link for traffic between hosts (an `iface` is an IP or a name), and what to advertise."""
+    """The choice of the link between hosts (an `iface` is an IP or a name), and the addresses to advertise."""
 
     iface: tuple[str, ...] = ()
     iface_regex: tuple[str, ...] = ()
@@ -101,7 +101,7 @@ class PageOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeOptions:
-    """Whether and how often peers are probed, and the port by which agents tell each other (0: off)."""
+    """The switch and interval (seconds) of peer probes, and the port by which agents exchange results (0: off)."""
 
     on: bool = True
     interval: float = 10.0
@@ -110,7 +110,7 @@ class ProbeOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogOptions:
-    """How and how much to log; the words of `flanpy.log.configure`."""
+    """The format and level of the log; the words of `flanpy.log.configure`."""
 
     format: str = "auto"
     level: str = "info"
@@ -118,7 +118,7 @@ class LogOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DockerOptions:
-    """Which Docker, how it gets the subnet, and whether and how it may be restarted for that (`flanpyctl docker`)."""
+    """The Docker to configure, the way it gets the subnet, and the terms of a restart for that (`flanpyctl docker`)."""
 
     mode: str = "auto"
     socket: Path = Path("/run/docker.sock")

@@ -1,4 +1,4 @@
-"""What one source gave for one option, before it is understood."""
+"""The text that one source gave for one option, before it is parsed."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def answer(argv: Sequence[str]) -> str | None:
 
 
 def help_text() -> str:
-    """What `flanpyd --help` prints."""
+    """Return the text that `flanpyd --help` prints."""
     return HEAD + "".join(_sections()) + TAIL
 
 

@@ -286,7 +286,7 @@ class Agent:
         self._leasing.world_changed()
 
     def _peers_lost(self) -> bool:
-        """Whether probes say that peers do not answer: the provider may have lost a route."""
+        """Report whether probes find that peers do not answer: the provider may have lost a route."""
         conditions = self._board.snapshot.conditions
         return any(c.type is ConditionType.PEERS_REACHABLE and not c.healthy for c in conditions)
 

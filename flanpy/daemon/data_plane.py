@@ -41,10 +41,10 @@ OFFER_S = 2.0
 
 
 class Stage(IntEnum):
-    """How far the in-kernel plane is, on a host that takes the tunnel over; without that it is whole at once.
+    """The progress of the in-kernel plane on a host that takes the tunnel over; elsewhere it is WHOLE at once.
 
-    Packets pass at every step: by the user-space plane first, then the filters take what comes, then peers are told and
-    send by theirs, and at last ours sends, too.
+    Packets pass at every step: first through the user-space plane alone; then the filters take incoming packets; then
+    peers are notified and send through their in-kernel planes; at last our in-kernel plane sends, too.
     """
 
     OCCUPIED = 1
@@ -105,7 +105,7 @@ class DataPlane:
         )
 
     def _is_occupied(self, port: int) -> bool:
-        """Whether another program, flanneld, runs the tunnel: what a fast peer sends is nothing that it could read."""
+        """Report whether another program, flanneld, runs the tunnel: it could not read the packets of a fast peer."""
         occupied = port_stays_taken(port)
         if occupied:
             log.info(

@@ -38,7 +38,7 @@ Note = Callable[[str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What a look at subnet.env came to; `stamp` is None after a write, so that the next look reads it."""
+    """The result of a look at subnet.env; `stamp` is None after a write, so that the next look reads it."""
 
     env: SubnetEnv
     stamp: Stamp | None
@@ -201,7 +201,7 @@ def subnet_env(world: World, mtu: int, *, ip_masq: bool) -> SubnetEnv:
 
 
 def device_failed(outcome: Pass) -> bool:
-    """Whether what the backend stands on does not."""
+    """Report whether a write of the backend's device failed, or another object stands in its place."""
     conflicts = outcome.decision.difference.conflicts
     failed = any(failure.op.obj.phase <= Phase.TUNNEL for failure in outcome.failures)
     return failed or any(conflict.wanted.phase <= Phase.LINK_UP for conflict in conflicts)

@@ -34,7 +34,7 @@ class _Elsewhere(Exception):
 
 
 async def look(path: Path, told: dict[str, Any], *, deadline: float = DEADLINE_S) -> DockerFacts | Silent:
-    """What the Docker behind `path` runs, or why that is not known; never raises for what Docker does."""
+    """Return the state of the Docker behind `path`, or the reason it is unknown; never raises for Docker's faults."""
     if _is_forbidden(path):
         # Before all else: who may not use the socket may not see dockerd's process either (ProtectProc=).
         return _forbidden(path)
@@ -106,7 +106,10 @@ async def _read_all(reader: asyncio.StreamReader) -> bytes:
 
 
 def _refuse_elsewhere(connection: sockets.socket) -> None:
-    """Who made the socket is known (unix(7)); where we may not look, it is taken for this host's."""
+    """Raise _Elsewhere if the socket's maker (unix(7)) is in another network namespace.
+
+    A maker that we may not inspect is taken for this host's.
+    """
     with suppress(OSError):
         credentials = connection.getsockopt(sockets.SOL_SOCKET, sockets.SO_PEERCRED, _PEER.size)
         pid = _PEER.unpack(credentials)[0]

@@ -31,7 +31,7 @@ _KEEPS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Which Docker, and how it is to be treated."""
+    """The Docker to configure, and the rules for its treatment."""
 
     file: Path
     socket: Path
@@ -44,7 +44,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BipPlan:
-    """What apply would do. `docker` is None if Docker does not run; `stops` is what a restart would stop."""
+    """The plan of apply. `docker` is None if Docker does not run; `stops`: containers that a restart would stop."""
 
     file: Found
     content: bytes
@@ -76,7 +76,7 @@ class BipPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What apply or rollback did. `docker` is what Docker runs at the end, None if it does not run."""
+    """The result of apply or rollback. `docker` is Docker's state at the end, None if it does not run."""
 
     plan: BipPlan
     restarted: bool = False
@@ -103,7 +103,7 @@ def apply(place: Place, wanted: Wanted) -> Outcome:
 
 
 def rollback_plan(place: Place) -> BipPlan:
-    """What `rollback` would do. Raises DockerError if there is nothing to go back to."""
+    """Plan `rollback`. Raises DockerError if there is nothing to go back to."""
     found = config_file.read(place.file)
     backup = config_file.read_backup(found)
     if backup is None:
@@ -127,7 +127,7 @@ def rollback(place: Place) -> Outcome:
 
 
 def runs(docker: DockerFacts, wanted: Wanted, place: Place) -> bool:
-    """Whether docker0 is what we want: its subnet, address, MTU and, unless kept, masquerading."""
+    """Report whether docker0 is as wanted: its subnet, address, MTU and, unless kept, masquerading."""
     own = docker.default
     return (
         own is not None
@@ -140,9 +140,10 @@ def runs(docker: DockerFacts, wanted: Wanted, place: Place) -> bool:
 def ask(
     socket: Path, pid: int | None, subnet: IPv4Network | None
 ) -> tuple[DockerFacts | None, tuple[Container, ...]]:
-    """What Docker runs, and what a restart would stop; None if it does not run, which is found out without starting it.
+    """Return Docker's state and the containers that a restart would stop; None if it does not run.
 
-    Raises DockerUnreachable if it runs and does not answer, DockerConflict if one of its networks has `subnet`.
+    Does not start Docker. Raises DockerUnreachable if it runs and does not answer, DockerConflict if one of its
+    networks has `subnet`.
     """
     if dockerd.starts_docker(socket, pid):
         return None, ()
@@ -205,7 +206,7 @@ def _restarted(place: Place, planned: BipPlan, good: Callable[[DockerFacts], boo
 def _restart_and_wait(
     place: Place, planned: BipPlan, content: bytes | None, good: Callable[[DockerFacts], bool]
 ) -> DockerFacts:
-    """What Docker runs then. Raises DockerError if it does not come up, or not with what is `good`."""
+    """Restart Docker and return its state. Raises DockerError if it does not come up, or not in a `good` state."""
     settings = merge.settings_in(content, str(place.file))
     restart(place.how)
     docker = wait_for(

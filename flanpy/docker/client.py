@@ -46,12 +46,12 @@ class Docker:
         self._client: docker.APIClient | None = None
 
     def look(self) -> DockerFacts:
-        """What it runs now."""
+        """Return Docker's present state."""
         with self._translated() as api:
             return facts(api.info(), _network(api, "bridge"), _network(api, DOCKER_NETWORK))
 
     def running(self) -> tuple[Container, ...]:
-        """What a restart without live-restore would stop."""
+        """Return the containers that a restart without live-restore would stop."""
         with self._translated() as api:
             found = api.containers()
             return tuple(

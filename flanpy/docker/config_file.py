@@ -107,7 +107,7 @@ def put_back(found: Found) -> None:
 
 
 def read_backup(found: Found) -> bytes | None:
-    """What the backup holds, None if there is none. Raises DockerError."""
+    """Return the backup's content, None if there is no backup. Raises DockerError."""
     try:
         return _content(found.backup)
     except OSError as cause:
@@ -178,7 +178,7 @@ def _put(target: Path, content: bytes, like: Found) -> None:
 
 
 def _copy_attributes(source: Path, descriptor: int) -> None:
-    """What the file system or a container does not let us copy is its own to set."""
+    """Copy the extended attributes; those that the file system or a container refuses are left out."""
     with suppress(OSError):
         for name in os.listxattr(source):
             with suppress(OSError):

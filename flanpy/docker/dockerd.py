@@ -29,7 +29,7 @@ _NOBODY: Final = 65534
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """How dockerd is, or will be, started. `where` names the place that an operator would edit, for people."""
+    """The present or next start of dockerd. `where` names the place that an operator would edit, for people."""
 
     argv: tuple[str, ...] = ()
     where: str = ""
@@ -68,24 +68,24 @@ def is_dockerd(pid: int) -> bool:
 
 
 def has_systemd() -> bool:
-    """Whether systemd runs this host (sd_booted(3))."""
+    """Report whether systemd runs this host (sd_booted(3))."""
     return _SYSTEMD.is_dir()
 
 
 def is_systemds(socket: Path) -> bool:
-    """Whether `socket` is the one that systemd may hold for a Docker that does not run (docker.socket)."""
+    """Report whether `socket` is the one that systemd may hold for a Docker that does not run (docker.socket)."""
     return has_systemd() and socket.resolve() == SOCKET
 
 
 def starts_docker(socket: Path, pid: int | None) -> bool:
-    """Whether to connect might start a Docker that does not run, which at boot would wait for us."""
+    """Report whether a connection might start a Docker that does not run, which at boot would wait for us."""
     return (
         pid is None and is_systemds(socket) and _systemctl("is-active", "docker.socket").strip() == "active"
     )
 
 
 def started(pid: int | None) -> Started:
-    """How the next dockerd will be started: as its unit says, else as the running one was."""
+    """Return the start of the next dockerd: by its unit, else by the running one's command line."""
     if has_systemd():
         argv, where = unit_command(_systemctl("cat", UNIT))
         if argv:

@@ -1,7 +1,7 @@
-"""What Docker really runs, as frozen values made from the documents of its API.
+"""Docker's actual state, as frozen values made from the documents of its API.
 
-Owns the reading of those documents; whoever fetched them (a command through the SDK, the daemon over its own
-connection) gets the same facts. Pure. daemon.json is what Docker was told; only this is what it does.
+Owns the reading of those documents; every caller (a command through the SDK, the daemon over its own connection) gets
+the same facts. Pure. daemon.json holds Docker's instructions; only these facts show its behaviour.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ def _gap(text: str, members: tuple[Member, ...]) -> str:
 
 
 def _colon(text: str, members: tuple[Member, ...]) -> str:
-    """What stands between a key and its value, as the last member has it."""
+    """Return the text between a key and its value, as in the last member."""
     if not members:
         return ": "
     last = members[-1]

@@ -1,4 +1,4 @@
-"""What this host itself tells beside Docker's API: daemon.json where it can be read, and the ports of the bridge."""
+"""This host's own facts beside Docker's API: daemon.json where it can be read, and the ports of the bridge."""
 
 from __future__ import annotations
 

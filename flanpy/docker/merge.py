@@ -50,9 +50,9 @@ class Merged:
 
 
 def merge(content: bytes | None, wanted: Wanted, *, name: str, keep_masquerade: bool = False) -> Merged:
-    """What `content` (None: no such file) must become. Raises DockerError where it must not be touched.
+    """Return what `content` (None: no such file) must become. Raises DockerError where it must not be touched.
 
-    What is right already comes back byte for byte.
+    Content that is right already comes back byte for byte.
     """
     text, notes = _decoded(content, name)
     members = json_text.read_object(text, name)
@@ -67,7 +67,7 @@ def merge(content: bytes | None, wanted: Wanted, *, name: str, keep_masquerade: 
 
 
 def revert(content: bytes | None, backup: bytes, *, name: str) -> Merged:
-    """What `content` must become for our keys to be as they are in `backup`; that itself if nothing else differs."""
+    """Return `content` with our keys as they are in `backup`; `backup` itself if nothing else differs."""
     before, now = settings_in(backup, f"{name} of before"), settings_in(content, name)
     changes = tuple(
         KeyChange(key, now.get(key), before.get(key)) for key in _ours(now) if now.get(key) != before.get(key)
@@ -81,7 +81,7 @@ def revert(content: bytes | None, backup: bytes, *, name: str) -> Merged:
 
 
 def still_backs_up(backup: bytes | None, content: bytes | None) -> bool:
-    """Whether `backup` is what the file was before us: our keys are in the file, and all others are as then."""
+    """Report whether `backup` is the file as it was before us: our keys are in the file, and all others are as then."""
     if backup is None:
         return False
     try:

@@ -27,7 +27,7 @@ class Recipe:
 
 
 class Step(Enum):
-    """What is to be done. The value is what commands print."""
+    """The action to take. The value is what commands print."""
 
     KEEP = "keep"
     CREATE = "create"
@@ -73,7 +73,7 @@ def recipe(wanted: Wanted, found: DockerFacts) -> Recipe:
 
 
 def plan_network(wanted: Wanted, found: DockerFacts, holders: tuple[str, ...]) -> NetworkPlan:
-    """What is to be done; `holders` are all containers that have the present network, running or not."""
+    """Plan the network's action; `holders` are all containers that have the present network, running or not."""
     target = recipe(wanted, found)
     notes = tuple(_notes(wanted, found))
     present = found.own

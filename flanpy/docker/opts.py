@@ -33,7 +33,7 @@ _ROUTES: Final = Path("/proc/net/route")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """What the file is to hold. Neither `single` nor `combined` means both, as in flannel."""
+    """The form of the file. Neither `single` nor `combined` means both, as in flannel."""
 
     single: bool = False
     combined: bool = False

@@ -23,7 +23,7 @@ _RESET_S: Final = 10.0
 
 
 class Policy(Enum):
-    """When Docker may be restarted to make it take a new daemon.json."""
+    """The rule for restarting Docker to make it take a new daemon.json."""
 
     NEVER = "never"
     IF_IDLE = "if-idle"
@@ -31,7 +31,7 @@ class Policy(Enum):
 
 
 class Choice(Enum):
-    """What is done about a restart. The value is what `-o json` says."""
+    """The decision about a restart. The value is what `-o json` prints."""
 
     NOT_NEEDED = "not-needed"
     NOT_RUNNING = "docker-not-running"

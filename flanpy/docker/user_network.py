@@ -16,7 +16,7 @@ from flanpy.model.bridge import DOCKER_NETWORK
 
 
 def plan(socket: Path, wanted: Wanted) -> NetworkPlan:
-    """What apply would do. Raises DockerUnreachable."""
+    """Plan the action of apply. Raises DockerUnreachable."""
     docker = Docker(socket)
     try:
         return _planned(docker, docker.look(), wanted)

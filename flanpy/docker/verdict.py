@@ -20,7 +20,7 @@ GATEWAY_MODES: Final = Version(28, 0)
 
 
 class Mode(Enum):
-    """How Docker gets our subnet. AUTO is the network mode where Docker has our network, else bip."""
+    """The way Docker gets our subnet. AUTO is the network mode where Docker has our network, else bip."""
 
     AUTO = "auto"
     BIP = "bip"
@@ -64,7 +64,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a look is judged by. `accepts`: whether our packet filter keeps accepts for the overlay in place."""
+    """The standard for judging a look. `accepts`: our packet filter keeps accept rules for the overlay in place."""
 
     mode: Mode
     wanted: Wanted | None
@@ -99,7 +99,7 @@ def judge(look: Look | None, asked: Asked) -> Condition:
 
 
 def needs_accepts(look: Look, asked: Asked) -> bool:
-    """Whether overlay packets reach containers only while our packet filter keeps accepts for them in place."""
+    """Report whether overlay packets reach containers only while our packet filter keeps accept rules for them."""
     found = look.found
     return (
         isinstance(found, DockerFacts)

@@ -1,4 +1,4 @@
-"""What the overlay asks of Docker on this host, in one frozen value.
+"""The overlay's demands on Docker on this host, in one frozen value.
 
 Made from the values of subnet.env, by commands and by the daemon alike, so that both judge by the same words.
 """
@@ -26,7 +26,7 @@ class Wanted:
 
     @property
     def bridge_address(self) -> IPv4Interface:
-        """What the bridge has: the subnet's first host."""
+        """Return the bridge's address: the subnet's first host."""
         return IPv4Interface((self.subnet.network_address + 1, self.subnet.prefixlen))
 
     @property

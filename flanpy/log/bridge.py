@@ -44,7 +44,7 @@ class Bridge(logging.Handler):
         get_logger().log(record.levelno, "library_logged", **keys)
 
     def _repeated(self, kind: str) -> int | None:
-        """How many of this kind were left out before this one, which is due; None if it is to be left out, too."""
+        """Return how many records of this kind were suppressed before this one; None if this one is suppressed, too."""
         now = time.monotonic()
         if len(self._quiet) >= _MOST_KINDS:
             self._quiet = {name: each for name, each in self._quiet.items() if now < each.until}

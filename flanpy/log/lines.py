@@ -63,7 +63,10 @@ class Lines:
 
 
 def _takes_lines(stream: TextIO) -> bool:
-    """Whether a write would not wait: of a pipe, that a page is free. Files and what has no descriptor never wait."""
+    """Report whether a write would not block: of a pipe, that a page is free.
+
+    Files never block, nor do streams without a descriptor.
+    """
     try:
         poll = select.poll()
         poll.register(stream.fileno(), select.POLLOUT)

@@ -1,4 +1,4 @@
-"""Who may see the page: the Host header on loopback, the token elsewhere.
+"""The access check of the page: the Host header on loopback, the token elsewhere.
 
 Pure but for reading the token's file once. A page on loopback is for everybody on this machine, but not for web sites
 that a browser on it has open: they reach loopback through a name of their own that they rebind, so the name is checked.
@@ -29,11 +29,11 @@ class Gate:
     token: str = field(default="", repr=False)
 
     def knows_host(self, host: str) -> bool:
-        """Whether the request is for us, by its Host header: `localhost:8474`, `127.0.0.1`, `[::1]:8474`."""
+        """Report whether Host names us: `localhost:8474`, `127.0.0.1`, `[::1]:8474`; always true off loopback."""
         return not self.loopback or _is_local(_without_port(host))
 
     def admits(self, authorization: str, cookies: Mapping[str, str]) -> bool:
-        """Whether the header or the cookie proves knowledge of the token."""
+        """Report whether the header or the cookie proves knowledge of the token."""
         if not self.token:
             return True
         scheme, _, given = authorization.partition(" ")
@@ -45,7 +45,7 @@ class Gate:
 
     @property
     def cookie(self) -> str:
-        """What a browser keeps instead of the token: of no use elsewhere, and good after a restart, too."""
+        """Return the browser's substitute for the token: of no use elsewhere, and valid after a restart, too."""
         return hmac.new(self.token.encode(), b"flanpy status page", hashlib.sha256).hexdigest()
 
 

@@ -18,7 +18,7 @@ from flanpy.status.http.server import serve_tcp
 
 
 def start(options: PageOptions, feed: Feed, clock: Clock) -> Callable[[], Awaitable[web.AppRunner]]:
-    """What listens when it is called; that raises HostError naming the address or file."""
+    """Return a function that starts listening when called; it raises HostError naming the address or file."""
 
     async def listen() -> web.AppRunner:
         address = options.listen

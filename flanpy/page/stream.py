@@ -24,7 +24,7 @@ PATIENCE: Final = 10.0
 
 
 class Sink(Protocol):
-    """Where one listener's bytes go; returns once they are on their way."""
+    """The destination of one listener's bytes; `write` returns once they are on their way."""
 
     async def write(self, text: bytes) -> None: ...
 
@@ -86,7 +86,7 @@ class Stream:
         await self._rest()
 
     def _raise_trouble(self) -> None:
-        """What keeps the document from being made is the listeners' end, too."""
+        """Raise the error that ended the making of documents: it ends the listeners, too."""
         if self._looking is not None and self._looking.done():
             self._looking.result()
 

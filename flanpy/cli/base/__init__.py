@@ -1,1 +1,1 @@
-"""What every command uses: this host, its daemon, etcd, and how results are printed."""
+"""The parts that every command uses: this host, its daemon, etcd, and the printing of results."""

@@ -95,7 +95,7 @@ class Control:
         self._deadline = deadline
 
     def answers(self) -> bool:
-        """Whether somebody listens on the socket now; true as well if we may not know."""
+        """Report whether a process listens on the socket now; true as well if we lack the permission to know."""
         try:
             _connected(self.path, self._deadline).close()
         except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):

@@ -19,7 +19,7 @@ from flanpy.errors import (
 
 
 class Exit(IntEnum):
-    """What `flanpyctl` ended with; stable across versions."""
+    """The exit statuses of `flanpyctl`; stable across versions."""
 
     OK = 0
     FAILURE = 1

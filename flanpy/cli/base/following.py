@@ -17,7 +17,10 @@ CLEAR: Final = "\x1b[H\x1b[2J"  # home, erase the display (ECMA-48)
 
 
 def answers(ask: Callable[[], T], *, every: float = POLL_S) -> Iterator[T]:
-    """What `ask` says, for ever. The first refusal is raised; later ones are told of once: it may be restarting."""
+    """Yield the answers of `ask`, without end.
+
+    A ControlError of the first request is raised; each later outage prints one line, as the daemon may restart.
+    """
     gc.enable()  # unlike other commands this one may live for days
     yield ask()
     answered = True

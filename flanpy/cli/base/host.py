@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Host:
-    """Where the command runs, and what was said about it on the command line."""
+    """The host on which the command runs, with the command line's settings for it."""
 
     arguments: Namespace
 
@@ -53,7 +53,7 @@ class Host:
 
     @property
     def etcd_named(self) -> bool:
-        """Whether the command line points at an etcd: then the local daemon may speak of another network."""
+        """Report whether the command line names an etcd: the local daemon may then serve another network."""
         return bool(flags_of(self.arguments, ETCD_OPTIONS))
 
     @property

@@ -1,7 +1,7 @@
-"""How results are printed: tables, JSON, YAML, names.
+"""The printing of results: tables, JSON, YAML, names.
 
 Owns the form, never the content: the same cells come out on a terminal (rich, imported only there) and in a pipe
-(plain aligned text). JSON keys are snake_case and stable. Must not know what a row is about.
+(plain aligned text). JSON keys are snake_case and stable. Must not know the meaning of a row.
 """
 
 from __future__ import annotations

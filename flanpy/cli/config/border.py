@@ -1,6 +1,7 @@
-"""What `flanpyctl network init` and `set` say of a network before it is written.
+"""The checks of `flanpyctl network init` and `set` before a network is written.
 
-That is whether hosts will obey it, and what of theirs it contains. Sends nothing but a look-up of etcd's name.
+They tell whether hosts will obey the network, and which ranges of the hosts it contains. Sends nothing but a look-up
+of etcd's name.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ def rollback(arguments: Namespace, host: Host) -> Exit:
 
 
 def status(arguments: Namespace, host: Host) -> Exit:
-    """What Docker runs against what subnet.env says: OK, UNHEALTHY, or UNREACHABLE."""
+    """Compare Docker's running state with subnet.env: OK, UNHEALTHY, or UNREACHABLE."""
     from flanpy.cli.docker import text
     from flanpy.docker import survey
     from flanpy.docker.verdict import Asked, Silent, judge

@@ -51,7 +51,7 @@ def write(path: Path, content: str) -> None:
 
 
 def _read(path: Path) -> str:
-    """What is there; nothing, if nothing is. Raises DockerError."""
+    """Read the file; "" if it does not exist. Raises DockerError."""
     try:
         return atomic.read(path, _LARGEST).decode(errors="replace")
     except FileNotFoundError:

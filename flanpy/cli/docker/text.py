@@ -1,4 +1,4 @@
-"""What `flanpyctl docker` prints: sentences for people, documents with stable keys for machines."""
+"""The output of `flanpyctl docker`: sentences for people, documents with stable keys for machines."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def show_plan(form: str, plan: BipPlan) -> None:
 
 
 def show_outcome(form: str, outcome: Outcome) -> None:
-    """What was done."""
+    """Print the outcome of apply or rollback."""
     plan = outcome.plan
     if form != "table":
         running = _network_document(outcome.docker.default) if outcome.docker else None
@@ -49,7 +49,7 @@ def show_outcome(form: str, outcome: Outcome) -> None:
 
 
 def show_network(form: str, plan: NetworkPlan, *, done: bool = False) -> None:
-    """What is, or was, done about the network."""
+    """Print the network's plan, or with `done` the result."""
     if form != "table":
         print_as(form, _network_plan_document(plan))
         return

@@ -49,9 +49,10 @@ _LONGEST: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class Remains:
-    """What of ours is on this host: operations that remove it from the kernel, and files.
+    """The objects of ours on this host: operations that remove them from the kernel, and files.
 
-    `left` is what was read of extension.json: what is shown is what is run, whatever the file holds by then.
+    `left` is the content of extension.json as it was read: the commands shown are the commands run, whatever the file
+    holds by then.
     """
 
     ops: tuple[Op, ...]
@@ -132,7 +133,7 @@ def _held_lock(host: Host, *, force: bool) -> lock.RunLock | None:
 
 
 def found(host: Host, *, in_use: bool, keep_subnet_file: bool = False) -> Remains:
-    """What is to be removed; the lease on disk, the socket and the lock stay while a daemon has them `in_use`."""
+    """Find the objects to remove; the lease on disk, the socket and the lock stay while a daemon has them `in_use`."""
     return _remains(host, tuple(_files(host, in_use=in_use, subnet_file=not keep_subnet_file)))
 
 

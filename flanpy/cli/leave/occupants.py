@@ -1,4 +1,4 @@
-"""What still runs on this host's subnet: the ports of its bridge, by container where Docker tells their names.
+"""The containers that still use this host's subnet: the ports of its bridge, by container where Docker gives names.
 
 Reads only. A running container always has a port; Docker is asked for names alone, and never started for it.
 """

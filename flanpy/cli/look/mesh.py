@@ -1,4 +1,4 @@
-"""Who reaches whom: the daemon's `/v1/mesh` as an N x N matrix, and the pairs in it that are broken. Asks nobody."""
+"""Reachability between hosts: the daemon's `/v1/mesh` as an N x N matrix, and its broken pairs. Sends no request."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ _BAD_STATES = {"failed", "rejected"}
 
 
 def name_of(peer: Peer) -> str:
-    """What it is called in sentences: flannel's hosts have no node id."""
+    """Return the peer's name for sentences: its node id, else its address; flannel's hosts have no node id."""
     return str(peer.get("node_id") or peer.get("public_ip") or subnets_of(peer))
 
 
@@ -48,14 +48,14 @@ def path_mtu(peer: Peer) -> str:
 
 
 def why(peer: Peer) -> str:
-    """What is wrong with it, one line."""
+    """Return the peer's faults in one line."""
     trouble, evidence = peer.get("trouble") or "", peer.get("evidence") or ""
     probed = f"{trouble}: {evidence}" if trouble and evidence else trouble or evidence
     return "; ".join(filter(None, (peer.get("reason"), probed)))
 
 
 def is_broken(peer: Peer) -> bool:
-    """Whether probes found something wrong: it does not answer, or not to all, or there is a diagnosis."""
+    """Report whether probes found a fault: the peer does not answer, or not to every probe, or there is a diagnosis."""
     return peer.get("reach") in {"unreachable", "lossy"} or bool(peer.get("trouble"))
 
 
@@ -99,7 +99,7 @@ def _styles(peers: tuple[Peer, ...]) -> dict[int, str]:
 
 
 def answers_to(peer: Peer, word: str) -> bool:
-    """Whether an operator's word names it: its node, an address of its subnet, a subnet, or its public IP."""
+    """Report whether an operator's word names the peer: its node, its subnet, an address in that, or its public IP."""
     if word in {peer.get("node_id"), peer.get("public_ip"), peer.get("subnet"), peer.get("subnet6")}:
         return True
     try:

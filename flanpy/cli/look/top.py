@@ -100,7 +100,7 @@ def _stay(live: Live, keyboard: int, first: Look, host: Host, interval: float) -
 
 
 def _left(keyboard: int, wait: float) -> bool:
-    """Whether q was typed, or the terminal has gone, within `wait` seconds."""
+    """Report whether q was typed, or the terminal has gone, within `wait` seconds."""
     end = time.monotonic() + wait
     while (left := end - time.monotonic()) > 0:
         if select.select([keyboard], [], [], left)[0] and os.read(keyboard, 1) in {b"q", b"Q", b"", b"\x03"}:

@@ -1,4 +1,4 @@
-"""What `flanpyctl top` shows of one look, as lines with a style each. Pure: the difference of two looks gives rates."""
+"""The screen of `flanpyctl top`: one look as lines with a style each. Pure: the difference of two looks gives rates."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Counters:
         return self.rx_dropped + self.tx_dropped + self.rx_errors + self.tx_errors
 
     def since(self, before: Counters) -> Counters:
-        """What was added."""
+        """Return the increase of each counter since `before`."""
         return Counters(*(new - old for new, old in zip(astuple(self), astuple(before), strict=True)))
 
 

@@ -55,7 +55,7 @@ def gathered(arguments: Namespace, host: Host) -> tuple[dict[str, str], list[str
 
 
 def secrets_of(host: Host) -> tuple[str, ...]:
-    """What the settings hold that must not leave this host. Settings that cannot be read hold nothing that we know."""
+    """Return the secrets of the settings, which must not leave this host; none if the settings cannot be read."""
     try:
         settings = host.settings
     except FlanpyError:

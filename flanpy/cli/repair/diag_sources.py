@@ -1,4 +1,4 @@
-"""What goes into the archive of `flanpyctl diag`: by file name, a function that makes its text or raises."""
+"""The content of the archive of `flanpyctl diag`: by file name, a function that makes its text or raises."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def show(arguments: Namespace, host: Host) -> Exit:
 
 
 def _fixed(findings: Sequence[Finding], host: Host, *, yes: bool) -> Sequence[Finding]:
-    """What is found after the repairs. Raises CommandError if one failed."""
+    """Repair, and return the findings that remain. Raises CommandError if a repair failed."""
     from flanpy.cli.repair.doctor_fix import outcome, repair, settled
     from flanpy.doctor.gather import gather
     from flanpy.doctor.registry import diagnose

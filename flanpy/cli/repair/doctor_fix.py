@@ -26,7 +26,7 @@ _POLL_S: Final = 0.5
 
 @dataclass(slots=True)
 class Fixed:
-    """What was run, and which of it failed."""
+    """The repairs that were run, and those of them that failed."""
 
     done: list[Repair] = field(default_factory=list)
     failed: list[Repair] = field(default_factory=list)

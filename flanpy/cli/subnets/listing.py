@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def asks_etcd(arguments: Namespace, host: Host) -> bool:
-    """Whether the command line says etcd."""
+    """Report whether the command line names etcd as the source."""
     return bool(arguments.etcd) or host.etcd_named
 
 
@@ -30,7 +30,7 @@ def current(arguments: Namespace, host: Host, *, expiry: bool) -> Listing:
 
 
 def daemons_listing(arguments: Namespace, host: Host) -> Listing | None:
-    """What the local daemon says, None if it does not answer or is not to be asked: etcd knows as well."""
+    """Return the local daemon's listing; None if it does not answer or must not be asked: etcd has the data as well."""
     if asks_etcd(arguments, host):
         return None
     try:

@@ -13,7 +13,7 @@ from flanpy.cli.subnets.rows import Listing, table_of
 
 
 def wants_expiry(arguments: Namespace) -> bool:
-    """Whether the command line asks for expiries."""
+    """Report whether the command line asks for expiries."""
     return bool(arguments.expiry or arguments.output == "wide")
 
 

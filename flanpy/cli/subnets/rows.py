@@ -49,11 +49,11 @@ class SubnetRow:
 
     @property
     def name(self) -> str:
-        """What `-o name` prints and `subnets show` takes."""
+        """Return the name that `-o name` prints and `subnets show` takes."""
         return self.subnet or self.subnet6 or self.key
 
     def answers_to(self, word: str) -> bool:
-        """Whether an operator's word names this subnet: its range, key, node, or an address it advertises."""
+        """Report whether an operator's word names this subnet: its range, key, node, or an address it advertises."""
         return word in {self.key, self.subnet, self.subnet6, self.node_id, self.public_ip, self.public_ip6}
 
     def as_json(self) -> dict[str, Any]:
@@ -66,7 +66,7 @@ _FIELDS = tuple(field.name for field in fields(SubnetRow))
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What `subnets` shows: the rows, the keys that cannot be used with the reason why, and how fresh it is."""
+    """The content of `subnets`: the rows, the unusable keys with the reason for each, and the freshness."""
 
     rows: tuple[SubnetRow, ...]
     invalid: tuple[tuple[str, str], ...] = ()

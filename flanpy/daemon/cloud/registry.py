@@ -1,9 +1,9 @@
-"""What hosts tell each other of cloud routes, in etcd below `<prefix>/cloud/`; flannel reads nothing there.
+"""The records of cloud routes that hosts share in etcd below `<prefix>/cloud/`; flannel reads nothing there.
 
-`routes/<subnet>` says who made a route and where it leads, without an etcd lease, so that a route outlives its host as
-provably the overlay's. `removing/<subnet>` is the claim of the host that removes one. A claim is had only while
-`subnets/<subnet>` is absent; whoever leases the subnet after that waits for its end before it makes its own route. So
-no host's removal meets the route of the subnet's next owner.
+`routes/<subnet>` holds the maker of a route and its destination, without an etcd lease, so that a route outlives its
+host as provably the overlay's. `removing/<subnet>` is the claim of the host that removes a route. A host gets a claim
+only while `subnets/<subnet>` is absent; a host that leases the subnet after that waits for the claim's end before it
+makes its own route. So no host's removal meets the route of the subnet's next owner.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CLAIM_S = 60
 
 
 class Store(KeyStore, LeaseStore, Protocol):
-    """What is used of etcd."""
+    """The part of etcd that the registry uses."""
 
 
 class EtcdRegistry:

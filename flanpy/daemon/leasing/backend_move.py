@@ -27,7 +27,7 @@ log = get_logger()
 
 
 class BackendMove:
-    """Who is where on the way. `view` gives all leases; `show` is called when they are to be shown in another form."""
+    """The state of the move. `view` returns all leases; `show` is called when their form is to change."""
 
     def __init__(
         self, *, clock: Clock, loop: ReconcileLoop, view: Callable[[], LeaseView], show: Callable[[], None]
@@ -55,7 +55,7 @@ class BackendMove:
         return world if self._moving.stands else former_world(world) or world
 
     def stood(self, outcome: Pass) -> bool:
-        """Whether with this pass the network's backend has come to stand, so that our lease may say so."""
+        """Report whether this pass completed the network's backend, so that our lease may advertise it."""
         if self._moving.stands or outcome.world.network is not self._network:
             return False
         if outcome.decision.desired is None or outcome.error or device_failed(outcome):

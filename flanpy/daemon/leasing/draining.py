@@ -88,7 +88,7 @@ class Draining:
         await in_time(directory / drain_file.FILE_NAME, lambda: drain_file.clear(directory))
 
     def _given_back(self, held: Lease | None) -> dict[str, Any]:
-        """Which subnet that was; `reservation`: it stays this host's."""
+        """Return the subnet that was given back; `reservation`: it stays this host's."""
         drained = drain_file.load(self._state_dir)
         key = held.key if held is not None else drained.key if drained is not None else None
         return {

@@ -43,7 +43,7 @@ class EtcdWays:
 
     @property
     def addresses(self) -> tuple[EtcdAddress, ...]:
-        """What was told last."""
+        """Return the addresses last passed to `changed`."""
         return self._told
 
     def recall(self, known: Iterable[EtcdAddress]) -> None:

@@ -1,4 +1,4 @@
-"""How long the leases of others have left, asked of etcd when somebody lists them; a listing must not wait for long."""
+"""The remaining time of other hosts' leases, asked of etcd for a listing, which must not wait for long."""
 
 from __future__ import annotations
 

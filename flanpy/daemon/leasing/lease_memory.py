@@ -1,7 +1,7 @@
-"""What the disk knows of our lease: read once before the start, written whenever the lease changes.
+"""The disk's record of our lease: read once before the start, written whenever the lease changes.
 
-With it a host boots with its subnet while etcd is away, and a drained host stays out. Must not decide what becomes of
-the lease: the keeper does.
+With it a host boots with its subnet while etcd is unreachable, and a drained host stays drained. Must not decide the
+lease's future: the keeper does.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ log = get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recalled:
-    """What there was on disk. `previous` is the subnet of an old subnet.env, a mere preference; `network_config` is the
-    text that was in force with `stored`, "" without one. `border` is None where nothing was kept of it."""
+    """The values found on disk. `previous` is the subnet of an old subnet.env, a mere preference.
+
+    `network_config` is the text that was in force with `stored`, "" without one. `border` is None if none was kept.
+    """
 
     previous: SubnetKey | None = None
     drained: Drained | None = None

@@ -94,7 +94,7 @@ class Leasing:
         self._draining = Draining(self._keeper, settings.state_dir, clock=clock)
 
     def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
-        """What to run, by name."""
+        """Return the coroutines to run, by task name."""
         return {
             "config_watch": self._config.follow(),
             "lease_watch": self._leases.follow(),
@@ -198,7 +198,7 @@ class Leasing:
         self._keep(self._keeper.state.lease)
 
     def look_for_etcd(self) -> None:
-        """Where etcd is may have changed: the endpoints are others now."""
+        """Resolve etcd's addresses again: the endpoints have changed."""
         self._ways.look_again()
 
     async def _relist_now_and_then(self) -> None:

@@ -125,7 +125,7 @@ class NetworkWatch:
         return f"the network config was changed, the old one stays in force: {reason}" if reason else ""
 
     def _leads_nowhere(self, network: NetworkConfig) -> bool:
-        """Whether one put would tear every tunnel down. A config that was there before the start is obeyed."""
+        """Report whether one put would tear every tunnel down. A config that was there before the start is obeyed."""
         before = self._network
         return (
             self._heard

@@ -32,7 +32,7 @@ def docker_watcher(settings: Settings, clock: Clock, note: Callable[[DockerRepor
 
 
 def wanted_of(path: Path) -> Wanted | None:
-    """What the file asks of Docker; None without a subnet that Docker could have."""
+    """Return the file's demands on Docker; None without a subnet that Docker could have."""
     env = subnet_env.read(path)
     if isinstance(env, Absent):
         return None

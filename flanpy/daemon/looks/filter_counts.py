@@ -1,4 +1,4 @@
-"""What the packet filter has dropped as metric families."""
+"""The packets dropped by the packet filter, as metric families."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ class Probing:
         return own_document(report or ReachReport(), node_id=self._here, subnet=subnet, at=self._clock.wall())
 
     def _own_address(self) -> IPAddress | None:
-        """Where other hosts ask: over the tunnel if there is one, else at the underlay's address."""
+        """Return the address at which other hosts ask this one: the tunnel's if there is one, else the underlay's."""
         last = self._board.snapshot.inputs.last
         if last is None or last.decision.desired is None or last.world.own is None or not last.world.network:
             return None
@@ -150,7 +150,7 @@ def _wrong_entries(last: Pass, target: Target) -> Iterator[str]:
 
 
 def _lacking(last: Pass, target: Target) -> Iterator[str]:
-    """What packets to the peer need and does not stand: the kernel refused it, or a route of others is there."""
+    """Yield the reason for each missing entry to the peer: a refusal of the kernel, or a foreign route in its place."""
     for conflict in last.decision.difference.conflicts:
         if isinstance(conflict.wanted, Route) and _leads_to(conflict.wanted, target):
             yield f"a foreign route stands where ours should: {describe(conflict.found)}"

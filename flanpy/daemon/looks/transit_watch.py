@@ -102,7 +102,7 @@ class TransitWatch:
 
 
 async def look(documents: dict[str, Any]) -> Transit:
-    """What the program says; a program that fails leaves the question open."""
+    """Run the program and return its answer; a program that fails leaves the question open."""
     environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
     try:
         process = await asyncio.create_subprocess_exec(

@@ -28,7 +28,7 @@ class ControlSocket:
         self._runner: AppRunner | None = None
 
     async def is_gone(self) -> bool:
-        """Whether it was made and no socket is there any more: a thread and a system call, as disks may hang."""
+        """Report whether the socket was made and no longer exists; checks in a worker thread, as disks may hang."""
         return self._runner is not None and not await asyncio.to_thread(_is_socket, self._path)
 
     async def start(self) -> AppRunner:

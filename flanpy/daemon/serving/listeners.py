@@ -85,7 +85,7 @@ class Listeners:
                     missing[str(path)] = socket.start
 
     def _others(self, control: Control) -> dict[str, Start]:
-        """How to start each listener but the control socket, by its address."""
+        """Return the start function of each listener but the control socket, by its address."""
         from flanpy.page import listening as page  # noqa: PLC0415, see run
         from flanpy.status.http import server  # noqa: PLC0415
         from flanpy.status.http.limits import limit_counts  # noqa: PLC0415
@@ -105,7 +105,7 @@ class Listeners:
         return wanted
 
     def _feed(self, control: Control) -> Feed:
-        """What the page shows: nothing is asked of etcd for it, however many look."""
+        """Return the page's feed; it sends no request to etcd, however many clients look."""
         from flanpy.page.documents import page_document  # noqa: PLC0415, see run
         from flanpy.page.stream import Feed  # noqa: PLC0415
 
@@ -197,7 +197,7 @@ async def _start(missing: dict[str, Start], started: set[AppRunner], stack: Asyn
 
 
 def _addresses(settings: Settings) -> list[ListenAddress]:
-    """Where health and metrics are served: flanneld's health port, our metrics address, or both."""
+    """Return the addresses that serve health and metrics: flanneld's health port, our metrics address, or both."""
     listen = settings.listen
     health = ListenAddress(listen.healthz_ip, listen.healthz_port) if listen.healthz_port else None
     return [address for address in (health, listen.metrics_listen) if address is not None]
