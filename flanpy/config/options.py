@@ -1,8 +1,8 @@
 """The one table of options. Flags, environment names, file keys, help, documentation and completion come from it.
 
 Names that flannel has are flannel's (v0.28), with its defaults, save one: its first etcd endpoint, port 4001, has been
-etcd's port of before 2015 and is left out. The table stands in three parts, group by group: what a lease needs, what
-passes and what is told of it (here), and this host.
+etcd's port of before 2015 and is left out. The table has three parts, group by group: options of a lease,
+options of traffic and of reports on it (here), and options of this host.
 """
 
 from __future__ import annotations

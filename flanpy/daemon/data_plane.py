@@ -96,7 +96,7 @@ class DataPlane:
         return self.refit(policy)
 
     def refit(self, policy: Policy) -> Policy:
-        """The policy as things stand now: whether the in-kernel plane is used, and whether peers are told."""
+        """Return the present policy: whether the in-kernel plane is used, and whether peers are notified."""
         return replace(
             policy,
             fast_path=bool(self._decided) and self._stage > Stage.OCCUPIED,
@@ -152,7 +152,7 @@ class DataPlane:
         self._note(KERNEL if fast else f"user space: {reason}")
 
     async def close(self) -> None:
-        """End the process. Device and filters stay: they carry packets while nobody supervises."""
+        """End the process. Device and filters stay: they carry packets without supervision."""
         with suppress(KernelError):
             await self._supervisor.stop(detach=False)
         self._forwarders.dismiss()

@@ -1,6 +1,6 @@
 """The files that the daemon keeps: subnet.env for Docker, the lease for a boot without etcd, the tunnel's table.
 
-subnet.env is written once the device stands, for Docker must not be told of a subnet that leads nowhere. It is read
+subnet.env is written once the device is up, as Docker must not get a subnet without a path to peers. It is read
 after each pass and looked at every second, so that a lost or altered file is soon back: a Docker that starts meanwhile
 would start without the overlay. What could not be written (a full disk) stays to be written. Nothing here waits for a
 disk on the event loop: see `host.disk_work`.

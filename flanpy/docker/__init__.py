@@ -1,1 +1,1 @@
-"""Docker: what it is told (daemon.json, networks) and what it really runs."""
+"""Docker: its configuration (daemon.json, networks) and its actual state."""

@@ -18,7 +18,7 @@ from flanpy.model.bridge import DEFAULT_BRIDGE
 OPTION: Final = "com.docker.network.bridge."
 MTU_OPTION: Final = "com.docker.network.driver.mtu"
 OWNER_LABEL: Final = "net.flanpy.network"
-"""Marks the network that we keep; one without it is somebody else's."""
+"""The label of the network that we keep; a network without it belongs to another owner."""
 
 _DEFAULT_MTU: Final = 1500
 Document = Mapping[str, Any]

@@ -15,7 +15,7 @@ from flanpy.docker.wanted import Wanted
 def look_of(
     found: DockerFacts | Silent, told: dict[str, Any], wanted: Wanted | None, mode: Mode = Mode.AUTO
 ) -> Look:
-    """A whole look: what Docker said, what it was told, and what its containers were given."""
+    """Return a whole look: Docker's answer, its configuration, and the ports of its bridge above the overlay's MTU."""
     bip = told.get("bip")
     network = judged_network(found, mode) if isinstance(found, DockerFacts) else None
     return Look(

@@ -1,7 +1,7 @@
-"""Network mode: the one user-defined bridge network that carries our subnet, and what is to be done for it.
+"""Network mode: the one user-defined bridge network that carries our subnet, and the actions it needs.
 
-Owns its options for every version of Docker. Pure. The network is made anew only if nobody has it, as containers keep
-the address and the MTU that they were started with.
+Owns its options for every version of Docker. Pure. The network is recreated only if no container has it, as containers
+keep the address and the MTU that they were started with.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Network mode carried out: look, plan, create or make anew, look again.
+"""Network mode carried out: look, plan, create or recreate, look again.
 
 Owns the one network that carries our label. Docker is not restarted and daemon.json is not touched.
 """
@@ -25,7 +25,7 @@ def plan(socket: Path, wanted: Wanted) -> NetworkPlan:
 
 
 def apply(socket: Path, wanted: Wanted) -> NetworkPlan:
-    """Do it; what was done. Raises DockerConflict if containers or somebody else have the network."""
+    """Carry out the plan, and return it. Raises DockerConflict if containers or another owner have the network."""
     docker = Docker(socket)
     try:
         found = docker.look()

@@ -44,7 +44,7 @@ def wanted(  # one argument for each line of subnet.env
     ipmasq: bool,
     subnet6: IPv6Network | None = None,
 ) -> Wanted:
-    """From the values of subnet.env. Raises DockerError where Docker cannot be told them."""
+    """Make it from the values of subnet.env. Raises DockerError for values that Docker cannot take."""
     if network is None or subnet is None:
         raise DockerError(
             "subnet.env has no IPv4 subnet, and Docker's bridge needs one: use a network with IPv4"

@@ -1,1 +1,1 @@
-"""What ails this host's overlay, and what to do: facts are gathered once, pure checks judge them, causes come first."""
+"""The diagnosis of this host's overlay, with cures: facts are gathered once, pure checks judge them; causes first."""

@@ -1,6 +1,6 @@
 """Asks each etcd endpoint whether it is well, over the HTTP that etcd serves beside gRPC: no session, no credentials.
 
-`/health` answers after a read by quorum, so a member without a leader is told from a well one. Each endpoint has a
+`/health` answers after a read by quorum, so it tells a member without a leader from a healthy one. Each endpoint has a
 deadline of its own, and all are asked at once.
 """
 

@@ -1,4 +1,4 @@
-"""What doctor found: which of the known problems, told from what, and what to do. Values only."""
+"""The findings of doctor: the known problem, its evidence, and the cure. Values only."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Severity(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """One command that `--fix` may run. `removes`: it takes away what somebody else made, so a person must agree."""
+    """One command that `--fix` may run. `removes`: it removes a foreign object, so a person must agree."""
 
     argv: tuple[str, ...]
     removes: bool = False

@@ -158,7 +158,7 @@ class _Gathering:
 
 
 def _settings_in(config: Any) -> dict[str, str]:
-    """What the daemon says is in force."""
+    """Return the settings in force, as the daemon reports them."""
     rows = config if isinstance(config, list) else []
     named = [row for row in rows if isinstance(row, Mapping) and isinstance(row.get("name"), str)]
     return {row["name"]: str(row.get("value", "")) for row in named}

@@ -79,7 +79,7 @@ def sysctl_name(path: str) -> str:
 
 
 def checksums(links: Iterable[str]) -> dict[str, bool]:
-    """Whether the kernel leaves checksums of a link's packets to it, by link; without those that cannot say."""
+    """Report by link whether the kernel leaves checksums of its packets to it; a link without an answer is left out."""
     with closing(Ethtool()) as ethtool:
         found = {link: ethtool.enabled(link, CHECKSUM) for link in links}
     return {link: on for link, on in found.items() if on is not None}
@@ -109,7 +109,7 @@ def insert_failed(path: Path = Path("/proc/net/stat/nf_conntrack")) -> int:
 
 
 def docker_after(systemd: Path = Path("/run/systemd/system")) -> tuple[str, ...] | None:
-    """What Docker's unit is ordered after; None without systemd or such a unit."""
+    """Return the units that Docker's unit is ordered after; None without systemd or such a unit."""
     if not systemd.is_dir() or not is_installed("systemctl"):
         return None
     said = output(("systemctl", "show", "docker.service", "-p", "LoadState", "-p", "After"), deadline=5.0)

@@ -1,4 +1,4 @@
-"""Which packets to follow through this host's kernel: a few stand for all. Pure."""
+"""The choice of packets to follow through this host's kernel: a few stand for all. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a cloud provider must let this host do, as the text to give it: an IAM policy for AWS, a role for GCE.
+"""The permissions that a cloud provider must give this host, as text: an IAM policy for AWS, a role for GCE.
 
 Held to the calls that the clients make (`tests/cloud/test_permissions.py`), and shown in the how-tos as it is here.
 """

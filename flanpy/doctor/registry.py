@@ -70,7 +70,7 @@ CHECKS: Final = (
 )
 
 _TOGETHER_S: Final = 2.0
-"""What was repaired within so many seconds of the last repair is told by cause, what is older by age."""
+"""Repairs within so many seconds of the last one are ordered by cause, older ones by age."""
 
 _CONDITIONS: Final = {
     "DatastoreReachable": "P24",
@@ -87,7 +87,7 @@ _CONDITIONS: Final = {
     "MTUConsistent": "P19",
     "CloudRoutes": "P33",
 }
-"""Problem of a bad condition that no check has told of."""
+"""The problem of a bad condition that no check has reported."""
 
 
 def checked() -> tuple[str, ...]:

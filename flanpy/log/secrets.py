@@ -23,7 +23,7 @@ def protect(*secrets: str) -> None:
 
 
 def mask_secrets(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Hide values under secret names, private keys, credentials in URLs, and all that `protect` was told."""
+    """Hide values under secret names, private keys, credentials in URLs, and all values passed to `protect`."""
     for key, value in event.items():
         event[key] = MASK if _names_secret(key) and value else _masked(value)
     return event

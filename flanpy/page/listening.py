@@ -32,7 +32,7 @@ def start(options: PageOptions, feed: Feed, clock: Clock) -> Callable[[], Awaita
 
 
 def _secrets(options: PageOptions) -> tuple[ssl.SSLContext | None, str]:
-    """Read anew by each attempt, so that a corrected file needs no restart."""
+    """Read the files at each attempt, so that a corrected file needs no restart."""
     token = read_token(options.token_file) if options.token_file is not None else ""
     if options.cert is None or options.key is None:
         return None, token

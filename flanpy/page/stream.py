@@ -18,7 +18,7 @@ MOST_LISTENERS: Final = 16
 INTERVAL: Final = 1.0
 """Seconds from one document to the next, at least."""
 BEAT: Final = 15.0
-"""Seconds of silence after which listeners are told that all is as it was."""
+"""Seconds of silence after which listeners get a sign that nothing changed."""
 PATIENCE: Final = 10.0
 """Seconds in which a listener must have taken what it was sent."""
 

@@ -1,6 +1,6 @@
-"""One asking: some targets, probed over one road or both at once, and what came back before its deadline.
+"""One batch of probes: some targets, probed over one path or both at once, and the answers before its deadline.
 
-Plain state. Knows no socket and no clock: told what was sent and what came in, it says who stayed silent.
+Plain state. Knows no socket and no clock: from the probes sent and the answers received it finds the silent targets.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ class Ask:
         self.look()
 
     def look(self) -> None:
-        """Ends the wait early once everything has come back."""
+        """End the wait early once all answers have come."""
         answered = len(self.answered) >= len(self.roads) * len(self.tracks)
         if self.sent_all and answered and self.got == self.tried:
             self.all_in.set()
 
     def judge(self, *, counts: bool) -> bool:
-        """After the wait; says whether any peer went out of reach or came back.
+        """Judge the targets after the wait, and report whether any peer became unreachable or reachable.
 
-        `counts`: the wait ended in time. If this host itself was late, silence says nothing of others.
+        `counts`: the wait ended in time. If this host itself was late, silence proves nothing about others.
         """
         before = self._lost()
         for track in self.tracks:

@@ -1,7 +1,7 @@
-"""Says from evidence what stands between this host and a peer. Pure: the same evidence gives the same words.
+"""The diagnosis of a peer's reach from evidence. Pure: the same evidence gives the same words.
 
-The most telling evidence comes first: what this host itself is doing wrong explains what the probes see, and a road
-that is dead beneath explains the one above it.
+The most telling evidence comes first: this host's own faults explain the lost probes, and a dead underlay explains a
+dead overlay.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from flanpy.model.reach import Diagnosis, PathMtu, Reach, Trouble
 
 @dataclass(frozen=True, slots=True)
 class Snags:
-    """What the daemon knows of this host that explains why probes die: a line each for people, "" where there is none.
+    """Local faults, known to the daemon, that explain lost probes: a line each for people, "" where there is none.
 
-    `underlay` says why there is none, `entries` which entries of others send this peer's packets to another MAC,
-    `lacking` which of its entries could not be put, `firewall` what is wrong with the rules, and `reverse_path` what a
-    strict rp_filter drops.
+    `underlay`: the reason for a missing underlay. `entries`: foreign entries that send this peer's packets to another
+    MAC. `lacking`: the peer's entries that could not be written. `firewall`: the fault of the rules. `reverse_path`:
+    the packets that a strict rp_filter drops.
     """
 
     underlay: str = ""
@@ -31,12 +31,12 @@ class Snags:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What was seen of one peer. `here`, `peer` and `address` name both ends, `port` what carries the overlay.
+    """The observations of one peer. `here`, `peer` and `address` name both ends, `port` the carrier of the overlay.
 
     `beneath`: the underlay answered; `tcp`: only to TCP. `alone`: no other peer's underlay answers either, though there
-    are others. `ever`: it answered at least once since this daemon began, over either road. `heard`, `heard_beneath`:
-    their probes arrive over the overlay and under it; `is_heard`: they say that ours do. `errno`s are of sending, 0 if
-    nothing refused; `refused` is who refused on the way.
+    are others. `ever`: the peer answered at least once since this daemon began, over either path. `heard`,
+    `heard_beneath`: the peer's probes arrive over the overlay and the underlay; `is_heard`: the peer reports that ours
+    arrive. Each `errno` is the error of sending, 0 if nothing refused; `refused` names the sender of a refusal.
     """
 
     here: str
@@ -66,7 +66,7 @@ _NO_WAY = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errn
 
 
 def diagnose(seen: Evidence) -> Diagnosis:
-    """What it comes to; nothing for a peer that is reached well, or not known to be."""
+    """Diagnose the peer; the result is empty for a peer that is well reached, or whose reach is unknown."""
     if seen.reach is Reach.UNKNOWN:
         return _NOTHING
     if seen.reach is Reach.UNREACHABLE:
@@ -77,7 +77,7 @@ def diagnose(seen: Evidence) -> Diagnosis:
 
 
 def _ours(seen: Evidence) -> Diagnosis | None:
-    """What this host does wrong itself."""
+    """Return this host's own fault, None if it has none."""
     if seen.snags.underlay:
         return Diagnosis(
             Trouble.NO_UNDERLAY, seen.snags.underlay, "bring the underlay link up, or see --iface"
@@ -130,7 +130,7 @@ def _one_way(seen: Evidence) -> Diagnosis | None:
 
 
 def _dead(seen: Evidence) -> Diagnosis:
-    """Nothing answers, over neither road."""
+    """Diagnose a peer that answers over neither path."""
     if seen.refused_beneath:
         return Diagnosis(
             Trouble.FIREWALL,

@@ -1,7 +1,7 @@
 """Asks other hosts for their row of the mesh, and gives them ours: one GET of HTTP/1.1 a connection.
 
-Everything is bounded: size, time, and how many at once. Only peers are answered; what they are told is what each of
-them could measure itself.
+Everything is bounded: size, time, and how many at once. Only peers are answered, with facts that each
+of them could measure itself.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ async def ask(address: IPAddress, port: int) -> dict[str, Any] | None:
 
 
 async def _read_all(reader: asyncio.StreamReader) -> bytes:
-    """What comes until the other side closes, or one byte more than may be."""
+    """Read until the other side closes, or one byte more than the limit came."""
     octets = bytearray()
     while len(octets) <= MOST_BYTES:
         piece = await reader.read(65_536)

@@ -22,7 +22,7 @@ from flanpy.probe import packet
 from flanpy.probe.packet import MAGIC, Incoming
 
 Receive = Callable[[Incoming, float], None]
-"""Told of each packet, with the monotonic time at which the kernel took it in."""
+"""The callback for each packet, with the monotonic time at which the kernel received it."""
 
 _AT_ONCE: Final = 256
 """Packets read in one go: what floods us must not keep the loop from its other work."""

@@ -1,4 +1,4 @@
-"""Knocks at a TCP port of hosts that leave ICMP unanswered: whoever refuses is alive, too."""
+"""A TCP connect probe of hosts that leave ICMP unanswered: a host that refuses is alive, too."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flanpy.model.address import IPAddress
 
 
 async def knock(address: IPAddress, port: int, *, clock: Clock, deadline: float) -> float | None:
-    """Seconds until the host accepted or refused, None if it did neither in time."""
+    """Return the seconds until the host accepted or refused, None if it did neither in time."""
     began = clock.monotonic()
     try:
         async with asyncio.timeout(deadline):

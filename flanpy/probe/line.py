@@ -1,7 +1,7 @@
 """The line to the peers: sends probes, and takes in answers, requests of theirs and refusals.
 
-One socket a family, whatever the number of peers; answers are taken in by a callback whenever they come, and told to
-the asking that waits for them and to the track. Round trips are of the monotonic clock; wall time only labels them.
+One socket a family, whatever the number of peers; a callback takes answers whenever they come, and passes them to the
+batch that waits for them and to the track. Round trips are of the monotonic clock; wall time only labels them.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class _Pending:
 
 
 class Line:
-    """`find` says whose an address is.
+    """The sockets of the probes. `find` returns the track of an address.
 
-    `doubt` is told that a peer hears us no more (it may have begun anew, or a road be cut), or is heard again.
+    `doubt` is called when a peer hears us no more (it may have restarted, or a path be cut), or is heard again.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Line:
                 tried.add(size)
 
     def send(self, ask: Ask, track: Track, road: Road, *, size: int = 0) -> bool:
-        """Send one; says whether it went out, or was refused as too large, which is an answer too."""
+        """Send one, and report whether it went out or was refused as too large, which is an answer too."""
         target = track.target
         sock = self._sockets.get(target.family)
         if sock is None:

@@ -1,4 +1,4 @@
-"""Puts the rows of many hosts together: who reaches whom, for whoever asks. Asks few hosts at once, and not often."""
+"""The mesh: the rows of many hosts, put together on request. Asks few hosts at once, and not often."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from flanpy.probe.rows import Document, mesh_rows
 
 AT_ONCE: Final = 8
 MOST_NODES: Final = 64
-"""Hosts asked: a picture of more of them nobody can read."""
+"""The most hosts asked: a picture of more is unreadable."""
 
 FRESH_S: Final = 2.0
 """For so long the last answer is given again: many may look at once."""
@@ -55,7 +55,7 @@ class Mesh:
         self._refresh: asyncio.Task[Document] | None = None
 
     async def document(self) -> Document:
-        """`GET /v1/mesh`: nodes, and a row for each pair that somebody told of."""
+        """Answer `GET /v1/mesh`: nodes, and a row for each pair that a host reported."""
         async with self._turn:
             now = self._clock.monotonic()
             if self._last is None or now - self._last[0] > FRESH_S:
@@ -63,7 +63,7 @@ class Mesh:
             return self._last[1]
 
     def recent(self) -> Document | None:
-        """What was last collected, at once; None before that. Collects anew meanwhile if it is no longer fresh."""
+        """Return the last document at once, None before the first; a stale one starts a new collection meanwhile."""
         stale = self._last is None or self._clock.monotonic() - self._last[0] > FRESH_S
         if stale and (self._refresh is None or self._refresh.done()):
             self._refresh = asyncio.create_task(self.document())

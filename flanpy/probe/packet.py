@@ -33,7 +33,7 @@ _MOST_TENTHS: Final = 0xFFFF
 
 
 class Kind(Enum):
-    """What came in."""
+    """The kind of an incoming packet."""
 
     REQUEST = "request"
     ANSWER = "answer"
@@ -42,8 +42,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What a payload says. `boot` tells this process from others and from itself before a restart; `number` the probe.
-
+    """The payload of a probe. `number` is the probe's; `boot` tells this process from others and from its former runs.
     `hears`: the sender hears the receiver's probes over the overlay. `interval`: seconds between two of its rounds.
     """
 
@@ -55,7 +54,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """One packet. `sender` is who sent it: of a refusal, whoever refused. `prohibited`: a packet filter refused."""
+    """One packet. `sender` is its source: of a refusal, the refusing host. `prohibited`: a packet filter refused."""
 
     kind: Kind
     sender: IPAddress
@@ -94,7 +93,7 @@ def checksum(octets: bytes) -> int:
 
 
 def read(family: Family, octets: bytes, sender: IPAddress, *, with_header: bool) -> Incoming | None:
-    """What a socket gave, None if it is none of ours. `with_header`: it begins with an IP header, as raw IPv4 does."""
+    """Parse a packet of a socket, None if it is not ours. `with_header`: it begins with an IP header (raw IPv4)."""
     body = _after_header(family, octets) if with_header else octets
     if len(body) < _ECHO.size:
         return None

@@ -1,8 +1,9 @@
-"""Asks peers in rounds, suspects between them, and reports what came of it.
+"""The prober: probes peers in rounds, suspects between them, and reports the results.
 
-A round takes one interval and asks each of its targets twice, mostly over the overlay: what is dead beneath is dead
-above, and half an interval later it is noticed. Who stays silent is asked again at once, over both roads (`chase`).
-Requests go out in small batches. A round asks at most `turns.ALL_UP_TO` targets, some with packets of full size.
+A round takes one interval and probes each of its targets twice, mostly over the overlay: a dead underlay takes the
+overlay with it, and half an interval later this is noticed. A silent target is probed again at once, over both paths
+(`chase`). Requests go out in small batches. A round probes at most `turns.ALL_UP_TO` targets, some with packets of
+full size.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ EARLY_LATE: Final = (0.9, 1.1)
 and whichever asks first finds a cut."""
 
 AT_REQUEST_S: Final = 0.05
-"""Between two batches while somebody waits for the round."""
+"""Seconds between two batches while a caller waits for the round."""
 
 AGAIN: Final = 2
 """Probes over the overlay to a suspect at a time: any packet may be lost."""
@@ -59,11 +60,11 @@ SEARCHES: Final = 8
 """Targets whose largest packet is searched for in one round."""
 
 KNOCKS: Final = 4
-"""TCP connections tried in one asking, to hosts that leave ICMP unanswered."""
+"""TCP connections tried in one batch, to hosts that leave ICMP unanswered."""
 
 
 class Prober:
-    """`targets` says whom to probe, `snags_of` what this host knows of itself; `publish` takes each report."""
+    """The rounds of probes. `targets` returns the targets, `snags_of` the local faults; `publish` takes each report."""
 
     def __init__(  # noqa: PLR0913, each is one connection to the rest of the daemon
         self,
@@ -118,7 +119,7 @@ class Prober:
         raise AssertionError("rounds never end")
 
     async def round(self) -> ReachReport:
-        """A whole round, now, with a verdict on who stays silent; a second caller waits for the first."""
+        """Run a whole round now, with a verdict on silent targets; a second caller waits for the first."""
         async with self._turn:
             tracks = self._begin()
             await self._ask_all(tracks, lambda _: BOTH, over=AT_REQUEST_S * len(tracks) / BATCH)
@@ -141,7 +142,7 @@ class Prober:
             self._finish(tracks)
 
     async def _half(self, tracks: Sequence[Track]) -> None:
-        """Ask each once, every fourth batch over the underlay; those out of reach over both roads."""
+        """Probe each once, every fourth batch over the underlay; probe unreachable ones over both paths."""
         self._halves += 1
         length = self._interval() / 2 * self._dice.uniform(*EARLY_LATE)
         until = self._clock.monotonic() + length
@@ -168,7 +169,7 @@ class Prober:
     async def _ask_all(
         self, tracks: Sequence[Track], roads: Callable[[int], Sequence[Road]], *, over: float
     ) -> None:
-        """In batches, spread `over` so many seconds; `roads` says which a batch is asked by, by its place."""
+        """Probe in batches, spread `over` so many seconds; `roads` gives the paths of a batch by its place."""
         batches = list(_batches(tracks))
         async with asyncio.TaskGroup() as group:
             for place, batch in enumerate(batches):

@@ -38,7 +38,7 @@ def peer_reach(track: Track, *, here: str, alone: bool, snags: Snags, now: float
 
 
 def evidence(track: Track, *, here: str, alone: bool, snags: Snags, now: float) -> Evidence:
-    """What a track has seen."""
+    """Return a track's observations as evidence."""
     target, over, under = track.target, track.overlay, track.underlay
     return Evidence(
         here=here,
@@ -76,7 +76,7 @@ def _rank(peer: PeerReach) -> tuple[int, bool]:
 
 
 class Shown:
-    """Each peer as it was last reported. Made anew is only what was asked since: a thousand peers take milliseconds."""
+    """Each peer as last reported. Only peers probed since are recomputed: a thousand peers take milliseconds."""
 
     def __init__(self, roster: Roster, *, here: str, snags_of: SnagsOf, clock: Clock) -> None:
         self._roster = roster

@@ -1,4 +1,4 @@
-"""Who is probed: a track for each target, found by its addresses and by its peer."""
+"""The probed targets: a track for each, found by its addresses and by its peer."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class Roster:
         self._overlay = {track.target.overlay: track for track in self.tracks}
 
     def find(self, sender: IPAddress) -> tuple[Track, Road] | None:
-        """Whose address it is, and of which road."""
+        """Find the track with this address, and the path the address is on."""
         if (track := self._overlay.get(sender)) is not None:
             return track, Road.OVERLAY
         return (track, Road.UNDERLAY) if (track := self._underlay.get(sender)) is not None else None
 
     def is_cut_off(self) -> bool:
-        """Whether no peer at all answers over the underlay, though there are several."""
+        """Report whether no peer at all answers over the underlay, though there are several."""
         return len(self._tracks) > 1 and not any(
             track.underlay.silence == 0 and track.underlay.ever for track in self.tracks
         )

@@ -1,7 +1,7 @@
-"""What hosts tell each other of their peers, as JSON: ours is made, others' is read with suspicion. Pure.
+"""The reports of hosts on their peers, as JSON: ours is made here, others' are validated here. Pure.
 
-Whoever answers may be anything that holds a peer's address: a row counts only if every field of it is what it must be,
-and who says it is known from whom we asked, never from what it says.
+Any program that holds a peer's address may answer: a row counts only if every field of it is valid, and its author is
+the host that was asked, never a name from its content.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whom to probe: each family of each peer, at the addresses that any flannel-like host answers by. Pure."""
+"""The probe targets: each family of each peer, at the addresses that any flannel-like host answers by. Pure."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ def targets(world: World, peers: Iterable[Lease]) -> tuple[Target, ...]:
 
 
 def overlay_address(subnet: IPNetwork, *, tunnel: bool) -> IPAddress:
-    """Where a host answers over the overlay."""
+    """Return the address at which a host answers over the overlay."""
     return subnet.network_address if tunnel else subnet.network_address + 1
 
 
 def carrier(network: NetworkConfig) -> str:
-    """What the underlay must let through, in an operator's words; "" where packets travel as they are."""
+    """Return the traffic that the underlay must let through, for an operator; "" where packets are not wrapped."""
     default = {"vxlan": VXLAN_PORT, "udp": UDP_PORT}.get(network.backend_type)
     if default is None:
         return ""

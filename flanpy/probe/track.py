@@ -1,7 +1,7 @@
-"""What is remembered of one target: its last probes over each road, how it is reached, and how large a packet passes.
+"""The state of one target: its last probes over each path, its reach, and the largest packet that passes.
 
-Plain state with plain rules: told what was sent and what came back, it says how the peer is reached. Knows no socket,
-and no clock but the times that it is given.
+Plain state with plain rules: from the probes sent and the answers received it computes the peer's reach. Knows no
+socket, and no clock but the times that it is given.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ STEPS: Final = 7
 
 @dataclass(slots=True)
 class Way:
-    """One road to a target, as its last probes have it.
+    """One path to a target, as its last probes found it.
 
-    `silence` counts askings in a row that had no answer, and `unanswered_since` is when the first probe went out that
-    none has come for (monotonic).
+    `silence` counts probes in a row without an answer, and `unanswered_since` is the time at which the first of them
+    was sent (monotonic).
     """
 
     probes: Window = field(default_factory=Window)
@@ -48,7 +48,7 @@ class Way:
 
     @property
     def ever(self) -> bool:
-        """Whether it was answered at least once."""
+        """Report whether a probe was answered at least once."""
         return self.answered_at is not None
 
     def sent(self, number: int, now: float) -> None:
@@ -100,7 +100,7 @@ class SizeSearch:
     losses: int = 0
 
     def sizes(self) -> tuple[int, ...]:
-        """What to try next; the wanted size always, so that a cure shows."""
+        """Return the sizes to try next; the wanted size is always among them, so that a cure shows."""
         if self.losses == 0:
             return (self.wanted,)
         low, high = max(self.passed, LEAST_MTU - 1), self.failed or self.wanted
@@ -109,7 +109,7 @@ class SizeSearch:
         return (self.wanted, *sorted(between))
 
     def learn(self, got: set[int], tried: set[int], *, small_passes: bool) -> None:
-        """`got` of the sizes `tried` came back."""
+        """Narrow the search: `got` of the sizes `tried` came back."""
         if self.wanted in got:
             self.passed, self.failed, self.losses = self.wanted, 0, 0
         elif small_passes and self.wanted in tried:
@@ -139,12 +139,12 @@ class SizeSearch:
 
 @dataclass(slots=True)
 class Track:
-    """One target, probed. `heard`, `heard_beneath`: monotonic time of the last probe of theirs over either road.
+    """One probed target. `heard`, `heard_beneath`: monotonic time of the peer's last probe over either path.
 
-    `their_interval` is between two of their rounds.
+    `their_interval`: seconds between two of the peer's rounds.
 
-    `hears_us`: monotonic time at which they last said that our probes reach them over the overlay. `tcp`: over the
-    underlay it answers to TCP only. `doubted`: ask it at once. `rounds` counts the askings over the overlay.
+    `hears_us`: monotonic time at which the peer last said that our probes reach it over the overlay. `tcp`: over the
+    underlay it answers to TCP only. `doubted`: probe it at once. `rounds` counts the probes over the overlay.
     """
 
     target: Target
@@ -170,7 +170,7 @@ class Track:
         return self.overlay if road is Road.OVERLAY else self.underlay
 
     def note_heard(self, road: Road, at: float) -> None:
-        """A probe of theirs came in."""
+        """Note that a probe of the peer came in."""
         if road is Road.OVERLAY:
             self.heard = at
         else:
@@ -178,16 +178,16 @@ class Track:
 
     @property
     def suspect(self) -> bool:
-        """Whether to look again at once where only some peers are probed in a round."""
+        """Report whether to probe the peer again at once where only some peers are probed in a round."""
         return self.reach is Reach.UNREACHABLE or self.overlay.silence > 0 or self.size.urgent
 
     @property
     def patience(self) -> int:
-        """Askings without an answer after which it is out of reach."""
+        """Return the number of unanswered probes after which the peer is unreachable."""
         return PATIENCE_WITH_LOSSY if self.reach is Reach.LOSSY else PATIENCE
 
     def judge(self) -> None:
-        """After an asking, and after its deadline."""
+        """Judge the reach, after a batch and its deadline."""
         way = self.telling
         if way.silence >= self.patience:
             self.reach = Reach.UNREACHABLE
@@ -198,24 +198,27 @@ class Track:
 
     @property
     def telling(self) -> Way:
-        """Whose answers count. A bridge's address that never answered may not exist: the road beneath is the same."""
+        """Return the path whose answers count.
+
+        A bridge's address that never answered may not exist: the underlay then counts, which carries the overlay too.
+        """
         return self.overlay if self.target.certain or self.overlay.ever else self.underlay
 
     def hears(self, road: Road, now: float) -> bool:
-        """Whether their probes reach us: one of the last ones did, and since ours went unanswered."""
+        """Report whether the peer's probes reach us: a recent one did, and since ours went unanswered."""
         heard = self.heard if road is Road.OVERLAY else self.heard_beneath
         return self._is_fresh(heard, self.way(road), now - self._gap(road))
 
     def is_heard(self, now: float) -> bool:
-        """Whether they say that our probes reach them."""
+        """Report whether the peer says that our probes reach it."""
         return self._is_fresh(self.hears_us, self.overlay, now - self._gap(Road.OVERLAY))
 
     def _gap(self, road: Road) -> float:
-        """Seconds between two of their probes at most, and some: the underlay has one in two rounds."""
+        """Return the most seconds between two probes of the peer, with a margin; the underlay has one in two rounds."""
         return (1.5 if road is Road.OVERLAY else 2.7) * self.their_interval + 0.5
 
     def _is_fresh(self, at: float | None, way: Way, since: float) -> bool:
-        """What was known before the silence says nothing of what broke."""
+        """Report whether `at` is after `since` and after a silence began: earlier facts do not describe the fault."""
         if at is None or at <= since:
             return False
         return way.silence == 0 or way.unanswered_since is None or at > way.unanswered_since

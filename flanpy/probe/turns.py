@@ -1,4 +1,4 @@
-"""Whose turn it is: everybody while they are few, else those in doubt and some at random. Pure but for its dice."""
+"""The choice of peers for a round: all if they are few, else those in doubt and some at random. Pure but for dice."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ IN_DOUBT: Final = 16
 
 
 class Turns:
-    """Takes all tracks in an order that is shuffled anew each time everybody has had a turn."""
+    """The turns of tracks, in an order that is shuffled again each time all of them have had a turn."""
 
     def __init__(self, dice: Random) -> None:
         self._dice = dice

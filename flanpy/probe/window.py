@@ -1,4 +1,4 @@
-"""The last probes over one road, by their numbers: how long each took, or that nothing came back (yet).
+"""The last probes over one path, by number: the round-trip time of each, or that no answer came (yet).
 
 There are two windows for each of a thousand peers, so one is a flat array of numbers and times.
 """
@@ -9,7 +9,7 @@ from array import array
 from typing import Final
 
 LENGTH: Final = 20
-"""Probes that loss is reckoned from."""
+"""The number of probes from which loss is computed."""
 
 _LOST: Final = -1.0
 

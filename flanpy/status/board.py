@@ -1,6 +1,6 @@
 """The status board: gathers what the parts publish and holds the last snapshot, replaced whole.
 
-Each `note_*` replaces one input; conditions, readiness and phase are judged anew. Transitions are logged here and
+Each `note_*` replaces one input; conditions, readiness and phase are judged again. Transitions are logged here and
 become events, so that what the log, the events and `status` say cannot disagree.
 """
 
@@ -75,7 +75,7 @@ class StatusBoard:
         self.snapshot = StatusSnapshot(conditions=in_order(self._judged))
 
     def note(self, **changes: object) -> None:
-        """Replace inputs by name (see `Inputs`) and judge anew."""
+        """Replace inputs by name (see `Inputs`) and judge again."""
         self._follow_wall_clock()
         inputs = replace(self.snapshot.inputs, **changes)  # type: ignore[arg-type]  # names are those of Inputs
         self._publish(inputs, self.snapshot.totals)
@@ -88,11 +88,11 @@ class StatusBoard:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether a condition waits for its time to be shown."""
+        """Report whether a condition waits for its time to be shown."""
         return bool(self._memory.waiting)
 
     def judge_again(self) -> None:
-        """For what changes with time alone, such as a lease that runs out, and what is reckoned only now and then."""
+        """Judge again for changes by time alone, such as an expired lease, and recompute the pools if needed."""
         self._follow_wall_clock()
         inputs = self.snapshot.inputs
         of = (inputs.last.world.network, inputs.last.world.view) if inputs.last is not None else None
@@ -141,7 +141,7 @@ class StatusBoard:
 
 
 def _pools(inputs: Inputs) -> tuple[Usage | None, ...]:
-    """How full the network is; costs some milliseconds with thousands of leases."""
+    """Compute the network's usage; takes some milliseconds with thousands of leases."""
     last = inputs.last
     if last is None or last.world.network is None or not last.world.view.in_sync:
         return ()

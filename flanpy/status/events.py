@@ -1,7 +1,7 @@
 """The events of this host: what changed, was repaired, joined or left, and when. A bounded ring, newest last.
 
-Owns the ring and how the likes of many are told as one: a thousand peers that join at once are one event, and what
-repeats within minutes grows a count instead of pushing the rest out. What happened is told apart in `happened`.
+Owns the ring and the merging of similar events: a thousand peers that join at once are one event, and an event that
+repeats within minutes grows a count instead of pushing the rest out. `happened` finds the happenings.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from itertools import islice
 from flanpy.model.event import Event, EventKind
 
 SIZE = 500
-"""Events kept: a day's worth on a host that somebody works at, and less than 200 kB."""
+"""Events kept: a day's worth on a host with an operator at work, and less than 200 kB."""
 
 ALIKE_WITHIN_S = 300.0
 """Seconds within which what repeats is one event."""
 
 EACH_UP_TO = 8
-"""So many peers at once, or one after the other, are told of one by one; more are one event."""
+"""The number of peers, at once or one after the other, that get an event each; more are one event."""
 
 _LOOK_BACK = 16
 """How many of the newest events are looked through for one alike."""
@@ -74,7 +74,7 @@ class EventRing:
         return event
 
     def _is_crowd(self, one: Happening, at: float) -> bool:
-        """Whether the newest events are all of the one kind, and told of peers one by one for long enough."""
+        """Report whether the newest EACH_UP_TO events are recent and all of `one`'s kind, one that is about peers."""
         newest = list(islice(reversed(self._events), EACH_UP_TO))
         return (
             one.kind in _OF_PEERS

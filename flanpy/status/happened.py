@@ -60,7 +60,7 @@ def of_inputs(old: Inputs, new: Inputs) -> Iterator[Happening]:
 
 
 def of_pass(outcome: Pass) -> Iterator[Happening]:
-    """What the pass restored, by object, and why it looked."""
+    """Yield the pass's repairs, by object, and the reason for its look."""
     if outcome.resync in _TELLING_RESYNCS:
         yield Happening(EventKind.RESYNC, outcome.resync, "the kernel was read back")
     for kind, count in outcome.repairs.items():

@@ -1,4 +1,4 @@
-"""What status is computed from: references to frozen values of the other parts, gathered in one place."""
+"""The inputs of status: references to frozen values of the other parts, gathered in one place."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from flanpy.store.own.allocation import Usage
 
 
 class OwnSource(Enum):
-    """Where the knowledge of our own lease comes from."""
+    """The source of our knowledge of our own lease."""
 
     NONE = "none"
     DISK = "disk"
@@ -86,7 +86,7 @@ class Inputs:
     All texts are one line for people, empty when there is nothing to say; `listeners` is None before any is
     tried, `docker`, `tuning` and `transit` before the first look at them, `reach` before the first round of probes.
     `cloud` is None while no backend asks a provider for routes.
-    `pools` says how full the network is, by family; it is reckoned now and then, not for each pass.
+    `pools` is the network's usage by family; it is recomputed periodically, not on every pass.
     """
 
     network: NetworkConfig | None = None

@@ -127,7 +127,7 @@ def difference(decision: Decision) -> Document:
 
 
 def _placed(row: Document) -> Document:
-    """What `/v1/peers` tells of a lease's row."""
+    """Return the part of a lease's row that `/v1/peers` shows."""
     same = ("node_id", "subnet", "subnet6", "way", "state", "reason")
     return {**{key: row[key] for key in same}, "public_ip": row["public_ip"] or row["public_ip6"]}
 
@@ -250,7 +250,7 @@ def _link(link: OwnLink, desired: Objects) -> Document:
 
 
 def _ways(last: Pass) -> dict[str, int]:
-    """How many peers are reached how."""
+    """Count the peers by the way they are reached."""
     if last.world.network is None:
         return {}
     way_of = choice.ways(last.world)
@@ -262,7 +262,7 @@ def _moving_from(world: World) -> str | None:
 
 
 def _docker(inputs: Inputs) -> Document | None:
-    """What Docker runs, None while that is not known; whether that is right is DockerConsistent."""
+    """Return Docker's state, None while it is unknown; DockerConsistent judges it."""
     found = inputs.docker.found if inputs.docker else None
     if inputs.docker is None or found is None:
         return None

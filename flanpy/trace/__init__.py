@@ -1,1 +1,1 @@
-"""What a packet meets in this host's kernel: read once, then walked through by plain functions. For commands only."""
+"""The trace of a packet through this host's kernel: read once, then walked by plain functions. For commands only."""

@@ -1,4 +1,4 @@
-"""What carries a packet to the other host once it is routed: VXLAN entries, the UDP tunnel's table, or a gateway. Pure.
+"""The transport of a routed packet to the other host: VXLAN entries, the UDP tunnel's table, or a gateway. Pure.
 
 Ends with the wrapped packet's own way: its route on the underlay, rules that would drop it, and whether it fits.
 """

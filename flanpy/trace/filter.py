@@ -15,7 +15,7 @@ NFT: Final = "nft"
 
 
 class Hook(Enum):
-    """Where a packet meets base chains (netfilter's hooks, without those of bridges)."""
+    """The points where a packet meets base chains (netfilter's hooks, without those of bridges)."""
 
     PREROUTING = "prerouting"
     INPUT = "input"
@@ -25,7 +25,7 @@ class Hook(Enum):
 
 
 class Field(Enum):
-    """What a test looks at. OTHER is anything that this walk does not know."""
+    """The property that a test looks at. OTHER is anything that this walk does not know."""
 
     SOURCE = "source"
     DESTINATION = "destination"
@@ -41,7 +41,7 @@ class Field(Enum):
 
 
 class Effect(Enum):
-    """What a rule does with a packet that it matches."""
+    """The effect of a rule on a packet that it matches."""
 
     ACCEPT = "accept"
     DROP = "drop"
@@ -150,7 +150,7 @@ class Met:
 
     @property
     def rule(self) -> str:
-        """What it says, and how many packets it has met."""
+        """Return the rule's text, and the number of packets that it has met."""
         return f"{self.text} (packets so far: {self.packets})" if self.packets else self.text
 
 

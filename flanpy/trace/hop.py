@@ -21,7 +21,7 @@ class Verdict(Enum):
 
 
 class Place(Enum):
-    """Where a packet is. The value is what people and machines see."""
+    """The place of a packet. The value is what people and machines see."""
 
     LEASE = "lease"
     FORWARDING = "forwarding"
@@ -61,7 +61,7 @@ class Cause(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """`text` says what is met, `evidence` what it was told from, `cure` what to do unless it passes.
+    """One step of the packet: `text` names the object met, `evidence` its source, `cure` the remedy unless it passes.
 
     `rule` is the rule of the packet filter behind `cause`, if there is one.
     """
@@ -99,7 +99,7 @@ class Walk:
 
     @property
     def fatal(self) -> Hop | None:
-        """Where it would die, else what would harm it, the first of them."""
+        """Return the first hop where the packet would die, else the first that would harm it; None if there is none."""
         for verdict in (Verdict.DIES, Verdict.HARMS):
             found = next((hop for hop in self.hops if hop.verdict is verdict), None)
             if found is not None:

@@ -58,7 +58,7 @@ def addresses() -> dict[IPAddress, str]:
 
 
 def way(destination: IPAddress, *, source: IPAddress | None = None, in_link: str = "") -> Way:
-    """Where the kernel would send it. That it would not is an answer, too."""
+    """Return the kernel's route to `destination`. A refusal is an answer, too."""
     words = [str(destination)]
     words += ["from", str(source)] if source else []
     words += ["iif", in_link] if in_link else []
@@ -117,7 +117,7 @@ def neighbours(link: str) -> dict[str, Entry]:
 
 
 def fdb(link: str) -> dict[str, tuple[str, ...]]:
-    """Where a VXLAN device sends frames for each MAC."""
+    """Read the destinations to which a VXLAN device sends frames, by MAC."""
     found: dict[str, tuple[str, ...]] = {}
     for row in _rows("bridge", "-j", "fdb", "show", "dev", link):
         if "dst" in row:

@@ -1,4 +1,4 @@
-"""Whether a packet matches a rule, as far as that can be told. Pure.
+"""The match of a packet with a rule, as far as it can be decided. Pure.
 
 A test that cannot be decided for the packet (`-p tcp` where only addresses are known, a set, a limit) is SOME: the rule
 takes some packets of that kind and not others.
@@ -16,7 +16,7 @@ from flanpy.trace.filter import Field, Packet, Test
 
 
 class Truth(Enum):
-    """Whether a packet matches. A negation turns round all but SOME."""
+    """The answer to whether a packet matches. A negation reverses YES and NO, and leaves SOME."""
 
     NO = 0
     SOME = 1

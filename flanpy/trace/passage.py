@@ -1,6 +1,6 @@
 """A packet's way through the rules at one hook. Pure.
 
-A rule that takes only some packets never ends the walk; if it would drop or rewrite it is told.
+A rule that takes only some packets never ends the walk; one that would drop or rewrite is reported.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _TELL_PERHAPS: Final = frozenset({Effect.DROP, Effect.REWRITE_SOURCE, Effect.REW
 
 
 class _Walk:
-    """Through one table. `packet` gains marks on the way."""
+    """The walk through one table. `packet` gains marks on the way."""
 
     def __init__(self, table: Table, packet: Packet) -> None:
         self.packet = packet
@@ -61,14 +61,14 @@ class _Walk:
         self._table = table
 
     def through(self, base: Chain) -> Met | None:
-        """What ended it there; None for the end of a chain that accepts."""
+        """Return the verdict that ended the walk of a base chain; None for the end of a chain that accepts."""
         end = self._chain(base, Truth.YES, 0)
         if end is None and base.drops:
             return replace(self._met(base, Effect.DROP, "policy drop"), is_policy=True)
         return end
 
     def _chain(self, chain: Chain, surely: Truth, depth: int) -> Met | None:
-        """What ended the walk; None if it goes on in the chain that this one was called from."""
+        """Return the verdict that ended the walk; None if it goes on in the chain that this one was called from."""
         for rule in chain.rules if depth < _DEEPEST else ():
             truth = min(surely, matches(rule.tests, self.packet), key=lambda one: one.value)
             if truth is Truth.NO:

@@ -42,7 +42,7 @@ def output(argv: Sequence[str], *, deadline: float = DEADLINE) -> str:
 
 
 def is_installed(name: str) -> bool:
-    """Whether `output` would find it."""
+    """Report whether `output` would find the program."""
     return _found(name) is not None
 
 

@@ -134,7 +134,7 @@ class Reading:
         return self._try(lambda: iproute.fdb(link)) if device is not None and device.kind == "vxlan" else {}
 
     def _tables(self, version: int) -> tuple[tuple[Table, ...], bool]:
-        """What could be read, and whether that is all: if not, no rule can be said to be the one that decides.
+        """Return the readable tables, and whether they are all: if not, no rule can be called the one that decides.
 
         Without iptables-nft-save its tables are read as nftables; matches of iptables in them are not understood.
         """
@@ -155,7 +155,7 @@ class Reading:
 
 
 class _Origin:
-    """Where the packet starts, given or assumed."""
+    """The origin of the packet, given or assumed."""
 
     def __init__(
         self,

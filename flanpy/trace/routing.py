@@ -1,4 +1,4 @@
-"""Whether the kernel's route for a packet is the one that leads there. Pure."""
+"""The check that the kernel's route for a packet leads to its destination. Pure."""
 
 from __future__ import annotations
 

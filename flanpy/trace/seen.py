@@ -1,4 +1,4 @@
-"""What was read of this host for one trace: frozen, with None where a fact could not be had. Read by `read`."""
+"""The facts read of this host for one trace: frozen, with None for a fact that could not be had. Read by `read`."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class LeaseSeen:
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """What the daemon says of itself; all empty without it."""
+    """The daemon's own account of the overlay; all empty without a daemon."""
 
     backend: str = ""
     networks: tuple[IPNetwork, ...] = ()
@@ -99,7 +99,7 @@ class Overlay:
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """What probes say of the peer."""
+    """The result of probes of the peer."""
 
     reach: str
     trouble: str

@@ -25,7 +25,7 @@ _MAY_PASS = frozenset({errno.ENODEV, errno.ENETDOWN, errno.EBUSY, errno.EAGAIN, 
 
 
 class KernelPlane:
-    """Implements `udp.ports.FastPath`. `on_refused` is told why if the kernel will never take the filters."""
+    """The implementation of `udp.ports.FastPath`. `on_refused` gets the reason of a permanent refusal by the kernel."""
 
     def __init__(self, on_refused: Callable[[str], None] = lambda _: None) -> None:
         self._on_refused = on_refused

@@ -1,4 +1,4 @@
-"""What the supervisor needs of the two data planes and of the host: the exact surface used, and nothing more."""
+"""The supervisor's ports to the two data planes and the host: the exact surface used, and nothing more."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ class Forwarder(Protocol):
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """Return the process id."""
 
     async def set_table(self, table: TunnelTable, generation: int) -> None:
-        """Returns when the table is in force. Raises KernelError if it was refused or the process is gone."""
+        """Return once the table is in force. Raises KernelError if it was refused or the process is gone."""
 
     async def counters(self) -> Counts:
-        """What it counted since it started. Raises KernelError if the process is gone."""
+        """Return the process's counters since its start. Raises KernelError if the process is gone."""
 
     async def wait_ended(self) -> str:
-        """Returns why, once the process has ended."""
+        """Wait for the process's end, and return the reason."""
 
     def kill(self) -> None:
         """End it at once; does nothing if it has ended."""
@@ -38,29 +38,29 @@ class FastPath(Protocol):
     """The in-kernel plane: filters on the TUN device and the underlay that outlive us. All calls block, briefly."""
 
     def attach(self, end: TunnelEnd, table: TunnelTable) -> None:
-        """Put filters with this table in place, of any that stand there atomically. Raises KernelError."""
+        """Attach filters with this table, atomically replacing any that are there. Raises KernelError."""
 
     def set_table(self, table: TunnelTable) -> None:
         """Replace the table of the filters in place. Raises KernelError."""
 
     def standing(self, end: TunnelEnd) -> bool:
-        """Whether our filters are on both links now."""
+        """Report whether our filters are on both links now."""
 
     def remains(self) -> str:
-        """The name of a link that still bears a filter of ours, whoever attached it; "" if there is none."""
+        """Return the name of a link that still has a filter of ours, from any process; "" if there is none."""
 
     def counters(self) -> Counts:
-        """What the filters counted since they were loaded."""
+        """Return the counters of the filters since they were loaded."""
 
     def detach(self) -> None:
-        """Remove every filter of ours, whoever attached it. Raises KernelError."""
+        """Remove every filter of ours, from any process. Raises KernelError."""
 
 
 class Memory(Protocol):
     """Keeps the table over a restart of the daemon, but not of the host."""
 
     def load(self) -> tuple[TunnelPeer, ...]:
-        """What was saved last; nothing if that cannot be read."""
+        """Load the peers that were saved last; none if the file cannot be read."""
 
     def save(self, peers: Iterable[TunnelPeer]) -> None:
         """Keep these; it does not wait for the disk, and names in the log what could not be kept."""
@@ -68,7 +68,7 @@ class Memory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """How to make the parts of a data plane. `fast_path` is None where it cannot be."""
+    """The makers of a data plane's parts. `fast_path` is None where it is not available."""
 
     open_queues: Callable[[str], tuple[int, ...]]
     """Open the queues of a TUN device by its name; raises KernelError."""

@@ -20,7 +20,7 @@ _SO_RCVBUFFORCE, _SO_SNDBUFFORCE = 33, 32
 
 
 def open_socket(address: IPv4Address, port: int) -> socket.socket:
-    """Bound and non-blocking. Raises KernelError: EADDRINUSE where somebody has the port."""
+    """Open the socket, bound and non-blocking. Raises KernelError: EADDRINUSE if another program has the port."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
         for option in (_SO_RCVBUFFORCE, _SO_SNDBUFFORCE):
@@ -38,9 +38,9 @@ def open_socket(address: IPv4Address, port: int) -> socket.socket:
 
 
 def port_stays_taken(port: int) -> bool:
-    """Whether another program of this host has this UDP port, on whatever IPv4 address.
+    """Report whether another program of this host has this UDP port, on whatever IPv4 address.
 
-    Blocks, for LAST_BREATH at most: the forwarder of a daemon that was killed has it a little longer than that one.
+    Blocks, for LAST_BREATH at most: the forwarder of a killed daemon holds the port a little longer than the daemon.
     """
     for _ in range(LAST_BREATH_TRIES):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:

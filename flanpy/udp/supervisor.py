@@ -55,7 +55,7 @@ class Plane(Enum):
 
 @dataclass(slots=True)
 class _Openings:
-    """What the process is given: queues of the TUN device with this index, and the socket on the underlay."""
+    """The process's resources: queues of the TUN device with this index, and the socket on the underlay."""
 
     index: int
     queues: tuple[int, ...]
@@ -237,7 +237,7 @@ class Supervisor:
         return await self._forwarder.wait_ended()
 
     async def _look(self, end: TunnelEnd, ended: asyncio.Task[str]) -> str:
-        """What is wrong, "" if nothing is. The device first: its end is also that of the process."""
+        """Return the plane's fault, "" if it has none. The device comes first: its end also ends the process."""
         try:
             if self._openings is None or _index_of(end.link) != self._openings.index:
                 self._drop_forwarder()

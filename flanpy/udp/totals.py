@@ -17,7 +17,7 @@ class RunningTotal:
     present: Counts = field(default_factory=dict)
 
     def heard(self, counts: Counts) -> None:
-        """What the present incarnation counts since it started."""
+        """Take the present incarnation's counters since its start."""
         self.present = counts
 
     def restarted(self) -> None:

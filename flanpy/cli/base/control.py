@@ -105,7 +105,7 @@ class Control:
         return True
 
     def get(self, resource: str) -> Any:
-        """The JSON under `/v1/<resource>`. ControlUnreachable if nobody answers, ControlError on a bad answer."""
+        """Get the JSON under `/v1/<resource>`. ControlUnreachable without an answer, ControlError on a bad one."""
         return self._call("GET", resource)
 
     def post(self, resource: str, *, deadline: float | None = None) -> Any:

@@ -11,7 +11,7 @@ from flanpy.cli.base.output import print_as
 
 
 def show(arguments: Namespace, _host: Host) -> Exit:
-    """Print it; reads no settings and asks nobody."""
+    """Print the version; reads no settings and sends no request."""
     output = getattr(arguments, "output", "table")
     if output == "table":
         print(f"flanpyctl {__version__}")

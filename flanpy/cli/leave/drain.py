@@ -1,7 +1,7 @@
 """`flanpyctl drain`: take this host out of the overlay, and bring it back.
 
-Owns the order: what still runs on the subnet is told first, then the daemon gives the lease back and idles, then on
-request what it made is removed from the kernel. The daemon keeps idle over restarts and reboots until `--undo`.
+Owns the order: the containers still on the subnet are listed first, then the daemon gives the lease back and idles,
+then on request its objects are removed from the kernel. The daemon keeps idle over restarts and reboots until `--undo`.
 """
 
 from __future__ import annotations

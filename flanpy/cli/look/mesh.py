@@ -15,7 +15,7 @@ _NAMED_UP_TO: Final = 12
 
 
 class Mesh:
-    """The document, indexed. A cell that no agent told of is not known, which is not the same as broken."""
+    """The document, indexed. A cell that no agent reported is unknown, which is not the same as broken."""
 
     def __init__(self, said: Mapping[str, Any]) -> None:
         self._rows: dict[tuple[str, str], Row] = {
@@ -38,7 +38,7 @@ class Mesh:
 
     @property
     def silent(self) -> tuple[str, ...]:
-        """Nodes whose agent told nothing."""
+        """Return the nodes whose agent reported nothing."""
         senders = {sender for sender, _ in self._rows}
         return tuple(name for name in self.nodes if name not in senders) if len(self.nodes) > 1 else ()
 

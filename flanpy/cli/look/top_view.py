@@ -125,7 +125,7 @@ def _devices(now: Look, before: Look | None) -> Iterator[Line]:
 
 
 def _rates(name: str, now: Look, before: Look | None) -> tuple[str, ...]:
-    """Per second between two looks; totals where there is only one, or the device was made anew meanwhile."""
+    """Return rates per second between two looks; totals for a single look, or if the device was recreated meanwhile."""
     new = now.counters[name]
     old = before.counters.get(name) if before else None
     if before is None or old is None or new.rx_bytes < old.rx_bytes or new.tx_bytes < old.tx_bytes:

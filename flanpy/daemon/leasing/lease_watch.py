@@ -63,7 +63,7 @@ class LeaseWatch:
         self._watch.relist(reason)
 
     async def follow(self) -> None:
-        """Take what etcd tells, for ever."""
+        """Take etcd's events of leases, without end."""
         async for news in self._watch:
             self._note_store(news)
             before, self._view = self._view, fold(self._view, news, self._prefix)
@@ -73,7 +73,7 @@ class LeaseWatch:
             self._changed(Step(before, self._view, self._touched(news)))
 
     async def let_go(self) -> None:
-        """Take peers whose lease is deleted for good out of what is shown, for ever."""
+        """Remove peers whose lease is deleted for good from the shown leases, without end."""
         while True:
             await self._parting.wait()
             self._parting.clear()

@@ -75,7 +75,7 @@ class NetworkWatch:
             self._use(network)
 
     async def follow(self) -> None:
-        """Take what etcd tells, for ever."""
+        """Take etcd's events of the network config, without end."""
         async for news in self._watch:
             match news:
                 case Snapshot(items):

@@ -1,4 +1,4 @@
-"""Connects the probes with the rest of the daemon: whom to probe, what this host knows of itself, where reports go."""
+"""The connection of the probes with the rest of the daemon: the targets, the local faults, and the reports."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from flanpy.status.board import StatusBoard
 from flanpy.status.judge.firewall import rules
 
 FIRST_LOOK_S = 5.0
-"""How long to wait for the first pass before a first round that finds nobody."""
+"""Seconds to wait for the first pass before a first round without targets."""
 
 
 class Probing:
@@ -78,7 +78,7 @@ class Probing:
         await self.prober.round()
 
     def _targets(self) -> tuple[Target, ...]:
-        """Those of the last pass, reckoned anew only if the world changed: a thousand peers take milliseconds."""
+        """Return the last pass's targets, recomputed only if the world changed: a thousand peers take milliseconds."""
         last = self._board.snapshot.inputs.last
         if last is None or last.decision.desired is None:
             return ()

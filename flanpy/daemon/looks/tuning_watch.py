@@ -103,7 +103,7 @@ class TuningWatch:
         return replace(table, needed=self._need(last).get(table.family, 0), refused_lately=grown)
 
     def _need(self, last: Pass) -> Mapping[Family, int]:
-        """Reckoned anew only if anything changed: it costs a millisecond for a thousand peers."""
+        """Return the neighbours needed, recomputed only if the world changed: a thousand peers take a millisecond."""
         if self._needed[0] is not last.world:
             self._needed = (last.world, neighbour_need(last.world, last.admission.peers))
         return self._needed[1]

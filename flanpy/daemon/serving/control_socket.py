@@ -1,7 +1,7 @@
-"""The control socket in the run directory: made at start, and made anew where somebody deleted it.
+"""The control socket in the run directory: made at start, and made again after a deletion.
 
-A sweep of /run takes it along easily, and nothing else says what ails a running daemon. Another socket at its place is
-left alone: the lock was deleted with ours then, and two daemons would take it from each other for ever.
+A clean-up of /run deletes it easily, and nothing else reports the faults of a running daemon. Another socket in its
+place is left alone: the lock was then deleted with ours, and two daemons would take it from each other without end.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Routes at a cloud provider, as the daemon judges them; what is missing is told with the exact text that grants it."""
+"""Routes at a cloud provider, as the daemon judges them; a missing permission comes with the text that grants it."""
 
 from __future__ import annotations
 

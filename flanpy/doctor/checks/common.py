@@ -1,4 +1,4 @@
-"""What checks share: findings made from a condition, from repairs of late, and from where traced packets end."""
+"""The shared parts of checks: findings from a condition, from recent repairs, and from the ends of traced packets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LATELY_S: Final = 900.0
 """What was repaired within so many seconds is worth telling."""
 
 _OFTEN: Final = 5
-"""Repairs within that time from which on somebody must be undoing our work."""
+"""Repairs within that time that prove another program undoes our work."""
 
 _LINES: Final = 8
 _WIDE: Final = 240
@@ -155,7 +155,7 @@ _FLUSHING: Final = frozenset({WHOLE, "mac"})
 
 
 def _is_consequence(facts: Facts, event: Document) -> bool:
-    """Whether the device itself was put right at the same time."""
+    """Report whether the device itself was repaired at the same time."""
     if document.text(event, "what") in {"link", "filter", "filterjump", "sysctl"}:
         return False
     return any(
@@ -180,7 +180,7 @@ def ends(
 
 
 def met(found: Sequence[tuple[Traced, Hop]]) -> tuple[str, ...]:
-    """What the packets met, then which packets."""
+    """Return the rules and entries that the packets met, then the packets."""
     lines = [line for _, hop in found for line in (hop.text, *hop.evidence)]
     packets = [f"packets {one.walk.source or 'of this host'} -> {one.walk.destination}" for one, _ in found]
     return (*dict.fromkeys(lines), *dict.fromkeys(packets))

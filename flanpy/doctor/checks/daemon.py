@@ -1,4 +1,4 @@
-"""Whether there is a daemon to ask, and what it says of itself."""
+"""The checks of the daemon: it answers, its health can be asked, its settings are those it was given."""
 
 from __future__ import annotations
 

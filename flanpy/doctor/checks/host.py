@@ -1,4 +1,4 @@
-"""How this host is set: underlay, overlapping networks, forwarding, reverse-path filters, neighbour tables."""
+"""The checks of this host: underlay, overlapping networks, forwarding, reverse-path filters, neighbour tables."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def _is_foreign(route: RouteSeen, facts: Facts) -> bool:
 
 
 def _shadows(route: RouteSeen, facts: Facts) -> bool:
-    """Whether it takes packets from a peer's route."""
+    """Report whether the route takes packets from a peer's route."""
     leased = [
         net for row in facts.rows("subnets", "subnets") for net in document.networks(row, "subnet", "subnet6")
     ]

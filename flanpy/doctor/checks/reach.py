@@ -1,4 +1,4 @@
-"""What probes found between this host and its peers, by what stands in between; each pair is named."""
+"""The faults that probes found between this host and its peers, by cause; each pair is named."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ def held(facts: Facts) -> Iterator[Finding]:
 
 
 def is_drained(facts: Facts) -> bool:
-    """Whether there is no lease on purpose."""
+    """Report whether there is no lease on purpose."""
     return (facts.condition("LeaseValid") or {}).get("reason") == "Drained"
 
 

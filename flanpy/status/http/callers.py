@@ -1,8 +1,9 @@
-"""Who is at the other end of the control socket, by the kernel's word, and what they may ask.
+"""The identity of a caller of the control socket, as the kernel gives it, and the caller's rights.
 
-The socket's mode keeps strangers out already; a careless chmod, or a descriptor handed on, must not be enough to steer
-the daemon. Root and flanpyd's own user may ask for everything; members of the socket's group may look and have peers
-probed. Credentials are those of the moment of connect (unix(7)), so a program that dropped its rights keeps its access.
+The socket's mode keeps other users out already; a careless chmod, or a descriptor handed on, must not be enough to
+steer the daemon. Root and flanpyd's own user may ask for everything; members of the socket's group may look and have
+peers probed. Credentials are those of the moment of connect (unix(7)), so a program that dropped its rights keeps its
+access.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """Who may use the socket at `path`."""
+    """The access rule of the socket at `path`."""
 
     path: Path
 

@@ -16,13 +16,13 @@ BACKLOG = 64
 """Connections that wait to be accepted, and the most that asyncio accepts in one turn."""
 
 CONTROL_BACKLOG = 256
-"""A unix socket refuses whoever comes when this is full, where TCP has the caller wait."""
+"""The control socket's backlog. A unix socket refuses a caller when it is full, where TCP has the caller wait."""
 
 TLS_BACKLOG = 512
 """Connections that wait while handshakes are ended, one a turn. They cost the kernel's memory only."""
 
 MOST_CONNECTIONS = 128
-"""Of one listener. Whoever opens more ends the oldest: neither our descriptors nor our memory are for strangers."""
+"""Per listener. A further one ends the oldest: unknown clients must not use up our descriptors and memory."""
 
 MOST_HANDSHAKES = 32
 """TLS handshakes under way at one listener, beside its connections: 10 MB. A further one ends another."""
@@ -32,7 +32,7 @@ HANDSHAKE_DEADLINE = 5.0
 
 
 class Limit(Enum):
-    """What there was too much of."""
+    """The resource that was used up."""
 
     CONNECTIONS = "connections"
     HANDSHAKES = "handshakes"
@@ -44,7 +44,7 @@ exceeded: Counter[Limit] = Counter()
 
 
 def limit_counts() -> Iterator[Metric]:
-    """A row for each limit, also of those that nobody met."""
+    """Yield a row for each limit, also for those never met."""
     from flanpy.status.metrics.families import counter  # noqa: PLC0415, with the listeners
 
     yield counter(

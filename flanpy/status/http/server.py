@@ -53,7 +53,7 @@ _log.addFilter(_is_our_fault)
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """What the control socket can ask: each returns a JSON document. `events` is given the number to go on after."""
+    """The requests of the control socket: each returns a JSON document. `events` takes the number to continue after."""
 
     status: Answer
     """Phase, readiness, conditions, lease, underlay, backend, Docker, tuning, passes."""
@@ -122,7 +122,7 @@ _PROBE = "/v1/probe"
 
 
 def _checked_by(door: Door) -> Middleware:
-    """Lets in whom the kernel says to be allowed; nobody where it says nothing."""
+    """Admit callers that the kernel identifies as allowed; none without the kernel's answer."""
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -1,7 +1,7 @@
 """Accepts TLS connections and bounds their handshakes, which cost 0.3 MB each before any token or request is seen.
 
-Hands a connection over once its handshake is done. asyncio's own server accepts whatever comes, tells nobody before
-the handshake is over, and keeps the buffers of one that failed until Python's collector finds them.
+Hands a connection over once its handshake is done. asyncio's own server accepts every connection, reports
+none before the handshake is over, and keeps the buffers of a failed one until Python's collector finds them.
 """
 
 from __future__ import annotations

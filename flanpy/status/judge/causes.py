@@ -1,6 +1,6 @@
-"""What explains what: which condition, while unhealthy, is the likely cause of another, so that causes are shown first.
+"""The likely causes among conditions: an unhealthy one may explain another, so that causes are shown first.
 
-Pure. Only what is unhealthy itself explains anything; the relation has no circle, which a test holds it to.
+Pure. Only an unhealthy condition explains another; the relation has no circle, which a test holds it to.
 """
 
 from __future__ import annotations

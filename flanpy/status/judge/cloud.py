@@ -26,11 +26,11 @@ _FORWARDS: Final = {
     False: "see --iface; canIpForward is set when an instance is made (gcloud ... --can-ip-forward)",
 }
 _NEARLY: Final = 0.9
-"""Part of a table's quota from which on it is told that the table fills up."""
+"""The part of a table's quota from which on the condition warns that the table fills up."""
 
 
 def routes(inputs: Inputs, _now: float) -> Condition:
-    """What must be mended first: what keeps our own route from standing, then what will."""
+    """Judge the cloud routes; names the most urgent fault: one that keeps our own route out, then one that will."""
     kind, status = ConditionType.CLOUD_ROUTES, inputs.cloud
     if status is None:
         if inputs.network is not None and inputs.network.backend_type in CLOUDS:

@@ -13,7 +13,7 @@ from flanpy.status.judge.causes import DEPENDS_ON
 
 
 class Phase(Enum):
-    """What the daemon is about, computed from conditions, never stored."""
+    """The daemon's phase, computed from conditions, never stored."""
 
     STARTING = "STARTING"
     """etcd was not reached yet."""

@@ -46,7 +46,7 @@ _HARMS = {
 
 
 def rules(inputs: Inputs) -> Condition:
-    """Whether what we want in the packet filter stands."""
+    """Judge whether our rules in the packet filter are in place."""
     kind, last = ConditionType.FIREWALL_READY, inputs.last
     facts = last.world.filter if last is not None else None
     if last is None or facts is None or last.decision.desired is None:

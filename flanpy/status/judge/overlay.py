@@ -100,12 +100,12 @@ def _backend_taken(last: Pass) -> Condition | None:
 
 
 def _is_fleeting(found: KernelObject) -> bool:
-    """Whether this goes with the program that has it open: a TUN device that stays is read as a TunLink."""
+    """Report whether this link ends with the program that has it open: a persistent TUN device is read as a TunLink."""
     return isinstance(found, OtherLink) and found.kind == "tun"
 
 
 def _moving(last: Pass, former: Former) -> str:
-    """What is kept of the backend that the network had, and for whom."""
+    """Return a sentence on the former backend that is kept, and the leases it is kept for."""
     name = former.network.backend_type
     users = [p for p in last.admission.peers if p.record.backend_type == lease_type(name)]
     named = ", ".join(user.record.node_id or str(user.key) for user in users[:BRIEF])
@@ -128,7 +128,7 @@ def peers(inputs: Inputs, _now: float) -> Condition:
 
 
 def _no_way(last: Pass) -> str:
-    """Which peers the backend cannot reach from here, and what stands in between (P18)."""
+    """Return a sentence on the peers that the backend cannot reach from here, with the reasons (P18)."""
     way_of = choice.ways(last.world)
     named = [
         f"{lease.record.node_id or lease.key}: {way_of(lease).reason}" for lease in last.unreached[:BRIEF]

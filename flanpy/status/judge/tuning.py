@@ -10,7 +10,7 @@ from flanpy.status.judge.verdict import bad, good, named, unmeasured
 
 
 def neighbours(inputs: Inputs, _now: float) -> Condition:
-    """Whether the neighbour tables hold everybody on this host's links (P20)."""
+    """Judge whether the neighbour tables hold all peers on this host's links (P20)."""
     kind, tuning = ConditionType.NEIGHBOURS_FIT, inputs.tuning
     if tuning is None or not tuning.neighbours:
         return unmeasured(kind, "NotRead", "the neighbour tables were not read yet")
@@ -35,7 +35,7 @@ def _short(table: NeighbourTable, reason: str, text: str) -> Condition:
 
 
 def subnets(inputs: Inputs, _now: float) -> Condition:
-    """Whether one more host would find a subnet (P28)."""
+    """Judge whether one more host would find a subnet (P28)."""
     kind = ConditionType.SUBNETS_AVAILABLE
     pools = [pool for pool in inputs.pools if pool is not None]
     if not pools:
@@ -50,7 +50,7 @@ def subnets(inputs: Inputs, _now: float) -> Condition:
 
 
 def tuned(inputs: Inputs, _now: float) -> Condition:
-    """Whether reverse-path filters drop what peers send (P05)."""
+    """Judge whether reverse-path filters drop packets of peers (P05)."""
     kind, tuning = ConditionType.HOST_TUNED, inputs.tuning
     if tuning is None:
         return unmeasured(kind, "NotRead", "the settings of this host were not read yet")
@@ -74,7 +74,7 @@ def _strict(tuning: HostTuning, links: list[str], text: str) -> Condition:
 
 
 def _all_reached(inputs: Inputs) -> bool:
-    """Whether every peer answers all the same: then what is dropped is not the overlay's."""
+    """Report whether every peer answers nevertheless: the dropped packets are then not the overlay's."""
     report = inputs.reach
     if report is None or report.problem or not report.peers:
         return False

@@ -1,4 +1,4 @@
-"""How a judgement is written down. Pure."""
+"""The constructors of conditions for judges. Pure."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def unknown(kind: ConditionType, reason: str, message: str) -> Condition:
 
 
 def unmeasured(kind: ConditionType, reason: str, message: str) -> Condition:
-    """Not known, and no trouble: the overlay does not need whoever would say."""
+    """Return an unknown condition that is no fault: the overlay does not need its source."""
     return Condition(kind, Status.UNKNOWN, reason, message, healthy=True)
 
 

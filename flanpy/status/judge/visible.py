@@ -35,14 +35,14 @@ CALM_S: Mapping[ConditionType, float] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What is shown, and since when (monotonic seconds) a step from well to bad or back has been waiting."""
+    """The conditions shown, and the start (monotonic seconds) of each pending step to unhealthy or back."""
 
     shown: tuple[Condition, ...] = ()
     waiting: Mapping[ConditionType, float] = field(default_factory=lambda: MappingProxyType({}))
 
 
 def settle(judged: Iterable[Condition], memory: Memory, now: float) -> Memory:
-    """What is to be shown at `now` (monotonic seconds) of what was judged."""
+    """Choose the conditions to show at `now` (monotonic seconds) from those judged."""
     known = {condition.type: condition for condition in memory.shown}
     shown, waiting = [], {}
     for condition in judged:

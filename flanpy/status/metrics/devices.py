@@ -32,7 +32,7 @@ def devices(inputs: Inputs) -> Iterator[Metric]:
 
 
 def _offload(inputs: Inputs, links: list[str]) -> Iterator[Metric]:
-    """Whether checksums are left to the network card."""
+    """Yield the gauge of checksum offload to the network card."""
     if inputs.last is None or not links:
         return
     decided = checksum_offload(inputs.last.world)

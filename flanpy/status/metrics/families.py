@@ -46,7 +46,7 @@ def counter(name: str, text: str, labels: tuple[str, ...], values: Labelled) -> 
 
 
 def info(name: str, text: str, **labels: str) -> Metric:
-    """What is told by labels; its name here is without `_info`."""
+    """Return a family whose facts are its labels; `name` is without `_info`."""
     return InfoMetricFamily(name, text, labels)
 
 

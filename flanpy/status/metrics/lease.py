@@ -37,7 +37,7 @@ def _own(inputs: Inputs) -> Iterator[Metric]:
 
 
 def _pools(inputs: Inputs) -> Iterator[Metric]:
-    """As reckoned for the conditions; before that was done, anew: it takes long where leases are many."""
+    """Yield the use of subnets, computed for the conditions; before that, computed here: slow for many leases."""
     if inputs.network is None or inputs.last is None:
         return
     values = []

@@ -28,7 +28,7 @@ _LITTLE_EFFORT = 1
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a scraper takes: its headers Accept and Accept-Encoding."""
+    """The form that a scraper accepts: its headers Accept and Accept-Encoding."""
 
     accept: str = ""
     encodings: str = ""

@@ -30,7 +30,7 @@ class Reg(IntEnum):
 
 
 class Size(IntEnum):
-    """How much a load or store moves; the value is the bits of the opcode."""
+    """The width of a load or store; the value is the bits of the opcode."""
 
     U8 = 0x10
     U16 = 0x08
@@ -84,7 +84,7 @@ class Assembler:
         return len(self._instructions)
 
     def label(self, name: str) -> None:
-        """What follows can be jumped to by this name."""
+        """Name the next instruction as a jump target."""
         assert name not in self._labels, name
         self._labels[name] = len(self)
 

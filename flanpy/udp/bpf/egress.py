@@ -128,7 +128,7 @@ def _make_room(asm: Assembler, wiring: Wiring) -> None:
 
 
 def _write_headers(asm: Assembler, wiring: Wiring) -> None:
-    """Outer IPv4 and UDP headers. Both lengths, and the identification, are made anew for each segment that is cut.
+    """Write the outer IPv4 and UDP headers. Both lengths, and the identification, are rewritten for each segment cut.
 
     Don't Fragment is not set and the identification is random, so a smaller MTU on the way costs speed and not the
     connection. The UDP checksum is 0, "none" (RFC 768), as in the kernel's VXLAN: the inner packet has its own, which

@@ -31,7 +31,7 @@ _TUN = 0xFFFE
 
 @dataclass(frozen=True, slots=True)
 class _Attached:
-    """What runs in the kernel, as far as this process knows: places with the ids of their programs."""
+    """The filters in the kernel, as far as this process knows: places with the ids of their programs."""
 
     end: TunnelEnd
     programs: tuple[tuple[Place, int], ...]
@@ -74,25 +74,25 @@ class FastPath:
         self._attached.peers.replace(table.rows, quiet=table.quiet)
 
     def standing(self, end: TunnelEnd) -> bool:
-        """Whether the filters that this process attached for `end` are in place now. Raises KernelError."""
+        """Report whether the filters that this process attached for `end` are in place now. Raises KernelError."""
         known = self._attached
         if known is None or known.end != end:
             return False
         return all(self._filters.stands(place, program) for place, program in known.programs)
 
     def remains(self) -> str:
-        """The name of a link that bears a filter of ours, whoever attached it; "" if none does. Raises KernelError."""
+        """Return the name of a link with a filter of ours, from any process; "" if none has. Raises KernelError."""
         for found in self._filters.ours():
             if name := self._traffic_control.name_of(found.link):
                 return name
         return ""
 
     def counters(self) -> dict[Count, int]:
-        """What the filters carried since they were attached; nothing if they are not. Raises KernelError."""
+        """Return the counters of the filters since they were attached; empty if they are not. Raises KernelError."""
         return self._attached.counters.read() if self._attached is not None else {}
 
     def detach(self) -> None:
-        """Delete every filter of ours, whoever attached it, and qdiscs that are then empty. Raises KernelError."""
+        """Delete every filter of ours, from any process, and qdiscs that are then empty. Raises KernelError."""
         self._filters.remove()
         self.close()
 
@@ -142,7 +142,7 @@ class FastPath:
 
 
 def wire(table: TunnelTable, overlay: Link, underlay: Link, *, peers: int, counters: int) -> Wiring:
-    """What is built into the programs. Raises KernelError for an underlay whose link layer they do not know."""
+    """Return the values built into the programs. Raises KernelError for an underlay with an unknown link layer."""
     if underlay.hardware not in _WITH_ETHERNET_HEADER | _WITHOUT_HEADER:
         raise KernelError(
             f"the link layer of {underlay.name} (ARPHRD type {underlay.hardware}) is not one"

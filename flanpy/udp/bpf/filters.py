@@ -64,12 +64,12 @@ class Filters:
             )
 
     def stands(self, place: Place, program_id: int) -> bool:
-        """Whether exactly this program is attached there under our name."""
+        """Report whether exactly this program is attached there under our name."""
         there = self._control.filters(place.link.index, place.parent)
         return any(_is_ours(one) and one.program == program_id for one in there)
 
     def ours(self) -> Iterator[Filter]:
-        """All filters of ours on all links, whoever attached them."""
+        """Return all filters of ours on all links, from any process."""
         for qdisc in self._control.qdiscs():
             if not qdisc.shared:
                 yield from self._ours_on(qdisc.link)

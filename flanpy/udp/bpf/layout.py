@@ -1,4 +1,4 @@
-"""What both programs agree upon: where fields stand, numbers of helpers, the layouts of their maps, and common steps.
+"""The shared layout of both programs: offsets of fields, numbers of helpers, layouts of their maps, and common steps.
 
 The offsets are those of the frame formats (RFC 791, RFC 768) and of struct __sk_buff (linux/bpf.h).
 Must not: call the kernel.
@@ -74,7 +74,7 @@ class Helper(IntEnum):
 
 
 class Verdict(IntEnum):
-    """What a program returns. `NEXT` leaves the packet to whatever filter comes next, and then to the stack."""
+    """The return value of a program. `NEXT` leaves the packet to the next filter, if any, and then to the stack."""
 
     NEXT = -1
     DROP = 2
@@ -111,8 +111,8 @@ SLOW, FAST, FAST_TO_US = range(3)
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """What is built into the programs. `underlay` and `overlay` are link indices, `mac` the bytes of the underlay's
-    link layer header (0 if it has none), `peers` and `counters` map descriptors, `mtu` that of the overlay.
+    """The values built into the programs. `underlay` and `overlay` are link indices, `mac` the length (bytes) of the
+    underlay's link layer header (0 if it has none), `peers` and `counters` map descriptors, `mtu` that of the overlay.
     """
 
     underlay: int
@@ -127,7 +127,7 @@ class Wiring:
 
 
 def constant(address: IPv4Address) -> int:
-    """What a 32-bit load of this address from a packet gives."""
+    """Return the result of a 32-bit load of this address from a packet."""
     number: int = struct.unpack("=I", address.packed)[0]
     return number
 

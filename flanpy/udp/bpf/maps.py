@@ -1,6 +1,6 @@
 """The maps that the programs read and count in: the table of peers by longest prefix, and counters for each CPU.
 
-Owns what is in them: nobody else writes the table, so a new one costs only what differs. Must not: attach anything.
+Owns their content: no other program writes the table, so a new one costs only the changes. Must not: attach anything.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class CounterMap:
         )
 
     def read(self) -> dict[Count, int]:
-        """What the programs carried. What they leave to the other plane is counted there."""
+        """Return the counters of the programs' traffic. The user-space plane counts packets that they leave to it."""
         sent, received = self._sum(Counter.SENT), self._sum(Counter.RECEIVED)
         return {
             Count.TX_PACKETS: sent[0],

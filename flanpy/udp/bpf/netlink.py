@@ -43,7 +43,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Qdisc:
-    """What takes filters on a link; `shared`: its filters are those of other links too."""
+    """The qdisc that takes filters on a link; `shared`: its filters are those of other links too."""
 
     link: int
     kind: str

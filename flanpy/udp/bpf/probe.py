@@ -1,6 +1,6 @@
-"""Whether the in-kernel plane can run on this host: tried out, on a TUN device made for it and gone the next moment.
+"""The test for the in-kernel plane on this host: a trial on a TUN device made for it and removed at once.
 
-Owns the sentences in which an operator is told why not. Must not: touch a link that was there before.
+Owns the sentences that give an operator the reason for a refusal. Must not: touch a link that was there before.
 """
 
 from __future__ import annotations

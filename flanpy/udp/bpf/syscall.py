@@ -196,7 +196,7 @@ def lookup(descriptor: int, key: bytes, size: int) -> bytes | None:
 
 
 def possible_cpus() -> int:
-    """How many values an entry of a per-CPU map has."""
+    """Return the number of values in an entry of a per-CPU map."""
     last = Path("/sys/devices/system/cpu/possible").read_text().strip().split(",")[-1]
     return int(last.split("-")[-1]) + 1
 

@@ -175,7 +175,10 @@ def _sums(rows: Rows, protocol: int) -> Rows:
 
 
 def _is_one_run(sequence: list[int], flags: bytes, step: int) -> bool:
-    """What nearly all are: without a gap, and only the last may push. Numbers that wrap are looked at more closely."""
+    """Report whether the segments have no gap and only the last may push, as nearly all runs do.
+
+    Returns False for sequence numbers that wrap; the caller then compares segment by segment.
+    """
     plain = sequence == list(range(sequence[0], sequence[0] + len(sequence) * step, step))
     return plain and flags[-1] | PSH == ACK | PSH and flags.count(ACK, 0, -1) == len(flags) - 1
 

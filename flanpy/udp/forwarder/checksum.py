@@ -18,7 +18,7 @@ def word_sum(text: bytes | bytearray | memoryview) -> int:
 
 
 def checksum(text: bytes | bytearray | memoryview, start: int = 0) -> int:
-    """What goes into the header, its field being zero meanwhile; `start` is a sum to begin with (a pseudo header's)."""
+    """Compute a header's checksum, its field being zero meanwhile; `start` is an initial sum (a pseudo header's)."""
     return ~fold(start + word_sum(text)) & 0xFFFF
 
 

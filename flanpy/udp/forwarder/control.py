@@ -1,4 +1,4 @@
-"""What the daemon and the forwarder's processes say to each other: one request, one answer, over SOCK_SEQPACKET.
+"""The protocol between the daemon and the forwarder's processes: one request, one answer, over SOCK_SEQPACKET.
 
 H with queue and UDP socket     (first, once; no answer)
 T<generation> with a memfd   ->  A<generation> once the table is in force, or E<why not>
@@ -50,7 +50,7 @@ class Control:
         return self._sock.fileno()
 
     def answer(self) -> bool:
-        """Take one request and answer it. False: there is nobody left to serve."""
+        """Take one request and answer it. False: the daemon's end is closed."""
         try:
             request, descriptors, _flags, _from = socket.recv_fds(self._sock, LONGEST, 1)
             if not request:

@@ -1,4 +1,4 @@
-"""What a router says when it cannot forward (RFC 792, RFC 1812 section 4.3.2): written back into the TUN device."""
+"""The ICMP errors of a router that cannot forward (RFC 792, RFC 1812 section 4.3.2), for the TUN device."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class Joint:
         return self.text[PROTOCOL]
 
     def pieces(self) -> list[bytes | memoryview]:
-        """What is written: virtio's header, the first segment's headers made to fit all, and the payloads."""
+        """Return the buffers to write: virtio's header, the first segment's headers fitted to all, and the payloads."""
         header, each = self.header, self.each
         payload = self.size - self.count * header
         head = bytearray(self.text[:header])
@@ -111,7 +111,7 @@ def joints(text: memoryview, each: int, *, but: int = 0) -> Iterator[Joint]:
 
 
 def _starts(breaks: list[int], whole: int, most: int) -> list[int]:
-    """Where each joint starts, and the end: after each break, and where as many as may be are together."""
+    """Return the start of each joint, and the end: joints start after each break and after every `most` segments."""
     return [at for start, end in pairwise([0, *breaks, whole]) for at in range(start, end, most)] + [whole]
 
 

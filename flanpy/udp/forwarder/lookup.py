@@ -1,7 +1,7 @@
-"""Whose packet is this: longest-prefix match over the table, at the price of one dictionary look-up.
+"""The look-up of a packet's peer: longest-prefix match over the table, at the price of one dictionary look-up.
 
 An address that was looked up once is remembered, so neither the number of peers nor that of prefix lengths costs
-anything while packets flow. What is remembered is bounded: strangers choose the addresses.
+anything while packets flow. The number of remembered addresses is bounded: unknown senders choose the addresses.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SocketAddress = tuple[str, int]
 
 
 class Lookup:
-    """Made anew for every table."""
+    """One look-up, made for each table."""
 
     __slots__ = ("_by_length", "_destinations", "_sources", "mtu", "own_address", "peers", "port")
 
@@ -36,7 +36,7 @@ class Lookup:
         self.own_address = int(own.network_address)
 
     def peer_of(self, address: int) -> str | None:
-        """The public address of the peer whose subnet has `address`; "" if it is ours, None if it is nobody's."""
+        """Return the public address of the peer whose subnet has `address`; "" if it is ours, None if nobody's."""
         try:
             return self._sources[address]
         except KeyError:
@@ -46,7 +46,7 @@ class Lookup:
             return found
 
     def way_to(self, address: int) -> SocketAddress | None:
-        """Where a packet to `address` is sent; None if no peer has it."""
+        """Return the socket address for packets to `address`; None if no peer has it."""
         try:
             return self._destinations[address]
         except KeyError:
@@ -65,4 +65,4 @@ class Lookup:
 
 
 EMPTY = TunnelTable(IPv4Address(0), 0, 0, IPv4Network("0.0.0.0/32"))
-"""Before the first table: nobody is a peer."""
+"""Return the look-up before the first table: it has no peers."""

@@ -1,4 +1,4 @@
-"""Where the fields of the headers are: virtio's before each packet of the TUN device, IPv4, TCP.
+"""The offsets of header fields: virtio's before each packet of the TUN device, IPv4, TCP.
 
 struct virtio_net_hdr of linux/virtio_net.h (native byte order): flags, gso_type, hdr_len, gso_size, csum_start,
 csum_offset.

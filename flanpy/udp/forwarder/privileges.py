@@ -1,4 +1,4 @@
-"""Gives up every privilege for good: what forwards strangers' packets holds three descriptors and nothing else.
+"""The permanent drop of every privilege: a process that forwards foreign packets holds three descriptors, nothing else.
 
 capabilities(7), prctl(2). What the process was never given is simply not there to be dropped.
 """

@@ -51,7 +51,7 @@ class WaitingProcess:
 
     @property
     def waits(self) -> bool:
-        """Whether it still runs."""
+        """Report whether the process still runs."""
         return self._process.returncode is None
 
     def begin(self, queue: int, sock: socket.socket) -> ForwarderProcess:
@@ -100,7 +100,7 @@ class ForwarderProcess:
                 raise KernelError(f"the user-space data plane refused its table: {answer[1:]!r}")
 
     async def counters(self) -> dict[Count, int]:
-        """What both directions counted since the start. Raises KernelError if it has ended."""
+        """Return the counters of both directions since the start. Raises KernelError if the process has ended."""
         async with self._turn:
             answers = await asyncio.gather(*(self._ask(end, COUNTERS) for end in self._controls))
         try:

@@ -133,8 +133,7 @@ class Receiver:
         return True if outer in {0, ECT_0, tos & 3} else self._marked(packet, tos, outer, count)
 
     def _marked(self, packet: memoryview, tos: int, outer: int, count: int) -> bool:
-        """What the underlay marked is told to a flow that listens; of another, what met congestion is dropped.
-
+        """Copy the underlay's ECN mark to a packet that supports ECN; return False to drop another one marked CE.
         RFC 6040, figure 4: CE goes in, ECT(1) only where ECT(0) was.
         """
         inner = tos & 3

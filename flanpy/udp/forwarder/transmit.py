@@ -158,7 +158,7 @@ class Transmitter:
         return True
 
     def _way(self, packet: memoryview) -> tuple[SocketAddress | None, int]:
-        """Where a packet with which nothing is wrong goes, and its ECN bits. None: `_judged` says what is."""
+        """Return the destination of a sound packet and its ECN bits. None: `_judged` finds the reason."""
         if len(packet) < LEAST or packet[0] != 0x45:
             return None, 0
         _start, tos, length, _id, _offset, ttl, _protocol, _total, _source, to = IPV4.unpack_from(packet)
@@ -185,7 +185,8 @@ class Transmitter:
         run.append(packet)
 
     def _judged(self, packet: memoryview, longest: int) -> tuple[SocketAddress | None, int, int]:
-        """Where it goes, its ECN bits and protocol, its TTL one less. None: it goes nowhere, which is counted.
+        """Return the destination, ECN bits and protocol, and lower the TTL by one. None: the packet is
+        dropped, and counted unless it is IPv6.
 
         `longest` is the length of the largest packet that it will be sent as.
         """

@@ -1,4 +1,4 @@
-"""Who takes from the device's queue: one process at a time, so that packets leave in the order in which they came.
+"""The turns at the device's queue: one process reads at a time, so that packets leave in the order in which they came.
 
 A packet from the underlay is often answered at once, by the kernel or a container. While the transmitting process
 sleeps, the receiving one takes that answer itself: waking the other would cost more than all the rest of the way.
