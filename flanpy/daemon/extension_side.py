@@ -49,7 +49,7 @@ class PreStartup:
             self._news.set()
 
     async def run(self) -> None:
-        """Run what is wanted, for ever."""
+        """Run the wanted commands, without end."""
         while True:
             await self._news.wait()
             self._news.clear()

@@ -14,7 +14,7 @@ log = get_logger()
 
 
 class TaskEnded(FlanpyError):
-    """A root task ended though nobody asked it to."""
+    """A root task that ended without a request."""
 
 
 async def run_until(stop: asyncio.Event, coroutines: Mapping[str, Coroutine[Any, Any, None]]) -> None:

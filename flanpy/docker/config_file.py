@@ -81,7 +81,7 @@ def replace(found: Found, content: bytes, *, backup: bool = True) -> None:
     """Keep `found` as the backup if asked to, then put `content` in its place.
 
     Raises DockerError; the old file then stands.
-    A file that changed since it was read is left alone: somebody else is at work.
+    A file that changed since it was read is left alone: another writer is at work.
     """
     try:
         _make_directory(found.target.parent)

@@ -82,7 +82,7 @@ def status(arguments: Namespace, host: Host) -> Exit:
     options = host.settings.docker
     asked = _wanted(host)
     look = survey.look(options.socket, options.config_file, asked)
-    # Whoever asks for this wants Docker to be wired: that it is not is an answer, not a matter of taste.
+    # The caller wants Docker to use the overlay: a Docker that does not is a fault, not a choice.
     mode = Mode(options.mode)
     condition = judge(
         look, Asked(mode=mode, wanted=asked, accepts=host.settings.filter.iptables_forward_rules)

@@ -74,7 +74,7 @@ def _refuse_directory_of_another(path: Path) -> None:
 
 
 def _write_through(path: Path, content: str) -> None:
-    """A pipe that nobody reads is an error (ENXIO), not a wait."""
+    """Write to a device or pipe in place. A pipe without a reader is an error (ENXIO), not a wait."""
     descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
         if stat.S_ISREG(os.fstat(descriptor).st_mode):

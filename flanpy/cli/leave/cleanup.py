@@ -81,7 +81,7 @@ def _line(op: Op) -> str:
 
 
 def cleanup(arguments: Namespace, host: Host) -> Exit:
-    """Show, ask, remove. REFUSED while a daemon runs, or if nobody said yes."""
+    """Show, ask, remove. REFUSED while a daemon runs, or without a yes."""
     held = _held_lock(host, force=arguments.force)
     in_use = held is None and (host.settings.run_dir / lock.FILE_NAME).exists()
     try:

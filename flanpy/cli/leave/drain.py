@@ -74,7 +74,7 @@ def _subnets(own: Said) -> tuple[Any, ...]:
 
 
 def _make_sure(arguments: Namespace, host: Host, own: Said) -> None:
-    """Return once nothing runs on the subnet, or somebody said that it does not matter."""
+    """Return once no container runs on the subnet, or an operator agreed (--force)."""
     subnets = _subnets(own)
     until = time.monotonic() + (arguments.timeout if arguments.wait else 0.0)
     told = ""

@@ -1,4 +1,4 @@
-"""One peer as the commands show it, read from the daemon's `/v1/peers`. Owns the words for figures, asks nobody."""
+"""One peer as commands show it, read from the daemon's `/v1/peers`. Owns the words for figures; sends no request."""
 
 from __future__ import annotations
 

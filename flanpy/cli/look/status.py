@@ -22,7 +22,7 @@ from flanpy.errors import ControlError, ControlUnreachable
 POLL_S: Final = 0.2
 
 TAKEN: Final = frozenset({"TunnelTaken", "PortTaken"})
-"""Reasons of BackendReady: somebody else, flanneld, runs the tunnel."""
+"""Reasons of BackendReady: another program, flanneld, runs the tunnel."""
 
 Said = Mapping[str, Any]
 

@@ -1,7 +1,7 @@
-"""`flanpyctl doctor --fix`: run the commands that findings offer, and look again whether what was found is gone.
+"""`flanpyctl doctor --fix`: run the commands that findings offer, and check again whether the findings are gone.
 
-Owns the questions and the running. Each command is shown before it is run, runs once, and is asked about unless --yes;
-what somebody else made goes only after a yes of a person. What fails says why, and the others are tried all the same.
+Owns the questions and the running. Each command is shown before it is run, runs once, and needs a yes unless --yes is
+given; a foreign object is removed only after a person's yes. A failure prints its reason, and the others still run.
 """
 
 from __future__ import annotations

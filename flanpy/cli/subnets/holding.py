@@ -1,7 +1,7 @@
-"""`flanpyctl subnets reserve|pin|unpin|release`: who holds which subnet, changed by an operator in etcd.
+"""`flanpyctl subnets reserve|pin|unpin|release`: the holders of subnets, changed by an operator in etcd.
 
-Owns the rules of refusal. Every write is one guarded transaction on what was seen: what somebody else changed meanwhile
-is CONFLICT, and nothing is written. A reservation is a key without an etcd lease: its host keeps it for ever.
+Owns the rules of refusal. Every write is one guarded transaction on the values read: a change by another writer
+meanwhile is CONFLICT, and nothing is written. A reservation is a key without an etcd lease: it never expires.
 """
 
 from __future__ import annotations

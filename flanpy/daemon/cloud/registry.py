@@ -38,7 +38,7 @@ class EtcdRegistry:
         self._claims: dict[IPv4Network, int] = {}
 
     async def records(self) -> Mapping[IPv4Network, CloudRecord]:
-        """Read all; what cannot be read is nobody's record."""
+        """Read all records; an unreadable one is left out."""
         found = {}
         for item in (await self._store.list(self._routes)).items:
             try:

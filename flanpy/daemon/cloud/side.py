@@ -71,7 +71,7 @@ class CloudSide:
             self._keeper.doubt()
 
     async def run(self) -> None:
-        """Run for ever: a keeper for as long as one is wanted."""
+        """Run without end: a keeper for as long as one is wanted."""
         while True:
             await self._news.wait()
             self._news.clear()

@@ -92,7 +92,7 @@ class BackendMove:
             self._news.set()
 
     async def run(self) -> None:
-        """Look again when the old backend, or a lease that was ahead of our config, has had its time; for ever."""
+        """Review the move, without end, after the time of the old backend or of a lease ahead of our config."""
         while True:
             await self._news.wait()
             self._news.clear()

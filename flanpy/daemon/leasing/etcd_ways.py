@@ -62,7 +62,7 @@ class EtcdWays:
         self._again.set()
 
     async def run(self) -> None:
-        """Keep the addresses current, for ever."""
+        """Keep the addresses current, without end."""
         while True:
             self._again.clear()
             endpoints = self._endpoints()

@@ -1,6 +1,6 @@
 """Starts the HTTP listeners once the first peers stand, and answers the control socket.
 
-An address that somebody else holds is a condition and tried again: it must not take the overlay's control plane down.
+An address held by another program is a condition and is retried: it must not take the overlay's control plane down.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ def _removal(rule: Met) -> Repair | None:
 
 
 def ports(facts: Facts) -> Iterator[Finding]:
-    """Only a note: lost races are counted for all of connection tracking, whoever masquerades."""
+    """Yield a warning at most: lost races are counted for all of connection tracking, not for masquerading alone."""
     if facts.told.masquerade and not facts.told.random_ports and facts.insert_failed:
         yield _RACE.found(
             "ip-masq-fully-random-disable is set",

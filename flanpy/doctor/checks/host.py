@@ -83,7 +83,7 @@ def _ambiguous(facts: Facts) -> Iterator[Finding]:
 
 
 def moved(facts: Facts) -> Iterator[Finding]:
-    """An address behind a translation is set by hand; then it is nobody's here."""
+    """Yield a finding for a moved address. An address behind a translation is set by hand; no link here has it."""
     ip = document.address(facts.part("status", "own").get("public_ip"))
     if ip is None or facts.told.public_ip_named or not facts.addresses or ip in facts.addresses:
         return

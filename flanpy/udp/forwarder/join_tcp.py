@@ -56,7 +56,7 @@ def continues(before: memoryview, tail: memoryview, header: int) -> bool:
 
 
 def seal(head: bytearray, last: memoryview, payload: int, each: int) -> bytes:
-    """Make the TCP header one of all segments, its checksum left to whom it is for. Returns virtio's header."""
+    """Make the TCP header one of all segments, its checksum left to the receiver. Returns virtio's header."""
     head[_FLAGS] = last[_FLAGS]
     pseudo = word_sum(head[12:20]) + PROTO_TCP + len(head) - LEAST + payload
     WORD.pack_into(head, LEAST + 16, fold(pseudo))

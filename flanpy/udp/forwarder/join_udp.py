@@ -43,7 +43,7 @@ def continues(before: memoryview, tail: memoryview, _header: int) -> bool:
 
 
 def seal(head: bytearray, _last: memoryview, payload: int, each: int) -> bytes:
-    """Make the UDP header one of `payload` bytes, its checksum left to whom it is for. Returns virtio's header."""
+    """Make the UDP header one of `payload` bytes, its checksum left to the receiver. Returns virtio's header."""
     WORD.pack_into(head, _LENGTH, 8 + payload)
     WORD.pack_into(head, _SUM, fold(word_sum(head[12:20]) + PROTO_UDP + 8 + payload))
     return VNET.pack(NEEDS_CSUM, GSO_UDP_L4, HEADER, each - HEADER, LEAST, 6)

@@ -56,7 +56,7 @@ class Receiver:
                 size, notes, flags, sender = self._sock.recvmsg_into(into, _ANCILLARY, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return
-            except OSError:  # an ICMP error that somebody sent us
+            except OSError:  # an ICMP error from another host
                 self._counts[Count.RX_ERRORS] += 1
                 continue
             each, tos = _read(notes, size)

@@ -49,7 +49,7 @@ def cut(packet: memoryview, header: int, size: int) -> Segments:
 
 
 def _end(last: memoryview, head: bytearray) -> None:
-    """The last segment bears the flags that end a burst."""
+    """Give the last segment the flags that end a burst."""
     ip = (head[0] & 15) * 4
     ending = head[ip + 13] & (FIN | PSH)
     if ending:

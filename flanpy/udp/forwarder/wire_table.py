@@ -44,7 +44,7 @@ def decode(text: bytes) -> TunnelTable:
 
 
 def to_memfd(table: TunnelTable) -> int:
-    """A descriptor to be passed on and closed; nobody can change what it holds."""
+    """Return a descriptor to pass on and close; its content is immutable."""
     descriptor = os.memfd_create("flanpy-tunnel-table", os.MFD_ALLOW_SEALING | os.MFD_CLOEXEC)
     with os.fdopen(os.dup(descriptor), "wb") as out:
         out.write(encode(table))
