@@ -1,4 +1,4 @@
-"""What the leases of most backends say of their host: its public addresses, and of which backend it is."""
+"""The content of most backends' leases: the host's public addresses, and its backend."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from flanpy.model.world import World
 
 @dataclass(frozen=True, slots=True)
 class PublicAddresses:
-    """What peers send to; None for a family that is off."""
+    """The addresses that peers send to; None for a family that is off."""
 
     ip: IPv4Address | None
     ip6: IPv6Address | None
 
 
 def public_addresses(world: World) -> PublicAddresses | None:
-    """The addresses to advertise; None while a family of the network has none here."""
+    """Return the addresses to advertise; None while a family of the network has none here."""
     network, underlay, policy = world.network, world.facts.underlay, world.policy
     if network is None or underlay is None:
         return None
@@ -30,7 +30,7 @@ def public_addresses(world: World) -> PublicAddresses | None:
 
 
 def plain_record(world: World, backend_type: str) -> LeaseRecord | None:
-    """The record of a backend that has nothing to tell but where this host is."""
+    """Return the record of a backend that publishes only the host's addresses."""
     public = public_addresses(world)
     if public is None:
         return None

@@ -1,8 +1,8 @@
-"""What the network's backend wants, and while hosts move from another backend, what that one still wants.
+"""The objects of the network's backend and, while hosts move from another backend, those of that one.
 
-A peer is reached by what *its* lease advertises, and what our lease advertised is kept standing as long as anybody may
-use it: so both ways work all the time, whoever of two hosts moves first. Nothing is remembered here: `World.former`
-says which backend the network had, and who goes by it follows from the leases.
+A peer is reached by the backend that *its* lease advertises, and the backend that our lease advertised is kept as long
+as peers may use it: so both work all the time, whichever host moves first. No state is kept here: `World.former` names
+the backend that the network had, and the leases tell which peers use it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from flanpy.plan.host_settings import blackholes, host_settings
 
 @dataclass(frozen=True, slots=True)
 class MovingGround:
-    """Implements `plan.desired.Ground` for two backends at once; leases that say `former_type` go by `former`."""
+    """Implements `plan.desired.Ground` for two backends at once; leases of `former_type` use `former`."""
 
     current: Ground
     former: Ground
@@ -33,7 +33,7 @@ class MovingGround:
 
     @property
     def fixed(self) -> tuple[KernelObject, ...]:
-        """Where both want the same thing, the current one has its way."""
+        """Return the fixed objects of both; the current backend's wins on a shared key."""
         wanted = {obj.key: obj for obj in (*self.former.fixed, *self.current.fixed)}
         return tuple(wanted.values())
 
@@ -53,7 +53,7 @@ class MovingGround:
 
 
 def ground(world: World) -> Ground | None:
-    """Our side of the overlay; None while lease, network or underlay is missing."""
+    """Return our side of the overlay; None while lease, network or underlay is missing."""
     found = _ground(world)
     return guarded(world, found) if found is not None else None
 
@@ -71,7 +71,7 @@ def _ground(world: World) -> Ground | None:
 
 
 def plan(world: World, peers: Iterable[Lease]) -> Objects | None:
-    """The kernel objects that should exist, planned from nothing; None while that cannot be known."""
+    """Plan the kernel objects that should exist, from nothing; None while they cannot be known."""
     found = ground(world)
     if found is None or world.network is None:
         return None
@@ -79,13 +79,13 @@ def plan(world: World, peers: Iterable[Lease]) -> Objects | None:
 
 
 def host_objects(world: World) -> tuple[KernelObject, ...]:
-    """What should exist on this host whatever the backend. The network must be known."""
+    """Return the objects that every backend needs on this host. The network must be known."""
     assert world.network is not None
     return (*host_settings(world), *blackholes(world), *filter_objects(world, links(world)))
 
 
 def links(world: World) -> frozenset[str]:
-    """Names of the links that are ours to make in this world."""
+    """Return the names of the links that we make in this world."""
     if world.network is None:
         return frozenset()
     names = backend_for(world.network.backend_type).links(world)
@@ -96,12 +96,12 @@ def links(world: World) -> frozenset[str]:
 
 
 def mtu(world: World) -> int:
-    """MTU of the containers' network in bytes, 0 while it cannot be known."""
+    """Return the MTU of the containers' network in bytes, 0 while it cannot be known."""
     return backend_for(world.network.backend_type).mtu(world) if world.network is not None else 0
 
 
 def ways(world: World) -> Ways:
-    """How peers are reached, for people. The network must be known."""
+    """Return how peers are reached, for people. The network must be known."""
     assert world.network is not None
     now = backend_for(world.network.backend_type).ways(world)
     then = former_world(world)
@@ -121,7 +121,7 @@ def ways(world: World) -> Ways:
 
 
 def former_world(world: World) -> World | None:
-    """The world as the former backend sees it, None if no backend is being moved from."""
+    """Return the world as the former backend sees it, None if there is no former backend."""
     former, own = world.former, world.own
     if former is None or own is None:
         return None

@@ -1,8 +1,8 @@
 """The backends `aws-vpc` and `gce`: the provider's router carries packets to each host's subnet, without a tunnel.
 
-On the host nothing is made: a peer's subnet takes the host's default route to the provider's router, which knows one
-route for each host (flannel v0.19.2, backend/awsvpc and backend/gce). What should stand in the provider's table is
-planned here too, by `cloud_plan`; `flanpy.cloud` reads and writes it. With `DirectRouting` (ours, as vxlan has it) a
+The host gets no objects: packets to a peer's subnet take the host's default route to the provider's router, which has
+one route for each host (flannel v0.19.2, backend/awsvpc and backend/gce). `cloud_plan` plans the provider's table;
+`flanpy.cloud` reads and writes it. With `DirectRouting` (ours, as vxlan has it) a
 peer on the same link is reached by a plain route, and its route at the provider stands all the same.
 """
 
@@ -55,7 +55,7 @@ class CloudOptions:
 
 
 def read_options(backend: str, raw: Mapping[str, object]) -> CloudOptions:
-    """Raises ConfigError naming key and value."""
+    """Read the options. Raises ConfigError naming key and value."""
     direct = Reader(backend, raw).boolean("DirectRouting")
     if backend == GCE:
         return CloudOptions(direct=direct)
@@ -87,7 +87,7 @@ class CloudGround:
 
     @property
     def fixed(self) -> tuple[KernelObject, ...]:
-        """Nothing: there is no device."""
+        """Return no objects: there is no device."""
         return ()
 
     def peer(self, lease: Lease) -> Iterator[KernelObject]:
@@ -101,7 +101,7 @@ class CloudGround:
         return self.way(lease).kinds == (WayKind.NONE,)
 
     def way(self, lease: Lease) -> Way:
-        """How the peer is reached from here; whether the provider has its route is for its own host to say."""
+        """Return how this host reaches the peer; the peer's own host reports whether the provider has its route."""
         subnet, public = lease.key.subnet, lease.record.public_ip
         if subnet is None or public is None:
             return Way((WayKind.NONE,), "it has no IPv4 subnet")
@@ -125,7 +125,7 @@ class CloudBackend(Linkless):
         read_options(self._name, options)
 
     def advertise(self, world: World) -> LeaseRecord | None:
-        """What our lease said of our target stays until the provider was asked anew."""
+        """Return the record; it keeps the target of our present lease until the provider was asked again."""
         plain = plain_record(world, self._name)
         if plain is None:
             return None
@@ -149,7 +149,7 @@ class CloudBackend(Linkless):
 
 
 def stands(world: World, here: CloudHere | None) -> bool:
-    """Whether the network's backend can be advertised, as far as the provider is concerned: our route is there."""
+    """Report whether the backend can be advertised, as far as the provider is concerned: our route is there."""
     network, own = world.network, world.own
     if network is None or network.backend_type not in CLOUDS:
         return True
@@ -159,9 +159,9 @@ def stands(world: World, here: CloudHere | None) -> bool:
 
 
 def wanted(world: World, was: CloudHere | None = None) -> CloudWanted | None:
-    """What this world asks of a provider; while hosts move to another backend, what it asked before.
+    """Return the routes this world wants at a provider; while hosts move to another backend, the former one's.
 
-    `was` are the routes that a network of before has left with us; where nothing is asked any more they go.
+    `was` are the routes left from an earlier network; they are removed once no routes are wanted.
     """
     view, own = world.view, world.own
     holds = own.key.subnet if own is not None else None
@@ -195,7 +195,7 @@ def wanted(world: World, was: CloudHere | None = None) -> CloudWanted | None:
 
 
 def target_of(record: LeaseRecord) -> str:
-    """What a host's route leads to, as its lease says; "" if it does not (flannel's says nothing)."""
+    """Return the target of a host's route, as its lease says; "" if it names none (flannel's leases do not)."""
     if record.backend_type not in CLOUDS or not isinstance(record.backend_data, RawData):
         return ""
     try:
@@ -214,10 +214,10 @@ def cloud_plan(
     *,
     was: IPv4Network | None = None,
 ) -> CloudPlan:
-    """What to do about the provider's tables. `was`: the subnet for which we made routes, that may be ours no longer.
+    """Plan the changes of the provider's tables. `was`: the subnet of our earlier routes, which may no longer be ours.
 
-    Nothing that is not an overlay's by proof is touched: a route counts as one if what it leads to is gone, if a lease
-    or a record in etcd names what it leads to, or if its name says so.
+    Only routes proven to be an overlay's are changed: the target is gone, a lease or a record in etcd names the target,
+    or the route's name marks it.
     """
     ops: list[CloudOp] = []
     foreign: list[CloudRoute] = []
@@ -245,7 +245,7 @@ def cloud_plan(
 
 
 def chosen_tables(wanted: CloudWanted, tables: tuple[CloudTable, ...], records: Records) -> tuple[str, ...]:
-    """Where our route is to stand: the tables of the config, else each by which packets of some host go."""
+    """Return the tables for our route: those of the config, else each that the packets of an overlay host take."""
     if wanted.tables:
         return wanted.tables
     used = {record.table for record in records.values()}
@@ -260,7 +260,7 @@ def _own(mine: CloudRoute, at: list[CloudRoute]) -> Iterator[CloudOp]:
 
 
 def _is_ours(route: CloudRoute, wanted: CloudWanted, records: Records) -> bool:
-    """Whether an overlay host made it, by proof."""
+    """Report whether an overlay host made the route, by proof."""
     if not route.target and not route.dead:
         return False
     record = records.get(route.destination)
@@ -273,7 +273,7 @@ def _is_ours(route: CloudRoute, wanted: CloudWanted, records: Records) -> bool:
 
 
 def _is_stale(route: CloudRoute, wanted: CloudWanted) -> bool:
-    """Whether it is one host's route whose lease is gone."""
+    """Report whether the route is of one host whose lease is gone."""
     to = route.destination
     return (
         wanted.judges

@@ -1,13 +1,13 @@
-"""The extension backend: four commands of the operator's connect the hosts (flannel's Documentation/extension.md).
+"""The extension backend: four operator commands connect the hosts (flannel's Documentation/extension.md).
 
-PreStartupCommand runs before a subnet is leased, and what it prints is published in our lease; PostStartupCommand runs
-once the subnet is leased; SubnetAddCommand and SubnetRemoveCommand run for each peer that comes and goes, with what
-that peer published on their standard input.
+PreStartupCommand runs before a subnet is leased, and its output is published in our lease; PostStartupCommand runs
+once the subnet is leased; SubnetAddCommand and SubnetRemoveCommand run for each peer that comes and goes, with that
+peer's published output on their standard input.
 
 flannel runs whatever the network config says, as root: who can write to etcd owns every host (GHSA-vchx-5pr6-ffx2).
 Here the config only *names* commands: each must be, word for word, one that this host's operator allows
-(`extension-command`), and what runs is the operator's copy. There is no shell, and nothing that comes from etcd is put
-on a command line: SUBNET, PUBLIC_IP and the like are in the environment.
+(`extension-command`), and the operator's copy runs. There is no shell, and no data from etcd goes on a command
+line: SUBNET, PUBLIC_IP and the like are in the environment.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Argv = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Commands:
-    """The four, as words; an empty one is none."""
+    """The four commands, as words; an empty one is none."""
 
     pre: Argv = ()
     post: Argv = ()
@@ -69,8 +69,8 @@ class ExtensionGround:
 
 
 class ExtensionBackend(Linkless):
-    """Implements `backend.port.Backend`. The commands' links are the operator's, and what they take from the MTU is
-    theirs to know, as in flannel."""
+    """Implements `backend.port.Backend`. The commands' links belong to the operator, who
+    also knows how much they take from the MTU, as in flannel."""
 
     cure = ""
 
@@ -79,7 +79,7 @@ class ExtensionBackend(Linkless):
             _words(name, options.get(name.lower(), ""))
 
     def advertise(self, world: World) -> LeaseRecord | None:
-        """None before PreStartupCommand has said what to publish."""
+        """Return our record; None before PreStartupCommand has printed its output."""
         plain, commands = plain_record(world, "extension"), allowed(world)
         if plain is None or commands is None:
             return None
@@ -109,7 +109,7 @@ class ExtensionBackend(Linkless):
 
 
 def allowed(world: World) -> Commands | None:
-    """The commands to run: the operator's, as the network config names them. None if it names others."""
+    """Return the commands to run: the operator's, as the network config names them. None if it names others."""
     if world.network is None:
         return None
     texts = [_text(world.network, name) for name in (PRE, POST, ADD, REMOVE)]
@@ -120,7 +120,7 @@ def allowed(world: World) -> Commands | None:
 
 
 def refuse_unless_allowed(network: NetworkConfig, policy: Policy) -> None:
-    """Raises ConfigError that names the first command of the network config that may not be run on this host."""
+    """Refuse commands that are not allowed. Raises ConfigError that names the first one in the network config."""
     if network.backend_type != "extension":
         return
     for name in (PRE, POST, ADD, REMOVE):
@@ -133,7 +133,7 @@ def refuse_unless_allowed(network: NetworkConfig, policy: Policy) -> None:
 
 
 def told(data: BackendData | None) -> str:
-    """What a peer published, as flannel reads it: the text of a JSON string. Other JSON is passed on as it stands."""
+    """Return a peer's published output, as flannel reads it: the text of a JSON string. Other JSON stays as is."""
     if not isinstance(data, RawData):
         return ""
     try:

@@ -32,7 +32,7 @@ _BY_UNDERLAY = frozenset({"host-gw", *CLOUDS})
 
 
 def filter_objects(world: World, links: frozenset[str]) -> tuple[KernelObject, ...]:
-    """`links` are those that the backends make. Nothing while filters were not looked at, or no flavour can be used."""
+    """Return the filter objects; `links` are the backends'. Empty without filter facts or a usable flavour."""
     flavour = filter_flavour(world)
     if flavour is None or world.network is None or world.own is None or world.filter is None:
         return ()
@@ -54,7 +54,7 @@ def filter_objects(world: World, links: frozenset[str]) -> tuple[KernelObject, .
 
 
 def filter_flavour(world: World) -> Flavour | None:
-    """Which filter our rules are in."""
+    """Return the flavour that our rules use."""
     if world.network is None or world.filter is None:
         return None
     return choose(world.policy.filter, world.network, world.filter)
@@ -81,7 +81,7 @@ def _links(world: World, links: frozenset[str]) -> tuple[str, ...]:
 
 
 def has_sets(world: World, flavour: Flavour | None) -> bool:
-    """Whether hosts are told from others by a set of nftables: wherever nft is, but on a host of iptables-legacy.
+    """Report whether an nftables set distinguishes hosts from others: where nft is, except with iptables-legacy.
 
     Drops compose across tables, so these rules need not stand where Docker's are.
     """
@@ -90,7 +90,7 @@ def has_sets(world: World, flavour: Flavour | None) -> bool:
 
 
 def lets_strangers_in(world: World, flavour: Flavour) -> bool:
-    """Whether the operator wants strangers kept out, and that needs a set which is not to be had."""
+    """Report whether the operator wants unknown senders dropped, but the set that this needs is unavailable."""
     guard, network = world.policy.filter.encapsulation, world.network
     families = network.families if network is not None else ()
     asked = guard is EncapsulationGuard.STRANGERS and any(_ports(world, family)[1] for family in families)
@@ -98,7 +98,7 @@ def lets_strangers_in(world: World, flavour: Flavour) -> bool:
 
 
 def _ports(world: World, family: Family) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """All UDP ports of encapsulated packets, and those of VXLAN."""
+    """Return all UDP ports of encapsulated packets, and those of VXLAN."""
     vxlan, tunnel = set(), set()
     for config in _configs(world):
         if config.backend_type == "vxlan":
@@ -109,7 +109,7 @@ def _ports(world: World, family: Family) -> tuple[tuple[int, ...], tuple[int, ..
 
 
 def _encapsulation(world: World, links: frozenset[str], ranges: Iterable[Ranges]) -> Iterator[Encapsulation]:
-    """Nothing where the operator wants no such rules."""
+    """Yield the encapsulation of each family; nothing if the operator wants no such rules."""
     guard, underlay = world.policy.filter.encapsulation, world.facts.underlay
     if guard is EncapsulationGuard.OFF or underlay is None:
         return
@@ -120,7 +120,7 @@ def _encapsulation(world: World, links: frozenset[str], ranges: Iterable[Ranges]
 
 @dataclass(frozen=True, slots=True)
 class GuardedGround:
-    """Implements `plan.desired.Ground`: what `inner` wants, and that the packet filter knows every host."""
+    """Implements `plan.desired.Ground`: the objects of `inner`, and the set of hosts for the packet filter."""
 
     inner: Ground
     families: tuple[Family, ...]
@@ -145,7 +145,7 @@ def _members(record: LeaseRecord, families: Iterable[Family]) -> Iterator[Filter
 
 
 def guarded(world: World, ground: Ground) -> Ground:
-    """`ground`, with the hosts of the overlay wherever rules ask for them."""
+    """Return `ground`, with the hosts of the overlay wherever rules refer to them."""
     flavour, network, own = filter_flavour(world), world.network, world.own
     if network is None or own is None or flavour is None or not has_sets(world, flavour):
         return ground

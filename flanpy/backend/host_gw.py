@@ -1,7 +1,7 @@
 """The host-gw backend: every peer is the gateway to its own subnet. No device, no encapsulation, the underlay's MTU.
 
 It needs all hosts on one L2 segment. flannel refuses nothing and lets the kernel fail; here a peer that is not on-link
-gets no route, and is named together with the gateway in between (P18).
+gets no route, and is reported together with the gateway in between (P18).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class HostGwGround:
 
     @property
     def fixed(self) -> tuple[KernelObject, ...]:
-        """Nothing: there is no device."""
+        """Return no objects: there is no device."""
         return ()
 
     def peer(self, lease: Lease) -> Iterator[KernelObject]:
@@ -46,7 +46,7 @@ class HostGwGround:
         return any(self.direct.table.on_link(public) is None for _, public in self._parts(lease))
 
     def way(self, lease: Lease) -> Way:
-        """How the peer is reached."""
+        """Return how the peer is reached."""
         return joined(
             (WayKind.NONE if self.direct.route(subnet, public) is None else WayKind.DIRECT,
              self.direct.explain(public))
@@ -66,7 +66,7 @@ class HostGwBackend(Linkless):
     cure = CURE
 
     def validate(self, options: Mapping[str, object]) -> None:
-        """It has no options; flannel ignores what is there."""
+        """Accept any options: the backend has none, and flannel ignores them."""
 
     def advertise(self, world: World) -> LeaseRecord | None:
         return plain_record(world, "host-gw")

@@ -1,4 +1,4 @@
-"""What backends have in common that make no link of their own: containers get the underlay's MTU."""
+"""The common part of backends that make no link of their own: containers get the underlay's MTU."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ class Linkless:
     """Half of `backend.port.Backend`."""
 
     def links(self, world: World) -> frozenset[str]:
-        """None."""
+        """Return no links."""
         return frozenset()
 
     def mtu(self, world: World) -> int:
-        """The underlay's, as packets get no header more."""
+        """Return the underlay's MTU, as packets get no extra header."""
         return world.facts.underlay.mtu if world.facts.underlay is not None else 0

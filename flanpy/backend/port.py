@@ -1,4 +1,4 @@
-"""What a backend is: a Protocol of pure methods, in flannel's words."""
+"""The backend port: a Protocol of pure methods, in flannel's words."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ class Backend(Protocol):
         """Judge the options of a network config (keys in lower case). Raises ConfigError naming key and value."""
 
     def advertise(self, world: World) -> LeaseRecord | None:
-        """The record that our own lease should carry; None while the facts do not suffice (no underlay yet)."""
+        """Return the record that our own lease should carry; None while the facts do not suffice (no underlay yet)."""
 
     def mtu(self, world: World) -> int:
-        """MTU of the containers' network, for subnet.env; 0 while the facts do not suffice."""
+        """Return the MTU of the containers' network, for subnet.env; 0 while the facts do not suffice."""
 
     def ground(self, world: World) -> Ground | None:
-        """Our side of the overlay, from which each peer is planned (see `plan.desired`).
+        """Return our side of the overlay, from which each peer is planned (see `plan.desired`).
 
-        None (which is not: nothing desired!) while lease, network or underlay is missing.
+        None (which does not mean "nothing desired") while lease, network or underlay is missing.
         """
 
     @property
     def cure(self) -> str:
-        """What to do about peers that this backend has no way to."""
+        """Return the remedy for peers that this backend has no path to."""
 
     def ways(self, world: World) -> Ways:
-        """How peers are reached, for people."""
+        """Return how peers are reached, for people."""
 
     def links(self, world: World) -> frozenset[str]:
-        """Names of the links this backend makes for this network, whether or not it can plan yet."""
+        """Return the names of the links this backend makes for this network, whether or not it can plan yet."""

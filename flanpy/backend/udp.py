@@ -1,9 +1,8 @@
 """The udp backend: flannel's wire format, one bare inner IPv4 packet in each datagram.
 
-One TUN device `flannel0` with a route to the whole network; where a packet goes from there is for the data plane to
-say, by a table of all peers. IPv4 only, as in flannel. A peer is sent what only the in-kernel plane can receive
-(segments not yet cut, checksums not yet made) only if its lease says that it has that plane, which flannel's never
-does.
+One TUN device `flannel0` with a route to the whole network; from there the data plane forwards packets by a table of
+all peers. IPv4 only, as in flannel. A peer gets packets that only the in-kernel plane can receive (segments not yet
+cut, checksums not yet made) only if its lease says that it has that plane, which flannel's never does.
 """
 
 from __future__ import annotations
@@ -42,16 +41,17 @@ leads to, so a host that goes back to flannel would send nothing. With a metric 
 
 
 def read_port(raw: Mapping[str, object]) -> int:
-    """The UDP port of the Backend object. Raises ConfigError that names the option, its value and what is allowed."""
+    """Read the UDP port of the Backend object. Raises ConfigError that names the option, its value and the valid
+    range."""
     return Reader("udp", raw).integer("Port", DEFAULT_PORT, low=0, high=65535) or DEFAULT_PORT
 
 
 @dataclass(frozen=True, slots=True)
 class UdpGround:
-    """Implements `plan.desired.Ground`. `table` is None without an in-kernel plane: routes matter to no other.
+    """Implements `plan.desired.Ground`. `table` is None without an in-kernel plane, the only one that needs routes.
 
     That plane sends out on the underlay link without asking the routing table, so only for peers behind that link.
-    `narrow`: each peer has a route of its own, as one to the whole network would take a way that the host needs.
+    `narrow`: each peer has a route of its own, as one to the whole network would take over a path that the host needs.
     """
 
     fixed: tuple[KernelObject, ...] = field(compare=False)
@@ -72,15 +72,16 @@ class UdpGround:
         return route is not None and route.link == self.underlay
 
     def heard(self, lease: Lease) -> Iterator[TunnelPeer]:
-        """What lets a peer send to us by this tunnel, though packets to it may go another way.
+        """Yield the entry that lets a peer send to us by this tunnel, though packets to it may take another path.
 
-        It may have the in-kernel plane if we have it: what it sends is right for either of ours then.
+        The entry allows for the in-kernel plane at the peer if we have it: either of our planes can then receive its
+        packets.
         """
         if lease.key.subnet is not None and lease.record.public_ip is not None:
             yield TunnelPeer(LINK, lease.key.subnet, lease.record.public_ip, self.table is not None)
 
     def unreached(self, lease: Lease) -> bool:
-        """The tunnel needs nothing but a route to the peer, which may come any moment."""
+        """Report no peer as unreached: the tunnel needs only a route to the peer, which may come at any moment."""
         return False
 
 
@@ -100,7 +101,7 @@ class UdpBackend:
         return underlay.mtu - HEADERS if underlay is not None else 0
 
     def advertise(self, world: World) -> LeaseRecord | None:
-        """Without BackendType and BackendData, as flannel's; with our own `FastPath`."""
+        """Return the record without BackendType and BackendData, as flannel's; with our own `FastPath`."""
         public = public_addresses(world)
         if public is None:
             return None
@@ -148,7 +149,8 @@ class UdpBackend:
 
 
 def _takes_a_way(network: IPv4Network, world: World, table: RouteTable) -> bool:
-    """Whether a route to the whole network wins over the host's own to what it needs, or to a peer's public address."""
+    """Report whether a route to the whole network beats the host's own to a guarded range or a peer's public
+    address."""
     if wins(network, guarded(world)) is not None:
         return True
     first, last = numbers(network)

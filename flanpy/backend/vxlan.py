@@ -61,7 +61,7 @@ class VxlanOptions:
 
 
 def read_options(raw: Mapping[str, object]) -> VxlanOptions:
-    """Raises ConfigError that names the option, its value and what is allowed."""
+    """Read the options. Raises ConfigError that names the option, its value and the allowed range."""
     reader = Reader("vxlan", raw)
     return VxlanOptions(
         vni=reader.integer("VNI", DEFAULT_VNI, low=1, high=2**24 - 1),
@@ -91,7 +91,7 @@ class _Side:
 
 @dataclass(frozen=True, slots=True)
 class VxlanGround:
-    """Implements `plan.desired.Ground`. `direct` is None without DirectRouting: the host's routes matter not then."""
+    """Implements `plan.desired.Ground`. `direct` is None without DirectRouting: host routes are then unused."""
 
     fixed: tuple[KernelObject, ...] = field(compare=False)
     sides: tuple[_Side, ...]
@@ -111,7 +111,7 @@ class VxlanGround:
                 yield from side.tunnel(subnet, public, extra.mac)
 
     def unreached(self, lease: Lease) -> bool:
-        """The tunnel needs nothing but a route to the peer, which may come any moment."""
+        """Report no peer as unreached: the tunnel needs only a route to the peer, which may come at any moment."""
         return False
 
 
@@ -124,7 +124,7 @@ class VxlanBackend:
         read_options(options)
 
     def validate_ipv6(self, options: Mapping[str, object]) -> None:
-        """What is more to be said of the options in a network that has IPv6."""
+        """Check the options further in a network that has IPv6. Raises ConfigError if the MTU is too small."""
         mtu = read_options(options).mtu
         if 0 < mtu < LOWEST_MTU6:
             raise ConfigError(
@@ -184,10 +184,11 @@ class VxlanBackend:
 
 
 def vtep_mac(world: World, family: Family, vni: int) -> Mac:
-    """The MAC that our lease advertises already, else one derived from node id, VNI and family.
+    """Return the MAC that our lease advertises already, else one derived from node id, VNI and family.
 
-    Deterministic, so that a device made anew needs no new publication; and the advertised one first, so that a host
-    taken over from flannel keeps the MAC that all peers have programmed. Locally administered, unicast (IEEE 802c).
+    It is deterministic, so that a recreated device needs no new publication. The advertised one comes first, so that
+    a host taken over from flannel keeps the MAC that all peers have programmed. Locally administered, unicast (IEEE
+    802c).
     """
     if world.own is not None:
         record = world.own.record
@@ -213,7 +214,7 @@ def _link_name(family: Family, vni: int) -> str:
 def _device(
     world: World, options: VxlanOptions, side: _Side, own: Lease, underlay: Underlay
 ) -> tuple[KernelObject, ...]:
-    """The device of one family and what belongs to it; nothing while our subnet or address of that family lacks."""
+    """Return the device of one family and its objects; none while our subnet or address of that family is missing."""
     subnet, local = own.key.of(side.family), underlay.local(side.family)
     if subnet is None or local is None:
         return ()

@@ -1,4 +1,4 @@
-"""How a peer is reached, for people: the answer that `flanpyctl subnets` shows beside each lease."""
+"""The path to a peer, for people: the text that `flanpyctl subnets` shows beside each lease."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class WayKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """`kinds` has one element for each family, or for all alike; `reason` says why, "" where it goes without saying."""
+    """`kinds` has one element for each family, or for all alike; `reason` says why, "" if it is obvious."""
 
     kinds: tuple[WayKind, ...]
     reason: str = ""
@@ -35,13 +35,13 @@ Ways = Callable[[Lease], Way]
 
 
 def one_way(kind: WayKind, reason: str = "") -> Ways:
-    """All peers are reached alike."""
+    """Return the same path for all peers."""
     way = Way((kind,), reason)
     return lambda _: way
 
 
 def joined(parts: Iterable[tuple[WayKind, str]]) -> Way:
-    """One way out of those of the families."""
+    """Join the paths of the families into one."""
     found = list(parts)
     kinds = tuple(dict.fromkeys(kind for kind, _ in found))
     return Way(kinds or (WayKind.NONE,), "; ".join(dict.fromkeys(reason for _, reason in found if reason)))

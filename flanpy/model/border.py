@@ -30,7 +30,7 @@ class EtcdAddress:
 
 @dataclass(frozen=True, slots=True)
 class KnownBorder:
-    """What a host keeps on disk of its border: the ranges of the first config that it saw, and where etcd is."""
+    """The state of its border that a host keeps on disk: the ranges of the first config seen, and etcd's addresses."""
 
     first: tuple[IPNetwork, ...] = ()
     etcd: tuple[EtcdAddress, ...] = ()

@@ -1,4 +1,4 @@
-"""A cloud provider's route tables as values: what stands there, what of it is ours, and what went wrong.
+"""A cloud provider's route tables as values: the routes there, those of ours, and the faults.
 
 The provider's table is an observed world like the kernel's. One route sends one host's subnet to that host's
 *target*: with AWS its network interface (`eni-...`), with GCE the name of its instance.
@@ -23,7 +23,7 @@ TARGET_FIELD: Final = "Target"
 
 
 class CloudFault(Enum):
-    """Kinds of refusals, by what is to be done. The value is a condition's reason."""
+    """Kinds of refusals, by the remedy. The value is a condition's reason."""
 
     DENIED = "PermissionMissing"
     CREDENTIALS = "CredentialsMissing"
@@ -52,7 +52,7 @@ class CloudTrouble:
 class CloudHost:
     """This host as the provider knows it.
 
-    `target` is what a route to it names, `forwards` whether the provider lets it send and receive for others (AWS: the
+    `target`: the name in a route to it. `forwards`: the provider lets it send and receive for others (AWS: the
     source/destination check is off, GCE: canIpForward). `home` is the place in the provider's network that its own
     packets start from (AWS: its VPC and subnet, GCE: its network).
     """
@@ -67,7 +67,7 @@ class CloudRoute:
     """A route in one of the provider's tables.
 
     `target` is "" where it leads to something that is no host (a gateway, a peering). `dead`: the provider says that
-    what it leads to is gone. `marked`: its name says that an overlay made it (GCE); AWS has no place for a mark.
+    its target is gone. `marked`: its name says that an overlay made it (GCE); AWS has no place for a mark.
     """
 
     table: str
@@ -100,8 +100,8 @@ class CloudTable:
 
 @dataclass(frozen=True, slots=True)
 class CloudRecord:
-    """What etcd says of a route that an overlay host made: where it leads, who wrote it, and by which table that host's
-    own packets go, in which everybody's route has to stand."""
+    """The record in etcd of a route made by an overlay host: its target, its writer, and the table that the host's
+    own packets take, in which the routes of all hosts must be."""
 
     target: str
     node_id: str
@@ -128,11 +128,11 @@ class CloudOp:
 
 @dataclass(frozen=True, slots=True)
 class CloudWanted:
-    """What a world asks of the provider. `subnet` is our own, None where no route of ours is to stand.
+    """The routes a world wants at the provider. `subnet` is our own, None if no route of ours is to be there.
 
-    `holds` is the subnet of our lease, route or not; `settled`: etcd was heard, so that a lease that is
-    not there is gone.
-    `leased` are the subnets of all leases, and `targets` the hosts that they name, by subnet. `judges` tells whether
+    `holds` is the subnet of our lease, route or not; `settled`: etcd was heard, so an absent lease is
+    gone.
+    `leased` are the subnets of all leases, and `targets` the hosts that they name, by subnet. `judges`:
     the leases are known well enough to call a route stale. `hosts` are the node ids that may remove one.
     """
 
@@ -163,9 +163,9 @@ class CloudPlan:
 
 @dataclass(frozen=True, slots=True)
 class CloudHere:
-    """What a planner may know of the provider: what our routes lead to, and for which subnet they stand.
+    """The facts about the provider that a planner may use: the target of our routes, and their subnet.
 
-    `address` is the underlay's, by which the provider knows this host.
+    `address` is the underlay address by which the provider identifies this host.
     """
 
     backend: str
@@ -176,7 +176,7 @@ class CloudHere:
 
 @dataclass(frozen=True, slots=True)
 class CloudStatus:
-    """What the keeper of our routes says. `looked_at` is monotonic, None before the first answer; `held` says why
+    """The state of the keeper of our routes. `looked_at` is monotonic, None before the first answer; `held` says why
     stale routes are not removed. `misplaced`: the table that this host's packets go by, if no route is written to it.
     `calls` counts by action and outcome (ok, error, throttled, denied)."""
 

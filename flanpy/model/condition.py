@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class ConditionType(Enum):
-    """What is judged, and when it is well. The value is the name that people and machines see."""
+    """The subject of a condition, and its good state. The value is the name that people and machines see."""
 
     DATASTORE_REACHABLE = "DatastoreReachable"
     """etcd answers, and its watch is followed."""

@@ -1,4 +1,4 @@
-"""Events: what happened to this host's overlay, for the operator who asks later. A bounded ring, newest last."""
+"""Events: the history of this host's overlay, for later questions of the operator. A bounded ring, newest last."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ WHOLE: Final = "whole"
 
 
 class EventKind(Enum):
-    """What an event tells of. The value is what people and machines see."""
+    """The kind of an event. The value is what people and machines see."""
 
     CONDITION_RAISED = "condition_raised"
     """a condition turned bad, or its trouble became another."""

@@ -1,4 +1,4 @@
-"""What the monitor knows of this host: the chosen underlay and the routes that are not ours."""
+"""The monitor's facts about this host: the chosen underlay and the routes that are not ours."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Underlay:
     drivers: tuple[LinkDriver, ...] = ()
 
     def local(self, family: Family) -> IPAddress | None:
-        """This host's address of one family."""
+        """Return this host's address of one family."""
         return self.address if family is Family.IPV4 else self.address6
 
 

@@ -1,7 +1,7 @@
 """Leases: etcd's record of which node holds which subnet, in flannel's schema plus a node id.
 
 A *lease* here is a key under `<prefix>/subnets/`; one that is bound to no etcd lease is a *reservation*
-(its owner keeps it for ever). A key that cannot be read is an `InvalidLease`: absent, counted and named.
+(its owner keeps it indefinitely). A key that cannot be read is an `InvalidLease`: absent, counted and named.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ class SubnetKey:
     subnet6: IPv6Network | None = None
 
     def of(self, family: Family) -> IPNetwork | None:
-        """The subnet of one family."""
+        """Return the subnet of one family."""
         return self.subnet if family is Family.IPV4 else self.subnet6
 
     def overlaps(self, other: SubnetKey) -> bool:
-        """Whether they share an address, in either family."""
+        """Report whether the two keys share an address, in either family."""
         pairs = ((self.of(family), other.of(family)) for family in Family)
         return any(
             mine is not None and theirs is not None and mine.overlaps(theirs) for mine, theirs in pairs
         )
 
     def __str__(self) -> str:
-        """The last part of the etcd key, byte for byte as flannel writes it."""
+        """Return the last part of the etcd key, byte for byte as flannel writes it."""
         return "&".join(
             f"{n.network_address}-{n.prefixlen}" for n in (self.subnet, self.subnet6) if n is not None
         )
@@ -59,9 +59,9 @@ class SubnetKey:
 
 @dataclass(frozen=True, slots=True)
 class LeaseRecord:
-    """The value of a lease: what a node tells the others. `backend_type` is "" for udp and alloc.
+    """The value of a lease: the data a node publishes to the others. `backend_type` is "" for udp and alloc.
 
-    `fast_path`: the node has the in-kernel plane of the udp backend, and may be sent what only that can receive.
+    `fast_path`: the node has the in-kernel plane of the udp backend, and may get packets that only it can receive.
     """
 
     public_ip: IPv4Address | None
@@ -74,18 +74,18 @@ class LeaseRecord:
 
     @property
     def owner(self) -> str:
-        """Who says this, for people: node id and public address, as far as there are any."""
+        """Return the owner of the lease as text for people: node id and public address, as far as known."""
         address = self.public_ip or self.public_ip6
         if self.node_id and address:
             return f"node {self.node_id} ({address})"
         return f"node {self.node_id}" if self.node_id else f"host {address}"
 
     def public(self, family: Family) -> IPAddress | None:
-        """The public address of one family."""
+        """Return the public address of one family."""
         return self.public_ip if family is Family.IPV4 else self.public_ip6
 
     def data(self, family: Family) -> BackendData | None:
-        """The backend's data of one family."""
+        """Return the backend's data of one family."""
         return self.backend_data if family is Family.IPV4 else self.backend_data6
 
 
@@ -139,5 +139,6 @@ class LeaseView:
 
     @property
     def doubtful(self) -> bool:
-        """Whether the last listing is of an etcd that lost data: what it lacks may be about to be written anew."""
+        """Report whether the last listing is of an etcd that lost data: missing leases may be about to be written
+        again."""
         return 0 < self.rewound == self.listings

@@ -1,7 +1,7 @@
 """Kernel objects that can be wanted: links, addresses, tunnels, neighbours, FDB entries, routes, sysctls, filter rules.
 
-Each is a frozen value with a `key` (what makes it *this* object: at most one per key exists in the
-kernel) and a `phase` (when it is put, relative to others). A key is a tuple of primitives, so that
+Each is a frozen value with a `key` (its identity: at most one object per key exists in the
+kernel) and a `phase` (its place in the order of puts). A key is a tuple of primitives, so that
 comparing tens of thousands of them stays cheap.
 
 Why a VXLAN peer is three objects. The *route* sends the peer's subnet to the peer's VTEP address, the
@@ -165,7 +165,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class LinkUp:
-    """That a link is administratively up (IFF_UP)."""
+    """The state of a link that is administratively up (IFF_UP)."""
 
     link: str
 
@@ -178,11 +178,11 @@ class LinkUp:
 
 @dataclass(frozen=True, slots=True)
 class TunnelEnd:
-    """This host's end of the UDP tunnel: what carries packets between the TUN device `link` and the underlay.
+    """This host's end of the UDP tunnel, which carries packets between the TUN device `link` and the underlay.
 
     Datagrams leave from `local`:`port` on the link called `underlay` and arrive there; `own` is this host's subnet,
     `mtu` the largest inner packet in bytes. `fast`: with the in-kernel plane before the one in user space.
-    `quiet`: that plane takes what fast peers send, and sends them nothing yet.
+    `quiet`: that plane accepts the packets of fast peers, and sends them none yet.
     """
 
     link: str
@@ -222,7 +222,7 @@ class TunnelPeer:
 
 @dataclass(frozen=True, slots=True)
 class ExtensionStart:
-    """That the extension backend's PostStartupCommand was run for what this host is now."""
+    """A completed run of the extension backend's PostStartupCommand with this host's present values."""
 
     command: tuple[str, ...]
     subnets: SubnetKey
@@ -238,9 +238,9 @@ class ExtensionStart:
 
 @dataclass(frozen=True, slots=True)
 class ExtensionPeer:
-    """That the extension backend's SubnetAddCommand was run for a peer; `remove` is what undoes it.
+    """A completed run of the extension backend's SubnetAddCommand for a peer; `remove` is the command that undoes it.
 
-    `told` is what the peer's PreStartupCommand printed. An empty command is none.
+    `told` is the output of the peer's PreStartupCommand. An empty command means no command.
     """
 
     subnets: SubnetKey
@@ -287,7 +287,7 @@ class FdbEntry:
 
 
 def _route_key(destination: IPNetwork, table: int, metric: int) -> Key:
-    """What the kernel tells routes apart by, whatever their shape."""
+    """Return the key by which the kernel distinguishes routes, whatever their shape."""
     base = int(destination.network_address)
     return ("route", table, base, destination.prefixlen, metric, destination.version)
 
@@ -317,7 +317,7 @@ BLACKHOLE_METRIC = 0xFFFFFFFF
 
 @dataclass(frozen=True, slots=True)
 class Blackhole:
-    """Drops what is for a destination that no better route has."""
+    """A route that drops packets to a destination that no better route has."""
 
     destination: IPNetwork
     metric: int = BLACKHOLE_METRIC

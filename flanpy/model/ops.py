@@ -1,8 +1,8 @@
-"""Operations: what the kernel is asked to do, as values.
+"""Operations: requests to the kernel, as values.
 
 Every operation is idempotent. `Put` with `previous` None creates and must fail (EEXIST) if the key is taken: that
-is how a foreign object which appeared meanwhile is never replaced. `Put` with `previous` changes an object of ours
-in place. Deleting what is not there is success.
+ensures that a foreign object which appeared meanwhile is never replaced. `Put` with `previous` changes an object of
+ours in place. Deleting an absent object is success.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ class OpFailure:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a read-back has to look at.
+    """The scope of a read-back.
 
-    `links`: names that we want or may have left behind. Links that bear our alias are read in any case.
+    `links`: names that we want or may have left behind. Links with our alias are always read.
     `settings`: settings whose present value is wanted (the value in them is not looked at).
     A read-back returns, for those links that exist: the link, LinkUp if it is up, its addresses (not link-local ones),
     its PERMANENT neighbours and its FDB entries that have a destination; the settings that can be read;
-    and all routes of the main table, whosever they are, except those of `proto kernel`.
+    and all routes of the main table, of any owner, except those of `proto kernel`.
     """
 
     links: frozenset[str] = frozenset()

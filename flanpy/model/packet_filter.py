@@ -1,9 +1,10 @@
-"""Packet filter objects: chains of ours with their rules, the jumps into them, and what is known of the filters here.
+"""Packet filter objects: chains of ours with their rules, the jumps into them, and the facts about this host's filters.
 
-One vocabulary for iptables (both kinds) and nftables: a rule is what it matches and what it does; `plan.filter_text`
-says it in the tools' words. In iptables a chain of ours hangs in a table of the system's by a jump from a chain of the
-kernel's or of Docker's; in nftables it is a base chain in a table of our own, and there are no jumps. Only nftables has
-sets: that of the overlay's hosts is filled one address, one object, so that a lease costs one element.
+One vocabulary for iptables (both kinds) and nftables: a rule has its matches and its verdict; `plan.filter_text`
+translates it into the tools' syntax. In iptables a chain of ours hangs in a table of the system's by a jump from a
+chain of the kernel's or of Docker's; in nftables it is a base chain in a table of our own, and there are no jumps.
+Only nftables has sets: that of the overlay's hosts is filled one address, one object, so that a lease costs one
+element.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ FIRST: Final = (1,)
 
 
 class Flavour(Enum):
-    """Which filter of the kernel a rule is in. The value is what people and `filter-backend` call it."""
+    """The kernel's packet filter that a rule is in. The value is the word for people and for `filter-backend`."""
 
     NFT = "nft"
     IPTABLES_NFT = "iptables-nft"
@@ -68,7 +69,7 @@ class FilterPhase(IntEnum):
 
 
 class Verdict(Enum):
-    """What a rule does. KEEP_SOURCE settles that the source stays, before any masquerade elsewhere is asked."""
+    """The action of a rule. KEEP_SOURCE settles that the source stays, before any masquerade rule elsewhere applies."""
 
     ACCEPT = "accept"
     DROP = "drop"
@@ -81,7 +82,7 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """All that is given must match; `not_` turns one match round. "" and None match anything.
+    """A rule: every match given must hold; `not_` inverts a match. "" and None match anything.
 
     `fresh`: the packet neither belongs nor relates to a known connection, nor was its destination translated.
     `ports`: it is UDP to one of these ports. `not_udp`: it is something else. `to_member`, `from_member`,
@@ -115,14 +116,14 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class OtherRule:
-    """A rule in a chain of ours that is not of our making."""
+    """A foreign rule in a chain of ours."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class FilterChain:
-    """A chain of ours, whole. `hook` is `<type> hook <hook> priority <number>` of a base chain in nftables."""
+    """A complete chain of ours. `hook` is `<type> hook <hook> priority <number>` of a base chain in nftables."""
 
     flavour: Flavour
     family: Family
@@ -139,15 +140,15 @@ class FilterChain:
 
     @property
     def is_leftover(self) -> bool:
-        """flannel's, not ours."""
+        """Report whether it is flannel's, not ours."""
         return self.name.startswith(LEFTOVER_PREFIX) or self.table in LEFTOVER_TABLES.values()
 
 
 @dataclass(frozen=True, slots=True)
 class FilterJump:
-    """That `chain` jumps to a chain of ours. `places` are the positions of the rules that do so, from 1.
+    """A jump from `chain` to a chain of ours. `places` are the positions of the rules that jump there, from 1.
 
-    `match` is what stands before `-j` in those rules; in most of ours there is nothing.
+    `match` is the text before `-j` in those rules; empty in most of ours.
     """
 
     flavour: Flavour
@@ -167,12 +168,12 @@ class FilterJump:
 
     @property
     def rule(self) -> str:
-        """What follows the chain's name in `-A <chain>`."""
+        """Return the rule's text after the chain's name in `-A <chain>`."""
         return f"{self.match} -j {self.target}".strip()
 
     @property
     def is_leftover(self) -> bool:
-        """flannel's, not ours."""
+        """Report whether it is flannel's, not ours."""
         return self.target.startswith(LEFTOVER_PREFIX)
 
 
@@ -181,7 +182,7 @@ FilterObject = FilterChain | FilterJump
 
 @dataclass(frozen=True, slots=True)
 class FilterMember:
-    """That the overlay's set of hosts in nftables has this underlay address."""
+    """An underlay address in the overlay's set of hosts in nftables."""
 
     address: IPAddress
 
@@ -198,7 +199,7 @@ class FilterMember:
 
 @dataclass(frozen=True, slots=True)
 class DockerRules:
-    """What Docker put into one iptables flavour of one family.
+    """The rules that Docker put into one iptables flavour of one family.
 
     `user_chain`: FORWARD goes through DOCKER-USER. `direct_drops`: packets to containers that come by another link
     than their bridge are dropped in raw/PREROUTING, or an engine is here that does so (28.0 and newer).
@@ -210,12 +211,12 @@ class DockerRules:
 
 @dataclass(frozen=True, slots=True)
 class FilterFacts:
-    """What the packet filters of this host are like, as far as rules are planned from it.
+    """The facts about this host's packet filters from which rules are planned.
 
     `tools` are the flavours that can be written here, `default` the one that `iptables` is. `docker` has an entry for
     each flavour and family in which Docker has rules; Docker's own nftables tables count as NFT. `foreign` has the
-    families in which somebody else than we has rules. `problem` says, in one line for people, why the filters could not
-    be read; `cause` says it for the choice of a cure.
+    families in which others have rules. `problem` says, in one line for people, why the filters could not be read;
+    `cause` is its kind, for the choice of a remedy.
     """
 
     tools: frozenset[Flavour] = frozenset()
@@ -226,18 +227,18 @@ class FilterFacts:
     cause: KernelCause = KernelCause.OTHER
 
     def docker_in(self, flavour: Flavour, family: Family) -> DockerRules | None:
-        """Docker's rules there, None if it has none."""
+        """Return Docker's rules there, None if it has none."""
         return next((rules for f, of, rules in self.docker if (f, of) == (flavour, family)), None)
 
     @property
     def docker_flavours(self) -> frozenset[Flavour]:
-        """Where Docker has rules."""
+        """Return the flavours in which Docker has rules."""
         return frozenset(flavour for flavour, _, _ in self.docker)
 
 
 @dataclass(frozen=True, slots=True)
 class FilterPolicy:
-    """What this host's operator decided about packet filters."""
+    """The operator's settings for this host's packet filters."""
 
     choice: FilterChoice = FilterChoice.AUTO
     forward: bool = True

@@ -1,4 +1,4 @@
-"""What probes found out about each peer: over the overlay, over the underlay, and what that means.
+"""The probe results for each peer: over the overlay, over the underlay, and the diagnosis.
 
 Values only: measured in `probe/`, judged by conditions, shown by status, metrics, the page and doctor.
 """
@@ -15,14 +15,14 @@ from flanpy.model.lease import SubnetKey
 
 
 class Road(Enum):
-    """Between two hosts: through the tunnel, or beneath it."""
+    """The path between two hosts: through the tunnel, or beneath it."""
 
     OVERLAY = "overlay"
     UNDERLAY = "underlay"
 
 
 class Reach(Enum):
-    """How well a peer is reached over the overlay."""
+    """The reachability of a peer over the overlay."""
 
     UNKNOWN = "unknown"
     REACHABLE = "reachable"
@@ -31,7 +31,7 @@ class Reach(Enum):
 
 
 class Trouble(Enum):
-    """What stands between two hosts, as far as the evidence goes. The value is what machines see."""
+    """The fault between two hosts, as far as the evidence shows. The value is the one that machines see."""
 
     NONE = ""
     PEER_DOWN = "PeerDown"
@@ -49,7 +49,7 @@ class Trouble(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RoadHealth:
-    """The last rounds over one road. Times are seconds, `rtt` of the last answer, `rtt_least` the best of the window.
+    """The last rounds over one path. Times are seconds, `rtt` of the last answer, `rtt_least` the best of the window.
 
     `loss` is the share of the window's probes without an answer, 0 to 1; `answered_at` wall time of the last answer.
     """
@@ -65,7 +65,7 @@ class RoadHealth:
 
 @dataclass(frozen=True, slots=True)
 class PathMtu:
-    """The largest inner packet that passed, bytes, of `wanted` that should; `wanted` 0 before the first try."""
+    """The largest inner packet that passed, in bytes, of `wanted` that should; `wanted` is 0 before the first try."""
 
     passed: int = 0
     wanted: int = 0
@@ -77,7 +77,7 @@ class PathMtu:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """One line each for people: what was seen, and what to do."""
+    """One line each for people: the observation, and the remedy."""
 
     trouble: Trouble = Trouble.NONE
     evidence: str = ""
@@ -86,7 +86,7 @@ class Diagnosis:
 
 @dataclass(frozen=True, slots=True)
 class PeerReach:
-    """One peer as probed from here. `heard_at`: wall time of their last probe that came in over the overlay."""
+    """One peer as probed from here. `heard_at`: wall time of the peer's last probe that came in over the overlay."""
 
     key: SubnetKey
     node_id: str
@@ -103,11 +103,11 @@ class PeerReach:
 
 @dataclass(frozen=True, slots=True)
 class ReachReport:
-    """The result of a round, replaced whole. `peers` holds those that were ever probed and still have a lease.
+    """The result of a round, replaced whole. `peers` are those probed at least once that still have a lease.
 
     `of` counts all peers, `probed` those of this round: fewer, chosen at random, where there are many.
     `rtt_buckets` counts overlay answers since start up to each upper bound in seconds, in ascending order (the last
-    bound is infinity, its count is that of all), and `rtt_sum` is their sum: `model.histogram.Histogram` makes them.
+    bound is infinity, its count the total), and `rtt_sum` is their sum: `model.histogram.Histogram` makes them.
     """
 
     peers: Mapping[SubnetKey, PeerReach] = field(default_factory=lambda: MappingProxyType({}))

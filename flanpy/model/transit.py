@@ -1,4 +1,4 @@
-"""What this host's packet filter does to packets between containers and peers, as read from its rules. Values only."""
+"""The effect of this host's packet filter on packets between containers and peers, read from its rules. Values only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class Harm(Enum):
-    """DROPPED: the packet ends there. SOURCE_HIDDEN: it goes on with another source, so peers see no container."""
+    """The harm to a packet. DROPPED: it ends there. SOURCE_HIDDEN: its source is rewritten; peers see no container."""
 
     DROPPED = "dropped"
     SOURCE_HIDDEN = "source hidden"
@@ -15,7 +15,7 @@ class Harm(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """One rule that harms the overlay: `met` says where, `rule` is its text, `packet` what was followed to it."""
+    """One rule that harms the overlay: `met` is its place, `rule` its text, `packet` the packet followed to it."""
 
     harm: Harm
     met: str
@@ -26,7 +26,7 @@ class Obstacle:
 
 @dataclass(frozen=True, slots=True)
 class Transit:
-    """One look. `unread` says what kept it from judging, "" if nothing did."""
+    """The result of one look. `unread`: the reason why the rules could not be judged, "" if they were."""
 
     obstacles: tuple[Obstacle, ...] = ()
     unread: str = ""

@@ -1,4 +1,4 @@
-"""How this host is tuned, as far as the overlay needs it: neighbour tables and reverse-path filters. Values only."""
+"""The tuning of this host that the overlay needs: neighbour tables and reverse-path filters. Values only."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from flanpy.model.address import Family
 class NeighbourTable:
     """One family's neighbour table, which all network namespaces of the machine share.
 
-    `limit` is gc_thresh3: beyond it the kernel refuses new entries, and packets to whom they were for are lost.
-    Entries that are permanent, as ours are, count only in kernels before 5.0. `needed` is for how many peers the host
-    has to resolve an address on its own links; `refused` counts refusals, `refused_lately` those since the look before.
+    `limit` is gc_thresh3: beyond it the kernel refuses new entries, and packets to those addresses are lost. Entries
+    that are permanent, as ours are, count only in kernels before 5.0. `needed` is the number of peers whose address
+    the host must resolve on its own links; `refused` counts refusals, `refused_lately` those since the previous look.
     """
 
     family: Family
@@ -25,10 +25,11 @@ class NeighbourTable:
 
 @dataclass(frozen=True, slots=True)
 class ReversePath:
-    """Reverse-path filters (kernel ip-sysctl, rp_filter): of `all` and of a link's own value the greater counts.
+    """Reverse-path filters (kernel ip-sysctl, rp_filter): the greater of `all` and the link's own value applies.
 
-    `strict` names links that packets of peers come in by and on which 1 is in force: what would not be answered the
-    same way is dropped there. `drops` counts such drops, of all links, `drops_lately` those since the look before.
+    `strict` names links by which packets of peers arrive and on which 1 is in force: packets whose reply would take
+    another link are dropped there. `drops` counts such drops on all links, `drops_lately` those since the previous
+    look.
     """
 
     strict: tuple[str, ...] = ()
@@ -38,7 +39,7 @@ class ReversePath:
 
 @dataclass(frozen=True, slots=True)
 class HostTuning:
-    """One look. `bridge_filter`: packets within a bridge pass the packet filter too; None without br_netfilter."""
+    """The result of one look. `bridge_filter`: bridged packets pass the packet filter; None without br_netfilter."""
 
     reverse_path: ReversePath = ReversePath()
     neighbours: tuple[NeighbourTable, ...] = ()

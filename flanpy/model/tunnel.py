@@ -1,4 +1,4 @@
-"""What both UDP data planes are told, and what they count: the table of peers and the names of the counters.
+"""The input and the counters of both UDP data planes: the table of peers and the names of the counters.
 
 The wire format is flannel's: the payload of each UDP datagram is one bare inner IPv4 packet, nothing before it.
 """
@@ -27,10 +27,11 @@ class TunnelRow:
 
 @dataclass(frozen=True, slots=True)
 class TunnelTable:
-    """Everything a data plane needs to forward; it is always given whole.
+    """The complete input that a data plane needs to forward; it is always replaced whole.
 
     `local` is the underlay address that datagrams leave from, `own` this host's subnet, `mtu` that of the TUN device
-    (the largest inner packet, in bytes). `quiet`: fast peers are heard by the in-kernel plane, and not sent to by it.
+    (the largest inner packet, in bytes). `quiet`: the in-kernel plane receives from fast peers, and does not send to
+    them.
     """
 
     local: IPv4Address
@@ -42,7 +43,7 @@ class TunnelTable:
 
 
 class Count(Enum):
-    """What a data plane counts since it started. `TX` is towards the underlay, `RX` from it."""
+    """The counters of a data plane since its start. `TX` is towards the underlay, `RX` from it."""
 
     __hash__ = object.__hash__  # Enum's own is written in Python, and is paid for with every packet
 

@@ -1,4 +1,4 @@
-"""The world: everything that a planner may look at, frozen together."""
+"""The world: the complete input of a planner, frozen together."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from flanpy.model.packet_filter import FilterFacts, FilterPolicy
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What this host's operator decided: identity, advertised addresses, offloads.
+    """The operator's settings for this host: identity, advertised addresses, offloads.
 
-    `public_ip`/`public_ip6` override what is advertised to peers, never the address that packets leave from.
-    `tx_checksum`: whether the VXLAN device's checksums are left to the network card; `plan.offload` decides by it.
+    `public_ip`/`public_ip6` override the advertised address, never the address that packets leave from.
+    `tx_checksum`: the VXLAN device's checksums are left to the network card; input of `plan.offload`.
     `extension_commands` are the command lines that the extension backend may run here, word for word.
-    `blackhole`: what is for our subnet and finds no bridge there is dropped, not sent back where it came from.
+    `blackhole`: packets to our subnet are dropped while no bridge has it, not sent back to their origin.
     `fast_path`: the in-kernel plane of the udp backend can run here and is not switched off.
     `allowed_networks`: the only ranges that the overlay may have here; empty while the operator named none.
-    `fast_path_offered`: peers are told of it. `fast_path_quiet`: they may not know yet, and are sent nothing by it.
+    `fast_path_offered`: it is advertised to peers. `fast_path_quiet`: peers may not know yet, and get no packets by it.
     """
 
     node_id: str
@@ -43,7 +43,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Printed:
-    """What the extension backend's PreStartupCommand printed."""
+    """The output of the extension backend's PreStartupCommand."""
 
     command: tuple[str, ...]
     output: str
@@ -51,10 +51,10 @@ class Printed:
 
 @dataclass(frozen=True, slots=True)
 class Former:
-    """The backend that the network had until its config was changed, while hosts are on their way to the new one.
+    """The backend that the network had until its config was changed, while hosts move to the new one.
 
-    `network` is that config, `record` what our lease said then: peers that still advertise that backend are reached,
-    and reach us, by it.
+    `network` is that config, `record` our lease's content under it: peers that still advertise that backend are
+    reached, and reach us, by it.
     """
 
     network: NetworkConfig
@@ -65,8 +65,8 @@ class Former:
 class World:
     """Input of every planner. `own` is this node's lease, from etcd or, while etcd is away, from disk.
 
-    `own_confirmed` tells the two apart: etcd has said since start that the lease is ours.
-    `filter` is None while nobody looks at packet filters: then none are planned. `etcd` are the addresses of etcd's
+    `own_confirmed` distinguishes the two: etcd has confirmed the lease since start.
+    `filter` is None while packet filters are not read: then no rules are planned. `etcd` are the addresses of etcd's
     endpoints, in order.
     """
 

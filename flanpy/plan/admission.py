@@ -1,8 +1,8 @@
-"""Which leases of others may become kernel objects: the border between what etcd says and what the host does.
+"""Admission of the other hosts' leases: the border between the state in etcd and the kernel objects of this host.
 
-Owns the refusal of leases that would harm: outside the network, overlapping, covering the underlay, borrowing our
-address or another's MAC. flannel has no such border: one lease for `0.0.0.0-0` cut its hosts off for good. Pure;
-remembers nothing: a caller that asks often goes on from its last answer (`plan.readmission`).
+Owns the refusal of harmful leases: outside the network, overlapping, covering the underlay, or using our address or
+another host's MAC. flannel has no such border: one lease for `0.0.0.0-0` cut its hosts off for good. Pure and
+stateless: a frequent caller continues from its last result (`plan.readmission`).
 
 Families are judged one by one: of a dual-stack lease in an IPv4-only network the IPv4 part is admitted.
 """
@@ -31,14 +31,14 @@ created = attrgetter("create_revision")
 
 
 def lease_type(backend_type: str) -> str:
-    """What leases of this backend say as their BackendType."""
+    """Return the BackendType that leases of this backend carry."""
     return "" if backend_type in _NO_TYPE else backend_type
 
 
 def lease_types(network: NetworkConfig, former: Former | None) -> frozenset[str] | None:
-    """What a peer's lease may say: the network's backend, or the one that hosts are moving from. None: anything.
+    """Return the BackendTypes a peer's lease may carry: the network's and the former backend's. None: any.
 
-    alloc leads nowhere, so it does not matter to it how others are reached.
+    The alloc backend programs no peers, so the type of their leases does not matter to it.
     """
     if network.backend_type == "alloc":
         return None
@@ -78,7 +78,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """`peers` in order of creation, cut down to the families of the network; `reserved` has nobody at home yet."""
+    """`peers` in creation order, cut to the families of the network; `reserved`: reservations that no host uses yet."""
 
     peers: tuple[Lease, ...] = ()
     rejected: tuple[Rejected, ...] = ()
@@ -86,7 +86,7 @@ class Admission:
 
 
 def admit(world: World) -> Admission:
-    """Judge every lease in the view. Older leases (by create revision) go first, our own before all."""
+    """Judge every lease in the view: our own lease first, then the others, oldest create revision first."""
     if world.network is None:
         return Admission()
     _, peers, rejected = judged(world, by_age(world.view.leases.values()))
@@ -94,10 +94,10 @@ def admit(world: World) -> Admission:
 
 
 def judged(world: World, leases: Sequence[Lease]) -> tuple[Judge, dict[int, Lease], list[Rejected]]:
-    """Judge `leases`, oldest first: what is then taken, the peers by the id of their lease, and what is refused.
+    """Judge `leases`, oldest first. Return the space taken, the peers by the id of their lease, and the refusals.
 
-    A MAC belongs to the lease with a node id, also where an older lease without one had it first: the leases that lose
-    it are refused in one more round, so that their places are free for others. Each round refuses some, so rounds end.
+    A MAC belongs to the lease with a node id, even if an older lease without one had it first. The leases that lose it
+    are refused in one more round, so that their subnets are free for others. Each round refuses some, so rounds end.
     """
     barred: dict[tuple[int, Family], Lease] = {}
     while True:
@@ -109,7 +109,7 @@ def judged(world: World, leases: Sequence[Lease]) -> tuple[Judge, dict[int, Leas
 
 
 def admission(peers: Iterable[Lease], rejected: Iterable[Rejected]) -> Admission:
-    """From what a judge said, in order of age. A reservation that nobody uses yet is no fault."""
+    """Build the admission from a judge's results, in order of age. An unused reservation is no fault."""
     rejected = tuple(rejected)
     return Admission(
         tuple(peers),
@@ -119,7 +119,7 @@ def admission(peers: Iterable[Lease], rejected: Iterable[Rejected]) -> Admission
 
 
 def by_age(leases: Iterable[Lease]) -> list[Lease]:
-    """Oldest first; those made in one transaction in the order of their keys, not of their arrival."""
+    """Sort leases oldest first; leases of one transaction in the order of their keys, not of their arrival."""
     ordered = sorted(leases, key=created)
     if len({*map(created, ordered)}) < len(ordered):
         ordered.sort(key=lambda lease: (lease.create_revision, str(lease.key)))
@@ -127,7 +127,7 @@ def by_age(leases: Iterable[Lease]) -> list[Lease]:
 
 
 def is_own(lease: Lease, world: World) -> bool:
-    """Ours by node id; or without one (flannel wrote it) by subnet and public IP together."""
+    """Report whether a lease is ours: by node id, or without one (flannel's lease) by subnet and public IP together."""
     if lease.record.node_id:
         return lease.record.node_id == world.policy.node_id
     own = world.own
@@ -135,7 +135,7 @@ def is_own(lease: Lease, world: World) -> bool:
 
 
 class Judge:
-    """The rules, with what they are measured against made ready once: the network, our own lease, those admitted.
+    """The rules, with their inputs prepared once: the network, our own lease, and the leases admitted so far.
 
     `displaced` are leases without a node id that were admitted before another with the same MAC and a node id, each
     with that one, by the id of the lease and the family; `barred` are those of an earlier round.
@@ -176,7 +176,7 @@ class Judge:
                 space.take_mac(mac, None, int(public))
 
     def bars(self, keys: Iterable[int]) -> bool:
-        """Whether one of these leases, by id, is refused for its MAC's sake."""
+        """Report whether any of these leases, by id, is refused because of its MAC."""
         return bool(self.barred) and not {key for key, _ in self.barred}.isdisjoint(keys)
 
     def copy(self, world: World) -> Judge:
@@ -204,7 +204,7 @@ class Judge:
                     space.release_guest(mac, int(public))
 
     def peer(self, lease: Lease, rejected: list[Rejected]) -> Lease | None:
-        """The lease as far as it is admitted; what is not goes to `rejected`. Our own is neither."""
+        """Return the admitted part of the lease; add the rest to `rejected`. Our own lease is in neither."""
         if is_own(lease, self._world):
             return None
         whole = self._whole(lease)
@@ -229,7 +229,7 @@ class Judge:
         return _cut(lease, admitted)
 
     def _whole(self, lease: Lease) -> tuple[Reason, str] | None:
-        """What makes a lease no peer in any family."""
+        """Return the reason why a lease is not a peer in any family, None if there is none."""
         record = lease.record
         if self._types is not None and record.backend_type not in self._types:
             if lease.is_reservation and not record.backend_type:
@@ -252,7 +252,7 @@ class Judge:
     def _part(
         self, lease: Lease, subnet: IPNetwork, space: Space, network: IPNetwork, first: int, last: int
     ) -> tuple[Reason, str] | None:
-        """Judge one family's subnet, and take it if nothing speaks against it."""
+        """Judge one family's subnet, and take it if no rule refuses it."""
         start, end = numbers(subnet)
         if not (first <= start and end <= last and subnet.prefixlen > network.prefixlen):
             return (
@@ -281,15 +281,15 @@ class Judge:
         return fault
 
     def _mac(self, record: LeaseRecord, family: Family) -> bytes | None:
-        """The MAC of an FDB entry, if the lease's backend has any."""
+        """Return the MAC of the FDB entry, if the lease's backend has one."""
         data = record.data(family)
         return data.mac.packed if self._types is not None and isinstance(data, VxlanData) else None
 
     def _owner(self, lease: Lease, mac: bytes, space: Space, number: int) -> Vtep | None:
-        """Who has the MAC of this lease at another address, with a node id.
+        """Return the owner of this lease's MAC at another public address, if its lease has a node id.
 
-        Two leases without one may share it: a flannel host that changed its address leaves its old lease behind, and
-        goes on with its MAC in a new one.
+        Two leases without node ids may share a MAC: a flannel host that changed its address leaves its old lease behind
+        and keeps its MAC in the new one.
         """
         found = space.elsewhere(mac, number)
         if found is None and (younger := self.barred.get((id(lease), space.family))) is not None:
@@ -343,7 +343,7 @@ def _overlap(lease: Lease, subnet: IPNetwork, older: Lease | None, world: World)
 
 
 def _same_mac(lease: Lease, mac: bytes, other: Vtep, world: World) -> tuple[Reason, str]:
-    """Two hosts with one MAC would take one FDB entry from each other; most often one is a clone."""
+    """Word the refusal: two hosts with one MAC would overwrite each other's FDB entry; usually one is a clone."""
     first = other.owner
     whose = (
         f"{'older ' if lease.record.node_id else ''}lease {first.key} of {first.record.owner}"
@@ -358,7 +358,7 @@ def _same_mac(lease: Lease, mac: bytes, other: Vtep, world: World) -> tuple[Reas
 
 
 def own_addresses(world: World) -> frozenset[IPAddress]:
-    """The addresses that others know us by, or that our packets leave from."""
+    """Return the addresses that we advertise or send from."""
     underlay = world.facts.underlay
     candidates: Iterable[IPAddress | None] = (
         world.policy.public_ip,
@@ -370,7 +370,7 @@ def own_addresses(world: World) -> frozenset[IPAddress]:
 
 
 def _cut(lease: Lease, admitted: list[Family]) -> Lease | None:
-    """The lease with only the admitted families' parts; the same object if that is all of it."""
+    """Return the lease with only the admitted families; the same object if all are admitted."""
     if not admitted:
         return None
     key, record = lease.key, lease.record

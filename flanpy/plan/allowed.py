@@ -1,4 +1,4 @@
-"""Which networks a host obeys: the network config stands in etcd, and whoever may write there could claim any range.
+"""The networks a host accepts: the network config is in etcd, where every writer could claim any range.
 
 Owns the refusal of a network outside the ranges that this host allows. Pure.
 """
@@ -29,12 +29,12 @@ _WIDEST = {4: 8, 6: 16}
 
 
 def ranges(network: NetworkConfig) -> tuple[IPNetwork, ...]:
-    """The ranges of a network config, IPv4 first."""
+    """Return the ranges of a network config, IPv4 first."""
     return tuple(one for one in (network.network, network.network6) if one is not None)
 
 
 def believed(network: NetworkConfig) -> tuple[IPNetwork, ...]:
-    """The ranges that a host which knows none yet takes as its own from the first config that it sees."""
+    """Return the ranges that a host without known ranges accepts from the first config it sees."""
     return tuple(one for one in ranges(network) if _may_be_believed(one))
 
 

@@ -1,8 +1,8 @@
-"""What no route of ours may take from this host: its ways to etcd, to its gateways, and to its own neighbours.
+"""Guarded ranges, which no route of ours may take: this host's paths to etcd, its gateways, and its neighbours.
 
-Leases and network stand in etcd, in reach of every writer there; a lease that holds an endpoint's address would cut the
-host off from etcd, and with that from every cure in etcd. Owns what is guarded, and the two questions asked of it: does
-a subnet hold any of that, and would a route win over the host's own way. Pure.
+Every etcd writer can change leases and network; a lease that holds an endpoint's address would cut the host off from
+etcd, and so from every fix in etcd. Owns the guarded ranges and two checks: whether a subnet holds any of them, and
+whether a route takes precedence over the host's own route. Pure.
 
 A network may contain what is guarded (flannel's documented `10.0.0.0/8` contains the hosts), a lease may not.
 """
@@ -23,10 +23,10 @@ from flanpy.plan.space import numbers
 
 @dataclass(frozen=True, slots=True)
 class Guarded:
-    """A range of addresses that routes of ours must leave alone. `what` says for people whose it is.
+    """A range of addresses that our routes must leave alone. `what` describes it for people.
 
     `held`: prefix length of the host's own route there, -1 without one; a route of ours that is as long takes over.
-    `within`: subnets of these ranges are meant to be there, by the word of the operator.
+    `within`: the operator allows subnets of these ranges there.
     """
 
     version: int
@@ -38,14 +38,14 @@ class Guarded:
 
     @property
     def range(self) -> IPNetwork:
-        """The same as a network."""
+        """Return the range as a network."""
         length = (32 if self.version == 4 else 128) - (self.last - self.first).bit_length()
         kind = IPv4Network if self.version == 4 else IPv6Network
         return kind((self.first, length))
 
 
 def guarded(world: World) -> tuple[Guarded, ...]:
-    """Everything that this host must be able to reach whatever etcd says, each once."""
+    """Return everything this host must reach regardless of the content of etcd, each once."""
     table = RouteTable.of(world.facts.routes)
     found = {(one.version, one.first, one.last): one for one in _connected(world)}
     for address, what in (*_gateways(world), *_endpoints(world)):
@@ -57,14 +57,14 @@ def guarded(world: World) -> tuple[Guarded, ...]:
 
 
 def same_borders(old: World, new: World) -> bool:
-    """Whether both worlds guard the same."""
+    """Report whether both worlds guard the same ranges."""
     if old.facts is new.facts and old.etcd is new.etcd:
         return True
     return guarded(old) == guarded(new)
 
 
 def holds(start: int, end: int, borders: Iterable[Guarded], subnet: IPNetwork) -> Guarded | None:
-    """The first guarded range that a subnet, from `start` to `end`, shares an address with."""
+    """Return the first guarded range that shares an address with the subnet from `start` to `end`."""
     version = subnet.version
     for one in borders:
         shared = one.first <= end and start <= one.last and one.version == version
@@ -74,7 +74,7 @@ def holds(start: int, end: int, borders: Iterable[Guarded], subnet: IPNetwork) -
 
 
 def covering(range_: IPNetwork, borders: Iterable[Guarded]) -> Guarded | None:
-    """The guarded range that holds all of `range_`, if the operator did not say that it may."""
+    """Return the guarded range that holds all of `range_`, unless the operator allows that."""
     for one in borders:
         meant = any(_is_within(range_, meant) for meant in one.within)
         if one.version == range_.version and not meant and _is_within(range_, one.range):
@@ -83,7 +83,7 @@ def covering(range_: IPNetwork, borders: Iterable[Guarded]) -> Guarded | None:
 
 
 def held_by(key: SubnetKey, borders: Iterable[Guarded]) -> Guarded | None:
-    """The same for all subnets of a key."""
+    """Return the first guarded range that any subnet of a key shares an address with."""
     for subnet in (key.subnet, key.subnet6):
         if subnet is not None and (found := holds(*numbers(subnet), borders, subnet)) is not None:
             return found
@@ -91,7 +91,7 @@ def held_by(key: SubnetKey, borders: Iterable[Guarded]) -> Guarded | None:
 
 
 def wins(destination: IPNetwork, borders: Iterable[Guarded]) -> Guarded | None:
-    """The first guarded range of which a route to `destination` takes a part from the host's own route."""
+    """Return the first guarded range where a route to `destination` takes over a part from the host's own route."""
     start, end = numbers(destination)
     for one in borders:
         if destination.version == one.version and one.first <= end and start <= one.last:
@@ -102,14 +102,14 @@ def wins(destination: IPNetwork, borders: Iterable[Guarded]) -> Guarded | None:
 
 
 def stealing(objects: Iterable[KernelObject], borders: tuple[Guarded, ...]) -> Iterator[Route]:
-    """The routes among `objects` that take a way of the host's."""
+    """Return the routes among `objects` that take over one of the host's own paths."""
     for obj in objects:
         if isinstance(obj, Route) and wins(obj.destination, borders) is not None:
             yield obj
 
 
 def _connected(world: World) -> Iterator[Guarded]:
-    """The networks of the underlay's link: other hosts, gateways and servers that nobody named."""
+    """Return the networks of the underlay's link: other hosts, gateways and servers that are not named anywhere."""
     underlay = world.facts.underlay
     if underlay is None:
         return
@@ -124,7 +124,7 @@ def _connected(world: World) -> Iterator[Guarded]:
 
 
 def _gateways(world: World) -> Iterator[tuple[IPAddress, str]]:
-    """Those of the underlay's link, and of default routes wherever they lead."""
+    """Return the gateways of the underlay's link, and those of all default routes."""
     underlay = world.facts.underlay
     for route in world.facts.routes:
         if route.gateway is None or route.gateway.is_link_local:

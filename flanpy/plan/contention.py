@@ -1,4 +1,4 @@
-"""Whether two leases contend: whichever is judged later could be refused for the sake of the other. Pure."""
+"""Contention of two leases: the one judged later could be refused because of the other. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from flanpy.plan.space import numbers
 
 
 def contend(one: Lease, other: Lease) -> bool:
-    """By subnet, public address or VTEP MAC, in any family; true rather too often than too seldom."""
+    """Report contention by subnet, public address or VTEP MAC, in any family; may report too much, never too little."""
     return any(_contend(one, other, family) for family in Family)
 
 
@@ -20,7 +20,7 @@ def _contend(one: Lease, other: Lease, family: Family) -> bool:
 
 
 def _holds(one: Lease, other: Lease, family: Family) -> bool:
-    """Whether the subnet of the one holds the first address of the other's, or the other's public address."""
+    """Report whether the subnet of `one` holds the first address of `other`'s subnet, or its public address."""
     subnet = one.key.of(family)
     if subnet is None:
         return False

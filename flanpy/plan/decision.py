@@ -22,10 +22,10 @@ _NOTHING: Mapping[Key, KernelObject] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a pass does and what it refrains from.
+    """The operations of one pass, and the reasons for those held back.
 
-    `desired` is None while nothing can be planned yet (no lease, network or underlay): then nothing is done, but that
-    routes of ours which take this host's ways go; those no gate and no brake keeps.
+    `desired` is None while nothing can be planned yet (no lease, network or underlay). Then the only operations are
+    deletions of our routes that take over this host's own paths; neither gate nor brake holds these back.
     `gate` and `hold` say why the deletions among `difference` are not among `ops`.
     """
 
@@ -37,7 +37,7 @@ class Decision:
 
     @property
     def settles(self) -> bool:
-        """Whether desired and observed agree on every key (conflicts aside) once all of `ops` have succeeded."""
+        """Report whether desired and observed agree on every key (conflicts aside) once all of `ops` have succeeded."""
         kept_back = self.gate is not None or self.hold is not None or self.difference.blocked > 0
         return self.desired is not None and not kept_back
 
@@ -50,7 +50,7 @@ def decide(
     held: Hold | None = None,
     changed: tuple[Key, ...] | None = None,
 ) -> Decision:
-    """`observed` must have been read back since anything but ourselves changed it; `held` is the last hold.
+    """Decide one pass. `observed` must be read back since others changed the kernel; `held` is the last hold.
 
     `changed` may be given after a pass that settled: the keys whose desired object may have changed since.
     """
@@ -70,7 +70,7 @@ def decide(
 
 
 def _harmful(deletes: Sequence[Delete], world: World) -> tuple[Delete, ...]:
-    """The deletions that wait for nobody: the host's ways to etcd and its gateways are what all others depend on."""
+    """Return the deletions that no gate holds back: routes over the host's paths to etcd and its gateways."""
     harmful = {id(route) for route in stealing((op.obj for op in deletes), guarded(world))} if deletes else ()
     return tuple(op for op in deletes if id(op.obj) in harmful)
 

@@ -1,11 +1,10 @@
 """The desired objects of a world, and how to plan the next world from the last without planning every peer again.
 
-What one peer adds depends on its lease and on nothing but the *ground*: our side of the overlay, as far as peers are
-planned from it (our own MTU or address are not part of that). So while the ground stays equal, a lease that is still
-the same object still adds the same objects. `plan_from` uses that: it is a pure function whose `objects` are those of
-planning from nothing, whatever `previous` was (tests hold it to that), and besides it says on which keys they differ
-from the previous ones. One lease put among 1,000 costs the planning of three objects; finding that one costs a few
-set operations in C.
+The objects of one peer depend only on its lease and on the `Ground`: our side of the overlay, as far as peers are
+planned from it (our own MTU and address are not part of that). So while the ground stays equal, an unchanged lease
+object still adds the same objects. `plan_from` uses that: it is a pure function that returns the same `objects` as
+planning from nothing, for any `previous` (tests assert it), and it names the keys that differ from the previous ones.
+One lease put among 1,000 costs the planning of three objects; finding it costs a few set operations in C.
 
 Leases are told apart by `id`, which is sound as the groups hold on to them.
 """
@@ -22,22 +21,22 @@ from flanpy.model.ops import Objects
 
 
 class Ground(Protocol):
-    """Our side of the overlay in one world. Equal grounds plan equal objects for equal leases; `fixed` may differ."""
+    """The local side of the overlay. Equal grounds plan equal objects for equal leases; `fixed` may differ."""
 
     @property
     def fixed(self) -> tuple[KernelObject, ...]:
-        """What should exist whoever the peers are: the device and what belongs to it."""
+        """Return the objects that do not depend on peers: the device and its own objects."""
 
     def peer(self, lease: Lease) -> Iterable[KernelObject]:
-        """What should exist to reach the peer with this lease."""
+        """Return the objects needed to reach the peer with this lease."""
 
     def unreached(self, lease: Lease) -> bool:
-        """Whether this backend has no way to the peer, or to one of its subnets, from here."""
+        """Report whether this backend has no path from here to the peer, or to one of its subnets."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """What one lease adds."""
+    """The objects that one lease adds."""
 
     lease: Lease
     objects: Mapping[Key, KernelObject]
@@ -48,7 +47,7 @@ class Planned:
     """Desired objects, and what is needed to plan the next ones.
 
     `changed` are the keys on which `objects` may differ from those of the `Planned` this one came from; None: any.
-    `disjoint`: no two groups want the same key. `unreached` are leases that the backend has no way to, by their id.
+    `disjoint`: no two groups want the same key. `unreached` are leases that the backend has no path to, by their id.
     """
 
     ground: Ground
@@ -62,7 +61,7 @@ class Planned:
 
 
 def plan_all(ground: Ground, settings: Iterable[KernelObject], peers: Iterable[Lease]) -> Objects:
-    """Every desired object, planned from nothing. Of two on one key the later lease's stands."""
+    """Plan every desired object from nothing. If two share a key, the later lease's wins."""
     objects = {obj.key: obj for obj in (*ground.fixed, *settings)}
     for lease in peers:
         objects.update((obj.key, obj) for obj in ground.peer(lease))
@@ -72,7 +71,7 @@ def plan_all(ground: Ground, settings: Iterable[KernelObject], peers: Iterable[L
 def plan_from(
     previous: Planned | None, ground: Ground, settings: Sequence[KernelObject], peers: Sequence[Lease]
 ) -> Planned:
-    """The same objects as `plan_all` gives, with as much as possible taken over from `previous`."""
+    """Plan the same objects as `plan_all`, reusing as much as possible of `previous`."""
     fixed = (*ground.fixed, *settings)
     if previous is None or previous.ground != ground:
         return _anew(ground, fixed, peers, {id(lease): _group(ground, lease) for lease in peers})
@@ -106,7 +105,7 @@ def _anew(
 def _moved_on(
     previous: Planned, peers: Sequence[Lease], gone: Iterable[int], new: Mapping[int, Group]
 ) -> Planned | None:
-    """`previous` without some groups and with others. None if groups share a key: then their order would matter."""
+    """Return `previous` without some groups and with others. None if groups share a key: order would then matter."""
     groups, objects = dict(previous.groups), dict(previous.objects)
     changed: dict[Key, None] = {}
     for key in gone:

@@ -52,10 +52,10 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What separates observed from desired; `ops` is in the order in which to apply it.
+    """The difference between observed and desired; `ops` are in the order in which to apply them.
 
     A link that must be replaced is both: deleted, then put. `blocked` are objects that cannot be put because their
-    link is held by someone else.
+    link belongs to someone else.
     """
 
     deletes: tuple[Delete, ...] = ()
@@ -69,7 +69,7 @@ class Difference:
 
 
 def in_order(deletes: Iterable[Delete], puts: Iterable[Put]) -> tuple[Op, ...]:
-    """`deletes` and `puts`, each in its own order, woven as the module says."""
+    """Return `deletes` and `puts`, each in its own order, interleaved as the module docstring says."""
     first: list[Op] = []
     last: list[Op] = []
     for op in deletes:
@@ -79,7 +79,7 @@ def in_order(deletes: Iterable[Delete], puts: Iterable[Put]) -> tuple[Op, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Links:
-    """What becomes of links, by name, as far as it matters to what lives on them.
+    """The fate of links, by name, as far as it affects the objects on them.
 
     `taken`: someone else holds the name. `unfit`: ours, but only a new device can have what we want.
     `leaving`: will be deleted before the puts.
@@ -91,11 +91,11 @@ class _Links:
 
     @property
     def stir(self) -> bool:
-        """Whether anything above is to be looked at."""
+        """Report whether any link needs attention."""
         return bool(self.taken or self.unfit or self.leaving)
 
     def loses(self, obj: KernelObject) -> bool:
-        """Will `obj`, which stands now, be gone by the time of the puts?"""
+        """Report whether `obj`, which stands now, will be gone by the time of the puts."""
         return _home(obj) in self.leaving
 
 
@@ -127,7 +127,7 @@ def diff(
 
 
 def cleanup_ops(observed: Observed) -> tuple[Delete, ...]:
-    """Everything of ours, to be removed: the difference to a world in which nothing is desired."""
+    """Return the operations that remove every object of ours: the difference to a world in which nothing is desired."""
     return diff({}, observed).deletes
 
 
@@ -140,12 +140,12 @@ def _phase(op: Op) -> int:
 
 
 def _home(obj: KernelObject) -> str | None:
-    """The link that `obj` is, or lives on."""
+    """Return the link that `obj` is, or lives on."""
     return obj.name if isinstance(obj, OwnLink) else link_of(obj)
 
 
 def _needed(obj: KernelObject) -> str | None:
-    """The link without which `obj` cannot be put."""
+    """Return the link without which `obj` cannot be put."""
     return obj.link if isinstance(obj, TunnelEnd | TunnelPeer) else link_of(obj)
 
 
@@ -183,7 +183,7 @@ def _in_place(link: OwnLink) -> tuple[str, ...]:
 def _conflicts(
     desired: Objects, foreign: Mapping[Key, KernelObject], taken: frozenset[str]
 ) -> tuple[Conflict, ...]:
-    """What lives on a taken link is no conflict of its own: it is blocked."""
+    """Return the foreign objects on keys that we want. Objects on a taken link are blocked, not conflicts."""
     return tuple(
         Conflict(desired[key], found)
         for key, found in foreign.items()
@@ -194,7 +194,7 @@ def _conflicts(
 
 
 def _satisfied_by_foreign(wanted: KernelObject, found: KernelObject) -> bool:
-    """Someone else's route that forwards just as ours would is left alone, and does our job."""
+    """Report whether a foreign route forwards just as ours would: it is left alone, and serves instead of ours."""
     if not isinstance(wanted, Route) or not isinstance(found, Route):
         return False
     return replace(found, proto=wanted.proto, onlink=wanted.onlink) == wanted
@@ -203,7 +203,7 @@ def _satisfied_by_foreign(wanted: KernelObject, found: KernelObject) -> bool:
 def _puts(
     desired: Objects, observed: Observed, links: _Links, changed: tuple[Key, ...] | None
 ) -> tuple[list[Put], int]:
-    """The puts, unordered, and how many more are blocked."""
+    """Return the puts, unordered, and the number of those blocked."""
     owned, foreign, stir = observed.owned, observed.foreign, links.stir
     keys = desired if changed is None else [key for key in changed if key in desired]
     puts: list[Put] = []
@@ -222,7 +222,7 @@ def _puts(
 
 
 def _stays(wanted: KernelObject, found: KernelObject | None, links: _Links) -> bool:
-    """Is this a link that only a new device can serve, while none may be replaced?"""
+    """Report whether this is a link that only a new device can serve, while none may be replaced."""
     return found is not None and isinstance(wanted, OwnLink) and wanted.name in links.unfit
 
 

@@ -58,10 +58,11 @@ _WRAPPED = Rule(_DROP, counted=ENCAPSULATED)
 
 @dataclass(frozen=True, slots=True)
 class Encapsulation:
-    """How packets of one family come to this host from others.
+    """The encapsulated packets of one family, as they come to this host from others.
 
-    `ports` are the UDP ports, `vxlan` those of them at which the kernel itself listens, which asks nobody; the UDP
-    tunnel knows its peers. `links` are the overlay's, `underlay` is that which the packets come by.
+    `ports` are the UDP ports, `vxlan` those of them at which the kernel itself listens without checking the sender;
+    the UDP tunnel knows its peers. `links` are the overlay's links, `underlay` is the link by which the packets
+    arrive.
     """
 
     ranges: Ranges
@@ -76,11 +77,11 @@ class Encapsulation:
 
     @property
     def _elsewhere(self) -> Rule:
-        """By a bridge that is not the underlay link."""
+        """Return the drop rule for packets from a bridge that is not the underlay link."""
         return replace(_WRAPPED, by_bridge=True, in_link=self.underlay, not_in_link=True)
 
     def heard(self) -> Iterator[Rule]:
-        """For this host. The first rule is for what hosts send each other all the time."""
+        """Return the rules for packets to this host. The first port rule matches the regular traffic between hosts."""
         network, underlay = self.ranges.network, self.underlay
         yield Rule(_RETURN, not_udp=True)
         rules = (
@@ -95,7 +96,7 @@ class Encapsulation:
         yield from (replace(rule, ports=self.ports) for rule in rules)
 
     def led_on(self) -> Iterator[Rule]:
-        """For others, once what is between containers has been left alone."""
+        """Return the rules for packets to others, once traffic between containers has left the chain."""
         rules = (
             replace(self._elsewhere, off_link=True, no_way_back=True),
             replace(self._elsewhere, off_link=True, not_from_member=True),
@@ -105,7 +106,7 @@ class Encapsulation:
         yield from (replace(rule, ports=self.ports) for rule in rules)
 
     def passing(self) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
-        """Between containers through the overlay, and what the underlay carries as it is: some of it may be wrapped."""
+        """Return the rules for container traffic: by tunnel, and by the underlay (part of it may be encapsulated)."""
         tunnels = tuple(link for link in self.ranges.links if link != self.underlay)
         plain = tuple(link for link in self.ranges.links if link == self.underlay)
         by_tunnel = replace(self.ranges, links=tunnels).outbound(_RETURN) if tunnels else ()
@@ -113,7 +114,7 @@ class Encapsulation:
 
 
 def with_sets(one: Encapsulation, *, strangers: bool) -> Iterator[FilterObject]:
-    """The chains in nftables, but for `forward`, which other rules share."""
+    """Return the chains in nftables, except `forward`, which other rules share."""
     if one.ports:
         yield _chain(one, "input", "filter hook input priority -1", tuple(one.heard()))
     if strangers and one.vxlan:
@@ -127,7 +128,7 @@ def _chain(one: Encapsulation, name: str, hook: str, rules: tuple[Rule, ...]) ->
 
 
 def forwarded(one: Encapsulation) -> Iterator[Rule]:
-    """What `forward` in nftables says of encapsulated packets and of sources."""
+    """Return the rules of `forward` in nftables about encapsulated packets and about source addresses."""
     by_tunnel, plain = one.passing()
     yield from by_tunnel
     yield from one.led_on() if one.ports else ()
@@ -138,7 +139,7 @@ def forwarded(one: Encapsulation) -> Iterator[Rule]:
 
 
 def without_sets(one: Encapsulation, flavour: Flavour) -> Iterator[FilterObject]:
-    """The chain in iptables for this host, and the one rule that everything else meets."""
+    """Return the chain in iptables for this host, and the one rule that all other packets pass."""
     if one.ports:
         rules = (Rule(_RETURN, in_link=one.underlay), Rule(_RETURN, in_link="lo"), Rule(_DROP))
         yield FilterChain(flavour, one.family, "mangle", IPTABLES_CHAIN, rules)
@@ -147,7 +148,7 @@ def without_sets(one: Encapsulation, flavour: Flavour) -> Iterator[FilterObject]
 
 
 def forwarded_by_name(one: Encapsulation) -> Iterator[Rule]:
-    """The same as far as iptables can say it."""
+    """Return the rules of `forward` as far as iptables can express them."""
     by_tunnel, plain = one.passing()
     elsewhere = Rule(_DROP, in_link=one.underlay, not_in_link=True)
     yield from by_tunnel

@@ -44,12 +44,12 @@ _NFT_MATCHES = {"saddr": "source", "daddr": "destination", "iifname": "in_link",
 
 
 def command(flavour: Flavour, family: Family) -> str:
-    """The tool of that flavour: `iptables-nft`, `ip6tables-legacy`, `nft`."""
+    """Return the name of the flavour's tool: `iptables-nft`, `ip6tables-legacy`, `nft`."""
     return flavour.value if family is Family.IPV4 else flavour.value.replace("iptables", "ip6tables")
 
 
 def iptables_rule(rule: Rule | OtherRule) -> str:
-    """What follows `-A <chain>`."""
+    """Return the rule's text after `-A <chain>`."""
     if isinstance(rule, OtherRule):
         return rule.text
     words = [
@@ -69,7 +69,7 @@ def _match(option: str, value: IPNetwork | str | None, negated: bool) -> str:
 
 
 def read_iptables_rule(text: str) -> Rule | OtherRule:
-    """From what `iptables-save` prints after `-A <chain>`."""
+    """Read a rule from the text that `iptables-save` prints after `-A <chain>`."""
     fresh, ports = _FRESH in text, _IPTABLES_PORTS.search(text)
     matches = text.replace(ports[0], "", 1) if ports is not None else text
     body, _, target = matches.replace(_FRESH, "").partition("-j ")
@@ -82,14 +82,14 @@ def read_iptables_rule(text: str) -> Rule | OtherRule:
 
 
 def port_match(ports: Sequence[int]) -> str:
-    """UDP to one of these ports, in iptables' words as it saves them."""
+    """Return the match for UDP to one of these ports, as iptables prints it."""
     if len(ports) == 1:
         return f"-p udp -m udp --dport {ports[0]}"
     return f"-p udp -m multiport --dports {','.join(map(str, ports))}"
 
 
 def nft_rules(rule: Rule | OtherRule, family: Family) -> tuple[str, ...]:
-    """What follows `add rule <family> <table> <chain>`, once for each rule that it takes."""
+    """Return the text after `add rule <family> <table> <chain>`, once for each nft rule needed."""
     if isinstance(rule, OtherRule):
         return (rule.text,)
     ip = nft_family(family)
@@ -155,7 +155,7 @@ def _nft_match(name: str, value: IPNetwork | str | None, negated: bool) -> str:
 
 
 def read_nft_rules(lines: Sequence[str]) -> tuple[Rule | OtherRule, ...]:
-    """From the rules of one chain as `nft --stateless list` prints them."""
+    """Read the rules of one chain as `nft --stateless list` prints them."""
     rules: list[Rule | OtherRule] = []
     rest = list(lines)
     while rest:
@@ -189,7 +189,7 @@ _PHRASES = {
 
 
 def _read_phrases(text: str) -> tuple[str, dict[str, Any]]:
-    """What has no value of its own, and the text without it."""
+    """Read the phrases without a value, the ports and the counter name; return the remaining text and the fields."""
     found: dict[str, Any] = {}
     for name, phrase in _PHRASES.items():
         if phrase in text:
@@ -203,7 +203,7 @@ def _read_phrases(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def _negations_first(words: Sequence[str]) -> Iterator[str]:
-    """`saddr != X` as `! saddr X`, iptables' order."""
+    """Rewrite `saddr != X` as `! saddr X`, iptables' order."""
     for index, word in enumerate(words):
         if words[index + 1 : index + 2] == ["!="]:
             yield from ("!", word)
@@ -230,12 +230,12 @@ def _read_matches(words: list[str], names: dict[str, str]) -> dict[str, Any] | N
 
 
 def nft_family(family: Family) -> str:
-    """The family in nft's words."""
+    """Return nft's name of the family."""
     return "ip" if family is Family.IPV4 else "ip6"
 
 
 def describe_change(obj: FilterObject, verb: str, previous: object = None) -> str:
-    """The shell line that does it: `add`, `replace`, `del`, or `show` for people."""
+    """Return the shell line that makes the change: `add`, `replace`, `del`, or `show` for people."""
     if obj.flavour is Flavour.NFT:
         return _nft_line(obj, verb)
     tool = f"{command(obj.flavour, obj.family)} -w -t {obj.table}"
@@ -260,7 +260,7 @@ def _nft_line(obj: FilterObject, verb: str) -> str:
 
 
 def nft_steps(obj: FilterObject, verb: str) -> tuple[str, ...]:
-    """The commands of an nft script that put or delete a chain."""
+    """Return the commands of an nft script that put or delete a chain."""
     assert isinstance(obj, FilterChain), "nftables has no jumps of ours"
     place = _place(obj)
     table = f"{nft_family(obj.family)} {obj.table}"
@@ -280,13 +280,13 @@ def nft_steps(obj: FilterObject, verb: str) -> tuple[str, ...]:
 
 
 def member_set(family: Family) -> str:
-    """The command that makes the set of the overlay's hosts, if there is none."""
+    """Return the command that creates the set of the overlay's hosts if it does not exist."""
     kind = "ipv4_addr" if family is Family.IPV4 else "ipv6_addr"
     return f"add set {nft_family(family)} {NFT_TABLE} {MEMBERS} {{ type {kind}; }}"
 
 
 def describe_member(member: FilterMember, verb: str) -> str:
-    """The shell line that puts a host into the set, takes it out, or shows it."""
+    """Return the shell line that puts a host into the set, removes it, or shows it."""
     words = {"del": "delete", "show": "get"}.get(verb, "add")
     return f"nft '{words} element {nft_family(member.family)} {NFT_TABLE} {MEMBERS} {{ {member.address} }}'"
 

@@ -1,8 +1,9 @@
 """The gates: when deletions may be carried out at all, and the brake on mass deletion.
 
 A reconciler's own risk is that one wrong desired state can harm everything at once. So nothing is ever deleted
-before we know what should stand (leases listed, own lease confirmed by etcd, network config parsed) and what does
-stand (kernel read back); and many peers at once only if etcd said so for each, or said so twice.
+before the desired state is known (leases listed, own lease confirmed by etcd, network config parsed) and the observed
+state too (kernel read back). Many peers are deleted at once only if etcd reported each deletion, or if two listings
+agree.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ class Gate(Enum):
 
 
 def closed_gate(world: World, *, trusted: bool) -> Gate | None:
-    """The first gate that is closed for deletions, None when all are open.
+    """Return the first gate that is closed for deletions, None when all are open.
 
-    A stale view closes none: what was listed stays true until news comes, and absence of news deletes nothing.
+    A stale view closes none: the last listing holds until news comes, and absence of news deletes nothing.
     """
     if not trusted:
         return Gate.KERNEL_NOT_READ
@@ -60,13 +61,14 @@ class Hold:
 def brake(
     deletes: Sequence[Delete], owned: Mapping[Key, KernelObject], view: LeaseView, *, held: Hold | None
 ) -> Hold | None:
-    """Should `deletes` wait for a second listing? Returns the hold, None to go on.
+    """Decide whether `deletes` wait for a second listing. Return the hold, None to go on.
 
     Peers are counted by their routes or their places in a tunnel's table, a dual-stack peer once. A peer counts as
     explained if etcd sent a delete event for its key in a revision that deleted few keys: `etcdctl del --prefix` is
-    one careless revision, not a decision for each peer. Any later listing releases `held`: of those it agrees on two
-    listings speak, and the others cannot be more than half. A listing of an etcd that lost data (wiped, restored)
-    releases nobody, however few: the others are about to register anew, and a stream to them need not notice.
+    one careless revision, not a decision for each peer. Any later listing releases `held`: two listings then agree on
+    these deletions, and the others cannot be more than half. A listing of an etcd that lost data (wiped, restored)
+    releases none, however few: the missing hosts are about to register again, and open connections to them need not
+    break.
     """
     doomed = list(_destinations(op.obj for op in deletes))
     if len(doomed) <= BRAKE_COUNT and not view.doubtful:
@@ -92,7 +94,7 @@ def _destinations(objects: Iterable[KernelObject]) -> Iterator[IPNetwork]:
 
 
 def _peers(subnets: Iterable[IPNetwork]) -> int:
-    """How many peers have these subnets: each has at most one of either family."""
+    """Count the peers that have these subnets: each peer has at most one of either family."""
     return max(Counter(subnet.version for subnet in subnets).values(), default=0)
 
 
@@ -107,7 +109,7 @@ def _explained(view: LeaseView) -> frozenset[IPNetwork]:
 
 
 def _networks(key: str) -> tuple[IPNetwork, ...]:
-    """The subnets in the text of a subnet key; empty for a key that is none (then it explains nothing)."""
+    """Return the subnets in the text of a subnet key; empty for an invalid key (then it explains nothing)."""
     try:
         return tuple(ip_network("/".join(part.rsplit("-", 1))) for part in key.split("&"))
     except ValueError:

@@ -1,4 +1,4 @@
-"""What the host itself needs, whatever the backend: that it forwards once it has whom to forward for, and whither."""
+"""Host-wide settings that every backend needs: IP forwarding, once a bridge uses our subnet, and blackhole routes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ FORWARD6 = "net.ipv6.conf.all.forwarding"
 
 
 def blackholes(world: World) -> tuple[Blackhole, ...]:
-    """flannel's `ip-blackhole-route`: what is for our subnet goes nowhere while no bridge has that subnet.
+    """Return the routes of flannel's `ip-blackhole-route`: drop packets to our subnet while no bridge has that subnet.
 
-    Without, it takes the default route, whose router may well send it back. flannel's stands before any bridge's route;
-    ours has the last metric.
+    Without them such a packet takes the default route, whose router may send it back. flannel's route precedes any
+    bridge's route; ours has the highest metric.
     """
     key = world.own.key if world.own is not None and world.policy.blackhole else None
     subnets = () if key is None else (key.subnet, key.subnet6)
@@ -22,11 +22,11 @@ def blackholes(world: World) -> tuple[Blackhole, ...]:
 
 
 def host_settings(world: World) -> tuple[HostSysctl, ...]:
-    """Forwarding on, for each family in which a bridge of this host has an address in our subnet.
+    """Turn forwarding on for each family in which a bridge of this host has an address in our subnet.
 
-    Without it containers reach nobody beyond their host. Not before, though: a Docker that finds forwarding off turns
-    it on itself and sets the policy of FORWARD to DROP, which keeps neighbours from reaching ports that nobody
-    published. One that finds it on leaves the door open (moby, bridge driver, setupIPForwarding).
+    Without it containers reach nothing beyond their host. It is not turned on earlier: a Docker that finds forwarding
+    off turns it on itself and sets the policy of FORWARD to DROP, which keeps neighbours from reaching unpublished
+    ports. A Docker that finds it on leaves the policy alone (moby, bridge driver, setupIPForwarding).
     """
     key = world.own.key if world.own is not None else None
     settings = []
@@ -38,7 +38,7 @@ def host_settings(world: World) -> tuple[HostSysctl, ...]:
 
 
 def _is_used(world: World, subnet: IPNetwork) -> bool:
-    """Whether somebody took an address of it; the first is our own device's."""
+    """Report whether the host has an address in the subnet; the first one, our own device's, does not count."""
     return any(
         address.version == subnet.version and address in subnet and address != subnet.network_address
         for address in world.facts.addresses

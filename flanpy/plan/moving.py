@@ -1,11 +1,11 @@
-"""A change of the network's backend under running hosts: what is kept of the old one, for whom and how long.
+"""A change of the network's backend under running hosts: what is kept of the old one, for which peers and how long.
 
-Every host learns of the change at its own time. So that both ways work all the time, a host
+Every host learns of the change at its own time. To keep both backends working all the time, a host
 
-1. puts what the new backend needs beside the old, and reaches every peer by what that peer's lease advertises;
+1. puts the new backend's objects beside the old, and reaches every peer by the backend of that peer's lease;
 2. advertises the new backend only once that stands;
-3. keeps the old one while any peer still advertises it, and a breath longer for packets under way;
-4. goes on reaching a peer in the old way while that peer is ahead: its lease names a backend that our config does not.
+3. keeps the old one while any peer still advertises it, and a short time longer for packets in flight;
+4. keeps reaching a peer by the old backend while that peer's lease names a backend that our config does not name yet.
 
 Pure; time comes in as monotonic seconds.
 """
@@ -30,10 +30,10 @@ AHEAD = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Moving:
-    """Where this host is on its way. At rest there is no `former`.
+    """This host's progress from one backend to the next. At rest there is no `former`.
 
-    `stands`: the new backend stands here, so that our lease may advertise it. `idle_since`: since when no peer
-    advertises the former one.
+    `stands`: the new backend's objects are in place, so our lease may advertise it. `idle_since`: the time since
+    which no peer advertises the former one.
     """
 
     former: Former | None = None
@@ -41,7 +41,7 @@ class Moving:
     idle_since: float | None = None
 
     def begun(self, old: NetworkConfig | None, new: NetworkConfig, own: Lease | None) -> Moving:
-        """After the config was changed from `old` to `new`."""
+        """Return the state after the config was changed from `old` to `new`."""
         if old is None or own is None or "alloc" in {old.backend_type, new.backend_type}:
             return Moving()
         if old.backend_type == new.backend_type:
@@ -53,7 +53,7 @@ class Moving:
         return Moving(Former(old, own.record), stands=False)
 
     def told(self, own: Lease | None) -> Moving:
-        """After etcd said what our lease is: while it is of the former backend, the better record of that."""
+        """Return the state after etcd reported our lease; its record replaces the former one if of the same backend."""
         if self.former is None or own is None or own.record == self.former.record:
             return self
         if own.record.backend_type != lease_type(self.former.network.backend_type):
@@ -61,7 +61,7 @@ class Moving:
         return replace(self, former=replace(self.former, record=own.record))
 
     def after(self, peers: Iterable[Lease], now: float) -> Moving:
-        """With these leases of others."""
+        """Return the state for these leases of others."""
         if self.former is None or not self.stands:
             return self
         if self.users(peers):
@@ -71,7 +71,7 @@ class Moving:
         return Moving() if now >= self.idle_since + GRACE else self
 
     def users(self, peers: Iterable[Lease]) -> list[Lease]:
-        """The leases that still advertise the former backend."""
+        """Return the leases that still advertise the former backend."""
         if self.former is None:
             return []
         then = lease_type(self.former.network.backend_type)
@@ -80,13 +80,13 @@ class Moving:
         ]
 
     def pause(self, now: float) -> float | None:
-        """Seconds until there is to be looked again, None if only news can change anything."""
+        """Return the seconds until the next check, None if only news can change anything."""
         return None if self.idle_since is None else max(0.0, self.idle_since + GRACE - now)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """That the view of the leases `now` follows `before`; `keys` are those of the leases that may have changed."""
+    """A change of the view of the leases, from `before` to `now`; `keys` are the leases that may have changed."""
 
     before: LeaseView
     now: LeaseView
@@ -101,7 +101,7 @@ class Ahead:
     until: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
     def after(self, step: Step, network: NetworkConfig, moving: Moving, now: float) -> Ahead:
-        """Once the view has changed so, in this network."""
+        """Return the state after this change of the view, in this network."""
         types = lease_types(network, moving.former)
         if types is None:
             return Ahead()
@@ -123,13 +123,13 @@ class Ahead:
         )
 
     def shown(self, view: LeaseView) -> LeaseView:
-        """The view with those leases as they were; `view` itself if there are none."""
+        """Return the view with those leases in their previous form; `view` itself if there are none."""
         if not self.leases:
             return view
         return replace(view, leases=MappingProxyType({**view.leases, **self.leases}))
 
     def pause(self, now: float) -> float | None:
-        """Seconds until the first is let go, None if there is none."""
+        """Return the seconds until the first expires, None if there is none."""
         return max(0.0, min(self.until.values()) - now) if self.until else None
 
 

@@ -1,4 +1,4 @@
-"""How many hosts this one has to resolve an address of on its own links, to reach all peers (P20)."""
+"""The number of hosts whose address this host must resolve on its own links to reach all peers (P20)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flanpy.plan.next_hop import RouteTable
 
 
 def neighbour_need(world: World, peers: Iterable[Lease]) -> Mapping[Family, int]:
-    """Of each family: peers on a common link count each, all those behind one gateway as one."""
+    """Count per family: each peer on a common link, and all peers behind one gateway as one."""
     table = RouteTable.of(world.facts.routes)
     hops: dict[Family, set[IPAddress]] = {family: set() for family in Family}
     for peer in peers:

@@ -1,4 +1,4 @@
-"""Where the host's own routing table sends an address: longest prefix first, then lowest metric."""
+"""Next-hop lookup in the host's own routing table: longest prefix first, then lowest metric."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flanpy.model.facts import HostRoute
 
 @dataclass(frozen=True, slots=True)
 class RouteTable:
-    """The host's routes, ready to be asked about thousands of addresses.
+    """The host's routes, indexed for lookups of thousands of addresses.
 
     `lengths` has for each IP version the prefix lengths in use, longest first, with the best route of each prefix
     by its number (the network address without its host bits).
@@ -33,7 +33,7 @@ class RouteTable:
         return cls({version: tuple(sorted(by.items(), reverse=True)) for version, by in best.items()})
 
     def next_hop(self, address: IPAddress) -> HostRoute | None:
-        """The route that leads to `address`; None if there is none."""
+        """Return the route that leads to `address`; None if there is none."""
         number = int(address)
         for length, prefixes in self.lengths.get(address.version, ()):
             route = prefixes.get(_prefix(number, address.max_prefixlen, length))
@@ -42,13 +42,13 @@ class RouteTable:
         return None
 
     def on_link(self, address: IPAddress) -> HostRoute | None:
-        """The route to `address` if it needs no gateway (flannel's test for DirectRouting)."""
+        """Return the route to `address` if it needs no gateway (flannel's test for DirectRouting)."""
         route = self.next_hop(address)
         return route if route is not None and route.gateway is None else None
 
 
 def next_hop(address: IPAddress, routes: Iterable[HostRoute]) -> HostRoute | None:
-    """The route among `routes` that leads to `address`; None if there is none."""
+    """Return the route among `routes` that leads to `address`; None if there is none."""
     return RouteTable.of(routes).next_hop(address)
 
 

@@ -1,13 +1,13 @@
-"""Which kernel objects are ours. Only these may ever be changed or deleted.
+"""Ownership of kernel objects. Only our own may ever be changed or deleted.
 
-A link is ours by name *and* kind: it bears our alias, or it is an unmarked VXLAN device that flannel left under
-flannel's name for its VNI (then we adopt it; its TUN device leaves nothing, as it goes with flanneld). What sits on
-our links is ours. A route is ours by its protocol number, or because it leaves through a link of ours. Everything
-else is foreign: on a key that we want it is a conflict to be reported, never something to replace.
+A link is ours by name *and* kind: it has our alias, or it is an unmarked VXLAN device that flannel left under
+flannel's name for its VNI (then we adopt it; its TUN device leaves nothing, as it goes with flanneld). Objects on our
+links are ours. A route is ours by its protocol number, or because it leaves through a link of ours. Everything else
+is foreign: on a key that we want it is a conflict to be reported, never something to replace.
 
-Two routes bear nobody's name and are taken for ours all the same (`claim`): `ip route replace` typed by hand over a
-route of ours, and the plain routes that flannel's host-gw leaves. Both are `proto boot`, which is what rtnetlink says
-where nobody said anything; a routing daemon, NetworkManager or networkd put their own number.
+Two kinds of unmarked routes are still taken for ours (`claim`): `ip route replace` typed by hand over a
+route of ours, and the plain routes that flannel's host-gw leaves. Both are `proto boot`, rtnetlink's default protocol;
+a routing daemon, NetworkManager or networkd sets its own number.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _ON_NO_LINK = (*_LINKS, *_OWN_AFFAIRS, OtherRoute, HostSysctl)
 
 @dataclass(slots=True)
 class Observed:
-    """What stands in the kernel, as far as it was read or written by us, split by owner.
+    """The known kernel objects, read back or written by us, split by owner.
 
     Mutable on purpose: the reconcile loop owns the one instance and keeps it in step with its own writes.
     """
@@ -66,7 +66,7 @@ class Observed:
 
 
 def owns_link(link: Link) -> bool:
-    """Is this link ours, or flannel's to be adopted?"""
+    """Report whether this link is ours, or flannel's to be adopted."""
     match link:
         case OtherLink():
             return False
@@ -77,7 +77,7 @@ def owns_link(link: Link) -> bool:
 
 
 def link_of(obj: KernelObject) -> str | None:
-    """Name of the link that `obj` lives on and dies with; None for links themselves and what needs none.
+    """Return the name of the link that `obj` lives on and dies with; None for links and for objects that need none.
 
     A tunnel does not: its processes and filters have to be ended in any case.
     """
@@ -85,7 +85,7 @@ def link_of(obj: KernelObject) -> str | None:
 
 
 def split(objects: Objects) -> Observed:
-    """Sort what was read back by owner."""
+    """Sort the objects read back by owner."""
     links = {obj.name for obj in objects.values() if isinstance(obj, _LINKS) and owns_link(obj)}
     owned: dict[Key, KernelObject] = {}
     foreign: dict[Key, KernelObject] = {}
@@ -96,10 +96,10 @@ def split(objects: Objects) -> Observed:
 
 
 def claim(observed: Observed, *, before: Objects, desired: Objects) -> Observed:
-    """`observed` with what is ours though it does not say so: a TUN device that lost its mark, and anonymous routes.
+    """Return `observed` with unmarked objects of ours: a TUN device that lost its mark, and anonymous routes.
 
-    Of routes, those that stand where by `before` (what we owned until now) a route of ours stood: somebody altered it.
-    And those that forward just as the desired one would: flannel put them; from now on they go when their lease goes.
+    Routes are claimed where `before` (the objects we owned until now) had a route of ours: it was altered. Routes that
+    forward just as the desired one would are claimed too: flannel put them; from now on they go when their lease goes.
     """
     for found in [*observed.foreign.values()]:
         if isinstance(found, TunLink) and _lost_its_mark(found, before.get(found.key)):
@@ -113,7 +113,7 @@ def claim(observed: Observed, *, before: Objects, desired: Objects) -> Observed:
 
 
 def _lost_its_mark(found: TunLink, before: KernelObject | None) -> bool:
-    """An unmarked TUN device may be flannel's; not one that was ours a moment ago and is the same but for that."""
+    """Report whether an unmarked TUN device was ours before and is otherwise unchanged; else it may be flannel's."""
     return not found.alias and replace(found, alias=LINK_ALIAS) == before
 
 
@@ -136,7 +136,7 @@ def _owns(obj: KernelObject, links: set[str]) -> bool:
 
 
 def forget_link(observed: Observed, name: str) -> None:
-    """Drop a deleted link from `observed`, and all that went with it."""
+    """Drop a deleted link from `observed`, and all objects that went with it."""
     observed.owned.pop(("link", name), None)
     gone = [key for key, obj in observed.owned.items() if link_of(obj) == name]
     for key in gone:

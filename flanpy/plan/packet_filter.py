@@ -1,20 +1,20 @@
-"""Which packet filter rules an overlay needs, for either family and every flavour by the same code. Pure.
+"""The packet filter rules of an overlay, for either family and every flavour by the same code. Pure.
 
-- `forward`: what came or goes through the overlay is accepted before Docker's rules and a DROP policy see it. Only the
+- `forward`: traffic through the overlay is accepted before Docker's rules and a DROP policy see it. Only the
   overlay's own links are named, so that traffic between containers of this host (`--icc=false`, isolated networks) and
-  from anybody outside is judged by others as before.
-- `postrouting`: nothing inside the network is masqueraded, whatever Docker masquerades; with ip-masq what leaves it is,
-  as flannel does. Traffic within our own subnet is left to Docker, which masquerades hairpins.
-- `raw`: Docker >= 28 drops what reaches a container by another link than its bridge; the overlay's packets pass.
-- `guard`: the bridge of network mode, where it is, is open towards everybody (`nat-unprotected`) on such engines; new
+  from outside is judged by others' rules as before.
+- `postrouting`: nothing inside the network is masqueraded, whatever Docker masquerades; with ip-masq, traffic that
+  leaves it is, as flannel does. Traffic within our own subnet is left to Docker, which masquerades hairpins.
+- `raw`: Docker >= 28 drops packets that reach a container by another link than its bridge; the overlay's pass.
+- `guard`: the bridge of network mode, where it is, is open to all sources (`nat-unprotected`) on such engines; new
   connections from elsewhere than the bridge and the overlay, to no published port, are dropped. It shares one chain
-  with what `encapsulated` says of forwarded packets: in our table of nftables, or in iptables' mangle, which
+  with the rules of `encapsulated` about forwarded packets: in our table of nftables, or in iptables' mangle, which
   `iptables -F` spares.
 - `mark`: Docker's nftables rules accept by mark only (`bridge-accept-fwmark`).
 
 An accept in a table of our own does not overrule a drop elsewhere, so plain nftables has neither `forward` nor `raw`.
 Each packet pays for rules, and a rule that looks at connections has the kernel track those of the whole host: such
-rules stand only where there is something to guard or to masquerade, and the overlay's packets leave a chain first.
+rules stand only where there is traffic to guard or to masquerade, and the overlay's packets leave a chain first.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ _ACCEPT, _RETURN = Verdict.ACCEPT, Verdict.RETURN
 
 
 def choose(policy: FilterPolicy, network: NetworkConfig, facts: FilterFacts) -> Flavour | None:
-    """The flavour for our rules: the operator's, else Docker's, else nftables where the network asks for it, else the
+    """Return the flavour for our rules: the operator's, else Docker's, else nftables if the network wants it, else the
     system's. None if there is no tool for it, or rules are off."""
     match policy.choice:
         case FilterChoice.AUTO:
@@ -91,9 +91,9 @@ def _automatic(network: NetworkConfig, facts: FilterFacts) -> Flavour | None:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What rules are planned from, beside the ranges. `sets`: nftables can be used, whatever `flavour` is.
+    """The inputs of the rules, beside the ranges. `sets`: nftables can be used, for any `flavour`.
 
-    `guarded`: the bridge of network mode is here. `wrapped` has what is known of encapsulated packets, by family.
+    `guarded`: the bridge of network mode is here. `wrapped`: the encapsulated packets, by family.
     """
 
     policy: FilterPolicy
@@ -104,12 +104,12 @@ class Asked:
     wrapped: Mapping[Family, Encapsulation]
 
     def masqueraded(self, family: Family) -> bool:
-        """Whether anybody masquerades: we do, or somebody else has rules from which that could be."""
+        """Report whether packets may be masqueraded: by us, or by others' rules that might do so."""
         return self.policy.masquerade or bool(self.facts.docker) or family in self.facts.foreign
 
 
 def packet_filter(asked: Asked, ranges: Iterable[Ranges]) -> Iterator[FilterObject]:
-    """Chains and jumps that should stand."""
+    """Return the chains and jumps that should stand."""
     for one in ranges:
         if asked.flavour is Flavour.NFT:
             yield from _nftables(asked, one)
@@ -138,7 +138,7 @@ def _hung(
 
 
 def _mangle(asked: Asked, ranges: Ranges) -> Iterator[FilterObject]:
-    """One chain for all that is forwarded, where there is no nftables."""
+    """Return the one chain for all forwarded packets without nftables."""
     wrapped = asked.wrapped.get(ranges.family)
     rules = tuple(forwarded_by_name(wrapped)) if wrapped is not None else ()
     if asked.guarded or rules:
@@ -149,7 +149,7 @@ def _mangle(asked: Asked, ranges: Ranges) -> Iterator[FilterObject]:
 
 
 def _whole(asked: Asked, ranges: Ranges, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
-    """What comes through the overlay leaves the chain at once; what looks at connections is last."""
+    """Return the rules in order: packets from the overlay leave the chain at once; connection matches come last."""
     return (*ranges.inbound(_RETURN), *rules, *(_guard() if asked.guarded else ()))
 
 
@@ -165,7 +165,7 @@ def _nftables(asked: Asked, ranges: Ranges) -> Iterator[FilterObject]:
 
 
 def _nft_forward(asked: Asked, ranges: Ranges) -> Iterator[FilterObject]:
-    """One chain for all that is forwarded, and those for what is for this host."""
+    """Return the one chain for all forwarded packets, and the chains for packets to this host."""
     wrapped = asked.wrapped.get(ranges.family)
     rules = tuple(forwarded(wrapped)) if wrapped is not None else ()
     if asked.guarded or rules:
@@ -181,7 +181,7 @@ def _base(ranges: Ranges, name: str, hook: str, rules: tuple[Rule, ...]) -> Filt
 
 
 def _forward(ranges: Ranges) -> tuple[Rule, ...]:
-    """Without links, packets between containers here look like the overlay's."""
+    """Return the `forward` rules; none without links, as packets between containers here look like the overlay's."""
     at_home = () if ranges.links else (ranges.at_home(_RETURN),)
     return (*at_home, *ranges.inbound(_ACCEPT), *ranges.outbound(_ACCEPT))
 
@@ -201,7 +201,7 @@ def _postrouting(policy: FilterPolicy, ranges: Ranges, keep: Verdict) -> tuple[R
 
 
 def _guard() -> tuple[Rule, ...]:
-    """For what is not the overlay's."""
+    """Return the rules for packets that are not the overlay's."""
     return (
         Rule(_RETURN, out_link=BRIDGE, not_out_link=True),
         Rule(_RETURN, in_link=BRIDGE),

@@ -1,11 +1,11 @@
-"""Admission of the next view from that of the last, without judging every lease again.
+"""Admission of the next view based on the last, without judging every lease again.
 
 As long as no two leases contend (overlap, hold each other's public address, or share a MAC) the order in which they
-are judged does not matter: taking some away cannot admit others, and a new one is judged against the rest alone. Of
-two that contend the younger was refused; so only a lease that contends with none of those can come or go by itself. So
-only the leases that came are judged, unless one that came or went contends: then all are. `admit_from` is a pure
-function with the answer of `admit`, whatever `previous` was (tests hold it to that). Leases are told apart by `id`,
-which is sound as `Judged` holds on to them.
+are judged does not matter: removing some cannot admit others, and a new lease is judged against the rest alone. If
+two contend, the younger was refused; so only a lease that contends with no refused one can come or go by itself.
+Hence only new leases are judged, unless one that came or went contends: then all are. `admit_from` is a pure function
+with the result of `admit`, for any `previous` (tests assert it). Leases are told apart by `id`, which is sound as
+`Judged` holds on to them.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _MOST_PAIRS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """An admission, and what is needed to judge the next view from it. `peers` are by the id of the lease in the view.
+    """An admission, and the state needed to judge the next view. `peers` are by the id of the lease in the view.
 
     `judge` knows those admitted; it is copied before it learns of others. None without a network.
     """
@@ -59,7 +59,7 @@ class Judged:
 
 
 def admit_from(previous: Judged | None, world: World) -> Judged:
-    """The same admission as `admit` gives; the same object as before if nothing changed."""
+    """Return the same admission as `admit`; the same object as before if nothing changed."""
     if world.network is None:
         return Judged(world)
     if previous is not None and previous.judge is not None and _same_measures(previous.world, world):
@@ -70,7 +70,7 @@ def admit_from(previous: Judged | None, world: World) -> Judged:
 
 
 def _same_measures(old: World, new: World) -> bool:
-    """Whether leases are judged by the same network, identity, own lease and addresses."""
+    """Report whether both worlds judge leases by the same network, identity, own lease and addresses."""
     return (
         old.network == new.network
         and old.former == new.former
@@ -86,7 +86,7 @@ def _identity(own: Lease | None) -> object:
 
 
 def _contended(rejected: Iterable[Rejected]) -> list[Lease]:
-    """The leases that were refused for the sake of others."""
+    """Return the leases that were refused because of others."""
     return [one.lease for one in rejected if one.reason in _CONTENTION]
 
 
@@ -104,7 +104,7 @@ def _judged(judge: Judge, leases: Iterable[Lease], rejected: list[Rejected]) -> 
 
 
 def _moved_on(previous: Judged, last: Judge, world: World) -> Judged | None:
-    """`previous` without the leases that went and with those that came; None if order begins to matter."""
+    """Return `previous` without the leases that went and with those that came; None if order begins to matter."""
     values = world.view.leases.values()
     leases = dict(zip(map(id, values), values, strict=True))
     gone = previous.leases.keys() - leases.keys()
@@ -130,7 +130,7 @@ def _moved_on(previous: Judged, last: Judge, world: World) -> Judged | None:
 
 
 def _touch(moved: Sequence[Lease], refused: Sequence[Lease]) -> bool:
-    """Whether the refusal of any of these may have to do with leases that came or went."""
+    """Report whether a refusal of any of these may depend on leases that came or went."""
     if len(moved) * len(refused) > _MOST_PAIRS:
         return True
     return any(contend(one, other) for one in moved for other in refused if one is not other)
@@ -139,7 +139,7 @@ def _touch(moved: Sequence[Lease], refused: Sequence[Lease]) -> bool:
 def _merged(
     peers: tuple[Lease, ...], left: Iterable[Lease], came: Iterable[Lease]
 ) -> tuple[Lease, ...] | None:
-    """`peers` in order of creation, without and with some; None if a newcomer is as old as another."""
+    """Return `peers` in order of creation, without and with some; None if a new one is as old as another."""
     away = {*map(id, left)}
     ordered = [peer for peer in peers if id(peer) not in away] if away else [*peers]
     for peer in came:

@@ -1,4 +1,4 @@
-"""What is taken of one address family while leases are judged: subnets, public addresses, and VTEP MACs.
+"""The space taken in one address family while leases are judged: subnets, public addresses, and VTEP MACs.
 
 Numbers and bytes, not addresses: hashing an `ipaddress` object costs as much as all other checks of a lease. Mutable,
 and owned by one judge of `plan.admission`; knows no rule.
@@ -15,7 +15,7 @@ from flanpy.model.lease import Lease
 
 @dataclass(frozen=True, slots=True)
 class Vtep:
-    """Who has a MAC, at which public address, and how many leases say the same. `owner` None: we."""
+    """The owner of a MAC, its public address, and the number of leases that say the same. `owner` None: this host."""
 
     owner: Lease | None
     public: int
@@ -36,22 +36,22 @@ class Space:
     """By MAC, the public addresses and leases that bear it without a node id."""
 
     def at(self, number: int) -> int:
-        """Index of the range that holds `number`, or -1."""
+        """Return the index of the range that holds `number`, or -1."""
         index = bisect_right(self.starts, number) - 1
         return index if index >= 0 and number <= self.ends[index] else -1
 
     def overlapped(self, start: int, end: int) -> int:
-        """Index of a range that shares a number with start..end, or -1."""
+        """Return the index of a range that shares a number with start..end, or -1."""
         index = bisect_right(self.starts, end) - 1
         return index if index >= 0 and self.ends[index] >= start else -1
 
     def covered_public(self, start: int, end: int) -> bool:
-        """Whether start..end holds the public address of somebody who took a range."""
+        """Report whether start..end holds the public address of the owner of a range."""
         index = bisect_right(self.publics, end) - 1
         return index >= 0 and self.publics[index] >= start
 
     def elsewhere(self, mac: bytes, public: int) -> Vtep | None:
-        """Who has this MAC at another public address; one FDB entry cannot lead to both."""
+        """Return the VTEP that has this MAC at another public address; one FDB entry cannot point to both."""
         known = self.vteps.get(mac)
         return known if known is not None and known.public != public else None
 
@@ -64,29 +64,29 @@ class Space:
         self.publics.insert(bisect_right(self.publics, public), public)
 
     def take_mac(self, mac: bytes, owner: Lease | None, public: int) -> None:
-        """Take a MAC that nobody has elsewhere."""
+        """Take a MAC that no lease has elsewhere."""
         known = self.vteps.get(mac)
         self.vteps[mac] = (
             Vtep(owner, public) if known is None else Vtep(known.owner, public, known.shared + 1)
         )
 
     def take_guest(self, mac: bytes, owner: Lease, public: int) -> None:
-        """Note who bears a MAC without a node id: it is theirs until a lease with one has it."""
+        """Note a lease without a node id that has a MAC: it keeps the MAC until a lease with a node id has it."""
         self.guests[mac] = (*self.guests.get(mac, ()), (public, owner))
 
     def guests_elsewhere(self, mac: bytes, public: int) -> list[Lease]:
-        """The leases without a node id that bear this MAC at another public address."""
+        """Return the leases without a node id that have this MAC at another public address."""
         return [lease for at, lease in self.guests.get(mac, ()) if at != public]
 
     def release_guest(self, mac: bytes, public: int) -> None:
-        """Take back what `take_guest` noted of one lease."""
+        """Take back the note of `take_guest` for one lease."""
         rest = list(self.guests.pop(mac))
         del rest[[at for at, _ in rest].index(public)]
         if rest:
             self.guests[mac] = tuple(rest)
 
     def release(self, start: int, public: int) -> None:
-        """Take back what was taken from `start` on, with its public address."""
+        """Take back the range that starts at `start`, with its public address."""
         index = bisect_left(self.starts, start)
         del self.starts[index], self.ends[index], self.owners[index]
         del self.publics[bisect_left(self.publics, public)]
@@ -98,7 +98,7 @@ class Space:
             self.vteps[mac] = Vtep(known.owner, known.public, known.shared - 1)
 
     def copy(self) -> Space:
-        """An equal one that is changed on its own."""
+        """Return an equal copy that changes on its own."""
         return Space(
             self.family,
             [*self.starts],
@@ -111,6 +111,6 @@ class Space:
 
 
 def numbers(subnet: IPNetwork) -> tuple[int, int]:
-    """First and last address as numbers; far cheaper to compare than `ipaddress` objects."""
+    """Return the first and last address as numbers; far cheaper to compare than `ipaddress` objects."""
     start = int(subnet.network_address)
     return start, start + (1 << (subnet.max_prefixlen - subnet.prefixlen)) - 1

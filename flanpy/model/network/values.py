@@ -1,7 +1,8 @@
 """The fields of a network config with their types checked, family by family, and the warnings that come up on the way.
 
-Owns what a single value may be: a boolean, a whole number, a range, an address. What values must be to each other is
-`network_pool`'s. What flannel ignores (unknown keys, host bits, a range whose family is off) is a warning, no error.
+Owns the checks of a single value: a boolean, a whole number, a range, an address. The relations between values are
+checked in `network_pool`. Input that flannel ignores (unknown keys, host bits, a range whose family is off) is a
+warning, not an error.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from flanpy.model.quoting import quoted_json
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What differs between the families: the fields' prefix, the longest subnet and the usual one."""
+    """The differences between the families: the fields' prefix, the longest subnet and the usual one."""
 
     family: Family
     prefix: str
@@ -27,7 +28,7 @@ class Rules:
     usual: int
 
     def name(self, field: str) -> str:
-        """The field as it is called for this family."""
+        """Return the field's name for this family."""
         return f"{self.prefix}{field}"
 
 
@@ -42,14 +43,14 @@ class Values:
         self.warnings = [_unknown(key) for key in document if key not in SPELLING]
 
     def has(self, name: str) -> bool:
-        """Whether the field is there, be it null."""
+        """Report whether the field is present, even if null."""
         return name.lower() in self._document
 
     def get(self, name: str) -> object:
         return self._document.get(name.lower())
 
     def boolean(self, name: str, *, default: bool) -> bool:
-        """A switch, or its default where it is not given or null."""
+        """Return a switch, or its default if it is absent or null."""
         value = self.get(name)
         if value is None:
             return default
@@ -58,7 +59,7 @@ class Values:
         return value
 
     def length(self, rules: Rules) -> int:
-        """The subnet length as given, 0 if it was not (flannel reads an explicit 0 so, too)."""
+        """Return the subnet length as given, 0 if absent (flannel reads an explicit 0 the same way)."""
         name = rules.name("SubnetLen")
         value = self.get(name)
         if value is None:
@@ -73,7 +74,7 @@ class Values:
         return value
 
     def network(self, rules: Rules) -> IPNetwork:
-        """The family's range; it must be there."""
+        """Return the family's range, which is required."""
         name = rules.name("Network")
         example = "10.5.0.0/16" if rules.family is Family.IPV4 else "fd42:5::/48"
         value = self.get(name)
@@ -97,7 +98,7 @@ class Values:
         return network
 
     def bound(self, name: str, family: Family) -> IPAddress | None:
-        """A bound, or None if it is not given; flannel reads an all-zero address so, too."""
+        """Return a bound, or None if it is absent; flannel reads an all-zero address the same way."""
         value = self.get(name)
         if value is None:
             return None
@@ -107,7 +108,7 @@ class Values:
         return address if int(address) else None
 
     def warn_if_off(self, enabled: tuple[bool, bool]) -> None:
-        """Note the ranges of families that are not enabled; these come in the order of RULES."""
+        """Warn of the ranges of families that are not enabled, in the order of RULES."""
         for rules, on in zip(RULES, enabled, strict=True):
             if not on and self.get(rules.name("Network")) is not None:
                 switch = f"Enable{_family_name(rules.family)}"
@@ -115,7 +116,7 @@ class Values:
 
 
 def refuse(field: str, value: object, rule: str, nearest: str = "") -> NoReturn:
-    """Raise the ConfigError that names the field, its value, the rule, and what would do."""
+    """Raise the ConfigError that names the field, its value, the rule, and a valid value."""
     hint = f" (nearest: {nearest})" if nearest else ""
     raise ConfigError(f"network config: {field} {quoted_json(value)} {rule}{hint}")
 
