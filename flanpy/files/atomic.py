@@ -1,8 +1,8 @@
-"""Files that are either the old ones or the new ones, whatever happens in between.
+"""Atomic file replacement: a file is either the old one or the new one, even after a crash.
 
-Owns the sequence temporary file, fsync, rename, fsync of the directory, and the words for what can go wrong. The calls
+Owns the sequence temporary file, fsync, rename, fsync of the directory, and the texts of the errors. The calls
 block for as long as the disk does: on an event loop only through `host.disk_work`. A writer holds a lock on its
-temporary file, so that the next one can tell what a killed writer left, and removes it.
+temporary file, so that the next one recognises and removes the file of a killed writer.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _CURES: Final = {
 
 
 def host_error(action: str, path: Path, cause: OSError) -> HostError:
-    """`cause` in our words: what was tried, on what, why it failed, what to do."""
+    """Return `cause` as our error: the action, the file, the reason, and the remedy."""
     cure = _CURES.get(cause.errno or 0, "")
     return HostError(f"cannot {action} '{path}': {cause.strerror or cause}{cure and '; ' + cure}")
 
@@ -57,16 +57,16 @@ def write(path: Path, content: bytes, *, mode: int = 0o644) -> bool:
 
 
 def read(path: Path, largest: int) -> bytes:
-    """What the file holds, at most `largest` bytes of it. Raises OSError, also for what is no regular file.
+    """Return the file's content, at most `largest` bytes of it. Raises OSError, also if it is not a regular file.
 
-    A pipe or a device under the name of one of our files must not stop who reads it, nor fill its memory; a symbolic
-    link of another user than root and us must not show it another file.
+    A pipe or a device under the name of one of our files must not block the reader, nor fill its memory; a symbolic
+    link of another user than root and us must not lead it to another file.
     """
     return _read(links.followed(path), largest)[0]
 
 
 def read_plain(path: Path, largest: int) -> tuple[bytes, os.stat_result]:
-    """The same of a file that another user may have put there, and whose it is: a link is refused (ELOOP)."""
+    """Return the content and owner of a file that another user may have put there: a link is refused (ELOOP)."""
     return _read(path, largest)
 
 
@@ -124,7 +124,7 @@ def replace(target: Path, content: bytes, prepare: Callable[[int], None]) -> Non
 
 
 def _locked(target: Path) -> tuple[Path, int]:
-    """A temporary file for `target`, and its descriptor, which holds the lock."""
+    """Create a temporary file for `target`; return it and its descriptor, which holds the lock."""
     while True:
         temporary = target.with_name(f".{target.name}.{os.urandom(6).hex()}.tmp")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -153,7 +153,7 @@ def _remove_if_left(temporary: Path) -> None:
 
 
 def sync_directory(path: Path) -> None:
-    """So that the new name outlives a power cut; some file systems cannot, and the file is in place by now."""
+    """Sync the directory, so that the new name outlives a power cut; a file system that cannot sync is ignored."""
     with suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:

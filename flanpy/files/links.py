@@ -1,7 +1,8 @@
 """Symbolic links under the names of our files: followed if root or we made them, else refused.
 
 The directories of the service belong to its user, and root reads and writes there too: a link that this user puts in
-the place of a file must lead root nowhere. An operator's links, who may have moved a file to another disk, are root's.
+the place of a file must lead root nowhere. The links of an operator, who may have moved a file to another disk, are
+root's.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ _MOST: Final = 40
 
 
 def followed(path: Path) -> Path:
-    """Where `path` leads by links of its last component. Raises OSError (ELOOP) for a link of another user.
+    """Return the path that `path` leads to by links of its last component. Raises OSError (ELOOP) for another user's
+    link.
 
     The result is to be opened with O_NOFOLLOW, or replaced by a rename: neither follows a link that came meanwhile.
     """
@@ -30,7 +32,7 @@ def followed(path: Path) -> Path:
 
 
 def _target(path: Path) -> str | None:
-    """What the link holds; None if it is none. The owner and the target are of one and the same link."""
+    """Return the link's target; None if it is no link. Owner and target are read from the same link."""
     try:
         descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:

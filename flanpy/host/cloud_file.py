@@ -1,7 +1,7 @@
-"""The routes at a cloud provider that this host made, so that they can be taken back when nobody wants them any more.
+"""The routes at a cloud provider that this host made, so that they can be removed once unwanted.
 
-Owns `cloud.json` in the state directory. It outlives restarts and moves to another backend; once the routes are taken
-back it goes. One that cannot be read says nothing: a lease that runs out has the others remove the route.
+Owns `cloud.json` in the state directory. It outlives restarts and moves to another backend; it is deleted once the
+routes are removed. An unreadable file counts as empty: when the lease expires, the other hosts remove the route.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def forget(state_dir: Path) -> None:
 
 
 def load(state_dir: Path) -> CloudHere | None:
-    """What we made; None if that is nothing."""
+    """Return the routes that we made; None if there are none."""
     path = state_dir / FILE_NAME
     try:
         document = json.loads(atomic.read(path, _LARGEST))

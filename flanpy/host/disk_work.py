@@ -1,9 +1,9 @@
-"""Blocking work on a file, done where the event loop does not wait for it.
+"""Blocking work on a file, run in a worker thread so that the event loop does not wait for it.
 
-A disk may take seconds, or hang until somebody repairs it; whoever waits for it in the kernel cannot even be killed.
-So each file that the daemon writes has a `DiskWork`: a thread while there is something to do, one at a time, and of
-what was given meanwhile only the last piece. A disk that does not answer soon is named, once, and what was to be done
-is done when it answers. Must not: know what the work is.
+A disk may take seconds, or hang until it is repaired; a process that waits for it in the kernel cannot even be killed.
+So each file that the daemon writes has a `DiskWork`: a thread while there is work, one piece at a time, and of the
+pieces given meanwhile only the last. A disk that does not answer soon is reported, once, and the work is done when it
+answers. Must not: know the content of the work.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 class DiskWork(Generic[T]):
-    """Work on `path`. What it returned goes to `done`, why it failed or is late to `failed`; both on the event loop."""
+    """Work on `path`. Its result goes to `done`, its failure or delay to `failed`; both on the event loop."""
 
     def __init__(self, path: Path, *, done: Callable[[T], None], failed: Callable[[HostError], None]) -> None:
         self._path = path
@@ -44,11 +44,11 @@ class DiskWork(Generic[T]):
 
     @property
     def busy(self) -> bool:
-        """Whether something is under way."""
+        """Report whether work is in progress."""
         return not self._idle.is_set()
 
     def give(self, work: Callable[[], T]) -> None:
-        """Do it now, or after what is under way unless more is given meanwhile. In a running event loop."""
+        """Run the work now, or after the present piece unless more is given meanwhile. In a running event loop."""
         if self.busy:
             self._next = work
             return
@@ -63,7 +63,7 @@ class DiskWork(Generic[T]):
         self._timer = loop.call_later(LATE, self._told_late)
 
     async def settled(self, patience: float) -> None:
-        """Until nothing is left to do, but not for ever, and not at all for a disk that is known not to answer."""
+        """Wait until no work is left, for a limited time, and not at all for a disk that is known not to answer."""
         with suppress(TimeoutError):
             async with asyncio.timeout(0 if self.late else patience):
                 while self.busy:
@@ -97,9 +97,9 @@ class DiskWork(Generic[T]):
 
 
 async def in_time(path: Path, work: Callable[[], object], undo: Callable[[], object] | None = None) -> None:
-    """Do it in a thread, for somebody who waits for the answer. Raises HostError, also if the disk gives none in time.
+    """Run the work in a thread and wait for its result. Raises HostError, also if the disk does not answer in time.
 
-    What is done after that is undone, if `undo` says how: it was said to have failed.
+    Work that completes later is undone by `undo`, if given: it was reported as failed.
     """
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[None] = loop.create_future()
@@ -138,7 +138,7 @@ def _undone(path: Path, undo: Callable[[], object]) -> None:
 
 @contextmanager
 def told_if_late(path: Path) -> Iterator[None]:
-    """Where a start has to wait for a disk: say so, once, if it takes long."""
+    """Log once if the body, a start that waits for a disk, takes long."""
     timer = Timer(LATE, _log_awaited, (path,))
     timer.daemon = True
     with suppress(RuntimeError):  # no thread to be had; then nothing is said

@@ -1,8 +1,8 @@
-"""Runs the extension backend's commands, and remembers for whom they ran: its part of the kernel.
+"""The extension backend's part of the kernel: runs its commands, and remembers the peers for which they ran.
 
-Owns the file in the run directory by which a restart of the daemon repeats nothing and forgets nobody; a boot empties
-it. What a command did to the host cannot be read back: only that it ran. Must not decide whether a command may run, and
-is the daemon's alone: root reads the file with `host.extension_left`.
+Owns the file in the run directory by which a restart of the daemon repeats no command and forgets no peer; a boot
+empties it. The effect of a command on the host cannot be read back: only that it ran. Must not decide whether a command
+may run. Only the daemon uses it: root reads the file with `host.extension_left`.
 """
 
 from __future__ import annotations
@@ -51,9 +51,10 @@ class ExtensionPart:
         self._objects = {obj.key: obj for obj in objects}
 
     async def print_once(self, command: tuple[str, ...]) -> Printed:
-        """What PreStartupCommand prints; it runs once a boot, and again if it is another. Raises KernelError.
+        """Return the output of PreStartupCommand; it runs once per boot, and again if it is another. Raises
+        KernelError.
 
-        What the other commands did may have gone with what it made anew, so they run again too.
+        It may have recreated the devices that the other commands configured, so they run again too.
         """
         if self._printed is None or self._printed.command != command:
             output = await self._run(command, {}, "")
@@ -63,11 +64,11 @@ class ExtensionPart:
         return self._printed
 
     async def read_back(self, scope: Scope) -> Objects:
-        """For whom commands ran. The scope is of links and settings, and there are none of either."""
+        """Return the peers for which commands ran. The scope is of links and settings, and there are none of either."""
         return dict(self._objects)
 
     async def apply(self, ops: Sequence[Op]) -> tuple[OpFailure, ...]:
-        """Host first, then peers, several at once: a peer's commands do not depend on another's."""
+        """Run the commands: the host's first, then peers', several at once, as they do not depend on each other."""
         failures: list[OpFailure] = []
         start = [op for op in ops if isinstance(op.obj, ExtensionStart)]
         for op in start:
@@ -108,7 +109,7 @@ class ExtensionPart:
         return await run(command, environment, stdin, deadline=self._deadline)
 
     async def _save(self) -> None:
-        """Before the next commands run, unless the disk takes too long for that."""
+        """Save the file before the next commands run, unless the disk takes too long for that."""
         if self._printed is None and not self._objects and not self._path.exists():
             return
         rows = [_row(obj) for obj in self._objects.values()]
@@ -133,7 +134,7 @@ def _row(obj: KernelObject) -> dict[str, Any]:
 
 
 def load(path: Path) -> tuple[Printed | None, tuple[ExtensionStart | ExtensionPeer, ...]]:
-    """What `path` tells. Anything odd in the file makes it empty: the commands then run again."""
+    """Read the file at `path`. Any fault in the file makes it empty: the commands then run again."""
     try:
         return parse(atomic.read(path, LARGEST_FILE))
     except FileNotFoundError:
@@ -144,7 +145,7 @@ def load(path: Path) -> tuple[Printed | None, tuple[ExtensionStart | ExtensionPe
 
 
 def parse(text: bytes) -> tuple[Printed | None, tuple[ExtensionStart | ExtensionPeer, ...]]:
-    """What the file's text tells. Raises one of UNUSABLE."""
+    """Parse the file's text. Raises one of UNUSABLE."""
     document = json.loads(text)
     printed = document["printed"]
     objects = tuple(map(_object, document["ran"]))

@@ -1,9 +1,9 @@
-"""The extension backend's commands for who only cleans up: root, who must not act on what the service's user wrote.
+"""The extension backend's commands for a cleanup by root, who must not act on data that the service's user wrote.
 
-`extension.json` belongs to that user, so it is data here: it says for which peers something stands, never what to run.
-What runs is a command of the settings of whoever cleans up (`extension-command`), if the file names one of them, and it
-runs as the user to whom the file belongs, with the daemon's two capabilities: exactly what that user could do before.
-All other entries are forgotten and named. The file is never written here.
+`extension.json` belongs to that user, so it is data here: it names the peers that were set up, never the command to
+run. A command runs only if the settings of the cleaning process (`extension-command`) have it and the file names it,
+and it runs as the file's owner, with the daemon's two capabilities: exactly the rights that this user had before. All
+other entries are forgotten and reported. The file is never written here.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ _KEPT: Final = ("PATH", "LANG", "LC_ALL", "TZ")
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose file it is."""
+    """The owner of the file."""
 
     uid: int
     gid: int
 
     @property
     def is_us(self) -> bool:
-        """Whether the owner may do what we may: there is nothing to give up then."""
+        """Report whether the owner has our own rights, so that there are none to give up."""
         return self.uid in {0, os.geteuid()}
 
     def lowered(self, command: tuple[str, ...]) -> tuple[str, ...]:
-        """The command line that runs `command` as the owner."""
+        """Return the command line that runs `command` as the owner."""
         if self.is_us:
             return command
         return (
@@ -63,7 +63,7 @@ class Owner:
         )
 
     def environment(self) -> Mapping[str, str] | None:
-        """What a command inherits; None is ours, which another user must not see."""
+        """Return the environment of a command; None means ours, which another user must not see."""
         return None if self.is_us else {name: os.environ[name] for name in _KEPT if name in os.environ}
 
 
@@ -83,22 +83,22 @@ class ExtensionLeft:
 
     @property
     def found(self) -> bool:
-        """Whether the file told of any peer with a command."""
+        """Report whether the file names any peer with a command."""
         return bool(self._peers or self.refused)
 
     def _ours(self, peer: ExtensionPeer) -> ExtensionPeer | None:
-        """The same with our own words for the command; None if we have none, or may not run it as the owner."""
+        """Return the peer with our own words for the command; None if we have none, or may not run it as the owner."""
         words = self._known.get(peer.remove)
         if words is None or not (self._owner.is_us or os.geteuid() == 0):
             return None
         return replace(peer, remove=words)
 
     async def read_back(self, scope: Scope) -> Objects:
-        """For whom a command is to be run."""
+        """Return the peers for which a command is to be run."""
         return dict(self._peers)
 
     async def apply(self, ops: Sequence[Op]) -> tuple[OpFailure, ...]:
-        """Run them, several at once. Nothing is put, whatever `ops` say."""
+        """Run the commands, several at once. Nothing is put, whatever `ops` contain."""
         until, slots = asyncio.get_running_loop().time() + self._patience, asyncio.Semaphore(AT_ONCE)
         ended = await asyncio.gather(*(self._take_away(op, until, slots) for op in ops))
         return tuple(failure for failure in ended if failure is not None)
@@ -123,13 +123,13 @@ class ExtensionLeft:
 
 
 def command_line(peer: ExtensionPeer) -> str:
-    """What is run for a peer that goes, as a shell line."""
+    """Return the command for a peer that goes, as a shell line."""
     given = [f"{name}={value}" for name, value in environment(peer).items()]
     return " ".join([*given, shlex.join(peer.remove)])
 
 
 def _recorded(path: Path) -> tuple[Owner, tuple[ExtensionPeer, ...]]:
-    """The peers of the file, and whose it is: its directory's owner's, who can put any file of others there."""
+    """Return the peers of the file, and its owner: the owner of its directory, who can put any user's file there."""
     try:
         content, status = atomic.read_plain(path, LARGEST_FILE)
         _printed, objects = parse(content)

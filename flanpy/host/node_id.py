@@ -1,8 +1,8 @@
-"""Who this host is: a name that outlives address changes, restarts and reboots.
+"""The identity of this host: a name that outlives address changes, restarts and reboots.
 
-Owns the choice: as configured, else a hash of the machine id, else one made up once and kept in the state directory.
-Copies of one disk image share a machine id unless it is reset (`systemd-firstboot`, or an empty /etc/machine-id in the
-image); such hosts need a configured node id.
+Owns the choice: as configured, else a hash of the machine id, else a random one made once and kept in the state
+directory. Copies of one disk image share a machine id unless it is reset (`systemd-firstboot`, or an empty
+/etc/machine-id in the image); such hosts need a configured node id.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ class NodeId:
 
 
 def node_id(configured: str | None, *, state_dir: Path, machine_id: Path = MACHINE_ID) -> NodeId:
-    """For the daemon, whose directory it is. Raises HostError if one must be made up and cannot be kept."""
+    """Return the id for the daemon, which owns the directory. Raises HostError if a new id cannot be kept."""
     known = known_node_id(configured, state_dir=state_dir, machine_id=machine_id)
     path = state_dir / FILE_NAME
     return known or NodeId(_made_up(path), str(path))
 
 
 def known_node_id(configured: str | None, *, state_dir: Path, machine_id: Path = MACHINE_ID) -> NodeId | None:
-    """The same for commands, which make up none: the file is the daemon's to write."""
+    """Return the id for commands, which make none: only the daemon writes the file."""
     if configured:
         return NodeId(configured, "setting node-id")
     if (hashed := _hash_of_machine(machine_id)) is not None:
@@ -54,7 +54,7 @@ def known_node_id(configured: str | None, *, state_dir: Path, machine_id: Path =
 
 
 def _hash_of_machine(path: Path) -> str | None:
-    """machine-id(5): the id itself must not leave the machine, a keyed hash specific to the application may.
+    """Hash the machine id. machine-id(5): the id itself must not leave the machine, an application's keyed hash may.
 
     None without a usable id: the file may be missing, empty, or say "uninitialized" during the first boot.
     """

@@ -1,4 +1,4 @@
-"""subnet.env: what Docker and scripts on this host learn of the overlay, byte for byte as flannel writes it.
+"""subnet.env: the overlay's values for Docker and scripts on this host, byte for byte as flannel writes it.
 
 Owns the format both ways. FLANNEL_SUBNET is the subnet's *first host* (base + 1), which Docker gives to its bridge.
 The reader is tolerant, as its one use is to find the subnet this host had before, in a file that a person or an older
@@ -33,7 +33,7 @@ class SubnetEnv:
     ipmasq: bool = False
 
     def __str__(self) -> str:
-        """The file's text. A family that is off has no lines."""
+        """Return the file's text. A family that is off has no lines."""
         return "".join(f"{name}={value}\n" for name, value in self._lines())
 
     def _lines(self) -> Iterator[tuple[str, str]]:
@@ -56,7 +56,7 @@ def write(path: Path, env: SubnetEnv) -> bool:
 
 
 def read(path: Path) -> SubnetEnv | Absent:
-    """What `path` holds; whatever is wrong with it makes it absent."""
+    """Read the file at `path`; any fault in it makes it absent."""
     try:
         return parse(atomic.read(path, _LARGEST).decode(errors="replace"))
     except FileNotFoundError:

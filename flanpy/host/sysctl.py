@@ -1,6 +1,6 @@
 """Kernel settings of this network namespace, as files under /proc/sys.
 
-Owns reading and writing them and the words for what can go wrong. Names are paths (`net/ipv4/ip_forward`), since a link
+Owns reading and writing them, and the texts of the errors. Names are paths (`net/ipv4/ip_forward`), since a link
 such as `eth0.100` has dots in its name.
 """
 
@@ -31,7 +31,7 @@ class Sysctls:
         self._root = root
 
     def read(self, name: str) -> str:
-        """The value as text. Raises KernelError with errno, ENOENT if there is no such setting."""
+        """Read the value as text. Raises KernelError with errno, ENOENT if there is no such setting."""
         try:
             return self._path(name).read_text(encoding="ascii").strip()
         except OSError as cause:
@@ -50,13 +50,13 @@ class Sysctls:
         return True
 
     def _path(self, name: str) -> Path:
-        """Below the root, whatever link the name holds: a daemon told it, or somebody typed it. Raises OSError."""
+        """Return the path below the root, safe for any link name from a message or from input. Raises OSError."""
         if name.startswith("/") or not {"", ".", ".."}.isdisjoint(name.split("/")) or "\0" in name:
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), name)
         return self._root / name
 
     def forwards(self, family: Family) -> bool:
-        """Whether the host forwards packets of `family`; no where the kernel has that family off."""
+        """Report whether the host forwards packets of `family`; False if the kernel has that family off."""
         try:
             return self.read(FORWARDING[family]) != "0"
         except KernelError as error:

@@ -52,7 +52,7 @@ _LINKLESS = Blackhole | OtherRoute
 
 
 class NetlinkKernel:
-    """Make it in a running event loop."""
+    """The kernel over netlink. Make it in a running event loop."""
 
     def __init__(
         self,
@@ -69,15 +69,15 @@ class NetlinkKernel:
 
     @property
     def port(self) -> int:
-        """The netlink port id that events of our changes bear."""
+        """Return the netlink port id that events of our changes have."""
         return self._requests.port
 
     def tell(
         self, on_written: Written, before_writing: Callable[[], None], on_undone: Callable[[], None]
     ) -> None:
-        """Call these right after and before each change: a Monitor tells our own changes from others' by that.
+        """Register the callbacks around each change, by which a Monitor tells our own changes from others'.
 
-        The last when a setting was found altered right after it was written.
+        The last one is called when a setting was found altered right after it was written.
         """
         self._requests.on_written = on_written
         self._requests.before_writing = before_writing
@@ -167,7 +167,7 @@ class NetlinkKernel:
     async def _second_try(
         self, op: Put, refusal: Refusal, indices: Mapping[str, int | None]
     ) -> OpFailure | None:
-        """An entry that the kernel made for itself (a failed resolution, a learned MAC) is nobody's: replace it."""
+        """Replace an entry that the kernel made by itself (a failed resolution, a learned MAC), which has no owner."""
         obj = op.obj
         if refusal.errno != errno.EEXIST or not isinstance(obj, Neighbour | FdbEntry):
             return _failure(op, refusal)
@@ -227,9 +227,10 @@ class NetlinkKernel:
                 raise KernelError(f"{op.obj.key}: never made by flanpy", errno=errno.EOPNOTSUPP)
 
     def _set(self, setting: LinkFeature | LinkSysctl | HostSysctl) -> None:
-        """Events of settings bear no sender, so all that is queued right after is taken for the echo of ours.
+        """Set a setting. Its events have no port id, so all events queued right after are taken for the echo of our
+        write.
 
-        Somebody may have been as quick, whose event is among them: so look again.
+        Another program's event may be among them, so the setting is read again.
         """
         self._requests.before_writing()
         if isinstance(setting, LinkFeature):
@@ -242,7 +243,7 @@ class NetlinkKernel:
 
 
 def _message(op: Op, index: int) -> bytearray:
-    """What carries out an operation on an entry."""
+    """Return the message that carries out an operation on an entry."""
     if isinstance(op, Delete):
         return _deletion(op.obj, index)
     match op.obj:
@@ -259,7 +260,7 @@ def _message(op: Op, index: int) -> bytearray:
 
 
 def _in_the_way(op: Op) -> Route | None:
-    """What must go before an IPv6 route can be put in its place.
+    """Return the route to delete before an IPv6 route can be put in its place.
 
     The kernel does not replace a route without gateway by one with (both stand then), and refuses an onlink gateway
     that the present route reaches by another link.

@@ -1,7 +1,7 @@
 """Dumps of neighbours, FDB entries and routes as model objects: the reading side of the hot path.
 
 Each parser takes (buffer, start, end) of one message, as `RequestSocket.dump` hands them out, and returns the
-object with its key, or None for what a read-back leaves out. Must not: open a socket.
+object with its key, or None for an entry that a read-back leaves out. Must not: open a socket.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _RTMSG_ATTRIBUTES_AT = HEADER_SIZE + _RTMSG.size
 
 
 def _attribute_head(kind: int) -> int:
-    """Length and type of an attribute with four bytes, as one number in host order."""
+    """Return the length and type of an attribute with four bytes, as one number in host order."""
     return U32.unpack(ATTRIBUTE.pack(8, kind))[0]  # type: ignore[no-any-return]
 
 
@@ -70,17 +70,17 @@ _USUAL_SHAPE = (
 
 
 def ip_address(packed: bytes) -> IPAddress:
-    """An address from its 4 or 16 bytes."""
+    """Return an address from its 4 or 16 bytes."""
     return IPv4Address(packed) if len(packed) == 4 else IPv6Address(packed)
 
 
 def ip_network(packed: bytes, length: int) -> IPNetwork:
-    """A network from its base's bytes and its prefix length."""
+    """Return a network from its base's bytes and its prefix length."""
     return IPv4Network((packed, length)) if len(packed) == 4 else IPv6Network((packed, length))
 
 
 def neighbours(link: str, old: Recall, new: Recall) -> Parser:
-    """PERMANENT neighbours of one link."""
+    """Return the PERMANENT neighbours of one link."""
 
     def parse(buffer: bytes, start: int, end: int) -> Known | None:
         if (found := _pair(buffer, start, end, _DST, _LLADDR)) is None:
@@ -98,10 +98,10 @@ def neighbours(link: str, old: Recall, new: Recall) -> Parser:
 
 
 def fdb_entries(link: str, old: Recall, new: Recall) -> Parser:
-    """PERMANENT FDB entries of one VXLAN device that have a destination.
+    """Return the PERMANENT FDB entries of one VXLAN device that have a destination.
 
-    Only the all-zero and multicast MACs can have several destinations, and we put none of them: of theirs one is
-    enough, as deletion takes the MAC with all.
+    Only the all-zero and multicast MACs can have several destinations, and we put none of them: one of a
+    foreign MAC's destinations is enough, as deletion removes the MAC with all of them.
     """
 
     def parse(buffer: bytes, start: int, end: int) -> Known | None:
@@ -120,9 +120,10 @@ def fdb_entries(link: str, old: Recall, new: Recall) -> Parser:
 
 
 def _pair(buffer: bytes, start: int, end: int, first: int, second: int) -> tuple[bytes, bytes] | None:
-    """The two attributes of a PERMANENT entry that has both, the MAC being one of them.
+    """Return the two attributes of a PERMANENT entry that has both, one of them the MAC.
 
-    The kernel writes them first and in this order, so for IPv4 they are where `_PAIRS` says; if not, look for them.
+    The kernel writes them first and in this order, so for IPv4 they are where `_PAIRS` says; otherwise they are
+    searched.
     """
     if end - start >= _PAIR_END:
         state, length1, kind1, value1, length2, kind2, value2 = _PAIRS[first].unpack_from(buffer, start)
@@ -137,7 +138,7 @@ def _pair(buffer: bytes, start: int, end: int, first: int, second: int) -> tuple
 
 
 def routes(names: Mapping[int, str], old: Recall, new: Recall) -> Parser:
-    """Routes of any owner but `proto kernel`; `names` are the links by index."""
+    """Return the routes of any owner except `proto kernel`; `names` are the links by index."""
 
     def parse(buffer: bytes, start: int, end: int) -> Known | None:
         wire = _usual_route(buffer, start, end, names)
@@ -157,7 +158,7 @@ def routes(names: Mapping[int, str], old: Recall, new: Recall) -> Parser:
 
 
 def _usual_route(buffer: bytes, start: int, end: int, names: Mapping[int, str]) -> RouteWire | None:
-    """An IPv4 route of the shape that we make, where the kernel puts what; None for any other."""
+    """Return an IPv4 route of the shape that we make, read at the kernel's usual offsets; None for any other."""
     if end - start != _USUAL.size:
         return None
     (
@@ -208,7 +209,7 @@ def _route(wire: RouteWire, recall: Recall) -> Route:
 
 
 def model_metric(destination: bytes, metric: int) -> int:
-    """IPv6's default metric is our 0; the kernel does not remember which of the two was asked for."""
+    """Return the model's metric: IPv6's default is our 0; the kernel does not record which of the two was given."""
     return 0 if metric == IPV6_DEFAULT_METRIC and len(destination) == 16 else metric
 
 
@@ -223,5 +224,5 @@ def _strangeness(found: Mapping[int, bytes], kind: int, tos: int, source_length:
 
 
 def permanent(answer: bytes) -> bool:
-    """Whether the neighbour or FDB entry in an RTM_NEWNEIGH message is PERMANENT."""
+    """Report whether the neighbour or FDB entry in an RTM_NEWNEIGH message is PERMANENT."""
     return bool(_NDM_STATE.unpack_from(answer, _NDM_STATE_AT)[0] & rtnl.NUD_PERMANENT)

@@ -1,7 +1,7 @@
 """Offload features and driver of a link by the SIOCETHTOOL ioctl (linux/ethtool.h).
 
-Owns the ioctl's structures. The socket's network namespace counts, not the caller's. Must not: know which feature
-we want.
+Owns the ioctl's structures. The socket's network namespace counts, not the caller's. Must not: know the wanted
+features.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Ethtool:
         self._sock.close()
 
     def enabled(self, link: str, feature: str) -> bool | None:
-        """Whether a feature is on; None if there is no such link or feature."""
+        """Report whether a feature is on; None if there is no such link or feature."""
         try:
             block, bit = divmod(self._bit(link, feature), 32)
             size = -(-len(self._bits) // 32)
@@ -46,7 +46,7 @@ class Ethtool:
         return bool(active >> bit & 1)
 
     def driver(self, link: str) -> str:
-        """The name of the link's driver (`ethtool -i`); "" where the kernel does not tell."""
+        """Return the name of the link's driver (`ethtool -i`); "" if the kernel does not tell."""
         try:
             answer = self._call(link, struct.pack("=I", _GDRVINFO).ljust(_DRVINFO_SIZE, b"\0"))
         except KernelError:
@@ -54,7 +54,7 @@ class Ethtool:
         return answer[4 : 4 + _NAME_BYTES].split(b"\0", 1)[0].decode(errors="replace")
 
     def set(self, link: str, feature: str, *, enabled: bool) -> None:
-        """Switch a feature; raises KernelError if the link is not there or has no such feature."""
+        """Switch a feature; raises KernelError if the link does not exist or has no such feature."""
         try:
             block, bit = divmod(self._bit(link, feature), 32)
         except KeyError:

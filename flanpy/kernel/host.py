@@ -1,4 +1,4 @@
-"""Reads from the kernel what HostFacts are made of: links, addresses, routes that are not ours, forwarding.
+"""The readers of the kernel behind HostFacts: links, addresses, routes that are not ours, forwarding.
 
 Must not: choose the underlay (kernel.underlay), or watch.
 """
@@ -39,7 +39,7 @@ STRICT = 1  # rp_filter
 
 @dataclass(frozen=True, slots=True)
 class Forwarding:
-    """What a netconf message says of a row's forwarding."""
+    """The forwarding state of a row, from a netconf message."""
 
     family: int
     index: int
@@ -49,7 +49,7 @@ class Forwarding:
 async def read_links(
     requests: RequestSocket, *, learn: Callable[[bytes, int, int], None]
 ) -> tuple[HostLink, ...]:
-    """All links with their addresses, best first; `learn` is shown each message too."""
+    """Return all links with their addresses, best first; `learn` gets each message too."""
 
     def parse(buffer: bytes, start: int, end: int) -> HostLink:
         learn(buffer, start, end)
@@ -93,7 +93,7 @@ def _index(packed: bytes | None) -> int:
 async def read_routes(
     requests: RequestSocket, host_links: Iterable[HostLink], ours: frozenset[str]
 ) -> tuple[HostRoute, ...]:
-    """The main table without what is ours; a route with several next hops is one HostRoute for each."""
+    """Return the main table without our routes; a route with several next hops becomes one HostRoute for each."""
     names = {link.index: link.name for link in host_links}
     skip = {index for index, name in names.items() if name in ours}
     skip |= {link.index for link in host_links if link.alias == LINK_ALIAS}
@@ -131,7 +131,7 @@ def _host_routes(
 
 
 def is_link_scoped(base: bytes) -> bool:
-    """fe80::/10 and ff00::/8, which every link has: of no interest, and one for each container's veth."""
+    """Report whether an address is of fe80::/10 or ff00::/8, which every link has, each veth too: of no interest."""
     return len(base) == 16 and (base[0] == 0xFF or (base[0] == 0xFE and base[1] & 0xC0 == 0x80))
 
 
@@ -163,7 +163,7 @@ def _gateway(found: Mapping[int, bytes]) -> IPAddress | None:
 async def reached_link(
     requests: RequestSocket, target: IPAddress, host_links: Iterable[HostLink]
 ) -> str | None:
-    """The link by which the kernel would send to `target`."""
+    """Return the link by which the kernel would send to `target`."""
     family = Family.of(target)
     body = _RTMSG.pack(family, family.bits, 0, 0, 0, 0, 0, 0, 0)
     body += attribute(rtnl.RTA["RTA_DST"], target.packed)
@@ -176,7 +176,7 @@ async def reached_link(
 
 
 async def read_forwarding(requests: RequestSocket, family: Family) -> bool:
-    """`net.ipv4.ip_forward`, or `net.ipv6.conf.all.forwarding`. True if the kernel has no such family."""
+    """Read `net.ipv4.ip_forward`, or `net.ipv6.conf.all.forwarding`. True if the kernel has no such family."""
     body = bytes([family]) + bytes(3) + attribute(_NETCONFA_IFINDEX, S32.pack(ALL_LINKS))
     answer = await requests.ask(frame(rtnl.GETNETCONF, numbers.REQUEST, body))
     if isinstance(answer, framing.Refusal):
@@ -186,7 +186,7 @@ async def read_forwarding(requests: RequestSocket, family: Family) -> bool:
 
 
 def forwarding(buffer: bytes, start: int, end: int) -> Forwarding | None:
-    """What a netconf message says of forwarding, if it does."""
+    """Return the forwarding state in a netconf message, None if it has none."""
     found = attributes(buffer, start + HEADER_SIZE + 4, end)
     if _NETCONFA_IFINDEX not in found or _NETCONFA_FORWARDING not in found:
         return None
@@ -198,7 +198,7 @@ def forwarding(buffer: bytes, start: int, end: int) -> Forwarding | None:
 
 
 def is_against_us(buffer: bytes, start: int, end: int) -> bool:
-    """Whether a netconf message tells of what we never set: forwarding off, or a strict reverse-path filter."""
+    """Report whether a netconf message shows a value we never set: forwarding off, or a strict reverse-path filter."""
     said = forwarding(buffer, start, end)
     if said is not None and said.index == ALL_LINKS:
         return not said.enabled
@@ -207,7 +207,7 @@ def is_against_us(buffer: bytes, start: int, end: int) -> bool:
 
 
 def reverse_path_link(buffer: bytes, start: int, end: int) -> int | None:
-    """The link (index) whose `rp_filter` a netconf message tells of, if it does."""
+    """Return the link (index) whose `rp_filter` a netconf message reports, None if it reports none."""
     found = attributes(buffer, start + HEADER_SIZE + 4, end)
     if _NETCONFA_IFINDEX not in found or _NETCONFA_RP_FILTER not in found:
         return None
@@ -216,6 +216,6 @@ def reverse_path_link(buffer: bytes, start: int, end: int) -> int | None:
 
 
 def kernel_release(text: str = "") -> tuple[int, int] | None:
-    """Major and minor number of the running kernel, or of a release as `uname -r` prints it; None for other texts."""
+    """Return the major and minor number of the running kernel, or of a `uname -r` text; None for other texts."""
     found = re.match(r"(\d{1,4})\.(\d{1,4})", text or os.uname().release)
     return (int(found[1]), int(found[2])) if found else None

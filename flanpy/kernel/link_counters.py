@@ -1,6 +1,6 @@
-"""What the kernel counted on links, from /proc/net/dev: one small file, read whole where netlink would take a socket.
+"""The kernel's counters of links, from /proc/net/dev: one small file, read whole where netlink would need a socket.
 
-The path leads to the network namespace of who reads; /sys/class/net shows the one it was mounted in.
+The path leads to the reader's network namespace; /sys/class/net shows the one it was mounted in.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class LinkCounters:
 
 
 def read_counters(links: Collection[str], file: Path = _FILE) -> Mapping[str, LinkCounters]:
-    """The counters of those of `links` that exist; of none if the file cannot be read."""
+    """Return the counters of those of `links` that exist; of none if the file cannot be read."""
     try:
         lines = file.read_bytes().split(b"\n") if links else []
     except OSError:
@@ -41,6 +41,6 @@ def read_counters(links: Collection[str], file: Path = _FILE) -> Mapping[str, Li
 
 
 def _parsed(row: bytes) -> LinkCounters:
-    """Eight columns in, then eight out; bytes, packets, errs and drop are the first four of each."""
+    """Parse eight columns in, then eight out; bytes, packets, errs and drop are the first four of each."""
     columns = [int(column) for column in row.split()]
     return LinkCounters(Counted(*columns[:4]), Counted(*columns[8:12]))

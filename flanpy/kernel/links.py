@@ -1,8 +1,8 @@
 """Links and addresses as rtnetlink messages, by pyroute2's message types.
 
-Owns how a VxlanLink looks on the wire, both ways, and how a TUN device is read. Must not: open a socket, or choose
+Owns the wire format of a VxlanLink, both ways, and the reading of a TUN device. Must not: open a socket, or choose
 what to write.
-pyroute2 drops attributes that it does not know without a word, so who creates a link reads it back and compares.
+pyroute2 silently drops attributes that it does not know, so the creator of a link reads it back and compares.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _IS_TUN = b"\x01"
 
 @dataclass(frozen=True, slots=True)
 class SeenLink:
-    """A link as dumped: what is needed of every one, and the message for the few that are of interest."""
+    """A link as dumped: the fields needed of every link, and the message for the few that are of interest."""
 
     index: int
     name: str
@@ -42,13 +42,13 @@ class SeenLink:
 
 
 def link_dump() -> bytearray:
-    """RTM_GETLINK dump of all links, without statistics."""
+    """Return the RTM_GETLINK dump request of all links, without statistics."""
     body = bytes(16) + attribute(_MASK, U32.pack(_SKIP_STATISTICS))
     return frame(rtnl.GETLINK, numbers.REQUEST | numbers.DUMP, body)
 
 
 def link_question(name: str) -> bytearray:
-    """RTM_GETLINK for one link."""
+    """Return the RTM_GETLINK request for one link."""
     body = bytes(16) + attribute(_NAME, packed(name) + b"\0") + attribute(_MASK, U32.pack(_SKIP_STATISTICS))
     return frame(rtnl.GETLINK, numbers.REQUEST, body)
 
@@ -65,7 +65,7 @@ def seen_link(buffer: bytes, start: int, end: int) -> SeenLink:
 
 
 def decode(seen: SeenLink, names: Mapping[int, str]) -> Link:
-    """The whole link. A parent that is not in `names` is in another namespace or gone, and named by its index."""
+    """Decode the whole link. A parent missing from `names` is in another namespace or gone; its index is its name."""
     tun = _tun(seen)
     if tun is not None:
         return tun
@@ -92,7 +92,7 @@ def decode(seen: SeenLink, names: Mapping[int, str]) -> Link:
 
 
 def _tun(seen: SeenLink) -> TunLink | None:
-    """A TUN device that stays (not a TAP device, nor one that goes with the process that opened it)."""
+    """Decode a TUN device that stays (not a TAP device, nor one that goes with the process that opened it)."""
     found = attributes(seen.message, _IFINFOMSG_ATTRIBUTES_AT, len(seen.message))
     linkinfo = found.get(rtnl.IFLA["IFLA_LINKINFO"], b"")
     info = attributes(linkinfo, 0, len(linkinfo))
@@ -165,7 +165,7 @@ def settled(link: TunLink, previous: TunLink | None, index: int) -> list[bytearr
 
 
 def needs_new_device(link: VxlanLink, previous: VxlanLink) -> bool:
-    """Whether they differ in what the kernel never changes on a standing device."""
+    """Report whether the links differ in an attribute that the kernel never changes on an existing device."""
     return (link.vni, link.port, link.gbp, link.local.version) != (
         previous.vni, previous.port, previous.gbp, previous.local.version
     )  # fmt: skip
@@ -181,7 +181,7 @@ def admin_state(index: int, *, up: bool) -> bytearray:
 
 
 def address_change(kind: int, flags: int, index: int, address: Address) -> bytearray:
-    """RTM_NEWADDR or RTM_DELADDR. IPv6 without duplicate detection: our addresses follow from the lease."""
+    """Return RTM_NEWADDR or RTM_DELADDR. IPv6 without duplicate detection: our addresses follow from the lease."""
     interface = address.interface
     message = rtnl.AddressMessage()
     message["family"] = int(Family.of(interface))
@@ -193,7 +193,7 @@ def address_change(kind: int, flags: int, index: int, address: Address) -> bytea
 
 
 def address_dump(family: Family, index: int) -> bytearray:
-    """RTM_GETADDR dump of one link, or of all with index 0."""
+    """Return the RTM_GETADDR dump request of one link, or of all with index 0."""
     return frame(rtnl.GETADDR, numbers.REQUEST | numbers.DUMP, bytes([family, 0, 0, 0]) + U32.pack(index))
 
 
@@ -206,7 +206,7 @@ class SeenAddress:
 
 
 def seen_address(buffer: bytes, start: int, end: int) -> SeenAddress | None:
-    """An address as dumped. IFA_LOCAL is the host's own where IFA_ADDRESS is the peer's (point to point)."""
+    """Return an address as dumped. IFA_LOCAL is the host's own where IFA_ADDRESS is the peer's (point to point)."""
     _, length, flags, scope = buffer[start + HEADER_SIZE : start + HEADER_SIZE + 4]
     found = attributes(buffer, start + _IFADDRMSG_ATTRIBUTES_AT, end)
     packed = found.get(rtnl.IFA["IFA_LOCAL"]) or found.get(rtnl.IFA["IFA_ADDRESS"])
@@ -220,7 +220,7 @@ def seen_address(buffer: bytes, start: int, end: int) -> SeenAddress | None:
 
 
 def differences(wanted: OwnLink, found: OwnLink) -> Iterator[str]:
-    """`mtu 1450 instead of 1400`, for each attribute that the kernel did not take as asked."""
+    """Return `mtu 1450 instead of 1400` and the like, for each attribute that the kernel did not take as asked."""
     for field in fields(wanted):
         asked, got = getattr(wanted, field.name), getattr(found, field.name)
         if asked != got:

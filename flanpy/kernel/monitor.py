@@ -1,11 +1,11 @@
-"""Watches the kernel: keeps HostFacts current, and tells when something that may be ours was changed by others.
+"""The watcher of the kernel: keeps HostFacts current, and reports when others changed an object that may be ours.
 
-Owns the event socket, what is read again after which event, and how often. Must not: write to the kernel, or say
-what is to be done about a change.
+Owns the event socket, and the reads that follow each event and their rate. Must not: write to the kernel, or decide
+on the response to a change.
 
-The reader is a plain callback of the loop: it judges what arrived and sets `_stale`; one task reads facts again, at
-most once in `settle_s`, however many events there were. Right after each send of our own, `absorb` empties the queue,
-so that a burst of our own changes can neither overrun it nor look like somebody else's.
+The reader is a plain callback of the loop: it judges the messages and sets `_stale`; one task reads facts again, at
+most once in `settle_s`, regardless of the number of events. Right after each send of our own, `absorb` empties the
+queue, so that a burst of our own changes can neither overrun it nor look like others' changes.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _WITHIN = frozenset({"veth", "tun"})
 
 
 class Writer(Protocol):
-    """Who changes the kernel for us: it says its netlink port id, and when it has written."""
+    """The writer that changes the kernel for us: it gives its netlink port id, and reports its writes."""
 
     @property
     def port(self) -> int: ...
@@ -51,7 +51,7 @@ class Writer(Protocol):
 
 
 class Monitor:
-    """Make it and `start` it in a running event loop, then `run` it as a task."""
+    """The monitor. Make it and `start` it in a running event loop, then `run` it as a task."""
 
     def __init__(
         self,
@@ -83,12 +83,12 @@ class Monitor:
         return self._facts
 
     def choose_by(self, choice: UnderlayChoice) -> None:
-        """Choose the underlay anew (the settings were reloaded)."""
+        """Choose the underlay again (the settings were reloaded)."""
         self._choice = choice
         self._mark(Stale.EVERYTHING)
 
     def watch_links(self, names: frozenset[str], networks: Sequence[IPNetwork] = ()) -> None:
-        """Tell of changes to these links and what is on them, and of routes inside `networks`."""
+        """Report changes to these links and the objects on them, and to routes inside `networks`."""
         if (names, tuple(networks)) == (self._board.links, self._board.networks):
             return
         self._board.links, self._board.networks = names, tuple(networks)
@@ -96,13 +96,13 @@ class Monitor:
         self._mark(Stale.ROUTES)
 
     async def start(self) -> HostFacts:
-        """Listen first, then read, so that nothing falls between. Raises KernelError."""
+        """Listen first, then read, so that no change is missed in between. Raises KernelError."""
         self._listen()
         await self._read(Stale.EVERYTHING)
         return self._facts
 
     async def run(self) -> Never:
-        """Keep the facts current, for ever."""
+        """Keep the facts current until cancelled."""
         try:
             while True:
                 await self._wake.wait()
@@ -119,25 +119,25 @@ class Monitor:
     # events
 
     def catch_up(self) -> None:
-        """We are about to change the kernel: what is queued until now is others' doing."""
+        """Take the events queued until now, before our next change, as others' changes."""
         while self._take_queued(None):
             pass
 
     def absorb(self, written: Sequence[bytearray] = ()) -> None:
-        """We have just changed the kernel: take what is queued, and our own part of it for what it is."""
+        """Take the events queued right after our change, and recognise our own among them."""
         echoes = Echoes(written)
         while self._take_queued(echoes):
             pass
 
     def undone(self) -> None:
-        """A setting of ours was altered so soon that its event was taken for ours."""
+        """Note that a setting of ours was altered so soon that its event was taken for ours."""
         self._sink.kernel_moved(Moved.SYSCTL)
 
     def _readable(self) -> None:
         self._take_queued(None)
 
     def _take_queued(self, echoes: Echoes | None) -> bool:
-        """Judge what is queued, up to a bound; True if there may be more. One call to the sink for each kind."""
+        """Judge the queued events, up to a bound; True if there may be more. One call to the sink for each kind."""
         moved: dict[Moved, None] = {}
         more = True
         try:
@@ -183,7 +183,7 @@ class Monitor:
             self._events = None
 
     def _start_over(self, error: KernelError) -> None:
-        """Events were lost: the socket is of no more use, and nothing that we believe is certain."""
+        """Start over after lost events: the socket is unusable, and no fact is certain."""
         log.warning("kernel_events_lost", error=error, action="reading everything again")
         self._hang_up()
         self._listen()

@@ -1,9 +1,9 @@
-"""What one rtnetlink notification means for us: nothing, facts to be read again, or that something of ours moved.
+"""The meaning of one rtnetlink notification: nothing, facts to be read again, or a change of an object of ours.
 
-Pure apart from its book of links. Must not: open a socket, or call anyone.
+Pure apart from its record of links. Must not: open a socket, or call other parts.
 
-A notification that our own change caused is told by its port id where the kernel fills that in. A VXLAN device's FDB
-and a deleted neighbour are announced without one; those are compared with what was just written (`Echoes`).
+A notification that our own change caused is recognised by its port id where the kernel fills that in. A VXLAN device's
+FDB and a deleted neighbour are announced without one; those are compared with the messages just written (`Echoes`).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _UNSETTLED = (
 
 
 class Stale(Flag):
-    """Which facts must be read again."""
+    """The facts that must be read again."""
 
     NOTHING = 0
     LINKS = auto()
@@ -58,7 +58,7 @@ _NOTHING = Notice()
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """A link as a notification shows it: what people can change, and its carrier."""
+    """A link as a notification shows it: the attributes that people can change, and its carrier."""
 
     name: str
     up: bool
@@ -67,7 +67,7 @@ class _Shown:
 
 
 class Echoes:
-    """FDB entries and neighbours among messages that we just sent, made out only if a notification asks."""
+    """FDB entries and neighbours among messages that we just sent, decoded only when a notification needs it."""
 
     def __init__(self, written: Sequence[bytearray] = ()) -> None:
         self._written = written
@@ -76,16 +76,16 @@ class Echoes:
 
     @property
     def may_touch_links(self) -> bool:
-        """Whether what we wrote may have caused a notification about a link, an address or a setting.
+        """Report whether our write may have caused a notification about a link, an address or a setting.
 
-        Neighbours, FDB entries and routes cause none: such a one is somebody else's, however soon it comes after.
-        Settings are no messages, so nothing written stands for one of them.
+        Neighbours, FDB entries and routes cause none: such a notification is another program's, however soon it comes.
+        Settings are not messages, so an empty list of written messages stands for one of them.
         """
         kinds = (U16.unpack_from(message, _TYPE_AT)[0] for message in self._written)
         return not self._written or any(kind in _LINK_CHANGES for kind in kinds)
 
     def contain_raw(self, datagram: bytes) -> bool:
-        """Whether this is the announcement of an FDB entry put by us, told by bytes alone (a burst is mostly that).
+        """Report whether this announces an FDB entry put by us, from the bytes alone (a burst is mostly that).
 
         A VXLAN device announces MAC and destination in the order in which we write them.
         """
@@ -95,7 +95,8 @@ class Echoes:
         return head + datagram[28:48] in self._raw or head + datagram[28:60] in self._raw
 
     def contain(self, kind: int, index: int, subject: bytes, rest: bytes) -> bool:
-        """`subject` is the MAC of an FDB entry, the address of a neighbour; `rest` the destination, or empty."""
+        """Report whether we wrote it. `subject`: an FDB entry's MAC, a neighbour's address; `rest`: destination or
+        empty."""
         if self._known is None:
             self._known = {echo for message in self._written for echo in _echoes(message)}
         return (kind, index, subject, rest) in self._known or (kind, index, subject, b"") in self._known
@@ -113,11 +114,11 @@ class NoticeBoard:
     _shown: dict[int, _Shown] = field(default_factory=dict)
 
     def indices(self) -> frozenset[int]:
-        """The indices of our links now."""
+        """Return the present indices of our links."""
         return frozenset(index for index, shown in self._shown.items() if shown.name in self.links)
 
     def judge(self, buffer: bytes, start: int, end: int, *, echoes: Echoes | None) -> Notice:
-        """`echoes` is given right after a change of our own, when events without a port id are taken for its."""
+        """Judge one notification. `echoes` follows our own change: events without a port id may then be its own."""
         _, kind, flags, _, port = HEADER.unpack_from(buffer, start)
         own = port == self.own_port or (port == 0 and echoes is not None and echoes.may_touch_links)
         if port == self.own_port and kind in _ENTRIES:
@@ -138,7 +139,7 @@ class NoticeBoard:
         return Notice(notice.stale) if own else notice
 
     def learn(self, buffer: bytes, start: int, end: int) -> None:
-        """Take a link from a dump into the book."""
+        """Take a link from a dump into the record of links."""
         self._link(buffer, start, end, gone=False)
 
     def _link(self, buffer: bytes, start: int, end: int, *, gone: bool) -> Notice:
@@ -191,7 +192,8 @@ class NoticeBoard:
         return Stale.ROUTES if shown is not None and shown.name in self.routed else Stale.NOTHING
 
     def _silently_lost(self, shown: _Shown | None) -> Moved | None:
-        """Routes by a link that goes down, or loses its last address, are dropped without a word: ours among them."""
+        """Return ROUTE if our routes use the link: the kernel drops them silently as it goes down or loses its
+        address."""
         return Moved.ROUTE if self._routes_of(shown) else None
 
     def _neighbour(self, buffer: bytes, start: int, end: int, kind: int, echoes: Echoes) -> Notice:

@@ -19,18 +19,18 @@ class Kernel(Protocol):
     """Reads and writes kernel objects of one network namespace (the one we run in)."""
 
     async def read_back(self, scope: Scope) -> Objects:
-        """Every object in `scope` that exists now. Raises KernelError if the kernel cannot be read whole."""
+        """Return every object in `scope` that exists now. Raises KernelError if the kernel cannot be read whole."""
 
     async def apply(self, ops: Sequence[Op]) -> tuple[OpFailure, ...]:
-        """Carry out `ops` in order, batched; returns those that failed. One failure stops none of the others.
+        """Carry out `ops` in order, batched; return those that failed. One failure stops none of the others.
 
-        Deleting what is not there succeeds. Does not raise for single operations; raises KernelError only when
+        Deleting an absent object succeeds. Does not raise for single operations; raises KernelError only when
         the socket itself is unusable.
         """
 
 
 class Moved(Enum):
-    """Why the observed objects can no longer be trusted."""
+    """The reason why the observed objects can no longer be trusted."""
 
     LINK = "link"
     ADDRESS = "address"
@@ -43,10 +43,10 @@ class Moved(Enum):
 
 
 class MonitorSink(Protocol):
-    """Who listens to the monitor: both calls only replace a value and wake a task."""
+    """The listener of the monitor: both calls only replace a value and wake a task."""
 
     def facts_changed(self, facts: HostFacts) -> None:
-        """The underlay, its MTU or addresses, or the host's routes are now `facts`."""
+        """Take `facts`: the underlay, its MTU or addresses, or the host's routes changed."""
 
     def kernel_moved(self, moved: Moved) -> None:
-        """Something that may be ours was changed by someone else."""
+        """Note that another program changed an object that may be ours."""

@@ -1,6 +1,6 @@
-"""What stands in the kernel now, for a scope: one dump of links, three small ones a link, two of routes.
+"""The present kernel objects of a scope: one dump of links, three small ones per link, two of routes.
 
-Must not: judge whose an object is.
+Must not: judge the owner of an object.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ T = TypeVar("T")
 async def read_back(
     requests: RequestSocket, scope: Scope, *, old: Recall, new: Recall
 ) -> dict[Key, KernelObject]:
-    """Links of the scope with what is on them, and the main table's routes; settings are the adapter's.
+    """Read the links of the scope with their objects, and the main table's routes; settings are read by the adapter.
 
-    A link that vanishes while we read is no trouble but an answer: it is not there, nor is anything on it.
+    A link that vanishes during the read is not a failure but a result: neither the link nor any object on it exists.
     """
     seen = await requests.dump(links.link_dump(), links.seen_link)
     names = {link.index: link.name for link in seen}
@@ -59,7 +59,7 @@ async def read_back(
 
 
 async def _routes(requests: RequestSocket, family: Family, parse: Parse[T]) -> list[T]:
-    """Of the main table; where no link was ever up the kernel has not made it yet, and says so."""
+    """Read the routes of the main table, which the kernel lacks until a link was up for the first time."""
     try:
         return await requests.dump(entries.route_dump(family, MAIN_TABLE), parse)
     except KernelError as error:
@@ -93,9 +93,9 @@ async def _read_entries(
 
 
 def _add_routes(found: Iterable[Known], objects: dict[Key, KernelObject]) -> None:
-    """Of several routes on one key (other TOS, other source prefix) keep ours, else the last.
+    """Add routes; of several on one key (other TOS, other source prefix) keep ours, else the last.
 
-    Of two of ours (IPv6 lets a route without gateway stand beside one with) the one without: who put it is not us.
+    Of two of ours (IPv6 allows a route without gateway beside one with) keep the one without: another program put it.
     """
     for key, obj in found:
         standing = objects.get(key)

@@ -1,9 +1,9 @@
 """A netlink request socket: batches of changes, and dumps.
 
-Owns sequence numbers, acknowledgements and deadlines. Must not: know what a message means.
+Owns sequence numbers, acknowledgements and deadlines. Must not: know the meaning of a message.
 
-Netlink answers before `send` returns, so a socket that has nothing to read after a request lost the answer; waiting
-for it is bounded all the same. Only the last message of a batch asks for an ACK: a refused one answers anyway, with
+Netlink answers before `send` returns, so a socket without an answer to read after a request lost it; the wait for it
+is bounded all the same. Only the last message of a batch asks for an ACK: a refused one answers anyway, with
 its sequence number, so no failure is lost, and thousands of ACKs need not be read.
 """
 
@@ -38,7 +38,7 @@ Written = Callable[[Sequence[bytearray]], None]
 
 
 def open_netlink() -> socket.socket:
-    """A bound, non-blocking NETLINK_ROUTE socket of the network namespace that the calling thread is in."""
+    """Open a bound, non-blocking NETLINK_ROUTE socket in the network namespace of the calling thread."""
     sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
     sock.bind((0, 0))
     sock.setblocking(False)
@@ -54,11 +54,11 @@ def enlarge_receive_buffer(sock: socket.socket, size: int) -> None:
 
 
 class SocketUnusable(KernelError):
-    """The socket gave no usable answer: what was asked for may have happened, or not."""
+    """The socket gave no usable answer: the request may or may not have taken effect."""
 
 
 class RequestSocket:
-    """One request at a time; concurrent callers queue. `port` is what the kernel stamps on our changes' events."""
+    """A request socket: one request at a time; callers queue. `port` is the port id on our changes' events."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -78,7 +78,7 @@ class RequestSocket:
         self._sock.close()
 
     async def change(self, batch: Sequence[bytearray]) -> list[Refusal | None]:
-        """Send all messages in order and say which were refused; yields to the loop between sends.
+        """Send all messages in order and return those refused; yields to the loop between sends.
 
         Raises SocketUnusable if the outcome of any is unknown.
         """
@@ -116,9 +116,9 @@ class RequestSocket:
                     return
 
     async def dump(self, message: bytearray, parse: Parse[T]) -> list[T]:
-        """Run one dump: what `parse(buffer, start, end)` makes of each message, without the Nones.
+        """Run one dump; return the results of `parse(buffer, start, end)` for each message, without the Nones.
 
-        Yields to the loop after every datagram. A dump that the kernel says a change interrupted is run again.
+        Yields to the loop after every datagram. A dump that the kernel marks as interrupted by a change is run again.
         """
         async with self._turn:
             for _ in range(_DUMP_TRIES):
@@ -140,7 +140,7 @@ class RequestSocket:
             raise
 
     async def ask(self, message: bytearray) -> bytes | Refusal:
-        """One question with one answer (RTM_GET* without NLM_F_DUMP)."""
+        """Send one request with one answer (RTM_GET* without NLM_F_DUMP)."""
         async with self._turn:
             wanted = self._stamp_and_send(message)
             while True:
@@ -179,7 +179,7 @@ class RequestSocket:
 
 
 def _next_part(sent: int, took: float) -> int:
-    """How many messages next, so that the loop is held for no longer than `_HOLD_S`.
+    """Return the number of messages of the next part, so that the loop is held for no longer than `_HOLD_S`.
 
     With 10,000 routes on one device the kernel takes 0.3 ms for a route (it compares a new next hop with all that
     share the device): 256 at a time would be 80 ms.
@@ -188,7 +188,7 @@ def _next_part(sent: int, took: float) -> int:
 
 
 class _Dump(Generic[T]):
-    """What a dump gave so far."""
+    """The result of a dump so far."""
 
     def __init__(self, parse: Parse[T]) -> None:
         self._parse = parse
@@ -219,7 +219,7 @@ class _Dump(Generic[T]):
 
 
 def _last_word(datagram: bytes, start: int, end: int, kind: int, flags: int) -> Refusal | None:
-    """What the message that ends a dump says."""
+    """Return the refusal in the message that ends a dump, None if there is none."""
     if kind == numbers.MSG_ERROR:
         return framing.refusal(datagram, start, end, flags)
     status = framing.S32.unpack_from(datagram, start + HEADER_SIZE)[0]

@@ -1,4 +1,4 @@
-"""Reads how the host is tuned: reverse-path filters and what they dropped, neighbour tables, br_netfilter.
+"""The readers of the host's tuning: reverse-path filters and their drops, neighbour tables, br_netfilter.
 
 Must not: change or judge anything. A look is four small files, one more for each link, and one dump.
 """
@@ -28,7 +28,7 @@ _STRICT = 1
 
 
 def read_reverse_path(sysctls: Sysctls, links: Iterable[str], netstat: Path = NETSTAT) -> ReversePath:
-    """Of these links those that are strict, and what was dropped since the namespace was made."""
+    """Return those of these links that are strict, and the drops since the namespace was made."""
     conf = "net/ipv4/conf/{}/rp_filter"
     of_all = _number(sysctls.read(conf.format("all")))
     strict = [link for link in links if max(of_all, _number(sysctls.read(conf.format(link)))) == _STRICT]
@@ -36,19 +36,19 @@ def read_reverse_path(sysctls: Sysctls, links: Iterable[str], netstat: Path = NE
 
 
 def read_bridge_filter(sysctls: Sysctls) -> bool | None:
-    """Whether packets within a bridge pass the packet filter; None without br_netfilter."""
+    """Report whether packets within a bridge pass the packet filter; None without br_netfilter."""
     said = sysctls.read("net/bridge/bridge-nf-call-iptables")
     return None if said is None else said != "0"
 
 
 async def read_neighbour_tables(requests: RequestSocket) -> list[NeighbourTable]:
-    """Both families' tables. Netlink tells of them in every namespace, the sysctls only in the machine's own."""
+    """Return both families' tables. Netlink reports them in every namespace, the sysctls only in the machine's own."""
     request = frame(_GETNEIGHTBL, numbers.REQUEST | numbers.DUMP, bytes(_NDTMSG_SIZE))
     return await requests.dump(request, _table)
 
 
 def counter(netstat: Path, name: str) -> int:
-    """A counter of /proc/net/netstat, whose lines come in pairs: names, then values. 0 if there is none."""
+    """Return a counter of /proc/net/netstat, whose lines come in pairs: names, then values. 0 if there is none."""
     try:
         lines = netstat.read_text(encoding="ascii").splitlines()
     except OSError:
@@ -60,7 +60,7 @@ def counter(netstat: Path, name: str) -> int:
 
 
 def _table(buffer: bytes, start: int, end: int) -> NeighbourTable | None:
-    """None for what is not a whole table of IP: parameters of one link, other families."""
+    """Return a table; None for any but a whole table of IP (parameters of one link, other families)."""
     family = buffer[start + HEADER_SIZE]
     found = attributes(buffer, start + HEADER_SIZE + _NDTMSG_SIZE, end)
     if family not in tuple(Family) or _NDTA_THRESH3 not in found:

@@ -1,9 +1,9 @@
-"""Which link carries the encapsulated packets: flannel's rule, as a pure function of what the host has.
+"""The choice of the link for encapsulated packets: flannel's rule, as a pure function of the host's links and routes.
 
 Order (flannel's Documentation/configuration.md): `iface` values as given, each an address (the link that has it) or a
 name; then `iface-regex`, each against all addresses, then all names; then the link of the route to
 `iface-can-reach`; and only if none of these is set, the link of the default route with the lowest metric.
-A link that was asked for and is not there is waited for, never replaced by a guess.
+A configured link that does not exist is waited for, never replaced by a guess.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class UnderlayChoice:
 class HostLink:
     """A link and its addresses, best first; `up` is the administrative state: carrier comes and goes.
 
-    `lower` is the index of the link that it stands on (a VLAN's), `master` of the one that it is part of (a bond, a
-    bridge); 0 for none in this namespace.
+    `lower` is the index of the link below it (of a VLAN), `master` of the link that it is part of (a bond, a bridge);
+    0 for none in this namespace.
     """
 
     index: int
@@ -56,7 +56,7 @@ class HostLink:
 
 @dataclass(frozen=True, slots=True)
 class HostPicture:
-    """What the choice looks at. `reached` is the link of the kernel's route to `can_reach`, None if there is none."""
+    """The input of the choice. `reached` is the link of the kernel's route to `can_reach`, None if there is none."""
 
     links: tuple[HostLink, ...] = ()
     routes: tuple[HostRoute, ...] = ()
@@ -77,7 +77,7 @@ class _Candidate:
 
 
 def choose(choice: UnderlayChoice, picture: HostPicture) -> Underlay | str:
-    """The underlay, or in one line why there is none."""
+    """Return the underlay, or in one line the reason why there is none."""
     refusals: list[str] = []
     for candidate in _candidates(choice, picture):
         if isinstance(candidate, str):
@@ -90,7 +90,7 @@ def choose(choice: UnderlayChoice, picture: HostPicture) -> Underlay | str:
 
 
 def beneath(index: int, links: Sequence[HostLink]) -> Iterator[HostLink]:
-    """The link, and those that its frames leave by: slaves of a bond, ports of a bridge, the link of a VLAN."""
+    """Return the link, and those that its frames leave by: slaves of a bond, ports of a bridge, the link of a VLAN."""
     by_index = {link.index: link for link in links}
     waiting, seen = [index], {index}
     while waiting:
@@ -104,7 +104,7 @@ def beneath(index: int, links: Sequence[HostLink]) -> Iterator[HostLink]:
 
 
 def _candidates(choice: UnderlayChoice, picture: HostPicture) -> Iterator[_Candidate | str]:
-    """Links in order of preference; texts say what was looked for in vain."""
+    """Return the links in order of preference, and texts that name the searches without a result."""
     for value in choice.iface:
         yield _by_iface(value, picture)
     for pattern in choice.iface_regex:
@@ -150,7 +150,7 @@ def _by_reach(target: IPAddress, picture: HostPicture) -> _Candidate | str:
 
 
 def _by_default_route(picture: HostPicture) -> Iterator[_Candidate | str]:
-    """IPv4 before IPv6, by metric; of an equal-cost pair the one the kernel lists first."""
+    """Order default routes: IPv4 before IPv6, by metric; of an equal-cost pair the one the kernel lists first."""
     for version in (4, 6):
         defaults = [
             r for r in picture.routes if r.destination.prefixlen == 0 and r.destination.version == version

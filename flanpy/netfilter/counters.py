@@ -1,4 +1,4 @@
-"""What our nftables rules have dropped, by the counters that they name. One netlink question. Must not write."""
+"""The packets dropped by our nftables rules, from their named counters. One netlink request. Must not write."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flanpy.netfilter.nfnetlink import NfTables
 
 
 def counts() -> Iterator[tuple[Family, str, int]]:
-    """Family, name and packets of each counter in our tables."""
+    """Return family, name and packets of each counter in our tables."""
     nf = NfTables()
     try:
         for family, table, name, packets in nf.counters():

@@ -1,8 +1,8 @@
 """x_tables of the kernel (iptables-legacy), as far as it is cheaper than asking a tool: which tables are in use, and
 whether one changed in size.
 
-There are no events for it, so it is polled; one question costs 2 us. linux/netfilter_ipv4/ip_tables.h. A table that is
-asked about comes into being, so only those in use are. Must not write.
+There are no events for it, so it is polled; one request costs 2 us. linux/netfilter_ipv4/ip_tables.h. A request about
+a table creates it, so only tables in use are polled. Must not write.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def tables_in_use(family: Family) -> tuple[str, ...] | None:
-    """None if we may not know: the file is root's."""
+    """Return the tables in use; None without permission: the file is root's."""
     try:
         names = _NAMES[family].read_text().split()
     except PermissionError:
@@ -42,7 +42,7 @@ def tables_in_use(family: Family) -> tuple[str, ...] | None:
 
 
 def sizes(family: Family, tables: Iterable[str]) -> bytes:
-    """How many rules of what length each table has, as bytes to compare."""
+    """Return the number and length of each table's rules, as bytes to compare."""
     found = b""
     with suppress(OSError), socket.socket(_SOCKET_FAMILY[family], socket.SOCK_DGRAM) as sock:
         for table in tables:

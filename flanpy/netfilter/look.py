@@ -1,7 +1,7 @@
-"""One look at the packet filters of this host: which of our objects stand, and what Docker has there.
+"""One look at the packet filters of this host: our existing objects, and Docker's rules.
 
-Programs run only for filters that are in use and only if something changed since the last look; otherwise that is
-answered. Must not write, or decide what should stand.
+Programs run only for filters that are in use and only after a change since the last look; otherwise the last look is
+returned. Must not write, or decide on the desired rules.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ _INET = 1
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What was seen."""
+    """The result of a look."""
 
     facts: FilterFacts = field(default_factory=FilterFacts)
     objects: tuple[FilterObject, ...] = ()
 
     @property
     def by_key(self) -> dict[Key, KernelObject]:
-        """The objects as a read-back gives them."""
+        """Return the objects as a read-back gives them."""
         return {obj.key: obj for obj in self.objects}
 
 
 class Looker:
-    """Blocks for some milliseconds if anything changed: look in a thread.
+    """The reader of the packet filters. Blocks for some milliseconds after a change: look in a worker thread.
 
-    `own_writes` counts what was changed meanwhile that no look shows, each time by one transaction.
+    `own_writes` counts our transactions since then whose changes no look shows.
     """
 
     def __init__(self, tools: Tools | None = None, own_writes: Callable[[], int] = lambda: 0) -> None:
@@ -63,26 +63,26 @@ class Looker:
         self._nf.close()
 
     def signature(self) -> object:
-        """Equal to an earlier one if, as far as is cheap to know, nothing has changed since."""
+        """Return a value that equals an earlier one if, as far as is cheap to know, nothing has changed since."""
         tools, default = self._tools.found(), self._tools.default()
         sizes = [legacy.sizes(family, self._legacy(family, default)) for family in Family]
         return (self._nf.generation() - self._own_writes(), tools, default, *sizes)
 
     @property
     def has_legacy(self) -> bool:
-        """Is there anything that has to be polled?"""
+        """Report whether a filter has to be polled."""
         return any(self._legacy(family, self._tools.default()) for family in Family)
 
     def forget(self) -> None:
-        """Let the next look be a real one."""
+        """Make the next look a real one."""
         self._seen = None
 
     def unchanged(self) -> Look | None:
-        """The last look, if it still holds. Costs 0.2 ms."""
+        """Return the last look, if it still holds. Costs 0.2 ms."""
         return self._look if self._seen is not None and self._seen == self.signature() else None
 
     def look(self) -> Look:
-        """Look anew. Raises KernelError if what is in use cannot be read."""
+        """Look again. Raises KernelError if a filter in use cannot be read."""
         signature = self.signature()  # before: what changes meanwhile is looked at again
         self._look = self._read()
         self._seen = signature
@@ -104,7 +104,7 @@ class Looker:
         return Look(FilterFacts(tools, default, frozenset(docker), foreign), tuple(objects))
 
     def _is_foreign(self, family: Family, tables: Tables, default: Flavour | None) -> bool:
-        """Has anybody else a table?"""
+        """Report whether another program has a table."""
         ours = {NFT_TABLE, LEFTOVER_TABLES[family]}
         known = any(number in {family, _INET} and name not in ours for number, name in tables)
         return known or bool(self._legacy(family, default))
@@ -126,7 +126,8 @@ class Looker:
 
     @staticmethod
     def _legacy(family: Family, default: Flavour | None) -> tuple[str, ...]:
-        """Tables of iptables-legacy in use. Who is not root may not know, and takes the system's word for it."""
+        """Return the tables of iptables-legacy in use. Without root they are unknown: all if it is the default, else
+        none."""
         in_use = legacy.tables_in_use(family)
         if in_use is None:
             return legacy.TABLES if default is Flavour.IPTABLES_LEGACY else ()

@@ -1,7 +1,8 @@
 """The set of the overlay's hosts in our nftables tables, over netlink: read whole, written one address at a time.
 
-A lease costs one message where running `nft` costs 5 ms, and a crowd of 1,000 a few. The sets themselves, which are
-made once, are left to `nft`. Blocks, for a fraction of a millisecond mostly. Must not decide who is a host, or retry.
+A lease costs one message where running `nft` costs 5 ms, and 1,000 leases a few messages. The sets themselves, which
+are made once, are left to `nft`. Blocks, mostly for a fraction of a millisecond. Must not decide on the members, or
+retry.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from flanpy.plan.filter_text import member_set, nft_family
 
 
 class Members:
-    """`writes` counts transactions of ours that changed nothing but the set; `port` is whose news of them that is."""
+    """The sets. `writes` counts our transactions that changed only the set; `port` is the port id of their events."""
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
@@ -39,7 +40,7 @@ class Members:
         self._elements.close()
 
     def read(self) -> list[FilterMember]:
-        """Who is in the sets; whom we saw last, if they cannot be read now."""
+        """Return the members of the sets; those seen last, if they cannot be read now."""
         for family in Family:
             # A kernel without nf_tables, or one that is busy: what is written next will tell.
             with suppress(KernelError):
@@ -49,7 +50,7 @@ class Members:
         return list(self._known.values())
 
     def known(self) -> list[FilterMember]:
-        """Who is in the sets, if nobody else changed them since they were read."""
+        """Return the members of the sets, valid if no other program changed them since they were read."""
         for key in (key for keys in self._seen.values() for key in keys if key not in self._known):
             self._known[key] = _member(key)
         return [self._known[key] for keys in self._seen.values() for key in keys]
@@ -61,11 +62,11 @@ class Members:
             return frozenset()
 
     def holds(self, family: Family) -> bool:
-        """Whether anybody is in the set, as seen last."""
+        """Report whether the set has members, as seen last."""
         return bool(self._seen.get(family))
 
     def apply(self, ops: Iterable[Op]) -> list[OpFailure]:
-        """Whoever is in it twice, or out of it twice, is no failure."""
+        """Add and remove members. Adding a present one or removing an absent one is no failure."""
         failures: list[OpFailure] = []
         for family, run_ in groupby(sorted(ops, key=_family), key=_family):
             group = tuple(run_)
@@ -88,7 +89,7 @@ class Members:
         self._seen[family] = (before | come) - gone
 
     def _write_anew(self, family: Family, come: AbstractSet[bytes], gone: AbstractSet[bytes]) -> None:
-        """Without those who are not there, into a set that is."""
+        """Write again: remove only present members, and create the set if it does not exist."""
         try:
             gone = gone & frozenset(self._elements.read(family))
         except NotThere:
@@ -101,7 +102,7 @@ class Members:
         self.writes += self._elements.change(family, come, gone)
 
     def drop_table(self, family: Family) -> None:
-        """Take the table away, if nothing is in it but the set, which must be empty. Raises KernelError."""
+        """Delete the table if it contains only the set, which must be empty. Raises KernelError."""
         nft = self._tools.argv(Flavour.NFT, family, "delete")
         run((*nft, "delete", "table", nft_family(family), NFT_TABLE))
 

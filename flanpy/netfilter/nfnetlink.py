@@ -1,4 +1,4 @@
-"""nf_tables over netlink, as far as it is cheaper than asking a tool: what tables there are, whether anything changed
+"""nf_tables over netlink, as far as it is cheaper than running a tool: the list of tables, the detection of changes
 since the last look, and news of changes.
 
 One request costs 20 us where running `nft` costs 5 ms. iptables-nft's rules are nf_tables rules, so all this serves
@@ -36,7 +36,7 @@ Tables = frozenset[tuple[int, str]]
 
 
 class NfTables:
-    """A socket for questions, opened when first needed. A kernel without nf_tables has no tables."""
+    """A socket for requests, opened when first needed. A kernel without nf_tables has no tables."""
 
     def __init__(self) -> None:
         self._netlink = BlockingSocket(NETLINK_NETFILTER, deadline_s=_TIMEOUT_S)
@@ -82,7 +82,7 @@ def _attributes(answer: Answer) -> dict[int, bytes]:
 
 
 def open_events() -> socket.socket | None:
-    """A non-blocking socket that becomes readable when any rule changes; None in a kernel without nf_tables."""
+    """Open a non-blocking socket that becomes readable when any rule changes; None in a kernel without nf_tables."""
     with suppress(OSError):
         sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, NETLINK_NETFILTER)
         try:
@@ -96,9 +96,9 @@ def open_events() -> socket.socket | None:
 
 
 def drain(sock: socket.socket, *, own: int = 0) -> bool:
-    """Read all that is there; whether any of it was done by another socket than the one whose port is `own`.
+    """Read all queued messages; report whether any comes from another socket than that with port id `own`.
 
-    What it says does not matter: that there was something does, even if more was lost.
+    The content does not matter, only its presence, even if more was lost.
     """
     news = False
     for _ in range(1000):
@@ -116,5 +116,5 @@ def drain(sock: socket.socket, *, own: int = 0) -> bool:
 
 
 def _ports(datagram: bytes) -> Iterator[int]:
-    """Who asked for what each message tells of."""
+    """Yield the port id of the sender behind each message."""
     return (port for *_, port in messages(datagram))

@@ -1,7 +1,7 @@
 """The packet filters as a part of the kernel: read back, written atomically, watched.
 
-Owns the sockets and the programs that are run. Reports trouble of its own as failed operations and in the facts, so
-that the overlay goes on without rules. Must not decide what should stand, or retry.
+Owns the sockets and the programs that are run. Reports its own faults as failed operations and in the facts, so that
+the overlay goes on without rules. Must not decide on the desired rules, or retry.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ POLL: Final = 0.5
 
 
 class FilterSink(Protocol):
-    """Who is told. Both calls only replace a value and wake a task."""
+    """The listener for changes. Both calls only replace a value and wake a task."""
 
     def filter_changed(self, facts: FilterFacts) -> None:
-        """What rules are planned from is now `facts`."""
+        """Take `facts`, the new input of the rules."""
 
     def filter_moved(self) -> None:
-        """Rules of ours were changed by someone else."""
+        """Note that another program changed rules of ours."""
 
 
 class FilterPart:
     """Implements `kernel.composite.Part` for packet filters.
 
-    `sweeping`: what is deleted is the last of ours, so no empty table stays behind.
+    `sweeping`: the deletions remove the last of our objects, so no empty table stays behind.
     """
 
     handles: tuple[type[KernelObject], ...] = (FilterChain, FilterJump, FilterMember)
@@ -75,7 +75,7 @@ class FilterPart:
         """What stands as the loop knows it; not what was seen last, for looks of commands and writes tell nobody."""
 
     def tell(self, sink: FilterSink) -> None:
-        """Say from now on what changes."""
+        """Report changes to the listener from now on."""
         self._sink = sink
 
     def close(self) -> None:
@@ -83,7 +83,7 @@ class FilterPart:
         self._members.close()
 
     def own_writes(self) -> int:
-        """How often only the set of hosts was changed by us, which is nobody's news."""
+        """Return the number of our writes that changed only the set of hosts, which are no news."""
         return self._members.writes
 
     async def start(self) -> FilterFacts:
@@ -93,13 +93,13 @@ class FilterPart:
         return look.facts
 
     async def read_back(self, scope: Scope) -> Objects:
-        """All chains of ours and jumps to them, the set of hosts, flannel's leftovers. The scope has no part in it."""
+        """Read all our chains and jumps to them, the set of hosts, and flannel's leftovers, whatever the scope."""
         look = await self._look()
         self._tell_facts(look)
         return self._standing(look)
 
     def _standing(self, look: Look) -> dict[Key, KernelObject]:
-        """While a look holds, so does what the sets were read to have, and what we changed there since."""
+        """Return the objects of a look and the members: while the look holds, those read then, with our own changes."""
         if look is self._members_at:
             members = self._members.known()
         else:
@@ -112,7 +112,8 @@ class FilterPart:
             self._sink.filter_changed(look.facts)
 
     async def apply(self, ops: Sequence[Op]) -> tuple[OpFailure, ...]:
-        """One script for each flavour (and family, in iptables); what then does not stand as it was put, failed."""
+        """Run one script per flavour (and family, in iptables); an object that then differs from the one put,
+        failed."""
         of_members = [op for op in ops if isinstance(op.obj, FilterMember)]
         rules = [op for op in ops if not isinstance(op.obj, FilterMember)]
         failures = self._members.apply(of_members)
@@ -132,7 +133,7 @@ class FilterPart:
         return tuple(failures)
 
     async def _drop_empty_tables(self, families: Sequence[Family]) -> None:
-        """Chains go before the set does, so the last of ours in a table may be the set."""
+        """Delete empty tables. Chains go before the set does, so the last of our objects in a table may be the set."""
         standing = (await self._look()).objects
         for family in families:
             chains = any(obj.flavour is Flavour.NFT and obj.family is family for obj in standing)
@@ -176,7 +177,7 @@ class FilterPart:
         return failures
 
     def _expect(self, ops: Sequence[Op], failures: Sequence[OpFailure]) -> None:
-        """What we did ourselves is no news."""
+        """Record our own successful changes, which are no news."""
         failed = {id(failure.op) for failure in failures}
         for op in ops:
             if id(op) not in failed:
@@ -186,7 +187,7 @@ class FilterPart:
                     self._expected.pop(op.obj.key, None)
 
     def _write(self, ops: Sequence[Op], coming: Sequence[FilterChain]) -> None:
-        """`coming` are chains that this script or another one puts."""
+        """Write a script. `coming` are chains that this script or another one puts."""
         obj = obj_of(ops[0])
         argv = self._tools.argv(obj.flavour, obj.family, "restore")
         if obj.flavour is Flavour.NFT:
@@ -198,7 +199,7 @@ class FilterPart:
             run((*argv, "-w", str(LOCK_WAIT), "--noflush"), restore_script(ops))
 
     async def _look(self) -> Look:
-        """What stands; what was seen last, if it cannot be read now, and then the facts say why."""
+        """Return the present look; the last one if the filters cannot be read now, with the reason in its facts."""
         async with self._turn:
             try:
                 unchanged = self._looker.unchanged()
@@ -218,7 +219,7 @@ class FilterPart:
     # News
 
     async def watch(self, clock: Clock, period: Callable[[], float]) -> None:
-        """Look whenever rules change, and at least every `period()` seconds where nobody says so. Runs for ever."""
+        """Look whenever rules change, and at least every `period()` seconds without events. Runs until cancelled."""
         events = open_events()
         loop = asyncio.get_running_loop()
 

@@ -1,5 +1,5 @@
-"""What stands in the packet filters, from what `iptables-save` and `nft list` print: our chains and jumps, and Docker's
-traces. Pure."""
+"""The state of the packet filters, from the output of `iptables-save` and `nft list`: our chains and jumps, and
+Docker's traces. Pure."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Saved:
 
 
 def read_saved(text: str, flavour: Flavour, family: Family) -> Saved:
-    """From the output of `iptables-save`, of one or of all tables."""
+    """Read the output of `iptables-save`, of one or of all tables."""
     rules = _rules(text)
     return Saved(tuple(_objects(rules, flavour, family)), _docker(rules))
 
@@ -92,7 +92,7 @@ _HOOK = re.compile(r"\s*type (\S+ hook \S+ priority -?\d+);")
 
 
 def read_listed(text: str, family: Family, table: str) -> Iterator[FilterChain]:
-    """From the output of `nft --stateless --numeric-priority list table`."""
+    """Read the output of `nft --stateless --numeric-priority list table`."""
     name, hook, lines = "", "", list[str]()
     for line in text.splitlines():
         if (start := _CHAIN.match(line)) is not None:

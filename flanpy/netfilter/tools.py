@@ -1,4 +1,4 @@
-"""The programs that read and write packet filters: which of them are here, and running one within a deadline."""
+"""The programs that read and write packet filters: the search for them, and their runs within a deadline."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _SEARCH = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin"
 
 
 class Tools:
-    """Looks programs up in PATH and where they live on hosts whose PATH is a user's."""
+    """The program lookup, in PATH and in the usual places on hosts whose PATH is a user's."""
 
     def found(self) -> frozenset[Flavour]:
-        """Flavours that can be read and written here."""
+        """Return the flavours that can be read and written here."""
         return frozenset(flavour for flavour in Flavour if self._usable(flavour))
 
     def default(self) -> Flavour | None:
-        """What `iptables` is here, by the program that the name leads to."""
+        """Return the flavour of `iptables` here, by the program that the name leads to."""
         path = _which("iptables")
         if path is None:
             return None
@@ -46,7 +46,7 @@ class Tools:
         return Flavour.IPTABLES_NFT if "nf_tables" in said else Flavour.IPTABLES_LEGACY
 
     def argv(self, flavour: Flavour, family: Family, verb: str) -> tuple[str, ...]:
-        """The program for `save` or `restore`; `nft` has no verbs. Raises KernelError if it is not here."""
+        """Return the program for `save` or `restore`; `nft` has no verbs. Raises KernelError if it is not installed."""
         if flavour is Flavour.NFT:
             name = "nft"
         else:
@@ -72,7 +72,7 @@ def _which(name: str) -> str | None:
 
 
 def run(argv: Sequence[str], stdin: str = "") -> str:
-    """Standard output. Raises KernelError with what the program said. Blocks: call it in a thread."""
+    """Run a program; return its standard output. Raises KernelError with its message. Blocks: call it in a thread."""
     name = os.path.basename(argv[0])  # noqa: PTH119
     try:
         done = subprocess.run(  # noqa: S603, an absolute path and words of our own
@@ -103,7 +103,7 @@ _CAUSES: Final = (
 
 
 def _cause(said: str) -> KernelCause:
-    """Read the words of nft and iptables: both end with one exit code for all errors."""
+    """Return the cause from the messages of nft and iptables: both end with one exit code for all errors."""
     return next((cause for words, cause in _CAUSES if words in said), KernelCause.OTHER)
 
 

@@ -1,4 +1,4 @@
-"""Netlink framing (RFC 3549 section 2.3): headers, attributes, and what an NLMSG_ERROR says.
+"""Netlink framing (RFC 3549 section 2.3): headers, attributes, and the content of an NLMSG_ERROR.
 
 Owns bytes, not meanings. Must not: open a socket, or know a model object.
 """
@@ -35,18 +35,18 @@ class Refusal:
 
 
 def frame(kind: int, flags: int, body: bytes) -> bytearray:
-    """A message without sequence number; the socket stamps it."""
+    """Return a message without sequence number; the socket stamps it."""
     return bytearray(HEADER.pack(HEADER_SIZE + len(body), kind, flags, 0, 0) + body)
 
 
 def attribute(kind: int, value: bytes) -> bytes:
-    """One attribute, padded to four bytes."""
+    """Return one attribute, padded to four bytes."""
     size = len(value)
     return ATTRIBUTE.pack(4 + size, kind) + value + bytes(-size & 3)
 
 
 def attributes(buffer: bytes, start: int, end: int) -> dict[int, bytes]:
-    """The attributes in `buffer[start:end]` by number; of equal numbers the last."""
+    """Return the attributes in `buffer[start:end]` by number; of equal numbers the last."""
     found = {}
     unpack = ATTRIBUTE.unpack_from
     while start + 4 <= end:
@@ -59,7 +59,7 @@ def attributes(buffer: bytes, start: int, end: int) -> dict[int, bytes]:
 
 
 def each_attribute(buffer: bytes, start: int = 0) -> Iterator[tuple[int, bytes]]:
-    """Number and value of each attribute from `start`, as far as they are whole; equal numbers are given one by one."""
+    """Yield number and value of each attribute from `start`, as far as they are whole; equal numbers one by one."""
     end = len(buffer)
     while start + 4 <= end:
         length, kind = ATTRIBUTE.unpack_from(buffer, start)
@@ -70,12 +70,12 @@ def each_attribute(buffer: bytes, start: int = 0) -> Iterator[tuple[int, bytes]]
 
 
 def number(value: bytes) -> int:
-    """A U32 in the machine's byte order; 0 for a value of another size."""
+    """Return a U32 in the machine's byte order; 0 for a value of another size."""
     return int(U32.unpack(value)[0]) if len(value) == U32.size else 0
 
 
 def messages(buffer: bytes) -> Iterator[tuple[int, int, int, int, int, int]]:
-    """(start, end, type, flags, sequence, port) of each message in one datagram."""
+    """Yield (start, end, type, flags, sequence, port) of each message in one datagram."""
     position, size = 0, len(buffer)
     while position + HEADER_SIZE <= size:
         length, kind, flags, sequence, port = HEADER.unpack_from(buffer, position)
@@ -101,7 +101,7 @@ def packed(name: str) -> bytes:
 
 
 def refusal(buffer: bytes, start: int, end: int, flags: int) -> Refusal | None:
-    """What an NLMSG_ERROR message says; None if it is an acknowledgement. Needs NETLINK_CAP_ACK on the socket."""
+    """Return the refusal in an NLMSG_ERROR message; None for an acknowledgement. The socket needs NETLINK_CAP_ACK."""
     errno = -S32.unpack_from(buffer, start + HEADER_SIZE)[0]
     if errno == 0:
         return None

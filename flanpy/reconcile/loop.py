@@ -1,10 +1,10 @@
 """The reconcile loop: the one task that writes to the kernel.
 
 Inputs (network, own lease, leases, facts, "something moved") only replace a value and wake the loop. A pass reads the
-kernel back if what we know of it is no longer trusted, asks the backend what should stand, decides with pure code,
-applies, and remembers nothing but the observed objects, the brake's hold and a backoff.
+kernel back if the observed objects are no longer trusted, asks the backend for the desired objects, decides with pure
+code, applies, and remembers only the observed objects, the brake's hold and a backoff.
 
-A resync is hastened by any foreign change, but two of them are kept `HOLD_OFF` apart, so that a rival who undoes our
+Any foreign change hastens a resync, but two resyncs are kept `HOLD_OFF` apart, so that a rival program that undoes our
 work at once costs little.
 """
 
@@ -64,9 +64,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What one reconcile pass saw and did. `repairs` counts, by kind, what others had undone.
+    """The input and the outcome of one reconcile pass. `repairs` counts, by kind, the objects that others had changed.
 
-    `unreached` are peers that the backend has no way to from here.
+    `unreached` are peers that the backend has no path to from here.
     """
 
     number: int
@@ -82,8 +82,8 @@ class Pass:
 
     @property
     def kept_from_peers(self) -> bool:
-        """Whether anything failed that packets to and from peers need in any case: filter rules and offloads they may
-        not."""
+        """Report whether an operation failed that traffic with peers always needs: filter rules and offloads do not
+        count."""
         spare = FilterChain | FilterJump | FilterMember | LinkFeature
         return any(not isinstance(failure.op.obj, spare) for failure in self.failures)
 
@@ -181,7 +181,7 @@ class ReconcileLoop:
 
     @property
     def observed(self) -> Observed:
-        """For reading only; this loop is its owner."""
+        """Return the observed objects, for reading only; this loop owns them."""
         return self._observed
 
     # Passes
@@ -201,7 +201,7 @@ class ReconcileLoop:
             self._pace.ended(ended, took=ended - began)
 
     async def run_pass(self) -> Pass:
-        """One pass: read back if needed, decide, apply, publish."""
+        """Run one pass: read back if needed, decide, apply, publish."""
         started = self._clock.monotonic()
         self._wake.clear()
         self._note_due(started)
@@ -214,7 +214,7 @@ class ReconcileLoop:
         return outcome
 
     async def preview(self) -> Decision:
-        """What a pass would do now, from a fresh read-back that changes nothing of what the loop remembers."""
+        """Return the decision of a pass now, from a fresh read-back that leaves the loop's memory unchanged."""
         world = self._world
         admission = admit(world)
         desired = choice.plan(world, admission.peers)
@@ -261,7 +261,7 @@ class ReconcileLoop:
         )
 
     async def _look_for_stolen_ways(self, world: World, scope: Scope) -> None:
-        """Read what stands before anything could be planned: routes of before a restart may lead away from etcd."""
+        """Read the kernel before anything could be planned: routes from before a restart may lead away from etcd."""
         borders = guarded(world)
         if self._resynced_at == float("-inf") and borders != self._cleared:
             self._cleared = borders
@@ -283,7 +283,7 @@ class ReconcileLoop:
         self._observed = await self._beside(sorted_out, len(objects))
 
     async def _plan(self, world: World, admission: Admission) -> Planned | None:
-        """Plan on from the last pass, which is then no longer to be planned on from."""
+        """Plan from the last pass, from which no later pass may then be planned."""
         previous, self._planned = self._planned, None
         network, ground = world.network, choice.ground(world)
         if network is None or ground is None:
@@ -298,12 +298,12 @@ class ReconcileLoop:
         return self._planned
 
     def _news(self, view: LeaseView) -> int:
-        """Roughly how many leases the last pass did not see."""
+        """Estimate the number of leases that the last pass did not see."""
         return abs(len(view.leases) - (len(self._judged.leases) if self._judged is not None else 0))
 
     @staticmethod
     async def _beside(work: Callable[[], T], weight: int) -> T:
-        """Do pure work, on so many objects; in a thread if it would keep the event loop from its other duties."""
+        """Run pure work on this many objects; in a worker thread if it would block the event loop for too long."""
         return await asyncio.to_thread(work) if weight > THREAD_FROM else work()
 
     # When to run again
@@ -369,7 +369,7 @@ def _scope(world: World, wanted: Iterable[KernelObject]) -> Scope:
 def _repairs(
     ops: Iterable[Op], failures: Iterable[OpFailure], believed: Mapping[Key, KernelObject]
 ) -> dict[str, int]:
-    """Count, by kind, the operations that restored what we believed to stand, or removed what we never put."""
+    """Count, by kind, the operations that restored objects we believed to exist, or removed objects we never put."""
     failed = {id(failure.op) for failure in failures}
     counts: Counter[str] = Counter()
     for op in ops:
@@ -382,7 +382,7 @@ def _repairs(
 
 
 def _report(outcome: Pass) -> None:
-    """One canonical line for each pass that did something."""
+    """Log one canonical line for each pass that did something."""
     ops = outcome.decision.ops
     if not ops:
         return

@@ -1,8 +1,8 @@
 """The pace of passes: at once for single news, in groups for a burst, and never all of the time.
 
-News of leases comes one message at a time, each as cheap to take in as a pass is to run for many. Passes that follow
-each other closely are a burst: after a few of them each waits a little longer for more news to join it, and at least as
-long as the last one took. Else a host that has no time would run a pass for each message and fall behind for good.
+News of leases comes one message at a time, and one pass can serve many messages. Passes that follow each other closely
+are a burst: after a few of them each waits a little longer for more news to join it, and at least as long as the last
+one took. Otherwise an overloaded host would run a pass for each message and fall behind for good.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ LONGEST_REST = 0.25
 
 @dataclass(slots=True)
 class Pace:
-    """Times are the monotonic clock's, in seconds. `took` is how long the last pass was, by the wall."""
+    """Times are the monotonic clock's, in seconds. `took` is the elapsed time of the last pass."""
 
     ended_at: float = float("-inf")
     burst: int = 0
     took: float = 0.0
 
     def pause(self, now: float) -> float:
-        """How long a pass that is due `now` should let news gather first."""
+        """Return the seconds for which a pass due `now` should let news gather first."""
         self.burst = self.burst + 1 if now - self.ended_at < max(CLOSE, self.took) else 0
         if self.burst < FREE:
             return 0.0
@@ -40,5 +40,5 @@ class Pace:
         return max(gathering, min(self.took, LONGEST_REST))
 
     def ended(self, now: float, *, took: float = 0.0) -> None:
-        """A pass has ended that took so long."""
+        """Note the end of a pass, and the time it took."""
         self.ended_at, self.took = now, took

@@ -1,7 +1,7 @@
-"""The lease view as a pure fold: what a `LeaseView` becomes when the watch of the subnets has news.
+"""The lease view as a pure fold of the news from the watch of the subnets into a `LeaseView`.
 
-Owns the meaning of a listing, a delta and a lost watch for the view. Does no I/O and decides nothing. A lease that did
-not change stays the same object, and a view in which nothing changed keeps the same mapping: planners go by identity.
+Owns the meaning of a listing, a delta and a lost watch for the view. Does no I/O and decides nothing. An unchanged
+lease stays the same object, and an unchanged view keeps the same mapping: planners compare by identity.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _V = TypeVar("_V")
 
 
 def fold(view: LeaseView, news: News, prefix: str) -> LeaseView:
-    """The view after `news` of the keys below `prefix` (of `schema.subnets_prefix`).
+    """Return the view after `news` of the keys below `prefix` (of `schema.subnets_prefix`).
 
-    A key that a listing lacks is gone, but counts as a deletion only if the watch said so: the brake on mass deletion
-    asks for the difference.
+    A key missing from a listing is gone, but counts as a deletion only if the watch reported one: the brake on mass
+    deletion needs the difference.
     """
     match news:
         case Snapshot(items, revision):
@@ -129,7 +129,7 @@ def _decoded(
 
 
 def _is_known(lease: Lease, kv: KeyValue) -> bool:
-    """Whether the key is as it was. Revisions start anew in an etcd that lost its data; random lease ids do not."""
+    """Report whether the key is unchanged. Revisions restart in an etcd that lost its data; random lease ids do not."""
     return (
         lease.mod_revision == kv.mod_revision
         and lease.create_revision == kv.create_revision
@@ -149,7 +149,7 @@ def _without(mapping: Mapping[str, _V], names: Iterable[str]) -> dict[str, _V]:
 
 
 def _same_or(old: Mapping[str, _V], new: dict[str, _V]) -> Mapping[str, _V]:
-    """`old` itself if `new` says the same; with values that are the same objects this compares no contents."""
+    """Return `old` itself if `new` is equal; with values that are the same objects this compares no contents."""
     return old if new == old else MappingProxyType(new)
 
 

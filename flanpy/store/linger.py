@@ -1,9 +1,9 @@
-"""Peers whose lease was deleted a moment ago: kept in the view for a breath, as most come back.
+"""Peers whose lease was just deleted: kept in the view for a grace period, as most come back.
 
-A lease that expired in a frozen etcd, was revoked, or was deleted by a careless hand is written anew by its host within
-milliseconds; obeying the deletion at once would cut streams to it for nothing. One that ran out while etcd was away is
-written anew when its host has found etcd again, which takes seconds. Owns which leases linger and until when.
-Pure; time comes in as monotonic seconds. The keeper of our own lease must not see them: what is deleted is free.
+A lease that expired in a frozen etcd, was revoked, or was deleted by mistake is written again by its host within
+milliseconds; obeying the deletion at once would cut connections for nothing. A lease that expired while etcd was away
+is written again once its host has reached etcd, which takes seconds. Owns the set of lingering leases and their ends.
+Pure; time comes in as monotonic seconds. The keeper of our own lease must not see them: a deleted subnet is free.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _MOST_PAIRS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Lingering:
-    """`leases` are by the text of their key, `until` when each is let go.
+    """Lingering leases. `leases` are by the text of their key, `until` has the time at which each expires.
 
-    Until `patient_until` leases not younger than `old_revision` are given longer, for etcd was away.
+    Until `patient_until`, leases of `old_revision` and before linger longer, because etcd was away.
     """
 
     leases: Mapping[str, Lease] = field(default_factory=lambda: MappingProxyType({}))
@@ -39,21 +39,21 @@ class Lingering:
     old_revision: int = 0
 
     def pause(self, now: float) -> float | None:
-        """Seconds until the first is let go, None if there is none."""
+        """Return the seconds until the first expires, None if there is none."""
         return max(0.0, min(self.until.values()) - now) if self.until else None
 
     def shown(self, view: LeaseView) -> LeaseView:
-        """The view with those that linger; `view` itself if there are none."""
+        """Return the view with the lingering leases; `view` itself if there are none."""
         if not self.leases:
             return view
         return replace(view, leases=MappingProxyType({**view.leases, **self.leases}))
 
     def after(self, before: LeaseView, view: LeaseView, now: float) -> Lingering:
-        """Who lingers once `view` follows `before`.
+        """Return the lingering leases once `view` follows `before`.
 
-        A deletion that etcd told of makes a lease linger, and so does its absence from the listing that ends an outage.
-        What other listings lack, or an etcd with another history, is judged by the gates. Nobody lingers in the way of
-        another lease.
+        A lease lingers if etcd reported its deletion, or if it is missing from the listing that ends an outage.
+        Leases missing from other listings, or from an etcd with another history, are judged by the gates. No lease
+        lingers where it contends with another lease.
         """
         if before.in_sync and before.stale and not view.stale:
             back = replace(self, patient_until=now + AFTER_OUTAGE, old_revision=before.revision)
@@ -63,7 +63,7 @@ class Lingering:
         return self.joined(_told(before, view), before, view, now)
 
     def joined(self, gone: Set[str], before: LeaseView, view: LeaseView, now: float) -> Lingering:
-        """Those of these keys that were known linger too, as far as nothing speaks against it."""
+        """Add those of these keys that were known, unless a rule speaks against it."""
         kept = {key: at for key, at in self.until.items() if at > now}
         kept |= {key: self._last(before.leases[key], now) for key in gone if key in before.leases}
         known = {**before.leases, **self.leases}
@@ -78,17 +78,17 @@ class Lingering:
         return replace(self, leases=MappingProxyType(stay), until=MappingProxyType(until))
 
     def _last(self, lease: Lease, now: float) -> float:
-        """When a lease that was deleted now is let go."""
+        """Return the time at which a lease deleted now expires."""
         soon = now + LINGER
         return max(soon, self.patient_until) if lease.mod_revision <= self.old_revision else soon
 
 
 def _told(before: LeaseView, view: LeaseView) -> Set[str]:
-    """What etcd said was deleted."""
+    """Return the keys that etcd reported as deleted."""
     return view.deletions.keys() - before.deletions.keys()
 
 
 def _missed(before: LeaseView, view: LeaseView) -> Set[str]:
-    """What went while nobody looked."""
+    """Return the keys that went during an outage."""
     listed = view.listings not in {before.listings, view.rewound}
     return _told(before, view) | (before.leases.keys() - view.leases.keys() if listed else set())

@@ -1,8 +1,8 @@
 """The store as the rest of flanpy sees it: frozen values and the `Store` protocol.
 
-Owns the words for keys, transactions, watch news and etcd leases. Must not import grpc, protobuf or etcd3, so that pure
-code and fakes can use it for nothing. The real store is `etcd.EtcdSession`; `tests/fakes/etcd.py` is the other one, and
-`tests/contract/test_store.py` holds both to the same behaviour.
+Owns the vocabulary for keys, transactions, watch news and etcd leases. Must not import grpc, protobuf or etcd3, so
+that pure code and fakes can use it at no cost. The real store is `etcd.EtcdSession`; `tests/fakes/etcd.py` is the
+other one, and `tests/contract/test_store.py` holds both to the same behaviour.
 
 Keys are text (flannel's are ASCII paths); bytes that are not UTF-8 come in with surrogate escapes, and so round-trip.
 Every method raises `StoreError` or one of its subclasses, never anything of grpc's.
@@ -47,7 +47,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """What changed since the last news, net: each key at most once, in `puts` or in `deletes`."""
+    """The net changes since the last news: each key at most once, in `puts` or in `deletes`."""
 
     puts: tuple[KeyValue, ...]
     deletes: tuple[Deletion, ...]
@@ -56,14 +56,14 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The watch lives, and nothing else changed up to `revision`. The first one after `Stale` ends it."""
+    """The watch is alive, and nothing else changed up to `revision`. The first one after `Stale` ends it."""
 
     revision: int
 
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """The watch is lost, once per loss: what is known stays, but may be old. Absence of news is not deletion."""
+    """The watch is lost, once per loss: the known keys stay, but may be old. Absence of news is not deletion."""
 
     error: str
 
@@ -72,7 +72,7 @@ News = Snapshot | Delta | Progress | Stale
 
 
 class Target(Enum):
-    """What of a key a transaction compares. All numbers are 0 for a key that does not exist."""
+    """The property of a key that a transaction compares. All numbers are 0 for a key that does not exist."""
 
     CREATE_REVISION = "create_revision"
     MOD_REVISION = "mod_revision"
@@ -82,7 +82,7 @@ class Target(Enum):
 
 
 class Relation(Enum):
-    """How it is compared."""
+    """The relation of the compare."""
 
     EQUAL = "=="
     NOT_EQUAL = "!="
@@ -106,12 +106,12 @@ class Compare:
 
 
 def key_absent(key: str) -> Compare:
-    """True while `key` does not exist."""
+    """Return a compare that holds while `key` does not exist."""
     return Compare(key, Target.CREATE_REVISION, 0)
 
 
 def key_unchanged(seen: KeyValue) -> Compare:
-    """True while nobody wrote or deleted the key since it was `seen`."""
+    """Return a compare that holds while the key was neither written nor deleted since it was `seen`."""
     return Compare(seen.key, Target.MOD_REVISION, seen.mod_revision)
 
 
@@ -145,7 +145,7 @@ Operation = Put | Delete | Get
 
 @dataclass(frozen=True, slots=True)
 class Txn:
-    """If every compare holds, `success` is done, else `failure`; all of it at one revision."""
+    """A transaction: if every compare holds, `success` runs, else `failure`; all of it at one revision."""
 
     compare: tuple[Compare, ...] = ()
     success: tuple[Operation, ...] = ()
@@ -187,18 +187,18 @@ class ServerStatus:
 
 
 class Watch(Protocol):
-    """News of one prefix, without end: `Snapshot` first, then whatever happens. One consumer; `aclose` when done."""
+    """Endless news of one prefix: `Snapshot` first, then every change. One consumer; `aclose` when done."""
 
     def __aiter__(self) -> AsyncIterator[News]:
-        """The news; stopping to iterate does not stop the watch, `aclose` does."""
+        """Return the news; stopping to iterate does not stop the watch, `aclose` does."""
         ...
 
     async def __anext__(self) -> News:
-        """The next news. Never raises a `StoreError`: losing etcd is news (`Stale`), and so is its return."""
+        """Return the next news. Never raises a `StoreError`: losing etcd is news (`Stale`), and so is its return."""
         ...
 
     def relist(self, reason: str) -> None:
-        """Ask for a new `Snapshot` carrying `reason`, soon; asking twice before it comes gives one."""
+        """Ask for a new `Snapshot` carrying `reason`, soon; asking twice before it comes gives one snapshot."""
         ...
 
     async def aclose(self) -> None:
@@ -213,11 +213,11 @@ class KeyStore(Protocol):
     """
 
     async def get(self, key: str) -> KeyValue | None:
-        """The key, or None."""
+        """Return the key, or None."""
         ...
 
     async def list(self, prefix: str) -> Snapshot:
-        """All keys that begin with `prefix`, at one revision."""
+        """Return all keys that begin with `prefix`, at one revision."""
         ...
 
     async def txn(self, txn: Txn) -> TxnResult:
@@ -225,31 +225,31 @@ class KeyStore(Protocol):
         ...
 
     async def put(self, key: str, value: bytes, lease_id: int = 0) -> int:
-        """Write unconditionally; the new revision. `LeaseGone` if the lease does not exist."""
+        """Write unconditionally; return the new revision. `LeaseGone` if the lease does not exist."""
         ...
 
     async def delete(self, key: str) -> bool:
-        """Delete unconditionally; whether the key was there."""
+        """Delete unconditionally; report whether the key existed."""
         ...
 
 
 class LeaseStore(Protocol):
-    """etcd leases. All seconds; all methods but `grant` raise or handle `LeaseGone` as told."""
+    """etcd leases. All times are seconds; all methods but `grant` raise or handle `LeaseGone` as stated."""
 
     async def grant(self, ttl: int) -> int:
-        """A new lease of `ttl` seconds; its id."""
+        """Grant a new lease of `ttl` seconds; return its id."""
         ...
 
     async def revoke(self, lease_id: int) -> None:
-        """End a lease and delete its keys. A lease that is gone already is a success."""
+        """End a lease and delete its keys. Revoking a lease that is already gone succeeds."""
         ...
 
     async def keep_alive(self, lease_id: int) -> int:
-        """Restart the lease's time; seconds now left. `LeaseGone` if it ended (etcd itself answers ttl 0)."""
+        """Restart the lease's time; return the seconds left. `LeaseGone` if it ended (etcd itself answers ttl 0)."""
         ...
 
     async def time_to_live(self, lease_id: int) -> LeaseState:
-        """What the lease has left; `LeaseGone` if it ended."""
+        """Return the lease's remaining time; `LeaseGone` if it ended."""
         ...
 
 
@@ -257,9 +257,9 @@ class WatchStore(Protocol):
     """Watches."""
 
     def watch(self, prefix: str) -> Watch:
-        """List, then follow, for ever."""
+        """List, then follow without end."""
         ...
 
 
 class Store(KeyStore, LeaseStore, WatchStore, Protocol):
-    """All of it."""
+    """The complete store: keys, leases and watches."""

@@ -1,8 +1,8 @@
-"""The schema of `<prefix>/subnets/`: between etcd's keys and values and our leases.
+"""The schema of `<prefix>/subnets/`: the translation between etcd's keys and values and our leases.
 
 Owns the text of a subnet key and the JSON of a lease, byte for byte as flannel writes them, with our `NodeID` and
-`FastPath` put last (flannel ignores fields it does not know). Nothing but a `Lease` or an `InvalidLease` comes out of
-`decode_lease`, whatever bytes went in: one bad key must not touch the others (it cost flannel every peer).
+`FastPath` put last (flannel ignores fields it does not know). `decode_lease` returns a `Lease` or an
+`InvalidLease` for any bytes: one bad key must not affect the others (it cost flannel every peer).
 """
 
 from __future__ import annotations
@@ -69,16 +69,16 @@ _UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError, Overflow
 
 
 class _Unusable(ValueError):
-    """Why a key or value cannot be used, for people."""
+    """The reason why a key or value cannot be used, for people."""
 
 
 def config_key(prefix: str) -> str:
-    """The key of the network config."""
+    """Return the key of the network config."""
     return prefix.rstrip("/") + CONFIG
 
 
 def subnets_prefix(prefix: str) -> str:
-    """What every subnet key begins with."""
+    """Return the prefix of every subnet key."""
     return prefix.rstrip("/") + SUBNETS
 
 
@@ -87,9 +87,9 @@ LARGEST_VALUE = 64 << 10
 
 
 def decode_key(text: str) -> SubnetKey | str:
-    """The last part of a subnet key (`10.50.25.0-24`) as a value, or in one line why it is none.
+    """Decode the last part of a subnet key (`10.50.25.0-24`), or return the reason in one line why it is invalid.
 
-    Only the one text that flannel and we write for a subnet is taken, so that a subnet has one key.
+    Only the one text that flannel and we write for a subnet is accepted, so that a subnet has one key.
     """
     try:
         return _key(text)
@@ -98,7 +98,7 @@ def decode_key(text: str) -> SubnetKey | str:
 
 
 def decode_lease(kv: KeyValue, prefix: str) -> Lease | InvalidLease:
-    """One key below `prefix` (of `subnets_prefix`) as a lease; never raises."""
+    """Decode one key below `prefix` (of `subnets_prefix`) as a lease; never raises."""
     text = kv.key.removeprefix(prefix)
     try:
         key = _key(text)
@@ -118,7 +118,7 @@ def _bounded(value: bytes) -> bytes:
 
 
 def encode_record(record: LeaseRecord) -> bytes:
-    """The value of a lease, byte for byte as flannel writes it; what is only ours comes last, if there is any."""
+    """Encode the value of a lease, byte for byte as flannel writes it; our own fields come last, if there are any."""
     parts = [
         f'"PublicIP":"{record.public_ip or IPv4Address(0)}"',
         f'"PublicIPv6":{_ip6_json(record.public_ip6)}',
@@ -179,7 +179,7 @@ def _subnet4(text: str) -> IPv4Network:
 
 
 def _number4(match: re.Match[str]) -> int:
-    """An IPv4 address as a number; twice as fast as by way of `ipaddress`, and every peer passes here twice."""
+    """Parse an IPv4 address as a number; twice as fast as by way of `ipaddress`, and every peer passes here twice."""
     a, b, c, d = int(match[1]), int(match[2]), int(match[3]), int(match[4])
     if a | b | c | d > 255:
         raise ValueError("an octet is above 255")
@@ -225,7 +225,7 @@ def _check_whole(record: LeaseRecord, key: SubnetKey, *, reserved: bool) -> None
 
 
 def _public_ip(text: str) -> IPv4Address | None:
-    """flannel writes 0.0.0.0 where there is none."""
+    """Parse a public address, None if absent; flannel writes 0.0.0.0 where there is none."""
     if not text:
         return None
     match = _IP4_TEXT.fullmatch(text)
@@ -298,7 +298,7 @@ def _node_id(text: str) -> str:
 
 
 def _shown(value: str | bytes, *, quoted: bool = True) -> str:
-    """Foreign text as one short, printable line: it ends in logs and on terminals."""
+    """Return foreign text as one short, printable line: it ends in logs and on terminals."""
     text = (
         value[: 4 * _LONGEST_SHOWN].decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
     )

@@ -1,6 +1,6 @@
-"""Acquiring a subnet among others who want one, too: how many keys are tried per listing, and who waits how long.
+"""Acquisition of a subnet in competition with other hosts: the keys tried per listing, and the delays.
 
-Whoever loses a race lists again after a random breath that grows with the losses. Must not choose the candidates.
+After a lost race it lists again after a random back-off that grows with each loss. Must not choose the candidates.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class Acquisition:
         self._losses = 0
 
     def is_breath(self, pause: float) -> bool:
-        """Whether this pause is one after a lost race, which no news of the others may cut short."""
+        """Report whether this pause is the back-off after a lost race, which no news of other leases may cut short."""
         return bool(self._losses) and pause <= _LONGEST_RACE_DELAY
 
     async def acquire(self, step: Acquire, wanted: Wanted) -> float:
-        """Create the first candidate that nobody took; seconds until the next step. Raises StoreError."""
+        """Create the first candidate that is free; return the seconds until the next step. Raises StoreError."""
         held = self._holding.held
         await self._writer.revoke_loose(bound=0 if held is None else held.lease_id)
         narrow = is_narrow(step.candidates[0], wanted.network)

@@ -19,7 +19,7 @@ class Alarm:
         self._urgent = asyncio.Event()
 
     def ring(self, *, urgent: bool) -> None:
-        """Something happened."""
+        """Report news to the sleeper."""
         self._news.set()
         if urgent:
             self._urgent.set()
@@ -32,5 +32,5 @@ class Alarm:
         self._urgent.clear()
 
     async def _passes(self, event: asyncio.Event, seconds: float) -> bool:
-        """Whether `seconds` passed before `event` came."""
+        """Report whether `seconds` passed before `event` came."""
         return not await set_within(event, self._clock, seconds)

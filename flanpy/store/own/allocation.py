@@ -1,7 +1,7 @@
-"""Which subnets a node may try to lease, in what order: flannel's choice, with overlap instead of equality.
+"""The subnets a node may try to lease, and their order: flannel's choice, with overlap instead of equality.
 
-Pure. Every key that exists takes its subnet, whether its value can be read or not. A key that holds the whole network
-or more takes nothing: no node leases such a thing, and one stray `0.0.0.0-0` must not keep every new host out
+Pure. Every existing key takes its subnet, even if its value is unreadable. A key that holds the whole network or more
+takes nothing: no node leases such a subnet, and one stray `0.0.0.0-0` must not keep every new host out
 (`plan.admission` refuses it as well).
 """
 
@@ -46,7 +46,7 @@ class _Pool:
         )
 
     def slots(self, subnet: IPNetwork) -> tuple[int, int] | None:
-        """First and last index that `subnet` overlaps, None if it takes none."""
+        """Return the first and last index that `subnet` overlaps, None if it overlaps none."""
         if subnet.prefixlen <= self.network.prefixlen:
             return None
         start = int(subnet.network_address) - self.first
@@ -57,7 +57,7 @@ class _Pool:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """How full one family's pool is."""
+    """The usage of one family's pool."""
 
     total: int
     taken: int
@@ -76,7 +76,7 @@ def candidates(
     own: frozenset[str] = frozenset(),
     barred: Sequence[IPNetwork] = (),
 ) -> tuple[SubnetKey, ...]:
-    """Keys to try in this order: the previous subnet if it is free and fits, then free ones in random order.
+    """Yield the keys to try, in order: the previous subnet if it is free and fits, then free ones in random order.
 
     `own` are key texts that do not count as taken: leases of ours that the new one replaces. `barred` ranges are taken
     by this host itself. In a dual-stack network a
@@ -97,7 +97,7 @@ def candidates(
 
 
 def usage(network: NetworkConfig, view: LeaseView) -> tuple[Usage | None, Usage | None]:
-    """How many subnets of each family there are and are taken; None for a family that is off."""
+    """Count the subnets of each family, all and taken; None for a family that is off."""
     pools = (pool4(network), pool6(network))
     counts = [
         None
@@ -109,12 +109,12 @@ def usage(network: NetworkConfig, view: LeaseView) -> tuple[Usage | None, Usage 
 
 
 def fits(network: NetworkConfig, key: SubnetKey) -> bool:
-    """Whether the network config would lease exactly such a key now (flannel's test for a previous subnet)."""
+    """Report whether the network config would lease such a key now (flannel's test for a previous subnet)."""
     return _fits(pool4(network), key.subnet) and _fits(pool6(network), key.subnet6)
 
 
 def excluded(network: NetworkConfig, key: SubnetKey) -> str:
-    """Why the network has no room for this key any more, "" if it has.
+    """Return why the network has no room for this key any more, "" if it has room.
 
     Milder than `fits`: another SubnetLen or new bounds are no reason to take a subnet from running containers.
     """
@@ -129,7 +129,7 @@ def excluded(network: NetworkConfig, key: SubnetKey) -> str:
 
 
 def contested(network: NetworkConfig, key: SubnetKey, other: SubnetKey) -> bool:
-    """Whether `other` takes an address of `key`. As large as the network or larger, it takes nothing (see above)."""
+    """Report whether `other` takes an address of `key`. One as large as the network or larger takes none (above)."""
     families = ((network.network, key.subnet, other.subnet), (network.network6, key.subnet6, other.subnet6))
     return any(
         range_ is not None
@@ -142,14 +142,14 @@ def contested(network: NetworkConfig, key: SubnetKey, other: SubnetKey) -> bool:
 
 
 def pool4(network: NetworkConfig) -> _Pool | None:
-    """The IPv4 pool, None if IPv4 is off."""
+    """Return the IPv4 pool, None if IPv4 is off."""
     if network.network is None or network.subnet_min is None or network.subnet_max is None:
         return None
     return _pool(network.network, network.subnet_len, int(network.subnet_min), int(network.subnet_max))
 
 
 def pool6(network: NetworkConfig) -> _Pool | None:
-    """The IPv6 pool, None if IPv6 is off."""
+    """Return the IPv6 pool, None if IPv6 is off."""
     if network.network6 is None or network.subnet_min6 is None or network.subnet_max6 is None:
         return None
     return _pool(network.network6, network.subnet_len6, int(network.subnet_min6), int(network.subnet_max6))
@@ -185,7 +185,7 @@ def _taken(view: LeaseView, own: frozenset[str]) -> tuple[list[IPNetwork], list[
 
 
 def _merged(pool: _Pool, taken: Iterable[IPNetwork]) -> Iterator[tuple[int, int]]:
-    """Taken slots as disjoint ascending ranges."""
+    """Return the taken slots as disjoint ascending ranges."""
     first, last = -1, -1
     for start, end in sorted(filter(None, map(pool.slots, taken))):
         if start > last:
@@ -199,7 +199,7 @@ def _merged(pool: _Pool, taken: Iterable[IPNetwork]) -> Iterator[tuple[int, int]
 
 
 def _gaps(pool: _Pool, taken: Iterable[IPNetwork]) -> Iterator[int]:
-    """Free slots in ascending order; an IPv6 pool may have more than fit into memory."""
+    """Yield the free slots in ascending order; an IPv6 pool may have more than fit into memory."""
     slot = 0
     for first, last in _merged(pool, taken):
         yield from range(slot, first)
@@ -209,7 +209,7 @@ def _gaps(pool: _Pool, taken: Iterable[IPNetwork]) -> Iterator[int]:
 
 @dataclass(frozen=True, slots=True)
 class _Free:
-    """One family's choice: the subnet to keep if it can be, and others in random order."""
+    """One family's choice: the subnet to keep if possible, and others in random order."""
 
     pool: _Pool
     kept: IPNetwork | None

@@ -1,7 +1,7 @@
-"""What the keeper of our own lease knows and has told: the lease as last confirmed, the view, and what was published.
+"""The state of the keeper of our own lease: the lease as last confirmed, the view, and the published state.
 
-Every change of what we hold goes through here, so that the disk, everybody else and the next decision hear of the same
-lease. Must not ask or write etcd, and decides nothing.
+Every change of the held lease goes through here, so that the disk, all listeners and the next decision see the same
+lease. Must not read or write etcd, and decides nothing.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ log = get_logger()
 
 
 class Holding:
-    """`own`, `view` and `terms` are what the next step is decided by; `unsure`: list again before deciding.
+    """The held lease. `own`, `view` and `terms` are the input of the next step; `unsure`: list again before deciding.
 
-    `remember` is told what the disk should hold, `abandon` which etcd lease no key of ours hangs on any more.
+    `remember` gets the lease that the disk should hold, `abandon` an etcd lease that no key of ours uses any more.
     """
 
     def __init__(
@@ -46,28 +46,28 @@ class Holding:
 
     @property
     def state(self) -> OwnLeaseState:
-        """What was published last."""
+        """Return the state published last."""
         return self._state
 
     @property
     def held(self) -> Lease | None:
-        """The lease as last confirmed, by etcd or the disk."""
+        """Return the lease as last confirmed, by etcd or the disk."""
         return self.own.held
 
     @property
     def confirmed(self) -> bool:
-        """Whether etcd confirmed a lease of ours since start, and we still hold it."""
+        """Report whether etcd confirmed a lease of ours since start, and we still hold it."""
         return self.own.settled and self.own.held is not None
 
     @property
     def touched(self) -> bool:
-        """Whether our own key, or what we want it to be, differs from what we hold."""
+        """Report whether our own key in the view, or the record we want, differs from the held lease."""
         held = self.own.held
         return held is None or self.view.leases.get(str(held.key)) != held or held.record != self.own.record
 
     @property
     def missing(self) -> str:
-        """One line if the data plane stands on a lease whose key etcd lacks, as far as we have heard."""
+        """Return one line if the data plane uses a lease whose key etcd lacks, as far as known; else ""."""
         held = self.own.held
         if held is None or not self.own.in_use or not self.view.in_sync:
             return ""
@@ -78,7 +78,7 @@ class Holding:
         return f"the key of {key} {what} in etcd, as of revision {self.view.revision}"
 
     def recall(self, stored: StoredLease | None, previous: SubnetKey | None) -> None:
-        """Begin with what the disk remembers, and the subnet in an old subnet.env as a mere preference."""
+        """Begin with the lease on disk, and with the subnet in an old subnet.env as a mere preference."""
         self.own = replace(self.own, previous=previous)
         if stored is None:
             return
@@ -87,7 +87,7 @@ class Holding:
             self.publish(lease=stored.lease, source=LeaseSource.DISK)
 
     def stand_on_disk(self) -> None:
-        """etcd does not answer: the lease on disk is what there is. From now on the data plane stands on it."""
+        """Take the lease on disk, as etcd does not answer. From now on the data plane uses it."""
         held = self.own.held
         if held is not None and not self.own.settled and not self.own.in_use:
             self.own = replace(self.own, in_use=True)
@@ -110,7 +110,7 @@ class Holding:
         )
 
     def use_margin(self, seconds: float) -> bool:
-        """Renew by another margin; whether the lease we hold is due at another time then."""
+        """Renew by another margin; report whether the held lease may then be due at another time."""
         self.terms = replace(self.terms, margin=seconds)
         now, expires = self._clock.monotonic(), self._state.expires_at
         if expires is None:
@@ -120,7 +120,7 @@ class Holding:
         return True
 
     def wrote(self, lease: Lease, *, granted: bool) -> None:
-        """etcd confirmed our lease, as we wrote it. The watch's view is not taken until it has caught up."""
+        """Take our lease as written and confirmed by etcd. The watch's view is not taken until it has caught up."""
         now, ttl = self._clock.monotonic(), self.terms.ttl
         leases = {**self.view.leases, str(lease.key): lease}
         self.view = replace(self.view, leases=leases, revision=max(lease.mod_revision, self.view.revision))
@@ -130,7 +130,7 @@ class Holding:
             self.hold(lease, self._state.expires_at)
 
     def hold(self, lease: Lease, expires_at: float | None, *, renew_at: float | None = None) -> None:
-        """This is our lease. Without `renew_at` one on another etcd lease is due at once, for its time is unknown."""
+        """Take this as our lease. Without `renew_at`, one on another etcd lease is due at once: its time is unknown."""
         held = self.own.held
         moved = held is None or held.lease_id != lease.lease_id
         if moved:
@@ -158,7 +158,7 @@ class Holding:
         self.publish(**lines)
 
     def publish(self, **changes: object) -> None:
-        """Tell everybody, if anything changed."""
+        """Publish the state to all listeners, if anything changed."""
         state = replace(self._state, **changes)  # type: ignore[arg-type]
         if state != self._state:
             self._state = state

@@ -1,12 +1,12 @@
-"""The keeper of our own lease: a small shell that carries out what `lease_step.next_step` decides.
+"""The keeper of our own lease: a small shell that carries out the decisions of `lease_step.next_step`.
 
 Goes in: the network config and record we want (`want`), the lease view (`observe`), the lease from disk. Comes out:
-`OwnLeaseState` by callback, and by another what the disk should remember. Decides on the watch's view, but writes only
+`OwnLeaseState` by callback, and by another the lease for the disk. Decides on the watch's view, but writes only
 on a listing of its own made just before; after any error it lists again first. Errors of the store never leave it: it
 waits, tries again, and logs the first and the end of a run of failures. Must not touch the kernel or the disk.
 
-Owns when to look, list and decide. What is known stands in `holding`; acquiring among others, renewing and giving back
-are steps of several requests, each with a module of its own.
+Owns the times to look, list and decide. The state is in `holding`; acquiring, renewing and giving back take several
+requests each, and have modules of their own.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class LeaseKeeper:
         remember: Callable[[Lease | None], None] = lambda _lease: None,
         terms: LeaseTerms | None = None,
     ) -> None:
-        """`prefix` is the network's (`/coreos.com/network`). `remember` is told what the disk should hold."""
+        """`prefix` is the network's (`/coreos.com/network`). `remember` gets the lease that the disk should hold."""
         terms = terms or LeaseTerms()
         self._store = store
         self._prefix = subnets_prefix(prefix)
@@ -81,17 +81,17 @@ class LeaseKeeper:
 
     @property
     def state(self) -> OwnLeaseState:
-        """What was published last."""
+        """Return the state published last."""
         return self._holding.state
 
     def recall(self, stored: StoredLease | None, *, previous: SubnetKey | None = None) -> None:
-        """Before `run`: what the disk remembers, and the subnet in an old subnet.env as a mere preference."""
+        """Take the lease on disk, and the subnet in an old subnet.env as a mere preference. Call it before `run`."""
         if stored is not None:
             self._offline_at = self._clock.monotonic() + self._holding.terms.offline_after
         self._holding.recall(stored, previous)
 
     def want(self, network: NetworkConfig, record: LeaseRecord, borders: tuple[Guarded, ...] = ()) -> None:
-        """Say which network and record the lease is for, and what it must not hold (see `plan.border`).
+        """Set the network and record of the lease, and the ranges that it must not hold (see `plan.border`).
 
         A changed record is rewritten in place.
         """
@@ -119,22 +119,22 @@ class LeaseKeeper:
         self._alarm.ring(urgent=holding.confirmed and holding.touched)
 
     async def run(self) -> None:
-        """Keep the lease, for ever; ends only by cancellation."""
+        """Keep the lease until cancelled."""
         while True:
             async with self._at_work:
                 pause = await self._turn()
             await self._rest(pause)
 
     async def turn(self) -> float:
-        """One decision, carried out; seconds until the next is due. `run` is this in a loop."""
+        """Carry out one decision; return the seconds until the next is due. `run` is this in a loop."""
         async with self._at_work:
             return await self._turn()
 
     async def release(self) -> bool:
         """Give the lease back (drain): delete its key if it is ours and no reservation. Raises StoreError.
 
-        Whether a key was deleted; a reservation stays, but no longer says how to reach this host. The keeper then
-        holds nothing and takes nothing until `resume`.
+        Report whether a key was deleted; a reservation stays, but loses this host's addresses. The keeper then holds
+        nothing and takes nothing until `resume`.
         """
         async with self._at_work:
             self._released = True
@@ -177,7 +177,7 @@ class LeaseKeeper:
         return pause
 
     def _failed(self, error: StoreError) -> float:
-        """Nothing that we know is sure now; the lease and the data plane stay as they are."""
+        """Note that our knowledge is no longer certain; the lease and the data plane stay as they are."""
         self._holding.unsure = True
         delay = self._retries.failed(error)
         if self._clock.monotonic() >= self._offline_at:
@@ -206,7 +206,7 @@ class LeaseKeeper:
         return pause
 
     def _is_grave(self, step: Step) -> bool:
-        """Whether to make sure by a listing of our own before acting: the watch's view may lag."""
+        """Report whether a listing of our own must confirm the step before it is taken: the watch's view may lag."""
         if isinstance(step, Yield):
             return step.message != self.state.conflict
         return isinstance(step, Acquire | Rewrite | Drop)

@@ -1,4 +1,4 @@
-"""How long the keeper waits before it tries again, and what it logs of an outage: its beginning and its end."""
+"""The keeper's retry delays, and the log lines of an outage: its beginning and its end."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ class LeaseRetries:
 
     @property
     def failing(self) -> bool:
-        """Whether the last turn failed."""
+        """Report whether the last turn failed."""
         return self._outage.failing
 
     def failed(self, error: StoreError) -> float:
-        """A turn failed; seconds until the next."""
+        """Note a failed turn; return the seconds until the next."""
         if self._outage.failed(self._clock.monotonic(), reason=type(error).__name__):
             log.warning("lease_store_failed", error=error, action="the lease is kept; tried again")
         return self.longer() * self._rng.uniform(0.8, 1.2)
 
     def succeeded(self, *, sure: bool) -> None:
-        """A turn went well; `sure`: and left no doubt that only a listing can end."""
+        """Note a successful turn; `sure`: it left no doubt that only a listing can resolve."""
         outage = self._outage.succeeded(self._clock.monotonic())
         if outage is not None:
             log.info("lease_store_recovered", outage=outage.seconds, count=outage.count)
@@ -43,6 +43,6 @@ class LeaseRetries:
             self._delay = _FIRST_DELAY
 
     def longer(self) -> float:
-        """The delay in seconds; the next one is twice as long."""
+        """Return the delay in seconds; the next one is twice as long."""
         delay, self._delay = self._delay, min(2 * self._delay, _LONGEST_DELAY)
         return delay

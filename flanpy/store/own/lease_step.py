@@ -1,14 +1,14 @@
-"""What the keeper of our own lease does next: a pure decision over what we hold and what etcd says.
+"""The next step of the keeper of our own lease: a pure decision over the held lease and the state of etcd.
 
 Owns the policy of identity, loss and conflict:
 
-- A lease is ours by node id; one that flannel wrote (no node id) is ours by public IP. A lease of another node id that
-  bears our public IP is *not* ours (flannel would take it over): it is named, and we lease a subnet of our own.
-- A lost lease is taken again on the *same* subnet, never on another, while containers stand on it (`in_use`).
+- A lease is ours by node id; one that flannel wrote (no node id) is ours by public IP. A lease of another node id with
+  our public IP is *not* ours (flannel would take it over): it is reported, and we lease a subnet of our own.
+- A lost lease is taken again on the *same* subnet, never on another, while containers use it (`in_use`).
 - If another node has the subnet by then, we yield: the data plane stays, nothing is written, the conflict is shown, and
   the subnet is taken again when it is free. Two hosts announcing one subnet would break both; here the announced one
-  works, and the operator drains one of the two. Before anything stands on it, we simply lease another.
-- A running node is not moved because the network config changed: it keeps its lease and says that a restart is needed.
+  works, and the operator drains one of the two. Before anything uses the subnet, we simply lease another.
+- A running node is not moved because the network config changed: it keeps its lease and reports that a restart is due.
   At start it takes a new lease if the config really has no room for the old one.
 - A reservation stays one: it is rewritten in place without an etcd lease.
 
@@ -32,12 +32,12 @@ from flanpy.store.schema import decode_key
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnState:
-    """What the keeper knows.
+    """The keeper's knowledge.
 
-    `record` is what our lease must say, node id included. `held` is the lease as last confirmed, by etcd or the
-    disk; `in_use` says that the data plane stands on it. `previous` is where a new lease would like to be.
+    `record` is the wanted content of our lease, node id included. `held` is the lease as last confirmed, by etcd or the
+    disk; `in_use`: the data plane uses it. `previous` is the preferred subnet of a new lease.
     `settled` is true once etcd confirmed a lease since start. `renew_at` is when the etcd lease is due. `borders` are
-    ranges that no subnet of ours may hold, as containers on it would take this host's ways.
+    ranges that no subnet of ours may hold, as containers on it would take over this host's own paths.
     """
 
     record: LeaseRecord
@@ -62,7 +62,7 @@ class Why(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Acquire:
-    """Create one of these keys, the first that nobody took; `replaces` goes in the same transaction."""
+    """Create one of these keys, the first free one; `replaces` goes in the same transaction."""
 
     candidates: tuple[SubnetKey, ...]
     why: Why
@@ -94,7 +94,7 @@ class Renew:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """All is well; look again at `until` (monotonic) unless woken. `lease` None: nothing is known yet."""
+    """Do nothing; look again at `until` (monotonic) unless woken. `lease` None: nothing is known yet."""
 
     lease: Lease | None
     until: float
@@ -104,7 +104,7 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class Yield:
-    """Another node has our subnet: write nothing, keep the data plane, say so."""
+    """Yield our subnet, which another node has: write nothing, keep the data plane, report the conflict."""
 
     subnet: SubnetKey
     owner: Lease | InvalidLease
@@ -113,7 +113,7 @@ class Yield:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """No lease can be had now; any change of the view may end it."""
+    """Wait, as no lease is available now; any change of the view may end it."""
 
     message: str
 
@@ -122,7 +122,7 @@ Step = Acquire | Rewrite | Drop | Renew | Keep | Yield | Wait
 
 
 def next_step(own: OwnState, view: LeaseView, now: float, *, network: NetworkConfig, rng: Random) -> Step:
-    """Decide by a view that was listed at least once; before that nothing can be told from absence."""
+    """Decide by a view that was listed at least once; before that absence proves nothing."""
     if not view.in_sync:
         return Keep(own.held, math.inf)
     mine = _mine(own, view)
@@ -137,7 +137,7 @@ def next_step(own: OwnState, view: LeaseView, now: float, *, network: NetworkCon
 
 
 def duplicate_public_ip(own: OwnState, view: LeaseView) -> str:
-    """One line naming both nodes if another node's lease bears our public IP, else ""."""
+    """Return one line naming both nodes if another node's lease has our public IP, else ""."""
     node, ip, ip6 = own.record.node_id, own.record.public_ip, own.record.public_ip6
     for lease in view.leases.values():
         record = lease.record
@@ -179,7 +179,7 @@ def _with_lease(
 def _without_lease(
     own: OwnState, held: Lease, view: LeaseView, *, network: NetworkConfig, rng: Random
 ) -> Step:
-    """Our lease is gone while the data plane stands on it."""
+    """Decide when our lease is gone while the data plane uses it."""
     text = str(held.key)
     garbage = next((invalid for invalid in view.invalid if invalid.key == text), None)
     if garbage is not None:
@@ -222,13 +222,13 @@ def _acquire_any(
 
 
 def _excluded(own: OwnState, network: NetworkConfig, key: SubnetKey) -> str:
-    """Why this key cannot be ours, "" if it can."""
+    """Return why this key cannot be ours, "" if it can."""
     border = held_by(key, own.borders)
     return f"{key} would take the way to {border.what}" if border is not None else excluded(network, key)
 
 
 def _refuse_if_all_is_barred(own: OwnState, network: NetworkConfig) -> None:
-    """Raise LeaseError if whatever we leased would take a way of this host's."""
+    """Raise LeaseError if any subnet we could lease would take over a path of this host."""
     for range_ in (network.network, network.network6):
         border = covering(range_, own.borders) if range_ is not None else None
         if border is not None:
@@ -239,9 +239,9 @@ def _refuse_if_all_is_barred(own: OwnState, network: NetworkConfig) -> None:
 
 
 def _mine(own: OwnState, view: LeaseView) -> list[Lease]:
-    """Our leases, the one to keep first: the held one, the one from before, a reservation, our own, flannel's.
+    """Return our leases, the one to keep first: the held one, the previous one, a reservation, our own, flannel's.
 
-    A reservation that holds what this host guards is not taken up; one that containers stand on already stays.
+    A reservation that holds a guarded range is not taken up; one that containers already use stays.
     """
     wanted = (own.held.key if own.held is not None else None, own.previous)
 
@@ -277,7 +277,7 @@ def _is_mine(own: OwnState, lease: Lease) -> bool:
 
 
 def _is_twins(own: OwnState, lease: Lease) -> bool:
-    """Our node id on a subnet that we never held, with an address that is not ours: a copied machine's lease."""
+    """Report whether a lease is a duplicate's: our node id on a subnet we never held, with an address not ours."""
     known = {own.previous, own.held.key if own.held is not None else None}
     return lease.key not in known and not _same_address(lease.record, own.record)
 
@@ -291,7 +291,7 @@ def _same_address(a: LeaseRecord, b: LeaseRecord) -> bool:
 
 
 def _taken_by_twin(own: OwnState, lease: Lease) -> bool:
-    """Somebody with our node id wrote an address that we neither advertise nor advertised into our key."""
+    """Report whether another host with our node id wrote its own address, foreign to us, into our key."""
     held = own.held
     if not own.settled or held is None or lease.key != held.key or lease.mod_revision == held.mod_revision:
         return False
@@ -315,7 +315,7 @@ def _twin_message(own: OwnState, lease: Lease) -> str:
 def _with_family(
     own: OwnState, lease: Lease, view: LeaseView, *, network: NetworkConfig, rng: Random
 ) -> Acquire | None:
-    """Add the family that the network gained, if the subnet that containers may stand on stays the same."""
+    """Add the family that the network gained, if the subnet that containers may use stays the same."""
     key = lease.key
     gained = (network.network and not key.subnet) or (network.network6 and not key.subnet6)
     if not gained:
@@ -329,7 +329,7 @@ def _with_family(
 
 
 def _owner(key: SubnetKey, view: LeaseView, network: NetworkConfig) -> Lease | InvalidLease | None:
-    """Whoever holds a part of `key`; a key with an unreadable value holds its subnet, too."""
+    """Return the lease that holds a part of `key`; a key with an unreadable value holds its subnet, too."""
     for lease in view.leases.values():
         if contested(network, key, lease.key):
             return lease
@@ -341,7 +341,7 @@ def _owner(key: SubnetKey, view: LeaseView, network: NetworkConfig) -> Lease | I
 
 
 def _older_overlap(lease: Lease, view: LeaseView, network: NetworkConfig) -> str:
-    """Peers keep the older of two overlapping leases: say so if that is not ours."""
+    """Return one line if an overlapping lease is older than ours, "" if none is: peers keep the older one."""
     for other in view.leases.values():
         if other.create_revision < lease.create_revision and contested(network, lease.key, other.key):
             return f"our subnet {lease.key} overlaps the older lease {other.key} of {_who(other)}"

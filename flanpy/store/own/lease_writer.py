@@ -1,8 +1,8 @@
 """The writes of the keeper: guarded transactions on our subnet key, and the etcd leases behind them.
 
-Owns which etcd leases we were granted and which of them hang loose. Every write compares first; none is repeated
-here: a lost answer raises `StoreUnavailable`, the caller lists again, and what may still be under way is made harmless
-by revoking its etcd lease (a late transaction then fails, a done one is undone). Must not decide what to write.
+Owns the set of etcd leases granted to us, and those without a key. Every write compares first; none is repeated here: a
+lost answer raises `StoreUnavailable`, the caller lists again, and a write possibly in flight is made harmless by
+revoking its etcd lease (a late transaction then fails, a done one is undone). Must not decide what to write.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from flanpy.store.schema import encode_record
 
 
 class LeaseTable(KeyStore, LeaseStore, Protocol):
-    """What the keeper needs of a store."""
+    """The keeper's view of a store."""
 
 
 class LeaseWriter:
@@ -39,7 +39,7 @@ class LeaseWriter:
         guard: Iterable[Compare],
         replaces: Lease | None = None,
     ) -> Lease | None:
-        """Create the key, or None if somebody was faster; the etcd lease is then kept for the next try."""
+        """Create the key; return None if another host was faster; the etcd lease is then kept for the next try."""
         lease_id = await self._grant()
         path = self._path(key)
         compare = [key_absent(path), *guard]
@@ -56,7 +56,7 @@ class LeaseWriter:
         return Lease(key, record, lease_id, revision, revision)
 
     async def rewrite(self, lease: Lease, record: LeaseRecord) -> Lease | None:
-        """Replace the value in place, bound to the same etcd lease or to none; None if the key changed meanwhile."""
+        """Replace the value in place, bound to the same etcd lease or none; return None if the key has changed."""
         put = Put(self._path(lease.key), encode_record(record), lease.lease_id)
         result = await self._store.txn(Txn((self._unchanged(lease),), (put,)))
         if not result.succeeded:
@@ -64,7 +64,7 @@ class LeaseWriter:
         return Lease(lease.key, record, lease.lease_id, lease.create_revision, result.revision)
 
     async def rebind(self, lease: Lease) -> Lease | None:
-        """Bind the key to a new etcd lease of our TTL; None if the key changed meanwhile."""
+        """Bind the key to a new etcd lease of our TTL; return None if the key changed meanwhile."""
         lease_id = await self._grant()
         put = Put(self._path(lease.key), encode_record(lease.record), lease_id)
         revision = await self._commit(Txn((self._unchanged(lease),), (put,)), lease_id)
@@ -75,25 +75,25 @@ class LeaseWriter:
         return Lease(lease.key, lease.record, lease_id, lease.create_revision, revision)
 
     async def delete(self, lease: Lease) -> bool:
-        """Delete the key if nobody changed it, and end its etcd lease; whether it was deleted."""
+        """Delete the key if it is unchanged, and end its etcd lease; report whether it was deleted."""
         result = await self._store.txn(Txn((self._unchanged(lease),), (Delete(self._path(lease.key)),)))
         if result.succeeded and lease.lease_id:
             self._loose.add(lease.lease_id)
         return result.succeeded
 
     def abandon(self, lease_id: int) -> None:
-        """Note that no key of ours hangs on this etcd lease any more."""
+        """Note that no key of ours uses this etcd lease any more."""
         self._loose.add(lease_id)
 
     async def revoke_loose(self, *, bound: int) -> None:
-        """End the etcd leases that no key of ours needs; `bound` is the id that one does."""
+        """End the etcd leases that no key of ours needs; `bound` is the id of the one in use."""
         self._loose -= {bound, 0}
         for lease_id in sorted(self._loose):
             await self._store.revoke(lease_id)
             self._loose.discard(lease_id)
 
     async def revoke_all(self) -> None:
-        """As `revoke_loose`, when no key of ours is left: the spare one goes, too."""
+        """End all etcd leases, the spare one too, when no key of ours is left."""
         self._loose.add(self._spare)
         self._spare = 0
         await self.revoke_loose(bound=0)
@@ -104,7 +104,7 @@ class LeaseWriter:
         return self._spare
 
     async def _commit(self, txn: Txn, lease_id: int) -> int | None:
-        """The revision of the write, or None if a compare failed. On any error the lease hangs loose."""
+        """Commit; return the write's revision, or None if a compare failed. On any error the lease counts as unused."""
         try:
             result = await self._store.txn(txn)
         except LeaseGone:

@@ -1,13 +1,13 @@
-"""Compares that make an allocation safe: the transaction fails if a subnet that could overlap came since the listing.
+"""Compares that make an allocation safe: the transaction fails if a possibly overlapping subnet came since the listing.
 
-`key_absent` protects one key from one twin. Subnets of other lengths and other IPv4/IPv6 pairs overlap under other
-keys, so a range of keys is compared: none of them may have been created after the revision at which we looked. As etcd
-runs transactions one by one, no two of ours can both come through. This needs nothing of other writers: flannel's
-creations trip the guard too. (flannel itself only checks its own key; what it creates over an older lease is younger,
-and `plan.admission` refuses the younger one.)
+`key_absent` protects one key from a second creation. Subnets of other lengths and other IPv4/IPv6 pairs overlap under
+other keys, so a range of keys is compared: none of them may have been created after the revision of the listing. As
+etcd runs transactions one by one, no two of ours can both succeed. This needs nothing of other writers: flannel's
+creations trip the guard too. (flannel itself only checks its own key; a lease it creates over an older one is
+younger, and `plan.admission` refuses the younger one.)
 
-Narrow ranges where that can be, so that a thousand hosts that start at once do not trip over each other; keys sort by
-the IPv4 text, so a pair, or IPv6 alone, is guarded by all keys.
+The ranges are narrow where possible, so that a thousand hosts that start at once do not trip over each other; keys
+sort by the IPv4 text, so a pair, or IPv6 alone, is guarded by all keys.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MOST_RANGES = 16
 
 
 def overlap_guard(prefix: str, key: SubnetKey, network: NetworkConfig, revision: int) -> tuple[Compare, ...]:
-    """Compares for creating `key` below `prefix` after a listing at `revision` in which nothing overlapped it."""
+    """Return the compares for creating `key` below `prefix` after a listing at `revision` without an overlap."""
     if is_narrow(key, network):
         assert key.subnet is not None
         assert network.network is not None
@@ -36,7 +36,7 @@ def overlap_guard(prefix: str, key: SubnetKey, network: NetworkConfig, revision:
 
 
 def is_narrow(key: SubnetKey, network: NetworkConfig) -> bool:
-    """Whether only keys near `key` are guarded: then one lost race says nothing of the next candidate."""
+    """Report whether only keys near `key` are guarded: then one lost race does not affect the next candidate."""
     return (
         key.subnet is not None
         and key.subnet6 is None
@@ -46,7 +46,7 @@ def is_narrow(key: SubnetKey, network: NetworkConfig) -> bool:
 
 
 def _stems(subnet: IPv4Network, network: IPv4Network) -> list[str]:
-    """Beginnings of all keys whose subnet can overlap `subnet` inside `network`."""
+    """Return the beginnings of all keys whose subnet can overlap `subnet` inside `network`."""
     wider = [
         f"{subnet.supernet(new_prefix=length).network_address}-{length}"
         for length in range(network.prefixlen + 1, subnet.prefixlen)
@@ -55,7 +55,7 @@ def _stems(subnet: IPv4Network, network: IPv4Network) -> list[str]:
 
 
 def _inner(subnet: IPv4Network) -> list[str]:
-    """Beginnings of the texts of all addresses in `subnet`; whole octets, so they may take in neighbours."""
+    """Return the beginnings of the texts of all addresses in `subnet`; whole octets, so they may take in neighbours."""
     octets = subnet.network_address.packed
     whole = min(subnet.prefixlen // 8, 3)
     stem = "".join(f"{octet}." for octet in octets[:whole])

@@ -1,4 +1,4 @@
-"""What the keeper publishes, remembers and is told: the frozen values around our own lease."""
+"""The keeper's output, memory and input: the frozen values around our own lease."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flanpy.plan.border import Guarded
 
 
 class LeaseSource(Enum):
-    """Where the knowledge of our own lease comes from."""
+    """The source of the knowledge of our own lease."""
 
     NONE = "none"
     DISK = "disk"
@@ -20,13 +20,13 @@ class LeaseSource(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnLeaseState:
-    """Our own lease for everybody else, replaced whole.
+    """Our own lease as published to all listeners, replaced whole.
 
     `expires_at` is in seconds of the monotonic clock, None for a reservation or while unknown. `conflict`,
-    `duplicate_ip`, `waiting`, `missing`, `restart_needed` and `last_error` are one line each for people, "" if there is
-    nothing to say. `missing`: etcd lacks the key of `lease`, and it could not be taken again. `yielded`: another node
-    has the subnet of `lease` by now, though our data plane stands on it. `moved_from` is the subnet that this lease
-    replaced since start: containers must be restarted. `drained`: none is held, on purpose.
+    `duplicate_ip`, `waiting`, `missing`, `restart_needed` and `last_error` are one line each for people, "" if there
+    is nothing to report. `missing`: etcd lacks the key of `lease`, and it could not be taken again. `yielded`:
+    another node has the subnet of `lease` by now, though our data plane uses it. `moved_from` is the subnet that this
+    lease replaced since start: containers must be restarted. `drained`: no lease is held, on purpose.
     """
 
     lease: Lease | None = None
@@ -44,13 +44,13 @@ class OwnLeaseState:
 
     @property
     def lease_id(self) -> int:
-        """The etcd lease; 0 for a reservation or without a lease."""
+        """Return the id of the etcd lease; 0 for a reservation or without a lease."""
         return self.lease.lease_id if self.lease is not None else 0
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What our lease should be: in this network, saying this, and holding nothing of what this host guards."""
+    """The lease we want: its network, its record, and the guarded ranges that it must not hold."""
 
     network: NetworkConfig
     record: LeaseRecord
@@ -59,9 +59,9 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class StoredLease:
-    """The lease that the disk remembers. `in_use`: the data plane stands on it already (same boot, or Docker has it).
+    """The lease on disk. `in_use`: the data plane uses it already (same boot, or Docker has it).
 
-    One that is in use is published at once; another only if etcd does not answer within the keeper's `offline_after`,
+    A lease in use is published at once; another only if etcd does not answer within the keeper's `offline_after`,
     and until then it may still be given up for another subnet if some node took it meanwhile.
     """
 
@@ -83,7 +83,7 @@ class LeaseTerms:
     offline_after: float = 5.0
 
     def renew_after(self, remaining: float) -> float:
-        """When an etcd lease with `remaining` seconds is due, in seconds from now."""
+        """Return the seconds until an etcd lease with `remaining` seconds is due."""
         if self.margin >= self.ttl:
             return remaining / 3
         return min(remaining / 3, max(remaining - self.margin, remaining / LEAST_SHARE))

@@ -1,9 +1,9 @@
-"""Our etcd token: got with user and password, renewed when etcd rejects it.
+"""Our etcd token: requested with user and password, renewed when etcd rejects it.
 
 Owns the token. Must not let password or token into a message, a log or a repr. etcd takes the token as call
 metadata; grpc's call credentials, which etcd3 uses, are refused on plaintext channels. A token ends after
-`--auth-token-ttl`, with a change of our user (with JWT: of any user or role), or with a restored etcd, so its end is
-the normal case, not an error.
+`--auth-token-ttl`, with a change of our user (with JWT: of any user or role), or with a restored etcd, so its end
+is normal, not an error.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Tokens:
     """The current token. All callers that find it missing share one request for a new one."""
 
     def __init__(self, connections: Connections, record: StoreRecord) -> None:
-        """Without a username in the settings no token is ever asked for."""
+        """Start without a token. Without a username in the settings none is ever requested."""
         self._connections = connections
         self._record = record
         self._metadata: Metadata | None = None if self._settings.username else ()
@@ -37,12 +37,12 @@ class Tokens:
         return self._connections.settings
 
     def forget(self) -> None:
-        """User or password changed: log in anew, also where the old login is under way."""
+        """Forget the token after a change of user or password: log in again, even if the old login is in flight."""
         self._metadata = None if self._settings.username else ()
         self._asking = None
 
     async def metadata(self) -> Metadata:
-        """What to send with a call. Raises grpc's `AioRpcError` if etcd gives no token."""
+        """Return the metadata of a call. Raises grpc's `AioRpcError` if etcd gives no token."""
         if self._metadata is not None:
             return self._metadata
         if self._asking is None:
@@ -52,17 +52,18 @@ class Tokens:
         return await asyncio.shield(self._asking)
 
     def may_be_wanted(self, error: AioRpcError) -> bool:
-        """Whether a call without a token may have failed for lack of one: etcd had authentication disabled before.
+        """Report whether a call may have failed for lack of a token: etcd had authentication disabled before.
 
-        Where clients show certificates etcd 3.5 does not say that a token is wanted: it takes a certificate for a user.
+        Where clients show certificates, etcd 3.5 does not report that a token is needed: it takes a certificate for a
+        user.
         """
         return bool(self._settings.username) and code_of(error) is grpc.StatusCode.PERMISSION_DENIED
 
     def rejected(self, metadata: Metadata) -> None:
         """Forget the token that was sent, unless a newer one came meanwhile.
 
-        Silence is a rejection too: a simple token names the raft index that it was made at, and an etcd that is behind
-        that, as it was restored from a backup, lets the call wait until it gets there.
+        A timed-out request is a rejection too: a simple token names the raft index that it was made at, and an etcd
+        that is behind that index, as after a restore from a backup, lets the call wait until it gets there.
         """
         if self._settings.username and metadata == self._metadata:
             self._metadata = None

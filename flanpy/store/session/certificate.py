@@ -1,6 +1,6 @@
-"""Owns one question about a certificate file: when does it end. For messages only; nothing is trusted by it.
+"""The end date of a certificate file. For messages only; no trust decision uses it.
 
-The standard library reads certificates of connections, not of files, so the few bytes before the date are walked here:
+The standard library reads certificates of connections, not of files, so the few bytes before the date are parsed here:
 X.690 (DER), and RFC 5280, 4.1 for their order.
 """
 
@@ -19,7 +19,7 @@ _END: Final = "-----END CERTIFICATE-----"
 
 
 def ended(path: Path | None, now: datetime | None = None) -> datetime | None:
-    """When the first certificate of a PEM file ended, if it has; None as well if that cannot be read."""
+    """Return the end of a PEM file's first certificate if it is past; None otherwise, and if it cannot be read."""
     if path is None:
         return None
     try:
@@ -46,11 +46,11 @@ def _time(der: bytes, at: int) -> datetime:
 
 
 def _inside(der: bytes, at: int) -> int:
-    """Where the contents of the element at `at` begin."""
+    """Return the offset of the contents of the element at `at`."""
     return at + 2 + (der[at + 1] & 0x7F if der[at + 1] & 0x80 else 0)
 
 
 def _after(der: bytes, at: int) -> int:
-    """Where the element after it begins."""
+    """Return the offset of the element after the one at `at`."""
     begin, length = _inside(der, at), der[at + 1]
     return begin + (int.from_bytes(der[at + 2 : begin]) if length & 0x80 else length)

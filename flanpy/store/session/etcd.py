@@ -80,7 +80,7 @@ class EtcdSession:
             watch.relist(reason)
 
     def stands_on(self, addresses: Collection[IPAddress]) -> bool:
-        """Whether a connection to etcd has one of these as its local address."""
+        """Report whether a connection to etcd has one of these as its local address."""
         return not local_ends({each.port for each in self._connections.endpoints}).isdisjoint(addresses)
 
     def use(self, settings: EtcdSettings) -> None:

@@ -1,6 +1,6 @@
-"""What a failed gRPC call means: the one place where grpc's errors become flanpy's.
+"""The meaning of a failed gRPC call: the one place where grpc's errors become flanpy's.
 
-Owns the texts that operators read: one line with the endpoint, the cause, and the cure. Must not retry or log.
+Owns the texts that operators read: one line with the endpoint, the cause, and the remedy. Must not retry or log.
 The texts matched here are etcd's own (etcd api/v3rpc/rpctypes/error.go). A text counts more than the code beside it:
 `etcd grpc-proxy` passes on the text of an error with the code UNKNOWN, as does any gRPC server in Go that returns it.
 """
@@ -21,7 +21,7 @@ from flanpy.store.session.certificate import ended
 
 
 class Cure(Enum):
-    """What the session may do about a failed call before it raises."""
+    """The session's remedy for a failed call before it raises."""
 
     NONE = "none"
     NEW_TOKEN = "new_token"  # noqa: S105 - the name of a cure
@@ -30,9 +30,9 @@ class Cure(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A failed call: the error to raise, what may cure it, and whether the request certainly never took effect.
+    """A failed call: the error to raise, its possible remedy, and whether the request certainly never took effect.
 
-    `silent` is whether nothing came back in time: neither an answer nor a refusal.
+    `silent`: nothing came back in time, neither an answer nor a refusal.
     """
 
     error: StoreError
@@ -43,17 +43,17 @@ class Fault:
 
 @dataclass(slots=True)
 class Tries:
-    """What is left to try for one call: each other endpoint once, and new tokens.
+    """The tries left for one call: each other endpoint once, and new tokens.
 
-    More than one token, for while somebody changes users a JSON web token may be an old one before it is used; then the
-    other endpoints, for an etcd member that got its data as a snapshot knows no token at all until it restarts.
+    More than one token, because a JSON web token may be outdated before it is used while users are changed; then the
+    other endpoints, because an etcd member that got its data as a snapshot knows no token at all until it restarts.
     """
 
     endpoints: int
     tokens: int = 3
 
     def take(self, fault: Fault, *, repeatable: bool) -> bool:
-        """Whether to try again. What may have taken effect is tried again only if that is `repeatable`."""
+        """Decide whether to try again. A call that may have taken effect is tried again only if it is `repeatable`."""
         match fault.cure:
             case Cure.NEW_TOKEN if self.tokens > 0:
                 self.tokens -= 1
@@ -166,7 +166,7 @@ def auth_is_off(error: AioRpcError) -> bool:
 
 
 def silent(endpoint: object, seconds: float) -> StoreUnavailable:
-    """A watch whose server stopped answering."""
+    """Return the fault of a watch whose server stopped answering."""
     return StoreUnavailable(
         f"etcd at {endpoint} has not answered its watch for {seconds:g} s: see if it hangs"
     )

@@ -1,4 +1,4 @@
-"""What happened between us and etcd: counters for the metrics, and one log line at each end of an outage.
+"""The record of our calls to etcd: counters for the metrics, and one log line at each end of an outage.
 
 Owns the counting and the transitions. Must not know grpc. `snapshot()` hands out frozen values.
 """
@@ -24,7 +24,7 @@ _OTHERS_WAIT = 5
 
 
 def logger() -> FilteringBoundLogger:
-    """The store's logger, loaded on first use: `flanpyctl` lists from etcd without a line to log, 25 ms sooner."""
+    """Return the store's logger, loaded on first use: `flanpyctl` lists from etcd without logging, 25 ms sooner."""
     from flanpy.log import get_logger  # noqa: PLC0415
 
     return get_logger()
@@ -32,7 +32,7 @@ def logger() -> FilteringBoundLogger:
 
 @dataclass(frozen=True, slots=True)
 class StoreStats:
-    """State of the connection at one moment; times are the monotonic clock's, None where there is none.
+    """State of the connection at one moment; times are monotonic, None where there is none.
 
     `calls` counts by (operation, gRPC code name); `resyncs` counts listings of a watch by reason. `took` are the
     seconds of answered calls by operation.
@@ -53,7 +53,7 @@ class StoreRecord:
     """Counts calls and listings, and knows whether etcd answers."""
 
     def __init__(self, clock: Clock) -> None:
-        """Neither connected nor in an outage yet."""
+        """Start neither connected nor in an outage."""
         self.tokens_renewed = 0
         self._clock = clock
         self._calls: Counter[tuple[str, str]] = Counter()
@@ -69,7 +69,7 @@ class StoreRecord:
         self._pausing = 0
 
     def answered(self, operation: str, endpoint: object, took: float) -> None:
-        """A call got its answer, so etcd is there."""
+        """Note that a call got its answer, so etcd is reachable."""
         self._calls[operation, OK] += 1
         self._latency[operation] = took
         self._took[operation] = self._took.get(operation, Histogram()).with_one(took)
@@ -78,11 +78,11 @@ class StoreRecord:
             self._recover()
 
     def failed(self, operation: str, code: str) -> None:
-        """One attempt failed; another may still succeed."""
+        """Note one failed attempt; another may still succeed."""
         self._calls[operation, code] += 1
 
     def lost(self, error: Exception, endpoint: object) -> None:
-        """No attempt succeeded: an outage, if there is none already."""
+        """Note that no attempt succeeded: an outage begins, if there is none already."""
         self._failures += 1
         if self._outage_since is None:
             self._outage_since = self._clock.monotonic()
@@ -91,19 +91,19 @@ class StoreRecord:
             logger().warning("datastore_lost", endpoint=str(endpoint), error=str(error))
 
     def listed(self, reason: str) -> None:
-        """A watch listed its prefix anew."""
+        """Note that a watch listed its prefix again."""
         self._resyncs[reason] += 1
 
     def followed(self, revision: int) -> None:
-        """A watch is at `revision`."""
+        """Note that a watch is at `revision`."""
         self._watch_revision = max(self._watch_revision, revision)
 
     def restarted(self, revision: int) -> None:
-        """A watch listed at `revision`, which may be lower than before if etcd was wiped."""
+        """Note that a watch listed at `revision`, which may be lower than before if etcd was wiped."""
         self._watch_revision = revision
 
     async def pause(self, seconds: float) -> None:
-        """Wait; in an outage only until somebody reaches etcd again, and one of those who wait goes to see."""
+        """Wait; in an outage only until any caller reaches etcd again, for which one of the waiting callers tries."""
         if self._outage_since is None:
             await self._clock.sleep(seconds)
             return
@@ -117,7 +117,7 @@ class StoreRecord:
             self._pausing -= 1
 
     def snapshot(self) -> StoreStats:
-        """The counters now."""
+        """Return the present counters."""
         return StoreStats(
             MappingProxyType(dict(self._calls)),
             MappingProxyType(dict(self._latency)),

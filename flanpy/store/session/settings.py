@@ -1,4 +1,4 @@
-"""How to reach etcd: the settings, and the reading of endpoints.
+"""The connection to etcd: the settings, and the parsing of endpoints.
 
 Owns the endpoint syntax. Must not import grpc: the configuration is read by commands that never connect.
 """
@@ -17,9 +17,9 @@ DEFAULT_PORT = 2379
 
 @dataclass(frozen=True, slots=True)
 class EtcdSettings:
-    """Where etcd is and who we are to it. `timeout` is the deadline of one request, in seconds.
+    """etcd's endpoints and our credentials. `timeout` is the deadline of one request, in seconds.
 
-    A `ca_file` alone verifies the server; `cert_file` and `key_file` come together and prove us to it.
+    A `ca_file` alone verifies the server; `cert_file` and `key_file` come together and identify us to it.
     """
 
     endpoints: tuple[str, ...] = ("http://127.0.0.1:2379",)
@@ -32,7 +32,7 @@ class EtcdSettings:
 
     @property
     def tls_files(self) -> tuple[Path, ...]:
-        """The files that are set, in a fixed order."""
+        """Return the files that are set, in a fixed order."""
         return tuple(path for path in (self.ca_file, self.cert_file, self.key_file) if path is not None)
 
 
@@ -45,13 +45,13 @@ class Endpoint:
     tls: bool
 
     def __str__(self) -> str:
-        """As an URL, without anything secret."""
+        """Return the endpoint as a URL, without anything secret."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'https' if self.tls else 'http'}://{host}:{self.port}"
 
     @property
     def target(self) -> str:
-        """The same as a gRPC target name (grpc/doc/naming.md)."""
+        """Return the endpoint as a gRPC target name (grpc/doc/naming.md)."""
         try:
             address = ipaddress.ip_address(self.host)
         except ValueError:
@@ -60,7 +60,7 @@ class Endpoint:
 
 
 def parse_endpoints(settings: EtcdSettings) -> tuple[Endpoint, ...]:
-    """The endpoints of `settings`, in order, each once. Raises `ConfigError` naming the wrong one.
+    """Return the endpoints of `settings`, in order, each once. Raises `ConfigError` naming the wrong one.
 
     Without a scheme an endpoint speaks TLS exactly if any TLS file is set, as etcdctl has it.
     """
@@ -73,7 +73,7 @@ def parse_endpoints(settings: EtcdSettings) -> tuple[Endpoint, ...]:
 
 
 def parse_endpoint(text: str, *, tls: bool) -> Endpoint:
-    """`http://host:port`, `https://host:port` or `host:port`; `tls` decides where no scheme does."""
+    """Parse `http://host:port`, `https://host:port` or `host:port`; `tls` decides if there is no scheme."""
     try:
         url = urlsplit(text if "://" in text else f"//{text}")
         port = url.port or DEFAULT_PORT

@@ -1,4 +1,4 @@
-"""List, then follow one prefix, for ever.
+"""The watch of one prefix: list it, then follow it without end.
 
 Owns the position in etcd's history and the decision between resuming and listing again. Must not interpret keys or
 values. In: a session's listings and streams. Out: `Snapshot | Delta | Progress | Stale`.
@@ -8,10 +8,10 @@ catches up it sends partial batches, and the header may be ahead. A progress *no
 answer to a progress *request* (watch id -1) is a sign of life only, because etcd before 3.5.8 sends it past events that
 are still queued (etcd issue 15220).
 
-Resuming is refused, and the prefix listed again, if the position was compacted, lies in the future, belongs to another
-cluster, or if the last key seen is not at that position what it was: a wiped or restored etcd keeps its cluster id and
-soon has revisions beyond ours. What still escapes (a restore whose rewritten history left that key alone) is found by
-the periodic `relist`.
+Resuming is refused, and the prefix listed again, if the position was compacted, lies in the future, belongs to
+another cluster, or if the last key seen differs at that position: a wiped or restored etcd keeps its cluster id and
+soon has revisions beyond ours. A case that still escapes (a restore whose rewritten history left that key alone) is
+found by the periodic `relist`.
 """
 
 from __future__ import annotations
@@ -42,40 +42,40 @@ class WatchPace:
     longest_delay: float = 3.0
 
     def delay(self, failures: int, jitter: float) -> float:
-        """The pause after the n-th failure in a row (from 1), shortened by up to half by `jitter` (0 to 1)."""
+        """Return the pause after the n-th failure in a row (from 1), shortened by up to half by `jitter` (0 to 1)."""
         full = min(self.longest_delay, self.first_delay * 2.0 ** min(failures - 1, 16))
         return full * (1 - jitter / 2)
 
 
 class Source(Protocol):
-    """What a watch needs of the session."""
+    """The session as a watch needs it."""
 
     @property
     def record(self) -> StoreRecord:
-        """Counters and outages."""
+        """Return the counters and outages."""
         ...
 
     @property
     def cluster_id(self) -> int:
-        """The cluster that answered last."""
+        """Return the id of the cluster that answered last."""
         ...
 
     async def list(self, prefix: str) -> Snapshot:
-        """All keys at one revision."""
+        """Return all keys at one revision."""
         ...
 
     async def read_at(self, key: str, revision: int) -> KeyValue | None:
-        """A key as it was at a revision."""
+        """Return a key as it was at a revision."""
         ...
 
     async def open_stream(self, prefix: str, revision: int) -> tuple[WatchStream, pb.WatchResponse]:
-        """A started watch stream and etcd's first reply."""
+        """Open a watch stream; return it and etcd's first reply."""
         ...
 
     async def next_reply(
         self, stream: WatchStream, interrupt: asyncio.Future[None], pace: WatchPace
     ) -> pb.WatchResponse | None:
-        """`WatchStream.next` with grpc's errors translated."""
+        """Return `WatchStream.next` with grpc's errors translated."""
         ...
 
 
@@ -90,7 +90,7 @@ class PrefixWatch:
         pace: WatchPace,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """Nothing is sent before the first `__anext__`."""
+        """Send nothing before the first `__anext__`."""
         self._source = source
         self._prefix = prefix
         self._pace = pace

@@ -1,4 +1,4 @@
-"""Between the port's values and etcd's messages, by way of the etcd3 package.
+"""The translation between the port's values and etcd's messages, by way of the etcd3 package.
 
 Owns the loading of etcd3 and the only use of its names: request builders, transactions, exceptions. Must not do any
 input or output. etcd3's client, watcher, lease and lock classes are not used: they fail in ordinary faults (an outage
@@ -82,17 +82,17 @@ _COMPARES = {
 
 
 def encode_key(key: str) -> bytes:
-    """The key as etcd stores it."""
+    """Return the key as etcd stores it."""
     return key.encode("utf-8", "surrogateescape")
 
 
 def decode_key(key: bytes) -> str:
-    """The inverse of `encode_key`, for any bytes."""
+    """Decode a stored key: the inverse of `encode_key`, for any bytes."""
     return key.decode("utf-8", "surrogateescape")
 
 
 def prefix_range(prefix: str) -> tuple[bytes, bytes]:
-    """First key and end (exclusive) of all keys that begin with `prefix`; etcd's own rule for both corners.
+    """Return the first key and the end (exclusive) of all keys that begin with `prefix`; etcd's rule for both corners.
 
     etcd3's `increment_last_byte` fails on a last byte 0xff. An end of a zero byte means: no end.
     """
@@ -106,7 +106,7 @@ def prefix_range(prefix: str) -> tuple[bytes, bytes]:
 def range_request(
     start: bytes, end: bytes | None = None, *, limit: int = 0, revision: int = 0
 ) -> pb.RangeRequest:
-    """A linearizable read in key order; `revision` 0 reads the newest."""
+    """Return a linearizable read in key order; `revision` 0 reads the newest."""
     request: pb.RangeRequest = _builders._build_get_range_request(start, end)  # noqa: SLF001
     request.limit = limit
     request.revision = revision
@@ -114,7 +114,7 @@ def range_request(
 
 
 def txn_request(txn: Txn) -> pb.TxnRequest:
-    """A transaction."""
+    """Return the request of a transaction."""
     return pb.TxnRequest(
         compare=[_compare(compare) for compare in txn.compare],
         success=_requests(txn.success),
@@ -163,7 +163,7 @@ def _related(term: Any, relation: Relation, operand: int | bytes) -> Any:
 
 
 def key_value(message: pb.KeyValue) -> KeyValue:
-    """One key."""
+    """Return one key as the port's value."""
     return KeyValue(
         decode_key(message.key),
         message.value,
@@ -175,13 +175,13 @@ def key_value(message: pb.KeyValue) -> KeyValue:
 
 
 def txn_result(reply: pb.TxnResponse) -> TxnResult:
-    """What a transaction did, and what its reads found."""
+    """Return the outcome of a transaction, and the keys that its reads found."""
     reads = tuple(key_value(kv) for response in reply.responses for kv in response.response_range.kvs)
     return TxnResult(reply.succeeded, reply.header.revision, reads)
 
 
 def delta(events: Iterable[pb.Event]) -> Delta:
-    """The net of `events`, which etcd sends in revision order: the last one of a key counts."""
+    """Return the net changes of `events`, which etcd sends in revision order: the last event of a key counts."""
     last = {event.kv.key: event for event in events}
     puts = tuple(key_value(event.kv) for event in last.values() if event.type == pb.Event.PUT)
     deletes = tuple(
@@ -193,6 +193,6 @@ def delta(events: Iterable[pb.Event]) -> Delta:
 
 
 def compacted(revision: int) -> Exception:
-    """etcd3's exception for a watch that starts at a compacted revision; the cause of our `StoreCompacted`."""
+    """Return etcd3's exception for a watch that starts at a compacted revision; the cause of our `StoreCompacted`."""
     error: Exception = _exceptions.RevisionCompactedError(revision)
     return error
