@@ -1,7 +1,7 @@
 """The mark that this host was drained, so that neither a restart nor a reboot takes a lease again.
 
-Owns `drained.json` in the state directory. One that is there but cannot be read still means drained: to stay out when
-in doubt harms nobody, to come back uninvited may.
+Owns `drained.json` in the state directory. A file that exists but cannot be read still means drained: staying out
+when in doubt does no harm, coming back uninvited may.
 """
 
 from __future__ import annotations

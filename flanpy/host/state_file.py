@@ -1,7 +1,7 @@
 """The own lease on disk, so that a host boots with its subnet while etcd cannot be reached.
 
-Owns `lease.json` in the state directory: format, version, and the judgement whether what lies there may be used.
-Anything odd makes it absent with a reason; it never stops the daemon, which can always lease anew.
+Owns `lease.json` in the state directory: format, version, and the check whether its content may be used.
+Any fault makes it absent with a reason; it never stops the daemon, which can always lease again.
 """
 
 from __future__ import annotations

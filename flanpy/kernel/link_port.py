@@ -24,7 +24,7 @@ class LinkPort:
         self._requests = requests
 
     async def index_of(self, name: str) -> int | None:
-        """The link's index now; it may be another after the link was made anew."""
+        """Return the link's present index; it may change when the link is recreated."""
         answer = await self._requests.ask(links.link_question(name))
         return None if isinstance(answer, Refusal) else links.seen_link(answer, 0, len(answer)).index
 

@@ -1,7 +1,7 @@
-"""Objects met before, by what identifies them on the wire, so that reading back makes only the new ones anew.
+"""Objects seen before, by their identity on the wire, so that a read-back creates only the new ones.
 
 A read-back of 10,000 peers yields 30,000 objects; making them is most of its cost, and the planner compares an
-object with itself for nothing. Each read-back starts a new Recall from the last, so what is gone is forgotten.
+object with itself at no cost. Each read-back starts a new Recall from the last, so objects that are gone are forgotten.
 Must not: decide anything; a Recall may be emptied at any time.
 """
 

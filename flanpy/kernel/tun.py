@@ -21,9 +21,9 @@ _IFREQ = struct.Struct("16sH22x")
 
 
 async def create(link: TunLink, finish: Callable[[], Awaitable[None]]) -> None:
-    """Make the device, which must not be there yet (EEXIST or EBUSY); `finish` gives it the rest of its attributes.
+    """Make the device, which must not exist yet (EEXIST or EBUSY); `finish` gives it the rest of its attributes.
 
-    It becomes persistent last, so that one left half made goes with us, and is not found later as a stranger's.
+    It becomes persistent last, so that an incomplete device goes with this process, and is not found later as foreign.
     """
     fd = _opened(link.name)
     try:

@@ -1,6 +1,6 @@
-"""Checksum offload of the VXLAN device: what the operator asks for, what the host's links are, what peers measured.
+"""Checksum offload of the VXLAN device: the operator's setting, the host's links, the peers' measurements.
 
-Values only. With the offload on, the inner checksum is left to whoever sends the frame: the network card, or the kernel
+Values only. With the offload on, the inner checksum is left to the sender of the frame: the network card, or the kernel
 right before it. The kernel keeps a TCP stream in pieces of 64 KiB until then, which is several times as fast.
 """
 

@@ -1,6 +1,6 @@
-"""Takes away tables of iptables-nft that only our rules were in: iptables makes them, and never removes any.
+"""The removal of tables of iptables-nft that held only our rules: iptables creates them, and never removes any.
 
-For `flanpyctl cleanup` only. A table goes if nothing of anybody's is left in it, no policy either.
+For `flanpyctl cleanup` only. A table is removed if it holds neither rules nor policies of any program.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ order; then the other deletions, in reverse phase order. So a route that moves f
 tunnel's neighbour before that goes. Whether deletions may be carried out at all is decided in `plan.gates`.
 
 Objects on a link stand and fall with it: the kernel drops them all when the link is deleted, so a difference that does
-that puts them anew in the same go. A change of its MAC costs nothing here: the port keeps the neighbours over it.
+that puts them again at once. A change of its MAC costs nothing here: the port keeps the neighbours over it.
 """
 
 from __future__ import annotations

@@ -1,27 +1,27 @@
-"""Rules about what containers send into the overlay and to its hosts: of either family and every flavour. Pure.
+"""Rules about packets that containers send into the overlay and to its hosts: of either family and every flavour. Pure.
 
-A VXLAN frame carries no proof of its sender: whoever gets a datagram to the port has packets in the overlay, with any
-source address. The kernel asks for no more than the VNI.
+A VXLAN frame carries no proof of its sender: any datagram that reaches the port injects packets into the overlay, with
+any source address. The kernel checks only the VNI.
 
-- `input`, at this host: encapsulated packets come by the underlay link. What comes by a bridge or by the overlay is a
-  container's, at whatever address of this host it is aimed, broadcast and multicast included. Only a host of the
-  overlay that is a virtual machine behind a bridge is heard there, from an address that the bridge leads to.
+- `input`, at this host: encapsulated packets come by the underlay link. Packets from a bridge or from the overlay are a
+  container's, to any address of this host, broadcast and multicast included. The one exception is an overlay host that
+  is a virtual machine behind a bridge: it is accepted there, from an address to which the bridge leads.
 - `forward`, on the way to other hosts: a container can send such a datagram to another host, with its own address,
-  which its host masquerades into a peer's, or with a forged one. No link that leads to containers leads such a packet
-  out of its own network. And what a bridge sends into the overlay has a source that this bridge leads to, so that no
-  container speaks for another host's.
-- `strangers`: nobody but hosts with a lease sends to this one. Not for everybody: a host behind NAT, or with several
+  which its host masquerades into a peer's, or with a forged one. No link that leads to containers forwards such a
+  packet out of its own network. A packet from a bridge into the overlay must have a source to which this bridge
+  leads, so that no container can use the address of another host's container.
+- `strangers`: only hosts with a lease may send to this one. It is off by default: a host behind NAT, or with several
   underlay addresses, sends from another address than its lease names.
 
 The host's own packets meet neither `forward` nor bridges. Overlay packets between containers leave `forward` by its
-first rules. Ports are asked for, never excluded: of a fragmented packet only the first piece has any. What containers
-send each other at the same port, in an overlay of their own, is none of this.
+first rules. Ports are matched, never excluded: only the first fragment of a packet has any. Packets that
+containers send each other at the same port, in an overlay of their own, are not affected.
 
 A network may contain the underlay, as flannel's documented 10.0.0.0/8 does where hosts are in 10.x: hosts with a lease
 are exempt from the rule about overlay addresses, on the underlay link only, as a container can forge theirs elsewhere.
 
-iptables has no sets and knows no kinds of links: there, only what comes by the underlay link is heard or led on, and
-strangers are not told from peers.
+iptables has no sets and knows no kinds of links: there, only packets from the underlay link are accepted or forwarded,
+and unknown senders are not told from peers.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class Attempts:
         return self._cluster_id
 
     def close(self) -> None:
-        """Attempt nothing any more; what is under way raises `StoreUnavailable` once its channel closes."""
+        """Stop all attempts; calls in flight raise `StoreUnavailable` once their channel closes."""
         self._closed = True
 
     def refuse_if_closed(self) -> None:
@@ -153,7 +153,7 @@ class Attempts:
         return read_fault(error, operation, endpoint, username=who.username, certificate=who.cert_file)
 
     def _raise_if_closed(self) -> None:
-        """Closing a channel cancels its calls; whoever waits for one was not cancelled and must not look so."""
+        """Raise if closed. Closing a channel cancels its calls; a caller waiting for one must not appear cancelled."""
         task = asyncio.current_task()
         if self._closed and (task is None or not task.cancelling()):
             raise _closed()

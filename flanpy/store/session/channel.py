@@ -103,11 +103,11 @@ class Connections:
 
     @property
     def deadline(self) -> float:
-        """Seconds that a call may take, as slow as the way to etcd is now."""
+        """Return the seconds that a call may take, given the present latency of the path to etcd."""
         return self.settings.timeout * self.patience
 
     def unheard(self) -> None:
-        """No endpoint answered or refused in time: the way may be slow. Give the next attempts longer."""
+        """Note that no endpoint answered or refused in time: the path may be slow, so the next attempts get longer."""
         if self.patience < MOST_PATIENCE:
             self.patience += 1
             self._retire()
@@ -158,7 +158,7 @@ class Connections:
         self._close_if_done(connection)
 
     def failed(self, connection: Connection) -> None:
-        """Go on to the next endpoint, unless somebody did already.
+        """Go on to the next endpoint, unless another caller did already.
 
         A lone endpoint keeps its channel: grpc reconnects by itself.
         """
@@ -167,7 +167,7 @@ class Connections:
             self._index = (self._index + 1) % len(self.endpoints)
 
     def leave(self, endpoint: Endpoint) -> None:
-        """Go on to the next endpoint, as this one answers nothing but nonsense; unless somebody did already."""
+        """Go on to the next endpoint, as this one's answers are invalid; unless another caller did already."""
         if self._current is not None and self._current.endpoint == endpoint:
             self.failed(self._current)
 
@@ -176,7 +176,7 @@ class Connections:
         self._retire()
 
     async def close(self) -> None:
-        """Close all channels; calls still under way are cancelled."""
+        """Close all channels; calls in flight are cancelled."""
         self._current = None
         for connection in tuple(self._open):
             await connection.channel.close()

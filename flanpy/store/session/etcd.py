@@ -64,14 +64,14 @@ class EtcdSession:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End the watches, close the channels. Calls under way raise `StoreUnavailable`."""
+        """End the watches, close the channels. Calls in flight raise `StoreUnavailable`."""
         self._attempts.close()
         for watch in tuple(self._watches):
             await watch.aclose()
         await self._connections.close()
 
     def reconnect(self, reason: str) -> None:
-        """Leave the present connection for a new one, and list every watch anew on that.
+        """Leave the present connection for a new one, and list every watch again on that.
 
         For when this host's address changed: a TCP connection from the old one is dead, but takes 13 s to show it.
         """
@@ -86,7 +86,7 @@ class EtcdSession:
     def use(self, settings: EtcdSettings) -> None:
         """Take other settings from the next call on. Raises `ConfigError`, and everything stays as it was then.
 
-        Watches list anew where they had to leave their connection, for the new endpoint may be another cluster's.
+        Watches list again if they had to leave their connection, because the new endpoint may be another cluster's.
         """
         moved = self._connections.change(settings)
         _protect(settings.password)

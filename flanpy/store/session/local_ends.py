@@ -1,4 +1,4 @@
-"""The local addresses that this process's connections to etcd stand on: asked of its sockets, as grpc tells nobody."""
+"""The local addresses of this process's connections to etcd: read from its sockets, as grpc does not report them."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class WatchStream:
     async def next(
         self, interrupt: asyncio.Future[None], *, silence: float, answer: float
     ) -> pb.WatchResponse | None:
-        """The next reply, or None if `interrupt` came first or nothing was said.
+        """Return the next reply, or None if `interrupt` came first or etcd sent nothing.
 
         After `silence` seconds etcd is asked for a sign of life, in two ways; raises `StoreUnavailable` if `answer`
         seconds later none has come. grpc's keepalive notices a dead connection; this notices a server that is
