@@ -88,7 +88,16 @@ MESH = {
 
 EVENTS = {
     "events": [
-        {"number": 1, "at": NOW, "kind": "peer_joined", "what": "node-2", "why": "192.0.2.12", "count": 1},
+        {
+            "number": 1,
+            "at": NOW,
+            "kind": "peer_joined",
+            "what": "node-2",
+            "why": "192.0.2.12",
+            "count": 1,
+            "attributes": [],
+            "times": 1,
+        },
         {
             "number": 3,
             "at": NOW + 1,
@@ -96,7 +105,18 @@ EVENTS = {
             "what": "route 10.50.2.0/24",
             "why": "was gone",
             "count": 2,
+            "attributes": ["whole"],
+            "times": 1,
         },
-        {"number": 4, "at": NOW + 9, "kind": "phase_changed", "what": "READY", "why": "", "count": 1},
+        {
+            "number": 4,
+            "at": NOW + 9,
+            "kind": "phase_changed",
+            "what": "READY",
+            "why": "",
+            "count": 1,
+            "attributes": [],
+            "times": 1,
+        },
     ]
 }

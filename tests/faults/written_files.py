@@ -15,18 +15,20 @@ from pathlib import Path
 from flanpy.cli.docker import opts
 from flanpy.cli.repair import diag
 from flanpy.docker import config_file
-from flanpy.host import drain_file, node_id, state_file, subnet_env, tunnel_file
+from flanpy.host import cloud_file, drain_file, node_id, state_file, subnet_env, tunnel_file
 from flanpy.host.drain_file import Drained
 from flanpy.host.extension import ExtensionPart
 from flanpy.host.lock import RunLock
 from flanpy.host.state_file import SavedLease
 from flanpy.host.subnet_env import SubnetEnv
+from flanpy.model.cloud import CloudHere
 from flanpy.model.lease import SubnetKey
 from flanpy.model.objects import ExtensionPeer, TunnelPeer
 from flanpy.model.ops import Put
 
 WRITERS = {
     "flanpy/files/atomic.py": "whatever is written as a whole",
+    "flanpy/host/cloud_file.py": "cloud.json",
     "flanpy/host/drain_file.py": "drained.json",
     "flanpy/host/extension.py": "extension.json",
     "flanpy/host/lock.py": "flanpyd.lock",
@@ -97,6 +99,11 @@ def _tunnel(directory: Path, number: int) -> None:
     tunnel_file.TunnelFile(directory).save([peer])
 
 
+def _cloud(directory: Path, number: int) -> None:
+    here = CloudHere("gce", "host-1", IPv4Network(f"10.50.{number}.0/24"), IPv4Address("192.0.2.1"))
+    cloud_file.save(directory, here)
+
+
 def _daemon_json(directory: Path, number: int) -> None:
     found = config_file.read(directory / "daemon.json")
     config_file.replace(found, b'{"bip": "10.50.%d.1/24"}\n' % number)
@@ -118,6 +125,7 @@ FILES = {
     "lease.json": Written(lambda directory, n: state_file.save(directory, _lease(n))),
     "tunnel.json": Written(_tunnel),
     "extension.json": Written(_extension, silent=frozenset({"full", "read-only"})),
+    "cloud.json": Written(_cloud),
     "drained.json": Written(lambda directory, n: drain_file.mark(directory, Drained(_key(n), float(n)))),
     "node-id": Written(_node_id),
     "flanpyd.lock": Written(_lock, keeps=False, silent=frozenset({"full"})),

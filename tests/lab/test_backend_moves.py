@@ -37,7 +37,10 @@ MTU = {"vxlan": 1450, "host-gw": 1500, "direct": 1450, "alloc": 1500, "udp": 147
 
 
 def _change(lab: Lab, name: str) -> None:
-    lab.configure({"Network": NETWORK, "Backend": BACKENDS.get(name) or {"Type": name}})
+    meant = (
+        {"Deliberate": True} if name == "alloc" else {}
+    )  # as `network set --force` says of what leads nowhere
+    lab.configure({"Network": NETWORK, "Backend": BACKENDS.get(name) or {"Type": name}, **meant})
 
 
 def _says(lab: Lab) -> set[str | None]:

@@ -113,7 +113,8 @@ def test_drained_host_says_so_everywhere_and_stays_out_over_restarts(lab: Lab) -
 
 def test_drain_with_cleanup_leaves_nothing_of_ours_and_undo_brings_all_back(lab: Lab) -> None:
     host = lab.hosts[0]
-    done = _ctl(host, "drain", "--force", "--cleanup")
+    cleanup = ("drain", "--force", "--cleanup", f"--subnet-file={host.daemon.subnet_path}")
+    done = _ctl(host, *cleanup)
     assert done.returncode == 0, done
     assert "ip link del flannel.1" in done.stdout
 
@@ -125,7 +126,7 @@ def test_drain_with_cleanup_leaves_nothing_of_ours_and_undo_brings_all_back(lab:
 
     assert stripped()
     never(lambda: not stripped(), "the idle daemon put something back", seconds=2.0)
-    assert _ctl(host, "drain", "--cleanup").returncode == 0, "once more is fine"
+    assert _ctl(host, *cleanup).returncode == 0, "once more is fine"
     _undone(lab, host)
 
 
