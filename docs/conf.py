@@ -1,4 +1,4 @@
-"""How Sphinx builds the documentation: `make docs`. Pages are Markdown; every reference must resolve."""
+"""Settings of Sphinx, which builds the documentation: `make docs`. Pages are Markdown; every reference must resolve."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What a component may know about time."""
+    """The time, as far as a component may know it."""
 
     def monotonic(self) -> float:
         """Seconds since an arbitrary start; never goes back."""

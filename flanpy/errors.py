@@ -134,7 +134,7 @@ class DockerUnreachable(DockerError):
 
 
 class DockerConflict(DockerError):
-    """What somebody else set up in Docker does not go together with what we are to set up."""
+    """A set-up of somebody else in Docker conflicts with the one that we are to make."""
 
 
 class OutputError(FlanpyError):

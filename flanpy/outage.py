@@ -30,7 +30,7 @@ class Transition:
 
     @property
     def failing(self) -> bool:
-        """Whether the last word was a failure."""
+        """Report whether the last outcome was a failure."""
         return self.since is not None
 
     def failed(self, now: float, *, reason: str = "", count: int = 1) -> bool:

@@ -18,3 +18,8 @@ def test_product_keeps_to_small_files_and_functions() -> None:
     assert max(house.files) <= 420
     assert functions[int(len(functions) * 0.99)] <= 30
     assert max(house.parameters) <= 10
+
+
+@pytest.mark.parametrize("tree", TREES)
+def test_docstrings_begin_with_a_verb_or_with_the_thing_itself(tree: str) -> None:
+    assert measure(tree).relative == []

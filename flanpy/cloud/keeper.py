@@ -62,7 +62,7 @@ CALL_S: Final = 90.0
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """What the keeper works on; `calls` are counted by the provider's client."""
+    """The parts that the keeper works on; `calls` are counted by the provider's client."""
 
     provider: Provider
     registry: Registry
@@ -71,7 +71,7 @@ class Ends:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is wanted, and the underlay's address by which the provider knows this host."""
+    """The wanted route, and the underlay's address by which the provider knows this host."""
 
     wanted: CloudWanted
     address: IPv4Address
@@ -121,7 +121,7 @@ class CloudKeeper:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing of ours is left to take back."""
+        """Report whether nothing of ours is left to take back."""
         return self._was is None
 
     def ask(self, asked: Asked | None) -> None:
@@ -310,7 +310,7 @@ class CloudKeeper:
             self._made(made)
 
     async def _denied(self, host: CloudHost, tables: tuple[CloudTable, ...]) -> tuple[CloudTrouble, ...]:
-        """What this host may not do, found out once, and again while anything is missing."""
+        """Find the permissions that this host lacks, once, and again while any is missing."""
         known = self._status.denied if self._status is not None else ()
         if self._asked_denied and not known:
             return ()
@@ -328,7 +328,7 @@ class CloudKeeper:
 
 
 def _own(asked: Asked) -> tuple[object, ...]:
-    """What of it concerns our own route."""
+    """Return the part that concerns our own route."""
     wanted = asked.wanted
     return wanted.backend, wanted.subnet, wanted.settled, wanted.tables, asked.address
 

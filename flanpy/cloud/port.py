@@ -1,4 +1,4 @@
-"""What the keeper needs of a provider and of etcd, as Protocols; and how one call of a provider is told to the metrics.
+"""Protocols of the keeper: the provider, and etcd; and the counts of the provider's calls for the metrics.
 
 A provider's methods block: the keeper calls them in a thread of their own, one at a time. Each raises `CloudError` and
 nothing else, and retries nothing: how often to try is the keeper's.
@@ -41,7 +41,7 @@ class Provider(Protocol):
 
 
 class Registry(Protocol):
-    """What the overlay's hosts tell each other of routes, in etcd. Methods raise StoreError."""
+    """The records of routes that the overlay's hosts share in etcd. Methods raise StoreError."""
 
     async def records(self) -> Mapping[IPv4Network, CloudRecord]:
         """Read of every route who made it."""

@@ -1,4 +1,4 @@
-"""Which client a backend has. Each is imported only when it is asked for: with it comes its provider's SDK."""
+"""The client of each backend, imported only when it is asked for: its provider's SDK comes with it."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class StaleRoutes:
 
 
 def turn(route: CloudRoute, wanted: CloudWanted) -> int:
-    """How many hosts are to try before this one."""
+    """Return the number of hosts that try before this one."""
 
     def place(node: str) -> bytes:
         return sha256(f"{route.destination} {node}".encode()).digest()
