@@ -19,6 +19,7 @@ from flanpy.cli.main import run
 
 SERVICE_FILES: Final = {
     "subnet.env": "subnet",
+    "cloud.json": "state",
     "lease.json": "state",
     "drained.json": "state",
     "node-id": "state",
