@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -130,7 +131,8 @@ class BlockingSocket:
             sock.settimeout(self._deadline_s)
             sock.bind((0, 0))
             for option in (numbers.CAP_ACK, numbers.EXT_ACK):
-                sock.setsockopt(numbers.SOL_NETLINK, option, 1)
+                with suppress(OSError):  # kernels before 4.12: refusals without a text
+                    sock.setsockopt(numbers.SOL_NETLINK, option, 1)
         except OSError:
             sock.close()
             raise
