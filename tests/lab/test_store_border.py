@@ -54,7 +54,7 @@ def test_flannels_documented_network_works_and_no_lease_in_it_takes_a_hosts_way(
     lab.configure(config(backend))
     lab.start_daemons(f"--udp-plane={plane}")
     lab.attach_containers()
-    assert unreached(lab.containers) == ()
+    eventually(lambda: unreached(lab.containers) == (), "every host has its peers")
 
     etcd, one = etcd_address(lab), lab.hosts[0]
     before = {host.name: way_to(host, etcd) for host in lab.hosts}
