@@ -1,7 +1,7 @@
 """Asks each etcd endpoint whether it is well, over the HTTP that etcd serves beside gRPC: no session, no credentials.
 
-`/health` answers after a read by quorum, so it tells a member without a leader from a healthy one. Each endpoint has a
-deadline of its own, and all are asked at once.
+`/health` answers after a read by quorum, so it tells a member without a leader from a healthy one; `/version` names
+what it runs. Each endpoint has a deadline of its own, and all are asked at once.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from flanpy.store.session import tls_files
 DEADLINE_S: Final = 3.0
 _MOST: Final = 16
 """Endpoints that are asked."""
+_LONGEST: Final = 65536
+"""Bytes of an answer that are read."""
 
 _FAILURES = (OSError, http.client.HTTPException, ValueError, StoreError)
 
@@ -53,7 +55,9 @@ def _asked(url: str, files: Mapping[str, str], deadline: float) -> EndpointSeen:
         with closing(_connection(url, files, deadline)) as connection:
             connection.request("GET", "/health")
             answer = connection.getresponse()
-            body, date = answer.read(65536), answer.getheader("Date")
+            body, date = answer.read(_LONGEST), answer.getheader("Date")
+            took = time.monotonic() - start
+            version = _version(connection)
     except TimeoutError:
         return EndpointSeen(
             url=url, problem=f"no answer within {deadline:g} s", took=time.monotonic() - start
@@ -61,8 +65,19 @@ def _asked(url: str, files: Mapping[str, str], deadline: float) -> EndpointSeen:
     except _FAILURES as error:
         reason = " ".join(str(getattr(error, "strerror", "") or str(error) or type(error).__name__).split())
         return EndpointSeen(url=url, problem=reason, took=time.monotonic() - start)
-    took = time.monotonic() - start
-    return EndpointSeen(url=url, problem=_illness(answer.status, body), took=took, skew=_skew(date, took))
+    problem = _illness(answer.status, body)
+    return EndpointSeen(url=url, problem=problem, took=took, skew=_skew(date, took), version=version)
+
+
+def _version(connection: http.client.HTTPConnection) -> str:
+    """Return the version as etcd tells it to everybody; "" from one that does not, as from a proxy."""
+    try:
+        connection.request("GET", "/version")
+        said: Any = json.loads(connection.getresponse().read(_LONGEST))
+    except _FAILURES:
+        return ""
+    version = said.get("etcdserver") if isinstance(said, dict) else None
+    return version[:32] if isinstance(version, str) else ""
 
 
 def _connection(url: str, files: Mapping[str, str], deadline: float) -> http.client.HTTPConnection:

@@ -32,12 +32,16 @@ class RouteSeen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointSeen:
-    """One etcd endpoint. `skew` is how far its clock is ahead of ours in seconds, None where it did not tell."""
+    """One etcd endpoint. `skew` is how far its clock is ahead of ours in seconds, None where it did not tell.
+
+    `version` is the member's own word, "" where it did not tell.
+    """
 
     url: str
     problem: str = ""
     took: float = 0.0
     skew: float | None = None
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +53,7 @@ class Told:
     tx_checksum: str = "auto"
     underlay_named: bool = False
     public_ip_named: bool = False
+    etcd_user: str = ""
     stale: tuple[str, ...] = ()
     """Options whose value in the file is not the daemon's: `name: file says X, in force is Y`."""
 

@@ -37,7 +37,7 @@ class Repair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """`id` is of the list of problems (P01 to P33), `condition` the daemon's judgement of the same, "" without one.
+    """`id` is of the list of problems (P01 to P34), `condition` the daemon's judgement of the same, "" without one.
 
     `at`: wall time of what is over already, 0 for what is so now.
     """

@@ -189,6 +189,7 @@ def _told(sources: Sources, settings: Mapping[str, str], in_force: Mapping[str, 
         random_ports=settings.get("ip-masq-fully-random-disable") != "true",
         tx_checksum=settings.get("vxlan-tx-checksum", "auto"),
         underlay_named=any(settings.get(name) for name in named),
+        etcd_user=settings.get("etcd-username", ""),
         public_ip_named=any(settings.get(name) for name in ("public-ip", "public-ipv6")),
         stale=tuple(differing),
     )

