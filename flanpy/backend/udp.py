@@ -29,6 +29,7 @@ from flanpy.model.objects import (
 from flanpy.model.tunnel import HEADERS
 from flanpy.model.world import World
 from flanpy.plan.border import guarded, wins
+from flanpy.plan.host_settings import link_settings
 from flanpy.plan.next_hop import RouteTable
 from flanpy.plan.space import numbers
 
@@ -129,8 +130,7 @@ class UdpBackend:
         )
         fixed: tuple[KernelObject, ...] = (
             TunLink(LINK, end.mtu),
-            # a reply may come back over another path than we would choose; loose mode still drops martians
-            LinkSysctl(Family.IPV4, LINK, "rp_filter", "2"),
+            *link_settings(world, Family.IPV4, LINK),
             # what cannot be forwarded is answered by ICMP from our own address, which comes in here
             LinkSysctl(Family.IPV4, LINK, "accept_local", "1"),
             # A /32: the address only gives host-to-container traffic a source, no subnet route must come with it.

@@ -25,13 +25,13 @@ from flanpy.model.objects import (
     FdbEntry,
     KernelObject,
     LinkFeature,
-    LinkSysctl,
     LinkUp,
     Neighbour,
     Route,
     VxlanLink,
 )
 from flanpy.model.world import World
+from flanpy.plan.host_settings import link_settings
 from flanpy.plan.offload import checksum_offload
 
 DEFAULT_VNI = 1
@@ -229,12 +229,10 @@ def _device(
         learning=options.learning,
         gbp=options.gbp,
     )
-    # IPv4: a reply may come back over another path than we would choose; loose mode still drops martians.
-    sysctl = ("rp_filter", "2") if side.family is Family.IPV4 else ("accept_ra", "0")
     return (
         link,
         LinkFeature(side.link, "tx-checksum-ip-generic", enabled=checksum_offload(world).on),
-        LinkSysctl(side.family, side.link, *sysctl),
+        *link_settings(world, side.family, side.link),
         # A /32: the address only gives host-to-container traffic a source, no subnet route must come with it.
         Address(side.link, ip_interface((subnet.network_address, side.family.bits))),
         LinkUp(side.link),

@@ -13,7 +13,7 @@ from typing import Any, Final
 from flanpy.doctor.document import address
 from flanpy.doctor.facts import RouteSeen
 from flanpy.errors import HostError, KernelError
-from flanpy.host.sysctl import Sysctls
+from flanpy.host.sysctl import Sysctls, sysctl_name
 from flanpy.kernel.ethtool import Ethtool
 from flanpy.model.address import IPAddress
 from flanpy.trace.iproute import route_text
@@ -29,7 +29,11 @@ _SYSCTLS: Final = (
     "net/ipv4/neigh/default/gc_thresh3",
     "net/ipv6/neigh/default/gc_thresh3",
 )
-_OF_LINKS: Final = ("net/ipv4/conf/{}/rp_filter", "net/ipv6/conf/{}/disable_ipv6")
+_OF_LINKS: Final = (
+    "net/ipv4/conf/{}/forwarding",
+    "net/ipv4/conf/{}/rp_filter",
+    "net/ipv6/conf/{}/disable_ipv6",
+)
 
 
 def routes() -> tuple[RouteSeen, ...]:
@@ -72,10 +76,6 @@ def sysctls(links: Iterable[str]) -> dict[str, str]:
         except (KernelError, UnicodeDecodeError):
             continue
     return found
-
-
-def sysctl_name(path: str) -> str:
-    return path.translate(str.maketrans("./", "/."))
 
 
 def checksums(links: Iterable[str]) -> dict[str, bool]:

@@ -73,6 +73,11 @@ class Sysctls:
         return self.write(FORWARDING[family], "1") if not self.forwards(family) else False
 
 
+def sysctl_name(path: str) -> str:
+    """Return a path's name as sysctl(8) writes it: a dot in a link's name is a slash."""
+    return path.translate(str.maketrans("./", "/."))
+
+
 def _kernel_error(action: str, cause: OSError) -> KernelError:
     code = cause.errno or 0
     cure = _CURES.get(code, "")

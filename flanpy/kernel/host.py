@@ -31,10 +31,10 @@ _LOWER, _LOWER_NAMESPACE, _MASTER = (
 _MTU = rtnl.IFLA["IFLA_MTU"]
 # ifa_flags of linux/if_addr.h; 0x01 is TEMPORARY for IPv6 and SECONDARY for IPv4: either way second best
 _DAD_FAILED, _TENTATIVE, _DEPRECATED, _TEMPORARY = 0x08, 0x40, 0x20, 0x01
-_NETCONFA_IFINDEX, _NETCONFA_FORWARDING, _NETCONFA_RP_FILTER = 1, 2, 3
+_NETCONFA_IFINDEX, _NETCONFA_FORWARDING, _NETCONFA_RP_FILTER, _NETCONFA_PROXY_NEIGH = 1, 2, 3, 5
 ALL_LINKS = -1
-STRICT = 1  # rp_filter
 """NETCONFA_IFINDEX_ALL: the row of `conf/all`."""
+STRICT = 1  # rp_filter
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +185,21 @@ async def read_forwarding(requests: RequestSocket, family: Family) -> bool:
     return said is None or said.enabled
 
 
+async def read_not_forwarding(requests: RequestSocket) -> frozenset[int]:
+    """Return the links (indices) whose own IPv4 forwarding is off, whatever the host's.
+
+    IPv6 has no such switch: a link's own `forwarding` only says whether the host is a router there, and packets are
+    forwarded by `all` alone (ip-sysctl, conf/interface/forwarding).
+    """
+
+    def parse(buffer: bytes, start: int, end: int) -> int | None:
+        said = forwarding(buffer, start, end)
+        return said.index if said is not None and said.index > 0 and not said.enabled else None
+
+    request = frame(rtnl.GETNETCONF, numbers.REQUEST | numbers.DUMP, bytes([Family.IPV4, 0, 0, 0]))
+    return frozenset(await requests.dump(request, parse))
+
+
 def forwarding(buffer: bytes, start: int, end: int) -> Forwarding | None:
     """Return the forwarding state in a netconf message, None if it has none."""
     found = attributes(buffer, start + HEADER_SIZE + 4, end)
@@ -198,21 +213,25 @@ def forwarding(buffer: bytes, start: int, end: int) -> Forwarding | None:
 
 
 def is_against_us(buffer: bytes, start: int, end: int) -> bool:
-    """Report whether a netconf message shows a value we never set: forwarding off, or a strict reverse-path filter."""
-    said = forwarding(buffer, start, end)
-    if said is not None and said.index == ALL_LINKS:
-        return not said.enabled
-    filtered = attributes(buffer, start + HEADER_SIZE + 4, end).get(_NETCONFA_RP_FILTER)
-    return filtered is not None and S32.unpack(filtered)[0] == STRICT
+    """Report whether a netconf message shows a value that we never set.
 
-
-def reverse_path_link(buffer: bytes, start: int, end: int) -> int | None:
-    """Return the link (index) whose `rp_filter` a netconf message reports, None if it reports none."""
+    That is forwarding off, a strict reverse-path filter, or answers to ARP for others.
+    """
     found = attributes(buffer, start + HEADER_SIZE + 4, end)
-    if _NETCONFA_IFINDEX not in found or _NETCONFA_RP_FILTER not in found:
+    against = {_NETCONFA_FORWARDING: 0, _NETCONFA_RP_FILTER: STRICT, _NETCONFA_PROXY_NEIGH: 1}
+    return any(name in found and S32.unpack(found[name])[0] == value for name, value in against.items())
+
+
+def switched_link(buffer: bytes, start: int, end: int) -> int | None:
+    """Return the link (index) of whose switches a netconf message tells, None if it tells of none that we set."""
+    found = attributes(buffer, start + HEADER_SIZE + 4, end)
+    if _NETCONFA_IFINDEX not in found or found.keys().isdisjoint(_SWITCHES):
         return None
     index: int = S32.unpack(found[_NETCONFA_IFINDEX])[0]
     return index
+
+
+_SWITCHES = frozenset({_NETCONFA_FORWARDING, _NETCONFA_RP_FILTER, _NETCONFA_PROXY_NEIGH})
 
 
 def kernel_release(text: str = "") -> tuple[int, int] | None:

@@ -216,20 +216,31 @@ class Monitor:
         if stale & Stale.LINKS:
             self._links = await host.read_links(self._requests, learn=self._board.learn)
             self._attach_filter()
-            facts = replace(facts, addresses=frozenset(a for link in self._links for a in link.addresses))
+            placed = frozenset((a, link.name) for link in self._links for a in link.addresses)
+            facts = replace(facts, addresses=frozenset(a for a, _ in placed), placed=placed)
         if stale & Stale.ROUTES:
             ours = self._board.links
             facts = replace(facts, routes=await host.read_routes(self._requests, self._links, ours))
             self._board.routed = frozenset(route.link for route in facts.routes)
         if stale & (Stale.LINKS | Stale.ROUTES):
             facts = await self._chosen(facts)
+        if stale & (Stale.LINKS | Stale.FORWARDING):
+            facts = await self._with_forwarding(facts, stale)
+        self._facts = facts
+
+    async def _with_forwarding(self, facts: HostFacts, stale: Stale) -> HostFacts:
+        """Names follow the links: a link that just came was perhaps told of before its name."""
         if stale & Stale.FORWARDING:
+            self._board.not_forwarding = await host.read_not_forwarding(self._requests)
             facts = replace(
                 facts,
                 ip_forward=await host.read_forwarding(self._requests, Family.IPV4),
                 ip6_forward=await host.read_forwarding(self._requests, Family.IPV6),
             )
-        self._facts = facts
+        off = self._board.not_forwarding if facts.ip_forward else frozenset[int]()
+        return replace(
+            facts, not_forwarding=frozenset(link.name for link in self._links if link.index in off)
+        )
 
     async def _chosen(self, facts: HostFacts) -> HostFacts:
         target = self._choice.can_reach

@@ -111,6 +111,8 @@ class NoticeBoard:
     networks: tuple[IPNetwork, ...] = ()
     routed: frozenset[str] = frozenset()
     """Links that have routes of the host: when one goes down, IPv4 routes go without a notification."""
+    not_forwarding: frozenset[int] = frozenset()
+    """Links (indices) whose own IPv4 forwarding was off when last read."""
     _shown: dict[int, _Shown] = field(default_factory=dict)
 
     def indices(self) -> frozenset[int]:
@@ -184,9 +186,15 @@ class NoticeBoard:
         said = host.forwarding(buffer, start, end)
         if said is not None and said.index == host.ALL_LINKS:
             return Notice(Stale.FORWARDING, Moved.SYSCTL)
-        shown = self._shown.get(host.reverse_path_link(buffer, start, end) or 0)
+        turned = (
+            said is not None
+            and said.family == Family.IPV4
+            and said.index > 0
+            and said.enabled == (said.index in self.not_forwarding)
+        )
+        shown = self._shown.get(host.switched_link(buffer, start, end) or 0)
         ours = shown is not None and shown.name in self.links
-        return Notice(moved=Moved.SYSCTL) if ours else _NOTHING
+        return Notice(Stale.FORWARDING if turned else Stale.NOTHING, Moved.SYSCTL if ours else None)
 
     def _routes_of(self, shown: _Shown | None) -> Stale:
         return Stale.ROUTES if shown is not None and shown.name in self.routed else Stale.NOTHING

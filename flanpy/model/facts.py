@@ -43,12 +43,18 @@ class HostRoute:
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """A frozen picture of the host. `problem` says why there is no underlay, for people; `kernel` is 6.1's (6, 1)."""
+    """A frozen picture of the host. `problem` says why there is no underlay, for people; `kernel` is 6.1's (6, 1).
+
+    `placed` are the addresses with their links. `not_forwarding` are links whose own IPv4 switch is off while the
+    host's is on: what comes in by them ends there.
+    """
 
     underlay: Underlay | None = None
     problem: str = ""
     routes: tuple[HostRoute, ...] = ()
     addresses: frozenset[IPAddress] = frozenset()
+    placed: frozenset[tuple[IPAddress, str]] = frozenset()
     ip_forward: bool = True
     ip6_forward: bool = True
+    not_forwarding: frozenset[str] = frozenset()
     kernel: tuple[int, int] | None = None

@@ -1,9 +1,9 @@
-"""Host-wide settings that every backend needs: IP forwarding, once a bridge uses our subnet, and blackhole routes."""
+"""Settings that backends need: IP forwarding once a bridge uses our subnet, blackhole routes, switches of links."""
 
 from __future__ import annotations
 
-from flanpy.model.address import IPNetwork
-from flanpy.model.objects import Blackhole, HostSysctl
+from flanpy.model.address import Family, IPAddress, IPNetwork
+from flanpy.model.objects import Blackhole, HostSysctl, LinkSysctl
 from flanpy.model.world import World
 
 FORWARD4 = "net.ipv4.ip_forward"
@@ -28,18 +28,46 @@ def host_settings(world: World) -> tuple[HostSysctl, ...]:
     off turns it on itself and sets the policy of FORWARD to DROP, which keeps neighbours from reaching unpublished
     ports. A Docker that finds it on leaves the policy alone (moby, bridge driver, setupIPForwarding).
     """
+    names = {Family.IPV4: FORWARD4, Family.IPV6: FORWARD6}
+    return tuple(HostSysctl(name, "1") for family, name in names.items() if _forwards(world, family))
+
+
+def link_settings(world: World, family: Family, link: str) -> tuple[LinkSysctl, ...]:
+    """Return the kernel's switches of a device of ours that carries packets of this family.
+
+    A device takes them from `conf/default`, which somebody may have set to anything. IPv4 packets are forwarded by the
+    switch of the link that they come in by, so the host's alone is not enough.
+    """
+    if family is Family.IPV6:
+        switches = {"disable_ipv6": "0", "accept_ra": "0"}
+    else:
+        # A reply may come back over another path than we would choose; loose mode still drops martians.
+        switches = {"rp_filter": "2", "proxy_arp": "0"}
+        if _forwards(world, family):
+            switches["forwarding"] = "1"
+    return tuple(LinkSysctl(family, link, name, value) for name, value in switches.items())
+
+
+def bridges(world: World) -> frozenset[str]:
+    """Return the links other than our own with an address in our subnets: those that containers are on."""
     key = world.own.key if world.own is not None else None
-    settings = []
-    if key is not None and key.subnet is not None and _is_used(world, key.subnet):
-        settings.append(HostSysctl(FORWARD4, "1"))
-    if key is not None and key.subnet6 is not None and _is_used(world, key.subnet6):
-        settings.append(HostSysctl(FORWARD6, "1"))
-    return tuple(settings)
+    subnets = [one for one in (key.subnet, key.subnet6) if one is not None] if key is not None else []
+    return frozenset(
+        link
+        for address, link in world.facts.placed
+        if any(_is_of_bridge(address, subnet) for subnet in subnets)
+    )
+
+
+def _forwards(world: World, family: Family) -> bool:
+    subnet = world.own.key.of(family) if world.own is not None else None
+    return subnet is not None and _is_used(world, subnet)
 
 
 def _is_used(world: World, subnet: IPNetwork) -> bool:
     """Report whether the host has an address in the subnet; the first one, our own device's, does not count."""
-    return any(
-        address.version == subnet.version and address in subnet and address != subnet.network_address
-        for address in world.facts.addresses
-    )
+    return any(_is_of_bridge(address, subnet) for address in world.facts.addresses)
+
+
+def _is_of_bridge(address: IPAddress, subnet: IPNetwork) -> bool:
+    return address.version == subnet.version and address in subnet and address != subnet.network_address

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 from flanpy.errors import FlanpyError, HostError, KernelError
 from flanpy.files import atomic
-from flanpy.host.sysctl import Sysctls
+from flanpy.host.sysctl import Sysctls, sysctl_name
 from flanpy.model.address import Family, IPAddress
 from flanpy.trace import documents, iproute
 from flanpy.trace.filter import Table
@@ -27,7 +27,12 @@ from flanpy.trace.seen import Device, Direction, LeaseSeen, Overlay, Probed, See
 T = TypeVar("T")
 
 _SYSCTLS: Final = {
-    4: ("net/ipv4/ip_forward", "net/ipv4/conf/all/rp_filter", "net/ipv4/conf/{link}/rp_filter"),
+    4: (
+        "net/ipv4/ip_forward",
+        "net/ipv4/conf/{link}/forwarding",
+        "net/ipv4/conf/all/rp_filter",
+        "net/ipv4/conf/{link}/rp_filter",
+    ),
     6: ("net/ipv6/conf/all/forwarding",),
 }
 
@@ -235,7 +240,7 @@ def _sysctls(version: int, in_link: str) -> dict[str, str]:
     for pattern in _SYSCTLS[version]:
         name = pattern.format(link=in_link)
         try:
-            found[name.replace("/", ".")] = Sysctls().read(name)
+            found[sysctl_name(name)] = Sysctls().read(name)
         except KernelError:
             continue
     return found

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from flanpy.host.sysctl import sysctl_name
 from flanpy.trace.hop import Cause, Hop, Place, Verdict
 from flanpy.trace.seen import Direction, Seen, Way
 
@@ -43,7 +44,7 @@ def _wrong_way(seen: Seen, way: Way) -> _Wrong | None:
     """Return the route's fault, None for the right route."""
     if way.problem and _is_spoofed(seen, way):
         settings = ", ".join(f"{name}={value}" for name, value in seen.sysctls.items() if "rp_filter" in name)
-        name = f"net.ipv4.conf.{seen.in_link}.rp_filter"
+        name = sysctl_name(f"net/ipv4/conf/{seen.in_link}/rp_filter")
         return _Wrong(
             f"{seen.source} coming by {seen.in_link} is dropped by reverse path filtering ({settings})",
             f"the route to {seen.source} must lead to {seen.in_link}, or: sysctl -w {name}=2",

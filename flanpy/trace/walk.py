@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from flanpy.host.sysctl import sysctl_name
 from flanpy.trace.encapsulation import hops_before, hops_beneath
 from flanpy.trace.filter import Hook, Met, Packet, Passage
 from flanpy.trace.hop import Cause, Hop, Place, Verdict, Walk
@@ -73,7 +74,16 @@ def _forwarding(seen: Seen) -> Iterator[Hop]:
             Place.FORWARDING, _DIES, "this host forwards nothing", (f"{name} = 0",), f"sysctl -w {name}=1"
         )
     else:
-        yield Hop(Place.FORWARDING, _PASSES, f"{name} = {value}")
+        yield _forwarding_of_link(seen) or Hop(Place.FORWARDING, _PASSES, f"{name} = {value}")
+
+
+def _forwarding_of_link(seen: Seen) -> Hop | None:
+    """IPv4 is forwarded by the switch of the link that the packet comes in by; None if that is on."""
+    name = sysctl_name(f"net/ipv4/conf/{seen.in_link}/forwarding")
+    if seen.sysctls.get(name) != "0":
+        return None
+    text = f"nothing is forwarded that comes in by {seen.in_link}"
+    return Hop(Place.FORWARDING, _DIES, text, (f"{name} = 0",), f"sysctl -w {name}=1")
 
 
 def _packet(seen: Seen, out_link: str = "", mark: int = 0) -> Packet | None:

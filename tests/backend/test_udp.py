@@ -61,6 +61,8 @@ def test_device_stands_as_flannels_and_every_peer_has_one_place_in_the_table() -
     assert list((desired_of(ONE) or {}).values()) == [
         TunLink("flannel0", 1472),
         LinkSysctl(Family.IPV4, "flannel0", "rp_filter", "2"),
+        LinkSysctl(Family.IPV4, "flannel0", "proxy_arp", "0"),
+        LinkSysctl(Family.IPV4, "flannel0", "forwarding", "1"),
         LinkSysctl(Family.IPV4, "flannel0", "accept_local", "1"),
         Address("flannel0", IPv4Interface("10.50.10.0/32")),
         LinkUp("flannel0"),
@@ -139,6 +141,8 @@ def test_lines_say_what_is_done() -> None:
     assert [render(op) for op in ops] == [
         "ip tuntap add flannel0 mode tun multi_queue vnet_hdr && ip link set flannel0 mtu 1472 alias flanpy",
         "sysctl -w net.ipv4.conf.flannel0.rp_filter=2",
+        "sysctl -w net.ipv4.conf.flannel0.proxy_arp=0",
+        "sysctl -w net.ipv4.conf.flannel0.forwarding=1",
         "sysctl -w net.ipv4.conf.flannel0.accept_local=1",
         "ip address add 10.50.10.0/32 dev flannel0",
         "ip link set flannel0 up",

@@ -302,6 +302,36 @@ async def test_p04_forwarding_turned_off_is_told_and_known() -> None:
         await at.knows(lambda facts: not facts.ip_forward)
 
 
+@pytest.mark.asyncio
+async def test_p04_forwarding_turned_off_on_a_link_of_others_is_known_and_on_ours_is_told() -> None:
+    async with overlay() as at:
+        assert await at.kernel.apply([Put(HostSysctl("net.ipv4.ip_forward", "1"))]) == ()
+        await at.knows(lambda facts: facts.ip_forward and not facts.not_forwarding)
+        at.here.sysctl("net/ipv4/conf/eth0/forwarding", "0")
+        await at.knows(lambda facts: facts.not_forwarding == {"eth0"})
+        assert at.ear.moved == []
+        at.here.sysctl(f"net/ipv4/conf/{NAME}/forwarding", "0")
+        await at.hears(Moved.SYSCTL)
+        await at.knows(lambda facts: facts.not_forwarding == {"eth0", NAME})
+        at.here.sysctl("net/ipv4/conf/eth0/forwarding", "1")
+        await at.knows(lambda facts: facts.not_forwarding == {NAME})
+        at.here.sysctl("net/ipv4/ip_forward", "0")
+        await at.knows(lambda facts: not facts.ip_forward and not facts.not_forwarding)
+
+
+@pytest.mark.asyncio
+async def test_p04_link_that_comes_with_forwarding_off_by_default_is_known_by_its_name() -> None:
+    async with overlay() as at:
+        at.here.sysctl("net/ipv4/ip_forward", "1")
+        at.here.sysctl("net/ipv4/conf/default/forwarding", "0")
+        at.here.ip("link add br0 type bridge")
+        await at.knows(lambda facts: facts.not_forwarding == {"br0"})
+        at.here.ip("link set br0 name br1")
+        await at.knows(lambda facts: facts.not_forwarding == {"br1"})
+        at.here.ip("link del br1")
+        await at.knows(lambda facts: not facts.not_forwarding)
+
+
 WRITES: dict[str, list[Op]] = {
     "entries": [Put(Neighbour(NAME, IPv4Address("10.50.3.1"), Mac.parse("02:01:00:00:00:09")))],
     "a setting": [Put(CHECKSUM)],
@@ -338,10 +368,11 @@ async def test_p11_p13_our_routes_that_went_with_the_underlay_without_a_word_are
 
 
 @pytest.mark.asyncio
-async def test_p05_rp_filter_of_our_link_is_told() -> None:
+async def test_p05_rp_filter_and_proxy_arp_of_our_link_are_told() -> None:
     async with overlay() as at:
-        at.here.sysctl(f"net/ipv4/conf/{NAME}/rp_filter", "1")
-        await at.hears(Moved.SYSCTL)
+        for name in ("rp_filter", "proxy_arp"):
+            at.here.sysctl(f"net/ipv4/conf/{NAME}/{name}", "1")
+            await at.hears(Moved.SYSCTL)
 
 
 @pytest.mark.asyncio

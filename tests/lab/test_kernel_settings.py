@@ -69,6 +69,60 @@ def test_p04_forwarding_off_at_start_is_turned_on(lab: Lab) -> None:
     assert_settled(lab)
 
 
+def test_p04_device_made_anew_forwards_though_new_devices_do_not_by_default(lab: Lab) -> None:
+    host = lab.hosts[1]
+    host.run("sh", "-c", "echo 0 > /proc/sys/net/ipv4/conf/default/forwarding")
+    try:
+        host.ip("link del flannel.1")
+        assert_settled(lab)
+        eventually(lambda: link_sysctl(host, "forwarding") == "1", lambda: link_sysctl(host, "forwarding"))
+    finally:
+        host.run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/conf/default/forwarding")
+
+
+@pytest.mark.parametrize(("name", "bad", "good"), [("forwarding", "0", "1"), ("proxy_arp", "1", "0")])
+def test_p04_switch_of_our_device_turned_by_hand_is_turned_back(
+    lab: Lab, name: str, bad: str, good: str
+) -> None:
+    host = lab.hosts[1]
+    counted = repairs(host, "linksysctl")
+    host.run("sh", "-c", f"echo {bad} > /proc/sys/net/ipv4/conf/flannel.1/{name}")
+    eventually(lambda: repairs(host, "linksysctl") == counted + 1, lambda: repairs(host, "linksysctl"))
+    assert link_sysctl(host, name) == good
+
+
+def test_p04_bridge_that_does_not_forward_is_named_by_condition_doctor_and_trace_until_it_does(
+    lab: Lab,
+) -> None:
+    host, peer = lab.hosts[1], lab.hosts[0]
+    name = next(
+        row["ifname"]
+        for row in host.ip_json("address", "show")
+        if row["ifname"] not in {"flannel.1", host.daemon.nic}
+        and any(entry["local"].startswith("10.50.") for entry in row["addr_info"])
+    )
+    switch = f"net.ipv4.conf.{name}.forwarding"
+    host.run("sysctl", "-qw", f"{switch}=0")
+    try:
+        eventually(
+            lambda: condition(host, "ForwardingEnabled")["reason"] == "OffOnLink",
+            lambda: str(condition(host, "ForwardingEnabled")),
+        )
+        said = condition(host, "ForwardingEnabled")
+        assert said["evidence"] == [f"{switch} = 0"]
+        assert f"sysctl -w {switch}=1" in said["cure"]
+        assert not host.daemon.is_ready()
+        target = str(peer.subnet_file.subnet.network[2])
+        traced = host.run(*flanpyctl(), "trace", target, check=False)
+        assert f"sysctl -w {switch}=1" in traced.stdout
+        found = host.run(*flanpyctl(), "doctor", "-o", "json", check=False).stdout
+        assert f"sysctl -w {switch}=1" in found
+    finally:
+        host.run("sysctl", "-qw", f"{switch}=1")
+    eventually(host.daemon.is_ready, lambda: host.daemon.fetch("/readyz"))
+    assert unreached(lab.containers) == ()
+
+
 def test_p05_rp_filter_is_loose_on_our_device_whatever_the_hosts_default(lab: Lab) -> None:
     host = lab.hosts[1]
     host.run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/conf/default/rp_filter")

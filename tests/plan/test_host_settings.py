@@ -7,9 +7,9 @@ from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
-from flanpy.model.address import IPAddress
+from flanpy.model.address import Family, IPAddress
 from flanpy.model.objects import Blackhole, HostSysctl
-from flanpy.plan.host_settings import FORWARD4, FORWARD6, blackholes, host_settings
+from flanpy.plan.host_settings import FORWARD4, FORWARD6, blackholes, bridges, host_settings, link_settings
 from tests.states import DUAL, FACTS, lease, world
 
 UNDERLAY = IPv4Address("192.0.2.10")
@@ -33,6 +33,33 @@ def test_p30_forwarding_is_wanted_of_the_families_in_which_a_bridge_has_our_subn
 ) -> None:
     one = world(DUAL, lease(1, DUAL), facts=replace(FACTS, addresses=frozenset(addresses)))
     assert host_settings(one) == tuple(HostSysctl(name, "1") for name in wanted)
+
+
+def test_p04_switches_of_our_device_are_set_whatever_new_devices_get() -> None:
+    bridged = world(DUAL, facts=replace(FACTS, addresses=frozenset({BRIDGE})))
+    switches = {
+        family: [(one.name, one.value) for one in link_settings(bridged, family, "flannel.1")]
+        for family in Family
+    }
+    assert switches == {
+        Family.IPV4: [("rp_filter", "2"), ("proxy_arp", "0"), ("forwarding", "1")],
+        Family.IPV6: [("disable_ipv6", "0"), ("accept_ra", "0")],
+    }
+    unused = world(DUAL, facts=replace(FACTS, addresses=frozenset()))
+    names = [one.name for one in link_settings(unused, Family.IPV4, "flannel.1")]
+    assert names == ["rp_filter", "proxy_arp"], "there is nothing to forward for yet"
+
+
+def test_links_of_containers_are_those_with_an_address_of_our_subnets_but_the_first() -> None:
+    placed: set[tuple[IPAddress, str]] = {
+        (UNDERLAY, "eth0"),
+        (DEVICE, "flannel.1"),
+        (BRIDGE, "docker0"),
+        (BRIDGE6, "flanpy0"),
+    }
+    one = world(DUAL, facts=replace(FACTS, placed=frozenset(placed)))
+    assert bridges(one) == {"docker0", "flanpy0"}
+    assert bridges(replace(one, own=None)) == frozenset()
 
 
 def test_nothing_is_wanted_without_a_lease() -> None:

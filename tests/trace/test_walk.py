@@ -109,6 +109,10 @@ BROKEN_OUT: dict[str, tuple[Callable[[Rig], object], str, str]] = {
         "FDB entry", "but node-2 is at 192.0.2.12",
     ),
     "no forwarding": (lambda rig: rig.here.sysctl("net/ipv4/ip_forward", "0"), "forwarding", "forwards nothing"),
+    "no forwarding of the bridge": (
+        lambda rig: rig.here.sysctl("net/ipv4/conf/docker0/forwarding", "0"),
+        "forwarding", "nothing is forwarded that comes in by docker0",
+    ),
     "policy drop": (
         _iptables("-P FORWARD DROP"), "filter", "iptables-nft table filter",
     ),

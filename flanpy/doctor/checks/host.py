@@ -18,8 +18,8 @@ from flanpy.doctor.checks.common import (
 )
 from flanpy.doctor.facts import Facts, RouteSeen
 from flanpy.doctor.finding import Finding, Severity
-from flanpy.doctor.host import sysctl_name
 from flanpy.doctor.packets import OUR_PROTO
+from flanpy.host.sysctl import sysctl_name
 from flanpy.plan.host_settings import FORWARD4, FORWARD6
 from flanpy.trace.hop import Cause, Place
 
@@ -34,6 +34,9 @@ _UNDERLAY = Problem("P32", "the underlay's own addresses are within the overlay"
 _DNS = Problem("P32", "a name server's address is within the overlay")
 _IPV6 = Problem("P22", "IPv6 is switched off on a link that the overlay needs")
 _FORWARD = Problem("P04", "this host does not forward packets")
+_FORWARD_LINK = Problem(
+    "P04", "this host does not forward packets that come in by a link of containers or peers"
+)
 _FORWARD_AGAIN = Problem("P04", "forwarding was switched off, and on again by flanpyd")
 _STRICT = Problem("P05", "reverse-path filters drop what peers send")
 _STRICT_AGAIN = Problem(
@@ -164,12 +167,40 @@ def forwarding(facts: Facts) -> Iterator[Finding]:
         cure = f"sysctl -w {name}=1, and find what resets it: grep -r ip_forward /etc/sysctl.d /run/sysctl.d"
         named = "ForwardingEnabled" if refused else ""
         yield _FORWARD.found(f"{name} = 0", cure=cure, condition=named, repair=sysctl(name, 1))
+    elif links := _links_off(facts):
+        switches = {sysctl_name(f"net/ipv4/conf/{link}/forwarding"): 1 for link in links}
+        cure = (
+            f"sysctl -w {' '.join(f'{name}=1' for name in switches)}, and find what sets it in /etc/sysctl.d"
+        )
+        named = "ForwardingEnabled" if refused else ""
+        yield _FORWARD_LINK.found(
+            *(f"{name} = 0" for name in switches), cure=cure, condition=named, repair=sysctls(switches)
+        )
     elif refused:
         yield from judged(facts, "ForwardingEnabled", _FORWARD)
     elif lost:
         yield from traced_finding(_FORWARD, lost)
     cure = "find what resets it: grep -r ip_forward /etc/sysctl.conf /etc/sysctl.d /run/sysctl.d"
     yield from repaired(facts, _FORWARD_AGAIN, ["sysctl"], cure, where=lambda put: bool(put & _FORWARDING))
+    yield from repaired(facts, _FORWARD_AGAIN, ["linksysctl"], cure, where=lambda put: "forwarding" in put)
+
+
+def _links_off(facts: Facts) -> list[str]:
+    """Return the links that packets of the overlay come in by and that do not forward IPv4, though the host does.
+
+    Those are bridges with our subnet, the overlay's devices, and the underlay where peers send packets unwrapped.
+    """
+    used = {link for ip, link in facts.addresses.items() if _in(ip, facts.own)} | {*facts.overlay_links}
+    direct = any(row.get("way") == "direct" for row in facts.rows("subnets", "subnets"))
+    if facts.underlay and direct:
+        used.add(facts.underlay)
+    present = sorted(used & (facts.devices or {}).keys())
+    return [
+        link
+        for link in present
+        if facts.sysctls.get(sysctl_name(f"net/ipv4/conf/{link}/forwarding")) == "0"
+        and facts.sysctls.get(FORWARD4) == "1"
+    ]
 
 
 def reverse_path(facts: Facts) -> Iterator[Finding]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from flanpy.backend import choice
+from flanpy.model.cloud import CLOUDS
 from flanpy.model.condition import Condition, ConditionType, Status
-from flanpy.model.objects import HostSysctl
-from flanpy.plan.host_settings import FORWARD4, FORWARD6
+from flanpy.model.objects import HostSysctl, Route
+from flanpy.plan.host_settings import FORWARD4, FORWARD6, bridges
 from flanpy.plan.render import describe
+from flanpy.reconcile.loop import Pass
 from flanpy.status.inputs import Inputs
-from flanpy.status.judge.verdict import bad, good, unknown
+from flanpy.status.judge.verdict import bad, good, named, unknown
 
 _FORWARDING = (("sysctl", FORWARD4), ("sysctl", FORWARD6))
 """Looked up by their keys: there may be thousands of objects."""
@@ -20,11 +23,34 @@ def forwarding(inputs: Inputs, _now: float) -> Condition:
     failed = [f for f in last.failures if isinstance(f.op.obj, HostSysctl)]
     if failed:
         return bad(kind, "Refused", str(failed[0].error), f"run: {describe(failed[0].op.obj)}")
+    if off := _links_off(last):
+        names = [f"net.ipv4.conf.{link.replace('.', '/')}.forwarding" for link in off]
+        message = f"nothing is forwarded that comes in by {named(off)}: the link's own switch is off"
+        cure = (
+            f"run: sysctl -w {' '.join(f'{name}=1' for name in names)}, and find what sets it: /etc/sysctl.d"
+        )
+        return bad(kind, "OffOnLink", message, cure, evidence=[f"{name} = 0" for name in names])
     if any(key in last.decision.desired for key in _FORWARDING):
         return good(kind, "On", "the host forwards")
     return good(
         kind, "NotNeeded", "no bridge has an address in our subnet yet, so there is nothing to forward"
     )
+
+
+def _links_off(last: Pass) -> list[str]:
+    """Return the links of others that packets of the overlay come in by, and that forward nothing.
+
+    A device of ours is put right by the loop. Where packets are not wrapped they come in by the links of our routes.
+    """
+    off = last.world.facts.not_forwarding - choice.links(last.world)
+    desired = last.decision.desired or {}
+    if not off or _FORWARDING[0] not in desired:
+        return []
+    used = bridges(last.world) | {obj.link for obj in desired.values() if isinstance(obj, Route)}
+    network, underlay = last.world.network, last.world.facts.underlay
+    if network is not None and network.backend_type in CLOUDS and underlay is not None:
+        used |= {underlay.link}
+    return sorted(off & used)
 
 
 def subnet_file(inputs: Inputs, _now: float) -> Condition:

@@ -6,7 +6,7 @@ import errno
 import inspect
 import re
 from dataclasses import replace
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 import pytest
@@ -44,6 +44,7 @@ from flanpy.model.packet_filter import (
 from flanpy.model.reach import Diagnosis, PathMtu, PeerReach, Reach, ReachReport, Trouble
 from flanpy.model.transit import Harm, Obstacle, Transit
 from flanpy.model.tuning import HostTuning, NeighbourTable, ReversePath
+from flanpy.model.world import World
 from flanpy.plan.gates import Hold
 from flanpy.status.inputs import Inputs, OwnSource, OwnStatus, StoreStatus
 from flanpy.status.judge import cloud, firewall, host, offload, overlay, reach, tuning
@@ -162,6 +163,21 @@ FEATURE = next(obj for obj in desired().values() if isinstance(obj, LinkFeature)
 CARD, VMWARE = (LinkDriver("eth0", "e9000"),), (LinkDriver("bond0", "bonding"), LinkDriver("ens1", "vmxnet3"))
 
 
+def not_forwarding(*links: str, of: World = TWO_PEERS) -> Inputs:
+    """All is well, but these links forward nothing; docker0 has our subnet."""
+    bridge = IPv4Address("10.50.10.1")
+    facts = replace(
+        of.facts,
+        addresses=of.facts.addresses | {bridge},
+        placed=frozenset({(bridge, "docker0")}),
+        not_forwarding=frozenset(links),
+    )
+    return replace(WELL, last=passed(replace(of, facts=facts)))
+
+
+HOST_GW = as_backend("host-gw", TWO_PEERS)
+
+
 def offloaded(
     choice: OffloadChoice = OffloadChoice.AUTO,
     *,
@@ -251,6 +267,9 @@ CASES = [
     (C.FORWARDING_ENABLED, last(failures=(refused(FORWARD, errno.EACCES),)), F, "Refused", BAD, "denied"),
     (C.FORWARDING_ENABLED, WELL, T, "On", GOOD, ""),
     (C.FORWARDING_ENABLED, last(desired={}), T, "NotNeeded", GOOD, "no bridge"),
+    (C.FORWARDING_ENABLED, not_forwarding("docker0"), F, "OffOnLink", BAD, "comes in by docker0"),
+    (C.FORWARDING_ENABLED, not_forwarding("flannel.1", "eth0", "br-other"), T, "On", GOOD, ""),
+    (C.FORWARDING_ENABLED, not_forwarding("eth0", of=HOST_GW), F, "OffOnLink", BAD, "comes in by eth0"),
     (C.SUBNET_FILE_WRITTEN, BLANK, U, "NotWritten", BAD, ""),
     (C.SUBNET_FILE_WRITTEN, replace(WELL, subnet_file="", subnet_file_error="full"), F, "WriteFailed", BAD, "full"),
     (C.SUBNET_FILE_WRITTEN, WELL, T, "Written", GOOD, "subnet.env"),
