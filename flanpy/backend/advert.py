@@ -34,4 +34,7 @@ def plain_record(world: World, backend_type: str) -> LeaseRecord | None:
     public = public_addresses(world)
     if public is None:
         return None
-    return LeaseRecord(public.ip, public.ip6, backend_type, node_id=world.policy.node_id)
+    policy = world.policy
+    return LeaseRecord(
+        public.ip, public.ip6, backend_type, node_id=policy.node_id, host_name=policy.host_name
+    )

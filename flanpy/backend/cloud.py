@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
 from types import MappingProxyType
 from typing import Final
@@ -135,7 +135,7 @@ class CloudBackend(Linkless):
             data = RawData(json.dumps({TARGET_FIELD: here.target}, separators=(",", ":")))
         elif world.own is not None and world.own.record.backend_type == self._name:
             data = world.own.record.backend_data
-        return LeaseRecord(plain.public_ip, plain.public_ip6, self._name, data, node_id=plain.node_id)
+        return replace(plain, backend_data=data)
 
     def ground(self, world: World) -> CloudGround | None:
         if world.network is None or world.own is None or world.facts.underlay is None:

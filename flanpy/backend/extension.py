@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from flanpy.backend.advert import plain_record
@@ -88,7 +88,7 @@ class ExtensionBackend(Linkless):
         if world.printed is None or world.printed.command != commands.pre:
             return None
         data = RawData(json.dumps(world.printed.output, ensure_ascii=False))
-        return LeaseRecord(plain.public_ip, plain.public_ip6, "extension", data, node_id=plain.node_id)
+        return replace(plain, backend_data=data)
 
     def ground(self, world: World) -> ExtensionGround | None:
         commands, own, network = allowed(world), world.own, world.network

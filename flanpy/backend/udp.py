@@ -108,7 +108,10 @@ class UdpBackend:
             return None
         policy = world.policy
         return LeaseRecord(
-            public.ip, node_id=policy.node_id, fast_path=policy.fast_path and policy.fast_path_offered
+            public.ip,
+            node_id=policy.node_id,
+            fast_path=policy.fast_path and policy.fast_path_offered,
+            host_name=policy.host_name,
         )
 
     def ground(self, world: World) -> UdpGround | None:

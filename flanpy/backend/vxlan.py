@@ -158,6 +158,7 @@ class VxlanBackend:
             backend_data=VxlanData(vtep_mac(world, Family.IPV4, vni), vni) if public.ip else None,
             backend_data6=VxlanData(vtep_mac(world, Family.IPV6, vni), vni) if public.ip6 else None,
             node_id=world.policy.node_id,
+            host_name=world.policy.host_name,
         )
 
     def ground(self, world: World) -> VxlanGround | None:

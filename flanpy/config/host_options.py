@@ -99,6 +99,14 @@ HOST_OPTIONS: Final[tuple[Option, ...]] = (
         help="this host's identity in leases; without it a hash of the machine id",
     ),
     Option(
+        name="host-name",
+        field="host_name",
+        kind=kinds.HOST_NAME,
+        group="host",
+        own=True,
+        help="this host's name in leases, for people; without it the node-id if set, else the system's host name",
+    ),
+    Option(
         name="state-dir",
         field="state_dir",
         kind=kinds.PATH,

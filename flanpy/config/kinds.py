@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from flanpy.config.settings import IPAddress, ListenAddress
 from flanpy.config.suggest import nearest
+from flanpy.model.host_name import host_name
 
 _ETCD_PORT: Final = 2379
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -212,6 +213,15 @@ def _node_id(text: str) -> str:
     return text
 
 
+def _host_name(text: str) -> str:
+    name = host_name(text)
+    if not name:
+        raise ValueError(
+            "expected a host name of letters, digits, '.', '_' or '-', not an address or localhost"
+        )
+    return name
+
+
 def _auto_switch(text: str) -> str:
     word = text.lower()
     if word in _TRUE | _FALSE:  # what it was before there was auto
@@ -272,3 +282,4 @@ NETWORKS: Final = Kind(
 )
 LISTEN: Final = Kind("IP:PORT", _last(_listen), lambda value: "off" if value is None else str(value))
 NODE_ID: Final = Kind("ID", _optional(_node_id), _render)
+HOST_NAME: Final = Kind("NAME", _optional(_host_name), _render)

@@ -150,6 +150,7 @@ class Settings:
     cloud: CloudOptions = CloudOptions()
     log: LogOptions = LogOptions()
     node_id: str | None = None
+    host_name: str | None = None
     state_dir: Path = Path("/var/lib/flanpy")
     run_dir: Path = Path("/run/flanpy")
     subnet_file: Path = Path("/run/flannel/subnet.env")

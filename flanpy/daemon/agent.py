@@ -37,6 +37,7 @@ from flanpy.docker.watcher import DockerReport
 from flanpy.errors import FlanpyError
 from flanpy.host.disk_work import told_if_late
 from flanpy.host.extension import ExtensionPart
+from flanpy.host.node_id import advertised_name
 from flanpy.kernel.adapter import NetlinkKernel
 from flanpy.kernel.composite import CompositeKernel
 from flanpy.kernel.monitor import Monitor
@@ -97,6 +98,7 @@ class Agent:
             filter=_filter_policy(settings),
             blackhole=settings.filter.ip_blackhole_route,
             allowed_networks=settings.allowed_network,
+            host_name=advertised_name(settings.host_name, node_id=settings.node_id),
         )
         self._waiting = asyncio.Event()
         self._board = StatusBoard(clock, self._status_changed, on_waiting=self._waiting.set)

@@ -43,6 +43,11 @@ def text(document: Document, key: str) -> str:
     return found[:_LONGEST] if isinstance(found, str) else ""
 
 
+def host(document: Document) -> str:
+    """Return a host's name for people, "" if it has none."""
+    return text(document, "host") or text(document, "node_id")
+
+
 def number(document: Document, key: str) -> float | None:
     found = document.get(key)
     if isinstance(found, bool) or not isinstance(found, int | float):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from flanpy.files import atomic
+from flanpy.model.host_name import host_name
 
 MACHINE_ID: Final = Path("/etc/machine-id")
 FILE_NAME: Final = "node-id"
@@ -51,6 +52,16 @@ def known_node_id(configured: str | None, *, state_dir: Path, machine_id: Path =
     path = state_dir / FILE_NAME
     kept = _kept(path)
     return NodeId(kept, str(path)) if kept is not None else None
+
+
+def advertised_name(configured: str | None, *, node_id: str | None, system: str | None = None) -> str:
+    """Return the name of this host for its lease: as configured, else the system's, "" to advertise none.
+
+    A configured node id is a name that somebody chose: hosts in containers of one machine share the system's.
+    """
+    if configured is not None or node_id is not None:
+        return configured or ""
+    return host_name(os.uname().nodename if system is None else system)
 
 
 def _hash_of_machine(path: Path) -> str | None:

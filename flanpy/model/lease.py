@@ -62,6 +62,7 @@ class LeaseRecord:
     """The value of a lease: the data a node publishes to the others. `backend_type` is "" for udp and alloc.
 
     `fast_path`: the node has the in-kernel plane of the udp backend, and may get packets that only it can receive.
+    `host_name` is for people alone (`model.naming`); nothing is decided by it.
     """
 
     public_ip: IPv4Address | None
@@ -71,14 +72,16 @@ class LeaseRecord:
     backend_data6: BackendData | None = None
     node_id: str = ""
     fast_path: bool = False
+    host_name: str = ""
 
     @property
     def owner(self) -> str:
         """Return the owner of the lease as text for people: node id and public address, as far as known."""
         address = self.public_ip or self.public_ip6
-        if self.node_id and address:
-            return f"node {self.node_id} ({address})"
-        return f"node {self.node_id}" if self.node_id else f"host {address}"
+        node = " ".join(filter(None, (self.host_name, f"node {self.node_id}"))) if self.node_id else ""
+        if node and address:
+            return f"{node} ({address})"
+        return node or f"host {address}"
 
     def public(self, family: Family) -> IPAddress | None:
         """Return the public address of one family."""

@@ -99,6 +99,12 @@ class PeerReach:
     mtu: PathMtu = field(default_factory=PathMtu)
     heard_at: float | None = None
     changed_at: float = 0.0
+    host: str = ""
+
+    @property
+    def name(self) -> str:
+        """Return the peer's name for people; flannel's hosts go by their subnet."""
+        return self.host or self.node_id or str(self.key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from flanpy.model.packet_filter import FilterFacts, FilterPolicy
 class Policy:
     """The operator's settings for this host: identity, advertised addresses, offloads.
 
+    `host_name` is advertised for people to read, "" to advertise none.
     `public_ip`/`public_ip6` override the advertised address, never the address that packets leave from.
     `tx_checksum`: the VXLAN device's checksums are left to the network card; input of `plan.offload`.
     `extension_commands` are the command lines that the extension backend may run here, word for word.
@@ -39,6 +40,7 @@ class Policy:
     filter: FilterPolicy = field(default_factory=FilterPolicy)
     blackhole: bool = False
     allowed_networks: tuple[IPNetwork, ...] = ()
+    host_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

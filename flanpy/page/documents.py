@@ -40,32 +40,38 @@ def page_document(
         "peers": peers["peers"],
         "subnets": subnets,
         "events": events["events"][-EVENTS:],
-        "mesh": _cut(mesh if mesh is not None else own_row(status["node_id"], peers)),
+        "mesh": _cut(mesh if mesh is not None else own_row(name_of(status), peers)),
     }
 
 
-def own_row(node_id: str, peers: Document) -> Document:
+def own_row(here: str, peers: Document) -> Document:
     """The mesh as far as this host alone knows it."""
     found = peers["peers"]
     same = ("reach", "rtt_ms", "loss", "trouble")
     rows = [
-        {"from": node_id, "to": name_of(peer), **{key: peer[key] for key in same}, "at": peer["changed_at"]}
+        {"from": here, "to": name_of(peer), **{key: peer[key] for key in same}, "at": peer["changed_at"]}
         for peer in found
     ]
-    return {"nodes": [node_id, *(name_of(peer) for peer in found)], "rows": rows}
+    return {"nodes": [here, *(name_of(peer) for peer in found)], "rows": rows}
 
 
 def name_of(row: Document) -> str:
-    """A host by its node id; flannel's have none and go by their subnet."""
-    return str(row["node_id"] or row["subnet"] or row.get("subnet6"))
+    """Return a host's name for people; flannel's have none and go by their subnet."""
+    return str(row.get("host") or row["node_id"] or row["subnet"] or row.get("subnet6"))
 
 
 def _cut(mesh: Document) -> Document:
     """`mesh` with `count` of all hosts and `measured` of all pairs beside what is left of them."""
-    nodes, rows = [node if isinstance(node, str) else name_of(node) for node in mesh["nodes"]], mesh["rows"]
+    names = {} if not mesh["nodes"] or isinstance(mesh["nodes"][0], str) else _names(mesh["nodes"])
+    nodes = [*names.values()] if names else mesh["nodes"]
+    rows = [
+        {**row, "from": names.get(row["from"], row["from"]), "to": names.get(row["to"], row["to"])}
+        for row in mesh["rows"]
+    ]
     whole = {
         **mesh,
         "nodes": nodes,
+        "rows": rows,
         "count": len(nodes),
         "measured": sum(row["reach"] != "unknown" for row in rows),
     }
@@ -74,6 +80,11 @@ def _cut(mesh: Document) -> Document:
     rows = [row for row in rows if row["reach"] not in {"unknown", "reachable"}]
     concerned = {*_ends(rows)}
     return {**whole, "nodes": [node for node in nodes if node in concerned], "rows": rows}
+
+
+def _names(nodes: Iterable[Document]) -> dict[str, str]:
+    """Map what a mesh's rows call each host to its name for people."""
+    return {str(node["node_id"] or node["subnet"]): name_of(node) for node in nodes}
 
 
 def _ends(rows: Iterable[Document]) -> Iterable[str]:

@@ -23,11 +23,19 @@ FRESH_S: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One host. `name` is its node id, or its subnet where it has none; `address` None for ourselves."""
+    """One host. `name` is its node id, or its subnet where it has none; `address` None for ourselves.
+
+    `host` is its name for people.
+    """
 
     name: str
     subnet: str
     address: IPAddress | None = None
+    host: str = ""
+
+    def as_json(self) -> Document:
+        """Return the node as the mesh has it."""
+        return {"node_id": self.name, "host": self.host or self.name, "subnet": self.subnet}
 
 
 Ask = Callable[[IPAddress, int], Awaitable[dict[str, Any] | None]]
@@ -80,7 +88,7 @@ class Mesh:
         for node, told in zip(asked, await asyncio.gather(*(self._of(n, room) for n in asked)), strict=True):
             if told is not None:
                 rows += mesh_rows(told, sender=node.name, names=names)
-        return {"nodes": [{"node_id": node.name, "subnet": node.subnet} for node in nodes], "rows": rows}
+        return {"nodes": [node.as_json() for node in nodes], "rows": rows}
 
     async def _of(self, node: Node, room: asyncio.Semaphore) -> Document | None:
         async with room:

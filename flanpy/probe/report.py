@@ -34,6 +34,7 @@ def peer_reach(track: Track, *, here: str, alone: bool, snags: Snags, now: float
         underlay=track.underlay.health(),
         mtu=mtu,
         heard_at=track.heard_wall,
+        host=target.host,
     )
 
 
@@ -42,7 +43,7 @@ def evidence(track: Track, *, here: str, alone: bool, snags: Snags, now: float) 
     target, over, under = track.target, track.overlay, track.underlay
     return Evidence(
         here=here,
-        peer=target.node_id or str(target.key),
+        peer=target.name,
         address=str(target.underlay),
         reach=track.reach,
         port=target.port,

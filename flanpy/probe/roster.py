@@ -32,7 +32,7 @@ class Roster:
         if targets is self._seen:
             return
         self._seen = targets
-        self._tracks = {target: self._tracks.get(target) or self._new(target) for target in targets}
+        self._tracks = {target: self._known(target) or self._new(target) for target in targets}
         self.families = frozenset(target.family for target in targets)
         by_key: dict[SubnetKey, list[Track]] = {}
         for track in self.tracks:
@@ -52,6 +52,13 @@ class Roster:
         return len(self._tracks) > 1 and not any(
             track.underlay.silence == 0 and track.underlay.ever for track in self.tracks
         )
+
+    def _known(self, target: Target) -> Track | None:
+        """Return the track of a target that was followed before; its host may have another name now."""
+        track = self._tracks.get(target)
+        if track is not None:
+            track.target = target
+        return track
 
     def _new(self, target: Target) -> Track:
         self._number += 1

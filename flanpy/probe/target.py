@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flanpy.backend import choice
 from flanpy.backend.udp import DEFAULT_PORT as UDP_PORT
 from flanpy.backend.vxlan import DEFAULT_PORT as VXLAN_PORT
 from flanpy.model.address import Family, IPAddress, IPNetwork
 from flanpy.model.lease import Lease, SubnetKey
+from flanpy.model.naming import HostNames
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.world import World
 
@@ -25,7 +26,7 @@ class Target:
     """One family of one peer. `wanted` is the size in bytes of packets that should pass, `port` what carries them.
 
     `certain`: the overlay address is on the peer whatever it runs. It is not where the subnet's first host address is
-    the bridge's: a peer may have no bridge yet.
+    the bridge's: a peer may have no bridge yet. `host` is the peer's name, which makes it no other target.
     """
 
     key: SubnetKey
@@ -36,6 +37,12 @@ class Target:
     wanted: int
     port: str = ""
     certain: bool = True
+    host: str = field(default="", compare=False)
+
+    @property
+    def name(self) -> str:
+        """Return the peer's name for people; flannel's hosts go by their subnet."""
+        return self.host or self.node_id or str(self.key)
 
 
 def targets(world: World, peers: Iterable[Lease]) -> tuple[Target, ...]:
@@ -44,6 +51,7 @@ def targets(world: World, peers: Iterable[Lease]) -> tuple[Target, ...]:
     if network is None or network.backend_type in PACKETLESS:
         return ()
     wanted, port = choice.mtu(world), carrier(network)
+    names = HostNames.among(world.view.leases.values())
     found = []
     for lease in peers:
         for family in network.families:
@@ -61,6 +69,7 @@ def targets(world: World, peers: Iterable[Lease]) -> tuple[Target, ...]:
                         wanted,
                         port if tunnel else "",
                         tunnel,
+                        names.of(lease),
                     )
                 )
     return tuple(found)

@@ -12,6 +12,7 @@ from dataclasses import fields
 from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.event import WHOLE, EventKind
 from flanpy.model.lease import Lease, SubnetKey
+from flanpy.model.naming import HostNames
 from flanpy.model.objects import HostSysctl, LinkFeature, LinkSysctl, TunLink, VxlanLink
 from flanpy.model.ops import Op, Put
 from flanpy.model.reach import PeerReach, Reach, ReachReport
@@ -103,16 +104,20 @@ def _peers(old: Mapping[str, Lease], new: Mapping[str, Lease], inputs: Inputs) -
     is_ours = _is_ours(inputs)
     peers = {key: lease for key, lease in new.items() if not is_ours(key, lease)}
     gone = [lease for key, lease in old.items() if key not in new and not is_ours(key, lease)]
-    joined = [(_name(lease), _address(lease)) for key, lease in peers.items() if key not in old]
-    left = [(_name(lease), "its lease is gone") for lease in gone]
+    joined = [(lease, _address(lease)) for key, lease in peers.items() if key not in old]
+    left = [(lease, "its lease is gone") for lease in gone]
     changed = [
-        (_name(lease), _change(old[key], lease))
-        for key, lease in peers.items()
-        if _is_changed(old.get(key), lease)
+        (lease, _change(old[key], lease)) for key, lease in peers.items() if _is_changed(old.get(key), lease)
     ]
-    yield from _some(EventKind.PEER_JOINED, joined)
-    yield from _some(EventKind.PEER_LEFT, left)
-    yield from _some(EventKind.PEER_CHANGED, changed)
+    if not joined and not left and not changed:
+        return
+    names = HostNames.among([*new.values(), *gone])
+    for kind, found in (
+        (EventKind.PEER_JOINED, joined),
+        (EventKind.PEER_LEFT, left),
+        (EventKind.PEER_CHANGED, changed),
+    ):
+        yield from _some(kind, [(_name(names, lease), why) for lease, why in found])
 
 
 def _is_ours(inputs: Inputs) -> Callable[[str, Lease], bool]:
@@ -127,8 +132,8 @@ def _is_changed(old: Lease | None, new: Lease) -> bool:
     return old is not None and old is not new and old.record is not new.record and old.record != new.record
 
 
-def _name(lease: Lease) -> str:
-    return f"{lease.record.node_id} {lease.key}".strip()
+def _name(names: HostNames, lease: Lease) -> str:
+    return f"{names.of(lease)} {lease.key}".strip()
 
 
 def _address(lease: Lease) -> str:
@@ -139,6 +144,7 @@ def _change(old: Lease, new: Lease) -> str:
     was, now = old.record, new.record
     parts = (
         ("node", was.node_id, now.node_id),
+        ("host name", was.host_name, now.host_name),
         ("public IP", was.public_ip, now.public_ip),
         ("public IPv6", was.public_ip6, now.public_ip6),
         ("backend", was.backend_type, now.backend_type),

@@ -10,6 +10,7 @@ from typing import Any
 
 from flanpy.backend import choice
 from flanpy.model.lease import BackendData, Lease, VxlanData
+from flanpy.model.naming import HostNames
 from flanpy.model.objects import ExtensionPeer, KernelObject, OwnLink, Route, TunnelPeer
 from flanpy.reconcile.loop import Pass
 
@@ -67,7 +68,7 @@ def _is_broken(lease: Lease, broken: set[object]) -> bool:
 def rows(
     last: Pass, remaining: Mapping[int, float], *, only_peers: bool = False
 ) -> Iterator[tuple[Document, Lease]]:
-    own = last.world.own
+    own, names = last.world.own, HostNames.among(last.world.view.leases.values())
     rejected = {str(r.lease.key): r.message for r in last.admission.rejected}
     broken = _broken_subnets(last)
     lost = {str(lease.key) for lease in last.unreached}
@@ -90,7 +91,7 @@ def rows(
         elif text in lost and way is not None:
             state, reason = "failed", way.reason
         row = {
-            **_lease(lease),
+            **_lease(lease, names),
             "way": "" if way is None else str(way),
             "way_reason": "" if way is None else way.reason,
             "own": state == "own",
@@ -109,13 +110,14 @@ def _order(lease: Lease) -> tuple[int, int]:
     )
 
 
-def _lease(lease: Lease) -> Document:
+def _lease(lease: Lease, names: HostNames) -> Document:
     record = lease.record
     return {
         "key": str(lease.key),
         "subnet": _text(lease.key.subnet),
         "subnet6": _text(lease.key.subnet6),
         "node_id": record.node_id,
+        "host": names.of(lease),
         "public_ip": _text(record.public_ip),
         "public_ip6": _text(record.public_ip6),
         "backend_type": record.backend_type,

@@ -20,6 +20,7 @@ from flanpy.model.reach import PeerReach
 from flanpy.model.tuning import HostTuning
 from flanpy.model.world import World
 from flanpy.plan.decision import Decision
+from flanpy.plan.host_names import own_name
 from flanpy.plan.render import describe, render
 from flanpy.reconcile.loop import Pass
 from flanpy.status.board import StatusSnapshot
@@ -34,6 +35,7 @@ def status(snapshot: StatusSnapshot, *, now: float, head: Document) -> Document:
     inputs = snapshot.inputs
     return {
         **head,
+        "host": own_name(inputs.last.world) if inputs.last is not None else head.get("node_id"),
         "phase": snapshot.phase.value,
         "ready": snapshot.ready,
         "conditions": [_condition(condition) for condition in snapshot.conditions],
@@ -128,7 +130,7 @@ def difference(decision: Decision) -> Document:
 
 def _placed(row: Document) -> Document:
     """Return the part of a lease's row that `/v1/peers` shows."""
-    same = ("node_id", "subnet", "subnet6", "way", "state", "reason")
+    same = ("node_id", "host", "subnet", "subnet6", "way", "state", "reason")
     return {**{key: row[key] for key in same}, "public_ip": row["public_ip"] or row["public_ip6"]}
 
 

@@ -1,7 +1,7 @@
 """The schema of `<prefix>/subnets/`: the translation between etcd's keys and values and our leases.
 
-Owns the text of a subnet key and the JSON of a lease, byte for byte as flannel writes them, with our `NodeID` and
-`FastPath` put last (flannel ignores fields it does not know). `decode_lease` returns a `Lease` or an
+Owns the text of a subnet key and the JSON of a lease, byte for byte as flannel writes them, with our `NodeID`,
+`FastPath` and `HostName` put last (flannel ignores fields it does not know). `decode_lease` returns a `Lease` or an
 `InvalidLease` for any bytes: one bad key must not affect the others (it cost flannel every peer).
 """
 
@@ -11,11 +11,12 @@ import re
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from json import dumps
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from flanpy.model.address import Mac
+from flanpy.model.host_name import host_name
 from flanpy.model.lease import BackendData, InvalidLease, Lease, LeaseRecord, RawData, SubnetKey, VxlanData
 from flanpy.store.port import KeyValue
 
@@ -51,6 +52,8 @@ class _Value(msgspec.Struct):
     """the host's identity; flanpy only. A lease without it is flannel's."""
     fast_path: bool = msgspec.field(name="FastPath", default=False)
     """the host has the udp backend's plane in the kernel; flanpy only."""
+    host_name: Any = msgspec.field(name="HostName", default="")
+    """the host's name, for people; flanpy only, and left out where `node-id` is set. No name is not shown."""
 
 
 class _Vxlan(msgspec.Struct):
@@ -133,6 +136,8 @@ def encode_record(record: LeaseRecord) -> bytes:
         parts.append(f'"NodeID":{_json_text(record.node_id)}')
     if record.fast_path:
         parts.append('"FastPath":true')
+    if record.host_name:
+        parts.append(f'"HostName":{_json_text(record.host_name)}')
     return f"{{{','.join(parts)}}}".encode()
 
 
@@ -209,6 +214,7 @@ def _record(raw: bytes, key: SubnetKey, *, reserved: bool) -> LeaseRecord:
         _data("BackendV6Data", value.backend_type, bytes(value.backend_data6)),
         _node_id(value.node_id),
         value.fast_path,
+        host_name(value.host_name),
     )
     _check_whole(record, key, reserved=reserved)
     return record

@@ -44,7 +44,7 @@ def _lease(row: Document, subnet: IPNetwork, version: int) -> LeaseSeen:
     six = "" if version == 4 else "6"
     return LeaseSeen(
         subnet=subnet,
-        node=str(row.get("node_id") or ""),
+        node=str(row.get("host") or row.get("node_id") or ""),
         public_ip=str(row.get(f"public_ip{six}") or ""),
         backend=str(row.get("backend_type") or ""),
         mac=str(row.get(f"vtep_mac{six}") or "").lower(),

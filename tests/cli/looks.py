@@ -11,6 +11,7 @@ def peer(**more: Any) -> dict[str, Any]:
     """A row of `/v1/peers`, well unless told otherwise."""
     return {
         "node_id": "node-2",
+        "host": "",
         "subnet": "10.50.2.0/24",
         "subnet6": None,
         "public_ip": "192.0.2.12",

@@ -73,6 +73,7 @@ def standing_in(run_dir: Path) -> Iterator[StandIn]:
 STATUS: dict[str, Any] = {
     "version": "0.1.0",
     "node_id": "node-1",
+    "host": "node-1",
     "pid": 4242,
     "started_at": 1_800_000_000.0,
     "phase": "READY",
@@ -173,6 +174,7 @@ SUBNETS: dict[str, Any] = {
             "subnet": "10.50.1.0/24",
             "subnet6": None,
             "node_id": "node-1",
+            "host": "node-1",
             "public_ip": "192.0.2.11",
             "public_ip6": None,
             "backend_type": "vxlan",
@@ -192,6 +194,7 @@ SUBNETS: dict[str, Any] = {
             "subnet": "10.50.2.0/24",
             "subnet6": "fd50:1:0:2::/64",
             "node_id": "",
+            "host": "",
             "public_ip": "192.0.2.12",
             "public_ip6": "2001:db8::12",
             "backend_type": "vxlan",

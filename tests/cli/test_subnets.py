@@ -67,7 +67,7 @@ def test_listing_of_etcd_is_in_the_order_of_subnets_with_expiries(three: Network
     assert ended.code == 0
     head, *lines = ended.out.splitlines()
     assert head.split() == [
-        "NODE",
+        "HOST",
         "SUBNET",
         "PUBLIC",
         "IP",
@@ -141,6 +141,7 @@ def test_json_listing_has_every_key_and_typed_values(three: Network) -> None:
         "subnet": "10.50.10.0/24",
         "subnet6": "",
         "node_id": "node-1",
+        "host": "node-1",
         "public_ip": "192.0.2.10",
         "public_ip6": "",
         "backend_type": "vxlan",

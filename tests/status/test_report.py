@@ -219,6 +219,7 @@ def test_peers_are_told_with_what_became_of_them_and_how_probes_reach_them() -> 
     first, second = json.loads(json.dumps(report.peers(_snapshot(inputs))))["peers"]
     assert second == {
         "node_id": "node-2",
+        "host": "node-2",
         "subnet": "10.50.12.0/24",
         "subnet6": None,
         "public_ip": "192.0.2.12",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import pytest
@@ -15,6 +16,7 @@ from flanpy.store.port import KeyValue
 from flanpy.store.schema import decode_key, decode_lease, encode_record
 
 PREFIX = "/coreos.com/network/subnets/"
+LONG = json.dumps("a" * 254)
 VXLAN = (
     b'{"PublicIP":"10.99.0.12","PublicIPv6":null,"BackendType":"vxlan",'
     b'"BackendData":{"VNI":1,"VtepMAC":"42:84:f6:70:e1:f3"}}'
@@ -56,6 +58,40 @@ def test_lease_value_carries_the_node_id_last_when_there_is_one() -> None:
     )
     assert encode_record(record) == VXLAN[:-1] + b',"NodeID":"n-1"}'
     assert record_of(encode_record(record)) == record
+
+
+def test_lease_value_carries_the_host_name_behind_what_flannel_reads() -> None:
+    """Go matches keys in any case: ours must be none of flannel's."""
+    record = LeaseRecord(IPv4Address("10.99.0.12"), node_id="8b59ba4216721489", host_name="web-1.example")
+    value = encode_record(record)
+    assert record_of(value) == record
+    mine = json.loads(value)
+    plain = json.loads(encode_record(replace(record, node_id="", host_name="")))
+    assert list(mine)[: len(plain)] == list(plain)
+    flannels = {"publicip", "publicipv6", "backendtype", "backenddata", "backendv6data"}
+    assert {key.lower() for key in mine.keys() - plain.keys()} == {"nodeid", "hostname"}
+    assert flannels.isdisjoint({"nodeid", "hostname", "fastpath"})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        '"a\\u001b[2J"',
+        '"a b"',
+        '""',
+        '"10.0.0.5"',
+        '"localhost"',
+        '"\\u202eweb"',
+        '"a~b"',
+        "5",
+        "null",
+        "[1]",
+        LONG,
+    ],
+)
+def test_host_name_that_is_none_is_not_shown_and_costs_the_host_nothing(name: str) -> None:
+    value = f'{{"PublicIP":"10.9.0.1","NodeID":"n-1","HostName":{name}}}'
+    assert record_of(value.encode()) == LeaseRecord(IPv4Address("10.9.0.1"), node_id="n-1")
 
 
 def test_lease_keeps_what_etcd_said_of_its_key_when_read() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
@@ -14,6 +16,12 @@ def duration(seconds: float) -> str:
         if count or parts:
             parts.append(f"{count} {unit}" if count else "")
     return " ".join(filter(None, parts[:2])) or "0 s"
+
+
+def natural(text: str) -> tuple[tuple[bool, int, str], ...]:
+    """Return the key by which people sort names: `h2` before `h10`."""
+    pieces = re.split(r"([0-9]{1,18})", text.lower())
+    return tuple((piece.isdecimal(), int(piece) if piece.isdecimal() else 0, piece) for piece in pieces)
 
 
 def yes(value: object) -> str:

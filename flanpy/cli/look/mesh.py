@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from flanpy.cli.base.hosts import names
 from flanpy.cli.base.output import Table
+from flanpy.cli.base.wording import natural
 from flanpy.cli.look.peer_rows import share
 
 Row = Mapping[str, Any]
@@ -18,12 +20,16 @@ class Mesh:
     """The document, indexed. A cell that no agent reported is unknown, which is not the same as broken."""
 
     def __init__(self, said: Mapping[str, Any]) -> None:
-        self._rows: dict[tuple[str, str], Row] = {
-            (str(row["from"]), str(row["to"])): row for row in said.get("rows", ())
-        }
-        told = [_name(node) for node in said.get("nodes", ())]
+        nodes = said.get("nodes", ())
+        called = names(node for node in nodes if isinstance(node, Mapping))
+        rows = (
+            {**row, **{end: called.get(str(row[end]), str(row[end])) for end in ("from", "to")}}
+            for row in said.get("rows", ())
+        )
+        self._rows: dict[tuple[str, str], Row] = {(row["from"], row["to"]): row for row in rows}
+        told = [called.get(_name(node), _name(node)) for node in nodes]
         seen = [name for pair in self._rows for name in pair]
-        self.nodes: Sequence[str] = tuple(dict.fromkeys([*told, *seen]))
+        self.nodes: Sequence[str] = tuple(sorted({*told, *seen}, key=natural))
 
     @property
     def broken(self) -> tuple[Row, ...]:

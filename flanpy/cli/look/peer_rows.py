@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from ipaddress import ip_address, ip_network
 from typing import Any
 
+from flanpy.cli.base.hosts import answers
 from flanpy.cli.base.output import Table
 from flanpy.cli.base.wording import duration
 
@@ -16,8 +16,8 @@ _BAD_STATES = {"failed", "rejected"}
 
 
 def name_of(peer: Peer) -> str:
-    """Return the peer's name for sentences: its node id, else its address; flannel's hosts have no node id."""
-    return str(peer.get("node_id") or peer.get("public_ip") or subnets_of(peer))
+    """Return the peer's name for sentences: its host name, else its address; flannel's hosts have no name."""
+    return str(peer.get("host") or peer.get("node_id") or peer.get("public_ip") or subnets_of(peer))
 
 
 def subnets_of(peer: Peer) -> str:
@@ -62,8 +62,8 @@ def is_broken(peer: Peer) -> bool:
 def table_of(peers: Iterable[Peer], *, now: float, wide: bool = False) -> Table:
     """The columns; RTT and loss are of the overlay."""
     rows = tuple(peers)
-    titles = ("NODE", "SUBNET", "STATE", "REACH", "RTT", "LOSS", "PATH MTU", "CHANGED")
-    more = ("PUBLIC IP", "WAY", "UNDERLAY RTT", "UNDERLAY LOSS") if wide else ()
+    titles = ("HOST", "SUBNET", "STATE", "REACH", "RTT", "LOSS", "PATH MTU", "CHANGED")
+    more = ("NODE ID", "PUBLIC IP", "WAY", "UNDERLAY RTT", "UNDERLAY LOSS") if wide else ()
     cells = tuple(_cells(peer, now, wide=wide) for peer in rows)
     return Table((*titles, *more, "REASON"), cells, _styles(rows))
 
@@ -71,7 +71,7 @@ def table_of(peers: Iterable[Peer], *, now: float, wide: bool = False) -> Table:
 def _cells(peer: Peer, now: float, *, wide: bool) -> tuple[str, ...]:
     changed = peer.get("changed_at")
     cells = [
-        str(peer.get("node_id") or ""),
+        str(peer.get("host") or peer.get("node_id") or ""),
         subnets_of(peer),
         str(peer.get("state") or ""),
         str(peer.get("reach") or ""),
@@ -82,6 +82,7 @@ def _cells(peer: Peer, now: float, *, wide: bool) -> tuple[str, ...]:
     ]
     if wide:
         cells += [
+            str(peer.get("node_id") or ""),
             str(peer.get("public_ip") or ""),
             str(peer.get("way") or ""),
             milliseconds(peer.get("underlay_rtt_ms")),
@@ -99,11 +100,5 @@ def _styles(peers: tuple[Peer, ...]) -> dict[int, str]:
 
 
 def answers_to(peer: Peer, word: str) -> bool:
-    """Report whether an operator's word names the peer: its node, its subnet, an address in that, or its public IP."""
-    if word in {peer.get("node_id"), peer.get("public_ip"), peer.get("subnet"), peer.get("subnet6")}:
-        return True
-    try:
-        address = ip_address(word)
-    except ValueError:
-        return False
-    return any(address in ip_network(text) for text in (peer.get("subnet"), peer.get("subnet6")) if text)
+    """Report whether an operator's word names the peer: its host, its subnet, an address in that, or its public IP."""
+    return answers(peer, word)

@@ -55,8 +55,14 @@ def _from_here(control: Control, arguments: Namespace, host: Host) -> Exit:
         print_table(_table(peers))
     else:
         print_as(arguments.output, {**said, "peers": peers})
-    here = host.node_id or "this host"
-    return _judged([f"{here} -> {name_of(peer)} ({_complaint(peer)})" for peer in peers if is_broken(peer)])
+    broken = [peer for peer in peers if is_broken(peer)]
+    here = _here(host) if broken else ""
+    return _judged([f"{here} -> {name_of(peer)} ({_complaint(peer)})" for peer in broken])
+
+
+def _here(host: Host) -> str:
+    said = host.control.get("status")
+    return str(said.get("host") or said.get("node_id") or "this host")
 
 
 def _complaint(peer: Peer) -> str:

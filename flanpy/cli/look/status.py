@@ -118,7 +118,7 @@ def troubles(conditions: Sequence[Said], now: float) -> Iterator[tuple[Any, ...]
 def _lines(said: Said, now: float) -> Iterator[tuple[str, str]]:
     up = duration(now - said["started_at"])
     yield "Daemon", f"{said['phase']}, flanpyd {said['version']}, pid {said['pid']}, up {up}"
-    yield "Node", str(said["node_id"])
+    yield "Host", _host(said)
     yield "Network", _network(said.get("network"))
     yield "Subnet", _own(said.get("own"))
     yield "Underlay", _underlay(said.get("underlay"))
@@ -128,6 +128,12 @@ def _lines(said: Said, now: float) -> Iterator[tuple[str, str]]:
     yield "Peers", _reached(said.get("peers"), said.get("backend"))
     yield "etcd", _store(said.get("store"))
     yield "Passes", _passes(said.get("passes"))
+
+
+def _host(said: Said) -> str:
+    """`web-1, node id 8b59ba4216721489`; the node id alone where it is the name."""
+    host, node_id = said.get("host"), str(said["node_id"])
+    return node_id if host in {None, "", node_id} else f"{host}, node id {node_id}"
 
 
 def _network(network: Said | None) -> str:

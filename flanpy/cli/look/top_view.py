@@ -73,8 +73,9 @@ def _head(now: Look) -> Iterator[Line]:
     passes = said.get("passes") or {}
     repairs = sum((passes.get("repairs") or {}).values())
     subnet = (said.get("own") or {}).get("subnet") or "no subnet yet"
+    up = duration(now.wall - said.get("started_at", 0))
     yield (
-        f"{said.get('node_id')} {said.get('phase')}, {subnet}, up {duration(now.wall - said.get('started_at', 0))}",
+        f"{said.get('host') or said.get('node_id')} {said.get('phase')}, {subnet}, up {up}",
         "bold green" if said.get("ready") else "bold red",
     )
     programmed = f"peers {counts.get('programmed', 0)} of {counts.get('wanted', 0)} programmed"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from argparse import Namespace
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
 from flanpy.cli.base.exits import CommandError, Exit
 from flanpy.cli.base.host import Host
+from flanpy.cli.base.hosts import answers
 from flanpy.cli.base.output import print_as, printable
+from flanpy.cli.base.wording import plural
 from flanpy.errors import UsageError
 from flanpy.trace.hop import Hop, Verdict, Walk
 from flanpy.trace.read import Reading
@@ -24,7 +26,7 @@ _TONES = {Verdict.HARMS: "\x1b[33m", Verdict.DIES: "\x1b[31m"}
 
 def show(arguments: Namespace, host: Host) -> Exit:
     """Read, walk, print; UNHEALTHY if the packet would die or be harmed."""
-    destination = _address("ADDRESS", arguments.address)
+    destination = _destination(arguments.address, host)
     source = _address("--from", arguments.source) if arguments.source else None
     if source is not None and source.version != destination.version:
         raise UsageError(f"--from {source} and {destination} are of two families: give two of one")
@@ -41,6 +43,24 @@ def show(arguments: Namespace, host: Host) -> Exit:
     else:
         print_as(arguments.output, found.as_json())
     return _judged(found)
+
+
+def _destination(word: str, host: Host) -> IPv4Address | IPv6Address:
+    """Return the address meant by a word: itself, or the first one for containers on the host that it names."""
+    try:
+        return ip_address(word)
+    except ValueError:
+        rows = [row for row in host.control.get("subnets").get("subnets", ()) if answers(row, word)]
+    if not rows:
+        raise UsageError(
+            f"{word!r} is neither an address nor a host: see 'flanpyctl peers' for those there are"
+        )
+    if len(rows) > 1:
+        subnets = ", ".join(str(row.get("subnet") or row.get("subnet6")) for row in rows)
+        raise UsageError(
+            f"{word!r} names {plural(len(rows), 'host')} ({subnets}): give an address in one of them"
+        )
+    return ip_network(rows[0].get("subnet") or rows[0]["subnet6"])[1]
 
 
 def _address(name: str, text: str) -> IPv4Address | IPv6Address:

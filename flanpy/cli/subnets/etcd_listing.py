@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 from flanpy.cli.subnets.rows import Listing, SubnetRow
 from flanpy.errors import LeaseGone
 from flanpy.model.lease import BackendData, Lease, VxlanData
+from flanpy.model.naming import HostNames
 from flanpy.store.port import LeaseStore, Snapshot, Store
 from flanpy.store.schema import decode_lease, subnets_prefix
 
@@ -32,8 +34,9 @@ def of_snapshot(snapshot: Snapshot, prefix: str, *, own: str | None) -> Listing:
     """The listing that a snapshot of the subnet keys holds, in the order of the subnets."""
     found = [decode_lease(item, prefix) for item in snapshot.items]
     leases = sorted((one for one in found if isinstance(one, Lease)), key=_order)
+    names = HostNames.among(leases)
     return Listing(
-        rows=tuple(row_of(lease, own=own) for lease in leases),
+        rows=tuple(replace(row_of(lease, own=own), host=names.of(lease)) for lease in leases),
         invalid=tuple((one.key, one.reason) for one in found if not isinstance(one, Lease)),
         revision=snapshot.revision,
     )

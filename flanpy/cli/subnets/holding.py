@@ -149,7 +149,7 @@ def _holder(listing: Listing, key: str) -> str:
 
 
 def _who(row: SubnetRow) -> str:
-    return row.node_id or row.public_ip or row.public_ip6
+    return row.host or row.node_id or row.public_ip or row.public_ip6
 
 
 def pin(arguments: Namespace, host: Host) -> Exit:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from flanpy.cli.base.hosts import answers
 from flanpy.cli.base.output import Table
 from flanpy.cli.base.wording import duration, yes
 
@@ -17,7 +18,8 @@ from flanpy.cli.base.wording import duration, yes
 class SubnetRow:
     """A lease or reservation; its fields are the keys of `subnets -o json`.
 
-    `key` is the last part of the etcd key. `own` is None where it cannot be told (another host's etcd only).
+    `key` is the last part of the etcd key. `host` is the host's name for people, "" for flannel's. `own` is None where
+    it cannot be told (another host's etcd only).
     `expires_in` is seconds, None for a reservation and where it was not asked. `state` is own, programmed, pending,
     failed or rejected if the local daemon said so, else "". Addresses and MACs are text, "" where absent. `way` is how
     the local daemon reaches the peer: direct, tunnel, command or none, and `way_reason` why.
@@ -27,6 +29,7 @@ class SubnetRow:
     subnet: str = ""
     subnet6: str = ""
     node_id: str = ""
+    host: str = ""
     public_ip: str = ""
     public_ip6: str = ""
     backend_type: str = ""
@@ -53,8 +56,8 @@ class SubnetRow:
         return self.subnet or self.subnet6 or self.key
 
     def answers_to(self, word: str) -> bool:
-        """Report whether an operator's word names this subnet: its range, key, node, or an address it advertises."""
-        return word in {self.key, self.subnet, self.subnet6, self.node_id, self.public_ip, self.public_ip6}
+        """Report whether an operator's word names this subnet: its range, key, host, or an address of either."""
+        return answers(self.as_json(), word)
 
     def as_json(self) -> dict[str, Any]:
         """Field by field."""
@@ -105,17 +108,17 @@ def listing_from_daemon(said: Mapping[str, Any]) -> Listing:
 
 def table_of(listing: Listing, *, wide: bool = False) -> Table:
     """The columns: subnet and public address of both families share one, as `10.50.1.0/24,fd50:1::/64`."""
-    titles = ["NODE", "SUBNET", "PUBLIC IP", "BACKEND", "VTEP MAC"]
+    titles = ["HOST", "SUBNET", "PUBLIC IP", "BACKEND", "VTEP MAC"]
     titles += ["EXPIRY"] if listing.has_expiry else []
     titles += ["RESERVED", "OWN"]
-    titles += ["VNI", "LEASE", "STATE", "WAY", "REASON"] if wide else []
+    titles += ["NODE ID", "VNI", "LEASE", "STATE", "WAY", "REASON"] if wide else []
     rows = tuple(_cells(row, expiry=listing.has_expiry, wide=wide) for row in listing.rows)
     return Table(tuple(titles), rows, _styles(listing.rows))
 
 
 def _cells(row: SubnetRow, *, expiry: bool, wide: bool) -> tuple[str, ...]:
     cells = [
-        row.node_id,
+        row.host or row.node_id,
         _both(row.subnet, row.subnet6),
         _both(row.public_ip, row.public_ip6),
         row.backend_type,
@@ -125,7 +128,7 @@ def _cells(row: SubnetRow, *, expiry: bool, wide: bool) -> tuple[str, ...]:
     cells += [yes(row.reservation), "?" if row.own is None else yes(row.own)]
     if wide:
         vni = "" if row.vni is None else str(row.vni)
-        cells += [vni, f"{row.lease_id:x}" if row.lease_id else "", row.state, row.way]
+        cells += [row.node_id, vni, f"{row.lease_id:x}" if row.lease_id else "", row.state, row.way]
         cells += [row.reason or row.way_reason]
     return tuple(cells)
 

@@ -11,6 +11,7 @@ from flanpy.errors import HostError
 from flanpy.model.address import IPAddress
 from flanpy.model.objects import FdbEntry, KernelObject, Neighbour, Route
 from flanpy.model.reach import ReachReport
+from flanpy.plan.host_names import own_name
 from flanpy.plan.render import describe
 from flanpy.probe.diagnosis import Snags
 from flanpy.probe.exchange import MeshServer
@@ -93,11 +94,13 @@ class Probing:
     def _nodes(self) -> list[Node]:
         last = self._board.snapshot.inputs.last
         own = last.world.own if last is not None else None
-        found = {str(own.key): Node(self._here, str(own.key))} if own is not None else {}
+        found: dict[str, Node] = {}
+        if last is not None and own is not None:
+            found[str(own.key)] = Node(self._here, str(own.key), host=own_name(last.world))
         for target in self._targets():
             subnet = str(target.key)
             address = target.overlay if target.certain else target.underlay
-            found.setdefault(subnet, Node(target.node_id or subnet, subnet, address))
+            found.setdefault(subnet, Node(target.node_id or subnet, subnet, address, target.host))
         return list(found.values())
 
     def _own(self) -> Document:

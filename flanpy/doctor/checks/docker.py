@@ -79,8 +79,8 @@ def mtu(facts: Facts) -> Iterator[Finding]:
 
 
 def _node(facts: Facts) -> str:
-    return document.text(facts.part("status"), "node_id") or "this host"
+    return document.host(facts.part("status")) or "this host"
 
 
 def _peer(row: document.Document) -> str:
-    return document.text(row, "node_id") or document.text(row, "subnet") or "a peer"
+    return document.host(row) or document.text(row, "subnet") or "a peer"

@@ -58,8 +58,8 @@ def _trouble(row: Document) -> Trouble:
 
 
 def _line(facts: Facts, row: Document) -> str:
-    here = document.text(facts.part("status"), "node_id") or "this host"
-    there = document.text(row, "node_id") or document.text(row, "subnet") or "a peer"
+    here = document.host(facts.part("status")) or "this host"
+    there = document.host(row) or document.text(row, "subnet") or "a peer"
     ip = document.text(row, "public_ip")
     why = ", ".join(filter(None, (document.text(row, "trouble"), document.text(row, "evidence"))))
     loss = document.number(row, "loss")

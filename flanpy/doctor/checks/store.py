@@ -110,7 +110,7 @@ def conflicts(facts: Facts) -> Iterator[Finding]:
 
 
 def _name(row: Document) -> str:
-    return document.text(row, "node_id") or document.text(row, "public_ip") or "an unnamed host"
+    return document.host(row) or document.text(row, "public_ip") or "an unnamed host"
 
 
 def leases(facts: Facts) -> Iterator[Finding]:
@@ -168,8 +168,9 @@ def room(facts: Facts) -> Iterator[Finding]:
 def reserved(facts: Facts) -> Iterator[Finding]:
     mine = facts.part("status", "own")
     ip, node = document.text(mine, "public_ip"), document.text(facts.part("status"), "node_id")
+    whom = document.host(facts.part("status")) or ip
     lines = [
-        f"{document.text(row, 'key') or document.text(row, 'subnet')} is reserved for {node or ip}"
+        f"{document.text(row, 'key') or document.text(row, 'subnet')} is reserved for {whom}"
         for row in facts.rows("subnets", "subnets")
         if row.get("reservation") is True and row.get("own") is not True and mine and _is_for(row, ip, node)
     ]

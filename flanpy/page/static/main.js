@@ -4,7 +4,7 @@ import { drawConditions, drawTiles, refreshAges } from "./conditions.js";
 import { byId, onChange } from "./dom.js";
 import { drawHeat } from "./heat.js";
 import { drawMap, redrawMap } from "./map.js";
-import { meshOf } from "./model.js";
+import { hostName, meshOf } from "./model.js";
 import { drawLeases, startTables } from "./tables.js";
 import { drawEvents, drawTimeline, startTimeline } from "./timeline.js";
 import { setNow, stamp } from "./words.js";
@@ -28,7 +28,7 @@ const views = [
 function draw() {
   const { status } = page;
   const from = [
-    [{ node: status.node_id, phase: status.phase, version: status.version, ready: status.ready }],
+    [{ node: hostName(status), phase: status.phase, version: status.version, ready: status.ready }],
     [status.conditions], [page.mesh, page.peers], [page.subnets, page.peers], [page.events],
   ];
   views.forEach((view, index) => view(...from[index]));

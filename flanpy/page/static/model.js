@@ -7,7 +7,7 @@ export function isTroubled(reach) {
 }
 
 export function hostName(row) {
-  return row.node_id || row.subnet || row.subnet6 || row.key || "?";
+  return row.host || row.node_id || row.subnet || row.subnet6 || row.key || "?";
 }
 
 function nodeName(node) {
@@ -16,7 +16,7 @@ function nodeName(node) {
 
 // {self, nodes: [name], count, measured, reach(from, to) -> row, pairs: [{a, b, reach, out, back}]}
 export function meshOf(page) {
-  const self = page.status.node_id;
+  const self = hostName(page.status);
   const rows = new Map();
   for (const row of page.mesh.rows) rows.set(`${row.from}\n${row.to}`, row);
   for (const peer of page.peers) addOwn(rows, self, peer);

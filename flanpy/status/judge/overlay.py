@@ -12,6 +12,7 @@ from flanpy.errors import KernelError
 from flanpy.model.address import IPNetwork
 from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.facts import HostRoute
+from flanpy.model.naming import HostNames
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.objects import KernelObject, LinkFeature, OtherLink, TunLink, VxlanLink
 from flanpy.model.objects import Phase as ObjectPhase
@@ -108,7 +109,8 @@ def _moving(last: Pass, former: Former) -> str:
     """Return a sentence on the former backend that is kept, and the leases it is kept for."""
     name = former.network.backend_type
     users = [p for p in last.admission.peers if p.record.backend_type == lease_type(name)]
-    named = ", ".join(user.record.node_id or str(user.key) for user in users[:BRIEF])
+    names = HostNames.among(last.world.view.leases.values())
+    named = ", ".join(names.of(user) or str(user.key) for user in users[:BRIEF])
     more = f" and {len(users) - BRIEF} more" if len(users) > BRIEF else ""
     whom = f"for the leases of {named}{more}, which still say so" if users else "for packets under way"
     return f"moving from {name}: it is kept {whom}"
@@ -130,9 +132,8 @@ def peers(inputs: Inputs, _now: float) -> Condition:
 def _no_way(last: Pass) -> str:
     """Return a sentence on the peers that the backend cannot reach from here, with the reasons (P18)."""
     way_of = choice.ways(last.world)
-    named = [
-        f"{lease.record.node_id or lease.key}: {way_of(lease).reason}" for lease in last.unreached[:BRIEF]
-    ]
+    names = HostNames.among(last.world.view.leases.values())
+    named = [f"{names.of(lease) or lease.key}: {way_of(lease).reason}" for lease in last.unreached[:BRIEF]]
     more = f" and {len(last.unreached) - BRIEF} more" if len(last.unreached) > BRIEF else ""
     count = f"{len(last.unreached)} of {len(last.admission.peers)} peers"
     return f"{count} cannot be reached: {'; '.join(named)}{more}"
@@ -169,7 +170,8 @@ def _stealing(last: Pass) -> Iterator[str]:
             for peer in last.admission.peers:  # thousands, after every pass
                 subnet = peer.key.subnet if version == 4 else peer.key.subnet6
                 if subnet is not None and length > subnet.prefixlen and _is_within(to, subnet):
-                    yield f"{to} by {route.link}, within {peer.record.node_id or subnet}'s {subnet}"
+                    whose = HostNames.among(last.world.view.leases.values()).of(peer)
+                    yield f"{to} by {route.link}, within {whose or subnet}'s {subnet}"
 
 
 def _is_preferred_to_tunnel(route: HostRoute, network: NetworkConfig | None) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flanpy.model.condition import Condition, ConditionType
 from flanpy.model.reach import PeerReach, Reach, ReachReport
+from flanpy.plan.host_names import own_name
 from flanpy.status.inputs import Inputs
 from flanpy.status.judge.verdict import bad, good, named, unmeasured
 
@@ -61,11 +62,11 @@ def _first(pair: tuple[str, PeerReach]) -> str:
 
 
 def name_of(peer: PeerReach) -> str:
-    return peer.node_id or str(peer.key)
+    return peer.name
 
 
 def here_of(inputs: Inputs) -> str:
-    return inputs.last.world.policy.node_id if inputs.last is not None else "this node"
+    return own_name(inputs.last.world) if inputs.last is not None else "this host"
 
 
 def mtu(inputs: Inputs, _now: float) -> Condition:

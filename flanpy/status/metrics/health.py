@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from prometheus_client.metrics_core import Metric
 
 from flanpy import __version__
+from flanpy.plan.host_names import own_name
 from flanpy.status.board import StatusSnapshot
 from flanpy.status.inputs import Inputs
 from flanpy.status.judge.conditions import Phase
@@ -49,7 +50,8 @@ def _identity(inputs: Inputs) -> dict[str, str]:
     public = (record.public_ip or record.public_ip6) if record is not None else None
     network = inputs.network
     return {
-        "node": last.world.policy.node_id if last is not None else (record.node_id if record else ""),
+        "node": own_name(last.world) if last is not None else (record.node_id if record else ""),
+        "node_id": last.world.policy.node_id if last is not None else (record.node_id if record else ""),
         "subnet": str((lease.key.subnet or lease.key.subnet6) if lease is not None else ""),
         "public_ip": str(public or ""),
         "backend": network.backend_type if network is not None else "",

@@ -136,9 +136,9 @@ def _is_in_trouble(peer: PeerReach) -> bool:
 
 
 def _names(peer: PeerReach) -> tuple[str, str]:
-    """flannel's leases name no node: then the subnet is the name."""
+    """The name that people read, and the subnet; flannel's leases name no host: then the subnet is the name."""
     subnet = str(peer.key.subnet or peer.key.subnet6)
-    return peer.node_id or subnet, subnet
+    return peer.host or peer.node_id or subnet, subnet
 
 
 def _road(peer: PeerReach, road: Road) -> RoadHealth:

@@ -59,7 +59,7 @@ def test_gauges_say_what_the_snapshot_says() -> None:
         "flanpy_ready": 1,
         "flanpy_phase|READY": 1,
         "flanpy_phase|DEGRADED": 0,
-        "flanpy_node_info|vxlan|node-0|192.0.2.10|10.50.10.0/24": 1,
+        "flanpy_node_info|vxlan|node-0|node-0|192.0.2.10|10.50.10.0/24": 1,
         "flanpy_condition_healthy|LeaseValid": 1,
         "flanpy_condition_reason_info|LeaseValid|Leased|True": 1,
         "flanpy_lease_held": 1,
