@@ -16,11 +16,14 @@ from flanpy.errors import ConfigError
 
 _LONGEST_SOCKET_DIR: Final = 80  # unix(7): 108 bytes for a socket's path with its name and the final NUL
 
+_PAGE_FILES: Final = ("page-cert", "page-key", "page-token-file")
+
 
 def checked(settings: Settings) -> Settings:
     """`settings` with derived values and warnings, or ConfigError."""
     _check_pairs(settings)
     _check_tls(settings)
+    _check_password(settings)
     _check_page(settings)
     _check_run_dir(settings)
     settings = _with_margin(settings)
@@ -57,12 +60,22 @@ def _check_tls(settings: Settings) -> None:
         _check_readable(settings, name, path)
 
 
+def _check_password(settings: Settings) -> None:
+    """Refuse to send a password over a network in clear text, unless told to. Raises ConfigError."""
+    etcd = settings.etcd
+    if etcd.password and not etcd.tls and etcd.off_host and not etcd.plain_password:
+        raise ConfigError(
+            f"{_named(settings, 'etcd-password')} would go to {etcd.off_host[0]} in clear text: "
+            "use https:// endpoints, or set etcd-plain-password where nobody else is on the way"
+        )
+
+
 def _check_page(settings: Settings) -> None:
     """Require TLS and a token of a page that is open to the network. Raises ConfigError."""
     listen = settings.page.listen
     if listen is None:
         return
-    files = {name: BY_NAME[name].of(settings) for name in ("page-cert", "page-key", "page-token-file")}
+    files = {name: BY_NAME[name].of(settings) for name in _PAGE_FILES}
     missing = [name for name, path in files.items() if path is None]
     if missing and not listen.host.is_loopback:
         raise ConfigError(
@@ -113,7 +126,7 @@ def _world_readable(path: Path) -> bool:
 def _warnings(settings: Settings) -> list[str]:
     lines = []
     origin = settings.origins["etcd-password"]
-    if settings.etcd.password and not settings.etcd.tls:
+    if settings.etcd.password and not settings.etcd.tls and settings.etcd.off_host:
         lines.append("etcd-password goes over the network in clear text: use https:// endpoints")
     if origin.source == "flag":
         lines.append(
@@ -121,6 +134,9 @@ def _warnings(settings: Settings) -> list[str]:
         )
     if origin.source == "file" and settings.config and _world_readable(settings.config):
         lines.append(f"{settings.config} holds etcd-password and every user can read it: chmod o-r")
+    without = [name for name in _PAGE_FILES if BY_NAME[name].of(settings) is not None]
+    if without and settings.page.listen is None:
+        lines.append(f"{_named(settings, without[0])} has no effect: page-listen is off")
     token = settings.page.token_file
     if token is not None and settings.page.listen and _world_readable(token):
         lines.append(f"{token} holds the status page's token and every user can read it: chmod o-r")

@@ -71,6 +71,15 @@ LEASE_OPTIONS: Final[tuple[Option, ...]] = (
         help="etcd password; a flag shows in the process list, so prefer the environment or the file",
     ),
     Option(
+        name="etcd-plain-password",
+        field="etcd.plain_password",
+        kind=kinds.SWITCH,
+        group="etcd",
+        own=True,
+        reloadable=True,
+        help="send etcd-password to http:// endpoints of other hosts, too, where everybody on the way reads it",
+    ),
+    Option(
         name="iface",
         field="underlay.iface",
         kind=kinds.INTERFACES,

@@ -109,7 +109,8 @@ _TRAFFIC_OPTIONS: Final[tuple[Option, ...]] = (
         kind=kinds.LISTEN,
         group="page",
         own=True,
-        help="address and port of the status page, or off; elsewhere than on loopback it needs the three files",
+        help="address and port of the status page, such as 127.0.0.1:8474, where all users of this host may look; "
+        "elsewhere than on loopback it needs the three files",
     ),
     Option(
         name="page-cert",

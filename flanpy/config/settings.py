@@ -9,11 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
 IPAddress = IPv4Address | IPv6Address
 ANY_ADDRESS = IPv4Address(0)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +57,17 @@ class EtcdOptions:
     cafile: Path | None = None
     username: str = ""
     password: str = field(default="", repr=False)
+    plain_password: bool = False
 
     @property
     def tls(self) -> bool:
         """Report whether connections are encrypted; without a CA file the system's roots are trusted."""
         return self.endpoints[0].startswith("https://")
+
+    @property
+    def off_host(self) -> tuple[str, ...]:
+        """Return the endpoints that are not on this host's loopback: what is sent there passes a network."""
+        return tuple(url for url in self.endpoints if not _is_loopback(urlsplit(url).hostname or ""))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,9 +105,9 @@ class ListenOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageOptions:
-    """The status page (None: off). Elsewhere than on loopback it needs all three files."""
+    """The status page (None: off): all users of the host read it on loopback; elsewhere it needs all three files."""
 
-    listen: ListenAddress | None = ListenAddress(IPv4Address("127.0.0.1"), 8474)
+    listen: ListenAddress | None = None
     cert: Path | None = None
     key: Path | None = None
     token_file: Path | None = None

@@ -21,6 +21,7 @@ from integration.net.waiting import wait_until
 
 HEALTHZ_PORT = 8287
 METRICS_PORT = 9479
+PAGE_PORT = 8474
 READY_DEADLINE_S = 15.0
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
@@ -142,6 +143,7 @@ class HostDaemon(Child):
             **self.environment,
             "FLANPYD_LOG_FORMAT": "json",
             "FLANPYD_METRICS_LISTEN": f"127.0.0.1:{METRICS_PORT}",
+            "FLANPYD_PAGE_LISTEN": f"127.0.0.1:{PAGE_PORT}",
         }
         self.start([*(argv or self.program.argv), *self.flags, *extra_flags], env={**own, **(env or {})})
 

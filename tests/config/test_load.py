@@ -50,6 +50,7 @@ VALUES: list[tuple[str, str, str, Any]] = [
     ("etcd-cafile", "{pem}", "etcd.cafile", "{pem}"),
     ("etcd-username", "root", "etcd.username", "root"),
     ("etcd-password", "pass word=1", "etcd.password", "pass word=1"),
+    ("etcd-plain-password", "true", "etcd.plain_password", True),
     ("iface", "eth1,10.0.0.1", "underlay.iface", ("eth1", "10.0.0.1")),
     ("iface-regex", "^eth[0-9]{1,2}$", "underlay.iface_regex", ("^eth[0-9]{1,2}$",)),
     ("iface-can-reach", "10.9.0.1", "underlay.iface_can_reach", IPv4Address("10.9.0.1")),
@@ -342,11 +343,27 @@ def test_error_never_shows_a_password(argv: list[str]) -> None:
             ["page-listen 0.0.0.0:8474", "page-cert", "page-key", "page-token-file"],
         ),
         (["--page-listen=[::]:8474", "--page-token-file=/t"], ["page-cert and page-key,"]),
-        (["--page-token-file=/missing"], ["page-token-file /missing", "No such file"]),
+        (
+            ["--page-listen=[::1]:1", "--page-token-file=/missing"],
+            ["page-token-file /missing", "No such file"],
+        ),
         (["--etcd-keyfile=/k"], ["etcd-keyfile /k (flag --etcd-keyfile)", "etcd-certfile"]),
         (["--etcd-certfile=/c"], ["etcd-certfile /c", "etcd-keyfile"]),
         (["--etcd-password=secret1"], ["etcd-password (flag", "etcd-username"]),
         (["--etcd-username=u"], ["etcd-username u", "etcd-password"]),
+        (
+            [
+                "--etcd-username=u",
+                "--etcd-password=secret1",
+                "--etcd-endpoints=http://127.0.0.1:1,http://etcd.example",
+            ],
+            [
+                "etcd-password (flag",
+                "http://etcd.example:2379 in clear text",
+                "https://",
+                "etcd-plain-password",
+            ],
+        ),
         (["--etcd-cafile=/c"], ["etcd-cafile /c", "https://"]),
         (["--etcd-cafile=/nope", "--etcd-endpoints=https://a"], ["/nope", "No such file"]),
         (["--etcd-cafile=/", "--etcd-endpoints=https://a"], ["etcd-cafile /", "directory"]),
@@ -389,7 +406,19 @@ def test_password_is_masked_wherever_settings_are_shown() -> None:
 @pytest.mark.parametrize(
     ("argv", "word"),
     [
-        (["--etcd-username=u", "--etcd-password=p"], "clear text"),
+        (
+            [
+                "--etcd-username=u",
+                "--etcd-password=p",
+                "--etcd-endpoints=http://192.0.2.1",
+                "--etcd-plain-password",
+            ],
+            "clear text",
+        ),
+        (
+            ["--page-token-file=/t"],
+            "page-token-file /t (flag --page-token-file) has no effect: page-listen is off",
+        ),
         (["--etcd-username=u", "--etcd-password=p"], "process list"),
         (["-v=4"], "--v has no effect"),
         (["--logtostderr", "-v", "4"], "--logtostderr has no effect"),
@@ -397,6 +426,14 @@ def test_password_is_masked_wherever_settings_are_shown() -> None:
 )
 def test_doubtful_settings_are_accepted_with_a_warning(argv: list[str], word: str) -> None:
     assert any(word in line for line in _load(*argv).warnings)
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["http://127.0.0.1", "http://127.8.8.8:1", "http://[::1]:1", "http://localhost"]
+)
+def test_password_for_an_etcd_on_this_host_is_taken_without_a_word(endpoint: str) -> None:
+    settings = _load(f"--etcd-endpoints={endpoint}", FLANPYD_ETCD_USERNAME="u", FLANPYD_ETCD_PASSWORD="p")
+    assert settings.warnings == ()
 
 
 def test_described_values_give_the_same_settings_when_read_again() -> None:
@@ -429,9 +466,12 @@ def test_reload_puts_in_force_what_it_can_and_keeps_the_rest_with_its_origin() -
 @pytest.mark.parametrize("option", [option for option in OPTIONS if option.reloadable], ids=lambda o: o.name)
 def test_every_reloadable_option_is_put_in_force(option: Option, pem: Path) -> None:
     file = option.kind is BY_NAME["etcd-keyfile"].kind
-    text = {"log-format": "json", "log-level": "error", "vxlan-tx-checksum": "off"}.get(
-        option.name, str(pem) if file else "7"
-    )
+    text = {
+        "log-format": "json",
+        "log-level": "error",
+        "vxlan-tx-checksum": "off",
+        "etcd-plain-password": "true",
+    }.get(option.name, str(pem) if file else "7")
     environ = {key: item.replace("{pem}", str(pem)) for key, item in COMPANY.get(option.name, {}).items()}
     new = load([f"--{option.name}={text}"], environ)
     assert option.of(new) != option.default

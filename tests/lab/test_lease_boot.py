@@ -176,10 +176,13 @@ def test_failure_12_etcd_password_is_shown_nowhere(build_lab: BuildLab) -> None:
     by_env = {
         "FLANPYD_ETCD_USERNAME": "flanpy",
         "FLANPYD_ETCD_PASSWORD": SECRET,
+        "FLANPYD_ETCD_PLAIN_PASSWORD": "true",
         "FLANPYD_LOG_LEVEL": "debug",
     }
     one.daemon.up(env=by_env)
-    two.daemon.up("--etcd-username=flanpy", f"--etcd-password={SECRET}", "--log-level=debug")
+    two.daemon.up(
+        "--etcd-username=flanpy", f"--etcd-password={SECRET}", "--etcd-plain-password", "--log-level=debug"
+    )
     cmdline = Path(f"/proc/{one.daemon.pid}/cmdline").read_text()
     assert SECRET not in cmdline
     for host in (one, two):

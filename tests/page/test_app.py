@@ -8,12 +8,13 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 
 from flanpy.clock import SystemClock
-from flanpy.config.settings import PageOptions
+from flanpy.config.settings import ListenAddress, PageOptions
 from flanpy.errors import HostError
 from flanpy.page.app import FILES, STATIC
 from flanpy.page.gate import COOKIE, Gate
@@ -23,6 +24,7 @@ from tests.page import samples
 from tests.page.server import PageServer, certificate
 
 TOKEN = "correct-horse-battery"
+HERE = ListenAddress(IPv4Address("127.0.0.1"), 0)
 TIMEOUT_S = 60.0
 
 
@@ -185,6 +187,6 @@ async def test_key_of_another_certificate_is_refused_by_name(tmp_path: Path) -> 
     async def nothing() -> dict[str, object]:
         return {}
 
-    listen = start(PageOptions(cert=cert, key=key), Feed(lambda: 1, nothing), SystemClock())
+    listen = start(PageOptions(listen=HERE, cert=cert, key=key), Feed(lambda: 1, nothing), SystemClock())
     with pytest.raises(HostError, match=f"page-cert {cert} with page-key {key}"):
         await listen()
