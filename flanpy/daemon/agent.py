@@ -53,7 +53,8 @@ from flanpy.model.transit import Transit
 from flanpy.model.tuning import HostTuning
 from flanpy.model.world import Policy, Printed
 from flanpy.netfilter.part import FilterPart
-from flanpy.reconcile.loop import Pass, ReconcileLoop
+from flanpy.reconcile.loop import ReconcileLoop
+from flanpy.reconcile.outcome import Pass
 from flanpy.status.board import StatusBoard, StatusSnapshot
 from flanpy.status.judge.conditions import Phase
 from flanpy.store.session.etcd import EtcdSession

@@ -21,7 +21,7 @@ from flanpy.host.subnet_env import SubnetEnv, write
 from flanpy.log import get_logger
 from flanpy.model.objects import Phase, TunnelPeer
 from flanpy.model.world import World
-from flanpy.reconcile.loop import Pass
+from flanpy.reconcile.outcome import Pass
 
 log = get_logger()
 

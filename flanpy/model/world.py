@@ -9,10 +9,15 @@ from flanpy.model.address import IPNetwork
 from flanpy.model.border import EtcdAddress
 from flanpy.model.cloud import CloudHere
 from flanpy.model.facts import HostFacts
-from flanpy.model.lease import Lease, LeaseRecord, LeaseView
+from flanpy.model.lease import Lease, LeaseRecord, LeaseView, SubnetKey
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.offload import OffloadChoice
 from flanpy.model.packet_filter import FilterFacts, FilterPolicy
+
+Claim = tuple[SubnetKey, LeaseRecord]
+"""A lease by what it says: written again with the same value it is the same claim."""
+
+NO_CLAIMS: frozenset[Claim] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,7 @@ class World:
 
     `own_confirmed` distinguishes the two: etcd has confirmed the lease since start.
     `filter` is None while packet filters are not read: then no rules are planned. `etcd` are the addresses of etcd's
-    endpoints, in order.
+    endpoints, in order. `withheld` are leases that get no route here, because etcd was lost when they had one.
     """
 
     policy: Policy
@@ -83,3 +88,4 @@ class World:
     cloud: CloudHere | None = None
     filter: FilterFacts | None = None
     etcd: tuple[EtcdAddress, ...] = ()
+    withheld: frozenset[Claim] = NO_CLAIMS

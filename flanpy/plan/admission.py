@@ -12,16 +12,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from enum import Enum
 from operator import attrgetter
 from types import MappingProxyType
 
-from flanpy.model.address import Family, IPAddress, IPNetwork, Mac
+from flanpy.model.address import Family, IPAddress, IPNetwork
 from flanpy.model.cloud import CLOUDS
 from flanpy.model.lease import Lease, LeaseRecord, SubnetKey, VxlanData
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.world import Former, World
 from flanpy.plan.border import guarded, holds
+from flanpy.plan.refusal import Reason, Rejected, overlap, same_mac, withheld
 from flanpy.plan.space import Space, Vtep, numbers
 
 _NO_TYPE = frozenset({"udp", "alloc"})
@@ -47,33 +47,6 @@ def lease_types(network: NetworkConfig, former: Former | None) -> frozenset[str]
     # flannel's leases of these have no BackendType
     untyped = {""} if network.backend_type in CLOUDS else set()
     return frozenset(map(lease_type, types)) | untyped
-
-
-class Reason(Enum):
-    """Why a lease, or one family of it, is not a peer."""
-
-    RESERVED = "Reserved"
-    OTHER_BACKEND = "OtherBackend"
-    NO_PUBLIC_IP = "NoPublicIP"
-    NO_BACKEND_DATA = "NoBackendData"
-    DUPLICATE_PUBLIC_IP = "DuplicatePublicIP"
-    DUPLICATE_VTEP_MAC = "DuplicateVtepMAC"
-    OUTSIDE_NETWORK = "OutsideNetwork"
-    NO_COMMON_FAMILY = "NoCommonFamily"
-    OVERLAPS_OWN = "OverlapsOwn"
-    OVERLAPS_OLDER = "OverlapsOlder"
-    COVERS_UNDERLAY = "CoversUnderlay"
-    PUBLIC_IP_INSIDE_SUBNET = "PublicIPInsideSubnet"
-    TAKES_WAY = "TakesWay"
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """A lease that is not programmed, and why; `message` is one line that names both sides."""
-
-    lease: Lease
-    reason: Reason
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +212,8 @@ class Judge:
                 Reason.OTHER_BACKEND,
                 f"lease {lease.key} of {lease.record.owner} is of backend {theirs}, the network's is {self._type}",
             )
+        if (lease.key, record) in self._world.withheld:
+            return withheld(lease)
         for address, here in (
             (record.public_ip, self._here[Family.IPV4]),
             (record.public_ip6, self._here[Family.IPV6]),
@@ -274,7 +249,7 @@ class Judge:
             )
         number, mac = int(public), self._mac(lease.record, space.family)
         if mac is not None and (other := self._owner(lease, mac, space, number)) is not None:
-            return _same_mac(lease, mac, other, self._world)
+            return same_mac(lease, mac, other, self._world)
         fault = self._place(lease, subnet, space, (start, end, number))
         if fault is None and mac is not None:
             self._take_mac(lease, mac, space, number)
@@ -310,7 +285,7 @@ class Judge:
         start, end, number = place
         taken = space.overlapped(start, end)
         if taken >= 0:
-            return _overlap(lease, subnet, space.owners[taken], self._world)
+            return overlap(lease, subnet, space.owners[taken], self._world)
         if any([start <= address <= end for address in self._here[space.family]]):  # noqa: C419  (three times as fast)
             return (
                 Reason.COVERS_UNDERLAY,
@@ -328,33 +303,6 @@ class Judge:
             return Reason.COVERS_UNDERLAY, message
         space.take(start, end, lease, number)
         return None
-
-
-def _overlap(lease: Lease, subnet: IPNetwork, older: Lease | None, world: World) -> tuple[Reason, str]:
-    if older is None:
-        own = world.own
-        assert own is not None
-        message = f"subnet {subnet} of {lease.record.owner} overlaps our own {own.key} (node {world.policy.node_id})"
-        return Reason.OVERLAPS_OWN, message
-    return (
-        Reason.OVERLAPS_OLDER,
-        f"subnet {subnet} of {lease.record.owner} overlaps older {older.key} of {older.record.owner}",
-    )
-
-
-def _same_mac(lease: Lease, mac: bytes, other: Vtep, world: World) -> tuple[Reason, str]:
-    """Word the refusal: two hosts with one MAC would overwrite each other's FDB entry; usually one is a clone."""
-    first = other.owner
-    whose = (
-        f"{'older ' if lease.record.node_id else ''}lease {first.key} of {first.record.owner}"
-        if first is not None
-        else f"ours (node {world.policy.node_id})"
-    )
-    message = f"lease {lease.key} of {lease.record.owner} has the VTEP MAC {Mac(mac)} of {whose}"
-    if not lease.record.node_id:
-        cure = "and names no node, so the MAC is not its own: release it with flanpyctl subnets release"
-        return Reason.DUPLICATE_VTEP_MAC, f"{message}, {cure}"
-    return Reason.DUPLICATE_VTEP_MAC, f"{message}: give a cloned host a machine id of its own"
 
 
 def own_addresses(world: World) -> frozenset[IPAddress]:

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from flanpy.model.address import IPNetwork
 from flanpy.model.objects import ExtensionPeer, FdbEntry, KernelObject, Key, Neighbour, Route, TunnelPeer
 from flanpy.model.ops import Delete, Objects, Op
 from flanpy.model.packet_filter import FilterMember
 from flanpy.model.world import World
 from flanpy.plan.border import guarded, stealing
 from flanpy.plan.diff import Difference, diff, in_order
-from flanpy.plan.gates import Gate, Hold, brake, closed_gate
+from flanpy.plan.gates import Gate, Hold, brake, closed_gate, destinations
 from flanpy.plan.ownership import Observed
 
 _OF_PEERS = (Route, Neighbour, FdbEntry, TunnelPeer, ExtensionPeer, FilterMember)
@@ -62,7 +63,7 @@ def decide(
     if gate is not None:
         deletes = _harmful(difference.deletes, world)
         return Decision(desired, difference, in_order(deletes, difference.puts), gate, held)
-    hold = brake(difference.deletes, observed.owned, world.view, held=held)
+    hold = brake(difference.deletes, observed.owned, world.view, held=held, withheld=_withheld(world))
     deletes = difference.deletes
     if hold is not None:
         deletes = (*_not_of_peers(deletes), *_harmful(deletes, world))
@@ -70,9 +71,20 @@ def decide(
 
 
 def _harmful(deletes: Sequence[Delete], world: World) -> tuple[Delete, ...]:
-    """Return the deletions that no gate holds back: routes over the host's paths to etcd and its gateways."""
-    harmful = {id(route) for route in stealing((op.obj for op in deletes), guarded(world))} if deletes else ()
-    return tuple(op for op in deletes if id(op.obj) in harmful)
+    """Return the deletions that no gate holds back: routes over the host's paths to etcd and its gateways, and those
+    of withheld leases."""
+    if not deletes:
+        return ()
+    harmful = {id(route) for route in stealing((op.obj for op in deletes), guarded(world))}
+    withheld = _withheld(world)
+    return tuple(
+        op for op in deletes if id(op.obj) in harmful or not withheld.isdisjoint(destinations(op.obj))
+    )
+
+
+def _withheld(world: World) -> frozenset[IPNetwork]:
+    subnets = (subnet for key, _ in world.withheld for subnet in (key.subnet, key.subnet6))
+    return frozenset(subnet for subnet in subnets if subnet is not None)
 
 
 def _not_of_peers(deletes: Sequence[Delete]) -> tuple[Delete, ...]:

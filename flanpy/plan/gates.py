@@ -9,7 +9,7 @@ agree.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import ip_network
@@ -59,23 +59,30 @@ class Hold:
 
 
 def brake(
-    deletes: Sequence[Delete], owned: Mapping[Key, KernelObject], view: LeaseView, *, held: Hold | None
+    deletes: Sequence[Delete],
+    owned: Mapping[Key, KernelObject],
+    view: LeaseView,
+    *,
+    held: Hold | None,
+    withheld: Collection[IPNetwork] = (),
 ) -> Hold | None:
     """Decide whether `deletes` wait for a second listing. Return the hold, None to go on.
 
-    Peers are counted by their routes or their places in a tunnel's table, a dual-stack peer once. A peer counts as
-    explained if etcd sent a delete event for its key in a revision that deleted few keys: `etcdctl del --prefix` is
-    one careless revision, not a decision for each peer. Any later listing releases `held`: two listings then agree on
+    Peers are counted by their subnets (routes, places in a tunnel's table), a dual-stack peer once, and as gone only if
+    nothing leads there any more. A peer counts as explained if etcd sent a delete event for its key in a revision that
+    deleted few keys: `etcdctl del --prefix` is one careless revision, not a decision for each peer. Any later listing
+    releases `held`: two listings then agree on
     these deletions, and the others cannot be more than half. A listing of an etcd that lost data (wiped, restored)
     releases none, however few: the missing hosts are about to register again, and open connections to them need not
-    break.
+    break. Subnets that are `withheld` go by this host's own decision, and count for nothing.
     """
-    doomed = list(_destinations(op.obj for op in deletes))
+    doomed = {to for op in deletes for to in destinations(op.obj) if to not in withheld}
     if len(doomed) <= BRAKE_COUNT and not view.doubtful:
         return None
-    explained = _explained(view)
-    present = _peers(_destinations(owned.values()))
-    count = _peers(destination for destination in doomed if destination not in explained)
+    deleted = {op.obj.key for op in deletes}
+    stay = {to for key, obj in owned.items() if key not in deleted for to in destinations(obj)}
+    present = _peers(stay | doomed)
+    count = _peers(doomed - stay - _explained(view))
     if not count or not (view.doubtful or (count > BRAKE_COUNT and count * 2 > present)):
         return None
     if held is not None and view.listings > held.listing and not (view.stale or view.doubtful):
@@ -83,17 +90,18 @@ def brake(
     return Hold(count, present, held.listing if held is not None else view.listings)
 
 
-def _destinations(objects: Iterable[KernelObject]) -> Iterator[IPNetwork]:
-    for obj in objects:
-        if isinstance(obj, Route):
-            yield obj.destination
-        elif isinstance(obj, TunnelPeer):
-            yield obj.subnet
-        elif isinstance(obj, ExtensionPeer):
-            yield from (subnet for subnet in (obj.subnets.subnet, obj.subnets.subnet6) if subnet is not None)
+def destinations(obj: KernelObject) -> tuple[IPNetwork, ...]:
+    """Return the subnets of a peer that an object leads to: none for other objects."""
+    if isinstance(obj, Route):
+        return (obj.destination,)
+    if isinstance(obj, TunnelPeer):
+        return (obj.subnet,)
+    if isinstance(obj, ExtensionPeer):
+        return tuple(subnet for subnet in (obj.subnets.subnet, obj.subnets.subnet6) if subnet is not None)
+    return ()
 
 
-def _peers(subnets: Iterable[IPNetwork]) -> int:
+def _peers(subnets: Set[IPNetwork]) -> int:
     """Count the peers that have these subnets: each peer has at most one of either family."""
     return max(Counter(subnet.version for subnet in subnets).values(), default=0)
 

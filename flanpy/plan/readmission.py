@@ -16,19 +16,10 @@ from dataclasses import dataclass, field
 
 from flanpy.model.lease import Lease
 from flanpy.model.world import World
-from flanpy.plan.admission import (
-    Admission,
-    Judge,
-    Reason,
-    Rejected,
-    admission,
-    by_age,
-    created,
-    judged,
-    own_addresses,
-)
+from flanpy.plan.admission import Admission, Judge, admission, by_age, created, judged, own_addresses
 from flanpy.plan.border import same_borders
 from flanpy.plan.contention import contend
+from flanpy.plan.refusal import Reason, Rejected
 
 _CONTENTION = frozenset(
     {
@@ -75,6 +66,7 @@ def _same_measures(old: World, new: World) -> bool:
         old.network == new.network
         and old.former == new.former
         and old.policy == new.policy
+        and old.withheld == new.withheld
         and (old.own is new.own or _identity(old.own) == _identity(new.own))
         and (old.facts is new.facts or own_addresses(old) == own_addresses(new))
         and same_borders(old, new)

@@ -11,9 +11,8 @@ work at once costs little.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from random import Random
 from types import MappingProxyType
@@ -22,7 +21,7 @@ from typing import TypeVar
 from flanpy.backend import choice
 from flanpy.clock import Clock, set_within
 from flanpy.errors import KernelError
-from flanpy.kernel.port import Kernel, Moved, OpFailure
+from flanpy.kernel.port import Kernel, Moved
 from flanpy.log import get_logger
 from flanpy.model.border import EtcdAddress
 from flanpy.model.cloud import CloudHere
@@ -30,9 +29,9 @@ from flanpy.model.facts import HostFacts
 from flanpy.model.lease import Lease, LeaseView
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.objects import HostSysctl, KernelObject, Key, LinkFeature, LinkSysctl
-from flanpy.model.ops import Delete, Objects, Op, Put, Scope
-from flanpy.model.packet_filter import FilterChain, FilterFacts, FilterJump, FilterMember
-from flanpy.model.world import Former, Policy, Printed, World
+from flanpy.model.ops import Objects, Scope
+from flanpy.model.packet_filter import FilterFacts
+from flanpy.model.world import Claim, Former, Policy, Printed, World
 from flanpy.outage import Transition
 from flanpy.plan.admission import Admission, admit
 from flanpy.plan.border import Guarded, guarded
@@ -43,6 +42,7 @@ from flanpy.plan.ownership import Observed, claim, split
 from flanpy.plan.readmission import Judged, admit_from
 from flanpy.plan.render import render
 from flanpy.reconcile.backoff import Backoff
+from flanpy.reconcile.outcome import Pass, added_ways, repairs_of, report
 from flanpy.reconcile.pace import Pace
 from flanpy.reconcile.tracking import track
 
@@ -60,32 +60,6 @@ THREAD_FROM = 500
 _SETTINGS = (LinkFeature, LinkSysctl, HostSysctl)
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Pass:
-    """The input and the outcome of one reconcile pass. `repairs` counts, by kind, the objects that others had changed.
-
-    `unreached` are peers that the backend has no path to from here.
-    """
-
-    number: int
-    world: World
-    admission: Admission
-    decision: Decision
-    unreached: tuple[Lease, ...] = ()
-    failures: tuple[OpFailure, ...] = ()
-    resync: str = ""
-    repairs: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
-    took: float = 0.0
-    error: str = ""
-
-    @property
-    def kept_from_peers(self) -> bool:
-        """Report whether an operation failed that traffic with peers always needs: filter rules and offloads do not
-        count."""
-        spare = FilterChain | FilterJump | FilterMember | LinkFeature
-        return any(not isinstance(failure.op.obj, spare) for failure in self.failures)
 
 
 class ReconcileLoop:
@@ -158,6 +132,10 @@ class ReconcileLoop:
         """Take the addresses of etcd's endpoints, which no route of ours may lead away from."""
         self._replace(etcd=addresses)
 
+    def withheld_changed(self, withheld: frozenset[Claim]) -> None:
+        """Take the leases that get no route, because etcd was lost when they had one."""
+        self._replace(withheld=withheld)
+
     def cloud_changed(self, here: CloudHere | None) -> None:
         if here != self._world.cloud:
             self._replace(cloud=here)
@@ -209,7 +187,7 @@ class ReconcileLoop:
         outcome = await self._attempt()
         outcome = replace(outcome, took=self._clock.monotonic() - started)
         self._schedule(outcome)
-        _report(outcome)
+        report(outcome)
         self._on_pass(outcome)
         return outcome
 
@@ -249,15 +227,23 @@ class ReconcileLoop:
             failures = await self._kernel.apply(decision.ops) if decision.ops else ()
         except KernelError as error:
             self._distrust("kernel_error")
-            return Pass(self._passes, world, admission, Decision(), (), resync=reason, error=str(error))
+            return Pass(self._passes, world, admission, Decision(), resync=reason, error=str(error))
         note = partial(track, self._observed, decision.ops, failures)
         await self._beside(note, len(decision.ops))
         self._settled = decision.settles and not failures
         self._set_hold(decision.hold)
-        repairs = _repairs(decision.ops, failures, believed) if believed else {}
+        repairs = repairs_of(decision.ops, failures, believed) if believed else {}
         unreached = tuple(planned.unreached.values()) if planned is not None else ()
         return Pass(
-            self._passes, world, admission, decision, unreached, failures, reason, MappingProxyType(repairs)
+            number=self._passes,
+            world=world,
+            admission=admission,
+            decision=decision,
+            unreached=unreached,
+            added=added_ways(decision.ops, failures, believed or {}),
+            failures=failures,
+            resync=reason,
+            repairs=MappingProxyType(repairs),
         )
 
     async def _look_for_stolen_ways(self, world: World, scope: Scope) -> None:
@@ -364,39 +350,3 @@ class ReconcileLoop:
 
 def _scope(world: World, wanted: Iterable[KernelObject]) -> Scope:
     return Scope(choice.links(world), tuple(obj for obj in wanted if isinstance(obj, _SETTINGS)))
-
-
-def _repairs(
-    ops: Iterable[Op], failures: Iterable[OpFailure], believed: Mapping[Key, KernelObject]
-) -> dict[str, int]:
-    """Count, by kind, the operations that restored objects we believed to exist, or removed objects we never put."""
-    failed = {id(failure.op) for failure in failures}
-    counts: Counter[str] = Counter()
-    for op in ops:
-        key = op.obj.key
-        known = believed.get(key)
-        undone = known == op.obj if isinstance(op, Put) else known is None
-        if undone and id(op) not in failed:
-            counts[str(key[0])] += 1
-    return dict(counts)
-
-
-def _report(outcome: Pass) -> None:
-    """Log one canonical line for each pass that did something."""
-    ops = outcome.decision.ops
-    if not ops:
-        return
-    log.info(
-        "pass_applied",
-        pass_id=outcome.number,
-        reason=outcome.resync or "news",
-        adds=sum(isinstance(op, Put) and op.previous is None for op in ops),
-        replaces=sum(isinstance(op, Put) and op.previous is not None for op in ops),
-        deletes=sum(isinstance(op, Delete) for op in ops),
-        count=len(outcome.failures),
-        took_ms=round(outcome.took * 1000, 1),
-    )
-    if "sysctl" in outcome.repairs:
-        for op in ops:
-            if isinstance(op.obj, HostSysctl):
-                log.warning("setting_restored", op=render(op), reason="somebody changed it on this host")

@@ -19,7 +19,7 @@ from flanpy.model.event import EventKind
 from flanpy.model.lease import LeaseView
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.ops import Delete, Op
-from flanpy.reconcile.loop import Pass
+from flanpy.reconcile.outcome import Pass
 from flanpy.status.events import EventRing, Happening
 from flanpy.status.happened import changed_conditions, of_conditions, of_inputs, of_pass
 from flanpy.status.inputs import Inputs, Totals

@@ -17,7 +17,7 @@ from flanpy.model.objects import HostSysctl, LinkFeature, LinkSysctl, TunLink, V
 from flanpy.model.ops import Op, Put
 from flanpy.model.reach import PeerReach, Reach, ReachReport
 from flanpy.plan.render import render
-from flanpy.reconcile.loop import Pass
+from flanpy.reconcile.outcome import Pass
 from flanpy.status.events import EACH_UP_TO, Happening
 from flanpy.status.inputs import Inputs, OwnStatus
 from flanpy.status.judge.reach import name_of

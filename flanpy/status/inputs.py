@@ -16,7 +16,7 @@ from flanpy.model.network.network import NetworkConfig
 from flanpy.model.reach import ReachReport
 from flanpy.model.transit import Transit
 from flanpy.model.tuning import HostTuning
-from flanpy.reconcile.loop import Pass
+from flanpy.reconcile.outcome import Pass
 from flanpy.store.own.allocation import Usage
 
 

@@ -12,7 +12,7 @@ from flanpy.backend import choice
 from flanpy.model.lease import BackendData, Lease, VxlanData
 from flanpy.model.naming import HostNames
 from flanpy.model.objects import ExtensionPeer, KernelObject, OwnLink, Route, TunnelPeer
-from flanpy.reconcile.loop import Pass
+from flanpy.reconcile.outcome import Pass
 
 Document = dict[str, Any]
 

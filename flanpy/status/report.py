@@ -22,7 +22,7 @@ from flanpy.model.world import World
 from flanpy.plan.decision import Decision
 from flanpy.plan.host_names import own_name
 from flanpy.plan.render import describe, render
-from flanpy.reconcile.loop import Pass
+from flanpy.reconcile.outcome import Pass
 from flanpy.status.board import StatusSnapshot
 from flanpy.status.inputs import Inputs, OwnStatus
 from flanpy.status.lease_rows import peer_counts, rows

@@ -14,7 +14,8 @@ from flanpy.config import Settings, load
 from flanpy.daemon.leasing.leasing import Leasing
 from flanpy.model.condition import Condition, ConditionType
 from flanpy.model.world import Policy
-from flanpy.reconcile.loop import Pass, ReconcileLoop
+from flanpy.reconcile.loop import ReconcileLoop
+from flanpy.reconcile.outcome import Pass
 from flanpy.status.board import StatusBoard
 from flanpy.store.port import Put, Txn
 from flanpy.store.schema import encode_record
@@ -34,7 +35,7 @@ NODE = "node-0"
 class Session(FakeSession):
     """A fake session with the counters that the daemon reads."""
 
-    stats = SimpleNamespace(endpoint="fake")
+    stats = SimpleNamespace(endpoint="fake", heard=None)
     settings = EtcdSettings()
 
 

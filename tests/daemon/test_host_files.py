@@ -18,7 +18,7 @@ from flanpy.daemon.host_files import LOOK_INTERVAL, LeaseFile, SubnetFile, Tunne
 from flanpy.host import state_file
 from flanpy.host.state_file import SavedLease
 from flanpy.model.objects import OtherLink, Route, TunnelPeer
-from flanpy.reconcile.loop import Pass
+from flanpy.reconcile.outcome import Pass
 from tests.fakes.clock import FakeClock
 from tests.states import lease
 from tests.status.passes import conflicting, desired, link, passed, refused

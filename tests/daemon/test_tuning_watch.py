@@ -11,7 +11,7 @@ import pytest
 
 from flanpy.daemon.looks.tuning_watch import INTERVAL_S, LATELY_S, LIVELY_INTERVAL_S, TuningWatch, Window
 from flanpy.model.tuning import HostTuning
-from flanpy.reconcile.loop import Pass
+from flanpy.reconcile.outcome import Pass
 from tests.fakes.clock import FakeClock
 from tests.status.passes import passed
 

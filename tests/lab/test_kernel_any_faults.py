@@ -32,7 +32,8 @@ from flanpy.model.ops import Objects, Scope
 from flanpy.plan.admission import admit
 from flanpy.plan.ownership import split
 from flanpy.plan.render import render
-from flanpy.reconcile.loop import Pass, ReconcileLoop
+from flanpy.reconcile.loop import ReconcileLoop
+from flanpy.reconcile.outcome import Pass
 from tests.lab.overlay import DECOY_LINES
 from tests.netns import Namespace, namespace, opened_kernel
 from tests.states import DUAL, POLICY, lease, options, view

@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from integration.lab import Host, Lab, unreached
+from integration.net.namespaces import run_in
 from tests.lab.conftest import BuildLab
-from tests.lab.etcd_side import conditions, delete, lease_value, on_each, put
+from tests.lab.etcd_side import conditions, delete, lease_value, on_each, own_key, put, route_to
 from tests.lab.overlay import assert_settled, eventually
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
@@ -114,3 +115,49 @@ def test_saved_network_that_is_no_longer_allowed_is_not_obeyed_after_a_restart(b
     assert not host.daemon.is_ready()
     lab.configure({"Network": "10.60.0.0/16", "Backend": {"Type": "vxlan"}})
     eventually(host.daemon.is_ready, "what is allowed is obeyed")
+
+
+BEHIND, FRONT, SEAT = "10.77.5.1", "198.51.100.5", "10.77.5.0-24"
+"""The address of etcd that packets really go to, the one that flanpyd knows, and a subnet that holds the first."""
+
+
+def translate_etcd(lab: Lab, host: Host) -> str:
+    """Put etcd behind a translation that no route of the host shows. Return the endpoint that is left to the daemon."""
+    etcd, port = etcd_address(lab), urlsplit(lab.etcd.endpoints.split(",")[0]).port
+    chain = "table ip way {{ chain c {{ type nat hook {} priority -100; ip daddr {} dnat to {}; }}; }}\n"
+    (member,) = lab.etcd.members
+    run_in(member.namespace, ["nft", "-f", "-"], stdin=chain.format("prerouting", BEHIND, etcd))
+    host.run("nft", "-f", "-", stdin=chain.format("output", FRONT, BEHIND))
+    host.ip(f"route add {FRONT}/32 via {etcd}", f"route add 10.77.0.0/16 via {etcd}")
+    return f"--etcd-endpoints=http://{FRONT}:{port}"
+
+
+def test_lease_that_takes_a_way_to_etcd_that_no_route_shows_is_taken_back_and_heals_without_a_restart(
+    build_lab: BuildLab,
+) -> None:
+    lab = build_lab(2)
+    lab.configure(config("vxlan"))
+    one, two = lab.hosts
+    one.daemon.up(translate_etcd(lab, one))
+    two.daemon.up()
+    lab.attach_containers()
+    eventually(lambda: unreached(lab.containers) == (), "the hosts know each other")
+
+    put(lab, SEAT, lease_value("10.99.16.7"))
+    eventually(lambda: route_to(one, SEAT), "the way to etcd is taken")
+    eventually(lambda: "is withheld" in offence(one), "the newest lease is withheld", deadline=40)
+    eventually(lambda: conditions(one)["DatastoreReachable"]["healthy"], "etcd is heard", deadline=20)
+    eventually(lambda: route_to(one, own_key(lab, two)), "a peer that is as new is no suspect any more")
+    eventually(lambda: offence(one).startswith(f"{SEAT}: "), "the lease is named alone")
+    assert route_to(one, SEAT) is None
+    assert "is withheld" in offence(one)
+    assert route_to(two, SEAT), "a host whose way to etcd is another keeps the peer"
+    eventually(lambda: unreached(lab.containers) == (), "its containers are reached again")
+
+    put(lab, "10.50.240.0-24", lease_value("10.99.16.8", "02:fa:00:00:00:02"))
+    eventually(lambda: route_to(one, "10.50.240.0-24"), "others come meanwhile")
+    delete(lab, "10.50.240.0-24")
+    delete(lab, SEAT)
+    eventually(lambda: not offence(one), "healed without a restart")
+    assert_settled(lab)
+    assert one.daemon.starts == 1

@@ -19,7 +19,8 @@ from flanpy.model.network.config import parse_network_config
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.objects import FdbEntry
 from flanpy.model.world import Policy, World
-from flanpy.plan.admission import Admission, Reason, admit
+from flanpy.plan.admission import Admission, admit
+from flanpy.plan.refusal import Reason
 from flanpy.store.schema import decode_key
 from tests.states import V4, world
 

@@ -19,13 +19,14 @@ from flanpy.model.network.config import parse_network_config
 from flanpy.model.objects import KernelObject, Key, Route
 from flanpy.model.ops import Delete
 from flanpy.model.world import World
-from flanpy.plan.admission import Reason, admit
+from flanpy.plan.admission import admit
 from flanpy.plan.allowed import believed, refuse_outside
 from flanpy.plan.border import guarded, held_by, wins
 from flanpy.plan.decision import decide
 from flanpy.plan.next_hop import RouteTable
 from flanpy.plan.ownership import Observed
 from flanpy.plan.readmission import admit_from
+from flanpy.plan.refusal import Reason
 from tests.states import FACTS, POLICY, UNDERLAY, V4, as_backend, lease, view, world
 
 ETCD = EtcdAddress("http://etcd:2379", IPv4Address("10.200.0.5"))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from ipaddress import IPv4Address
 
 import pytest
 
+from flanpy.model.border import EtcdAddress
 from flanpy.model.lease import Lease, LeaseView
 from flanpy.model.objects import Route
 from flanpy.model.ops import Delete, Put
@@ -15,7 +17,7 @@ from flanpy.plan import decision as decision_module
 from flanpy.plan.decision import Decision
 from flanpy.plan.gates import BRAKE_COUNT, Gate, Hold, closed_gate
 from tests.plan.pipeline import Run, agree, desired_of
-from tests.states import DIRECT, DUAL, FACTS, POLICY, V4, crowd, lease, view, world
+from tests.states import DIRECT, DUAL, FACTS, POLICY, V4, as_backend, crowd, lease, view, world
 
 
 def standing(before: World) -> Run:
@@ -260,3 +262,18 @@ def test_p25_etcd_that_loses_data_twice_is_doubted_twice() -> None:
     run.step(replace(lost, view=replace(lost.view, listings=2, rewound=2)))
     assert run.step(replace(lost, view=replace(lost.view, listings=3, rewound=3))).hold is not None
     assert routes(run) == 3
+
+
+def test_udp_peer_with_a_route_and_a_place_in_the_table_is_one_peer_to_the_brake() -> None:
+    def per_peer(hosts: int) -> World:
+        etcd = (EtcdAddress("http://etcd:2379", IPv4Address("10.50.250.1")),)
+        return as_backend("udp", replace(crowd(hosts), etcd=etcd))
+
+    run = standing(per_peer(15))
+    narrow = [obj for obj in run.standing.objects.values() if isinstance(obj, Route)]
+    assert len(narrow) == 15, "a route for each peer"
+    decision = run.step(per_peer(6))
+    assert decision.hold is None
+    assert run.standing.objects == desired_of(per_peer(6))
+    run = standing(per_peer(25))
+    assert run.step(per_peer(6)).hold == Hold(19, 25, 1)

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from flanpy.model.lease import Lease, LeaseView, SubnetKey
 from flanpy.model.world import World
-from flanpy.plan.admission import Judge, Reason, admit
+from flanpy.plan.admission import Judge, admit
 from flanpy.plan.readmission import Judged, admit_from
+from flanpy.plan.refusal import Reason
 from tests.states import POLICY, V4, crowd, lease, moved, view, world
 
 

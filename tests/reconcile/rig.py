@@ -10,7 +10,8 @@ from ipaddress import IPv4Interface, IPv6Interface
 from random import Random
 
 from flanpy.model.world import World
-from flanpy.reconcile.loop import Pass, ReconcileLoop
+from flanpy.reconcile.loop import ReconcileLoop
+from flanpy.reconcile.outcome import Pass
 from tests.fakes.clock import FakeClock
 from tests.fakes.kernel import FakeKernel
 from tests.plan.pipeline import agree, desired_of

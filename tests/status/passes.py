@@ -15,7 +15,7 @@ from flanpy.model.world import World
 from flanpy.plan.admission import admit
 from flanpy.plan.decision import Decision
 from flanpy.plan.diff import Conflict, Difference
-from flanpy.reconcile.loop import Pass
+from flanpy.reconcile.outcome import Pass
 from flanpy.status.inputs import Inputs, OwnSource, OwnStatus, StoreStatus
 from tests.states import V4, crowd, lease
 

@@ -20,7 +20,7 @@ from flanpy.model.tuning import HostTuning, NeighbourTable, ReversePath
 from flanpy.plan.decision import Decision
 from flanpy.plan.diff import Difference
 from flanpy.plan.gates import Gate, Hold
-from flanpy.reconcile.loop import Pass
+from flanpy.reconcile.outcome import Pass
 from flanpy.status import report
 from flanpy.status.board import StatusSnapshot
 from flanpy.status.events import EventRing, Happening

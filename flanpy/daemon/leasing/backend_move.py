@@ -21,7 +21,8 @@ from flanpy.model.network.network import NetworkConfig
 from flanpy.model.world import World
 from flanpy.plan.admission import is_own
 from flanpy.plan.moving import Ahead, Moving, Step
-from flanpy.reconcile.loop import Pass, ReconcileLoop
+from flanpy.reconcile.loop import ReconcileLoop
+from flanpy.reconcile.outcome import Pass
 
 log = get_logger()
 

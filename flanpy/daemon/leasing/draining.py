@@ -18,7 +18,7 @@ from flanpy.host.disk_work import in_time
 from flanpy.host.drain_file import Drained
 from flanpy.log import get_logger
 from flanpy.model.lease import Lease
-from flanpy.reconcile.loop import Pass
+from flanpy.reconcile.outcome import Pass
 from flanpy.store.own.keeper import LeaseKeeper
 
 log = get_logger()

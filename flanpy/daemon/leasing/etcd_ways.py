@@ -15,10 +15,14 @@ from ipaddress import ip_address
 from flanpy.clock import Clock, set_within
 from flanpy.model.address import IPAddress
 from flanpy.model.border import EtcdAddress
+from flanpy.probe.knock import knock
 from flanpy.store.session.settings import Endpoint
 
 LOOK_AGAIN = 60.0
 """Seconds between two look-ups of the names."""
+
+KNOCK = 2.0
+"""Seconds for an answer to a knock; a lost packet is sent again after one."""
 
 MOST_KEPT = 16
 """Addresses kept of one endpoint, the newest first: a balancer may answer with another each time."""
@@ -56,6 +60,19 @@ class EtcdWays:
             if (address := _literal(endpoint)) is not None:
                 self._learn(str(endpoint), [address])
         self._tell()
+
+    async def answers(self) -> bool | None:
+        """Knock at every known address; report whether one accepted or refused, None if none says anything of the way.
+
+        A port of this host may be that of a proxy, which answers for itself and not for etcd.
+        """
+        ports = {str(endpoint): endpoint.port for endpoint in self._endpoints()}
+        far = [one for one in self._told if not one.address.is_loopback and one.endpoint in ports]
+        if not far:
+            return None
+        knocks = (knock(one.address, ports[one.endpoint], clock=self._clock, deadline=KNOCK) for one in far)
+        took = await asyncio.gather(*knocks)
+        return any(one is not None for one in took)
 
     def look_again(self) -> None:
         """Look at once: the endpoints are others now, or etcd was lost."""

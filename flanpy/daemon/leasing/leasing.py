@@ -7,6 +7,7 @@ each. In: facts and passes. Out: network, leases and own lease to the loop, and 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from random import Random
 from typing import Any
@@ -17,16 +18,19 @@ from flanpy.config import Settings
 from flanpy.daemon.leasing import expiries
 from flanpy.daemon.leasing.backend_move import BackendMove
 from flanpy.daemon.leasing.draining import Draining
-from flanpy.daemon.leasing.etcd_ways import EtcdWays
+from flanpy.daemon.leasing.etcd_ways import KNOCK, EtcdWays
 from flanpy.daemon.leasing.lease_memory import LeaseMemory
 from flanpy.daemon.leasing.lease_watch import LeaseWatch
 from flanpy.daemon.leasing.network_watch import NetworkWatch
+from flanpy.daemon.leasing.suspects import Suspects
+from flanpy.errors import StoreError
 from flanpy.model.border import EtcdAddress, KnownBorder
 from flanpy.model.lease import Lease
 from flanpy.model.network.network import NetworkConfig
 from flanpy.plan.border import guarded
 from flanpy.plan.moving import Step
-from flanpy.reconcile.loop import Pass, ReconcileLoop
+from flanpy.reconcile.loop import ReconcileLoop
+from flanpy.reconcile.outcome import Pass
 from flanpy.status.board import StatusBoard
 from flanpy.status.inputs import OwnSource, OwnStatus
 from flanpy.store.own.keeper import LeaseKeeper
@@ -91,6 +95,13 @@ class Leasing:
         self._ways = EtcdWays(
             lambda: parse_endpoints(session.settings), clock=clock, changed=self._etcd_moved
         )
+        self._suspects = Suspects(
+            clock=clock,
+            heard=lambda: session.stats.heard,
+            answers=self._etcd_answers,
+            freed=lambda: session.reconnect("way_freed"),
+            withhold=loop.withheld_changed,
+        )
         self._draining = Draining(self._keeper, settings.state_dir, clock=clock)
 
     def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
@@ -103,6 +114,7 @@ class Leasing:
             "lease_parting": self._leases.let_go(),
             "backend_move": self._move.run(),
             "etcd_ways": self._ways.run(),
+            "suspects": self._suspects.run(),
         }
 
     def recall(self) -> None:
@@ -159,6 +171,7 @@ class Leasing:
     def pass_done(self, outcome: Pass) -> None:
         """A pass ended: with it the network's backend may stand, and then our lease may say so."""
         self._draining.pass_done(outcome)
+        self._suspects.pass_done(outcome)
         if self._move.stood(outcome):
             self.world_changed()
             self._move.review()
@@ -177,6 +190,7 @@ class Leasing:
     # from etcd
 
     def _leases_changed(self, step: Step) -> None:
+        self._suspects.view_changed(step.before, step.now)
         self._move.review(step)
         self._show_leases()
         self.world_changed()
@@ -200,6 +214,17 @@ class Leasing:
     def look_for_etcd(self) -> None:
         """Resolve etcd's addresses again: the endpoints have changed."""
         self._ways.look_again()
+
+    async def _etcd_answers(self) -> bool:
+        answered = await self._ways.answers()
+        if answered is not None:
+            return answered
+        try:  # by a proxy on this host, or a name that has no address yet: only etcd's own word counts
+            async with asyncio.timeout(KNOCK):
+                await self._session.get(config_key(self._settings.etcd.prefix))
+        except (StoreError, TimeoutError):
+            return False
+        return True
 
     async def _relist_now_and_then(self) -> None:
         while True:

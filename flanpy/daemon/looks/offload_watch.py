@@ -7,7 +7,8 @@ from dataclasses import replace
 from flanpy.log import get_logger
 from flanpy.model.offload import Offload, OffloadChoice
 from flanpy.plan.offload import checksum_offload
-from flanpy.reconcile.loop import Pass, ReconcileLoop
+from flanpy.reconcile.loop import ReconcileLoop
+from flanpy.reconcile.outcome import Pass
 
 log = get_logger()
 

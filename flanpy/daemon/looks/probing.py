@@ -19,7 +19,7 @@ from flanpy.probe.mesh import Mesh, Node
 from flanpy.probe.prober import Prober
 from flanpy.probe.rows import Document, own_document
 from flanpy.probe.target import TUNNELS, Target, overlay_address, targets
-from flanpy.reconcile.loop import Pass
+from flanpy.reconcile.outcome import Pass
 from flanpy.status.board import StatusBoard
 from flanpy.status.judge.firewall import rules
 

@@ -21,7 +21,7 @@ from flanpy.model.address import Family
 from flanpy.model.tuning import HostTuning, NeighbourTable
 from flanpy.model.world import World
 from flanpy.plan.neighbour_need import neighbour_need
-from flanpy.reconcile.loop import Pass
+from flanpy.reconcile.outcome import Pass
 
 INTERVAL_S = 10.0
 """Between two looks: ten small reads."""

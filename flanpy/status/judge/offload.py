@@ -7,7 +7,7 @@ from flanpy.model.objects import LinkFeature, VxlanLink
 from flanpy.model.offload import Offload
 from flanpy.model.ops import OpFailure
 from flanpy.plan.offload import checksum_offload
-from flanpy.reconcile.loop import Pass
+from flanpy.reconcile.outcome import Pass
 from flanpy.status.inputs import Inputs
 from flanpy.status.judge.verdict import bad, good, unmeasured
 

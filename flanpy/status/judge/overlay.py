@@ -19,7 +19,7 @@ from flanpy.model.objects import Phase as ObjectPhase
 from flanpy.model.world import Former
 from flanpy.plan.admission import lease_type
 from flanpy.plan.render import describe
-from flanpy.reconcile.loop import Pass
+from flanpy.reconcile.outcome import Pass
 from flanpy.status.inputs import Inputs
 from flanpy.status.judge.verdict import BRIEF, bad, good, named, unknown
 

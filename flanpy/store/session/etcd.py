@@ -257,9 +257,12 @@ class EtcdSession:
     ) -> pb.WatchResponse | None:
         """`WatchStream.next`, its failures translated."""
         try:
-            return await stream.next(interrupt, silence=pace.silence, answer=pace.answer)
+            reply = await stream.next(interrupt, silence=pace.silence, answer=pace.answer)
         except (grpc.aio.AioRpcError, StoreUnavailable) as error:
             self._attempts.raise_translated(error, stream.connection, ())
+        if reply is not None:
+            self._record.heard()
+        return reply
 
     async def _range(self, operation: str, request: pb.RangeRequest) -> pb.RangeResponse:
         reply: pb.RangeResponse = await self._attempts.ask(

@@ -34,8 +34,8 @@ def logger() -> FilteringBoundLogger:
 class StoreStats:
     """State of the connection at one moment; times are monotonic, None where there is none.
 
-    `calls` counts by (operation, gRPC code name); `resyncs` counts listings of a watch by reason. `took` are the
-    seconds of answered calls by operation.
+    `heard` is the last sign of life. `calls` counts by (operation, gRPC code name); `resyncs` counts listings of a
+    watch by reason. `took` are the seconds of answered calls by operation.
     """
 
     calls: Mapping[tuple[str, str], int]
@@ -46,6 +46,7 @@ class StoreStats:
     endpoint: str
     connected_since: float | None
     outage_since: float | None
+    heard: float | None = None
     took: Mapping[str, Histogram] = field(default_factory=lambda: MappingProxyType({}))
 
 
@@ -64,6 +65,7 @@ class StoreRecord:
         self._endpoint = ""
         self._connected_since: float | None = None
         self._outage_since: float | None = None
+        self._heard: float | None = None
         self._failures = 0
         self._connected = asyncio.Event()
         self._pausing = 0
@@ -74,8 +76,13 @@ class StoreRecord:
         self._latency[operation] = took
         self._took[operation] = self._took.get(operation, Histogram()).with_one(took)
         self._endpoint = str(endpoint)
+        self.heard()
         if self._connected_since is None:
             self._recover()
+
+    def heard(self) -> None:
+        """Note a sign of life."""
+        self._heard = self._clock.monotonic()
 
     def failed(self, operation: str, code: str) -> None:
         """Note one failed attempt; another may still succeed."""
@@ -127,6 +134,7 @@ class StoreRecord:
             self._endpoint,
             self._connected_since,
             self._outage_since,
+            self._heard,
             MappingProxyType(dict(self._took)),
         )
 

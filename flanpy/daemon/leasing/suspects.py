@@ -1,0 +1,137 @@
+"""Takes the newest routes back where etcd is lost right after they were installed.
+
+`plan.border` keeps routes off the ways to etcd that this host's tables show; a way that they do not show (translated
+addresses, a tunnel's far end) can lie in a peer's subnet all the same, and no fix in etcd would ever be heard. So when
+etcd falls silent and no endpoint answers a knock, the newest peers lose their routes for a trial. If etcd answers then,
+they are tried by halves, and those by which it is lost stay without a route until their lease changes. In: passes, and
+the view. Out: the withheld leases, to the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from flanpy.clock import Clock, set_within
+from flanpy.log import get_logger
+from flanpy.model.lease import Lease, LeaseView
+from flanpy.model.world import Claim
+from flanpy.plan.recent import Recent
+from flanpy.reconcile.outcome import Pass
+
+log = get_logger()
+
+TRIAL = 5.0
+"""Seconds that etcd has to answer without the newest routes."""
+
+BETWEEN = 0.25
+"""Seconds between two attempts in that time."""
+
+APPLIED = 5.0
+"""Seconds that a pass has to remove routes, or to put them back."""
+
+
+class Suspects:
+    """`heard` is when etcd last gave a sign of life, `answers` asks for one now, `freed` is called once it did so only
+    without the suspects; `withhold` takes all leases that get no route.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        heard: Callable[[], float | None],
+        answers: Callable[[], Awaitable[bool]],
+        freed: Callable[[], None],
+        withhold: Callable[[frozenset[Claim]], None],
+    ) -> None:
+        self._clock = clock
+        self._heard = heard
+        self._answers = answers
+        self._freed = freed
+        self._withhold = withhold
+        self._recent = Recent()
+        self._peers: tuple[Lease, ...] = ()
+        self._lost = asyncio.Event()
+        self._applied = asyncio.Event()
+
+    def pass_done(self, outcome: Pass) -> None:
+        """Note the routes that a pass installed."""
+        self._peers = outcome.admission.peers
+        if outcome.added:
+            self._recent = self._recent.with_new(outcome.added, self._clock.monotonic())
+        if outcome.world.withheld == self._recent.withheld:
+            self._applied.set()
+
+    def view_changed(self, before: LeaseView, view: LeaseView) -> None:
+        """Note that etcd was lost, and what became of the withheld leases."""
+        if view.stale and not before.stale:
+            self._lost.set()
+        self._use(self._recent.after(view))
+
+    async def run(self) -> None:
+        """Try without the newest routes whenever etcd is lost, without end."""
+        while True:
+            await self._lost.wait()
+            self._lost.clear()
+            heard = self._heard()
+            doubted = self._recent.doubted(self._peers, heard) if heard is not None else frozenset()
+            if doubted and not await self._answers():
+                await self._try_without(doubted)
+
+    async def _try_without(self, doubted: frozenset[Claim]) -> None:
+        log.warning(
+            "newest_leases_withheld", count=len(doubted), reason="etcd fell silent after their routes"
+        )
+        await self._put(self._recent.withholding(doubted))
+        if await self._answered() and await self._guilty_found(doubted):
+            kept = len(self._recent.withheld)
+            log.warning("leases_kept_out", count=kept, reason="etcd answers without their routes")
+            self._freed()
+        else:
+            log.info("newest_leases_restored", count=len(doubted), reason="etcd is as silent without them")
+            await self._put(self._recent.releasing(doubted))
+        self._recent = self._recent.settled()
+
+    async def _guilty_found(self, doubted: frozenset[Claim]) -> bool:
+        """Give back, by halves, the routes with which etcd answers; report whether it answers without the rest."""
+        groups = _halves(doubted)
+        while groups:
+            group = groups.pop()
+            await self._put(self._recent.releasing(group))
+            if await self._answers():
+                continue
+            await self._put(self._recent.withholding(group))
+            if not await self._answered():
+                return False
+            groups += _halves(group)
+        return True
+
+    async def _answered(self) -> bool:
+        until = self._clock.monotonic() + TRIAL
+        while self._clock.monotonic() < until:
+            await self._clock.sleep(BETWEEN)
+            if await self._answers():
+                return True
+        return False
+
+    async def _put(self, recent: Recent) -> None:
+        """Use this, and wait until a pass has carried it out."""
+        self._use(recent)
+        await set_within(self._applied, self._clock, APPLIED)
+
+    def _use(self, recent: Recent) -> None:
+        changed = recent.withheld != self._recent.withheld
+        self._recent = recent
+        if changed:
+            self._applied.clear()
+            self._withhold(recent.withheld)
+
+
+def _halves(claims: frozenset[Claim]) -> list[frozenset[Claim]]:
+    """Split claims in two; a single one was tried already, as a whole."""
+    if len(claims) == 1:
+        return []
+    ordered = sorted(claims, key=lambda claim: str(claim[0]))
+    middle = len(ordered) // 2
+    return [frozenset(ordered[:middle]), frozenset(ordered[middle:])]
