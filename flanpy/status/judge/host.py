@@ -8,7 +8,7 @@ from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.objects import HostSysctl, Route
 from flanpy.plan.host_settings import FORWARD4, FORWARD6, bridges
 from flanpy.plan.render import describe
-from flanpy.reconcile.loop import Pass
+from flanpy.reconcile.outcome import Pass
 from flanpy.status.inputs import Inputs
 from flanpy.status.judge.verdict import bad, good, named, unknown
 
