@@ -1,7 +1,7 @@
 """The files that the daemon keeps: subnet.env for Docker, the lease for a boot without etcd, the tunnel's table.
 
 subnet.env is written once the device is up, as Docker must not get a subnet without a path to peers. It is read
-after each pass and looked at every second, so that a lost or altered file is soon back: a Docker that starts meanwhile
+after each pass and whenever it changes, so that a lost or altered file is soon back: a Docker that starts meanwhile
 would start without the overlay. What could not be written (a full disk) stays to be written. Nothing here waits for a
 disk on the event loop: see `host.disk_work`.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from flanpy.clock import Clock
 from flanpy.errors import HostError
+from flanpy.files.news import FileNews
 from flanpy.host import state_file, tunnel_file
 from flanpy.host.disk_work import DiskWork
 from flanpy.host.state_file import SavedLease
@@ -26,7 +27,13 @@ from flanpy.reconcile.outcome import Pass
 log = get_logger()
 
 LOOK_INTERVAL = 1.0
-"""Seconds between two looks at the file; one costs a thread and a system call."""
+"""Seconds between two looks at a file of which there is no news; one costs a thread and a system call."""
+
+RARE_LOOK_INTERVAL = 15.0
+"""Seconds between two looks at a file whose changes are news: some changes send no events (see `files.news`)."""
+
+LOOKS_APART = 0.2
+"""Seconds between two looks: another program that writes the file whenever we do must not keep us busy."""
 
 CLOSE_PATIENCE = 2.0
 """Seconds that the end of the daemon waits for a disk."""
@@ -56,6 +63,7 @@ class SubnetFile:
         self._stamp: Stamp | None = None
         self._said = ""
         self._disk = DiskWork[_Look](path, done=self._looked, failed=self._failed)
+        self._news = FileNews(path)
 
     def after_pass(self, outcome: Pass, mtu: int) -> None:
         """Write the file if the backend stands and the file differs."""
@@ -69,11 +77,14 @@ class SubnetFile:
         self._env = None
 
     async def watch(self, clock: Clock) -> None:
-        """Look at the file now and then, for ever."""
-        while True:
-            await clock.sleep(LOOK_INTERVAL)
-            if self._env is not None and not self._disk.busy:
-                self._look(self._env)
+        """Look at the file when it changes, and now and then, for ever."""
+        with self._news.listening():
+            while True:
+                known = self._stamp is not None
+                await self._news.wait(clock, LOOK_INTERVAL, RARE_LOOK_INTERVAL if known else LOOK_INTERVAL)
+                if self._env is not None:
+                    self._look(self._env)
+                await clock.sleep(LOOKS_APART)
 
     async def close(self) -> None:
         """Wait for what is being written, but not for ever."""
@@ -81,7 +92,12 @@ class SubnetFile:
 
     def _look(self, env: SubnetEnv) -> None:
         path, stamp = self._path, self._stamp
-        self._disk.give(lambda: _look_at(path, env, stamp))
+
+        def look() -> _Look:
+            self._news.arm()
+            return _look_at(path, env, stamp)
+
+        self._disk.give(look)
 
     def _looked(self, look: _Look) -> None:
         if look.env is self._env:
