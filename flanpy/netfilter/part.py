@@ -71,6 +71,8 @@ class FilterPart:
         self._told = FilterFacts()
         self._members_at: Look | None = None
         """The look since which the set of hosts is known."""
+        self._compared: Look | None = None
+        """The look that the last comparison was with."""
         self._expected: dict[Key, KernelObject] = {}
         """What stands as the loop knows it; not what was seen last, for looks of commands and writes tell nobody."""
 
@@ -257,6 +259,9 @@ class FilterPart:
     async def _compare(self) -> None:
         now = await self._look()
         self._tell_facts(now)
+        if now is self._compared and now is self._members_at:
+            return  # only we have changed anything since
+        self._compared = now
         standing = self._standing(now)
         if standing != self._expected and self._sink is not None:
             self._expected = standing

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -22,15 +23,46 @@ LOCK_WAIT = 5
 _SEARCH = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin")
 
 
+_ALTERNATIVES = "/etc/alternatives"
+"""The links by which Debian and others choose among programs of one name."""
+
+
+_SEARCH_AGE = 60.0
+"""Seconds that a search holds at most: a program behind a link, or its mode, changes no directory of these."""
+
+
 class Tools:
-    """The program lookup, in PATH and in the usual places on hosts whose PATH is a user's."""
+    """The program lookup, in PATH and in the usual places on hosts whose PATH is a user's.
+
+    The answers hold until a directory of them changes, and a minute at most: a search costs some hundred system calls,
+    and every look at the rules asks.
+    """
+
+    def __init__(self) -> None:
+        self._stamps: object = None
+        self._found: frozenset[Flavour] = frozenset()
+        self._default: Flavour | None = None
 
     def found(self) -> frozenset[Flavour]:
         """Return the flavours that can be read and written here."""
-        return frozenset(flavour for flavour in Flavour if self._usable(flavour))
+        self._search()
+        return self._found
 
     def default(self) -> Flavour | None:
         """Return the flavour of `iptables` here, by the program that the name leads to."""
+        self._search()
+        return self._default
+
+    def _search(self) -> None:
+        places = dict.fromkeys((*_path(), *_SEARCH, _ALTERNATIVES))
+        stamps = (int(time.monotonic() / _SEARCH_AGE), *map(_stamp, places))
+        if stamps != self._stamps:
+            self._default = self._look_up_default()
+            self._found = frozenset(flavour for flavour in Flavour if self._usable(flavour))
+            self._stamps = stamps
+
+    @staticmethod
+    def _look_up_default() -> Flavour | None:
         path = _which("iptables")
         if path is None:
             return None
@@ -53,7 +85,7 @@ class Tools:
             stem = "iptables" if family is Family.IPV4 else "ip6tables"
             kind = flavour.value.removeprefix("iptables-")
             name = f"{stem}-{kind}-{verb}"
-            if _which(name) is None and self.default() is flavour:
+            if _which(name) is None and self._look_up_default() is flavour:
                 name = f"{stem}-{verb}"
         path = _which(name)
         if path is None:
@@ -65,6 +97,19 @@ class Tools:
             return bool(self.argv(flavour, Family.IPV4, "restore"))
         except KernelError:
             return False
+
+
+def _path() -> list[str]:
+    return os.environ.get("PATH", os.defpath).split(os.pathsep)
+
+
+def _stamp(place: str) -> tuple[str, int, int]:
+    """Return what changes when a directory gets or loses an entry."""
+    try:
+        found = os.stat(place)  # noqa: PTH116, a string of the environment
+    except (OSError, ValueError):
+        return place, 0, 0
+    return place, found.st_ino, found.st_mtime_ns
 
 
 def _which(name: str) -> str | None:

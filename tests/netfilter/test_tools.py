@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from flanpy.errors import KernelCause, KernelError
@@ -39,3 +41,38 @@ def test_lock_that_cannot_be_opened_is_the_cause(monkeypatch: pytest.MonkeyPatch
 
 def test_other_failures_have_no_cause_of_their_own() -> None:
     assert _cause("false") is KernelCause.OTHER
+
+
+def test_default_follows_a_change_of_the_alternatives_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("flanpy.netfilter.tools._SEARCH", ())
+    monkeypatch.setenv("PATH", str(tmp_path))
+    tools = Tools()
+    assert (tools.default(), tools.found()) == (None, frozenset())
+    for kind, flavour in (("nft", Flavour.IPTABLES_NFT), ("legacy", Flavour.IPTABLES_LEGACY)):
+        for name in (f"iptables-{kind}", f"iptables-{kind}-restore"):
+            (tmp_path / name).write_text("#!/bin/sh\n")
+            (tmp_path / name).chmod(0o755)
+        (tmp_path / "link").symlink_to(f"iptables-{kind}")
+        (tmp_path / "link").rename(tmp_path / "iptables")
+        assert tools.default() is flavour
+        assert flavour in tools.found()
+
+
+def test_search_is_not_repeated_while_nothing_changes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("flanpy.netfilter.tools._SEARCH", ())
+    monkeypatch.setattr("flanpy.netfilter.tools._SEARCH_AGE", 3600.0)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    searches: list[str] = []
+    tools = Tools()
+    tools.found()
+    monkeypatch.setattr("flanpy.netfilter.tools._which", searches.append)
+    for _ in range(3):
+        tools.found(), tools.default()
+    assert searches == []
+    (tmp_path / "nft").touch()
+    tools.default()
+    assert searches != []
