@@ -49,8 +49,7 @@ class FileNews:
         self._open = Lock()
         self._watched: dict[int, set[str]] = {}
 
-    @property
-    def armed(self) -> bool:
+    def is_armed(self) -> bool:
         """Report whether changes are news; if not, only a look finds them."""
         return bool(self._watched)
 
@@ -91,7 +90,7 @@ class FileNews:
 
     async def wait(self, clock: Clock, often: float, rarely: float) -> None:
         """Wait for news, at most `rarely` seconds; at most `often` if nothing can be watched."""
-        await set_within(self._changed, clock, rarely if self.armed else often)
+        await set_within(self._changed, clock, rarely if self.is_armed() else often)
         self._changed.clear()
 
     def _read(self) -> None:

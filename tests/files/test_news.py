@@ -99,10 +99,10 @@ async def test_a_neighbour_of_the_file_is_no_news(path: Path) -> None:
 async def test_a_directory_that_is_not_there_yet_is_not_watched_and_then_is(tmp_path: Path) -> None:
     path = tmp_path / "run" / "subnet.env"
     async with listening(path) as news:
-        assert not news.armed
+        assert not news.is_armed()
         path.parent.mkdir()
         await asyncio.to_thread(news.arm)
-        assert news.armed
+        assert news.is_armed()
         path.write_text("a")
         await comes(news)
 
@@ -121,8 +121,8 @@ async def test_nothing_stays_open(path: Path) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(5):
         async with listening(path) as news:
-            assert news.armed
-    assert not news.armed
+            assert news.is_armed()
+    assert not news.is_armed()
     assert len(list(Path("/proc/self/fd").iterdir())) == before
     await asyncio.to_thread(news.arm)
-    assert not news.armed
+    assert not news.is_armed()
