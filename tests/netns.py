@@ -110,13 +110,14 @@ class NamespaceSysctls:
 
 
 @contextmanager
-def namespace(label: str = "t") -> Iterator[Namespace]:
-    """A fresh namespace, gone on exit with everything in it."""
+def namespace(label: str = "t", *, loopback: bool = True) -> Iterator[Namespace]:
+    """A fresh namespace, gone on exit with everything in it; without `loopback` no link in it was ever up."""
     name = f"fp-{os.getpid()}-{next(_numbers)}-{label}"
     subprocess.run(["ip", "netns", "add", name], check=True, capture_output=True, timeout=60)
     try:
         here = Namespace(name)
-        here.ip("link set lo up")
+        if loopback:
+            here.ip("link set lo up")
         yield here
     finally:
         subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True, timeout=60)

@@ -22,12 +22,15 @@ from flanpy.kernel.events import EventSocket
 from flanpy.kernel.notice import Echoes, NoticeBoard, Stale
 from flanpy.kernel.port import MonitorSink, Moved
 from flanpy.kernel.request import RequestSocket, SocketFactory, Written, open_netlink
+from flanpy.kernel.rules import read_rules
 from flanpy.kernel.underlay import HostLink, HostPicture, UnderlayChoice, beneath, choose
 from flanpy.log import get_logger
 from flanpy.model.address import Family, IPNetwork
 from flanpy.model.facts import HostFacts, Underlay
+from flanpy.model.objects import MAIN_TABLE
 from flanpy.model.offload import LinkDriver
 from flanpy.netlink.framing import messages
+from flanpy.outage import Transition
 
 log = get_logger()
 
@@ -73,6 +76,7 @@ class Monitor:
         self._filtered: frozenset[int] | None = None
         self._stale = Stale.NOTHING
         self._wake = asyncio.Event()
+        self._outage = Transition()
         self._links: tuple[HostLink, ...] = ()
         self._facts = HostFacts(problem="the kernel was not read yet", kernel=host.kernel_release())
         if writer is not None:
@@ -93,12 +97,21 @@ class Monitor:
             return
         self._board.links, self._board.networks = names, tuple(networks)
         self._attach_filter()
-        self._mark(Stale.ROUTES)
+        self._mark(Stale.ROUTES | Stale.RULES)
 
     async def start(self) -> HostFacts:
-        """Listen first, then read, so that no change is missed in between. Raises KernelError."""
+        """Listen first, then read, so that no change is missed in between.
+
+        A kernel that cannot be read now is read again by `run`; the facts say so meanwhile. Raises KernelError if there
+        is no socket to listen on.
+        """
         self._listen()
-        await self._read(Stale.EVERYTHING)
+        try:
+            await self._read(Stale.EVERYTHING)
+        except KernelError as error:
+            self._unread(error)
+            self._facts = replace(self._facts, problem=f"the kernel cannot be read: {error}")
+            self._mark(Stale.EVERYTHING)
         return self._facts
 
     async def run(self) -> Never:
@@ -204,12 +217,17 @@ class Monitor:
         try:
             await self._read(stale)
         except KernelError as error:
-            log.warning("host_facts_unread", error=error, delay=_RETRY_S)
+            self._unread(error)
             self._mark(stale)
             await asyncio.sleep(_RETRY_S)
             return
+        self._outage.succeeded(asyncio.get_running_loop().time())
         if self._facts != before:
             self._sink.facts_changed(self._facts)
+
+    def _unread(self, error: KernelError) -> None:
+        if self._outage.failed(asyncio.get_running_loop().time(), reason=str(error)):
+            log.warning("host_facts_unread", error=error, delay=_RETRY_S)
 
     async def _read(self, stale: Stale) -> None:
         facts = self._facts
@@ -222,7 +240,11 @@ class Monitor:
             ours = self._board.links
             facts = replace(facts, routes=await host.read_routes(self._requests, self._links, ours))
             self._board.routed = frozenset(route.link for route in facts.routes)
-        if stale & (Stale.LINKS | Stale.ROUTES):
+        if stale & Stale.RULES or (stale & Stale.LINKS and self._board.tables):
+            rules = await read_rules(self._requests, self._links, self._board.networks)
+            facts = replace(facts, rules=rules)
+            self._board.tables = frozenset(rule.table for rule in rules) - {MAIN_TABLE}
+        if stale & (Stale.LINKS | Stale.ROUTES | Stale.RULES):
             facts = await self._chosen(facts)
         if stale & (Stale.LINKS | Stale.FORWARDING):
             facts = await self._with_forwarding(facts, stale)
@@ -245,7 +267,8 @@ class Monitor:
     async def _chosen(self, facts: HostFacts) -> HostFacts:
         target = self._choice.can_reach
         reached = None if target is None else await host.reached_link(self._requests, target, self._links)
-        chosen = choose(self._choice, HostPicture(self._links, facts.routes, reached))
+        ruled = [route for rule in facts.rules for route in rule.routes]
+        chosen = choose(self._choice, HostPicture(self._links, facts.routes, reached, tuple(ruled)))
         match chosen:
             case Underlay():
                 facts = replace(facts, underlay=replace(chosen, drivers=self._drivers(chosen)), problem="")

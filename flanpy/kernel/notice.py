@@ -44,7 +44,8 @@ class Stale(Flag):
     LINKS = auto()
     ROUTES = auto()
     FORWARDING = auto()
-    EVERYTHING = LINKS | ROUTES | FORWARDING
+    RULES = auto()
+    EVERYTHING = LINKS | ROUTES | FORWARDING | RULES
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,8 @@ class NoticeBoard:
     networks: tuple[IPNetwork, ...] = ()
     routed: frozenset[str] = frozenset()
     """Links that have routes of the host: when one goes down, IPv4 routes go without a notification."""
+    tables: frozenset[int] = frozenset()
+    """Tables other than main that routing rules ask before it."""
     not_forwarding: frozenset[int] = frozenset()
     """Links (indices) whose own IPv4 forwarding was off when last read."""
     _shown: dict[int, _Shown] = field(default_factory=dict)
@@ -129,6 +132,8 @@ class NoticeBoard:
             return self._neighbour(buffer, start, end, kind, echoes or Echoes())
         if kind in (rtnl.NEWROUTE, rtnl.DELROUTE):
             return self._route(buffer, start, end, replaced=bool(flags & numbers.REPLACE))
+        if kind in (rtnl.NEWRULE, rtnl.DELRULE):
+            return Notice(Stale.RULES)
         if kind in (rtnl.NEWLINK, rtnl.DELLINK):
             notice = self._link(buffer, start, end, gone=kind == rtnl.DELLINK)
         elif kind in (rtnl.NEWADDR, rtnl.DELADDR):
@@ -222,9 +227,10 @@ class NoticeBoard:
 
     def _route(self, buffer: bytes, start: int, end: int, *, replaced: bool) -> Notice:
         family, length, _, _, table, proto, _, _, _ = _RTMSG.unpack_from(buffer, start + HEADER_SIZE)
-        if table != MAIN_TABLE:
-            return _NOTHING
         found = attributes(buffer, start + HEADER_SIZE + _RTMSG.size, end)
+        table = U32.unpack(found[RTA["RTA_TABLE"]])[0] if RTA["RTA_TABLE"] in found else table
+        if table != MAIN_TABLE:
+            return Notice(Stale.RULES) if table in self.tables else _NOTHING
         oif = found.get(RTA["RTA_OIF"])
         shown = self._shown.get(U32.unpack(oif)[0]) if oif else None
         on_our_link = shown is not None and shown.name in self.links

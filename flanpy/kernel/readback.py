@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable
-from typing import TypeVar
 
 from flanpy.errors import KernelError
 from flanpy.kernel import dumps, entries, links
 from flanpy.kernel.recall import Known, Recall
-from flanpy.kernel.request import Parse, RequestSocket
+from flanpy.kernel.request import RequestSocket
 from flanpy.model.address import Family
 from flanpy.model.objects import (
     LINK_ALIAS,
@@ -27,8 +26,6 @@ from flanpy.model.objects import (
 )
 from flanpy.model.ops import Scope
 from flanpy.netlink import rtnl
-
-T = TypeVar("T")
 
 
 async def read_back(
@@ -54,18 +51,9 @@ async def read_back(
             else:
                 objects.update(on_link)
     for family in Family:
-        _add_routes(await _routes(requests, family, dumps.routes(names, old, new)), objects)
+        found = await requests.dump(entries.route_dump(family, MAIN_TABLE), dumps.routes(names, old, new))
+        _add_routes(found, objects)
     return objects
-
-
-async def _routes(requests: RequestSocket, family: Family, parse: Parse[T]) -> list[T]:
-    """Read the routes of the main table, which the kernel lacks until a link was up for the first time."""
-    try:
-        return await requests.dump(entries.route_dump(family, MAIN_TABLE), parse)
-    except KernelError as error:
-        if error.errno != errno.ENOENT:
-            raise
-        return []
 
 
 async def _read_entries(

@@ -29,6 +29,9 @@ _SO_RCVBUFFORCE = 33
 _RECEIVE_BYTES = 1 << 16
 _SOCKET_BUFFER_BYTES = 4 << 20
 _DUMP_TRIES = 8
+_LACKING = frozenset({errno.ENOENT, errno.EOPNOTSUPP, errno.EAFNOSUPPORT})
+"""Refusals of a dump that mean an empty one: ENOENT is a table that no route was ever put into, as `main` is in a
+namespace where no link, not even lo, was up yet; the others are families without support."""
 
 T = TypeVar("T")
 SocketFactory = Callable[[], socket.socket]
@@ -119,11 +122,17 @@ class RequestSocket:
         """Run one dump; return the results of `parse(buffer, start, end)` for each message, without the Nones.
 
         Yields to the loop after every datagram. A dump that the kernel marks as interrupted by a change is run again.
+        A table or a family that this kernel or namespace lacks has nothing in it.
         """
         async with self._turn:
             for _ in range(_DUMP_TRIES):
                 dump = _Dump(parse)
-                await self._run_dump(message, dump)
+                try:
+                    await self._run_dump(message, dump)
+                except KernelError as error:
+                    if error.errno not in _LACKING:
+                        raise
+                    return []
                 if not dump.interrupted:
                     return dump.found
         raise KernelError(f"a dump was interrupted by changes {_DUMP_TRIES} times", errno=errno.EAGAIN)

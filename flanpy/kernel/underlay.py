@@ -16,6 +16,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from flanpy.model.address import IPAddress
 from flanpy.model.facts import HostRoute, Underlay
 from flanpy.model.objects import LINK_ALIAS
+from flanpy.model.rules import TableRoute
 from flanpy.netlink.framing import packed
 
 _OVERLAY_NAME = re.compile(r"flannel(-v6)?[.\d].*")
@@ -56,11 +57,15 @@ class HostLink:
 
 @dataclass(frozen=True, slots=True)
 class HostPicture:
-    """The input of the choice. `reached` is the link of the kernel's route to `can_reach`, None if there is none."""
+    """The input of the choice. `reached` is the link of the kernel's route to `can_reach`, None if there is none.
+
+    `ruled` are routes of other tables than main, in the order in which routing rules ask them.
+    """
 
     links: tuple[HostLink, ...] = ()
     routes: tuple[HostRoute, ...] = ()
     reached: str | None = None
+    ruled: tuple[TableRoute, ...] = ()
 
     def named(self, name: str) -> HostLink | None:
         return next((link for link in self.links if packed(link.name) == packed(name)), None)
@@ -163,6 +168,15 @@ def _by_default_route(picture: HostPicture) -> Iterator[_Candidate | str]:
                 yield f"default route goes by {link.name}, which is an overlay or Docker link"
                 continue
             yield _Candidate(link, _default_reason(route, defaults))
+    yield from _by_ruled_default_route(picture)
+
+
+def _by_ruled_default_route(picture: HostPicture) -> Iterator[_Candidate]:
+    """A host may have its default route in a table of its own, and none in main."""
+    for route in picture.ruled:
+        link = picture.named(route.link) if not route.destination.prefixlen and route.link else None
+        if link is not None and not _is_overlay_or_docker(link):
+            yield _Candidate(link, "default route of another table than main, which a routing rule asks")
 
 
 def _default_reason(route: HostRoute, defaults: Sequence[HostRoute]) -> str:

@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from flanpy.model.address import Family, IPAddress, IPNetwork
 from flanpy.model.offload import LinkDriver
+from flanpy.model.rules import HostRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class HostFacts:
     underlay: Underlay | None = None
     problem: str = ""
     routes: tuple[HostRoute, ...] = ()
+    rules: tuple[HostRule, ...] = ()
     addresses: frozenset[IPAddress] = frozenset()
     placed: frozenset[tuple[IPAddress, str]] = frozenset()
     ip_forward: bool = True

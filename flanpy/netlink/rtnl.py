@@ -66,6 +66,9 @@ GETADDR: Final[int] = rtnl.RTM_GETADDR
 NEWROUTE: Final[int] = rtnl.RTM_NEWROUTE
 DELROUTE: Final[int] = rtnl.RTM_DELROUTE
 GETROUTE: Final[int] = rtnl.RTM_GETROUTE
+NEWRULE: Final[int] = rtnl.RTM_NEWRULE
+DELRULE: Final[int] = rtnl.RTM_DELRULE
+GETRULE: Final[int] = rtnl.RTM_GETRULE
 NEWNEIGH: Final[int] = rtnl.RTM_NEWNEIGH
 DELNEIGH: Final[int] = rtnl.RTM_DELNEIGH
 GETNEIGH: Final[int] = rtnl.RTM_GETNEIGH
@@ -80,6 +83,8 @@ GROUPS: Final[tuple[int, ...]] = (
     rtnl.RTNLGRP_IPV6_IFADDR,
     rtnl.RTNLGRP_IPV4_ROUTE,
     rtnl.RTNLGRP_IPV6_ROUTE,
+    rtnl.RTNLGRP_IPV4_RULE,
+    rtnl.RTNLGRP_IPV6_RULE,
     rtnl.RTNLGRP_IPV4_NETCONF,
     rtnl.RTNLGRP_IPV6_NETCONF,
 )

@@ -53,6 +53,8 @@ class Cause(Enum):
     DESTINATION_REWRITTEN = "destination_rewritten"
     REVERSE_PATH = "reverse_path"
     """the reverse-path filter drops it."""
+    RULE = "rule"
+    """a routing rule goes before the main table."""
     NO_BRIDGE = "no_bridge"
     """no bridge of this host has the destination's subnet."""
     MTU = "mtu"

@@ -85,7 +85,46 @@ def _way(row: Row, entry: Row) -> Way:
         entry=route_text(entry) if entry else "",
         proto=str(entry.get("protocol", "")),
         mtu=int(mtu or row.get("mtu") or 0),
+        table=_table(row, entry),
     )
+
+
+def _table(row: Row, entry: Row) -> str:
+    name = str(row.get("table") or entry.get("table") or "")
+    return "" if name in _KERNELS_TABLES else name
+
+
+_KERNELS_TABLES = frozenset({"local", "main", "default"})
+
+
+def rules(version: int) -> dict[str, str]:
+    """Read the routing rules that somebody added: the first of each table, and of those that end packets."""
+    found: dict[str, str] = {}
+    for row in _rows("ip", "-j", f"-{version}", "rule", "show"):
+        table = str(row.get("table", ""))
+        if table not in _KERNELS_TABLES:
+            found.setdefault(table, _rule_text(row))
+    return found
+
+
+def _rule_text(row: Row) -> str:
+    """As `ip rule` prints it, in short; a selector without a value is a bare word there."""
+    words = [f"{row.get('priority', 0)}:", *(["not"] if "not" in row else [])]
+    for key, name in _SELECTORS:
+        if row.get(key) not in {None, ""}:
+            length = row.get(f"{key}len")
+            words += [name, f"{row[key]}/{length}" if length is not None else str(row[key])]
+    return " ".join([*words, *([str(row["action"])] if "action" in row else [])])
+
+
+_SELECTORS = (
+    ("src", "from"),
+    ("dst", "to"),
+    ("iif", "iif"),
+    ("oif", "oif"),
+    ("fwmark", "fwmark"),
+    ("table", "lookup"),
+)
 
 
 def _entry(words: Sequence[str]) -> Row:

@@ -80,6 +80,7 @@ class Reading:
             peer=None if peer is overlay.own else peer,
             devices=devices,
             addresses=addresses,
+            rules=self._try(lambda: iproute.rules(destination.version)) or {},
             back=back,
             inner=inner,
             outer=outer,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from flanpy.host.sysctl import sysctl_name
@@ -23,12 +23,29 @@ def route_hops(seen: Seen) -> Iterator[Hop]:
         yield Hop(Place.ROUTE, Verdict.UNKNOWN, "the routes cannot be read")
         return
     wrong = _wrong_way(seen, way)
+    rule = seen.rules.get(way.table) if way.table or way.problem else None
+    if wrong is not None and rule is not None and wrong.cause is not Cause.REVERSE_PATH:
+        wrong = _by_rule(seen, wrong, rule)
     shown = f"{way.entry or 'a route'} (goes by {way.link}{f' via {way.gateway}' if way.gateway else ''})"
     if wrong is not None:
         evidence = () if way.problem else (shown,)
         yield Hop(Place.ROUTE, Verdict.DIES, wrong.text, evidence, wrong.cure, wrong.cause)
     else:
         yield Hop(Place.ROUTE, Verdict.PASSES, shown)
+
+
+def _by_rule(seen: Seen, wrong: _Wrong, rule: str) -> _Wrong:
+    """The same fault, with the routing rule that leads there before the main table is asked."""
+    network = next((one for one in seen.overlay.networks if seen.destination in one), seen.destination)
+    number = rule.partition(":")[0]
+    before = max(1, int(number) - 1) if number.isdecimal() else 1
+    family = "-6 " if seen.destination.version == 6 else ""
+    return replace(
+        wrong,
+        text=f"{wrong.text}, as routing rule '{rule}' goes before the main table",
+        cure=f"ip {family}rule add pref {before} to {network} lookup main; or remove that rule",
+        cause=Cause.RULE,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ class Way:
     """The answer of a route lookup. `problem` is what the kernel said instead, "" if there is a route.
 
     `kind` is unicast, local, blackhole, ...; `entry` the matched route as `ip route` prints it, as far as known.
+    `table` is the table it stands in, "" for main and local.
     """
 
     link: str = ""
@@ -49,6 +50,7 @@ class Way:
     proto: str = ""
     mtu: int = 0
     problem: str = ""
+    table: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,8 @@ class Probed:
 class Seen:
     """One packet and all that it could meet here. `assumed` says why `source` was taken, "" if it was given.
 
+    `rules` are routing rules that are none of the kernel's own three, as `ip rule` prints them, by their table; those
+    that end packets by "".
     `inner` is the lookup for the packet, `back` for its answer, `outer` for its wrapping; `addresses` are this host's
     with their links, `fdb` maps MACs to underlay addresses.
     `unread` has a line for each fact that could not be had.
@@ -127,6 +131,7 @@ class Seen:
     peer: LeaseSeen | None = None
     devices: Mapping[str, Device] | None = None
     addresses: Mapping[IPAddress, str] = field(default_factory=dict)
+    rules: Mapping[str, str] = field(default_factory=dict)
     back: Way | None = None
     inner: Way | None = None
     outer: Way | None = None

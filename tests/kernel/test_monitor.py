@@ -332,6 +332,61 @@ async def test_p04_link_that_comes_with_forwarding_off_by_default_is_known_by_it
         await at.knows(lambda facts: not facts.not_forwarding)
 
 
+@pytest.mark.asyncio
+async def test_rules_before_main_are_known_with_the_routes_of_their_tables_as_they_change() -> None:
+    async with overlay() as at:
+        at.here.ip("rule add pref 5270 lookup 52")
+        await at.knows(lambda facts: [str(rule) for rule in facts.rules] == ["5270: from all lookup 52"])
+        at.here.ip("route add 10.0.0.0/8 dev eth0 table 52")
+        at.here.ip("route add 203.0.113.0/24 dev eth0 table 52")
+        await at.knows(lambda facts: [str(r) for r in facts.rules[0].routes] == ["10.0.0.0/8 dev eth0"])
+        at.here.ip("rule add pref 5000 to 10.50.0.0/16 lookup main")
+        await at.knows(lambda facts: [str(rule) for rule in facts.rules] == [
+            "5000: from all to 10.50.0.0/16 lookup main", "5270: from all lookup 52",
+        ])  # fmt: skip
+        at.here.ip("route flush table 52")
+        await at.knows(lambda facts: not facts.rules[1].routes)
+        at.here.ip("rule del pref 5000")
+        at.here.ip("rule del pref 5270")
+        await at.knows(lambda facts: not facts.rules)
+
+
+@pytest.mark.asyncio
+async def test_rules_that_marked_packets_or_some_ports_meet_are_of_no_interest() -> None:
+    async with overlay() as at:
+        at.here.ip("rule add pref 5000 fwmark 0x80000/0xff0000 lookup 52")
+        at.here.ip("rule add pref 5001 ipproto tcp dport 22 lookup 52")
+        at.here.ip("rule add pref 5002 iif eth0 to 10.50.3.0/24 prohibit")
+        at.here.ip("rule add pref 5003 lookup main suppress_prefixlength 0")
+        at.here.ip("rule add pref 5004 not fwmark 0xca6c lookup 51820")
+        await at.knows(lambda facts: len(facts.rules) == 1)
+        await at.quiet()
+        (rule,) = at.monitor.facts.rules
+        assert str(rule) == "5002: from all to 10.50.3.0/24 iif eth0 drops"
+        at.here.ip("rule del pref 5003")
+        await at.knows(lambda facts: str(facts.rules[-1]) == "5004: from all lookup 51820")
+
+
+@pytest.mark.asyncio
+async def test_default_route_of_a_table_that_a_rule_asks_leads_to_the_underlay() -> None:
+    async with overlay() as at:
+        at.here.ip("route del default")
+        await at.knows(lambda facts: facts.underlay is None)
+        at.here.ip("rule add pref 100 lookup 7")
+        at.here.ip("route add default via 172.16.0.254 dev eth0 table 7")
+        await at.knows(lambda facts: facts.underlay is not None and facts.underlay.link == "eth0")
+
+
+@pytest.mark.asyncio
+async def test_namespace_in_which_no_link_was_ever_up_is_read_as_empty() -> None:
+    with namespace(loopback=False) as here:
+        monitor = Monitor(UnderlayChoice(), Ear(), open_socket=lambda: here.do(open_netlink), settle_s=0.01)
+        facts = await monitor.start()
+        monitor.close()
+    assert facts.problem.startswith("there is no default route")
+    assert (facts.routes, facts.rules) == ((), ())
+
+
 WRITES: dict[str, list[Op]] = {
     "entries": [Put(Neighbour(NAME, IPv4Address("10.50.3.1"), Mac.parse("02:01:00:00:00:09")))],
     "a setting": [Put(CHECKSUM)],

@@ -113,6 +113,14 @@ BROKEN_OUT: dict[str, tuple[Callable[[Rig], object], str, str]] = {
         lambda rig: rig.here.sysctl("net/ipv4/conf/docker0/forwarding", "0"),
         "forwarding", "nothing is forwarded that comes in by docker0",
     ),
+    "a rule asks another table first": (
+        _ip("rule add pref 5270 lookup 52", "route add 10.0.0.0/8 dev eth0 table 52"),
+        "route", "as routing rule '5270: from all lookup 52' goes before the main table",
+    ),
+    "a rule ends it": (
+        _ip("rule add pref 5270 to 10.50.0.0/16 prohibit"),
+        "route", "as routing rule '5270: from all to 10.50.0.0/16 prohibit' goes before the main table",
+    ),
     "policy drop": (
         _iptables("-P FORWARD DROP"), "filter", "iptables-nft table filter",
     ),

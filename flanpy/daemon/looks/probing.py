@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 
+from flanpy.backend import choice
 from flanpy.clock import Clock, set_within
 from flanpy.config import Settings
 from flanpy.errors import HostError
@@ -12,6 +13,7 @@ from flanpy.model.address import IPAddress
 from flanpy.model.objects import FdbEntry, KernelObject, Neighbour, Route
 from flanpy.model.reach import ReachReport
 from flanpy.plan.host_names import own_name
+from flanpy.plan.policy_routing import led_astray
 from flanpy.plan.render import describe
 from flanpy.probe.diagnosis import Snags
 from flanpy.probe.exchange import MeshServer
@@ -157,6 +159,9 @@ def _lacking(last: Pass, target: Target) -> Iterator[str]:
     for conflict in last.decision.difference.conflicts:
         if isinstance(conflict.wanted, Route) and _leads_to(conflict.wanted, target):
             yield f"a foreign route stands where ours should: {describe(conflict.found)}"
+    subnet = target.key.of(target.family)
+    for astray in led_astray(last.world, [subnet] if subnet is not None else [], choice.links(last.world)):
+        yield f"a routing rule goes before the overlay's routes: {astray}"
     for failure in last.failures:
         if _leads_to(failure.op.obj, target):
             yield f"the kernel refused an entry: {failure.error}"

@@ -30,6 +30,7 @@ _TWO = Problem("P21", "two links could carry the overlay, and nothing says which
 _NO_WAY = Problem("P21", "this host has no way to a peer's public address")
 _MOVED = Problem("P27", "the public address in the lease is not this host's")
 _ROUTE = Problem("P32", "a route of somebody else overlaps the overlay")
+_RULE = Problem("P32", "a routing rule of somebody else goes before the overlay's routes")
 _UNDERLAY = Problem("P32", "the underlay's own addresses are within the overlay")
 _DNS = Problem("P32", "a name server's address is within the overlay")
 _IPV6 = Problem("P22", "IPv6 is switched off on a link that the overlay needs")
@@ -108,6 +109,9 @@ def overlapping(facts: Facts) -> Iterator[Finding]:
             severity=severity,
             condition=judgement(facts, "ForeignConflict", "RouteOverlaps"),
         )
+    named = judgement(facts, "ForeignConflict", "PolicyRouting")
+    yield from judged(facts, "ForeignConflict", _RULE, reasons=("PolicyRouting",))
+    yield from [] if named else traced_finding(_RULE, ends(facts, [Place.ROUTE], [Cause.RULE]))
     under = [ip for ip, link in facts.addresses.items() if link == facts.underlay and _in(ip, facts.networks)]
     if facts.underlay and under:
         line = f"{facts.underlay} has {', '.join(map(str, under))}"

@@ -115,7 +115,7 @@ def routes(facts: Facts) -> Iterator[Finding]:
     """A packet into this host without a bridge to go to is Docker's affair, a filtered one that of the filter."""
     conflicts = document.texts(facts.part("diff"), "conflicts")
     yield from judged(facts, "ForeignConflict", _FOREIGN, reasons=("Foreign",), more=conflicts)
-    astray = ends(facts, [Place.ROUTE], but=[Cause.REVERSE_PATH, Cause.NO_BRIDGE])
+    astray = ends(facts, [Place.ROUTE], but=[Cause.REVERSE_PATH, Cause.NO_BRIDGE, Cause.RULE])
     yield from traced_finding(_ROUTES, astray)
     if not astray:
         yield from _different(facts, _ROUTES, {"route", "address"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from errno import EADDRINUSE, EOPNOTSUPP, EPERM
+from itertools import islice
 
 from flanpy.backend import choice, udp
 from flanpy.backend.cloud import stands
@@ -18,10 +19,11 @@ from flanpy.model.objects import KernelObject, LinkFeature, OtherLink, TunLink, 
 from flanpy.model.objects import Phase as ObjectPhase
 from flanpy.model.world import Former
 from flanpy.plan.admission import lease_type
+from flanpy.plan.policy_routing import led_astray
 from flanpy.plan.render import describe
 from flanpy.reconcile.outcome import Pass
 from flanpy.status.inputs import Inputs
-from flanpy.status.judge.verdict import BRIEF, bad, good, named, unknown
+from flanpy.status.judge.verdict import BRIEF, EVIDENCE, bad, good, named, unknown
 
 _CURES = {
     EPERM: "give flanpyd the capability CAP_NET_ADMIN, or run it as root",
@@ -148,13 +150,38 @@ def foreign(inputs: Inputs, _now: float) -> Condition:
             message = f"packets to peers take another way: {named(stealing)}"
             cure = "remove that route, or move the overlay to another network"
             return bad(kind, "RouteOverlaps", message, cure, status=Status.TRUE, evidence=stealing)
-        return good(kind, "None", "nobody else uses what we need", status=Status.FALSE)
+        return (_astray(inputs.last) if inputs.last else None) or good(
+            kind, "None", "nobody else uses what we need", status=Status.FALSE
+        )
     message = (
         f"{len(conflicts)} foreign objects stand where ours should, the first: {_whose(conflicts[0].found)}"
     )
     return bad(
         kind, "Foreign", message, "remove the foreign object; ours follows at once", status=Status.TRUE
     )
+
+
+def _astray(last: Pass) -> Condition | None:
+    """A routing rule of somebody else that goes before our routes, None if there is none."""
+    network = last.world.network
+    if network is None or not last.world.facts.rules:
+        return None
+    found = list(islice(led_astray(last.world, _subnets(last), choice.links(last.world)), EVIDENCE))
+    if not found:
+        return None
+    first = found[0]
+    range_ = network.network if first.rule.version == 4 else network.network6
+    cure = f"run: {first.cure(range_ or first.subnet)}; or remove that rule"
+    message = f"a routing rule goes before the overlay's routes: {first}"
+    kind = ConditionType.FOREIGN_CONFLICT
+    return bad(kind, "PolicyRouting", message, cure, status=Status.TRUE, evidence=[str(one) for one in found])
+
+
+def _subnets(last: Pass) -> Iterator[IPNetwork]:
+    """The subnets of peers, then our own, which packets of peers go to."""
+    own = [last.world.own] if last.world.own is not None else []
+    for lease in (*last.admission.peers, *own):
+        yield from (subnet for subnet in (lease.key.subnet, lease.key.subnet6) if subnet is not None)
 
 
 def _stealing(last: Pass) -> Iterator[str]:

@@ -42,6 +42,7 @@ from flanpy.model.packet_filter import (
     Flavour,
 )
 from flanpy.model.reach import Diagnosis, PathMtu, PeerReach, Reach, ReachReport, Trouble
+from flanpy.model.rules import HostRule, TableRoute
 from flanpy.model.transit import Harm, Obstacle, Transit
 from flanpy.model.tuning import HostTuning, NeighbourTable, ReversePath
 from flanpy.model.world import World
@@ -175,6 +176,15 @@ def not_forwarding(*links: str, of: World = TWO_PEERS) -> Inputs:
     return replace(WELL, last=passed(replace(of, facts=facts)))
 
 
+RULED = last(
+    world=replace(
+        TWO_PEERS,
+        facts=replace(
+            TWO_PEERS.facts,
+            rules=(HostRule(4, 5270, 52, routes=(TableRoute(IPv4Network("10.0.0.0/8"), "tun9"),)),),
+        ),
+    )
+)
 HOST_GW = as_backend("host-gw", TWO_PEERS)
 
 
@@ -261,6 +271,7 @@ CASES = [
     (C.FOREIGN_CONFLICT, last(difference=conflicting((ROUTE, FOREIGN))), T, "Foreign", BAD, "1 foreign"),
     (C.FOREIGN_CONFLICT, PREFERRED, T, "RouteOverlaps", BAD, "10.50.0.0/16 by flannel1, with a lower metric"),
     (C.FOREIGN_CONFLICT, STOLEN, T, "RouteOverlaps", BAD, "10.50.11.128/25 by tun0, within node-1's 10.50.11.0/24"),
+    (C.FOREIGN_CONFLICT, RULED, T, "PolicyRouting", BAD, "rule 5270: from all lookup 52: 10.0.0.0/8 dev tun9"),
     (C.FOREIGN_CONFLICT, BESIDE, F, "None", GOOD, ""),
     (C.FOREIGN_CONFLICT, WELL, F, "None", GOOD, ""),
     (C.FORWARDING_ENABLED, BLANK, U, "NotRead", BAD, ""),

@@ -1,0 +1,71 @@
+"""What in a host's own network is in the way of the overlay: named by condition, doctor and trace, with a cure."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from integration.lab import Host, Lab, flanpyctl, unreached
+from tests.lab.overlay import condition, eventually
+
+pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
+
+DEADLINE_S = 60.0
+
+
+def _findings(host: Host) -> list[dict[str, Any]]:
+    said = host.run(*flanpyctl(), "doctor", "-o", "json", check=False).stdout
+    found: list[dict[str, Any]] = json.loads(said)["findings"]
+    return found
+
+
+def _said(host: Host, kind: str, reason: str) -> dict[str, Any]:
+    """Wait for a condition with this reason."""
+    eventually(
+        lambda: condition(host, kind)["reason"] == reason,
+        lambda: str(condition(host, kind)),
+        deadline=DEADLINE_S,
+    )
+    return condition(host, kind)
+
+
+def _container(host: Host) -> str:
+    return str(host.subnet_file.subnet.network[2])
+
+
+def test_routing_rule_before_main_is_named_with_its_table_by_condition_doctor_and_trace(lab: Lab) -> None:
+    host, peer = lab.hosts[1], lab.hosts[0]
+    rule = "5270: from all lookup 52"
+    host.ip("link add tun9 type veth peer name tun9far", "link set tun9far up", "link set tun9 up")
+    try:
+        host.ip("route add 10.50.0.0/16 dev tun9 table 52", "rule add pref 5270 lookup 52")
+        said = _said(host, "ForeignConflict", "PolicyRouting")
+        assert f"rule {rule}: 10.50.0.0/16 dev tun9" in said["message"]
+        assert said["cure"].startswith("run: ip rule add pref 5269 to 10.50.0.0/16 lookup main")
+
+        traced = host.run(*flanpyctl(), "trace", _container(peer), check=False)
+        assert f"as routing rule '{rule}' goes before the main table" in traced.stdout
+        eventually(
+            lambda: not condition(host, "PeersReachable")["healthy"],
+            lambda: str(condition(host, "PeersReachable")),
+            deadline=DEADLINE_S,
+        )
+        lost = condition(host, "PeersReachable")
+        assert "PortBlocked" not in str(lost)
+        assert rule in str(lost["evidence"])
+        first = _findings(host)[0]
+        assert (first["id"], first["condition"]) == ("P32", "ForeignConflict")
+
+        host.ip("rule add pref 5269 to 10.50.0.0/16 lookup main")  # the cure, as it stands there
+        eventually(
+            lambda: condition(host, "ForeignConflict")["healthy"],
+            lambda: str(condition(host, "ForeignConflict")),
+        )
+        assert unreached(lab.containers) == ()
+    finally:
+        for line in ("rule del pref 5269", "rule del pref 5270", "link del tun9"):
+            host.run("ip", *line.split(), check=False)
+    eventually(host.daemon.is_ready, lambda: host.daemon.fetch("/readyz"))
+    assert unreached(lab.containers) == ()
