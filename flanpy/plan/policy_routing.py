@@ -1,4 +1,4 @@
-"""Where routing rules lead packets of the overlay before the main table, with our routes, is asked. Pure.
+"""The routing rules that lead packets of the overlay elsewhere, before the main table with our routes is asked. Pure.
 
 A VPN puts its routes into a table of its own, and a rule before main: `5270: from all lookup 52`. Any route there that
 covers a peer's subnet, be it a default route, then goes before ours.

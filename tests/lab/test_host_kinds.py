@@ -1,4 +1,4 @@
-"""What in a host's own network is in the way of the overlay: named by condition, doctor and trace, with a cure."""
+"""Obstacles in a host's own network: named by condition, doctor and trace, with the cure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where routing rules of others lead packets to peers before the main table is asked."""
+"""The rules and routes of others that lead packets to peers elsewhere before the main table is asked."""
 
 from __future__ import annotations
 
