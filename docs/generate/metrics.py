@@ -26,6 +26,7 @@ class Family:
     kind: str = ""
     text: str = ""
     labels: list[str] = field(default_factory=list)
+    sampled: bool = False
 
 
 def page() -> str:
@@ -51,6 +52,10 @@ def families() -> list[Family]:
     for line in text.splitlines():
         _read(line, found)
     for family in found.values():
+        if not family.sampled:
+            raise SystemExit(
+                f"{family.name} has no sample, so its labels are unknown: add one in tests/monitoring"
+            )
         if not family.text:
             raise SystemExit(
                 f"{family.name} has no help text: add it where it is made, in flanpy/status/metrics_*.py"
@@ -71,8 +76,11 @@ def _read(line: str, found: dict[str, Family]) -> None:
 def _read_labels(sample: str, found: dict[str, Family]) -> None:
     name = sample.partition("{")[0]
     family = found.get(name) or found.get(_NUMBERED.sub("", name))
+    if family is None:
+        return
+    family.sampled = True
     for label in _labels(sample):
-        if family is not None and label not in family.labels and label != "le":
+        if label not in family.labels and label != "le":
             family.labels.append(label)
 
 

@@ -204,7 +204,7 @@ def _listen(text: str) -> ListenAddress | None:
     try:
         return ListenAddress(ip_address(host.removeprefix("[").removesuffix("]")), _number(port, 1, 65535))
     except ValueError as cause:
-        raise ValueError("expected ADDRESS:PORT such as 127.0.0.1:9817 or [::]:9817, or off") from cause
+        raise ValueError("expected ADDRESS:PORT such as 127.0.0.1:8475 or [::]:8475, or off") from cause
 
 
 def _node_id(text: str) -> str:

@@ -101,7 +101,7 @@ _TRAFFIC_OPTIONS: Final[tuple[Option, ...]] = (
         kind=kinds.LISTEN,
         group="listen",
         own=True,
-        help="address and port of /metrics, such as 127.0.0.1:9817",
+        help="address and port of /metrics, such as 127.0.0.1:8475",
     ),
     Option(
         name="page-listen",

@@ -20,7 +20,7 @@ from integration.net.namespaces import LabError
 from integration.net.waiting import wait_until
 
 HEALTHZ_PORT = 8287
-METRICS_PORT = 9479
+METRICS_PORT = 8475
 PAGE_PORT = 8474
 READY_DEADLINE_S = 15.0
 PROJECT_ROOT = Path(__file__).resolve().parents[2]

@@ -20,6 +20,7 @@ from flanpy.model.address import Family
 from flanpy.model.cloud import AWS, CloudStatus, CloudTable
 from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.histogram import Histogram
+from flanpy.model.ops import Put
 from flanpy.model.tuning import HostTuning, NeighbourTable
 from flanpy.model.world import Policy
 from flanpy.status.board import StatusBoard, StatusSnapshot
@@ -58,6 +59,7 @@ def snapshot() -> StatusSnapshot:
     outcome = passed(
         desired={device.key: device},
         difference=conflicting((link(), link())),
+        ops=(Put(link()),),
         failures=(refused(link()),),
         resync="timer",
         repairs={"route": 1},

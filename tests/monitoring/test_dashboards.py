@@ -55,6 +55,9 @@ def _unknown(told: Any, taken: Any, path: str = "") -> Iterator[str]:
 
 
 def _unknown_to_grafana(page: dict[str, Any]) -> list[str]:
+    page = {
+        key: value for key, value in page.items() if key not in {"__inputs", "__requires"}
+    }  # of the import's form
     taken = JSONEncoder().encode(Dashboard.from_json(copy.deepcopy(page)))
     return list(_unknown(page, json.loads(taken)))
 
@@ -106,6 +109,16 @@ def test_pages_have_names_of_their_own_and_let_a_prometheus_be_chosen() -> None:
         assert page["templating"]["list"][0]["type"] == "datasource"
         sources = {panel["datasource"]["uid"] for panel in page["panels"] if panel["type"] != "row"}
         assert sources == {"${datasource}"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_import_asks_for_a_prometheus_and_the_page_uses_it(name: str) -> None:
+    page = _page(name)
+    (asked,) = page["__inputs"]
+    assert (asked["type"], asked["pluginId"]) == ("datasource", "prometheus")
+    (source,) = [one for one in page["templating"]["list"] if one["name"] == "datasource"]
+    assert source["current"]["value"] == f"${{{asked['name']}}}"
+    assert {one["id"] for one in page["__requires"]} == {"grafana", "prometheus"}
 
 
 def test_fleet_has_a_matrix_of_who_reaches_whom() -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from flanpy.model.condition import ConditionType
 from tests.monitoring import everything
@@ -38,7 +40,32 @@ def test_every_firing_case_expects_an_alert_and_every_quiet_one_none() -> None:
 def test_every_alert_has_a_runbook_page_and_no_page_is_left_over() -> None:
     assert {page.stem for page in (SHIPPED / "runbooks").iterdir()} == set(ALERTS)
     urls = re.findall(r"(?m)^ +runbook_url: (\S+)$", RULES.read_text())
-    assert urls == [f"deploy/monitoring/runbooks/{alert}.md" for alert in ALERTS]
+    documentation = tomllib.loads((SHIPPED.parents[1] / "pyproject.toml").read_text())["project"]["urls"][
+        "Documentation"
+    ]
+    assert urls == [f"{documentation}/reference/alerts.html#{alert.lower()}" for alert in ALERTS]
+
+
+def test_alerts_lead_to_runbooks_of_the_operators_own(tmp_path: Path) -> None:
+    script, out = SHIPPED / "dashboards.py", tmp_path / "new"
+    pattern = "https://wiki.example.org/flanpy/{alert}?view=1#top"
+    subprocess.run([sys.executable, script, out, "--runbooks", pattern], check=True, timeout=60)
+    written, shipped = (
+        [rule for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"]]
+        for path in (out / RULES.name, RULES)
+    )
+    found = [rule["annotations"].pop("runbook_url") for rule in written if "alert" in rule]
+    assert found == [pattern.replace("{alert}", alert) for alert in ALERTS]
+    for rule in shipped:
+        rule.get("annotations", {}).pop("runbook_url", None)
+    assert written == shipped
+
+    refused = subprocess.run(
+        [sys.executable, script, out, "--runbooks", "https://wiki.example.org"],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert refused.returncode == 2
+    assert "https://wiki.example.org: no {alert} in it" in refused.stderr
 
 
 @pytest.mark.parametrize("alert", ALERTS)

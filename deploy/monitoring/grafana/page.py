@@ -48,9 +48,33 @@ def variable(name: str, label: str, expression: str) -> Json:
     }
 
 
+_CHOSEN = "${DS_PROMETHEUS}"
+"""What an import replaces by the Prometheus that is chosen in its form. A dashboard that is provisioned, which has no
+form, shows the first Prometheus there is."""
+
+_PROMETHEUS: Json = {
+    "name": _CHOSEN[2:-1],
+    "label": "Prometheus",
+    "description": "The Prometheus that scrapes flanpyd",
+    "type": "datasource",
+    "pluginId": "prometheus",
+    "pluginName": "Prometheus",
+}
+_REQUIRED: list[Json] = [
+    {"type": "grafana", "id": "grafana", "name": "Grafana", "version": "10.1.0"},
+    {"type": "datasource", "id": "prometheus", "name": "Prometheus", "version": "1.0.0"},
+]
+
+
 def dashboard(uid: str, title: str, about: str, rows: Iterable[Row], *variables: Json) -> Json:
     """The page as Grafana imports it."""
-    source = {"type": "datasource", "name": "datasource", "label": "Prometheus", "query": "prometheus"}
+    source = {
+        "type": "datasource",
+        "name": "datasource",
+        "label": "Prometheus",
+        "query": "prometheus",
+        "current": {"selected": True, "text": _CHOSEN, "value": _CHOSEN},
+    }
     others = {"type": "dashboards", "title": "flanpy", "tags": ["flanpy"], "asDropdown": False}
     links = [
         {
@@ -64,6 +88,8 @@ def dashboard(uid: str, title: str, about: str, rows: Iterable[Row], *variables:
         }
     ]
     return {
+        "__inputs": [_PROMETHEUS],
+        "__requires": _REQUIRED,
         "uid": uid,
         "title": title,
         "description": about,
