@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from flanpy.store.session.settings import EtcdSettings
-from tests.etcd_server import EtcdCluster
+from tests.etcd_server import EmbeddedStore, EtcdCluster
 
 _numbers = count(1)
 
@@ -19,7 +19,7 @@ _numbers = count(1)
 class EtcdSpace:
     """A prefix of its own in an etcd that other tests use too: do not stop it, compact it, or list outside."""
 
-    cluster: EtcdCluster
+    cluster: EtcdCluster | EmbeddedStore
     prefix: str
 
     @property
@@ -44,6 +44,18 @@ def _shared_etcd() -> Iterator[EtcdCluster]:
 def etcd(_shared_etcd: EtcdCluster) -> EtcdSpace:
     """The etcd of this test process (one per xdist worker), and a key prefix that no other test has."""
     return EtcdSpace(_shared_etcd, f"/test-{next(_numbers)}")
+
+
+@pytest.fixture(scope="session")
+def _shared_store() -> Iterator[EmbeddedStore]:
+    with EmbeddedStore.started() as store:
+        yield store
+
+
+@pytest.fixture
+def embedded(_shared_store: EmbeddedStore) -> EtcdSpace:
+    """The same as `etcd`, on the embedded store."""
+    return EtcdSpace(_shared_store, f"/test-{next(_numbers)}")
 
 
 @pytest.fixture

@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable
 
 from flanpy.store.session.settings import EtcdSettings
+from integration.etcd.embedded import LoopbackStore
 from integration.etcd.loopback import LoopbackEtcd, free_ports, make_certificates
 from integration.etcd.pki import make_ca, make_certificate, make_jwt_keys
 
 __all__ = [
-    "EtcdCluster", "free_ports", "make_ca", "make_certificate", "make_certificates", "make_jwt_keys", "poll",
+    "EmbeddedStore", "EtcdCluster", "free_ports", "make_ca", "make_certificate", "make_certificates", "make_jwt_keys", "poll",
 ]  # fmt: skip
 
 
@@ -26,9 +27,7 @@ def poll(condition: Callable[[], bool], what: str, *, deadline: float = 90.0) ->
         time.sleep(0.02)
 
 
-class EtcdCluster(LoopbackEtcd):
-    """The members, and how to reach them."""
-
+class _Reached(LoopbackEtcd):
     def settings(
         self, *, timeout: float = 15.0, username: str | None = None, password: str | None = None
     ) -> EtcdSettings:
@@ -42,3 +41,11 @@ class EtcdCluster(LoopbackEtcd):
             password=self.password if password is None else password,
             timeout=timeout,
         )
+
+
+class EtcdCluster(_Reached):
+    """The members, and how to reach them."""
+
+
+class EmbeddedStore(LoopbackStore, _Reached):
+    """flanpy's own store in their place."""

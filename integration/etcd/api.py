@@ -101,20 +101,20 @@ class EtcdApi:
 
     def put(self, key: str, value: str, *, lease: int = 0) -> int:
         """Put one key; returns the revision."""
-        return _revision(self.call("/v3/kv/put", _put(key, value, lease)))
+        return revision_of(self.call("/v3/kv/put", _put(key, value, lease)))
 
     def put_all(self, pairs: Iterable[tuple[str, str]], *, lease: int = 0, ops: int = TXN_OPS) -> int:
         """Put many keys, `ops` a transaction; returns the revision of the last."""
         revision = 0
         for some in _slices(list(pairs), ops):
             requests = [{"requestPut": _put(key, value, lease)} for key, value in some]
-            revision = _revision(self.call("/v3/kv/txn", {"success": requests}))
+            revision = revision_of(self.call("/v3/kv/txn", {"success": requests}))
         return revision
 
     def get(self, key: str) -> Entry | None:
         """One key, or None."""
         found = self.call("/v3/kv/range", {"key": coded(key)}).get("kvs", [])
-        return _entry(found[0]) if found else None
+        return entry_of(found[0]) if found else None
 
     def list(self, prefix: str) -> tuple[Entry, ...]:
         """Every key under a prefix, in key order."""
@@ -123,7 +123,7 @@ class EtcdApi:
     def list_at(self, prefix: str, revision: int) -> tuple[Entry, ...]:
         """The same as it was at a revision (0: now)."""
         body = {"key": coded(prefix), "range_end": coded(after(prefix)), "revision": revision}
-        return tuple(_entry(found) for found in self.call("/v3/kv/range", body).get("kvs", []))
+        return tuple(entry_of(found) for found in self.call("/v3/kv/range", body).get("kvs", []))
 
     def delete(self, key: str) -> int:
         """Delete one key; returns how many there were."""
@@ -148,7 +148,7 @@ class EtcdApi:
 
     def revision(self) -> int:
         """The store's current revision."""
-        return _revision(self.call("/v3/kv/range", {"key": coded("/")}))
+        return revision_of(self.call("/v3/kv/range", {"key": coded("/")}))
 
     def compact(self, revision: int | None = None) -> int:
         """Forget the history before a revision (default: the current one); returns it."""
@@ -205,11 +205,13 @@ def _put(key: str, value: str, lease: int) -> dict[str, Any]:
     return {"key": coded(key), "value": coded(value), "lease": lease}
 
 
-def _revision(answer: dict[str, Any]) -> int:
+def revision_of(answer: dict[str, Any]) -> int:
+    """Read the revision in an answer's header."""
     return int(answer["header"]["revision"])
 
 
-def _entry(found: dict[str, Any]) -> Entry:
+def entry_of(found: dict[str, Any]) -> Entry:
+    """Read a key as the gateway, or etcdctl with JSON, tells it."""
     return Entry(
         key=text_of(found["key"]),
         value=text_of(found.get("value", "")),

@@ -1,4 +1,4 @@
-"""The contract of every `port.Store`: the same cases on the fake and on a real etcd."""
+"""The contract of every `port.Store`: the same cases on the fake, on a real etcd, and on the embedded store."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Space:
         return f"{self.prefix}/{name}"
 
 
-@pytest.fixture(params=["fake", pytest.param("etcd", marks=pytest.mark.etcd)])
+@pytest.fixture(params=["fake", pytest.param("etcd", marks=pytest.mark.etcd), "embedded"])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -55,7 +55,7 @@ async def opened(kind: str, request: pytest.FixtureRequest) -> AsyncIterator[Spa
     if kind == "fake":
         yield Space(FakeSession(), "/test-0")
         return
-    space: EtcdSpace = request.getfixturevalue("etcd")
+    space: EtcdSpace = request.getfixturevalue(kind)
     async with EtcdSession(space.settings) as session:
         yield Space(session, space.prefix)
 

@@ -1,4 +1,5 @@
-"""The news of a watch around an outage: the same cases on the fake and on a real etcd, killed and started again."""
+"""The news of a watch around an outage: the same cases on the fake, and on a real etcd and the embedded store, killed
+and started again."""
 
 from __future__ import annotations
 
@@ -14,10 +15,11 @@ from flanpy.errors import StoreUnavailable
 from flanpy.store.port import Delta, News, Progress, Snapshot, Stale, Store, Watch
 from flanpy.store.session.etcd import EtcdSession
 from flanpy.store.session.watch import WatchPace
-from tests.etcd_server import EtcdCluster
+from tests.etcd_server import EmbeddedStore, EtcdCluster
 from tests.fakes.etcd import FakeEtcd, FakeSession
 
 DEADLINE_S = 60.0
+Cluster = EtcdCluster | EmbeddedStore
 
 
 class Rig(Protocol):
@@ -61,7 +63,7 @@ class EtcdRig:
 
     store: Store
     other: Store
-    etcd: EtcdCluster
+    etcd: Cluster
 
     def cut(self) -> None:
         self.etcd.kill()
@@ -76,17 +78,18 @@ class EtcdRig:
         self.etcd.wipe()
 
 
-@pytest.fixture(params=["fake", pytest.param("etcd", marks=pytest.mark.etcd)])
-def cluster(request: pytest.FixtureRequest) -> Iterator[EtcdCluster | None]:
+@pytest.fixture(params=["fake", pytest.param("etcd", marks=pytest.mark.etcd), "embedded"])
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster | None]:
     if request.param == "fake":
         yield None
         return
-    with EtcdCluster.started() as etcd:
+    kind = EtcdCluster if request.param == "etcd" else EmbeddedStore
+    with kind.started() as etcd:
         yield etcd
 
 
 @asynccontextmanager
-async def opened(cluster: EtcdCluster | None) -> AsyncIterator[Rig]:
+async def opened(cluster: Cluster | None) -> AsyncIterator[Rig]:
     if cluster is None:
         yield FakeRig()
         return

@@ -34,6 +34,11 @@ class KVStub(object):
                 request_serializer=flanpy_dot_store_dot_etcdpb_dot_rpc__pb2.TxnRequest.SerializeToString,
                 response_deserializer=flanpy_dot_store_dot_etcdpb_dot_rpc__pb2.TxnResponse.FromString,
                 )
+        self.Compact = channel.unary_unary(
+                '/etcdserverpb.KV/Compact',
+                request_serializer=flanpy_dot_store_dot_etcdpb_dot_rpc__pb2.CompactionRequest.SerializeToString,
+                response_deserializer=flanpy_dot_store_dot_etcdpb_dot_rpc__pb2.CompactionResponse.FromString,
+                )
 
 
 class KVServicer(object):
@@ -63,6 +68,12 @@ class KVServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Compact(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_KVServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -85,6 +96,11 @@ def add_KVServicer_to_server(servicer, server):
                     servicer.Txn,
                     request_deserializer=flanpy_dot_store_dot_etcdpb_dot_rpc__pb2.TxnRequest.FromString,
                     response_serializer=flanpy_dot_store_dot_etcdpb_dot_rpc__pb2.TxnResponse.SerializeToString,
+            ),
+            'Compact': grpc.unary_unary_rpc_method_handler(
+                    servicer.Compact,
+                    request_deserializer=flanpy_dot_store_dot_etcdpb_dot_rpc__pb2.CompactionRequest.FromString,
+                    response_serializer=flanpy_dot_store_dot_etcdpb_dot_rpc__pb2.CompactionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -161,6 +177,23 @@ class KV(object):
         return grpc.experimental.unary_unary(request, target, '/etcdserverpb.KV/Txn',
             flanpy_dot_store_dot_etcdpb_dot_rpc__pb2.TxnRequest.SerializeToString,
             flanpy_dot_store_dot_etcdpb_dot_rpc__pb2.TxnResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def Compact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/etcdserverpb.KV/Compact',
+            flanpy_dot_store_dot_etcdpb_dot_rpc__pb2.CompactionRequest.SerializeToString,
+            flanpy_dot_store_dot_etcdpb_dot_rpc__pb2.CompactionResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 
@@ -255,6 +288,11 @@ class LeaseStub(object):
                 request_serializer=flanpy_dot_store_dot_etcdpb_dot_rpc__pb2.LeaseTimeToLiveRequest.SerializeToString,
                 response_deserializer=flanpy_dot_store_dot_etcdpb_dot_rpc__pb2.LeaseTimeToLiveResponse.FromString,
                 )
+        self.LeaseLeases = channel.unary_unary(
+                '/etcdserverpb.Lease/LeaseLeases',
+                request_serializer=flanpy_dot_store_dot_etcdpb_dot_rpc__pb2.LeaseLeasesRequest.SerializeToString,
+                response_deserializer=flanpy_dot_store_dot_etcdpb_dot_rpc__pb2.LeaseLeasesResponse.FromString,
+                )
 
 
 class LeaseServicer(object):
@@ -284,6 +322,12 @@ class LeaseServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def LeaseLeases(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LeaseServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -306,6 +350,11 @@ def add_LeaseServicer_to_server(servicer, server):
                     servicer.LeaseTimeToLive,
                     request_deserializer=flanpy_dot_store_dot_etcdpb_dot_rpc__pb2.LeaseTimeToLiveRequest.FromString,
                     response_serializer=flanpy_dot_store_dot_etcdpb_dot_rpc__pb2.LeaseTimeToLiveResponse.SerializeToString,
+            ),
+            'LeaseLeases': grpc.unary_unary_rpc_method_handler(
+                    servicer.LeaseLeases,
+                    request_deserializer=flanpy_dot_store_dot_etcdpb_dot_rpc__pb2.LeaseLeasesRequest.FromString,
+                    response_serializer=flanpy_dot_store_dot_etcdpb_dot_rpc__pb2.LeaseLeasesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -385,6 +434,23 @@ class Lease(object):
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 
+    @staticmethod
+    def LeaseLeases(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/etcdserverpb.Lease/LeaseLeases',
+            flanpy_dot_store_dot_etcdpb_dot_rpc__pb2.LeaseLeasesRequest.SerializeToString,
+            flanpy_dot_store_dot_etcdpb_dot_rpc__pb2.LeaseLeasesResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
 
 class MaintenanceStub(object):
     """Missing associated documentation comment in .proto file."""
@@ -395,17 +461,39 @@ class MaintenanceStub(object):
         Args:
             channel: A grpc.Channel.
         """
+        self.Alarm = channel.unary_unary(
+                '/etcdserverpb.Maintenance/Alarm',
+                request_serializer=flanpy_dot_store_dot_etcdpb_dot_rpc__pb2.AlarmRequest.SerializeToString,
+                response_deserializer=flanpy_dot_store_dot_etcdpb_dot_rpc__pb2.AlarmResponse.FromString,
+                )
         self.Status = channel.unary_unary(
                 '/etcdserverpb.Maintenance/Status',
                 request_serializer=flanpy_dot_store_dot_etcdpb_dot_rpc__pb2.StatusRequest.SerializeToString,
                 response_deserializer=flanpy_dot_store_dot_etcdpb_dot_rpc__pb2.StatusResponse.FromString,
+                )
+        self.Snapshot = channel.unary_stream(
+                '/etcdserverpb.Maintenance/Snapshot',
+                request_serializer=flanpy_dot_store_dot_etcdpb_dot_rpc__pb2.SnapshotRequest.SerializeToString,
+                response_deserializer=flanpy_dot_store_dot_etcdpb_dot_rpc__pb2.SnapshotResponse.FromString,
                 )
 
 
 class MaintenanceServicer(object):
     """Missing associated documentation comment in .proto file."""
 
+    def Alarm(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Status(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Snapshot(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -414,10 +502,20 @@ class MaintenanceServicer(object):
 
 def add_MaintenanceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'Alarm': grpc.unary_unary_rpc_method_handler(
+                    servicer.Alarm,
+                    request_deserializer=flanpy_dot_store_dot_etcdpb_dot_rpc__pb2.AlarmRequest.FromString,
+                    response_serializer=flanpy_dot_store_dot_etcdpb_dot_rpc__pb2.AlarmResponse.SerializeToString,
+            ),
             'Status': grpc.unary_unary_rpc_method_handler(
                     servicer.Status,
                     request_deserializer=flanpy_dot_store_dot_etcdpb_dot_rpc__pb2.StatusRequest.FromString,
                     response_serializer=flanpy_dot_store_dot_etcdpb_dot_rpc__pb2.StatusResponse.SerializeToString,
+            ),
+            'Snapshot': grpc.unary_stream_rpc_method_handler(
+                    servicer.Snapshot,
+                    request_deserializer=flanpy_dot_store_dot_etcdpb_dot_rpc__pb2.SnapshotRequest.FromString,
+                    response_serializer=flanpy_dot_store_dot_etcdpb_dot_rpc__pb2.SnapshotResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -428,6 +526,23 @@ def add_MaintenanceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class Maintenance(object):
     """Missing associated documentation comment in .proto file."""
+
+    @staticmethod
+    def Alarm(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/etcdserverpb.Maintenance/Alarm',
+            flanpy_dot_store_dot_etcdpb_dot_rpc__pb2.AlarmRequest.SerializeToString,
+            flanpy_dot_store_dot_etcdpb_dot_rpc__pb2.AlarmResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 
     @staticmethod
     def Status(request,
@@ -443,6 +558,23 @@ class Maintenance(object):
         return grpc.experimental.unary_unary(request, target, '/etcdserverpb.Maintenance/Status',
             flanpy_dot_store_dot_etcdpb_dot_rpc__pb2.StatusRequest.SerializeToString,
             flanpy_dot_store_dot_etcdpb_dot_rpc__pb2.StatusResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def Snapshot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(request, target, '/etcdserverpb.Maintenance/Snapshot',
+            flanpy_dot_store_dot_etcdpb_dot_rpc__pb2.SnapshotRequest.SerializeToString,
+            flanpy_dot_store_dot_etcdpb_dot_rpc__pb2.SnapshotResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 
