@@ -44,16 +44,21 @@ def check_delete(request: pb.DeleteRangeRequest) -> None:
         raise Refusal(Reason.EMPTY_KEY)
 
 
-def check_txn(request: pb.TxnRequest, most: int = MAX_OPS) -> None:
+def check_txn(request: pb.TxnRequest) -> None:
     """Refuse a transaction that is too long, that has a bad request in it, or that writes a key twice."""
+    _check_parts(request, MAX_OPS)
+    for branch in (request.success, request.failure):
+        _written_once(branch)
+
+
+def _check_parts(request: pb.TxnRequest, most: int) -> None:
     if max(len(request.compare), len(request.success), len(request.failure)) > most:
         raise Refusal(Reason.TOO_MANY_OPS)
     if any(not compare.key for compare in request.compare):
         raise Refusal(Reason.EMPTY_KEY)
-    for branch in (request.success, request.failure):
-        for operation in branch:
-            _check_operation(operation, most - max(len(request.success), len(request.failure)))
-        _written_once(branch)
+    left = most - max(len(request.success), len(request.failure))
+    for operation in (*request.success, *request.failure):
+        _check_operation(operation, left)
 
 
 def check_size(request: pb.PutRequest | pb.DeleteRangeRequest | pb.TxnRequest) -> None:
@@ -71,7 +76,7 @@ def _check_operation(operation: pb.RequestOp, left: int) -> None:
         case "request_delete_range":
             check_delete(operation.request_delete_range)
         case "request_txn":
-            check_txn(operation.request_txn, left)
+            _check_parts(operation.request_txn, left)
         case _:
             raise Refusal(Reason.KEY_NOT_FOUND)
 

@@ -24,6 +24,8 @@ FORMAT: Final = 1
 PAGE_SIZE: Final = 4096
 FIRST_REVISION: Final = 1
 """An etcd without a key is at revision 1."""
+NEVER_COMPACTED: Final = -1
+"""As etcd has it: its first compaction may name revision 0."""
 APPLICATION_ID: Final = 0x666C7079
 _NO_END: Final = b"\0"
 _TABLES: Final = """
@@ -98,7 +100,7 @@ class Database:
     def _make_tables(self, connection: sqlite3.Connection) -> None:
         if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             return
-        fresh = State(secrets.randbits(62) + 1, secrets.randbits(62) + 1, 1, FIRST_REVISION, 0)
+        fresh = State(secrets.randbits(62) + 1, secrets.randbits(62) + 1, 1, FIRST_REVISION, NEVER_COMPACTED)
         connection.executescript(f"BEGIN; PRAGMA application_id = {APPLICATION_ID}; {_TABLES}")
         connection.execute("INSERT INTO state VALUES (1, ?, ?, ?, ?, ?, ?, ?)", _state_row(fresh))
         connection.execute("COMMIT")

@@ -107,7 +107,7 @@ class Store:
         checks.check_put(request)
         checks.check_size(request)
         self._need_room()
-        return await self._writer.submit(lambda writing: writing.put(request))
+        return await self._writer.submit(lambda writing: writing.put_alone(request))
 
     async def delete(self, request: pb.DeleteRangeRequest) -> pb.DeleteRangeResponse:
         """Delete keys: also without room, as that makes some. Raises `Refusal`."""

@@ -127,9 +127,8 @@ class Writer:
                 request.outcome = refusal
                 self._database.execute("ROLLBACK TO request")
             else:
-                state = replace(
-                    state, revision=writing.revision, compacted=writing.compacted or state.compacted
-                )
+                compacted = state.compacted if writing.compacted is None else writing.compacted
+                state = replace(state, revision=writing.revision, compacted=compacted)
                 changes += writing.changes
             self._database.execute("RELEASE request")
         return state, changes

@@ -31,7 +31,7 @@ class Writing:
     database: Database
     state: State
     changes: list[Change] = field(default_factory=list)
-    compacted: int = 0
+    compacted: int | None = None
 
     @property
     def revision(self) -> int:
@@ -45,6 +45,12 @@ class Writing:
     def header(self) -> pb.ResponseHeader:
         """Return the header of an answer."""
         return header(self.state, self.revision)
+
+    def put_alone(self, request: pb.PutRequest) -> pb.PutResponse:
+        """Write a key outside a transaction, where etcd looks at the lease before the key."""
+        if request.lease and not self.database.has_lease(request.lease):
+            raise Refusal(Reason.LEASE_NOT_FOUND)
+        return self.put(request)
 
     def put(self, request: pb.PutRequest) -> pb.PutResponse:
         """Write a key."""

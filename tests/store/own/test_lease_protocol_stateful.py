@@ -1,4 +1,4 @@
-"""The lease protocol under everything at once, on a real etcd: no two live leases overlap, ever.
+"""The lease protocol under everything at once, on a real etcd and on the embedded store: no two live leases overlap.
 
 Hypothesis drives N keepers a turn at a time, so that it can pause one between any two of its calls, lose questions and
 answers, deliver a transaction long after its sender gave it up, end leases, cut hosts off, restart them with or without
@@ -34,8 +34,7 @@ from flanpy.store.own.allocation import candidates
 from flanpy.store.port import Put, Txn, key_absent
 from flanpy.store.schema import encode_record, subnets_prefix
 from flanpy.store.session.etcd import EtcdSession
-from tests.conftest import EtcdSpace
-from tests.etcd_server import EtcdCluster
+from tests.etcd_server import EmbeddedStore, EtcdCluster
 from tests.store.own.lease_hosts import DUAL, Host, keys_in, network, overlaps, record
 
 pytestmark = pytest.mark.etcd
@@ -57,7 +56,7 @@ NETWORKS: list[dict[str, Any]] = [
 class LeaseProtocol(RuleBasedStateMachine):
     """Keepers against one etcd; `cluster` is set by the test below."""
 
-    cluster: EtcdCluster
+    cluster: EtcdCluster | EmbeddedStore
 
     def __init__(self) -> None:
         super().__init__()
@@ -215,8 +214,9 @@ class LeaseProtocol(RuleBasedStateMachine):
         assert sorted(ours) == sorted(str(host.lease.key) for host in self.hosts if host.lease)
 
 
-def test_p26_no_two_live_leases_overlap_whatever_happens(etcd: EtcdSpace) -> None:
-    LeaseProtocol.cluster = etcd.cluster
+@pytest.mark.parametrize("kind", ["etcd", "embedded"])
+def test_p26_no_two_live_leases_overlap_whatever_happens(kind: str, request: pytest.FixtureRequest) -> None:
+    LeaseProtocol.cluster = request.getfixturevalue(kind).cluster
     budget = settings(
         max_examples=int(os.environ.get("LEASE_EXAMPLES", "30")),
         stateful_step_count=40,
