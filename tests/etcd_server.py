@@ -15,7 +15,8 @@ from integration.etcd.loopback import LoopbackEtcd, free_ports, make_certificate
 from integration.etcd.pki import make_ca, make_certificate, make_jwt_keys
 
 __all__ = [
-    "EmbeddedStore", "EtcdCluster", "free_ports", "make_ca", "make_certificate", "make_certificates", "make_jwt_keys", "poll",
+    "EmbeddedStore", "EtcdCluster", "free_ports", "make_ca", "make_certificate", "make_certificates",
+    "make_jwt_keys", "poll",
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Who may do what: users of a file, their passwords and prefixes, and the tokens of those who logged in.
+"""Rights of callers: users of a file, their passwords and prefixes, and the tokens of those who logged in.
 
 Owns the users file and the judgement of a request. Without such a file whoever TLS lets in may do everything. Must not
 know the keys. A refusal is etcd's own.
@@ -19,7 +19,7 @@ import hmac
 import re
 import secrets
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -56,7 +56,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """What one caller may do; each method raises `Refusal` for what it may not."""
+    """The rights of one caller; each method raises `Refusal` for what it may not do."""
 
     user: User | None = None
 
@@ -105,6 +105,15 @@ class Rights:
                     self.delete(operation.request_delete_range)
                 case "request_txn":
                     self.txn(operation.request_txn)
+
+
+def leases_in(request: pb.TxnRequest) -> Iterator[int]:
+    """Yield the leases that the puts of a transaction bind keys to, in both of its branches."""
+    for operation in (*request.success, *request.failure):
+        if operation.HasField("request_put"):
+            yield operation.request_put.lease
+        elif operation.HasField("request_txn"):
+            yield from leases_in(operation.request_txn)
 
 
 _EVERYTHING: Final = Rights()

@@ -1,4 +1,4 @@
-"""When leases end: the running times, and what of them the disk must know.
+"""The running times of leases, and what of them the disk must know.
 
 Pure: time comes in as seconds of a monotonic clock. The disk knows for each lease how much time was left when it was
 last recorded. A restart gives it that much again, so the record must never be below what a client was told: a renewal

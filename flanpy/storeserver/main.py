@@ -72,4 +72,3 @@ async def _serve(settings: StoreSettings, access: Access) -> None:
         await serve(settings, store, access, Notifier.from_environ(os.environ))
     finally:
         await store.close()
-

@@ -1,4 +1,4 @@
-"""Who hears of which change: the watchers of all streams.
+"""The watchers of all streams: each hears of the changes in its range.
 
 Owns the watchers and what waits for each. Must not know gRPC. A watcher whose reader is slow keeps nothing here: beyond
 a bound it is told from the history again, from where it was.

@@ -18,7 +18,7 @@ from flanpy.storeserver.selection import ranged
 
 
 class Change(NamedTuple):
-    """What happened to a key, and what it was before. A deleted key has version 0."""
+    """A key as a request left it, and as it was before. A deleted key has version 0."""
 
     kv: pb.KeyValue
     previous: pb.KeyValue | None

@@ -35,7 +35,9 @@ class EtcdctlApi(EtcdApi):
     def run(self, *arguments: str, stdin: str | None = None) -> Any:
         """Run etcdctl; what it printed, parsed."""
         limit = f"--command-timeout={self.timeout:g}s"
-        done = run_in(self._namespace, [*self._argv, limit, *arguments], env={"ETCDCTL_API": "3"}, stdin=stdin)
+        done = run_in(
+            self._namespace, [*self._argv, limit, *arguments], env={"ETCDCTL_API": "3"}, stdin=stdin
+        )
         return json.loads(done.stdout)
 
     def call(self, path: str, body: dict[str, Any]) -> NoReturn:
@@ -103,7 +105,9 @@ class StoreMember(EtcdMember):
         """Return its command line."""
         eyes = f"http://{self.eyes[0]}:{self.eyes[1]}"
         urls = [eyes] if self.scheme == "http" else [self.endpoint, eyes]
-        tls = zip(("--cert-file", "--key-file", "--trusted-ca-file"), map(str, self.guards or ()), strict=False)
+        tls = zip(
+            ("--cert-file", "--key-file", "--trusted-ca-file"), map(str, self.guards or ()), strict=False
+        )
         return [
             *self.prefix_argv, *PROGRAM, "--data-dir", str(self.storage),
             "--listen-client-urls", ",".join(urls), "--log-format", "json",
@@ -140,7 +144,7 @@ class LoopbackStoreMember(LoopbackMember, StoreMember):
 class LoopbackStore(LoopbackEtcd):
     """The embedded store without a lab; one member whatever is asked for."""
 
-    members: tuple[LoopbackStoreMember, ...]  # type: ignore[assignment]
+    members: tuple[LoopbackStoreMember, ...]
 
     def new_api(self, member: EtcdMember, *, timeout: float = 20.0) -> EtcdctlApi:
         """As the base class, by etcdctl."""

@@ -143,11 +143,15 @@ class LoopbackEtcd(Etcd):
 
     def ctl(self, *arguments: str) -> str:
         """Run etcdctl as root; its output."""
+        return run(self.ctl_argv(*arguments), env={"ETCDCTL_API": "3", **self._login()}).stdout
+
+    def ctl_argv(self, *arguments: str) -> list[str]:
+        """Return the command line of etcdctl; it also needs ETCDCTL_API=3."""
         tls = [f"--cacert={self.ca}"] if self.tls else []
         if self.client_certs:
             tls += [f"--cert={self.directory / 'client.crt'}", f"--key={self.directory / 'client.key'}"]
         argv = [str(etcd_binary("etcdctl")), f"--endpoints={','.join(self.urls)}", "--command-timeout=10s"]
-        return run([*argv, *arguments, *tls], env={"ETCDCTL_API": "3", **self._login()}).stdout
+        return [*argv, *arguments, *tls]
 
     def enable_auth(self, password: str) -> None:
         """Give root a password and demand authentication."""

@@ -90,16 +90,16 @@ def _is_there(database: Database, fact: list[Any]) -> bool:
     state = database.state()
     match fact:
         case ["lease", lease_id]:
-            return database.has_lease(lease_id)
+            return database.has_lease(int(lease_id))
         case ["put", key, revision]:
             kv = database.get(key.encode())
             # A later write, acknowledged or not, may have replaced or deleted it.
-            return (kv is not None and kv.mod_revision >= revision) or state.revision > revision
+            return (kv is not None and kv.mod_revision >= int(revision)) or state.revision > int(revision)
         case ["deleted", key, revision]:
             kv = database.get(key.encode())
-            return kv is None or kv.mod_revision > revision
+            return kv is None or kv.mod_revision > int(revision)
         case ["compacted", revision]:
-            return state.compacted >= revision
+            return state.compacted >= int(revision)
     raise AssertionError(fact)
 
 

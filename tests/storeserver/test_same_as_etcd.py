@@ -75,12 +75,16 @@ def _headers(answer: Any) -> Iterator[pb.ResponseHeader]:
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[Pair]:
-    with EtcdCluster.started() as etcd, EmbeddedStore.started() as store:
-        with raw(etcd.urls[0]) as one, raw(store.urls[0]) as other:
-            for lease in (7, 8):
-                for server in (one, other):
-                    server.lease.LeaseGrant(pb.LeaseGrantRequest(ID=lease, TTL=3600))
-            yield Pair(one, other)
+    with (
+        EtcdCluster.started() as etcd,
+        EmbeddedStore.started() as store,
+        raw(etcd.urls[0]) as one,
+        raw(store.urls[0]) as other,
+    ):
+        for lease in (7, 8):
+            for server in (one, other):
+                server.lease.LeaseGrant(pb.LeaseGrantRequest(ID=lease, TTL=3600))
+        yield Pair(one, other)
 
 
 RANGES = st.builds(
@@ -137,9 +141,7 @@ COMPARES = st.builds(
 
 def _txns(operations: Any) -> Any:
     several = st.lists(operations, max_size=3)
-    return st.builds(
-        pb.TxnRequest, compare=st.lists(COMPARES, max_size=2), success=several, failure=several
-    )
+    return st.builds(pb.TxnRequest, compare=st.lists(COMPARES, max_size=2), success=several, failure=several)
 
 
 NESTED = st.one_of(OPERATIONS, st.builds(lambda one: pb.RequestOp(request_txn=one), _txns(OPERATIONS)))

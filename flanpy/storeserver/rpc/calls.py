@@ -1,4 +1,4 @@
-"""What every call shares: the caller's rights, refusals as gRPC codes, and the answer to calls that do not exist.
+"""The common part of all calls: refusals as gRPC codes, and the answer to calls that do not exist.
 
 Owns the border to gRPC.
 """

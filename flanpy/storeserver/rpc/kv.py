@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from flanpy.store import etcdpb as pb
-from flanpy.storeserver.access import Access
+from flanpy.storeserver.access import Access, Rights, leases_in
 from flanpy.storeserver.rpc.calls import Context, answering
 from flanpy.storeserver.store import Store
 
@@ -22,7 +24,9 @@ class Keys(pb.KVServicer):
 
     async def Put(self, request: pb.PutRequest, context: Context) -> pb.PutResponse:  # noqa: N802
         async with answering(context):
-            self._access.of(context).put(request)
+            rights = self._access.of(context)
+            rights.put(request)
+            self._check_leases(rights, (request.lease,))
             return await self._store.put(request)
 
     async def DeleteRange(  # noqa: N802
@@ -34,7 +38,9 @@ class Keys(pb.KVServicer):
 
     async def Txn(self, request: pb.TxnRequest, context: Context) -> pb.TxnResponse:  # noqa: N802
         async with answering(context):
-            self._access.of(context).txn(request)
+            rights = self._access.of(context)
+            rights.txn(request)
+            self._check_leases(rights, leases_in(request))
             return await self._store.txn(request)
 
     async def Compact(  # noqa: N802
@@ -43,3 +49,11 @@ class Keys(pb.KVServicer):
         async with answering(context):
             self._access.of(context).known()
             return await self._store.compact(request.revision)
+
+    def _check_leases(self, rights: Rights, leases: Iterable[int]) -> None:
+        """Let nobody bind a key to a lease whose other keys it may not write: it could end that lease."""
+        if not rights.limited:
+            return
+        for lease_id in filter(None, leases):
+            for key in self._store.lease_keys(lease_id):
+                rights.write(key)

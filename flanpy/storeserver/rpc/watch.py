@@ -64,7 +64,6 @@ class _Stream:
         self._said: deque[pb.WatchResponse] = deque()
         self._wake = asyncio.Event()
         self._progress = 0
-        self._over = False
 
     def close(self) -> None:
         """Forget all watches."""
@@ -73,24 +72,20 @@ class _Stream:
         self._watches.clear()
 
     async def read(self, requests: AsyncIterator[pb.WatchRequest]) -> None:
-        """Do what the client asks for, until it has no more to ask."""
-        try:
-            async for request in requests:
-                match request.WhichOneof("request_union"):
-                    case "create_request":
-                        self._create(request.create_request)
-                    case "cancel_request":
-                        self._cancel(request.cancel_request.watch_id)
-                    case "progress_request":
-                        self._progress += 1
-                self._wake.set()
-        finally:
-            self._over = True
+        """Do what the client asks for. Having no more to ask it still listens, as with etcd."""
+        async for request in requests:
+            match request.WhichOneof("request_union"):
+                case "create_request":
+                    self._create(request.create_request)
+                case "cancel_request":
+                    self._cancel(request.cancel_request.watch_id)
+                case "progress_request":
+                    self._progress += 1
             self._wake.set()
 
     async def tell(self, context: Context) -> None:
-        """Say what there is to say; ends when the client closed its side."""
-        while not (self._over and not self._said):
+        """Say what there is to say, until the call is cancelled."""
+        while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._quiet_for()):
                     await self._wake.wait()
