@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from flanpy.model.lease import LeaseRecord
 from flanpy.model.world import World
+from flanpy.plan.ipv6_room import narrow
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +19,17 @@ class PublicAddresses:
 
 
 def public_addresses(world: World) -> PublicAddresses | None:
-    """Return the addresses to advertise; None while a family of the network has none here."""
+    """Return the addresses to advertise; None while a family of the network has none here.
+
+    On an underlay with less than IPv6's least MTU there will be none of IPv6: then IPv4 does without.
+    """
     network, underlay, policy = world.network, world.facts.underlay, world.policy
     if network is None or underlay is None:
         return None
     ip = (policy.public_ip or underlay.address) if network.network else None
     ip6 = (policy.public_ip6 or underlay.address6) if network.network6 else None
-    if (network.network and ip is None) or (network.network6 and ip6 is None):
+    without_ipv6 = network.network is not None and narrow(world, 0) is not None
+    if (network.network and ip is None) or (network.network6 and ip6 is None and not without_ipv6):
         return None
     return PublicAddresses(ip, ip6)
 

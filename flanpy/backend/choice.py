@@ -21,6 +21,7 @@ from flanpy.model.world import World
 from flanpy.plan.admission import lease_type
 from flanpy.plan.desired import Ground, plan_all
 from flanpy.plan.host_settings import blackholes, host_settings
+from flanpy.plan.ipv6_room import Narrow
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,11 @@ def links(world: World) -> frozenset[str]:
 def mtu(world: World) -> int:
     """Return the MTU of the containers' network in bytes, 0 while it cannot be known."""
     return backend_for(world.network.backend_type).mtu(world) if world.network is not None else 0
+
+
+def narrow(world: World) -> Narrow | None:
+    """Return the reason why packets of this host are too small for the network's IPv6; None if they are not."""
+    return backend_for(world.network.backend_type).narrow(world) if world.network is not None else None
 
 
 def ways(world: World) -> Ways:

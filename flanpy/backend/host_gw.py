@@ -17,6 +17,7 @@ from flanpy.model.address import Family, IPAddress, IPNetwork
 from flanpy.model.lease import Lease, LeaseRecord
 from flanpy.model.objects import KernelObject
 from flanpy.model.world import World
+from flanpy.plan.ipv6_room import carried
 
 CURE = (
     "put all hosts on one L2 segment, or have a tunnel where there is a gateway in between:"
@@ -74,8 +75,8 @@ class HostGwBackend(Linkless):
     def ground(self, world: World) -> HostGwGround | None:
         if world.network is None or world.own is None or world.facts.underlay is None:
             return None
-        return HostGwGround(world.network.families, DirectRoutes.of(world))
+        return HostGwGround(carried(world, 0), DirectRoutes.of(world))
 
     def ways(self, world: World) -> Ways:
-        ground = HostGwGround(world.network.families if world.network else (), DirectRoutes.of(world))
+        ground = HostGwGround(carried(world, 0) if world.network else (), DirectRoutes.of(world))
         return ground.way

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flanpy.model.world import World
+from flanpy.plan.ipv6_room import Narrow, narrow
 
 
 class Linkless:
@@ -15,3 +16,6 @@ class Linkless:
     def mtu(self, world: World) -> int:
         """Return the underlay's MTU, as packets get no extra header."""
         return world.facts.underlay.mtu if world.facts.underlay is not None else 0
+
+    def narrow(self, world: World) -> Narrow | None:
+        return narrow(world, 0)

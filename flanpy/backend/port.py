@@ -9,6 +9,7 @@ from flanpy.backend.way import Ways
 from flanpy.model.lease import LeaseRecord
 from flanpy.model.world import World
 from flanpy.plan.desired import Ground
+from flanpy.plan.ipv6_room import Narrow
 
 
 class Backend(Protocol):
@@ -22,6 +23,9 @@ class Backend(Protocol):
 
     def mtu(self, world: World) -> int:
         """Return the MTU of the containers' network, for subnet.env; 0 while the facts do not suffice."""
+
+    def narrow(self, world: World) -> Narrow | None:
+        """Return the reason why packets of this host are too small for IPv6; None if they are not, or need not be."""
 
     def ground(self, world: World) -> Ground | None:
         """Return our side of the overlay, from which each peer is planned (see `plan.desired`).

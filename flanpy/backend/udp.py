@@ -30,6 +30,7 @@ from flanpy.model.tunnel import HEADERS
 from flanpy.model.world import World
 from flanpy.plan.border import guarded, wins
 from flanpy.plan.host_settings import link_settings
+from flanpy.plan.ipv6_room import Narrow
 from flanpy.plan.next_hop import RouteTable
 from flanpy.plan.space import numbers
 
@@ -146,6 +147,10 @@ class UdpBackend:
         if not narrow:
             fixed = (*fixed, Route(network.network, LINK, metric=ROUTE_METRIC))
         return UdpGround(fixed, underlay.link, table if fast else None, narrow)
+
+    def narrow(self, world: World) -> Narrow | None:
+        """Return no reason: the backend carries no IPv6 on any host."""
+        return None
 
     def ways(self, world: World) -> Ways:
         return one_way(WayKind.TUNNEL)

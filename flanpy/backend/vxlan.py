@@ -32,6 +32,7 @@ from flanpy.model.objects import (
 )
 from flanpy.model.world import World
 from flanpy.plan.host_settings import link_settings
+from flanpy.plan.ipv6_room import LEAST_MTU, Narrow, carried, narrow
 from flanpy.plan.offload import checksum_offload
 
 DEFAULT_VNI = 1
@@ -44,8 +45,8 @@ OVERHEAD = {Family.IPV4: 50, Family.IPV6: 70}
 LOWEST_MTU = 576 + OVERHEAD[Family.IPV4]
 """What leaves containers the 576 bytes that every IPv4 host takes (RFC 791); with less, protocols fail one by one."""
 
-LOWEST_MTU6 = 1280 + OVERHEAD[Family.IPV6]
-"""What leaves them IPv6's least MTU (RFC 8200), below which the kernel switches IPv6 off on a link."""
+LOWEST_MTU6 = LEAST_MTU + OVERHEAD[Family.IPV6]
+"""What leaves them IPv6's least MTU, below which the kernel switches IPv6 off on a link."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,7 @@ class VxlanBackend:
         if world.network is None or world.facts.underlay is None:
             return 0
         options = read_options(world.network.backend_options)
-        overhead = max(OVERHEAD[family] for family in world.network.families)
+        overhead = max(OVERHEAD[family] for family in _carried(world, options) or world.network.families)
         return (options.mtu or world.facts.underlay.mtu) - overhead
 
     def advertise(self, world: World) -> LeaseRecord | None:
@@ -156,7 +157,10 @@ class VxlanBackend:
             public_ip6=public.ip6,
             backend_type="vxlan",
             backend_data=VxlanData(vtep_mac(world, Family.IPV4, vni), vni) if public.ip else None,
-            backend_data6=VxlanData(vtep_mac(world, Family.IPV6, vni), vni) if public.ip6 else None,
+            # also without an address: flannel drops both families of a lease that lacks one's data
+            backend_data6=VxlanData(vtep_mac(world, Family.IPV6, vni), vni)
+            if world.network.network6
+            else None,
             node_id=world.policy.node_id,
             host_name=world.policy.host_name,
         )
@@ -166,9 +170,9 @@ class VxlanBackend:
         if world.network is None or world.own is None or underlay is None:
             return None
         options = read_options(world.network.backend_options)
-        sides = tuple(_Side(family, _link_name(family, options.vni)) for family in world.network.families)
+        sides = tuple(_Side(family, _link_name(family, options.vni)) for family in _carried(world, options))
         devices = [_device(world, options, side, world.own, underlay) for side in sides]
-        if not all(devices):
+        if not devices or not all(devices):
             return None
         return VxlanGround(
             fixed=tuple(chain.from_iterable(devices)),
@@ -176,12 +180,22 @@ class VxlanBackend:
             direct=DirectRoutes.of(world) if options.direct_routing else None,
         )
 
+    def narrow(self, world: World) -> Narrow | None:
+        if world.network is None:
+            return None
+        options = read_options(world.network.backend_options)
+        return narrow(world, OVERHEAD[Family.IPV6], options.mtu)
+
     def ways(self, world: World) -> Ways:
         network = world.network
         if network is None or not read_options(network.backend_options).direct_routing:
             return one_way(WayKind.TUNNEL)
         direct, families = DirectRoutes.of(world), network.families
         return lambda lease: _way(direct, families, lease)
+
+
+def _carried(world: World, options: VxlanOptions) -> tuple[Family, ...]:
+    return carried(world, OVERHEAD[Family.IPV6], options.mtu)
 
 
 def vtep_mac(world: World, family: Family, vni: int) -> Mac:

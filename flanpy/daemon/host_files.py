@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from flanpy.backend import choice
 from flanpy.clock import Clock
 from flanpy.errors import HostError
 from flanpy.files.news import FileNews
@@ -203,14 +204,18 @@ def _tunnel_unsaved(error: HostError) -> None:
 
 
 def subnet_env(world: World, mtu: int, *, ip_masq: bool) -> SubnetEnv:
-    """The contents for a world that has a network and an own lease."""
+    """Return the contents for a world that has a network and an own lease.
+
+    Without IPv6 where that has no room: Docker could make no container on such a network.
+    """
     assert world.network is not None
     assert world.own is not None
+    has_room = choice.narrow(world) is None
     return SubnetEnv(
         network=world.network.network,
         subnet=world.own.key.subnet,
-        ipv6_network=world.network.network6,
-        ipv6_subnet=world.own.key.subnet6,
+        ipv6_network=world.network.network6 if has_room else None,
+        ipv6_subnet=world.own.key.subnet6 if has_room else None,
         mtu=mtu,
         ipmasq=ip_masq,
     )

@@ -53,8 +53,9 @@ def targets(world: World, peers: Iterable[Lease]) -> tuple[Target, ...]:
     wanted, port = choice.mtu(world), carrier(network)
     names = HostNames.among(world.view.leases.values())
     found = []
+    families = [f for f in network.families if f is Family.IPV4 or choice.narrow(world) is None]
     for lease in peers:
-        for family in network.families:
+        for family in families:
             subnet, public = lease.key.of(family), lease.record.public(family)
             if subnet is not None and public is not None:
                 tunnel = lease.record.backend_type in TUNNELS

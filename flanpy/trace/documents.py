@@ -18,7 +18,11 @@ def overlay(status: Document, subnets: Document, version: int) -> Overlay:
     rows = [_lease(row, subnet, version) for row, subnet in _rows(subnets, version)]
     own = next((lease for lease in rows if lease.state == "own"), None)
     backend = status.get("backend") or {}
+    rows_of = [row for row in status.get("conditions") or () if row.get("reason") == "TooNarrow"]
+    narrow = rows_of[0] if rows_of and version == 6 else {}
     return Overlay(
+        narrow=str(narrow.get("message") or ""),
+        narrow_cure=str(narrow.get("cure") or ""),
         backend=str(network.get("backend_type") or backend.get("type") or ""),
         networks=tuple(_networks(network, version)),
         device=_device(backend, version),

@@ -57,6 +57,8 @@ class Cause(Enum):
     """a routing rule goes before the main table."""
     NO_BRIDGE = "no_bridge"
     """no bridge of this host has the destination's subnet."""
+    NO_ROOM = "no_room"
+    """the underlay's packets are too small for IPv6 of the overlay."""
     MTU = "mtu"
     """the next link carries only smaller packets."""
 

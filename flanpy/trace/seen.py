@@ -90,6 +90,9 @@ class Overlay:
     own: LeaseSeen | None = None
     leases: tuple[LeaseSeen, ...] = ()
     answered: bool = False
+    narrow: str = ""
+    """The reason why this family is off here, as the packets of the underlay are too small for it."""
+    narrow_cure: str = ""
     tunnel_rows: Mapping[str, str] | None = None
     """Peer by subnet in the table of the UDP tunnel, None if it could not be read."""
 

@@ -24,7 +24,7 @@ _PASSES, _HARMS, _DIES, _UNKNOWN = Verdict.PASSES, Verdict.HARMS, Verdict.DIES, 
 
 def walk(seen: Seen) -> Walk:
     """The whole way."""
-    here: tuple[Station, ...] = (_forwarding, _prerouting, route_hops, _device, _on_the_way)
+    here: tuple[Station, ...] = (_room, _forwarding, _prerouting, route_hops, _device, _on_the_way)
     stations = (_lease, *here, hops_beneath, _probes)
     if seen.direction is Direction.IN:
         stations = (_lease, hops_before, *here, _delivery)
@@ -60,6 +60,13 @@ def _lease(seen: Seen) -> Iterator[Hop]:
     networks = ", ".join(map(str, overlay.networks)) or "no network yet"
     cure = "is its flanpyd up, and its lease alive? See 'flanpyctl subnets'"
     yield Hop(Place.LEASE, _DIES, f"no lease covers {seen.destination} (the overlay is {networks})", (), cure)
+
+
+def _room(seen: Seen) -> Iterator[Hop]:
+    """IPv6 of the overlay may be off here, for want of room."""
+    overlay = seen.overlay
+    if overlay.narrow:
+        yield Hop(Place.DEVICE, _DIES, overlay.narrow, (), overlay.narrow_cure, Cause.NO_ROOM)
 
 
 def _forwarding(seen: Seen) -> Iterator[Hop]:

@@ -12,8 +12,9 @@ from flanpy.backend.vxlan import VxlanBackend, VxlanOptions, read_options, vtep_
 from flanpy.errors import ConfigError
 from flanpy.model.address import Family, Mac
 from flanpy.model.facts import HostFacts
-from flanpy.model.lease import RawData, VxlanData
+from flanpy.model.lease import LeaseRecord, RawData, VxlanData
 from flanpy.model.network.config import parse_network_config
+from flanpy.model.objects import Route
 from flanpy.model.world import Policy, World
 from tests.plan.pipeline import desired_of
 from tests.states import DUAL, FACTS, POLICY, V4, V6, WORLDS, crowd, lease, moved, options, world
@@ -52,6 +53,33 @@ def test_bad_option_is_named_with_its_value_and_the_cure(raw: dict[str, object],
 )
 def test_p19_mtu_of_containers_leaves_room_for_the_widest_outer_header(network: object, mtu: int) -> None:
     assert BACKEND.mtu(crowd(0, network)) == mtu  # type: ignore[arg-type]
+
+
+def test_p22_ipv6_is_refused_below_its_least_mtu_and_ipv4_has_the_room() -> None:
+    wide, narrow = (replace(crowd(1, DUAL), facts=moved(mtu=mtu)) for mtu in (1350, 1349))
+    assert (BACKEND.narrow(wide), BACKEND.mtu(wide)) == (None, 1280)
+    assert ("link", "flannel-v6.1") in (desired_of(wide) or {})
+    found = BACKEND.narrow(narrow)
+    assert found is not None
+    assert "packets on eth0 have 1349 bytes; behind a header of 70 that leaves 1279" in str(found)
+    assert "an MTU of at least 1350" in found.cure
+    assert BACKEND.mtu(narrow) == 1349 - 50
+    wanted = desired_of(narrow) or {}
+    assert [key for key in wanted if "flannel-v6.1" in key] == []
+    assert any(isinstance(obj, Route) for obj in wanted.values())
+    assert BACKEND.ground(replace(crowd(1, V6), facts=moved(mtu=1349))) is None
+
+
+def test_p22_host_whose_underlay_has_no_ipv6_for_want_of_mtu_advertises_its_ipv4() -> None:
+    def record(mtu: int) -> LeaseRecord | None:
+        return BACKEND.advertise(replace(crowd(0, DUAL), facts=moved(mtu=mtu, address6=None)))
+
+    assert record(1280) is None, "the address is yet to come"
+    found = record(1279)
+    assert found is not None
+    assert (found.public_ip, found.public_ip6) == (IPv4Address("192.0.2.10"), None)
+    assert found.backend_data6 is not None, "flannel takes no lease that lacks it"
+    assert BACKEND.advertise(replace(crowd(0, V6), facts=moved(mtu=1279, address6=None))) is None
 
 
 def test_mtu_is_unknown_without_an_underlay() -> None:

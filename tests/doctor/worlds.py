@@ -213,6 +213,8 @@ PROBLEMS: tuple[tuple[str, str, Change], ...] = (
     ("P04", "forwarding of the device came back", repaired("linksysctl", "forwarding")),
     ("P04", "forwarding is refused", bad(_C.FORWARDING_ENABLED, "Refused")),
     ("P04", "forwarding came back", repaired("sysctl", "net.ipv4.ip_forward")),
+    ("P22", "IPv6 has no room", bad(_C.MTU_CONSISTENT, "TooNarrow")),
+    ("P22", "IPv6 alone has no room", bad(_C.BACKEND_READY, "TooNarrow")),
     ("P32", "a rule goes before main", bad(_C.FOREIGN_CONFLICT, "PolicyRouting")),
     ("P32", "a rule leads a packet astray",
      packet(inner=Way("tun9", entry="10.0.0.0/8 dev tun9", table="52"), rules={"52": "5270: from all lookup 52"})),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
 
 from integration.lab import Host, Lab, flanpyctl, unreached
-from tests.lab.overlay import condition, eventually
+from tests.lab.conftest import BuildLab
+from tests.lab.overlay import condition, eventually, leases
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
 
@@ -69,3 +71,42 @@ def test_routing_rule_before_main_is_named_with_its_table_by_condition_doctor_an
             host.run("ip", *line.split(), check=False)
     eventually(host.daemon.is_ready, lambda: host.daemon.fetch("/readyz"))
     assert unreached(lab.containers) == ()
+
+
+def test_mtu_below_ipv6s_least_leaves_ipv4_working_and_names_what_ipv6_needs(build_lab: BuildLab) -> None:
+    lab = build_lab(2, ipv6=True)
+    lab.configure(
+        {
+            "Network": "10.50.0.0/16",
+            "EnableIPv6": True,
+            "IPv6Network": "fd50:1::/48",
+            "Backend": {"Type": "vxlan"},
+        }
+    )
+    for each in lab.hosts:
+        each.ip(f"link set {each.daemon.nic} mtu 1280")
+    lab.start_daemons()
+    host = lab.hosts[0]
+    said = _said(host, "MTUConsistent", "TooNarrow")
+    assert (
+        f"packets on {host.daemon.nic} have 1280 bytes; behind a header of 70 that leaves 1210"
+        in said["message"]
+    )
+    assert "an MTU of at least 1350" in said["cure"]
+    assert host.daemon.is_ready()
+    assert (host.subnet_file.mtu, "IPV6" in host.daemon.subnet_path.read_text()) == (1230, False)
+    assert unreached(lab.attach_containers()) == ()
+    assert [one["id"] for one in _findings(host) if one["condition"] == "MTUConsistent"] == ["P22"]
+    base = leases(lab, version=6)[lab.hosts[1].name].vtep
+    traced = host.run(*flanpyctl(), "trace", f"{base}2", check=False)
+    assert said["message"] in traced.stdout
+
+    for each in lab.hosts:
+        each.ip(f"link set {each.daemon.nic} mtu 1350")
+    for each in lab.hosts:
+        eventually(partial(each.ip_json, "link", "show", "dev", "flannel-v6.1"), "IPv6 has its device")
+    eventually(
+        lambda: condition(host, "MTUConsistent")["reason"] != "TooNarrow",
+        lambda: str(condition(host, "MTUConsistent")),
+    )
+    eventually(lambda: "IPV6" in host.daemon.subnet_path.read_text(), host.daemon.subnet_path.read_text)

@@ -72,9 +72,10 @@ def mtu(facts: Facts) -> Iterator[Finding]:
             cure = "let ICMP 'fragmentation needed' pass, or lower the MTU of the underlay link"
             yield _PATH.found(*narrow, cure=cure)
         return
-    if (facts.condition("MTUConsistent") or {}).get("reason") == "ContainersTooWide":
+    reason = (facts.condition("MTUConsistent") or {}).get("reason")
+    if reason == "ContainersTooWide":
         yield from judged(facts, "MTUConsistent", _CONTAINERS)
-    else:
+    elif reason != "TooNarrow":  # P22 tells of it
         yield from judged(facts, "MTUConsistent", _PATH, more=narrow)
 
 

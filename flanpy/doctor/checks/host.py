@@ -34,6 +34,7 @@ _RULE = Problem("P32", "a routing rule of somebody else goes before the overlay'
 _UNDERLAY = Problem("P32", "the underlay's own addresses are within the overlay")
 _DNS = Problem("P32", "a name server's address is within the overlay")
 _IPV6 = Problem("P22", "IPv6 is switched off on a link that the overlay needs")
+_IPV6_NARROW = Problem("P22", "the underlay's packets are too small for IPv6 of the overlay")
 _FORWARD = Problem("P04", "this host does not forward packets")
 _FORWARD_LINK = Problem(
     "P04", "this host does not forward packets that come in by a link of containers or peers"
@@ -150,6 +151,8 @@ def _shadows(route: RouteSeen, facts: Facts) -> bool:
 
 
 def ipv6(facts: Facts) -> Iterator[Finding]:
+    for name in ("BackendReady", "MTUConsistent"):
+        yield from judged(facts, name, _IPV6_NARROW, reasons=("TooNarrow",))
     if not any(network.version == 6 for network in facts.networks):
         return
     links = [

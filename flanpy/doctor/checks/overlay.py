@@ -41,13 +41,14 @@ _RIVALS: Final = (
 
 
 def device(facts: Facts) -> Iterator[Finding]:
-    yield from judged(facts, "BackendReady", _BACKEND)
+    if (facts.condition("BackendReady") or {}).get("reason") != "TooNarrow":  # P22 tells of it
+        yield from judged(facts, "BackendReady", _BACKEND)
     if facts.condition("BackendReady") is None:
         missing = _missing(facts)
         if missing:
             yield _DEVICE.found(*missing, cure="flanpyd makes it again: see flanpyctl events and its log")
         else:
-            yield from traced_finding(_DEVICE, ends(facts, [Place.DEVICE], but=[Cause.MTU]))
+            yield from traced_finding(_DEVICE, ends(facts, [Place.DEVICE], but=[Cause.MTU, Cause.NO_ROOM]))
     yield from repaired(
         facts, _DEVICE_AGAIN, ["link", "up", "tunnel"], _RIVALS, where=lambda put: "mac" not in put
     )

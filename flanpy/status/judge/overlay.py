@@ -52,6 +52,9 @@ def backend(inputs: Inputs, _now: float) -> Condition:
     if inputs.backend_error:
         return bad(kind, "CommandFailed", inputs.backend_error, "correct it; it is tried again")
     if last is None or (last.decision.desired is None and not last.error):
+        narrow = choice.narrow(last.world) if last is not None else None
+        if narrow is not None and last is not None and last.world.network and not last.world.network.network:
+            return bad(kind, "TooNarrow", str(narrow), narrow.cure)
         return unknown(kind, "Waiting", "lease, network config or underlay are not there yet")
     if last.error:
         return bad(kind, "KernelUnreadable", last.error, "it is tried again; see the log")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flanpy.backend import choice
 from flanpy.model.condition import Condition, ConditionType
 from flanpy.model.reach import PeerReach, Reach, ReachReport
 from flanpy.plan.host_names import own_name
@@ -71,6 +72,9 @@ def here_of(inputs: Inputs) -> str:
 
 def mtu(inputs: Inputs, _now: float) -> Condition:
     kind, report, docker = ConditionType.MTU_CONSISTENT, inputs.reach, inputs.docker
+    too_narrow = choice.narrow(inputs.last.world) if inputs.last is not None else None
+    if too_narrow is not None:
+        return bad(kind, "TooNarrow", str(too_narrow), too_narrow.cure)
     measured = _measured(report) if report is not None else []
     narrow = sorted((peer for peer in measured if not peer.mtu.is_whole), key=name_of)
     if narrow:

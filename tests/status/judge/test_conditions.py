@@ -29,6 +29,7 @@ from flanpy.model.cloud import (
 from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.facts import HostFacts, HostRoute
 from flanpy.model.lease import InvalidLease, SubnetKey
+from flanpy.model.network.network import NetworkConfig
 from flanpy.model.objects import HostSysctl, LinkFeature, OtherLink, OtherRoute, Route, TunLink, TunnelEnd
 from flanpy.model.offload import LinkDriver, OffloadChoice, OffloadReason
 from flanpy.model.ops import OpFailure, Put
@@ -52,7 +53,7 @@ from flanpy.status.judge import cloud, firewall, host, offload, overlay, reach, 
 from flanpy.status.judge import lease as lease_rules
 from flanpy.status.judge.conditions import NEEDED_TO_BE_READY, RULES, Phase, is_ready, judge, phase_of
 from flanpy.store.own.allocation import Usage
-from tests.states import ROUTED, V4, as_backend, crowd, lease, moved, moving, view, world
+from tests.states import DUAL, ROUTED, V4, V6, as_backend, crowd, lease, moved, moving, view, world
 from tests.status.passes import (
     NOW,
     OWN,
@@ -162,6 +163,11 @@ def tuned(**more: Any) -> Inputs:
 
 FEATURE = next(obj for obj in desired().values() if isinstance(obj, LinkFeature))
 CARD, VMWARE = (LinkDriver("eth0", "e9000"),), (LinkDriver("bond0", "bonding"), LinkDriver("ens1", "vmxnet3"))
+
+
+def narrow(network: NetworkConfig) -> World:
+    """A host whose underlay is one byte too small for IPv6 of the overlay."""
+    return world(network, lease(1, network), facts=moved(mtu=1349))
 
 
 def not_forwarding(*links: str, of: World = TWO_PEERS) -> Inputs:
@@ -274,6 +280,9 @@ CASES = [
     (C.FOREIGN_CONFLICT, RULED, T, "PolicyRouting", BAD, "rule 5270: from all lookup 52: 10.0.0.0/8 dev tun9"),
     (C.FOREIGN_CONFLICT, BESIDE, F, "None", GOOD, ""),
     (C.FOREIGN_CONFLICT, WELL, F, "None", GOOD, ""),
+    (C.MTU_CONSISTENT, last(world=narrow(DUAL)), F, "TooNarrow", BAD, "1349 bytes; behind a header of 70"),
+    (C.MTU_CONSISTENT, last(world=narrow(V4)), U, "NotProbed", GOOD, ""),
+    (C.BACKEND_READY, last(world=narrow(V6), desired=None), F, "TooNarrow", BAD, "and IPv6 needs 1280"),
     (C.FORWARDING_ENABLED, BLANK, U, "NotRead", BAD, ""),
     (C.FORWARDING_ENABLED, last(failures=(refused(FORWARD, errno.EACCES),)), F, "Refused", BAD, "denied"),
     (C.FORWARDING_ENABLED, WELL, T, "On", GOOD, ""),
