@@ -11,6 +11,7 @@ from argparse import SUPPRESS, ArgumentParser
 from typing import Any, NoReturn
 
 from flanpy.cli.base.exits import MEANINGS
+from flanpy.cli.base.help_format import HelpFormatter
 from flanpy.cli.base.options import DOCKER_OPTIONS, ETCD_OPTIONS, HOST_OPTIONS, OPTIONS
 from flanpy.config.arguments import add_arguments
 from flanpy.errors import UsageError
@@ -22,10 +23,13 @@ class Parser(ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; see '{self.prog} --help'")
 
+    def _get_formatter(self) -> argparse.HelpFormatter:
+        return HelpFormatter(self.prog)
+
     def format_help(self) -> str:
         """The usage line tells what is the command's own; the settings, the same everywhere, are listed below it."""
         settings = {name.replace("-", "_") for name in (*OPTIONS, *DOCKER_OPTIONS)}
-        formatter = argparse.HelpFormatter(self.prog)
+        formatter = self._get_formatter()
         formatter.add_usage(None, [one for one in self._actions if one.dest not in settings], [])
         self.usage = formatter.format_help().removeprefix("usage: ").strip() + " [SETTING...]"
         return super().format_help()
