@@ -5,7 +5,7 @@ HOSTS ?= 3
 KEEP ?=
 PYTEST_ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-lab venv demo test test-engines engines check lint bench chaos soak faults lab-up lab-down
+.PHONY: help setup setup-lab venv demo test test-engines engines pythons check lint bench chaos soak faults lab-up lab-down
 .PHONY: deb wheel zipapp docs reference man clean
 
 help: ## list the targets
@@ -35,10 +35,13 @@ engines: ## fetch newer Docker engines (Debian's 26.1 and 28.5, 60 MB each) to t
 test-engines: setup engines ## the tests on newer Docker engines, and the long ones
 	@sh tests/run.sh $(PY) -m more_engines tests/engines tests/docker $(PYTEST_ARGS)
 
-check: venv ## lint, types, layers and the tests that need neither root nor an etcd
+pythons: ## fetch the Pythons of newer Debians (3.13 and 3.14, 20 MB each) to the user's cache; unpacked, not installed
+	@sh integration/pythons/fetch.sh
+
+check: venv ## lint, types, layers and the tests that need neither root nor an etcd, on every Python found (PYTHON=... on that alone)
 	@status=0; \
 	$(MAKE) --no-print-directory lint || status=1; \
-	$(PY) -m pytest -q -m 'not netns and not etcd and not lab' $(PYTEST_ARGS) || status=1; \
+	sh tests/check.sh $(PYTEST_ARGS) || status=1; \
 	exit $$status
 
 lint: venv
@@ -87,5 +90,5 @@ lab-down: ## remove the labs left up
 	@[ ! -x $(PY) ] || $(PY) -m integration down
 
 clean: lab-down ## remove the labs left up, the virtualenv and all caches
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist docs/_build
+	@rm -rf .venv .venv-3.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist docs/_build
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

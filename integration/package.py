@@ -22,6 +22,12 @@ _INPUTS = ("flanpy", "deploy/debian", "deploy/systemd", "docs/generate")
 _FILES = ("deploy/building.sh", "pyproject.toml", "constraints.txt", "README.md", "CHANGELOG.md", "LICENSE")
 
 
+def minor() -> int:
+    """Return the minor version of the Python that packages are built with and for."""
+    asked = ["/usr/bin/python3", "-c", "import sys; print(sys.version_info.minor)"]
+    return int(subprocess.run(asked, capture_output=True, text=True, check=True, timeout=60).stdout)
+
+
 @functools.cache
 def built() -> Path:
     """The package of the source as it is now; building it takes half a minute."""

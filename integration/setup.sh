@@ -1,9 +1,10 @@
 #!/bin/sh
-# Bring a bare Debian 12 to where `make demo` and `make test` run: system packages by name, then the virtualenv.
+# Bring a bare Debian, 12 or newer, to where `make demo` and `make test` run: system packages by name, then the virtualenv.
 # What is there already is left alone, so the second run does nothing. No daemon is started by what is installed.
 #   setup.sh        everything, with Docker: for the tests
 #   setup.sh lab    without Docker: for the demo, the labs and the figures
-#   setup.sh venv   the virtualenv only
+#   setup.sh venv [DIRECTORY]   the virtualenv only (.venv)
+# PYTHON names another Python than the system's.
 set -eu
 cd "$(dirname "$0")/.."
 venv=.venv
@@ -16,7 +17,7 @@ is_new_enough() { [ -x "$(command -v "$1")" ] && "$1" -c 'import sys; sys.exit(s
 
 # The system's own Python first: version switchers in PATH come and go.
 find_python() {
-  for python in ${PYTHON:-} /usr/bin/python3 /usr/bin/python3.13 /usr/bin/python3.12 /usr/bin/python3.11 python3; do
+  for python in ${PYTHON:-} /usr/bin/python3 /usr/bin/python3.[1-9][0-9] python3; do
     if is_new_enough "$python"; then command -v "$python"; return; fi
   done
 }
@@ -121,13 +122,21 @@ install_packages() {
   esac
 }
 
+# A Python that was only unpacked looks in vain for the pip that it would bring: another virtualenv's puts it in.
+make_bare_venv() {
+  if "$python" -m venv --clear $venv >/dev/null 2>&1; then return; fi
+  [ -x .venv/bin/python ] && [ $venv != .venv ] || die "$python has no working venv: install python3-venv"
+  "$python" -m venv --clear --without-pip $venv
+  .venv/bin/python -m pip --python $venv/bin/python install -qq --disable-pip-version-check -c constraints.txt pip
+}
+
 make_venv() {
   python=$(find_python)
   [ -n "$python" ] || die "no Python 3.11 or newer: install python3, or name one with PYTHON=/path/to/python3"
   stamp=$( { pwd; "$python" -VV; cat pyproject.toml constraints.txt; } | sha256sum)
   [ "$(cat $venv/.stamp 2>/dev/null)" = "$stamp" ] && return 0
   say "making $venv with $("$python" -V) (a minute the first time)"
-  "$python" -m venv --clear $venv
+  make_bare_venv
   pip() { $venv/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt "$@"; }
   pip --upgrade pip  # 25.1 is the first that installs groups of dependencies
   pip --use-pep517 -e '.[udp-bulk]' --group dev
@@ -145,7 +154,7 @@ usage() {
 case ${1:-all} in
   -h | --help) usage "$(missing all)"; exit 0 ;;
   all | lab) install_packages "${1:-all}" ;;
-  venv) ;;
+  venv) venv=${2:-$venv} ;;
   *) die "what is $1? There are all, lab and venv" ;;
 esac
 make_venv

@@ -11,12 +11,14 @@ import pytest
 
 from docs.generate.man import pages
 from flanpy import __version__
+from integration import package
 from integration.net.claim import PROJECT_ROOT
 
 # It is built first, which takes half a minute.
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 
-_COMPILED = re.compile(r"__pycache__/(.*)\.cpython-311\.pyc")
+_MINOR = package.minor()
+_COMPILED = re.compile(rf"__pycache__/(.*)\.cpython-3{_MINOR}\.pyc")
 _OF_BUILDING = re.compile(r"/(pip|setuptools|tests)/|\.(pyi|h|c|pyx)$|direct_url|/RECORD$")
 _ASK_CLEANUP = """\
 import sys
@@ -24,7 +26,7 @@ sys.path.insert(0, sys.argv[1])
 import flanpy.cli.leave.cleanup
 print(flanpy.cli.leave.cleanup.__file__)
 """
-SITE = "opt/flanpy/lib/python3.11/site-packages"
+SITE = f"opt/flanpy/lib/python3.{_MINOR}/site-packages"
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,7 @@ def files(tree: Path) -> set[str]:
 
 def test_package_is_of_this_version_and_of_a_size_that_can_be_borne(deb: Path) -> None:
     assert field(deb, "Version") == __version__
-    assert "python3 (>= 3.11), python3 (<< 3.12)" in field(deb, "Depends")
+    assert f"python3 (>= 3.{_MINOR}), python3 (<< 3.{_MINOR + 1})" in field(deb, "Depends")
     assert deb.stat().st_size < 25e6
     assert int(field(deb, "Installed-Size")) < 75e3
 

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from integration.hosts.systemd import SystemdHost, SystemdLab
+from integration.hosts.systemd.program import LIBRARY
 from tests.lab.overlay import eventually
 from tests.systemd.looks import (
     DAEMON,
@@ -22,7 +23,7 @@ from tests.systemd.looks import (
 
 pytestmark = [pytest.mark.lab, pytest.mark.netns, pytest.mark.etcd]
 
-VERSION = "/opt/flanpy/lib/python3.11/site-packages/flanpy/__init__.py"
+VERSION = f"/{LIBRARY}/flanpy/__init__.py"
 DROP_IN = "/run/systemd/system/flanpyd.service.d/test.conf"
 
 Pair = tuple[SystemdHost, SystemdHost]

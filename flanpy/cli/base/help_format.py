@@ -1,7 +1,7 @@
 """The form of the help, the same on every Python.
 
-Owns what releases of argparse differ in: up to 3.12 it repeats an option's value behind each of its names, from 3.14 on it
-colours. Must not know a command.
+Owns what releases of argparse differ in: up to 3.12 it repeats an option's value behind each of its names, from 3.14
+on it colours. Must not know a command.
 """
 
 from __future__ import annotations

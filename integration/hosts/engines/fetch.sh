@@ -2,11 +2,10 @@
 # Fetch Docker engines newer than this Debian's: Debian's own packages of later releases, unpacked and not installed.
 #   sh fetch.sh [VERSION...]        (all: 26.1 28.5)
 # They go to $FLANPY_ENGINES, else ~/.cache/flanpy/engines; what is there already is left alone. apt checks the signatures,
-# with lists of its own: the system's sources, lists and packages stay as they are. Needs no root.
+# with lists of its own. Needs no root.
 set -eu
 store=${FLANPY_ENGINES:-${XDG_CACHE_HOME:-$HOME/.cache}/flanpy/engines}
-mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
-keys=/usr/share/keyrings/debian-archive-keyring.gpg
+. "$(dirname "$0")/../../apt_beside.sh"
 
 say() { printf '%s\n' "engines: $*"; }
 die() { printf '%s\n' "engines: $*" >&2; exit 1; }
@@ -25,20 +24,12 @@ fetch() {
   [ ! -x "$store/$version/usr/sbin/dockerd" ] || return 0
   say "fetching docker.io $version and containerd of Debian $suite to $store/$version (60 MB)"
   work=$store/.work-$version-$$
-  mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$work/tree"
+  mkdir -p "$work"
   trap 'rm -rf "$work"' EXIT
   trap 'exit 130' INT TERM
-  echo "deb [signed-by=$keys] $mirror $suite main" > "$work/sources.list"
-  touch "$work/status"
-  apt() {
-    apt-get -qq -o Dir::Etc::sourcelist="$work/sources.list" -o Dir::Etc::sourceparts=/dev/null \
-      -o Dir::Etc::preferences=/dev/null -o Dir::Etc::preferencesparts=/dev/null \
-      -o Dir::State="$work" -o Dir::State::lists="$work/lists" -o Dir::State::status="$work/status" -o Dir::Cache="$work/cache" \
-      -o APT::Sandbox::User=root -o Acquire::Languages=none -o Debug::NoLocking=1 "$@"
-  }
-  apt update
-  (cd "$work" && apt download docker.io containerd)
-  for package in "$work"/*.deb; do dpkg-deb -x "$package" "$work/tree"; done
+  apt_beside "$work" "$suite" update
+  (cd "$work" && apt_beside "$work" "$suite" download docker.io containerd)
+  unpack_all "$work" "$work/tree"
   case $(ls "$work"/docker.io_*.deb) in
     */docker.io_"$version".*) ;;
     *) die "Debian $suite has another Docker by now: $(cd "$work" && ls docker.io_*.deb)" ;;

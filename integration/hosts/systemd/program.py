@@ -17,8 +17,8 @@ from pathlib import Path
 from integration.net.claim import PROJECT_ROOT
 
 HOME = Path("opt/flanpy")
-LIBRARY = HOME / "lib/python3.11/site-packages"
-PYTHON = "/usr/bin/python3.11"
+PYTHON = f"/usr/bin/python3.{sys.version_info.minor}"
+LIBRARY = HOME / f"lib/python3.{sys.version_info.minor}/site-packages"
 INSTALL = PROJECT_ROOT / "deploy/systemd/install.sh"
 _SCRIPTS = {"flanpyd": "flanpy.daemon.main", "flanpyctl": "flanpy.cli.main"}
 _NAME = re.compile(r"[A-Za-z0-9._-]+")

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Build, once, the file system that the systemd hosts of the lab stand on: Debian 12 with systemd, Docker, an ssh server and
+# Build, once, the file system that the systemd hosts of the lab stand on: this machine's Debian with systemd, Docker, an ssh server and
 # what Ansible needs on a host.
 #   sh rootfs.sh        prints its directory
 # It goes to $FLANPY_ROOTFS, else ~/.cache/flanpy/rootfs; what is there already is left alone, and of two that build at once
@@ -8,7 +8,8 @@ set -eu
 store=${FLANPY_ROOTFS:-${XDG_CACHE_HOME:-$HOME/.cache}/flanpy/rootfs}
 mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 keys=/usr/share/keyrings/debian-archive-keyring.gpg
-suite=bookworm
+# What is installed on a host is built here, for the Python of this Debian.
+suite=${DEBIAN_SUITE:-$(. /etc/os-release; [ "$ID" = debian ] && echo "$VERSION_CODENAME" || echo bookworm)}
 packages=systemd,systemd-sysv,dbus,udev,kmod,procps,ca-certificates,openssl
 packages=$packages,iproute2,iptables,nftables,iputils-ping,network-manager
 packages=$packages,python3,python3-venv,python3-apt,openssh-server,sudo
