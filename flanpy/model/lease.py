@@ -62,6 +62,7 @@ class LeaseRecord:
     """The value of a lease: the data a node publishes to the others. `backend_type` is "" for udp and alloc.
 
     `fast_path`: the node has the in-kernel plane of the udp backend, and may get packets that only it can receive.
+    `leaving`: the node is about to give the lease back, so nobody waits for it to come again.
     `host_name` is for people alone (`model.naming`); nothing is decided by it.
     """
 
@@ -73,6 +74,7 @@ class LeaseRecord:
     node_id: str = ""
     fast_path: bool = False
     host_name: str = ""
+    leaving: bool = False
 
     @property
     def owner(self) -> str:

@@ -151,6 +151,7 @@ def _change(old: Lease, new: Lease) -> str:
         ("backend data", was.backend_data, now.backend_data),
         ("IPv6 backend data", was.backend_data6, now.backend_data6),
         ("fast path", was.fast_path, now.fast_path),
+        ("leaving", was.leaving, now.leaving),
     )
     return "; ".join(f"{what} {_said(a)} -> {_said(b)}" for what, a, b in parts if a != b)
 

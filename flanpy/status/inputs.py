@@ -52,13 +52,17 @@ class OwnStatus:
 
 @dataclass(frozen=True, slots=True)
 class StoreStatus:
-    """The connection to etcd. `contacted` is false until the first answer; `error` is the present outage's."""
+    """The connection to etcd. `contacted` is false until the first news of the leases; `error` is the present outage's.
+
+    `answers`: etcd answers some request at present, if not that for the leases.
+    """
 
     endpoint: str = ""
     contacted: bool = False
     stale: bool = True
     error: str = ""
     outage_since: float | None = None
+    answers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,7 @@ class Inputs:
     All texts are one line for people, empty when there is nothing to say; `listeners` is None before any is
     tried, `docker`, `tuning` and `transit` before the first look at them, `reach` before the first round of probes.
     `cloud` is None while no backend asks a provider for routes.
+    `changed_hands` names peers whose lease leads to another host now, though the one before answers still.
     `pools` is the network's usage by family; it is recomputed periodically, not on every pass.
     """
 
@@ -108,6 +113,7 @@ class Inputs:
     transit: Transit | None = None
     pools: tuple[Usage | None, ...] = ()
     cloud: CloudStatus | None = None
+    changed_hands: tuple[str, ...] = ()
     data_plane: str = ""
     backend_error: str = ""
     last: Pass | None = None

@@ -2,14 +2,16 @@
 
 A lease that expired in a frozen etcd, was revoked, or was deleted by mistake is written again by its host within
 milliseconds; obeying the deletion at once would cut connections for nothing. A lease that expired while etcd was away
-is written again once its host has reached etcd, which takes seconds. Owns the set of lingering leases and their ends.
-Pure; time comes in as monotonic seconds. The keeper of our own lease must not see them: a deleted subnet is free.
+is written again once its host has reached etcd, which takes seconds; so long may a busy host take, too, which still
+answers probes. One that says beforehand that it leaves (a drain) lingers no longer than the others. Owns the set of
+lingering leases and their ends. Pure; time comes in as monotonic seconds. The keeper of our own lease must not see
+them: a deleted subnet is free.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -22,8 +24,30 @@ AFTER_OUTAGE = 15.0
 """Seconds after an outage in which a lease from before it lingers. Leases that ran out go the moment etcd is back, and
 hosts are back when their next attempt to connect, and what hangs of the one before, is over."""
 
+ANSWERING = 10.0
+"""Seconds for a host that answers probes: it is there, and did not say that it leaves."""
+
 _MOST_PAIRS = 20_000
 """Comparisons of new leases with lingering ones in one go: some milliseconds. Beyond that nobody lingers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """The times at which leases that are deleted `now` are let go; see `Lingering` for the rest."""
+
+    now: float
+    patient_until: float
+    old_revision: int
+    answers: Callable[[Lease], bool]
+
+    def of(self, lease: Lease) -> float:
+        """Return the time for one lease."""
+        soon = self.now + LINGER
+        if lease.record.leaving:
+            return soon
+        if lease.mod_revision <= self.old_revision:
+            soon = max(soon, self.patient_until)
+        return max(soon, self.now + ANSWERING) if self.answers(lease) else soon
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +72,15 @@ class Lingering:
             return view
         return replace(view, leases=MappingProxyType({**view.leases, **self.leases}))
 
-    def after(self, before: LeaseView, view: LeaseView, now: float) -> Lingering:
-        """Return the lingering leases once `view` follows `before`.
+    def after(
+        self,
+        before: LeaseView,
+        view: LeaseView,
+        now: float,
+        *,
+        answers: Callable[[Lease], bool] = lambda _lease: False,
+    ) -> Lingering:
+        """Return the lingering leases once `view` follows `before`; `answers` says who answers probes.
 
         A lease lingers if etcd reported its deletion, or if it is missing from the listing that ends an outage.
         Leases missing from other listings, or from an etcd with another history, are judged by the gates. No lease
@@ -57,15 +88,15 @@ class Lingering:
         """
         if before.in_sync and before.stale and not view.stale:
             back = replace(self, patient_until=now + AFTER_OUTAGE, old_revision=before.revision)
-            return back.joined(_missed(before, view), before, view, now)
+            return back.joined(_missed(before, view), before, view, back.ends(now, answers))
         if not self.leases and view.deletions is before.deletions:
             return self
-        return self.joined(_told(before, view), before, view, now)
+        return self.joined(_told(before, view), before, view, self.ends(now, answers))
 
-    def joined(self, gone: Set[str], before: LeaseView, view: LeaseView, now: float) -> Lingering:
+    def joined(self, gone: Set[str], before: LeaseView, view: LeaseView, ends: Ends) -> Lingering:
         """Add those of these keys that were known, unless a rule speaks against it."""
-        kept = {key: at for key, at in self.until.items() if at > now}
-        kept |= {key: self._last(before.leases[key], now) for key in gone if key in before.leases}
+        kept = {key: at for key, at in self.until.items() if at > ends.now}
+        kept |= {key: ends.of(before.leases[key]) for key in gone if key in before.leases}
         known = {**before.leases, **self.leases}
         taken = view.leases.keys() - before.leases.keys() if kept else set()
         broken = {invalid.key for invalid in view.invalid} if kept else set()
@@ -77,10 +108,9 @@ class Lingering:
         until = {key: kept[key] for key in stay}
         return replace(self, leases=MappingProxyType(stay), until=MappingProxyType(until))
 
-    def _last(self, lease: Lease, now: float) -> float:
-        """Return the time at which a lease deleted now expires."""
-        soon = now + LINGER
-        return max(soon, self.patient_until) if lease.mod_revision <= self.old_revision else soon
+    def ends(self, now: float, answers: Callable[[Lease], bool]) -> Ends:
+        """Return the rule for leases that go now."""
+        return Ends(now, self.patient_until, self.old_revision, answers)
 
 
 def _told(before: LeaseView, view: LeaseView) -> Set[str]:

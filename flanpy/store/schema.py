@@ -1,8 +1,8 @@
 """The schema of `<prefix>/subnets/`: the translation between etcd's keys and values and our leases.
 
-Owns the text of a subnet key and the JSON of a lease, byte for byte as flannel writes them, with our `NodeID`,
-`FastPath` and `HostName` put last (flannel ignores fields it does not know). `decode_lease` returns a `Lease` or an
-`InvalidLease` for any bytes: one bad key must not affect the others (it cost flannel every peer).
+Owns the text of a subnet key and the JSON of a lease, byte for byte as flannel writes them, with our own fields
+(`NodeID`, `FastPath`, `HostName`, `Leaving`) put last: flannel ignores what it does not know. `decode_lease` returns a
+`Lease` or an `InvalidLease` for any bytes: one bad key must not affect the others (it cost flannel every peer).
 """
 
 from __future__ import annotations
@@ -54,6 +54,8 @@ class _Value(msgspec.Struct):
     """the host has the udp backend's plane in the kernel; flanpy only."""
     host_name: Any = msgspec.field(name="HostName", default="")
     """the host's name, for people; flanpy only, and left out where `node-id` is set. No name is not shown."""
+    leaving: bool = msgspec.field(name="Leaving", default=False)
+    """the host is being drained, and deletes the key next; flanpy only."""
 
 
 class _Vxlan(msgspec.Struct):
@@ -138,6 +140,8 @@ def encode_record(record: LeaseRecord) -> bytes:
         parts.append('"FastPath":true')
     if record.host_name:
         parts.append(f'"HostName":{_json_text(record.host_name)}')
+    if record.leaving:
+        parts.append('"Leaving":true')
     return f"{{{','.join(parts)}}}".encode()
 
 
@@ -215,6 +219,7 @@ def _record(raw: bytes, key: SubnetKey, *, reserved: bool) -> LeaseRecord:
         _node_id(value.node_id),
         value.fast_path,
         host_name(value.host_name),
+        value.leaving,
     )
     _check_whole(record, key, reserved=reserved)
     return record

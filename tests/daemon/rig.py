@@ -35,7 +35,7 @@ NODE = "node-0"
 class Session(FakeSession):
     """A fake session with the counters that the daemon reads."""
 
-    stats = SimpleNamespace(endpoint="fake", heard=None)
+    stats = SimpleNamespace(endpoint="fake", heard=None, connected_since=None)
     settings = EtcdSettings()
 
 

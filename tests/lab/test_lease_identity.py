@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 
 import pytest
 
@@ -251,3 +252,35 @@ def test_p29_pinned_subnet_outlives_its_etcd_lease_and_unpinned_is_renewed(lab: 
         assert lab.etcd.api.time_to_live(entry.lease) > 80_000
         assert_settled(lab)
     assert standing(lab, one) == device
+
+
+@pytest.mark.parametrize("how", ["its node id at another address", "deleted and made anew"])
+def test_peers_raise_the_alarm_when_a_hosts_key_leads_elsewhere_while_it_answers(
+    build_lab: BuildLab, how: str
+) -> None:
+    lab = build_lab(2)
+    lab.configure()
+    lab.start_daemons()
+    victim, peer = lab.hosts
+    key = own_key(lab, victim)
+    eventually(lambda: route_to(peer, key), "the peer knows it")
+
+    victim.daemon.signal(signal.SIGSTOP)  # it could not defend itself
+    try:
+        node = victim.name if how.startswith("its node id") else ""
+        if not node:
+            delete(lab, key)
+        put(lab, key, lease_value("10.99.16.7", node=node))
+        eventually(
+            lambda: conditions(peer)["PeerLeasesValid"]["reason"] == "ChangedHands",
+            "the peer tells",
+            deadline=15,
+        )
+        said = conditions(peer)["PeerLeasesValid"]
+        assert said["message"].startswith(f"{key} leads to ")
+        assert f"{victim.name} ({victim.address}), still answers" in said["message"]
+        assert "etcd user" in said["cure"]
+        delete(lab, key)
+    finally:
+        victim.daemon.signal(signal.SIGCONT)
+    eventually(lambda: conditions(peer)["PeerLeasesValid"]["healthy"], "it ends with its cause", deadline=30)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from integration.lab import Entry, Host, Lab
@@ -64,6 +66,41 @@ def test_failure_09_revoked_lease_is_replaced_on_the_same_subnet_and_ends_nobody
     assert after.lease not in (0, before.lease)
     assert host.daemon.running
     assert host.daemon.is_ready()
+
+
+@pytest.mark.parametrize("loss", ["deleted", "revoked"])
+def test_failure_17_host_too_busy_to_write_its_lost_key_again_loses_no_datagram(lab: Lab, loss: str) -> None:
+    host, *others = lab.hosts
+    key, before = own_key(lab, host), owned(lab, host)
+    assert before is not None
+    on_each(
+        others, lambda one: conditions(one)["PeersReachable"]["reason"] == "Reachable", "probed", deadline=30
+    )
+    with undisturbed(*ring(lab)):
+        host.daemon.signal(signal.SIGSTOP)
+        try:
+            if loss == "deleted":
+                lab.etcd.api.delete(before.key)
+            else:
+                lab.etcd.api.revoke(before.lease)
+            never(lambda: not all(route_to(one, key) for one in others), "a peer lets the host go", seconds=4)
+        finally:
+            host.daemon.signal(signal.SIGCONT)
+        eventually(lambda: owned(lab, host) is not None, "the key is back")
+        assert_settled(lab)
+
+
+def test_failure_17_peer_that_drains_or_is_gone_is_let_go_at_once(lab: Lab) -> None:
+    host, *others = lab.hosts
+    key = own_key(lab, host)
+    on_each(
+        others, lambda one: conditions(one)["PeersReachable"]["reason"] == "Reachable", "probed", deadline=30
+    )
+    ctl(host, "drain", "--force")
+    on_each(others, lambda one: route_to(one, key) is None, "the drained host is let go", deadline=3)
+    ctl(host, "drain", "--undo")
+    on_each(others, lambda one: route_to(one, key), "it is back")
+    assert_settled(lab)
 
 
 def test_p25_key_taken_off_its_etcd_lease_by_hand_is_a_reservation_from_then_on(lab: Lab) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from flanpy.model.lease import LeaseView
 from flanpy.store.lease_view import fold
-from flanpy.store.linger import AFTER_OUTAGE, LINGER, Lingering
+from flanpy.store.linger import AFTER_OUTAGE, ANSWERING, LINGER, Lingering
 from flanpy.store.port import Deletion, Delta, KeyValue, Progress, Snapshot, Stale
 from flanpy.store.schema import encode_record
 from tests.store.own.lease_hosts import record
@@ -28,6 +29,7 @@ class Watched:
     def __init__(self, *keys: str) -> None:
         self.view = fold(LeaseView(), Snapshot(tuple(kv(each, 3) for each in keys), 10), PREFIX)
         self.lingering = Lingering()
+        self.alive: set[str] = set()
 
     def news(self, *, puts: Sequence[KeyValue] = (), gone: Sequence[str] = (), now: float = 0.0) -> None:
         revision = self.view.revision + 1
@@ -35,7 +37,9 @@ class Watched:
         self.follow(fold(self.view, Delta(tuple(puts), deletes, revision), PREFIX), now)
 
     def follow(self, view: LeaseView, now: float = 0.0) -> None:
-        self.lingering = self.lingering.after(self.view, view, now)
+        self.lingering = self.lingering.after(
+            self.view, view, now, answers=lambda lease: str(lease.key) in self.alive
+        )
         self.view = view
 
     @property
@@ -171,3 +175,26 @@ def test_p25_lease_that_another_history_lacks_is_left_to_the_brake() -> None:
     watched.follow(fold(watched.view, Stale("gone"), PREFIX), 40.0)
     watched.follow(fold(watched.view, Snapshot((kv(key(2), 3),), 4, "history_replaced"), PREFIX), 100.0)
     assert watched.shown == {key(2)}
+
+
+def test_host_that_answers_probes_lingers_longer_unless_it_said_that_it_leaves() -> None:
+    watched = Watched()
+    leaving = encode_record(replace(record(3, "node-3"), leaving=True))
+    watched.news(puts=[kv(key(1), 11), kv(key(2), 12), kv(key(3), 13, leaving)])
+    watched.alive = {key(1), key(3)}
+    watched.news(gone=[key(1), key(2), key(3)])
+    assert watched.shown == {key(1), key(2), key(3)}
+    watched.follow(watched.view, LINGER)
+    assert watched.shown == {key(1)}
+    watched.follow(watched.view, ANSWERING - 0.1)
+    assert watched.shown == {key(1)}, "bounded, and not prolonged by news"
+    watched.follow(watched.view, ANSWERING)
+    assert watched.shown == set()
+
+
+def test_host_that_answers_probes_yields_to_a_new_lease_at_once() -> None:
+    watched = Watched(key(1))
+    watched.alive = {key(1)}
+    watched.news(gone=[key(1)])
+    watched.news(puts=[kv(key(1, 25), 12)], now=1.0)
+    assert watched.shown == {key(1, 25)}

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from flanpy.clock import Clock, set_within
-from flanpy.model.lease import LeaseView
+from flanpy.model.lease import Lease, LeaseView
+from flanpy.model.reach import Reach
 from flanpy.plan.moving import Step
 from flanpy.status.board import StatusBoard
 from flanpy.status.inputs import StoreStatus
@@ -67,7 +69,8 @@ class LeaseWatch:
         async for news in self._watch:
             self._note_store(news)
             before, self._view = self._view, fold(self._view, news, self._prefix)
-            self._lingering = self._lingering.after(before, self._view, self._clock.monotonic())
+            now = self._clock.monotonic()
+            self._lingering = self._lingering.after(before, self._view, now, answers=self._answers)
             if self._lingering.leases:
                 self._parting.set()
             self._changed(Step(before, self._view, self._touched(news)))
@@ -83,6 +86,18 @@ class LeaseWatch:
                 self._parting.clear()
                 self._lingering = self._lingering.after(self._view, self._view, self._clock.monotonic())
                 self._parted()
+
+    def _answers(self, lease: Lease) -> bool:
+        """Report whether the last probes found this peer."""
+        reach = self._board.snapshot.inputs.reach
+        peer = reach.peers.get(lease.key) if reach is not None else None
+        return peer is not None and peer.reach in {Reach.REACHABLE, Reach.LOSSY}
+
+    def look_again(self) -> None:
+        """Note whether etcd answers others while this watch gets no listing."""
+        known, answers = self._board.snapshot.inputs.store, self._session.stats.connected_since is not None
+        if known.stale and known.answers != answers:
+            self._board.note(store=replace(known, answers=answers))
 
     def _touched(self, news: News) -> Iterable[str]:
         """Keys of the leases that may have changed by this."""
@@ -101,6 +116,7 @@ class LeaseWatch:
         known = self._board.snapshot.inputs.store
         error = news.error if isinstance(news, Stale) else ""
         since = (known.outage_since or self._clock.wall()) if stale else None
-        status = StoreStatus(stats.endpoint, self._contacted, stale, error, since)
+        answers = stats.connected_since is not None
+        status = StoreStatus(stats.endpoint, self._contacted, stale, error, since, answers)
         if status != known:
             self._board.note(store=status)

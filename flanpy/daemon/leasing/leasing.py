@@ -23,12 +23,15 @@ from flanpy.daemon.leasing.lease_memory import LeaseMemory
 from flanpy.daemon.leasing.lease_watch import LeaseWatch
 from flanpy.daemon.leasing.network_watch import NetworkWatch
 from flanpy.daemon.leasing.suspects import Suspects
+from flanpy.daemon.leasing.takeovers import Takeovers
 from flanpy.errors import StoreError
+from flanpy.model.address import IPAddress
 from flanpy.model.border import EtcdAddress, KnownBorder
 from flanpy.model.lease import Lease
 from flanpy.model.network.network import NetworkConfig
 from flanpy.plan.border import guarded
 from flanpy.plan.moving import Step
+from flanpy.probe.knock import knock
 from flanpy.reconcile.loop import ReconcileLoop
 from flanpy.reconcile.outcome import Pass
 from flanpy.status.board import StatusBoard
@@ -102,6 +105,12 @@ class Leasing:
             freed=lambda: session.reconnect("way_freed"),
             withhold=loop.withheld_changed,
         )
+        self._takeovers = Takeovers(
+            node_id,
+            clock=clock,
+            alive=self._is_alive,
+            note=lambda lines: board.note(changed_hands=lines),
+        )
         self._draining = Draining(self._keeper, settings.state_dir, clock=clock)
 
     def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
@@ -115,6 +124,7 @@ class Leasing:
             "backend_move": self._move.run(),
             "etcd_ways": self._ways.run(),
             "suspects": self._suspects.run(),
+            "takeovers": self._takeovers.run(),
         }
 
     def recall(self) -> None:
@@ -138,8 +148,9 @@ class Leasing:
         return await self._draining.undrain()
 
     def save_again(self) -> None:
-        """Write the lease to disk if that failed the last time."""
+        """Write the lease to disk if that failed the last time, and look whether etcd answers."""
         self._memory.file.try_again()
+        self._leases.look_again()
 
     async def close(self) -> None:
         """Let the disk take what it was given, within reason."""
@@ -191,6 +202,7 @@ class Leasing:
 
     def _leases_changed(self, step: Step) -> None:
         self._suspects.view_changed(step.before, step.now)
+        self._takeovers.view_changed(step)
         self._move.review(step)
         self._show_leases()
         self.world_changed()
@@ -214,6 +226,10 @@ class Leasing:
     def look_for_etcd(self) -> None:
         """Resolve etcd's addresses again: the endpoints have changed."""
         self._ways.look_again()
+
+    async def _is_alive(self, address: IPAddress) -> bool:
+        port = self._settings.probe.mesh_port or 1
+        return await knock(address, port, clock=self._clock, deadline=KNOCK) is not None
 
     async def _etcd_answers(self) -> bool:
         answered = await self._ways.answers()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.status.inputs import Inputs, OwnSource
-from flanpy.status.judge.verdict import BRIEF, bad, good, unknown
+from flanpy.status.judge.verdict import BRIEF, bad, good, named, unknown
 
 
 def datastore(inputs: Inputs, _now: float) -> Condition:
@@ -71,11 +73,22 @@ def peer_leases(inputs: Inputs, _now: float) -> Condition:
         return good(kind, "None", "no leases yet")
     offences = [f"{i.key}: {i.reason}" for i in last.world.view.invalid]
     offences += [f"{r.lease.key}: {r.message}" for r in last.admission.rejected]
+    if not offences and inputs.changed_hands:
+        return _changed_hands(inputs.changed_hands)
+    offences += inputs.changed_hands
     if not offences:
         return good(kind, "Valid", "every lease can be used")
     more = f" and {len(offences) - BRIEF} more" if len(offences) > BRIEF else ""
     cure = "see flanpyctl subnets; flanpyctl subnets release removes a key"
     return bad(kind, "Unusable", "; ".join(offences[:BRIEF]) + more, cure)
+
+
+def _changed_hands(lines: Sequence[str]) -> Condition:
+    cure = (
+        "if that host was not moved on purpose, somebody else writes its key in etcd: find out who, and give each host"
+        " an etcd user that may write its own key only"
+    )
+    return bad(ConditionType.PEER_LEASES_VALID, "ChangedHands", named(lines, "; "), cure, evidence=lines)
 
 
 def mass_delete(inputs: Inputs, _now: float) -> Condition:

@@ -19,6 +19,7 @@ from flanpy.model.objects import KernelObject, LinkFeature, OtherLink, TunLink, 
 from flanpy.model.objects import Phase as ObjectPhase
 from flanpy.model.world import Former
 from flanpy.plan.admission import lease_type
+from flanpy.plan.gates import destinations
 from flanpy.plan.policy_routing import led_astray
 from flanpy.plan.render import describe
 from flanpy.reconcile.outcome import Pass
@@ -60,12 +61,16 @@ def backend(inputs: Inputs, _now: float) -> Condition:
         return bad(kind, "KernelUnreadable", last.error, "it is tried again; see the log")
     if trouble := _backend_failed(last) or _backend_taken(last):
         return trouble
-    return _standing(last)
+    return _standing(inputs, last)
 
 
-def _standing(last: Pass) -> Condition:
+def _standing(inputs: Inputs, last: Pass) -> Condition:
     """The backend once all that it makes on this host stands."""
     kind = ConditionType.BACKEND_READY
+    if _knows_no_peer(inputs):
+        cure = "see what stands below flanpyctl subnets in etcd; the listing is tried again without end"
+        message = f"etcd answers, but has not listed the leases since this host's start: {inputs.store.error}"
+        return bad(kind, "NoPeersKnown", message, cure)
     if last.world.former is not None:
         return good(kind, "Moving", _moving(last, last.world.former))
     if not stands(last.world, last.world.cloud):
@@ -73,6 +78,17 @@ def _standing(last: Pass) -> Condition:
             kind, "NoCloudRoute", "the cloud provider has no route to this host yet: see CloudRoutes"
         )
     return good(kind, "Programmed", f"{len(last.decision.desired or ())} objects stand")
+
+
+def _knows_no_peer(inputs: Inputs) -> bool:
+    """Report whether a host began with an empty kernel, and etcd, which is there, does not tell it of any peer.
+
+    While etcd is away a host boots with its subnet alone, for its own containers.
+    """
+    last, store = inputs.last, inputs.store
+    if last is None or last.world.view.in_sync or not (store.answers and store.error):
+        return False
+    return not any(destinations(op.obj) for op in last.decision.difference.deletes)
 
 
 def _backend_failed(last: Pass) -> Condition | None:

@@ -1,4 +1,7 @@
-"""Giving our lease back: its key goes, unless it is a reservation, which stays and no longer says how to reach us."""
+"""Giving our lease back: its key goes, unless it is a reservation, which stays and no longer says how to reach us.
+
+The key first says that it goes on purpose: a key that merely vanishes is expected back, and peers wait for it.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +31,10 @@ async def _delete(holding: Holding, writer: LeaseWriter, relist: Callable[[], Aw
         if held.is_reservation:
             if await writer.rewrite(held, _bare(held)) is not None:
                 return False
-        elif await writer.delete(held):
-            return True
+        else:
+            leaving = await writer.rewrite(held, replace(held.record, leaving=True))
+            if leaving is not None and await writer.delete(leaving):
+                return True
         await relist()
         found = holding.view.leases.get(str(held.key))
         held = found if found is not None and found.record.node_id == held.record.node_id else None

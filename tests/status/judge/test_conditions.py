@@ -28,11 +28,11 @@ from flanpy.model.cloud import (
 )
 from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.facts import HostFacts, HostRoute
-from flanpy.model.lease import InvalidLease, SubnetKey
+from flanpy.model.lease import InvalidLease, LeaseView, SubnetKey
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.objects import HostSysctl, LinkFeature, OtherLink, OtherRoute, Route, TunLink, TunnelEnd
 from flanpy.model.offload import LinkDriver, OffloadChoice, OffloadReason
-from flanpy.model.ops import OpFailure, Put
+from flanpy.model.ops import Delete, OpFailure, Put
 from flanpy.model.packet_filter import (
     DockerRules,
     EncapsulationGuard,
@@ -47,6 +47,7 @@ from flanpy.model.rules import HostRule, TableRoute
 from flanpy.model.transit import Harm, Obstacle, Transit
 from flanpy.model.tuning import HostTuning, NeighbourTable, ReversePath
 from flanpy.model.world import World
+from flanpy.plan.diff import Difference
 from flanpy.plan.gates import Hold
 from flanpy.status.inputs import Inputs, OwnSource, OwnStatus, StoreStatus
 from flanpy.status.judge import cloud, firewall, host, offload, overlay, reach, tuning
@@ -83,6 +84,9 @@ FOREIGN = OtherRoute(ROUTE.destination, "blackhole", proto=4)
 FORWARD = HostSysctl("net.ipv4.ip_forward", "1")
 JUNK = InvalidLease("/coreos.com/network/subnets/junk", "no subnet")
 JUNKED = replace(TWO_PEERS, view=view([OWN], invalid=(JUNK,)))
+UNLISTED = replace(TWO_PEERS, view=LeaseView())  # the subnet is from disk
+DENIED = StoreStatus(error="permission denied", answers=True)
+KEPT = Difference(deletes=(Delete(ROUTE),))  # what stood before a restart, and no gate lets go
 STRAY = replace(lease(3), key=SubnetKey(IPv4Network("10.99.3.0/24"), None))  # outside of the network
 
 HALFWAY = moving(crowd(2), as_backend("host-gw", crowd(2)), 2)
@@ -254,6 +258,9 @@ CASES = [
     (C.BACKEND_READY, last(difference=conflicting((link(), BRIDGE))), F, "LinkTaken", BAD, "kind bridge"),
     (C.BACKEND_READY, last(difference=conflicting((ROUTE, FOREIGN))), T, "Programmed", GOOD, ""),
     (C.BACKEND_READY, WELL, T, "Programmed", GOOD, f"{len(desired())} objects"),
+    (C.BACKEND_READY, replace(last(world=UNLISTED), store=DENIED), F, "NoPeersKnown", BAD, "permission denied"),
+    (C.BACKEND_READY, replace(last(world=UNLISTED), store=replace(DENIED, answers=False)), T, "Programmed", GOOD, ""),
+    (C.BACKEND_READY, replace(last(world=UNLISTED, difference=KEPT), store=DENIED), T, "Programmed", GOOD, ""),
     (C.PEERS_PROGRAMMED, BLANK, U, "NotListed", BAD, ""),
     (C.PEERS_PROGRAMMED, last(desired=None), U, "NotListed", BAD, ""),
     (C.PEERS_PROGRAMMED, last(failures=(refused(ROUTE), refused(ROUTE))), F, "Failed", BAD, "2 operations"),
@@ -271,6 +278,9 @@ CASES = [
      "02:00:00:00:00:01"),
     (C.PEER_LEASES_VALID, last(world=replace(TWO_PEERS, view=view([OWN], invalid=(JUNK,) * 5))), F, "Unusable", BAD,
      "and 2 more"),
+    (C.PEER_LEASES_VALID, replace(WELL, changed_hands=("10.50.11.0-24 leads to",)), F, "ChangedHands", BAD, "leads to"),
+    (C.PEER_LEASES_VALID, replace(last(world=JUNKED), changed_hands=("10.50.11.0-24 leads to",)), F, "Unusable", BAD,
+     "junk: no subnet; 10.50.11.0-24 leads to"),
     (C.PEER_LEASES_VALID, WELL, T, "Valid", GOOD, ""),
     (C.MASS_DELETE_HELD, last(hold=Hold(30, 40, 1)), T, "Held", BAD, "30 of 40"),
     (C.MASS_DELETE_HELD, WELL, F, "None", GOOD, ""),
