@@ -39,9 +39,9 @@ BEFORE: Mapping[str, Mapping[str, str]] = {
     },
 }
 AFTER: Mapping[str, Mapping[str, str]] = {
-    # Leases come back by themselves, within seconds; the next page changes one.
+    # Leases come back to etcd by themselves, within seconds; the next page changes one there.
     "howto/restore-etcd": {
-        "host1": "timeout 90 sh -c 'until flanpyctl subnets show own; do sleep 0.5; done'",
+        "host1": "timeout 90 sh -c 'until flanpyctl subnets show own --etcd; do sleep 0.5; done'",
     },
     "howto/firewalls": {
         "host1": "ufw disable && nft delete table inet site",
