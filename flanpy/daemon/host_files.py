@@ -1,9 +1,9 @@
 """The files that the daemon keeps: subnet.env for Docker, the lease for a boot without etcd, the tunnel's table.
 
 subnet.env is written once the device is up, as Docker must not get a subnet without a path to peers. It is read
-after each pass and whenever it changes, so that a lost or altered file is soon back: a Docker that starts meanwhile
-would start without the overlay. What could not be written (a full disk) stays to be written. Nothing here waits for a
-disk on the event loop: see `host.disk_work`.
+after each pass that changes its content and at each change of the file, so that a lost or altered file is soon back: a
+Docker that starts meanwhile would start without the overlay. What could not be written (a full disk) stays to be
+written. Nothing here waits for a disk on the event loop: see `host.disk_work`.
 """
 
 from __future__ import annotations
@@ -70,8 +70,11 @@ class SubnetFile:
         """Write the file if the backend stands and the file differs."""
         if outcome.decision.desired is None or device_failed(outcome):
             return
-        self._env, self._stamp = subnet_env(outcome.world, mtu, ip_masq=self._ip_masq), None
-        self._look(self._env)
+        env = subnet_env(outcome.world, mtu, ip_masq=self._ip_masq)
+        if env == self._env and self._stamp is not None and self._news.is_armed():
+            return  # a pass over the leases of others; a change of the file would be news
+        self._env, self._stamp = env, None
+        self._look(env)
 
     def let_go(self) -> None:
         """Mind the file no more: the subnet in it is ours no more."""

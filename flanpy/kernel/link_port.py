@@ -14,7 +14,7 @@ from flanpy.kernel.request import RequestSocket
 from flanpy.model.address import Family
 from flanpy.model.objects import Address, Neighbour, OwnLink, TunLink, VxlanLink
 from flanpy.netlink import numbers, rtnl
-from flanpy.netlink.framing import Refusal
+from flanpy.netlink.framing import Refusal, packed
 
 
 class LinkPort:
@@ -22,11 +22,17 @@ class LinkPort:
 
     def __init__(self, requests: RequestSocket) -> None:
         self._requests = requests
+        self._indices: dict[str, int] = {}
 
     async def index_of(self, name: str) -> int | None:
         """Return the link's present index; it may change when the link is recreated."""
+        known = self._indices.get(name, 0)
+        if known and self._requests.link_name(known) == packed(name):
+            return known
         answer = await self._requests.ask(links.link_question(name))
-        return None if isinstance(answer, Refusal) else links.seen_link(answer, 0, len(answer)).index
+        index = None if isinstance(answer, Refusal) else links.seen_link(answer, 0, len(answer)).index
+        self._indices[name] = index or 0
+        return index
 
     async def create(self, link: VxlanLink) -> None:
         """Make a VXLAN device, down, and check that it is what was asked for."""

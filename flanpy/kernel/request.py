@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 import socket
+import struct
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Generic, TypeVar
@@ -58,6 +60,11 @@ def enlarge_receive_buffer(sock: socket.socket, size: int) -> None:
 
 class SocketUnusable(KernelError):
     """The socket gave no usable answer: the request may or may not have taken effect."""
+
+
+_SIOCGIFNAME = 0x8910
+_NAME_BYTES = 16
+"""IFNAMSIZ of linux/if.h, with the end."""
 
 
 class RequestSocket:
@@ -160,6 +167,18 @@ class RequestSocket:
                     if kind == numbers.MSG_ERROR:
                         return framing.refusal(answer, start, end, flags) or Refusal(errno.ENODATA)
                     return answer[start:end]
+
+    def link_name(self, index: int) -> bytes:
+        """Return the name of the link with this index in the socket's namespace, empty if there is none.
+
+        netdevice(7): SIOCGIFNAME works on any socket. Unlike RTM_GETLINK it does not wait for the kernel's lock of all
+        links (rtnl), and unlike SIOCGIFINDEX it does not make the kernel look for a module of an absent link's name.
+        """
+        try:
+            answer = fcntl.ioctl(self._sock, _SIOCGIFNAME, struct.pack(f"@{_NAME_BYTES}xi20x", index))
+        except (OSError, ValueError):  # no such link; a closed socket, as the next request tells
+            return b""
+        return answer[:_NAME_BYTES].partition(b"\0")[0]
 
     def _stamp_and_send(self, message: bytearray) -> int:
         self._sequence += 1

@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from flanpy.backend import choice
+from flanpy.backend.host_objects import HostObjects
 from flanpy.clock import Clock, set_within
 from flanpy.errors import KernelError
 from flanpy.kernel.port import Kernel, Moved
@@ -88,6 +89,7 @@ class ReconcileLoop:
         self._observed = Observed()
         self._judged: Judged | None = None
         self._planned: Planned | None = None
+        self._host_objects = HostObjects()
         self._settled = False
         self._untrusted = "start"
         self._read_links: frozenset[str] = frozenset()
@@ -274,7 +276,7 @@ class ReconcileLoop:
         network, ground = world.network, choice.ground(world)
         if network is None or ground is None:
             return None
-        settings = choice.host_objects(world)
+        settings = self._host_objects.of(world)
         weight = len(admission.peers)
         if previous is not None and previous.ground == ground:
             weight = abs(weight - len(previous.groups))
