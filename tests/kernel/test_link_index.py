@@ -23,14 +23,14 @@ async def test_index_follows_a_link_that_is_made_anew_renamed_or_deleted(raw: by
             port = LinkPort(requests)
             assert await port.index_of(shown) is None
             for index in (71, 72):
-                here.run("ip", "link", "add", name, "index", str(index), "type", "dummy")
+                here.run("ip", "link", "add", name, "index", str(index), "type", "bridge")
                 assert [await port.index_of(shown) for _ in range(2)] == [index, index]
                 here.run("ip", "link", "del", name)
                 assert await port.index_of(shown) is None
-            here.run("ip", "link", "add", name, "index", "73", "type", "dummy")
+            here.run("ip", "link", "add", name, "index", "73", "type", "bridge")
             assert await port.index_of(shown) == 73
             here.run("ip", "link", "set", name, "name", "other")
-            here.run("ip", "link", "add", name, "index", "74", "type", "dummy")
+            here.run("ip", "link", "add", name, "index", "74", "type", "bridge")
             assert await port.index_of(shown) == 74
             assert await port.index_of("other") == 73
         finally:
@@ -42,7 +42,7 @@ async def test_no_other_request_is_sent_for_a_known_link(monkeypatch: pytest.Mon
         requests = RequestSocket(here.do(open_netlink))
         try:
             port = LinkPort(requests)
-            here.run("ip", "link", "add", "one", "index", "71", "type", "dummy")
+            here.run("ip", "link", "add", "one", "index", "71", "type", "bridge")
             await port.index_of("one")
             monkeypatch.setattr(requests, "ask", None)
             assert await port.index_of("one") == 71
