@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 
@@ -44,8 +45,9 @@ def test_leases_of_others_are_no_reason_to_plan_again(planned: list[World]) -> N
 def test_all_else_is_a_reason_to_plan_again(planned: list[World], name: str) -> None:
     objects, world = HostObjects(), crowd(3)
     objects.of(world)
-    other = object() if getattr(world, name) is None else None
+    other: Any = object() if getattr(world, name) is None else None
     with pytest.MonkeyPatch.context() as context:
         context.setattr(choice, "host_objects", planned.append)
-        objects.of(replace(world, **{name: other}))
+        changes: dict[str, Any] = {name: other}
+        objects.of(replace(world, **changes))
     assert len(planned) == 2
