@@ -34,6 +34,10 @@ class Notifier:
         """One line that `systemctl status` shows."""
         self._send(status=text)
 
+    def extend(self, seconds: float) -> None:
+        """Start-up takes longer than its time-out, and goes on: it ends, or this is said again, within `seconds`."""
+        self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1_000_000)}")
+
     def watchdog(self) -> None:
         """The event loop is alive."""
         self._send("WATCHDOG=1")

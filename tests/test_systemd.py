@@ -36,6 +36,7 @@ def _heard(server: socket.socket) -> str:
         (lambda n: n.status("waiting for etcd"), "STATUS=waiting for etcd"),
         (lambda n: n.status("a\nWATCHDOG=trigger"), "STATUS=a WATCHDOG=trigger"),
         (lambda n: n.watchdog(), "WATCHDOG=1"),
+        (lambda n: n.extend(60.0), "EXTEND_TIMEOUT_USEC=60000000"),
         (lambda n: n.stopping(), "STOPPING=1"),
     ],
 )

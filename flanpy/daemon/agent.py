@@ -68,6 +68,11 @@ JUDGE_INTERVAL = 5.0
 WAITING_INTERVAL = 1.0
 """The same while a condition waits for its time to be shown."""
 
+MORE_TIME = 60.0
+"""Seconds that systemd is asked for while a first pass works; three times what lies between two questions."""
+LONGEST_START = 1800.0
+"""Seconds of a start after which systemd is asked for no more: a pass that hangs keeps Docker waiting no longer."""
+
 
 class Agent:
     """One host's flanpyd. Make it inside the running event loop; `run` returns after SIGTERM or SIGINT."""
@@ -83,6 +88,7 @@ class Agent:
     ) -> None:
         self._settings = settings
         self._clock = clock
+        self._started_at = clock.monotonic()
         self._notifier = notifier
         self._reload_settings = reload_settings
         self._stop = asyncio.Event()
@@ -325,11 +331,18 @@ class Agent:
             self._leasing.save_again()
             if interval is not None:
                 self._notifier.watchdog()
+            self._ask_for_time()
             if not self._board.is_waiting:
                 self._waiting.clear()
                 await set_within(self._waiting, self._clock, min(interval or JUDGE_INTERVAL, JUDGE_INTERVAL))
             if self._board.is_waiting:
                 await self._clock.sleep(min(interval or WAITING_INTERVAL, WAITING_INTERVAL))
+
+    def _ask_for_time(self) -> None:
+        """Have systemd wait for a first pass that works on many peers: ended in it, the next start would be as long."""
+        started = self._clock.monotonic() - self._started_at
+        if not self._ready_said and self._loop.passing_for > 1.0 and started < LONGEST_START:
+            self._notifier.extend(MORE_TIME)
 
     # Signals
 

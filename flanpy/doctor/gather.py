@@ -103,16 +103,16 @@ class _Gathering:
             return None
 
     def _answers(self) -> dict[str, Any]:
-        """All documents, or none: a daemon that does not answer is asked once."""
+        """All documents that can be had: one that does not answer is asked once, one that gives its status is well."""
         found = {}
         for name in DOCUMENTS:
             try:
                 found[name] = self._sources.ask(name)
-            except ControlUnreachable as error:
-                self._daemon_problem = str(error)
-                self._unread["daemon"] = str(error)
-                break
             except FlanpyError as error:
+                if isinstance(error, ControlUnreachable) and not found:
+                    self._daemon_problem = str(error)
+                    self._unread["daemon"] = str(error)
+                    break
                 self._unread[f"daemon: {name}"] = str(error)
         return found
 

@@ -152,7 +152,7 @@ class Line:
             track.heard_wall = self._clock.wall()
         lost = track.hears_us is not None and not incoming.probe.hears
         back = track.reach is Reach.UNREACHABLE and road is Road.OVERLAY and not heard_before
-        if lost or back:
+        if (lost or back) and track.may_doubt(at, self._interval()):
             track.doubted = True
             self._doubt()
         track.hears_us = at if incoming.probe.hears else None

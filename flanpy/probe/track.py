@@ -19,6 +19,9 @@ PATIENCE: Final = 4
 PATIENCE_WITH_LOSSY: Final = 8
 """The same for a peer that is known to lose many: some askings in a row are lost by chance."""
 
+DOUBTS: Final = 2
+"""Words of a peer within an interval that have it probed at once: a cut, and its end."""
+
 LOSSY_FROM, LOSSY_UNTIL = 0.25, 0.15
 """Shares of lost probes: where a peer becomes lossy, and below which it no longer is."""
 
@@ -161,6 +164,8 @@ class Track:
     rounds: int = 0
     tcp: bool = False
     doubted: bool = False
+    doubts: int = 0
+    doubts_since: float = float("-inf")
 
     @classmethod
     def of(cls, target: Target, number: int) -> Track:
@@ -175,6 +180,16 @@ class Track:
             self.heard = at
         else:
             self.heard_beneath = at
+
+    def may_doubt(self, at: float, interval: float) -> bool:
+        """Count a word of the peer's that would have it probed at once, and report whether it still does.
+
+        A cut and its end are two within an interval; probes are not authenticated, and forged ones say both in turn.
+        """
+        if at - self.doubts_since >= interval:
+            self.doubts_since, self.doubts = at, 0
+        self.doubts += 1
+        return self.doubts <= DOUBTS
 
     @property
     def suspect(self) -> bool:

@@ -99,6 +99,7 @@ class ReconcileLoop:
         self._backoff = Backoff(rng=self._rng)
         self._outage = Transition()
         self._hold: Hold | None = None
+        self._began: float | None = None
         self._passes = 0
         self._resynced_at = float("-inf")
         self._resync_due = float("inf")
@@ -156,6 +157,11 @@ class ReconcileLoop:
         self._wake.set()
 
     @property
+    def passing_for(self) -> float:
+        """Return the seconds that the pass under way has taken, 0 between passes."""
+        return self._clock.monotonic() - self._began if self._began is not None else 0.0
+
+    @property
     def world(self) -> World:
         return self._world
 
@@ -186,7 +192,11 @@ class ReconcileLoop:
         self._wake.clear()
         self._note_due(started)
         self._passes += 1
-        outcome = await self._attempt()
+        self._began = started
+        try:
+            outcome = await self._attempt()
+        finally:
+            self._began = None
         outcome = replace(outcome, took=self._clock.monotonic() - started)
         self._schedule(outcome)
         report(outcome)

@@ -42,9 +42,9 @@ def _call(loop: asyncio.AbstractEventLoop, action: Callable[[], None]) -> None:
 
 
 @contextmanager
-def standing_in(run_dir: Path) -> Iterator[StandIn]:
+def standing_in(run_dir: Path, another: StandIn | None = None) -> Iterator[StandIn]:
     """Serve on `<run_dir>/flanpyd.sock` from a thread until left."""
-    stand_in = StandIn()
+    stand_in = another or StandIn()
     started = threading.Event()
     stop: list[Callable[[], None]] = []
 

@@ -14,6 +14,7 @@ import socket
 import stat
 import struct
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,14 +29,20 @@ DEADLINE_S: Final = 5.0
 LONGEST_S: Final = 60.0
 """An answer that drips ends after so long: root asks, and the daemon's user answers."""
 
+_SHORT: Final = "status"
+
 LARGEST: Final = 1 << 28
 
 
 class _Socket(socket.socket):
-    """Waits `patience` for each piece of an answer, and no longer than LONGEST_S for all of it."""
+    """Waits `patience` for each piece of an answer, and no longer than LONGEST_S for all of it.
 
-    def __init__(self, patience: float) -> None:
+    A piece that does not come is waited for on and on while `is_at_work`: documents of 25,000 leases take their time.
+    """
+
+    def __init__(self, patience: float, is_at_work: Callable[[], bool]) -> None:
         super().__init__(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._is_at_work = is_at_work
         self.settimeout(patience)
         self._patience = patience
         self._until = time.monotonic() + patience + LONGEST_S
@@ -53,20 +60,29 @@ class _Socket(socket.socket):
         self.settimeout(self._patience)
 
     def recv_into(self, *arguments: Any, **more: Any) -> int:
-        left = self._until - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("the answer does not end")
-        self.settimeout(min(self._patience, left))
-        return super().recv_into(*arguments, **more)
+        while True:
+            left = self._until - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("the answer does not end")
+            self.settimeout(min(self._patience, left))
+            try:
+                return super().recv_into(*arguments, **more)
+            except TimeoutError:
+                if not self._is_at_work():
+                    raise
 
 
-def _connected(path: Path, patience: float) -> _Socket:
+def _nobody_knows() -> bool:
+    return False
+
+
+def _connected(path: Path, patience: float, is_at_work: Callable[[], bool] = _nobody_knows) -> _Socket:
     """To the socket of that name itself: a link of another user than root and us leads root to nobody else's."""
     descriptor = os.open(links.followed(path), os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
             raise ConnectionRefusedError(errno.ECONNREFUSED, "no socket", str(path))
-        sock = _Socket(patience)
+        sock = _Socket(patience, is_at_work)
         try:
             sock.wait_for_room(f"/proc/self/fd/{descriptor}")
         except BaseException:
@@ -78,13 +94,14 @@ def _connected(path: Path, patience: float) -> _Socket:
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path, deadline: float) -> None:
+    def __init__(self, path: Path, deadline: float, is_at_work: Callable[[], bool] = _nobody_knows) -> None:
         super().__init__("flanpyd", timeout=deadline)
         self._path = path
         self._patience = deadline
+        self._is_at_work = is_at_work
 
     def connect(self) -> None:
-        self.sock = _connected(self._path, self._patience)
+        self.sock = _connected(self._path, self._patience, self._is_at_work)
 
 
 class Control:
@@ -113,7 +130,9 @@ class Control:
         return self._call("POST", resource, deadline)
 
     def _call(self, method: str, resource: str, deadline: float | None = None) -> Any:
-        connection = _UnixConnection(self.path, deadline or self._deadline)
+        can_be_long = method == "GET" and resource != _SHORT
+        is_at_work = self._is_at_work if can_be_long else _nobody_knows
+        connection = _UnixConnection(self.path, deadline or self._deadline, is_at_work)
         try:
             connection.request(method, f"/v1/{resource}")
             answer = connection.getresponse()
@@ -123,6 +142,14 @@ class Control:
         finally:
             connection.close()
         return self._decoded(status, body, resource)
+
+    def _is_at_work(self) -> bool:
+        """Report whether the daemon answers what is short however many peers there are."""
+        try:
+            self.get(_SHORT)
+        except ControlError:
+            return False
+        return True
 
     def _trouble(self, error: Exception, resource: str) -> ControlError:
         match error:
