@@ -6,7 +6,7 @@ KEEP ?=
 PYTEST_ARGS ?=
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-lab venv demo test test-engines engines pythons check lint bench chaos soak faults lab-up lab-down
-.PHONY: deb wheel zipapp docs reference man clean
+.PHONY: lock audit deb wheel zipapp docs reference man clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-18s %s\n' "$$name" "$$text"; done
@@ -64,12 +64,18 @@ chaos: setup-lab ## random faults on five hosts for five minutes, judged; CHAOS_
 soak: setup-lab ## ten minutes among 1,000 peers that come and go: memory, files, threads stay flat; SOAK_ARGS='--minutes 20 --inside'
 	@$(PY) -m integration soak $(SOAK_ARGS)
 
+lock: ## write deploy/locks anew: every package at its version of constraints.txt, with the hashes of its files
+	@sh deploy/locks/make.sh
+
+audit: ## ask for known vulnerabilities of what is locked; says so where the database is out of reach
+	@sh deploy/locks/audit.sh
+
 deb: ## a Debian package with all that flanpy needs, for this machine's Python: dist/flanpy_VERSION_ARCH.deb
 	@sh deploy/debian/build.sh dist
 
 wheel: venv ## a Python wheel: dist/flanpy-VERSION-py3-none-any.whl
 	@SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)} \
-	$(PY) -m pip wheel -qq --disable-pip-version-check --no-deps --wheel-dir dist . && ls dist/flanpy-*.whl
+	$(PY) -m pip wheel -qq --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist . && ls dist/flanpy-*.whl
 
 zipapp: ## flanpyctl as one file, for hosts on which nothing is to be installed: dist/flanpyctl-VERSION-cp3N-MACHINE.pyz
 	@sh deploy/zipapp/build.sh dist

@@ -11,6 +11,25 @@ export SOURCE_DATE_EPOCH
 mkdir -p "${1:-$root/dist}"
 directory=$(cd "${1:-$root/dist}" && pwd)
 
+# What is fetched is held to the hashes of deploy/locks.
+locks=$root/deploy/locks
+quietly() { "$@" >&2; }
+
+# make_wheel PYTHON: $work/flanpy-VERSION-py3-none-any.whl, by tools that are locked, too.
+make_wheel() {
+  "$1" -m venv "$work/build"
+  quietly "$work/build/bin/python" -m pip --disable-pip-version-check -qq install --require-hashes -r "$locks/build.txt"
+  cp -R "$root/pyproject.toml" "$root/LICENSE" "$root/README.md" "$root/flanpy" "$work/"
+  find "$work/flanpy" -name __pycache__ -prune -exec rm -rf {} +
+  quietly "$work/build/bin/python" -m pip -qq wheel --no-deps --no-build-isolation --wheel-dir "$work" "$work"
+}
+
+# locked NAME...: these entries of run.txt.
+locked() {
+  awk -v names="$(printf '%s ' "$@")" 'BEGIN { split(names, list, " "); for (at in list) wanted[list[at]] = 1 }
+    /^[a-z0-9]/ { name = $1; sub(/[=;].*/, "", name); keep = name in wanted } keep' "$locks/run.txt"
+}
+
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT

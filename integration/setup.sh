@@ -127,19 +127,26 @@ make_bare_venv() {
   if "$python" -m venv --clear $venv >/dev/null 2>&1; then return; fi
   [ -x .venv/bin/python ] && [ $venv != .venv ] || die "$python has no working venv: install python3-venv"
   "$python" -m venv --clear --without-pip $venv
-  .venv/bin/python -m pip --python $venv/bin/python install -qq --disable-pip-version-check -c constraints.txt pip
+  .venv/bin/python -m pip --python $venv/bin/python install -qq --disable-pip-version-check --require-hashes -r deploy/locks/build.txt
+}
+
+# By this Python, and not in a checkout that was moved or copied: what is installed there can stay, and is brought up to date.
+is_of_here() {
+  [ "$($venv/bin/python -VV 2>/dev/null)" = "$("$1" -VV)" ] &&
+    [ "$(head -n 1 $venv/bin/pip 2>/dev/null)" = "#!$(pwd)/$venv/bin/python" ]
 }
 
 make_venv() {
   python=$(find_python)
   [ -n "$python" ] || die "no Python 3.11 or newer: install python3, or name one with PYTHON=/path/to/python3"
-  stamp=$( { pwd; "$python" -VV; cat pyproject.toml constraints.txt; } | sha256sum)
+  stamp=$( { pwd; "$python" -VV; cat pyproject.toml deploy/locks/dev.txt deploy/locks/build.txt; } | sha256sum)
   [ "$(cat $venv/.stamp 2>/dev/null)" = "$stamp" ] && return 0
   say "making $venv with $("$python" -V) (a minute the first time)"
-  make_bare_venv
-  pip() { $venv/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt "$@"; }
-  pip --upgrade pip  # 25.1 is the first that installs groups of dependencies
-  pip --use-pep517 -e '.[udp-bulk]' --group dev
+  is_of_here "$python" || make_bare_venv
+  pip() { $venv/bin/python -m pip install -qq --disable-pip-version-check "$@"; }
+  pip --require-hashes -r deploy/locks/build.txt
+  pip --require-hashes -r deploy/locks/dev.txt
+  pip --no-deps --no-build-isolation -e .
   printf '%s\n' "$stamp" > $venv/.stamp
 }
 
@@ -147,7 +154,7 @@ usage() {
   sed -n '2,/^set -eu/p' "$0" | sed -n 's/^# \{0,1\}//p'
   echo
   echo "Packages of apt that this machine lacks: ${1:-none}"
-  echo "Packages of PyPI: those of pyproject.toml, at the versions of constraints.txt, in $venv"
+  echo "Packages of PyPI: those of deploy/locks/dev.txt and build.txt, held to their hashes, in $venv"
 }
 
 [ "$(uname -s)" = Linux ] || die "this runs on Linux only"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Build the Debian package: flanpy and every library it needs, at the versions of constraints.txt, in a virtualenv of its
+# Build the Debian package: flanpy and every library it needs, as deploy/locks has them, in a virtualenv of its
 # own under /opt/flanpy. It is for the Python and the architecture of the machine it is built on.
 #   sh build.sh [DIRECTORY]     writes flanpy_VERSION_ARCH.deb there (dist), prints its path
 # The same commit gives the same bytes. DEB_VERSION names another version, DEB_COMPRESSION (zstd) another compressor,
@@ -24,15 +24,15 @@ tree=$work/tree
 home=$tree/opt/flanpy
 site=$home/lib/python3.$minor/site-packages
 
-pip() { "$home/bin/python" -m pip --disable-pip-version-check -qq "$@" >&2; }
-
 install_programs() {
+  make_wheel "$python"
   "$python" -m venv "$home"
-  cp -R "$root/pyproject.toml" "$root/LICENSE" "$root/README.md" "$root/flanpy" "$work/"
-  find "$work/flanpy" -name __pycache__ -prune -exec rm -rf {} +
-  pip wheel --no-deps --wheel-dir "$work" "$work"
-  set -- "$work"/flanpy-*.whl
-  pip install --no-compile --constraint "$root/constraints.txt" "$1${DEB_EXTRAS:+[$DEB_EXTRAS]}"
+  set -- "$home/bin/python" -m pip --disable-pip-version-check -qq install --no-compile
+  quietly "$@" --require-hashes -r "$locks/run.txt"
+  for extra in $(printf '%s' "${DEB_EXTRAS:-}" | tr , ' '); do
+    quietly "$@" --no-deps --require-hashes -r "$locks/extra-$extra.txt"
+  done
+  quietly "$@" --no-deps "$work"/flanpy-*.whl
 }
 
 # What no program of ours reads: installers, tests, sources and headers for compilers, records of where this was built.

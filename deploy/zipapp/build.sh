@@ -7,17 +7,16 @@
 python=${PYTHON:-/usr/bin/python3}
 site=$work/zip/site
 # What flanpyctl imports, with what that needs; the daemon's other libraries (aiohttp, ...) are left out.
-libraries="certifi charset-normalizer docker etcd3 grpcio idna markdown-it-py mdurl msgspec protobuf Pygments pyroute2 requests
- rich shtab six structlog tenacity typing_extensions urllib3"
+libraries="certifi charset-normalizer docker etcd3 grpcio idna markdown-it-py mdurl msgspec protobuf pygments pyroute2 requests
+ rich shtab six structlog tenacity typing-extensions urllib3"
 
 install_library() {
-  "$python" -m venv "$work/venv"
-  cp -R "$root/pyproject.toml" "$root/LICENSE" "$root/README.md" "$root/flanpy" "$work/"
-  find "$work/flanpy" -name __pycache__ -prune -exec rm -rf {} +
-  "$work/venv/bin/python" -m pip --disable-pip-version-check -qq wheel --no-deps --wheel-dir "$work" "$work" >&2
+  make_wheel "$python"
   # shellcheck disable=SC2086
-  "$work/venv/bin/python" -m pip --disable-pip-version-check -qq install --no-compile --no-deps --target "$site" \
-    --constraint "$root/constraints.txt" "$work"/flanpy-*.whl $libraries >&2
+  locked $libraries > "$work/libraries.txt"
+  set -- "$work/build/bin/python" -m pip --disable-pip-version-check -qq install --no-compile --no-deps --target "$site"
+  quietly "$@" --require-hashes -r "$work/libraries.txt"
+  quietly "$@" "$work"/flanpy-*.whl
 }
 
 # What nobody imports.
