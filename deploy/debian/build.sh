@@ -54,13 +54,14 @@ strip_programs() {
 
 # -I: what stands in the caller's directory or environment is not imported.
 write_programs() {
-  for program in flanpyd:flanpy.daemon.main flanpyctl:flanpy.cli.main; do
-    printf '%s\n' '#!/opt/flanpy/bin/python -I' "from ${program#*:} import main" 'main()' > "$home/bin/${program%:*}"
+  for program in flanpyd:flanpy.daemon.main flanpyctl:flanpy.cli.main flanpy-store:flanpy.storeserver.main; do
+    printf '%s\n' '#!/opt/flanpy/bin/python -I' "from ${program#*:} import main" 'raise SystemExit(main())' > "$home/bin/${program%:*}"
     chmod 755 "$home/bin/${program%:*}"
   done
   mkdir -p "$tree/usr/bin" "$tree/usr/sbin"
   ln -s /opt/flanpy/bin/flanpyctl "$tree/usr/bin/flanpyctl"
   ln -s /opt/flanpy/bin/flanpyd "$tree/usr/bin/flanpyd"
+  ln -s /opt/flanpy/bin/flanpy-store "$tree/usr/bin/flanpy-store"
   ln -s /opt/flanpy/bin/flanpyd "$tree/usr/sbin/flanpyd"
 }
 
@@ -85,8 +86,10 @@ write_cleanup() {
 # password, is the operator's from the first day on.
 install_units() {
   sh "$root/deploy/systemd/install.sh" "$tree"
-  install -D -m 640 "$root/deploy/systemd/flanpyd.default" "$tree/etc/default/flanpyd"
-  rm -f "$tree/usr/share/flanpy/flanpyd.default"
+  for program in flanpyd flanpy-store; do
+    install -D -m 640 "$root/deploy/systemd/$program.default" "$tree/etc/default/$program"
+    rm -f "$tree/usr/share/flanpy/$program.default"
+  done
 }
 
 install_completion() {

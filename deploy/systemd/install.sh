@@ -5,7 +5,8 @@
 #   install.sh --deactivate         before they go: nothing runs or starts any more; Docker and its containers stay
 #   install.sh --uninstall          take the files away
 #   install.sh --list               where they go
-# What operators write (/etc/flanpy, /etc/default/flanpyd, /etc/credstore) and the lease in /var/lib/flanpy stay.
+# What operators write (/etc/flanpy, /etc/default/flanpyd, /etc/credstore) the lease in /var/lib/flanpy and the store in
+# /var/lib/flanpy-store stay.
 set -eu
 here=$(dirname "$0")
 units='flanpyd.service flanpy-docker.service flanpy-docker.path'
@@ -13,6 +14,7 @@ units='flanpyd.service flanpy-docker.service flanpy-docker.path'
 places() {
   cat <<END
 flanpyd.service /usr/lib/systemd/system/flanpyd.service
+flanpy-store.service /usr/lib/systemd/system/flanpy-store.service
 flanpy-docker.service /usr/lib/systemd/system/flanpy-docker.service
 flanpy-docker-changed.service /usr/lib/systemd/system/flanpy-docker-changed.service
 flanpy-docker.path /usr/lib/systemd/system/flanpy-docker.path
@@ -26,6 +28,7 @@ networkd.conf /usr/lib/systemd/networkd.conf.d/10-flanpy.conf
 networkmanager.conf /usr/lib/NetworkManager/conf.d/10-flanpy.conf
 kernel-udp.conf /usr/share/flanpy/kernel-udp.conf
 flanpyd.default /usr/share/flanpy/flanpyd.default
+flanpy-store.default /usr/share/flanpy/flanpy-store.default
 END
 }
 
@@ -39,7 +42,9 @@ put() {
 activate() {
   systemd-sysusers /usr/lib/sysusers.d/flanpy.conf
   systemd-tmpfiles --create /usr/lib/tmpfiles.d/flanpy.conf
-  [ -e /etc/default/flanpyd ] || install -D -m 640 /usr/share/flanpy/flanpyd.default /etc/default/flanpyd
+  for program in flanpyd flanpy-store; do
+    [ -e /etc/default/$program ] || install -D -m 640 /usr/share/flanpy/$program.default /etc/default/$program
+  done
   # shellcheck disable=SC2086
   systemctl --quiet enable $units
   [ -d /run/systemd/system ] || return 0  # an image is being made
@@ -50,7 +55,7 @@ activate() {
 
 deactivate() {
   # shellcheck disable=SC2086
-  systemctl --quiet disable --now $units flanpy-docker-changed.service 2>/dev/null || true
+  systemctl --quiet disable --now $units flanpy-docker-changed.service flanpy-store.service 2>/dev/null || true
 }
 
 take_away() {

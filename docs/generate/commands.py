@@ -9,9 +9,12 @@ from docs.generate.programs import (
     daemon_examples,
     daemon_exit_codes,
     exit_codes,
+    flanpy_store,
     flanpyctl,
 )
 from docs.generate.wording import sentence
+from flanpy.storeserver.main import EXIT_CODES as STORE_EXIT_CODES
+from flanpy.storeserver.settings import OPTIONS as STORE_OPTIONS
 
 _LEAD = """\
 `flanpyctl COMMAND --help` prints the same. Beside its own arguments every command takes the [settings](configuration.md) of etcd
@@ -45,6 +48,24 @@ def flanpyd_page() -> str:
         markdown.section("Examples", markdown.block(daemon_examples(), "sh")),
         markdown.section("Signals", markdown.table(("signal", "what follows"), _SIGNALS)),
         markdown.section("Exit status", sentence(daemon_exit_codes())),
+    )
+
+
+def flanpy_store_page() -> str:
+    program = flanpy_store()
+    rows = [(markdown.code(each.words), markdown.plain(each.meaning)) for each in program.arguments]
+    variables = [
+        (markdown.code(f"--{option.flag}"), markdown.code(option.variable)) for option in STORE_OPTIONS
+    ]
+    codes = [(str(number), meaning) for number, meaning in STORE_EXIT_CODES.items()]
+    return markdown.page(
+        "flanpy-store",
+        f"{program.about} [How to run it](../howto/embedded-store.md).",
+        markdown.section("Options", markdown.table(("option", "meaning"), rows)),
+        markdown.section(
+            "Environment", "A flag counts more.", markdown.table(("option", "variable"), variables)
+        ),
+        markdown.section("Exit status", markdown.table(("code", "meaning"), codes)),
     )
 
 

@@ -13,6 +13,7 @@ from docs.generate.programs import (
     daemon_exit_codes,
     default_of,
     exit_codes,
+    flanpy_store,
     flanpyctl,
     settings,
 )
@@ -20,6 +21,7 @@ from docs.generate.wording import sentence
 from flanpy import __version__
 from flanpy.config.option import Option
 from flanpy.config.options import OPTIONS
+from flanpy.storeserver.main import EXIT_CODES as STORE_EXIT_CODES
 
 _DAEMON = "give this host its part of an overlay network"
 _FILES = (
@@ -32,10 +34,25 @@ _FILES = (
 )
 
 
+_STORE_FILES = (
+    ("/etc/default/flanpy-store", "settings as environment, read by the unit"),
+    ("/etc/credstore/flanpy-store.*", "certificate, key and authority, shown to the service alone"),
+    ("/var/lib/flanpy-store/store.db", "the store"),
+    ("/var/lib/flanpy-store/backups", "a backup of each day"),
+)
+
+
+_STORE_EXAMPLE = """\
+flanpy-store --data-dir /srv/store
+flanpy-store --listen-client-urls https://192.0.2.10:2379 \\
+    --cert-file store.crt --key-file store.key --trusted-ca-file ca.crt"""
+
+
 def pages() -> dict[str, str]:
     """Texts by file name."""
     program = flanpyctl()
     made = {"flanpyd.8": _daemon(), "flanpyctl.1": _program(program), "flanpyd.toml.5": _file()}
+    made["flanpy-store.8"] = _store()
     return made | {f"{each.page}.1": _command(each) for each in program.below}
 
 
@@ -54,6 +71,22 @@ def _daemon() -> str:
         _see("flanpyctl(1)", "flanpyd.toml(5)"),
     ]  # fmt: skip
     return "".join(parts)
+
+
+def _store() -> str:
+    program = flanpy_store()
+    codes = ((str(code), sentence(meaning)) for code, meaning in STORE_EXIT_CODES.items())
+    return "".join((
+        _head("flanpy-store", 8, "serve etcd's v3 API from one file"),
+        _section("SYNOPSIS", f"{_bold('flanpy-store')} [{_bold('--')}{_italic('OPTION')} {_italic('VALUE')} ...]"),
+        _section("DESCRIPTION", _text(program.about)),
+        _section("OPTIONS", *_arguments(program.arguments), _tag(f"{_bold('-h')}, {_bold('--help')}", "Print help and exit.")),
+        _section("ENVIRONMENT", _text("Each option as FLANPY_STORE_ and its name in capitals, with underscores. A flag counts more.")),
+        _section("EXIT STATUS", *_tagged(codes)),
+        _section("FILES", *_tagged(_STORE_FILES)),
+        _section("EXAMPLES", _block(_STORE_EXAMPLE)),
+        _see("flanpyd(8)", "flanpyctl-store(1)"),
+    ))  # fmt: skip
 
 
 def _options() -> Iterator[str]:

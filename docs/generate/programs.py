@@ -12,6 +12,7 @@ from flanpy.cli.tree import build
 from flanpy.config.option import DEFAULTS, Option
 from flanpy.config.options import GROUPS, OPTIONS
 from flanpy.config.usage import HEAD, TAIL
+from flanpy.storeserver.settings import parser as store_parser
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,12 @@ def flanpyctl() -> Command:
     """The program, as a command with all of its commands."""
     parser = build()
     return _command(parser, "flanpyctl", parser.description or "")
+
+
+def flanpy_store() -> Command:
+    """The embedded store's program."""
+    parser = store_parser()
+    return _command(parser, "flanpy-store", parser.description or "")
 
 
 def settings() -> tuple[tuple[str, tuple[Option, ...]], ...]:

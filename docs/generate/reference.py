@@ -9,6 +9,7 @@ _PAGES = {
     "configuration.md": configuration.page,
     "flanpyctl.md": commands.flanpyctl_page,
     "flanpyd.md": commands.flanpyd_page,
+    "flanpy-store.md": commands.flanpy_store_page,
     "conditions.md": conditions.page,
     "alerts.md": alerts.page,
     "metrics.md": metrics.page,
@@ -21,7 +22,7 @@ _INDEX = """\
 # Reference
 
 Every page here is made from the program's own tables by `make reference`; a test fails when one is stale. The same words are in
-`--help` and in the manual pages, *flanpyd*(8), *flanpyctl*(1), *flanpyd.toml*(5).
+`--help` and in the manual pages, *flanpyd*(8), *flanpyctl*(1), *flanpyd.toml*(5), *flanpy-store*(8).
 
 ```{toctree}
 :maxdepth: 1

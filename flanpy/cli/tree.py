@@ -26,6 +26,7 @@ from flanpy.cli.look.arguments import (
     add_trace,
 )
 from flanpy.cli.repair.arguments import add_diag, add_doctor
+from flanpy.cli.store.arguments import add_store
 from flanpy.cli.subnets.arguments import add_subnets
 
 _COMMANDS: Final[tuple[Callable[[Tree], None], ...]] = (
@@ -42,6 +43,7 @@ _COMMANDS: Final[tuple[Callable[[Tree], None], ...]] = (
     add_top,
     add_diag,
     add_docker,
+    add_store,
     add_drain,
     add_cleanup,
     add_program,

@@ -79,7 +79,7 @@ class Backups:
 
 
 def verified(source: Path, directory: Path) -> Path:
-    """Return a copy, in `directory`, of the database that a backup file holds. Raises `HostError`, `Damaged`.
+    """Return a copy, in `directory`, of the database that a backup file holds. Raises `HostError`.
 
     A backup over the network ends in the SHA-256 of what comes before, as etcd's do; one of the store's own does not.
     """
@@ -106,20 +106,22 @@ def verified(source: Path, directory: Path) -> Path:
     return target
 
 
-def restore(source: Path, data: Path) -> State:
-    """Put a backup in the place of the store's file; return what it begins with. Raises `HostError`, `Damaged`.
+def restore(source: Path, data: Path) -> tuple[State, Path | None]:
+    """Put a backup in the place of the store's file. Return what it begins with, and where the old file is kept.
+
+    Raises `HostError`, `AlreadyRunning`.
 
     Nothing is changed before the backup was checked. The store must not run.
     """
     with locked(data), _beside(data) as directory:
         fresh = verified(source, directory)
-        state = _renewed(fresh)
-        _keep_old(data / FILE_NAME)
+        state = _renewed(fresh, source)
+        kept = _keep_old(data / FILE_NAME)
         _flush(fresh)
         fresh.replace(data / FILE_NAME)
         _own_as(data / FILE_NAME, data)
         _flush(data)
-    return state
+    return state, kept
 
 
 @contextmanager
@@ -131,7 +133,7 @@ def _beside(data: Path) -> Iterator[Path]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _renewed(path: Path) -> State:
+def _renewed(path: Path, source: Path) -> State:
     database = Database(path, write=True)
     try:
         database.check()
@@ -143,7 +145,7 @@ def _renewed(path: Path) -> State:
         database.set_state(state)
         database.execute("COMMIT")
     except Damaged:
-        raise HostError("the backup is damaged: take another one; nothing was changed") from None
+        raise HostError(f"'{source}' is damaged: take another backup; nothing was changed") from None
     finally:
         database.close()
     for rest in ("-wal", "-shm"):
@@ -151,11 +153,12 @@ def _renewed(path: Path) -> State:
     return state
 
 
-def _keep_old(path: Path) -> None:
+def _keep_old(path: Path) -> Path | None:
     kept = path.with_name(f"{path.name}.replaced-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
     for rest in ("-wal", "-shm", ""):
         with suppress(FileNotFoundError):
             path.with_name(path.name + rest).rename(kept.with_name(kept.name + rest))
+    return kept if kept.exists() else None
 
 
 def _own_as(path: Path, like: Path) -> None:

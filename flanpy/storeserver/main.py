@@ -1,8 +1,4 @@
-"""Entry point of flanpy-store.
-
-Exit codes: 0 stopped by a signal, 1 failure, 2 usage, 66 the file is damaged (EX_NOINPUT: no restart helps),
-75 another instance runs (EX_TEMPFAIL), 78 configuration (EX_CONFIG).
-"""
+"""Entry point of flanpy-store: settings, lock, then the store until a signal or a fault."""
 
 from __future__ import annotations
 
@@ -24,6 +20,14 @@ from flanpy.storeserver.settings import StoreSettings, load, parser
 from flanpy.systemd import Notifier
 
 EXIT_FAILURE, EXIT_USAGE, EXIT_DAMAGED, EXIT_BUSY, EXIT_CONFIG = 1, 2, 66, 75, 78
+EXIT_CODES: Final = {
+    0: "stopped by a signal",
+    EXIT_FAILURE: "a failure; systemd starts it again",
+    EXIT_USAGE: "wrong usage",
+    EXIT_DAMAGED: "the file is damaged; it is kept, and no start helps",
+    EXIT_BUSY: "another instance uses the data directory",
+    EXIT_CONFIG: "a setting that cannot be used",
+}
 _CODES: Final[tuple[tuple[type[FlanpyError], int], ...]] = (
     (UsageError, EXIT_USAGE),
     (ConfigError, EXIT_CONFIG),

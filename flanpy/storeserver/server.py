@@ -6,6 +6,7 @@ Owns grpc's server and its options, and the reading of certificates: renewed fil
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,12 +30,14 @@ from flanpy.storeserver.rpc.maintenance import Maintenance
 from flanpy.storeserver.rpc.watch import Watches
 from flanpy.storeserver.settings import Listen, StoreSettings
 from flanpy.storeserver.store import Store
-from flanpy.systemd import Notifier
+from flanpy.systemd import Notifier, watchdog_interval
 
 log = get_logger()
 
 OVERHEAD: Final = 512 << 10
 """Bytes that a message may have beyond the largest request: etcd's."""
+_NEVER_S: Final = 86_400.0
+"""Between signs of life that nobody waits for."""
 STOP_S: Final = 2.0
 """How long calls that are under way may take at the end."""
 OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
@@ -65,6 +68,7 @@ async def serve(settings: StoreSettings, store: Store, access: Access, notifier:
         asyncio.create_task(store.failed(), name="store"),
         asyncio.create_task(store.run(), name="by-itself"),
         asyncio.create_task(backups.run(), name="backups"),
+        asyncio.create_task(_show_life(notifier), name="watchdog"),
     }
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -78,6 +82,14 @@ async def serve(settings: StoreSettings, store: Store, access: Access, notifier:
         with suppress(asyncio.CancelledError):
             await asyncio.gather(*tasks, return_exceptions=True)
     log.info("store_stopped", revision=store.state.revision)
+
+
+async def _show_life(notifier: Notifier) -> None:
+    """Tell the service manager that the event loop is alive, as often as it wants to hear it."""
+    interval = watchdog_interval(os.environ)
+    while True:
+        notifier.watchdog()
+        await asyncio.sleep(interval or _NEVER_S)
 
 
 def _stop_signals() -> asyncio.Event:

@@ -21,6 +21,7 @@ DEFAULT_DIRECTORY: Final = Path("/var/lib/flanpy-store")
 DEFAULT_URL: Final = "http://127.0.0.1:2379"
 DEFAULT_QUOTA: Final = 2 << 30
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_FILES: Final = ("cert-file", "key-file", "trusted-ca-file", "users-file")
 _LEVELS: Final = ("debug", "info", "warning", "error")
 _FORMATS: Final = ("auto", "json", "console")
 
@@ -126,13 +127,14 @@ def parser() -> argparse.ArgumentParser:
 def load(given: argparse.Namespace, environ: Mapping[str, str]) -> StoreSettings:
     """Return the settings in force. Raises `ConfigError`, which names the option and its value."""
     words = {option.flag: _word(option, given, environ) for option in OPTIONS}
+    files = {name: _path(name, words[name], environ) for name in _FILES}
     settings = StoreSettings(
         directory=Path(words["data-dir"]),
         listens=tuple(_listen(url.strip()) for url in words["listen-client-urls"].split(",")),
-        cert_file=_path(words["cert-file"]),
-        key_file=_path(words["key-file"]),
-        ca_file=_path(words["trusted-ca-file"]),
-        users_file=_path(words["users-file"]),
+        cert_file=files["cert-file"],
+        key_file=files["key-file"],
+        ca_file=files["trusted-ca-file"],
+        users_file=files["users-file"],
         quota=_number("quota-backend-bytes", words["quota-backend-bytes"], least=1 << 20),
         history_s=_seconds(words["history"]),
         backups=_number("backups", words["backups"], least=0),
@@ -148,8 +150,12 @@ def _word(option: StoreOption, given: argparse.Namespace, environ: Mapping[str, 
     return str(flag if flag is not None else environ.get(option.variable, "") or option.default)
 
 
-def _path(word: str) -> Path | None:
-    return Path(word) if word else None
+def _path(name: str, word: str, environ: Mapping[str, str]) -> Path | None:
+    """Return the file that is set; else the credential of its name that the service manager hands over, if it does."""
+    if word:
+        return Path(word)
+    handed = Path(environ.get("CREDENTIALS_DIRECTORY") or "/nowhere", f"flanpy-store.{name}")
+    return handed if handed.is_file() else None
 
 
 def _number(name: str, word: str, *, least: int) -> int:

@@ -41,7 +41,7 @@ def test_manual_page_renders_without_a_warning(directory: Path, name: str) -> No
 
 
 def test_every_command_has_a_page_of_its_own() -> None:
-    programs = {"flanpyd.8", "flanpyctl.1", "flanpyd.toml.5"}
+    programs = {"flanpyd.8", "flanpyctl.1", "flanpyd.toml.5", "flanpy-store.8"}
     assert PAGES.keys() == programs | {f"{command.page}.1" for command in flanpyctl().below}
 
 

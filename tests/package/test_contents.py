@@ -61,16 +61,18 @@ def test_programs_units_manuals_and_completion_are_in_their_places(tree: Path) -
         capture_output=True, text=True, check=True, timeout=60,
     ).stdout.split()  # fmt: skip
     assert "/usr/lib/systemd/system/flanpyd.service" in listed
-    wanted = {place.lstrip("/") for place in listed if not place.endswith("flanpyd.default")}
+    wanted = {place.lstrip("/") for place in listed if not place.endswith(".default")}
     wanted |= {f"usr/share/man/man{name[-1]}/{name}.gz" for name in pages()}
     wanted |= {
         "usr/bin/flanpyctl",
         "usr/bin/flanpyd",
+        "usr/bin/flanpy-store",
         "usr/sbin/flanpyd",
         "usr/share/bash-completion/completions/flanpyctl",
         "usr/share/zsh/vendor-completions/_flanpyctl",
         "usr/share/fish/vendor_completions.d/flanpyctl.fish",
         "etc/default/flanpyd",
+        "etc/default/flanpy-store",
         "usr/share/doc/flanpy/copyright",
         "usr/share/doc/flanpy/LICENSE",
         "usr/share/doc/flanpy/changelog.gz",
@@ -87,8 +89,9 @@ def test_licence_is_that_of_the_source_and_numpy_is_left_out(tree: Path) -> None
 
 
 def test_settings_file_is_the_operators_and_nobody_elses_to_read(tree: Path) -> None:
-    assert (tree / "DEBIAN/conffiles").read_text() == "/etc/default/flanpyd\n"
-    assert (tree / "etc/default/flanpyd").stat().st_mode & 0o777 == 0o640
+    assert (tree / "DEBIAN/conffiles").read_text() == "/etc/default/flanpy-store\n/etc/default/flanpyd\n"
+    for program in ("flanpyd", "flanpy-store"):
+        assert (tree / "etc/default" / program).stat().st_mode & 0o777 == 0o640
 
 
 def test_every_file_is_known_by_its_sum(tree: Path) -> None:

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.lab
 
 UNITS = (
     "flanpyd.service", "flanpy-docker.service", "flanpy-docker-changed.service", "flanpy-docker.path", "docker.service",
+    "flanpy-store.service",
 )  # fmt: skip
 MOST_EXPOSED = 25
 KERNEL_UDP = "/usr/share/flanpy/kernel-udp.conf"
@@ -33,10 +34,10 @@ def test_units_are_clean_when_systemd_verifies_them(layer: Path) -> None:
     assert (verified.returncode, verified.stdout + verified.stderr) == (0, "")
 
 
-def test_service_is_exposed_no_more_than_allowed(layer: Path) -> None:
+@pytest.mark.parametrize(("unit", "most"), [("flanpyd.service", MOST_EXPOSED), ("flanpy-store.service", 15)])
+def test_service_is_exposed_no_more_than_allowed(layer: Path, unit: str, most: int) -> None:
     judged = _on_a_host(
-        layer,
-        f'systemd-analyze security --offline=true --root="$1" --threshold={MOST_EXPOSED} flanpyd.service',
+        layer, f'systemd-analyze security --offline=true --root="$1" --threshold={most} {unit}'
     )
     assert judged.returncode == 0, judged.stdout[-300:] + judged.stderr
 

@@ -7,7 +7,7 @@ runs on grpc.aio over the etcd3 package's builders (`wire.py`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
@@ -28,6 +28,7 @@ from flanpy.store.session.auth import Metadata, Tokens
 from flanpy.store.session.channel import Connections, Stubs
 from flanpy.store.session.local_ends import local_ends
 from flanpy.store.session.record import StoreRecord, StoreStats
+from flanpy.store.session.saving import saved
 from flanpy.store.session.settings import EtcdSettings
 from flanpy.store.session.stream import WatchCanceled, WatchStream
 from flanpy.store.session.watch import PrefixWatch, WatchPace
@@ -170,6 +171,12 @@ class EtcdSession:
         request = pb.LeaseGrantRequest(TTL=ttl)
         reply = await self._attempts.ask("grant", lambda stubs: stubs.lease.LeaseGrant, request)
         return int(reply.ID)
+
+    async def save(self, write: Callable[[bytes], None]) -> None:
+        """Hand all of etcd's file to `write`, piece by piece, with its checksum at the end, at one moment of etcd's."""
+        await self._attempts.call(
+            "snapshot", lambda stubs, sent: saved(stubs, sent, write, within=self._connections.deadline)
+        )
 
     async def revoke(self, lease_id: int) -> None:
         """See `port.LeaseStore`."""

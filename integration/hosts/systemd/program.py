@@ -20,12 +20,16 @@ HOME = Path("opt/flanpy")
 PYTHON = f"/usr/bin/python3.{sys.version_info.minor}"
 LIBRARY = HOME / f"lib/python3.{sys.version_info.minor}/site-packages"
 INSTALL = PROJECT_ROOT / "deploy/systemd/install.sh"
-_SCRIPTS = {"flanpyd": "flanpy.daemon.main", "flanpyctl": "flanpy.cli.main"}
+_SCRIPTS = {
+    "flanpyd": "flanpy.daemon.main",
+    "flanpyctl": "flanpy.cli.main",
+    "flanpy-store": "flanpy.storeserver.main",
+}
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
 def lay_program(tree: Path) -> Path:
-    """Put flanpy, its dependencies and its two commands into `tree`; returns it."""
+    """Put flanpy, its dependencies and its commands into `tree`; returns it."""
     library = tree / LIBRARY
     library.mkdir(parents=True)
     for found in _dependencies():
