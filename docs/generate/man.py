@@ -42,10 +42,7 @@ _STORE_FILES = (
 )
 
 
-_STORE_EXAMPLE = """\
-flanpy-store --data-dir /srv/store
-flanpy-store --listen-client-urls https://192.0.2.10:2379 \\
-    --cert-file store.crt --key-file store.key --trusted-ca-file ca.crt"""
+_STORE_EXAMPLE = "flanpy-store --data-dir /srv/store --listen-client-urls http://127.0.0.1:12379"
 
 
 def pages() -> dict[str, str]:

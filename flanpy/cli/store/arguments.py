@@ -8,7 +8,10 @@ from flanpy.cli.base.parser import Tree, add_force
 def add_store(tree: Tree) -> None:
     """Add `store` with its commands."""
     store = tree.command(
-        "store", "store.backup:backup", "copy the store to a file, or bring it back from one"
+        "store",
+        "store.backup:backup",
+        "copy the store to a file, or bring it back from one (backup, restore)",
+        "store backup /root/store.db\n store restore /root/store.db",
     )
     below = tree.under(store, required=True)
     backup = below.command(
