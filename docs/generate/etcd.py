@@ -87,13 +87,13 @@ def _keys() -> list[tuple[str, str, str]]:
         (markdown.code(f"{leases}{_BOTH}"), "the same with an IPv6 subnet", "as above"),
         (
             markdown.code(f"{_PREFIX}/cloud/routes/{_KEY}"),
-            "aws-vpc and gce: which host made the provider's route to a subnet, and where it leads",
+            "aws-vpc and gce: which host made the provider's route to a subnet, where it leads, and in which tables",
             "no: it outlives its host, and goes with the route",
         ),
         (
             markdown.code(f"{_PREFIX}/cloud/removing/{_KEY}"),
-            "aws-vpc and gce: the host that is removing the route to a subnet which nobody leases",
-            "yes, of a minute",
+            "aws-vpc and gce: the host that is removing the route to a subnet which no other host leases",
+            "yes, of three minutes",
         ),
     ]
 

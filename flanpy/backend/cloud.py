@@ -129,9 +129,9 @@ class CloudBackend(Linkless):
         plain = plain_record(world, self._name)
         if plain is None:
             return None
-        here = world.cloud
+        here = _here(world, self._name)
         data: BackendData | None = None
-        if here is not None and here.backend == self._name:
+        if here is not None:
             data = RawData(json.dumps({TARGET_FIELD: here.target}, separators=(",", ":")))
         elif world.own is not None and world.own.record.backend_type == self._name:
             data = world.own.record.backend_data
@@ -148,30 +148,34 @@ class CloudBackend(Linkless):
         return CloudGround(DirectRoutes.of(world), read_options(self._name, raw).direct).way
 
 
-def stands(world: World, here: CloudHere | None) -> bool:
+def _here(world: World, backend: str) -> CloudHere | None:
+    return next((one for one in world.clouds if one.backend == backend), None)
+
+
+def stands(world: World) -> bool:
     """Report whether the backend can be advertised, as far as the provider is concerned: our route is there."""
     network, own = world.network, world.own
     if network is None or network.backend_type not in CLOUDS:
         return True
-    if own is None or here is None or here.backend != network.backend_type:
+    here = _here(world, network.backend_type)
+    if own is None or own.key.subnet is None or here is None:
         return False
-    return here.standing is not None and here.standing == own.key.subnet
+    return here.standing == own.key.subnet
 
 
-def wanted(world: World, was: CloudHere | None = None) -> CloudWanted | None:
-    """Return the routes this world wants at a provider; while hosts move to another backend, the former one's.
+def wanted(world: World, backend: str, was: CloudHere | None = None) -> CloudWanted | None:
+    """Return the routes this world wants at a provider, also while hosts move from its backend to another one.
 
-    `was` are the routes left from an earlier network; they are removed once no routes are wanted.
+    `was` are the routes left there from an earlier network; they are removed once no routes are wanted.
     """
     view, own = world.view, world.own
-    holds = own.key.subnet if own is not None else None
     settled = view.in_sync and not view.stale
     configs = [world.network, world.former.network if world.former is not None else None]
-    network = next((one for one in configs if one is not None and one.backend_type in CLOUDS), None)
+    network = next((one for one in configs if one is not None and one.backend_type == backend), None)
     if network is None or network.network is None:
         if was is None or was.standing is None or world.network is None:
             return None
-        return CloudWanted(was.backend, world.policy.node_id, was.standing, 0, holds=holds, settled=settled)
+        return CloudWanted(backend, world.policy.node_id, was.standing, 0, settled=settled)
     leases = [lease for lease in view.leases.values() if lease.key.subnet is not None]
     hosts = {lease.record.node_id for lease in leases if lease.record.backend_type == network.backend_type}
     return CloudWanted(
@@ -180,8 +184,7 @@ def wanted(world: World, was: CloudHere | None = None) -> CloudWanted | None:
         network.network,
         network.subnet_len,
         read_options(network.backend_type, network.backend_options).tables,
-        holds,
-        holds,
+        own.key.subnet if own is not None else None,
         settled,
         frozenset(lease.key.subnet for lease in leases if lease.key.subnet is not None),
         MappingProxyType({
@@ -216,10 +219,12 @@ def cloud_plan(
 ) -> CloudPlan:
     """Plan the changes of the provider's tables. `was`: the subnet of our earlier routes, which may no longer be ours.
 
-    Only routes proven to be an overlay's are changed: the target is gone, a lease or a record in etcd names the target,
-    or the route's name marks it.
+    A route of ours in a table that is chosen no more goes last, once the others stand. Only routes proven to be an
+    overlay's are changed: the target is gone, a lease or a record in etcd names the target, or the route's name marks
+    it.
     """
     ops: list[CloudOp] = []
+    left: list[CloudOp] = []
     foreign: list[CloudRoute] = []
     stale: list[CloudRoute] = []
     unknown: list[CloudRoute] = []
@@ -232,6 +237,7 @@ def cloud_plan(
                 if route.destination == was and route.target == host.target
             ]
         if table.id not in chosen:
+            left += _left_in(table, wanted, host, records)
             continue
         if wanted.subnet is not None:
             at = [route for route in table.routes if route.destination == wanted.subnet]
@@ -241,7 +247,7 @@ def cloud_plan(
         for route in table.routes:
             if route.destination != was and _is_stale(route, wanted):
                 (stale if _is_ours(route, wanted, records) else unknown).append(route)
-    return CloudPlan(tuple(ops), tuple(foreign), tuple(stale), tuple(unknown))
+    return CloudPlan((*ops, *left), tuple(foreign), tuple(stale), tuple(unknown))
 
 
 def chosen_tables(wanted: CloudWanted, tables: tuple[CloudTable, ...], records: Records) -> tuple[str, ...]:
@@ -250,6 +256,17 @@ def chosen_tables(wanted: CloudWanted, tables: tuple[CloudTable, ...], records: 
         return wanted.tables
     used = {record.table for record in records.values()}
     return tuple(table.id for table in tables if table.own or table.id in used)
+
+
+def _left_in(table: CloudTable, wanted: CloudWanted, host: CloudHost, records: Records) -> Iterator[CloudOp]:
+    """Give the removal of our route from a table that is chosen no more, if our record says that we wrote it there."""
+    record = records.get(wanted.subnet) if wanted.subnet is not None and wanted.settled else None
+    if record is None or (record.target, record.node_id) != (host.target, wanted.node_id):
+        return
+    for route in table.routes:
+        ours = route.destination == wanted.subnet and route.target == host.target
+        if ours and table.id in record.written:
+            yield CloudOp(CloudVerb.DELETE, route, route)
 
 
 def _own(mine: CloudRoute, at: list[CloudRoute]) -> Iterator[CloudOp]:

@@ -23,6 +23,7 @@ from flanpy.backend.cloud import Records, chosen_tables, cloud_plan
 from flanpy.clock import Clock, set_within
 from flanpy.cloud.beside import beside
 from flanpy.cloud.port import Calls, Provider, Registry, trouble
+from flanpy.cloud.removal import remove_claimed
 from flanpy.cloud.stale import StaleRoutes
 from flanpy.errors import CloudError, StoreError
 from flanpy.log import get_logger
@@ -194,6 +195,8 @@ class CloudKeeper:
         host = await beside(lambda: provider.host(asked.address))
         tables = await beside(lambda: provider.tables(host))
         warned = await self._forwarding(host)
+        if wanted.subnet != self._vacant:
+            self._vacant = None
         plan = cloud_plan(wanted, host, tables, records, was=self._was)
         missing = set(wanted.tables) - {table.id for table in tables}
         refused: CloudTrouble | None = None
@@ -254,28 +257,21 @@ class CloudKeeper:
         return None
 
     async def _take_back(self, op: CloudOp, wanted: CloudWanted) -> CloudTrouble | None:
-        """Delete a route of ours that is no longer wanted; under a claim unless its subnet is still our own lease.
+        """Delete a route of ours that is no longer wanted.
 
         Where another leases the subnet by now, that host makes the route its own.
         """
         try:
-            if await self._remove(op.route, claimed=op.route.destination != wanted.holds):
+            if await self._remove(op.route, forget=op.route.destination != wanted.subnet):
                 self._changes[op.verb.value] += 1
         except CloudError as error:
             return trouble(error)
         return None
 
-    async def _remove(self, route: CloudRoute, *, claimed: bool = True) -> bool:
-        """Delete a route whose subnet nobody leases. Says whether it did; raises CloudError, StoreError."""
-        subnet = route.destination
-        if claimed and not await self._registry.claim(subnet):
+    async def _remove(self, route: CloudRoute, *, forget: bool = True) -> bool:
+        """Delete a route whose subnet no other host leases. Says whether it did; raises CloudError, StoreError."""
+        if not await remove_claimed(self._provider, self._registry, route, forget=forget):
             return False
-        try:
-            await beside(lambda: self._provider.apply(CloudOp(CloudVerb.DELETE, route, route)))
-            await self._registry.remove(subnet)
-        finally:
-            if claimed:
-                await self._registry.release(subnet)
         log.info("cloud_route_removed", op=str(route))
         return True
 
@@ -294,10 +290,11 @@ class CloudKeeper:
         if wanted.subnet is None or refused is not None or plan.foreign:
             return None
         own = next((table.id for table in tables if table.own), "")
-        record = CloudRecord(host.target, wanted.node_id, own)
+        chosen = chosen_tables(wanted, tables, records)
+        record = CloudRecord(host.target, wanted.node_id, own, tuple(sorted(chosen)))
         if records.get(wanted.subnet) != record:
             await self._registry.write(wanted.subnet, record)
-        if not chosen_tables(wanted, tables, records):
+        if not chosen:
             return None
         self._remember(wanted.subnet, wanted, host)
         return wanted.subnet

@@ -141,7 +141,7 @@ class Agent:
             node_id,
             clock=clock,
             note=lambda status: self._board.note(cloud=status),
-            here=self._cloud_changed,
+            here=self._clouds_changed,
         )
         self._probing = Probing(lambda: self._settings, node_id, clock=clock, board=self._board)
         self._prestartup = PreStartup(
@@ -203,7 +203,7 @@ class Agent:
             "pulse": self._pulse(),
             "subnet_file": self._subnet_file.watch(self._clock),
             "prestartup": self._prestartup.run(),
-            "cloud": self._cloud.run(),
+            **self._cloud.tasks(),
             "tuning": TuningWatch(
                 clock=self._clock, last=lambda: self._board.snapshot.inputs.last, note=self._note_tuning
             ).run(),
@@ -290,8 +290,8 @@ class Agent:
         self._loop.printed_changed(printed)
         self._leasing.world_changed()
 
-    def _cloud_changed(self, here: CloudHere | None) -> None:
-        self._loop.cloud_changed(here)
+    def _clouds_changed(self, here: tuple[CloudHere, ...]) -> None:
+        self._loop.clouds_changed(here)
         self._leasing.world_changed()
 
     def _peers_lost(self) -> bool:

@@ -101,11 +101,12 @@ class CloudTable:
 @dataclass(frozen=True, slots=True)
 class CloudRecord:
     """The record in etcd of a route made by an overlay host: its target, its writer, and the table that the host's
-    own packets take, in which the routes of all hosts must be."""
+    own packets take, in which the routes of all hosts must be. `written` are the tables that the host wrote it to."""
 
     target: str
     node_id: str
     table: str = ""
+    written: tuple[str, ...] = ()
 
 
 class CloudVerb(Enum):
@@ -130,8 +131,7 @@ class CloudOp:
 class CloudWanted:
     """The routes a world wants at the provider. `subnet` is our own, None if no route of ours is to be there.
 
-    `holds` is the subnet of our lease, route or not; `settled`: etcd was heard, so an absent lease is
-    gone.
+    `settled`: etcd was heard, so an absent lease is gone.
     `leased` are the subnets of all leases, and `targets` the hosts that they name, by subnet. `judges`:
     the leases are known well enough to call a route stale. `hosts` are the node ids that may remove one.
     """
@@ -142,7 +142,6 @@ class CloudWanted:
     subnet_len: int
     tables: tuple[str, ...] = ()
     subnet: IPv4Network | None = None
-    holds: IPv4Network | None = None
     settled: bool = False
     leased: frozenset[IPv4Network] = frozenset()
     targets: Mapping[IPv4Network, str] = field(default_factory=lambda: MappingProxyType({}))

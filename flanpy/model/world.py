@@ -73,8 +73,9 @@ class World:
     """Input of every planner. `own` is this node's lease, from etcd or, while etcd is away, from disk.
 
     `own_confirmed` distinguishes the two: etcd has confirmed the lease since start.
-    `filter` is None while packet filters are not read: then no rules are planned. `etcd` are the addresses of etcd's
-    endpoints, in order. `withheld` are leases that get no route here, because etcd was lost when they had one.
+    `filter` is None while packet filters are not read: then no rules are planned. `clouds` has one entry for each
+    provider that was asked. `etcd` are the addresses of etcd's endpoints, in order. `withheld` are leases that get no
+    route here, because etcd was lost when they had one.
     """
 
     policy: Policy
@@ -85,7 +86,7 @@ class World:
     facts: HostFacts = field(default_factory=HostFacts)
     former: Former | None = None
     printed: Printed | None = None
-    cloud: CloudHere | None = None
+    clouds: tuple[CloudHere, ...] = ()
     filter: FilterFacts | None = None
     etcd: tuple[EtcdAddress, ...] = ()
     withheld: frozenset[Claim] = NO_CLAIMS

@@ -139,9 +139,9 @@ class ReconcileLoop:
         """Take the leases that get no route, because etcd was lost when they had one."""
         self._replace(withheld=withheld)
 
-    def cloud_changed(self, here: CloudHere | None) -> None:
-        if here != self._world.cloud:
-            self._replace(cloud=here)
+    def clouds_changed(self, here: tuple[CloudHere, ...]) -> None:
+        if here != self._world.clouds:
+            self._replace(clouds=here)
 
     def filter_changed(self, facts: FilterFacts) -> None:
         self._replace(filter=facts)

@@ -226,6 +226,7 @@ def _backend(inputs: Inputs) -> Document | None:
         "mtu": choice.mtu(inputs.last.world),
         "ways": _ways(inputs.last),
         "moving_from": _moving_from(inputs.last.world),
+        "cloud": inputs.cloud.backend if inputs.cloud is not None else None,
     }
 
 

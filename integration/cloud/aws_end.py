@@ -1,6 +1,7 @@
 """AWS for tests: moto's EC2 and IAM behind a gate that can fail as AWS does, and an IMDSv2 that knows each host.
 
-moto has no metadata of interfaces, no quota of routes and no black holes: those three are here. A host is told by the
+moto has no metadata of interfaces, no quota of routes and no black holes: those three are here, and each call of a host
+is judged by moto's IAM. A host is told by the
 address it calls from, or where all call from loopback by a path that it puts first.
 """
 
@@ -15,12 +16,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qs
+from xml.sax.saxutils import escape
 
 from moto.backends import get_backend
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
 from integration.cloud.faults import Trouble
+from integration.cloud.iam import refusal
 from integration.cloud.mirror import Mirror
 
 REGION = "eu-central-1"
@@ -73,7 +76,8 @@ class AwsEnd:
 
     def _api(self, environ: dict[str, Any], start: StartResponse) -> Iterable[bytes]:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        action = parse_qs(body.decode("latin-1")).get("Action", [""])[0]
+        values = parse_qs(body.decode("latin-1"))
+        action = values.get("Action", [""])[0]
         faults, trouble = self._trouble.faults, self._trouble
         if "flanpy" not in environ.get("HTTP_USER_AGENT", ""):  # who sets the lab up is spared
             return self._pass_on(environ, start, body)
@@ -90,10 +94,10 @@ class AwsEnd:
                 "503 Service Unavailable",
                 _ERROR.format("RequestLimitExceeded", "Request limit exceeded."),
             )
-        if action in faults.deny:
+        code, text = refusal(environ, body, values, REGION)
+        if code:
             trouble.count(action, "denied")
-            text = "You are not authorized to perform this operation. Encoded authorization failure message: c2VjcmV0"
-            return _answer(start, "403 Forbidden", _ERROR.format("UnauthorizedOperation", text))
+            return _answer(start, "403 Forbidden", _ERROR.format(code, escape(text)))
         if action == "CreateRoute" and faults.full and b"DryRun=true" not in body:
             trouble.count(action, "full")
             text = "The maximum number of routes has been reached."
@@ -141,7 +145,7 @@ def _metadata(host: Mapping[str, str]) -> dict[str, str]:
         "Code": "Success",
         "AccessKeyId": host.get("key", "AKIAIOSFODNN7EXAMPLE"),
         "SecretAccessKey": host.get("secret", "lab-secret-key"),
-        "Token": "lab-session-token",
+        "Token": host.get("token", "lab-session-token"),
         "Expiration": "2099-01-01T00:00:00Z",
     }
     return {
@@ -172,7 +176,7 @@ def main() -> None:
     end = AwsEnd(DomainDispatcherApplication(create_backend_app))
     server = make_server(wanted.listen, wanted.port, end, threaded=True)
     if wanted.mirror:
-        Mirror(end.table).start()
+        Mirror(end.table, metric=10).start()
     print(server.server_port, flush=True)
     server.serve_forever()
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import botocore.session
@@ -16,21 +18,47 @@ SEGMENTS = (99, 98, 97)
 """Of a lab: 10.99.0.0/16 and so on. The VPC has each of them, as a subnet."""
 
 
+_HOW_TO = Path(__file__).parents[2] / "docs" / "howto" / "aws-routes.md"
+_ROLE = "flanpy"
+
+
 @cache
-def _client(endpoint: str) -> Any:
+def _client(endpoint: str, service: str) -> Any:
     session = botocore.session.Session()
     session.set_credentials("lab", "lab")
-    return session.create_client("ec2", region_name=REGION, endpoint_url=endpoint)
+    return session.create_client(service, region_name=REGION, endpoint_url=endpoint)
+
+
+@cache
+def policy() -> str:
+    """The IAM policy as an operator copies it from the how-to."""
+    found = re.search(r"```json\n(.*?)```", _HOW_TO.read_text(), re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def without(denied: Iterable[str]) -> str:
+    """Return the policy less these actions of EC2."""
+    document = json.loads(policy())
+    for statement in document["Statement"]:
+        statement["Action"] = [one for one in statement["Action"] if one.removeprefix("ec2:") not in denied]
+    return json.dumps(document)
 
 
 class AwsSide:
-    """A client of the emulated AWS: `where` is the server's address and port; `tables` are the route tables
-    made so far, the main one first."""
+    """A client of the emulated AWS: `where` is the server's address and port; `secrets` are what no log may show.
+
+    Hosts have the credentials of a role with the how-to's policy.
+    """
 
     def __init__(self, where: tuple[str, int]) -> None:
         self._where = where
         self.endpoint = f"http://{where[0]}:{where[1]}"
-        self.ec2 = _client(self.endpoint)
+        self.ec2 = _client(self.endpoint, "ec2")
+        self._iam = _client(self.endpoint, "iam")
+        self._denied: tuple[str, ...] | None = None
+        self._credentials = self._assume()
+        self.secrets = (self._credentials["secret"], self._credentials["token"])
         cidrs = [f"10.{number}.0.0/16" for number in SEGMENTS]
         self.vpc = self.ec2.create_vpc(CidrBlock=cidrs[0])["Vpc"]["VpcId"]
         for cidr in cidrs[1:]:
@@ -38,6 +66,25 @@ class AwsSide:
         self.subnets = {cidr.rpartition(".0.0")[0]: self.new_subnet(cidr) for cidr in cidrs}
         self.subnet = self.subnets["10.99"]
         self.main = self.tables()[0]["RouteTableId"]
+
+    def _assume(self) -> dict[str, str]:
+        roles = {one["RoleName"]: one["Arn"] for one in self._iam.list_roles()["Roles"]}
+        if _ROLE not in roles:
+            made = self._iam.create_role(RoleName=_ROLE, AssumeRolePolicyDocument="{}")
+            roles[_ROLE] = made["Role"]["Arn"]
+        self._grant(())
+        sts = _client(self.endpoint, "sts")
+        found = sts.assume_role(RoleArn=roles[_ROLE], RoleSessionName="lab")["Credentials"]
+        return {
+            "key": found["AccessKeyId"],
+            "secret": found["SecretAccessKey"],
+            "token": found["SessionToken"],
+        }
+
+    def _grant(self, denied: tuple[str, ...]) -> None:
+        if denied != self._denied:
+            self._iam.put_role_policy(RoleName=_ROLE, PolicyName=_ROLE, PolicyDocument=without(denied))
+            self._denied = denied
 
     def new_subnet(self, cidr: str) -> str:
         """One more subnet of the VPC."""
@@ -57,7 +104,7 @@ class AwsSide:
         found = made["NetworkInterface"]
         host = {
             "interface": found["NetworkInterfaceId"], "mac": found["MacAddress"], "address": address,
-            "subnet": subnet, "vpc": self.vpc, **more,
+            "subnet": subnet, "vpc": self.vpc, **self._credentials, **more,
         }  # fmt: skip
         self.post("hosts", {called or address: host})
         return str(found["NetworkInterfaceId"])
@@ -71,7 +118,8 @@ class AwsSide:
         return said
 
     def fail(self, **faults: Any) -> None:
-        """Put exactly these faults in force from now on; none named, none in force."""
+        """Put exactly these faults in force from now on; none named, none in force. `deny` are actions of EC2."""
+        self._grant(tuple(faults.pop("deny", ())))
         self.post("faults", faults)
 
     def calls(self) -> dict[str, int]:

@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(slots=True)
 class Faults:
-    """`per_second` is a token bucket over all calls of a host's API, 0 for none; `deny` and `full` name actions."""
+    """`per_second` is a token bucket over all calls of a host's API, 0 for none; `deny` names methods (GCE)."""
 
     down: bool = False
     slow: float = 0.0

@@ -12,6 +12,7 @@ from flanpy.backend.registry import backend_for, validate_network
 from flanpy.errors import ConfigError
 from flanpy.model.cloud import (
     AWS,
+    GCE,
     CloudHere,
     CloudHost,
     CloudRecord,
@@ -25,9 +26,7 @@ from flanpy.model.network.config import parse_network_config
 from tests.states import WORLDS, as_backend
 
 SUBNET = IPv4Network("10.50.5.0/24")
-WANTED = CloudWanted(
-    AWS, "h1", IPv4Network("10.50.0.0/16"), 24, subnet=SUBNET, holds=SUBNET, settled=True, judges=True
-)
+WANTED = CloudWanted(AWS, "h1", IPv4Network("10.50.0.0/16"), 24, subnet=SUBNET, settled=True, judges=True)
 HOST = CloudHost("eni-1", "vpc/subnet")
 
 
@@ -91,24 +90,25 @@ def test_backend_stands_once_the_route_of_our_own_subnet_does() -> None:
     world = as_backend(AWS, WORLDS["three hosts"])
     assert world.own is not None
     subnet = world.own.key.subnet
-    assert not stands(world, None)
-    assert not stands(world, CloudHere(AWS, "eni-1", SUBNET))
-    assert not stands(world, CloudHere("gce", "eni-1", subnet))
-    assert stands(world, CloudHere(AWS, "eni-1", subnet))
-    assert stands(as_backend("host-gw", world), None)
+    assert not stands(world)
+    assert not stands(replace(world, clouds=(CloudHere(AWS, "eni-1", SUBNET),)))
+    assert not stands(replace(world, clouds=(CloudHere("gce", "eni-1", subnet), CloudHere(AWS, "eni-1"))))
+    assert stands(replace(world, clouds=(CloudHere("gce", "h1"), CloudHere(AWS, "eni-1", subnet))))
+    assert stands(as_backend("host-gw", world))
 
 
 def test_what_is_asked_of_the_provider_follows_from_the_world() -> None:
     world = as_backend(AWS, WORLDS["three hosts"])
-    asked = wanted(world)
+    asked = wanted(world, AWS)
     assert asked is not None
-    assert asked.subnet == asked.holds == (world.own.key.subnet if world.own else None)
+    assert asked.subnet == (world.own.key.subnet if world.own else None)
     assert asked.judges
     stale = replace(world, view=replace(world.view, stale=True))
-    assert (w := wanted(stale)) is not None
+    assert (w := wanted(stale, AWS)) is not None
     assert (w.judges, w.settled) == (False, False)
     elsewhere = as_backend("host-gw", world)
-    assert wanted(elsewhere) is None
-    left = wanted(elsewhere, CloudHere(AWS, "eni-1", SUBNET))
+    assert wanted(elsewhere, AWS) is None
+    assert wanted(world, GCE) is None
+    left = wanted(elsewhere, AWS, CloudHere(AWS, "eni-1", SUBNET))
     assert left is not None
     assert (left.subnet, left.backend) == (None, AWS)

@@ -19,7 +19,7 @@ from tests.cloud.conftest import ADDRESS, NETWORK, Registry
 from tests.fakes.clock import FakeClock
 
 SUBNET, OTHER = IPv4Network("10.50.5.0/24"), IPv4Network("10.50.6.0/24")
-WANTED = CloudWanted(AWS, "h1", NETWORK, 24, subnet=SUBNET, holds=SUBNET, settled=True,
+WANTED = CloudWanted(AWS, "h1", NETWORK, 24, subnet=SUBNET, settled=True,
                      leased=frozenset({SUBNET}), hosts=("h1",), judges=True)  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def test_host_finds_itself_by_metadata_and_makes_its_route_in_the_main_table(aws
     assert (status.trouble, status.denied, status.standing) == (None, (), SUBNET)
     assert aws.routes() == {str(SUBNET): interface}
     assert not aws.checks(interface)
-    assert rig.registry.kept == {SUBNET: CloudRecord(interface, "h1", aws.main)}
+    assert rig.registry.kept == {SUBNET: CloudRecord(interface, "h1", aws.main, (aws.main,))}
     assert rig.made == [CloudHere(AWS, interface, SUBNET)]
     before = aws.calls()
     assert rig.looked().standing == SUBNET
@@ -174,7 +174,7 @@ def test_route_is_taken_back_when_no_subnet_is_held_unless_etcd_was_not_heard(aw
     aws.add_host(str(ADDRESS), called="h1")
     rig = Rig()
     rig.looked()
-    nothing = replace(WANTED, subnet=None, holds=None, leased=frozenset())
+    nothing = replace(WANTED, subnet=None, leased=frozenset())
     rig.looked(replace(nothing, settled=False, judges=False))
     assert set(aws.routes()) == {str(SUBNET)}
     rig.looked(nothing)
@@ -186,7 +186,7 @@ def test_route_left_behind_is_not_taken_from_the_subnets_next_owner(aws: AwsSide
     rig = Rig()
     rig.looked()
     rig.registry.leased.add(SUBNET)  # by another host, which has not made its route yet
-    rig.looked(replace(WANTED, subnet=None, holds=None, leased=frozenset({SUBNET})))
+    rig.looked(replace(WANTED, subnet=None, leased=frozenset({SUBNET})))
     assert aws.routes() == {str(SUBNET): interface}
 
 
@@ -229,7 +229,7 @@ def test_fifty_hosts_that_start_at_once_do_not_throttle_each_other_out(
         aws.add_host(f"10.99.2.{n}", called=f"n{n}")
         monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", f"http://127.0.0.1:{aws_port}/n{n}")
         rig = Rig(registry=registry, number=n, clock=SystemClock())
-        wanted = replace(WANTED, node_id=f"h{n}", subnet=subnet, holds=subnet, leased=frozenset(subnets))
+        wanted = replace(WANTED, node_id=f"h{n}", subnet=subnet, leased=frozenset(subnets))
         rig.keeper.ask(Asked(wanted, IPv4Address(f"10.99.2.{n}")))
         rigs.append(rig)
     aws.fail(per_second=60)

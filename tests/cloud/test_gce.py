@@ -21,7 +21,7 @@ from integration.cloud.gce_end import GceEnd, serve
 from tests.cloud.conftest import ADDRESS, NETWORK, Registry
 
 SUBNET, OTHER = IPv4Network("10.50.5.0/24"), IPv4Network("10.50.6.0/24")
-WANTED = CloudWanted(GCE, "h1", NETWORK, 24, subnet=SUBNET, holds=SUBNET, settled=True,
+WANTED = CloudWanted(GCE, "h1", NETWORK, 24, subnet=SUBNET, settled=True,
                      leased=frozenset({SUBNET}), hosts=("h1",), judges=True)  # fmt: skip
 
 
@@ -106,7 +106,7 @@ def test_stale_routes_go_and_every_page_of_routes_is_read(gce: GceEnd) -> None:
     assert len(gce.routes) == 6
     rig.looked()
     assert set(gce.routes) == {route_name(SUBNET)}
-    rig.looked(replace(WANTED, subnet=None, holds=None, leased=frozenset()))
+    rig.looked(replace(WANTED, subnet=None, leased=frozenset()))
     assert gce.routes == {}
 
 

@@ -101,7 +101,7 @@ def _tunnel(directory: Path, number: int) -> None:
 
 def _cloud(directory: Path, number: int) -> None:
     here = CloudHere("gce", "host-1", IPv4Network(f"10.50.{number}.0/24"), IPv4Address("192.0.2.1"))
-    cloud_file.save(directory, here)
+    cloud_file.save(directory, [here])
 
 
 def _daemon_json(directory: Path, number: int) -> None:

@@ -146,7 +146,16 @@ def _asking(machine: Machine) -> dict[str, str]:
         "subnet.env": f"FLANNEL_NETWORK=10.50.0.0/16\nFLANNEL_SUBNET=10.50.7.1/24\nFLANNEL_MTU=1450\n"
         f'DOCKER_OPT_X="-H tcp://0.0.0.0:2375"\nDOCKER_OPTS="-H tcp://0.0.0.0:2375"\nPATH={machine.root}\n',
         "cloud.json": json.dumps(
-            {"backend": "aws-vpc", "target": "../../x", "subnet": "10.50.9.0/24", "address": "192.0.2.9"}
+            {
+                "routes": [
+                    {
+                        "backend": "aws-vpc",
+                        "target": "../../x",
+                        "subnet": "10.50.9.0/24",
+                        "address": "192.0.2.9",
+                    }
+                ]
+            }
         ),
         "lease.json": json.dumps(lease),
         "drained.json": json.dumps({"subnet": SUBNET, "since": 1.0}),

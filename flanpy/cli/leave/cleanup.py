@@ -87,11 +87,7 @@ def cleanup(arguments: Namespace, host: Host) -> Exit:
     try:
         cloud = CloudLeft() if in_use else cloud_left(host)
         remains = found(host, in_use=in_use, keep_subnet_file=arguments.keep_subnet_file)
-        if cloud.problem:
-            print(cloud.problem, file=sys.stderr)
-            remains = replace(
-                remains, files=tuple(f for f in remains.files if f.name != cloud_file.FILE_NAME)
-            )
+        remains = _told(cloud.problems, remains)
         lines = [
             *cloud.lines,
             *remains.lines,
@@ -105,15 +101,24 @@ def cleanup(arguments: Namespace, host: Host) -> Exit:
         if arguments.dry_run:
             return Exit.OK
         _ask(arguments, len(lines))
-        cloud.remove()
+        stay = cloud.remove(host)
+        remains = _told(stay, remains)
         _remove(remains, host)
         if arguments.release:
             _release(host)
     finally:
         if held is not None:
             held.release()
-    print(f"removed: {plural(len(cloud.lines) + len(remains.lines), 'object')}")
+    print(f"removed: {plural(len(cloud.lines) - len(stay) + len(remains.lines), 'object')}")
     return Exit.OK
+
+
+def _told(problems: tuple[str, ...], remains: Remains) -> Remains:
+    """Tell why cloud routes stay; if any does, cloud.json stays too, for another cleanup."""
+    if not problems:
+        return remains
+    print("\n".join(problems), file=sys.stderr)
+    return replace(remains, files=tuple(f for f in remains.files if f.name != cloud_file.FILE_NAME))
 
 
 def _held_lock(host: Host, *, force: bool) -> lock.RunLock | None:

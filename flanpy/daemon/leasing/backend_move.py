@@ -61,7 +61,7 @@ class BackendMove:
             return False
         if outcome.decision.desired is None or outcome.error or device_failed(outcome):
             return False
-        if not stands(outcome.world, outcome.world.cloud):
+        if not stands(outcome.world):
             return False
         self._moving = replace(self._moving, stands=True)
         return True

@@ -38,7 +38,7 @@ def routes(facts: Facts) -> Iterator[Finding]:
         return
     reason = document.text(condition, "reason")
     cure = document.text(condition, "cure")
-    backend = document.text(facts.part("status", "backend"), "type")
+    backend = document.text(facts.part("status", "backend"), "cloud")
     if reason == CloudFault.DENIED.value or (reason == CloudFault.UNFIT.value and backend == AWS):
         cure = f"{cure}\n{needed(backend)}"
     severity = Severity.WARNING if reason in _WARNINGS else Severity.ERROR

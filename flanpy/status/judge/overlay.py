@@ -73,7 +73,7 @@ def _standing(inputs: Inputs, last: Pass) -> Condition:
         return bad(kind, "NoPeersKnown", message, cure)
     if last.world.former is not None:
         return good(kind, "Moving", _moving(last, last.world.former))
-    if not stands(last.world, last.world.cloud):
+    if not stands(last.world):
         return unknown(
             kind, "NoCloudRoute", "the cloud provider has no route to this host yet: see CloudRoutes"
         )

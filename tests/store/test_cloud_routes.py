@@ -7,8 +7,8 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from flanpy.daemon.cloud.registry import EtcdRegistry
 from flanpy.model.cloud import CloudRecord
+from flanpy.store.cloud_routes import EtcdRegistry
 from flanpy.store.session.etcd import EtcdSession
 from tests.conftest import EtcdSpace
 
