@@ -7,6 +7,7 @@ google-auth finds credentials by Google's own chain; the calls are plain REST on
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
@@ -35,6 +36,7 @@ except ImportError as error:
     raise ConfigError(f"the backend gce needs google-auth ({error}): pip install 'flanpy[gce]'") from error
 
 API: Final = "https://compute.googleapis.com/compute/v1"
+OVERRIDE: Final = "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE"
 SCOPE: Final = "https://www.googleapis.com/auth/compute"
 PRIORITY: Final = 1000
 """Of a route, as flannel and the console set it."""
@@ -62,11 +64,11 @@ _STATUSES: Final = {
 
 
 class GceRoutes:
-    """Implements `port.Provider`. `endpoint` "" is Google's own."""
+    """Implements `port.Provider`. `endpoint` "" is Google's own, or that of gcloud's variable for it."""
 
     def __init__(self, calls: Calls, *, endpoint: str = "") -> None:
         self._calls = calls
-        self._api = (endpoint or API).rstrip("/")
+        self._api = (endpoint or os.environ.get(OVERRIDE) or API).rstrip("/")
         self._metadata = GceMetadata(calls)
         self._project = ""
         self._made: AuthorizedSession | None = None

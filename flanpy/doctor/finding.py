@@ -39,7 +39,7 @@ class Repair:
 class Finding:
     """`id` is of the list of problems (P01 to P34), `condition` the daemon's judgement of the same, "" without one.
 
-    `at`: wall time of what is over already, 0 for what is so now.
+    `grant`: text of several lines to be copied out, ours alone. `at`: wall time of what is over already, 0 for what is so now.
     """
 
     id: str
@@ -48,6 +48,7 @@ class Finding:
     condition: str = ""
     evidence: tuple[str, ...] = ()
     cure: str = ""
+    grant: str = ""
     repair: Repair | None = None
     at: float = 0.0
 
@@ -60,5 +61,6 @@ class Finding:
             "condition": self.condition,
             "evidence": list(self.evidence),
             "cure": self.cure,
+            "grant": self.grant,
             "fix": str(self.repair) if self.repair else "",
         }

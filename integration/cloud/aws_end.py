@@ -102,7 +102,7 @@ class AwsEnd:
             trouble.count(action, "full")
             text = "The maximum number of routes has been reached."
             return _answer(start, "400 Bad Request", _ERROR.format("RouteLimitExceeded", text))
-        trouble.count(action, "ok")
+        trouble.count(action, "dry" if b"DryRun=true" in body else "ok")
         if b"DryRun=true" in body:  # moto knows it of some calls only
             text = "Request would have succeeded, but DryRun flag is set."
             return _answer(start, "412 Precondition Failed", _ERROR.format("DryRunOperation", text))

@@ -145,6 +145,12 @@ class AwsSide:
         said = self.ec2.describe_network_interfaces(NetworkInterfaceIds=[interface])
         return bool(said["NetworkInterfaces"][0]["SourceDestCheck"])
 
+    def may_forward(self, target: str, *, allowed: bool) -> None:
+        """Switch an interface's source/destination check."""
+        self.ec2.modify_network_interface_attribute(
+            NetworkInterfaceId=target, SourceDestCheck={"Value": not allowed}
+        )
+
     def put(self, destination: str, interface: str, table: str = "") -> None:
         """A route made by hand, or by flannel."""
         where = {"RouteTableId": table or self.main, "DestinationCidrBlock": destination}

@@ -1,8 +1,7 @@
 """Compute Engine for tests: the few calls of it that a host makes, held to Google's own discovery document.
 
-Each request must be a method of the document (path, verb, parameters, and a body of the schema's fields and types), and
-so must each answer. A write is an operation that takes a while. The metadata service is that of one host: the path in
-front says which, where several share loopback.
+A write is an operation that takes a while. Who may call what is judged by the role of the how-to. The metadata service
+tells a host by the address it calls from, or where all call from loopback by a path that it puts first.
 """
 
 from __future__ import annotations
@@ -11,106 +10,94 @@ import json
 import re
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
-import googleapiclient  # type: ignore[import-untyped]
-
+from integration.cloud.discovery import Discovery
 from integration.cloud.faults import Trouble
 
 PROJECT, ZONE, NETWORK = "lab-project", "lab-zone", "lab-network"
+TOKEN = "ya29.lab-token-that-no-log-may-show"
 OPERATION_S = 0.05
+PAGE = 2
+"""Routes on a page of a listing, so few that clients have to turn pages."""
 Answer = tuple[int, dict[str, Any]]
-_DOCUMENT = Path(googleapiclient.__file__).parent / "discovery_cache" / "documents" / "compute.v1.json"
-_USED = ("instances.get", "routes.list", "routes.insert", "routes.delete", "globalOperations.get")
-_TYPES: dict[str, type | tuple[type, ...]] = {
-    "string": str, "boolean": bool, "integer": int, "array": list, "object": dict, "number": (int, float),
-}  # fmt: skip
+_HOW_TO = Path(__file__).parents[2] / "docs" / "howto" / "gce-routes.md"
+_NEEDED = {
+    "instances.get": ("compute.instances.get",),
+    "routes.list": ("compute.routes.list",),
+    "routes.insert": ("compute.routes.create", "compute.networks.updatePolicy", "compute.instances.use"),
+    "routes.delete": ("compute.routes.delete", "compute.networks.updatePolicy"),
+    "globalOperations.get": ("compute.globalOperations.get",),
+}
+"""Permissions by method, as the API's reference names them for routes that lead to an instance."""
 
 
-class Discovery:
-    """Google's description of the API, as far as it is used here."""
-
-    def __init__(self) -> None:
-        document = json.loads(_DOCUMENT.read_text())
-        self._schemas = document["schemas"]
-        self.root = "/" + document["servicePath"].rstrip("/")
-        self._methods = []
-        for name in _USED:
-            resource, verb = name.split(".")
-            method = document["resources"][resource]["methods"][verb]
-            pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", method["path"])
-            self._methods.append(
-                (
-                    name,
-                    method,
-                    re.compile(f"{self.root}/{pattern}" if not pattern.startswith("/") else pattern),
-                )
-            )
-
-    def method(self, verb: str, path: str, query: dict[str, str], body: object) -> tuple[str, dict[str, str]]:
-        """The method's name and the path's parameters. Raises ValueError for what the document does not know."""
-        for name, method, pattern in self._methods:
-            found = pattern.fullmatch(path)
-            if found is None or method["httpMethod"] != verb:
-                continue
-            if strange := set(query) - set(method["parameters"]):
-                raise ValueError(f"{name} has no parameters {sorted(strange)}")
-            if "request" in method:
-                self.check(method["request"]["$ref"], body)
-            return name, found.groupdict()
-        raise ValueError(f"{verb} {path} is no method that is used")
-
-    def answer(self, name: str, body: dict[str, Any]) -> dict[str, Any]:
-        """The body, of which the document knows every field."""
-        method = next(method for known, method, _ in self._methods if known == name)
-        self.check(method["response"]["$ref"], body)
-        return body
-
-    def check(self, schema: str, value: object) -> None:
-        """Raises ValueError for a field that the schema does not have, or of another type."""
-        self._check({"$ref": schema}, value, schema)
-
-    def _check(self, schema: dict[str, Any], value: object, where: str) -> None:
-        if "$ref" in schema:
-            schema = {"type": "object", **self._schemas[schema["$ref"]]}
-        if not isinstance(value, _TYPES[schema["type"]]):
-            raise ValueError(f"{where} is {value!r}, of type {schema['type']}")  # noqa: TRY004  (one kind of violation)
-        if isinstance(value, list):
-            for item in value:
-                self._check(schema["items"], item, f"{where}[]")
-        if isinstance(value, dict) and "properties" in schema:
-            for name, item in value.items():
-                if name not in schema["properties"]:
-                    raise ValueError(f"{where} has no field {name}")
-                self._check(schema["properties"][name], item, f"{where}.{name}")
-        if isinstance(value, str) and "pattern" in schema and not re.fullmatch(schema["pattern"], value):
-            raise ValueError(f"{where} is {value!r}, not like {schema['pattern']}")
-        if "enum" in schema and value not in schema["enum"]:
-            raise ValueError(f"{where} is {value!r}, none of {schema['enum']}")
+@cache
+def role() -> frozenset[str]:
+    """The permissions of the custom role, as an operator copies it from the how-to."""
+    found = re.search(r"```yaml\n(.*?)```", _HOW_TO.read_text(), re.DOTALL)
+    assert found is not None
+    return frozenset(re.findall(r"- (compute\S+)", found[1]))
 
 
 class GceEnd:
-    """The state of one project: hosts by the address of their interface, routes by name, operations."""
+    """The state of one project: hosts by name, routes by name, operations. `where` is the server's address and port."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, where: tuple[str, int]) -> None:
         self.discovery = Discovery()
         self.trouble = Trouble()
         self.hosts: dict[str, dict[str, Any]] = {}
         self.routes: dict[str, dict[str, Any]] = {}
         self.operations: dict[str, tuple[float, dict[str, Any]]] = {}
         self.violations: list[str] = []
-        self._port = port
+        self._where = f"{where[0]}:{where[1]}"
         self._lock = threading.Lock()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}{self.discovery.root}"
+        return f"http://{self._where}{self.discovery.root}"
 
     def link(self, path: str) -> str:
         return f"https://www.googleapis.com{self.discovery.root}/{path}"
+
+    def lab(self, what: str, value: dict[str, Any]) -> dict[str, Any]:
+        """Do what the test's side asks for: `what` is faults, hosts, forwards, put or delete; returns the state."""
+        with self._lock:
+            match what:
+                case "faults":
+                    self.trouble.set(json.dumps(value).encode())
+                case "hosts":
+                    self.add_host(**value)
+                case "forwards":
+                    self.hosts[value["name"]]["forwards"] = value["allowed"]
+                case "put":
+                    self.put(**value)
+                case "delete":
+                    self.routes.pop(value["name"], None)
+            routes, violations = dict(self.routes), list(self.violations)
+        return {"calls": self.trouble.told(), "routes": routes, "violations": violations}
+
+    def put(self, destination: str, host: str, name: str) -> None:
+        """Make a route as a person does, or flannel."""
+        self.routes[name] = {
+            "kind": "compute#route", "name": name, "destRange": destination, "priority": 1000, "tags": [],
+            "network": self.link(f"projects/{PROJECT}/global/networks/{NETWORK}"),
+            "nextHopInstance": self.link(f"projects/{PROJECT}/zones/{ZONE}/instances/{host}"),
+        }  # fmt: skip
+
+    def table(self) -> Mapping[str, str | None]:
+        """The next hop of every route; None for an instance that is gone."""
+        with self._lock:
+            hops = {
+                one["destRange"]: one["nextHopInstance"].rpartition("/")[2] for one in self.routes.values()
+            }
+        return {to: None if self._gone(hop) else self.hosts[hop]["address"] for to, hop in hops.items()}
+
+    def _gone(self, host: str) -> bool:
+        return host not in self.hosts or host in self.trouble.faults.gone
 
     def add_host(self, name: str, address: str, *, forwards: bool = True) -> str:
         """Add an instance; return its path."""
@@ -123,9 +110,9 @@ class GceEnd:
             name, at = self.discovery.method(verb, path, query, body)
         except ValueError as error:
             self.violations.append(str(error))
-            return _error(400, "invalid", str(error))
-        if refused := self._refused(name):
-            return refused
+            return refused(400, "invalid", str(error))
+        if answer := self._refused(name):
+            return answer
         with self._lock:
             code, said = getattr(self, f"_{name.replace('.', '_')}")(at, body, query)
         self.trouble.count(name, "ok" if code < 400 else str(code))
@@ -135,20 +122,21 @@ class GceEnd:
         faults = self.trouble.faults
         time.sleep(faults.slow)
         if faults.down:
-            return _error(503, "backendError", "Service unavailable.")
+            return refused(503, "backendError", "Service unavailable.")
         if self.trouble.throttled():
-            return _error(403, "rateLimitExceeded", "Rate Limit Exceeded")
-        if name in faults.deny:
-            text = f"Required 'compute.{name}' permission for 'projects/{PROJECT}'"
-            return _error(403, "forbidden", text)
+            return refused(403, "rateLimitExceeded", "Rate Limit Exceeded")
+        granted = role() - set(faults.deny)
+        if lacking := [one for one in _NEEDED[name] if one not in granted]:
+            text = f"Required '{lacking[0]}' permission for 'projects/{PROJECT}'"
+            return refused(403, "forbidden", text)
         if name == "routes.insert" and faults.full:
-            return _error(403, "quotaExceeded", "Quota 'ROUTES' exceeded.  Limit: 100.0 globally.")
+            return refused(403, "quotaExceeded", "Quota 'ROUTES' exceeded.  Limit: 100.0 globally.")
         return None
 
     def _instances_get(self, at: dict[str, str], *_: object) -> Answer:
         host = self.hosts.get(at["instance"])
         if host is None:
-            return _error(404, "notFound", f"The resource {at['instance']} was not found")
+            return refused(404, "notFound", f"The resource {at['instance']} was not found")
         path = f"projects/{PROJECT}/zones/{ZONE}/instances/{host['name']}"
         return 200, {
             "kind": "compute#instance",
@@ -158,20 +146,19 @@ class GceEnd:
         }
 
     def _routes_list(self, _: object, __: object, query: dict[str, str]) -> Answer:
-        """Return two routes a page, so that clients have to turn pages."""
         names, start = sorted(self.routes), int(query.get("pageToken", 0))
-        page = [self._told(self.routes[name]) for name in names[start : start + 2]]
-        more = {"nextPageToken": str(start + 2)} if start + 2 < len(names) else {}
+        page = [self._told(self.routes[name]) for name in names[start : start + PAGE]]
+        more = {"nextPageToken": str(start + PAGE)} if start + PAGE < len(names) else {}
         return 200, {"kind": "compute#routeList", "items": page, **more}
 
     def _told(self, route: dict[str, Any]) -> dict[str, Any]:
-        gone = route["nextHopInstance"].rpartition("/")[2] not in self.hosts
+        gone = self._gone(route["nextHopInstance"].rpartition("/")[2])
         warning = {"code": "NEXT_HOP_INSTANCE_NOT_FOUND", "message": "gone"}
         return {**route, **({"warnings": [warning]} if gone else {})}
 
     def _routes_insert(self, _: object, body: dict[str, Any], *__: object) -> Answer:
         if body["name"] in self.routes:
-            return _error(409, "alreadyExists", f"The resource {body['name']} already exists")
+            return refused(409, "alreadyExists", f"The resource {body['name']} already exists")
         instance = body["nextHopInstance"].rpartition("projects/")[2]
         route = {
             **body, "kind": "compute#route", "nextHopInstance": self.link(f"projects/{instance}"),
@@ -181,7 +168,7 @@ class GceEnd:
 
     def _routes_delete(self, at: dict[str, str], *_: object) -> Answer:
         if at["route"] not in self.routes:
-            return _error(404, "notFound", f"The resource {at['route']} was not found")
+            return refused(404, "notFound", f"The resource {at['route']} was not found")
         return 200, self._operation("delete", lambda: self.routes.pop(at["route"], None))
 
     def _operation(self, kind: str, work: Any) -> dict[str, Any]:
@@ -197,13 +184,14 @@ class GceEnd:
             operation["status"] = "DONE"
         return 200, {name: value for name, value in operation.items() if name != "work"}
 
-    def metadata(self, path: str) -> str | None:
-        """Return what the metadata service answers to the host whose name comes first in the path."""
-        name, _, below = path.strip("/").partition("/computeMetadata/v1/")
-        host = self.hosts.get(name)
-        if host is None:
-            return None
-        token = {"access_token": "lab-token", "expires_in": 3600, "token_type": "Bearer"}
+    def caller(self, first: str, address: str) -> dict[str, Any] | None:
+        """Return the host that is named first in a path, or else has the address."""
+        by_address = {host["address"]: host for host in self.hosts.values()}
+        return self.hosts.get(first) or by_address.get(address)
+
+    def metadata(self, host: dict[str, Any], below: str) -> str | None:
+        """Return what the metadata service answers to a host."""
+        token = {"access_token": TOKEN, "expires_in": 3600, "token_type": "Bearer"}
         account = {"default": {"email": "lab@example.com", "scopes": ["x"], "aliases": ["default"]}}
         number = f"projects/1/zones/{ZONE}"
         return {
@@ -219,7 +207,8 @@ class GceEnd:
         }.get(below.strip("/"))
 
 
-def _error(code: int, reason: str, text: str) -> Answer:
+def refused(code: int, reason: str, text: str) -> Answer:
+    """Return a refusal as Google words it."""
     return code, {
         "error": {
             "code": code,
@@ -227,44 +216,3 @@ def _error(code: int, reason: str, text: str) -> Answer:
             "errors": [{"reason": reason, "message": text, "domain": "x"}],
         }
     }
-
-
-def serve() -> tuple[GceEnd, ThreadingHTTPServer]:
-    """Serve on a free port of loopback, in threads of this process."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def _do(self) -> None:
-            parts = urlsplit(self.path)
-            raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            if "/computeMetadata/" in parts.path:
-                said = end.metadata(parts.path) if self.headers.get("Metadata-Flavor") == "Google" else None
-                kind = "application/json" if said and said[0] in "[{" else "application/text"
-                return self._answer(200 if said is not None else 404, said or "", kind)
-            if parts.path.strip("/") in end.hosts:  # google-auth makes sure that a metadata service is there
-                return self._answer(200, "computeMetadata/", "application/text")
-            if self.headers.get("Authorization") != "Bearer lab-token":
-                code, body = _error(401, "authError", "Invalid Credentials")
-            else:
-                query = dict(parse_qsl(parts.query))
-                code, body = end.api(self.command, parts.path, query, json.loads(raw) if raw else None)
-            return self._answer(code, json.dumps(body), "application/json")
-
-        do_GET = do_POST = do_DELETE = _do  # noqa: N815  (the standard library's names)
-
-        def _answer(self, code: int, text: str, kind: str) -> None:
-            self.send_response(code)
-            self.send_header("Metadata-Flavor", "Google")
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(text.encode())))
-            self.end_headers()
-            self.wfile.write(text.encode())
-
-        def log_message(self, *_: object) -> None:
-            """Keep quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    end = GceEnd(server.server_port)
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    return end, server

@@ -17,7 +17,8 @@ from flanpy.cloud.keeper import Asked, CloudKeeper, Ends
 from flanpy.cloud.port import Calls
 from flanpy.model.cloud import GCE, CloudFault, CloudStatus, CloudWanted
 from integration.cloud.gce_end import NETWORK as VPC
-from integration.cloud.gce_end import GceEnd, serve
+from integration.cloud.gce_end import GceEnd
+from integration.cloud.gce_http import serve
 from tests.cloud.conftest import ADDRESS, NETWORK, Registry
 
 SUBNET, OTHER = IPv4Network("10.50.5.0/24"), IPv4Network("10.50.6.0/24")
@@ -116,7 +117,12 @@ def test_stale_routes_go_and_every_page_of_routes_is_read(gce: GceEnd) -> None:
         ({"down": True}, CloudFault.UNREACHABLE, "Service unavailable."),
         ({"per_second": 0.001}, CloudFault.THROTTLED, "rateLimitExceeded: Rate Limit Exceeded"),
         ({"full": True}, CloudFault.FULL, "Quota 'ROUTES' exceeded"),
-        ({"deny": ["routes.insert"]}, CloudFault.DENIED, "Required 'compute.routes.insert' permission"),
+        (
+            {"deny": ["compute.routes.create"]},
+            CloudFault.DENIED,
+            "Required 'compute.routes.create' permission",
+        ),
+        ({"garbage": True}, CloudFault.UNREACHABLE, "Expecting value"),
     ],
 )
 def test_refusal_is_told_in_googles_words(

@@ -1,77 +1,45 @@
-"""aws-vpc on whole hosts: three networks behind a router whose routes follow the emulated provider's table."""
+"""aws-vpc and gce on whole hosts: three networks behind a router whose routes follow the emulated provider's table."""
 
 from __future__ import annotations
 
 import json
+import tarfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from flanpy.doctor.permissions import needed
+from integration.cloud.gce_side import GceSide
 from integration.cloud.lab_side import LabAws
-from integration.lab import ETCD_PREFIX, NETWORK, Host, Lab, Stream, flanpyctl, unreached
-from tests.lab.backend_side import condition, moving_from, rows
+from integration.lab import ETCD_PREFIX, NETWORK, Lab, Stream, unreached
+from tests.lab.backend_side import condition, rows
+from tests.lab.cloud_side import DENIED, FLANNELS, Site
 from tests.lab.conftest import BuildLab
 from tests.lab.overlay import eventually, never, standing
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
 
-CLOUD = {"Network": NETWORK, "Backend": {"Type": "aws-vpc"}}
-FLANNELS = "10.50.77.0/24"
+STRANGER = "10.99.1.77"
+"""An address of the underlay that no host of the lab has."""
 
 
-class Site:
-    """A lab whose hosts and containers are up, with its provider."""
-
-    def __init__(self, lab: Lab) -> None:
-        self.lab = lab
-        lab.configure(CLOUD)
-        self.aws = LabAws(lab)
-        self._as_flannel_left_it(lab.hosts[2])
-        self.aws.start(*lab.hosts)
-        lab.attach_containers()
-
-    def _as_flannel_left_it(self, host: Host) -> None:
-        """Leave the lease of a flannel host (v0.19.2 writes no BackendType), and the route that it made."""
-        value = {"PublicIP": host.address, "PublicIPv6": None}
-        self.lab.etcd.api.put(
-            f"{ETCD_PREFIX}/subnets/{FLANNELS.replace('/', '-')}",
-            json.dumps(value),
-            lease=self.lab.etcd.api.grant(86_400),
-        )
-        host.daemon.subnet_path.write_text(
-            f"FLANNEL_NETWORK={NETWORK}\nFLANNEL_SUBNET=10.50.77.1/24\nFLANNEL_MTU=1500\nFLANNEL_IPMASQ=false\n"
-        )
-        self.aws.do(lambda aws: aws.put(FLANNELS, self.aws.interfaces[host.name]))
-
-    def routes(self) -> dict[str, str]:
-        return self.aws.do(lambda aws: aws.routes())
-
-    def wanted(self) -> dict[str, str]:
-        return {
-            str(host.subnet_file.subnet.network): self.aws.interfaces[host.name] for host in self.lab.hosts
-        }
-
-    def settled(self) -> None:
-        """Wait until every host's route stands and all containers reach each other."""
-        self.aws.do(lambda aws: aws.fail())
-        eventually(
-            lambda: self.routes() == self.wanted(), lambda: (self.routes(), self.wanted()), deadline=20
-        )
-        for host in self.lab.hosts:
-            eventually(
-                lambda host=host: condition(host, "CloudRoutes")["reason"] == "Standing",  # type: ignore[misc]
-                lambda host=host: condition(host, "CloudRoutes"),  # type: ignore[misc]
-                deadline=20,
-            )
-        eventually(
-            lambda: unreached(self.lab.containers) == (), lambda: unreached(self.lab.containers), deadline=10
-        )
-
-
-@pytest.fixture(scope="module")
-def site() -> Iterator[Site]:
+@pytest.fixture(scope="module", params=["aws-vpc", "gce"])
+def site(request: pytest.FixtureRequest) -> Iterator[Site]:
     with Lab(3, segments=3) as lab:
-        yield Site(lab)
+        yield Site.build(lab, request.param)
+
+
+def test_flannels_hosts_are_taken_over_under_a_stream_and_their_routes_stay_as_they_are(site: Site) -> None:
+    assert site.taken_over.whole
+    assert {host.name: str(host.subnet_file.subnet.network) for host in site.lab.hosts} == FLANNELS
+    changed = {
+        name: times - site.before.get(name, 0)
+        for name, times in site.cloud.do(lambda side: side.calls()).items()
+        if name
+        in {"CreateRoute ok", "ReplaceRoute ok", "DeleteRoute ok", "routes.insert ok", "routes.delete ok"}
+    }
+    assert not any(changed.values()), changed
 
 
 def test_containers_reach_each_other_by_the_providers_router_at_the_underlays_mtu(site: Site) -> None:
@@ -82,15 +50,13 @@ def test_containers_reach_each_other_by_the_providers_router_at_the_underlays_mt
     assert [standing(lab, host) for host in lab.hosts] == [set()] * 3  # nothing is made on a host
     assert {row["way"] for row in rows(one).values()} == {"", "provider"}
     assert rows(one)["h2"]["way_reason"] == "by gateway 10.99.0.1 on eth0"
-    # taken over from flannel: the same subnet, and the route as it was
-    assert str(lab.hosts[2].subnet_file.subnet.network) == FLANNELS
-    assert not any(site.aws.do(lambda aws, eni=eni: aws.checks(eni)) for eni in site.aws.interfaces.values())  # type: ignore[misc]
     entry = next(e for e in lab.etcd.api.list(f"{ETCD_PREFIX}/subnets/") if '"h1"' in e.value)
     value = json.loads(entry.value)
-    assert (value["BackendType"], value["BackendData"]) == ("aws-vpc", {"Target": site.aws.interfaces["h1"]})
+    target = site.cloud.targets["h1"]
+    assert (value["BackendType"], value["BackendData"]) == (site.cloud.backend, {"Target": target})
     metrics = one.daemon.metrics()
-    assert 'flanpy_cloud_calls_total{action="ec2:CreateRoute",outcome="ok"}' in metrics
     assert "flanpy_cloud_route_standing 1.0" in metrics
+    assert "flanpy_cloud_age_seconds" in metrics
 
 
 def test_provider_that_is_down_disturbs_no_packet_and_a_restart_meanwhile_is_ready(site: Site) -> None:
@@ -98,105 +64,166 @@ def test_provider_that_is_down_disturbs_no_packet_and_a_restart_meanwhile_is_rea
     one, two, _ = site.lab.hosts
     with Stream(one.containers[0], two.containers[0]) as stream:
         stream.wait_flowing()
-        site.aws.do(lambda aws: aws.fail(down=True))
+        site.fail(down=True)
         eventually(lambda: condition(one, "CloudRoutes")["reason"] == "Unreachable", "told", deadline=10)
-        assert "Unavailable: The service is down." in condition(one, "CloudRoutes")["message"]
         one.daemon.kill()
-        site.aws.start(one)
+        site.start(one)
         assert stream.stop().whole
     site.settled()
 
 
 @pytest.mark.parametrize(
-    ("faults", "reason"),
+    ("fault", "reason", "outcome"),
     [
-        ({"full": True}, "TableFull"),
-        ({"deny": ["CreateRoute"]}, "PermissionMissing"),
-        ({"per_second": 0.001}, "Throttled"),
-        ({"slow": 0.5}, None),
+        ({"full": True}, "TableFull", ""),
+        ({"deny": True}, "PermissionMissing", "denied"),
+        ({"per_second": 0.001}, "Throttled", "throttled"),
+        ({"garbage": True}, None, "error"),
+        ({"slow": 0.5}, None, "ok"),
     ],
+    ids=["full", "denied", "throttled", "malformed", "slow"],
 )
 def test_route_deleted_by_hand_is_put_back_once_the_provider_lets_us(
-    site: Site, faults: dict[str, object], reason: str | None
+    site: Site, fault: dict[str, object], reason: str | None, outcome: str
 ) -> None:
     site.settled()
-    one = site.lab.hosts[0]
-    subnet = str(one.subnet_file.subnet.network)
-    site.aws.do(lambda aws: aws.fail(**faults))
-    site.aws.do(lambda aws: aws.delete(subnet))
-    if reason is not None:
+    one, subnet = site.lab.hosts[0], FLANNELS["h1"]
+    action, word = DENIED[site.cloud.backend]
+    site.fail(**({"deny": [action]} if "deny" in fault else fault))
+    site.cloud.do(lambda side: side.delete(subnet))
+    if "slow" not in fault:
         eventually(
-            lambda: condition(one, "CloudRoutes")["reason"] == reason,
+            lambda: (
+                (said := condition(one, "CloudRoutes"))["healthy"] is False
+                and reason in {None, said["reason"]}
+            ),
             lambda: condition(one, "CloudRoutes"),
             deadline=10,
         )
         assert subnet not in site.routes()
+        assert "deny" not in fault or word in condition(one, "CloudRoutes")["message"]
+    eventually(lambda: f'outcome="{outcome}' in one.daemon.metrics(), "counted", deadline=10)
     site.settled()
 
 
-def test_network_moves_to_vxlan_and_back_under_a_stream(site: Site) -> None:
+def test_doctor_prints_what_is_to_be_granted_and_names_a_host_that_may_not_forward(site: Site) -> None:
+    site.settled()
+    one = site.lab.hosts[0]
+    site.fail(deny=[DENIED[site.cloud.backend][0]])
+    site.cloud.do(lambda side: side.delete(FLANNELS["h1"]))
+    eventually(lambda: condition(one, "CloudRoutes")["reason"] == "PermissionMissing", "told", deadline=10)
+    assert needed(site.cloud.backend) in site.ctl(one, "doctor", code=5)
+    site.settled()
+    site.may_forward(one, allowed=False)
+    eventually(lambda: condition(one, "CloudRoutes")["reason"] == "HostUnfit", "told", deadline=10)
+    cure = {"aws-vpc": "--no-source-dest-check", "gce": "--can-ip-forward"}[site.cloud.backend]
+    assert cure in condition(one, "CloudRoutes")["cure"]
+    site.may_forward(one, allowed=True)
+    site.settled()
+
+
+def test_black_hole_in_place_of_our_route_is_replaced(site: Site) -> None:
+    site.settled()
+    subnet = FLANNELS["h1"]
+    stranger = site.cloud.do(lambda side: side.add_host(STRANGER, called="stranger"))
+    gone = stranger.rpartition("/")[2]
+    site.fail(down=True, gone=[gone])
+    site.cloud.do(lambda side: side.delete(subnet))
+    site.cloud.do(lambda side: side.put(subnet, stranger))
+    eventually(lambda: len(unreached(site.lab.containers)) > 0, "packets vanish", deadline=10)
+    site.fail(gone=[gone])
+    eventually(lambda: site.routes() == site.wanted(), site.routes, deadline=20)
+    site.settled()
+
+
+def test_network_moves_to_vxlan_to_another_provider_and_back_under_a_stream(site: Site) -> None:
     site.settled()
     one, two, _ = site.lab.hosts
     with Stream(one.containers[0], two.containers[0]) as stream:
         stream.wait_flowing()
-        _move(site, "vxlan")
+        site.move("vxlan")
         eventually(lambda: site.routes() == {}, site.routes, deadline=20)
         assert any(line.startswith("link") for line in standing(site.lab, one))
-        _move(site, "aws-vpc")
-        eventually(lambda: site.routes() == site.wanted(), site.routes, deadline=20)
-        eventually(lambda: standing(site.lab, one) == set(), lambda: standing(site.lab, one))
+        site.move(site.cloud.backend)
+        eventually(lambda: standing(site.lab, one) == set(), lambda: standing(site.lab, one), deadline=20)
+        site.move(site.other.backend)
+        eventually(lambda: site.routes() == {}, site.routes, deadline=20)
+        assert site.routes(site.other) == site.wanted(site.other)
+        site.set_backend("vxlan")  # and no time to arrive
+        site.move(site.cloud.backend)
+        eventually(lambda: site.routes(site.other) == {}, lambda: site.routes(site.other), deadline=20)
+        site.settled()
         assert stream.stop().whole
-    site.settled()
-
-
-def _move(site: Site, backend: str) -> None:
-    lab = site.lab
-    config = json.dumps({"Network": NETWORK, "Backend": {"Type": backend}})
-    lab.hosts[0].run(*flanpyctl(), "network", "set", "-", stdin=config)
-
-    def said() -> set[str]:
-        return {json.loads(one.value)["BackendType"] for one in lab.etcd.api.list(f"{ETCD_PREFIX}/subnets/")}
-
-    eventually(lambda: said() == {backend}, said, deadline=30)
-    for host in lab.hosts:
-        eventually(lambda host=host: moving_from(host) is None, f"{host.name} has arrived", deadline=30)  # type: ignore[misc]
+    for host in site.lab.hosts:
+        found = json.loads((host.daemon.state_dir / "cloud.json").read_text())
+        assert [made["backend"] for made in found["routes"]] == [site.cloud.backend]
 
 
 def test_drained_host_takes_its_route_along_and_undrained_makes_it_again(site: Site) -> None:
     site.settled()
-    two = site.lab.hosts[1]
-    subnet = str(two.subnet_file.subnet.network)
-    two.run(*flanpyctl(), "drain", "--force")
+    two, subnet = site.lab.hosts[1], FLANNELS["h2"]
+    site.ctl(two, "drain", "--force")
     eventually(lambda: subnet not in site.routes(), site.routes, deadline=10)
-    two.run(*flanpyctl(), "drain", "--undo")
+    site.ctl(two, "drain", "--undo")
     site.settled()
 
 
 def test_route_of_a_host_that_died_for_good_is_removed_once_its_lease_is_gone(site: Site) -> None:
     site.settled()
-    lab, three = site.lab, site.lab.hosts[2]
+    lab, three, subnet = site.lab, site.lab.hosts[2], FLANNELS["h3"]
     three.daemon.kill()
-    never(lambda: FLANNELS not in site.routes(), "a route goes while its lease stands", seconds=3)
-    lab.etcd.api.delete(f"{ETCD_PREFIX}/subnets/{FLANNELS.replace('/', '-')}")
-    eventually(lambda: FLANNELS not in site.routes(), site.routes, deadline=15)
+    never(lambda: subnet not in site.routes(), "a route goes while its lease stands", seconds=3)
+    lab.etcd.api.delete(f"{ETCD_PREFIX}/subnets/{subnet.replace('/', '-')}")
+    eventually(lambda: subnet not in site.routes(), site.routes, deadline=15)
     assert len(site.routes()) == 2
-    assert not lab.etcd.api.list(f"{ETCD_PREFIX}/cloud/removing/")
-    site.aws.start(three)
+    eventually(lambda: not lab.etcd.api.list(f"{ETCD_PREFIX}/cloud/removing/"), "no claim is left")
+    site.start(three)
     site.settled()
 
 
-def test_cleanup_removes_the_route_that_a_stopped_daemon_left(site: Site) -> None:
+def test_cleanup_removes_the_route_that_a_stopped_daemon_left_unless_etcd_cannot_be_asked(site: Site) -> None:
+    site.settled()
+    one, subnet = site.lab.hosts[0], FLANNELS["h1"]
+    one.daemon.stop()
+    file = f"--subnet-file={one.daemon.subnet_path}"
+    etcd = site.lab.etcd
+    etcd.stop()
+    said = site.ctl(one, "cleanup", "--yes", "--keep-subnet-file")
+    assert "could not be claimed in etcd" in said
+    assert (subnet in site.routes(), (one.daemon.state_dir / "cloud.json").exists()) == (True, True)
+    etcd.start()
+    said = site.ctl(one, "cleanup", "--yes", file)
+    assert f"{subnet} -> {site.cloud.targets['h1']}" in said
+    eventually(lambda: subnet not in site.routes(), site.routes)
+    assert not (one.daemon.state_dir / "cloud.json").exists()
+    site.start(one)
+    site.settled()
+
+
+def test_no_secret_of_the_provider_is_written_or_told_anywhere(site: Site) -> None:
+    """Runs last: what the faults above had the daemons say at level debug is searched, too."""
     site.settled()
     one = site.lab.hosts[0]
-    subnet = str(one.subnet_file.subnet.network)
-    one.daemon.stop()
-    assert subnet in site.routes()
-    words = [f"env {name}={value}" for name, value in site.aws.environment.items()]
-    argv = [word for pair in words for word in pair.split(" ", 1)]
-    said = one.run(*argv, *flanpyctl(), "cleanup", "--yes", f"--subnet-file={one.daemon.subnet_path}")
-    assert f"{subnet} -> {site.aws.interfaces['h1']}" in said.stdout
-    eventually(lambda: subnet not in site.routes(), site.routes)
-    site.aws.start(one)
+    archive = one.daemon.directory / "diag.tar.gz"
+    told = "".join([
+        site.ctl(one, "status", "-o", "json"), one.daemon.metrics(), site.ctl(one, "diag", "-f", str(archive)),
+        *(item.value for item in site.lab.etcd.api.list(ETCD_PREFIX)),
+    ])  # fmt: skip
+    files = [path for path in site.lab.directory.rglob("*") if path.is_file()]
+    assert any(path.name == "daemon.log" and '"debug"' in path.read_text() for path in files)
+    for secret in site.cloud.side.secrets:
+        assert secret not in told
+        assert [path for path in files if _holds(path, secret)] == []
+    if isinstance(site.cloud.side, GceSide):  # the lab's requests are what Google's own description allows
+        assert site.cloud.do(lambda _: site.cloud.side.violations()) == []  # type: ignore[attr-defined]
+
+
+def _holds(path: Path, secret: str) -> bool:
+    if path.name.endswith(".tar.gz"):
+        with tarfile.open(path) as archive:
+            parts = [archive.extractfile(member) for member in archive.getmembers() if member.isfile()]
+            return any(secret.encode() in part.read() for part in parts if part is not None)
+    return secret.encode() in path.read_bytes()
 
 
 def test_hosts_on_one_link_go_direct_and_their_routes_stand_all_the_same(build_lab: BuildLab) -> None:

@@ -109,6 +109,8 @@ def _print(findings: Sequence[Finding], unread: Any, *, verbose: bool) -> None:
             line(f"     {evidence}")
         if finding.cure:
             line(f"     cure: {finding.cure}", "green")
+        for text in finding.grant.splitlines():
+            line(text)
         if finding.repair:
             line(f"     --fix: {finding.repair}", "cyan")
     if findings:

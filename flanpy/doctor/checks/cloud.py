@@ -38,11 +38,12 @@ def routes(facts: Facts) -> Iterator[Finding]:
         return
     reason = document.text(condition, "reason")
     cure = document.text(condition, "cure")
+    grant = ""
     backend = document.text(facts.part("status", "backend"), "cloud")
     if reason == CloudFault.DENIED.value or (reason == CloudFault.UNFIT.value and backend == AWS):
-        cure = f"{cure}\n{needed(backend)}"
+        grant = needed(backend)
     severity = Severity.WARNING if reason in _WARNINGS else Severity.ERROR
     title = _TITLES.get(reason, "the cloud provider refuses this host's route")
     yield Problem("P33", title).found(
-        *evidence_of(condition), cure=cure, severity=severity, condition="CloudRoutes"
+        *evidence_of(condition), cure=cure, grant=grant, severity=severity, condition="CloudRoutes"
     )

@@ -40,6 +40,7 @@ class Problem:
         self,
         *evidence: str,
         cure: str = "",
+        grant: str = "",
         severity: Severity = Severity.ERROR,
         condition: str = "",
         repair: Repair | None = None,
@@ -52,6 +53,7 @@ class Problem:
             condition=condition,
             evidence=some(evidence),
             cure=cure,
+            grant=grant,
             repair=repair,
             at=at,
         )
