@@ -39,7 +39,8 @@ class Repair:
 class Finding:
     """`id` is of the list of problems (P01 to P34), `condition` the daemon's judgement of the same, "" without one.
 
-    `grant`: text of several lines to be copied out, ours alone. `at`: wall time of what is over already, 0 for what is so now.
+    `grant`: text of several lines to be copied out, ours alone. `at`: wall time of what is over already, 0 for what is
+    so now.
     """
 
     id: str

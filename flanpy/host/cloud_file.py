@@ -62,7 +62,7 @@ def load(state_dir: Path) -> tuple[CloudHere, ...]:
 
 def _here(document: Mapping[str, Any]) -> CloudHere:
     return CloudHere(
-        document["backend"],
+        str(document["backend"]),
         str(document["target"]),
         IPv4Network(document["subnet"]),
         IPv4Address(document["address"]),

@@ -71,15 +71,16 @@ class EtcdRegistry:
             return False
         at_rest = key_absent(f"{self._subnets}{name}") if held is None else key_unchanged(held)
         lease = await self._store.grant(CLAIM_S)
-        self._claims[subnet] = lease
         claimed = await self._store.txn(
             Txn(
                 (at_rest, key_absent(f"{self._removing}{name}")),
                 (Put(f"{self._removing}{name}", self._node_id.encode(), lease),),
             )
         )
-        if not claimed.succeeded:
-            await self.release(subnet)
+        if claimed.succeeded:
+            self._claims[subnet] = lease
+        else:
+            await self._store.revoke(lease)
         return claimed.succeeded
 
     def _is_own(self, held: KeyValue) -> bool:

@@ -56,7 +56,7 @@ class AwsSide:
         self.endpoint = f"http://{where[0]}:{where[1]}"
         self.ec2 = _client(self.endpoint, "ec2")
         self._iam = _client(self.endpoint, "iam")
-        self._denied: tuple[str, ...] | None = None
+        self._granted = ""
         self._credentials = self._assume()
         self.secrets = (self._credentials["secret"], self._credentials["token"])
         cidrs = [f"10.{number}.0.0/16" for number in SEGMENTS]
@@ -72,7 +72,7 @@ class AwsSide:
         if _ROLE not in roles:
             made = self._iam.create_role(RoleName=_ROLE, AssumeRolePolicyDocument="{}")
             roles[_ROLE] = made["Role"]["Arn"]
-        self._grant(())
+        self._grant(without(()))
         sts = _client(self.endpoint, "sts")
         found = sts.assume_role(RoleArn=roles[_ROLE], RoleSessionName="lab")["Credentials"]
         return {
@@ -81,10 +81,10 @@ class AwsSide:
             "token": found["SessionToken"],
         }
 
-    def _grant(self, denied: tuple[str, ...]) -> None:
-        if denied != self._denied:
-            self._iam.put_role_policy(RoleName=_ROLE, PolicyName=_ROLE, PolicyDocument=without(denied))
-            self._denied = denied
+    def _grant(self, document: str) -> None:
+        if document != self._granted:
+            self._iam.put_role_policy(RoleName=_ROLE, PolicyName=_ROLE, PolicyDocument=document)
+            self._granted = document
 
     def new_subnet(self, cidr: str) -> str:
         """One more subnet of the VPC."""
@@ -118,8 +118,11 @@ class AwsSide:
         return said
 
     def fail(self, **faults: Any) -> None:
-        """Put exactly these faults in force from now on; none named, none in force. `deny` are actions of EC2."""
-        self._grant(tuple(faults.pop("deny", ())))
+        """Put exactly these faults in force from now on; none named, none in force.
+
+        `deny` are actions of EC2 that the role's policy then lacks, `policy` is another policy.
+        """
+        self._grant(faults.pop("policy", "") or without(faults.pop("deny", ())))
         self.post("faults", faults)
 
     def calls(self) -> dict[str, int]:

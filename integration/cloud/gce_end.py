@@ -53,6 +53,7 @@ class GceEnd:
         self.routes: dict[str, dict[str, Any]] = {}
         self.operations: dict[str, tuple[float, dict[str, Any]]] = {}
         self.violations: list[str] = []
+        self.page = PAGE
         self._where = f"{where[0]}:{where[1]}"
         self._lock = threading.Lock()
 
@@ -147,8 +148,8 @@ class GceEnd:
 
     def _routes_list(self, _: object, __: object, query: dict[str, str]) -> Answer:
         names, start = sorted(self.routes), int(query.get("pageToken", 0))
-        page = [self._told(self.routes[name]) for name in names[start : start + PAGE]]
-        more = {"nextPageToken": str(start + PAGE)} if start + PAGE < len(names) else {}
+        page = [self._told(self.routes[name]) for name in names[start : start + self.page]]
+        more = {"nextPageToken": str(start + self.page)} if start + self.page < len(names) else {}
         return 200, {"kind": "compute#routeList", "items": page, **more}
 
     def _told(self, route: dict[str, Any]) -> dict[str, Any]:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from random import Random
 
+import botocore.session
 import pytest
 
 from flanpy.clock import Clock, SystemClock
 from flanpy.cloud.aws import AwsRoutes
 from flanpy.cloud.keeper import Asked, CloudKeeper, Ends
 from flanpy.cloud.port import Calls
-from flanpy.model.cloud import AWS, CloudFault, CloudHere, CloudRecord, CloudStatus, CloudWanted
-from integration.cloud.aws_side import AwsSide
+from flanpy.cloud.removal import remove_claimed
+from flanpy.doctor.permissions import IAM_POLICY
+from flanpy.errors import CloudError
+from flanpy.model.cloud import AWS, CloudFault, CloudHere, CloudRecord, CloudRoute, CloudStatus, CloudWanted
+from integration.cloud.aws_side import AwsSide, policy
 from tests.cloud.conftest import ADDRESS, NETWORK, Registry
 from tests.fakes.clock import FakeClock
 
@@ -220,6 +225,84 @@ def test_stale_route_goes_after_an_interval_by_the_first_host_whose_turn_it_is(a
     status = rig.looked()
     assert (set(aws.routes()), OTHER in rig.registry.kept) == ({str(SUBNET)}, False)
     assert status.changes["stale"] == 1
+
+
+def test_claim_is_kept_while_aws_may_still_delete_and_given_up_once_it_has_answered(aws: AwsSide) -> None:
+    interface = aws.add_host(str(ADDRESS), called="h1")
+    route = CloudRoute(aws.main, SUBNET, interface)
+    aws.put(str(SUBNET), interface)
+    faults: list[tuple[dict[str, object], type[Exception], set[IPv4Network]]] = [
+        ({"deny": ["DeleteRoute"]}, CloudError, set()),
+        ({"down": True}, CloudError, {SUBNET}),
+        ({"slow": 0.5}, TimeoutError, {SUBNET}),  # nobody waits for the answer any more
+    ]
+    for fault, error, claims in faults:
+        registry, provider = Registry(), AwsRoutes(Calls())
+        provider.host(ADDRESS)
+        aws.fail(**fault)
+        with pytest.raises(error):
+            asyncio.run(asyncio.wait_for(remove_claimed(provider, registry, route), 0.3))
+        assert registry.claims == claims, fault
+        aws.fail()
+        assert asyncio.run(remove_claimed(provider, registry, route)) is (not claims)
+
+
+def test_subnet_that_is_leased_again_waits_for_the_end_of_a_removal(aws: AwsSide) -> None:
+    aws.add_host(str(ADDRESS), called="h1")
+    rig = Rig()
+    rig.looked()
+    rig.looked(replace(WANTED, subnet=None, leased=frozenset()))
+    rig.registry.claims.add(SUBNET)  # another host removes what it takes for a stale route
+    status = rig.looked()
+    assert (status.standing, status.trouble is not None, aws.routes()) == (None, True, {})
+    rig.registry.claims.clear()
+    assert rig.looked().standing == SUBNET
+
+
+def test_table_that_is_named_no_more_loses_our_route_and_keeps_one_that_a_person_made(aws: AwsSide) -> None:
+    second, third = aws.new_table(), aws.new_table()
+    interface = aws.add_host(str(ADDRESS), called="h1")
+    aws.put(str(SUBNET), interface, third)
+    rig = Rig()
+    rig.looked(replace(WANTED, tables=(aws.main, second)))
+    assert [set(aws.routes(one)) for one in ("", second, third)] == [{str(SUBNET)}] * 3
+    status = rig.looked(replace(WANTED, tables=(aws.main,)))
+    assert (status.trouble, status.standing) == (None, SUBNET)
+    assert [set(aws.routes(one)) for one in ("", second, third)] == [{str(SUBNET)}, set(), {str(SUBNET)}]
+    assert rig.registry.kept[SUBNET].written == (aws.main,)
+
+
+def test_printed_policy_is_enough_and_each_of_its_parts_is_needed(aws: AwsSide) -> None:
+    """moto's IAM judges every call here by signature, action and resource; the policy is that of the how-to."""
+    aws.add_host(str(ADDRESS), called="h1")
+    assert json.loads(policy()) == json.loads(IAM_POLICY)
+    called = set()
+    for denied in sorted(
+        one.removeprefix("ec2:") for part in json.loads(IAM_POLICY)["Statement"] for one in part["Action"]
+    ):
+        aws.fail(deny=[denied])
+        status = Rig().looked()
+        told = [*status.denied, *([status.trouble] if status.trouble else [])]
+        assert f"ec2:{denied}" in {one.action for one in told}, told
+        assert f"not authorized to perform: ec2:{denied}" in str(told)
+        called.add(denied)
+    assert len(called) == 6
+    aws.fail(policy=IAM_POLICY.replace("route-table/*", "route-table/rtb-00000000000000000"))
+    status = Rig().looked()
+    assert (status.trouble or status.denied[0]).fault is CloudFault.DENIED
+    aws.fail()
+    assert (Rig().looked().denied, Rig().looked().trouble) == ((), None)
+
+
+def test_credentials_that_aws_does_not_know_are_named_and_shown_nowhere(
+    aws: AwsSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("botocore.session.get_session", botocore.session.Session)  # which has found none yet
+    aws.add_host(str(ADDRESS), called="h1", secret="wrong-secret")
+    status = Rig().looked()
+    assert status.trouble is not None
+    assert status.trouble.fault is CloudFault.CREDENTIALS
+    assert not any(secret in str(status) for secret in (*aws.secrets, "wrong-secret"))
 
 
 def test_fifty_hosts_that_start_at_once_do_not_throttle_each_other_out(

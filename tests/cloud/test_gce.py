@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 from google.auth.compute_engine import _metadata
@@ -54,6 +54,10 @@ class Rig:
             Ends(GceRoutes(calls, endpoint=end.url), self.registry, calls), clock=SystemClock(),
             interval=interval, publish=self.statuses.append, made=lambda _: None,
         )  # fmt: skip
+
+    async def run(self, wanted: CloudWanted, address: IPv4Address) -> None:
+        self.keeper.ask(Asked(wanted, address))
+        await self.keeper.run()
 
     def looked(self, wanted: CloudWanted = WANTED) -> CloudStatus:
         asyncio.run(self.keeper.look(Asked(wanted, ADDRESS)))
@@ -144,3 +148,32 @@ def test_instance_that_may_not_forward_is_named_with_the_flag(gce: GceEnd) -> No
     assert status.trouble is not None
     assert (status.trouble.fault, "--can-ip-forward" in status.trouble.text) == (CloudFault.UNFIT, True)
     assert status.standing == SUBNET  # the route is made all the same
+
+
+def test_fifty_instances_that_start_at_once_do_not_throttle_each_other_out(
+    gce: GceEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Google has tokens for a fraction of the calls that 50 hosts make at once; each has its route all the same."""
+    gce.page = 500  # as Google's are
+    most = 50
+    subnets = [IPv4Network(f"10.50.{n}.0/24") for n in range(1, most + 1)]
+    here = gce.url.partition("//")[2].partition("/")[0]
+    runs = []
+    for n, subnet in enumerate(subnets, 1):
+        gce.add_host(f"n{n}", f"10.99.2.{n}")
+        monkeypatch.setenv("GCE_METADATA_HOST", f"{here}/n{n}")
+        rig = Rig(gce, interval=180.0)
+        wanted = replace(WANTED, node_id=f"n{n}", subnet=subnet, leased=frozenset(subnets))
+        runs.append((rig, wanted, IPv4Address(f"10.99.2.{n}")))
+    gce.trouble.set(b'{"per_second": 60}')
+    asyncio.run(_until_all_stand(runs))
+    assert len(gce.routes) == most
+
+
+async def _until_all_stand(runs: list[tuple[Rig, CloudWanted, IPv4Address]]) -> None:
+    tasks = [asyncio.create_task(rig.run(wanted, address)) for rig, wanted, address in runs]
+    async with asyncio.timeout(60):
+        while any(rig.keeper.status is None or rig.keeper.status.standing is None for rig, _, _ in runs):
+            await SystemClock().sleep(0.05)
+    for task in tasks:
+        task.cancel()

@@ -40,7 +40,7 @@ def test_records_outlive_nothing_but_themselves_and_what_cannot_be_read_is_no_pr
     async def run() -> None:
         async with EtcdSession(etcd.settings) as session:
             registry = EtcdRegistry(session, etcd.prefix, "h1")
-            record = CloudRecord("eni-1", "h1", "rtb-1")
+            record = CloudRecord("eni-1", "h1", "rtb-1", ("rtb-1", "rtb-2"))
             await registry.write(SUBNET, record)
             for key, value in (
                 ("10.50.6.0-24", b"["),
@@ -54,5 +54,25 @@ def test_records_outlive_nothing_but_themselves_and_what_cannot_be_read_is_no_pr
             assert kept.lease_id == 0
             await registry.remove(SUBNET)
             assert dict(await registry.records()) == {}
+
+    asyncio.run(run())
+
+
+def test_own_lease_lets_its_host_claim_and_a_lease_of_another_host_lets_nobody_else(etcd: EtcdSpace) -> None:
+    async def run() -> None:
+        async with EtcdSession(etcd.settings) as session:
+            one, two, nameless = (EtcdRegistry(session, etcd.prefix, node) for node in ("h1", "h2", ""))
+            key = f"{etcd.prefix}/subnets/10.50.5.0-24"
+            await session.put(key, b'{"PublicIP":"10.99.0.1","BackendType":"aws-vpc","NodeID":"h1"}')
+            assert not await two.claim(SUBNET)
+            assert not await nameless.claim(SUBNET)
+            assert await one.claim(SUBNET)
+            assert not await one.claim(SUBNET)  # one removal at a time
+            assert await two.claimed(SUBNET)
+            await one.release(SUBNET)
+            assert not await two.claimed(SUBNET)
+            for value in (b"nonsense", b'{"PublicIP":"10.99.0.1"}'):  # of flannel, or of whoever
+                await session.put(key, value)
+                assert not await nameless.claim(SUBNET)
 
     asyncio.run(run())
