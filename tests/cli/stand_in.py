@@ -142,6 +142,7 @@ STATUS: dict[str, Any] = {
         "mtu": 1450,
         "ways": {"tunnel": 3},
         "moving_from": None,
+        "cloud": None,
         "data_plane": None,
     },
     "peers": {"wanted": 3, "programmed": 2, "pending": 0, "failed": 1, "rejected": 0},

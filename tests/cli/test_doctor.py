@@ -43,7 +43,7 @@ def test_doctor_says_as_json_what_ails_the_host_and_what_was_checked(ctl: Ctl, d
     found = {finding["id"]: finding for finding in said["findings"]}
     assert said["findings"][0]["id"] == "P24"
     assert found["P26"]["condition"] == "LeaseConflict"
-    assert set(found["P26"]) == {"id", "title", "severity", "condition", "evidence", "cure", "fix"}
+    assert set(found["P26"]) == {"id", "title", "severity", "condition", "evidence", "cure", "grant", "fix"}
     assert said["checked"] == list(checked())
 
 

@@ -9,15 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from flanpy.cli.base.etcd import with_etcd
 from flanpy.cli.base.host import Host
 from flanpy.errors import CloudError, ConfigError, StoreError
 from flanpy.host import cloud_file
 from flanpy.model.cloud import CloudHere, CloudRoute
-from flanpy.store.cloud_routes import EtcdRegistry, Store
 
 if TYPE_CHECKING:
     from flanpy.cloud.port import Provider
+    from flanpy.store.cloud_routes import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +43,8 @@ class CloudLeft:
         """Remove them; returns why a route stays, one line for each that does. Raises CloudError."""
         if not self.routes:
             return ()
+        from flanpy.cli.base.etcd import with_etcd  # grpc, which a purge does not bring
+
         try:
             return with_etcd(host.settings, lambda store: self._remove(store, host))
         except StoreError as error:
@@ -52,6 +53,7 @@ class CloudLeft:
 
     async def _remove(self, store: Store, host: Host) -> tuple[str, ...]:
         from flanpy.cloud.removal import remove_claimed
+        from flanpy.store.cloud_routes import EtcdRegistry
 
         registry = EtcdRegistry(store, host.settings.etcd.prefix, host.node_id or "")
         return tuple([
