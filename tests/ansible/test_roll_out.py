@@ -26,8 +26,16 @@ from tests.ansible.traces import Traces, traces_of
 SCENARIO = COLLECTIONS / "ansible_collections/flanpy/overlay/extensions"
 pytestmark = [pytest.mark.lab, pytest.mark.netns, pytest.mark.timeout(1800)]
 
-PASSWORDS = {"etcd_root_password": "r00t:of-all", "etcd_password": "pass#1'word$"}
+PASSWORDS = {"etcd_password": "pass#1'word$"}
+"""root's is made by the role."""
 LONGEST_GAP_MS = 1000.0
+_ASK = """
+import ssl, sys, urllib.request
+context = ssl.create_default_context()
+context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+context.load_cert_chain(sys.argv[2], sys.argv[3])
+print(urllib.request.urlopen(sys.argv[1], context=context, timeout=10).read())
+"""
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,6 @@ def site(deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
                 "flanpyd_package": str(deb),
                 "flanpyd_network": "10.50.0.0/16",
                 "flanpy_verify_image": IMAGE,
-                "etcd_auth": True,
                 # molecule has a directory of its own for what it takes for its inventory's
                 "etcd_pki_dir": str(controller.directory / "pki"),
                 **PASSWORDS,
@@ -144,11 +151,31 @@ def test_etcd_of_the_role_refuses_whoever_has_no_certificate_or_another_password
     assert "permission denied" in elsewhere.stderr
 
 
+def test_certificate_of_a_host_opens_no_port_of_members(site: Site) -> None:
+    host, other = site.hosts
+    store = "/etc/credstore/flanpyd.etcd-"
+    client = ("--cert", f"{store}certfile", "--key", f"{store}keyfile")
+    member = ("--cert", "/etc/flanpy-etcd/peer-cert.pem", "--key", "/etc/flanpy-etcd/peer-key.pem")
+
+    def asks(port: int, path: str, *pair: str) -> bool:
+        url = f"https://{other.address}:{port}{path}"
+        done = host.run("sh", "-c", f"python3 - {url} {pair[1]} {pair[3]} <<'END'\n{_ASK}END", check=False)
+        return done.returncode == 0
+
+    assert asks(2380, "/members", *member)
+    assert not asks(2380, "/members", *client)
+    assert asks(2379, "/version", *client)
+    assert not asks(2379, "/version", *member)
+
+
 def test_check_mode_tells_of_a_change_and_makes_none(site: Site) -> None:
     before = {host.name: host.read("/etc/flanpy/flanpyd.toml") for host in site.hosts}
     pids = {host.name: host.unit("flanpyd.service", "MainPID") for host in site.hosts}
     wanted = {"flanpyd_settings": {"log-level": "debug"}, "etcd_renew": True}
-    told = site.controller.play("site", "--check", flanpy_serial=2, **wanted)
+    told = site.controller.play("site", "--check", "-vvv", flanpy_serial=2, **wanted)
+    root = (site.controller.directory / "pki/etcd-root-password").read_text().strip()
+    assert "Set users and passwords up" in told.text
+    assert [word for word in (root, PASSWORDS["etcd_password"]) if word in told.text] == []
     assert "Write the settings" in told.changes()
     assert "Issue the certificate where it is due" in told.changes()
     assert {host.name: host.read("/etc/flanpy/flanpyd.toml") for host in site.hosts} == before
@@ -226,8 +253,17 @@ def test_upgrade_play_keeps_streams_without_a_gap_of_a_second(site: Site, deb: P
 
 
 def test_uninstall_play_leaves_nothing(site: Site) -> None:
+    """And nothing of a host that is gone opens the etcd of those that stay."""
     for host in site.hosts:
         host.docker.remove_containers()
+    gone, there = site.hosts[1], site.members[2]
+    kept = {name: gone.read(f"/etc/credstore/flanpyd.etcd-{name}") for name in ("certfile", "keyfile")}
+    site.controller.play("uninstall", "--limit=h2")
+    for name, text in kept.items():
+        there.write(f"/root/gone-{name}", text, mode=0o600)
+    script = f"python3 - https://{there.address}:2379/version /root/gone-certfile /root/gone-keyfile <<'END'\n{_ASK}END"
+    assert there.run("sh", "-c", script, check=False).returncode != 0
+    wait_until(lambda: status_text(site.hosts[0]) != "", "the other host still answers", deadline=30)
     site.controller.play("uninstall", flanpy_serial=2)
     for host in site.members:
         assert traces_of(host) - site.before[host.name] == Traces()

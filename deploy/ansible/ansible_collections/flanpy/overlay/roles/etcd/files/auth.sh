@@ -1,20 +1,23 @@
 #!/bin/sh
 # etcd asks for users: root, who may do everything, and one who may read and write the overlay's keys. Runs again without
-# a change; passwords come by the environment. Prints 'changed: ...' for what was, or with --dry-run would be, done.
+# a change. root's password and the other's are two lines on standard input: a command line, and the environment that ssh is
+# given, show in the list of processes. Prints 'changed: ...' for what was, or with --dry-run would be, done.
 set -eu
 dry=${1:-}
+IFS= read -r ROOT_PASSWORD
+IFS= read -r PASSWORD || [ -n "$PASSWORD" ]
 
 ctl() { "$ETCDCTL" "$@"; }
 as_root() { ETCDCTL_USER="root:$ROOT_PASSWORD" ctl "$@"; }
 as_user() { ETCDCTL_USER="$NAME:$PASSWORD" ctl "$@"; }
 did() { echo "changed: $*"; }
 
-# make_user BY NAME PASSWORD: the user is there, with this password. passwd takes one word only, which the role demands.
+# make_user BY NAME PASSWORD: the user is there, with this password. etcdctl takes one word only, which the role demands.
 make_user() {
   if "$1" user get "$2" >/dev/null 2>&1; then
     printf '%s\n' "$3" | "$1" user passwd "$2" --interactive=false >/dev/null
   else
-    "$1" user add "$2:$3" >/dev/null
+    printf '%s\n' "$3" | "$1" user add "$2" --interactive=false >/dev/null
   fi
 }
 

@@ -1,22 +1,23 @@
 #!/bin/sh
 # One certificate of a small authority in a directory of its own, made when it is missing, when it soon ends, when it is
 # for other names, or when asked to. The authority is made with the first one; its key never leaves the directory.
-#   issue.sh [--dry-run] [--renew] DIRECTORY NAME SANS DAYS CA_DAYS RENEW_WITHIN_DAYS
-# SANS are openssl's (IP:192.0.2.7,DNS:h1); an empty one means a client. Prints one line: 'kept NAME ...' or 'issued NAME: why'.
+#   issue.sh [--dry-run] [--renew] [--ca CA] DIRECTORY NAME SANS DAYS CA_DAYS RENEW_WITHIN_DAYS
+# CA (ca) names the authority: each has only its own certificates believed. SANS are openssl's (IP:192.0.2.7,DNS:h1); an empty one means a client. Prints one line: 'kept NAME ...' or 'issued NAME: why'.
 # Certificates bear no common name: etcd takes one for the name of a user.
 set -eu
 umask 077
-dry= renew=
+dry= renew= authority=ca
 while :; do
   case ${1:-} in
     --dry-run) dry=yes ;;
     --renew) renew=yes ;;
+    --ca) authority=$2; shift ;;
     *) break ;;
   esac
   shift
 done
 directory=$1 name=$2 sans=$3 days=$4 ca_days=$5 within=$6
-cert=$directory/$name.pem key=$directory/$name-key.pem ca=$directory/ca.pem ca_key=$directory/ca-key.pem
+cert=$directory/$name.pem key=$directory/$name-key.pem ca=$directory/$authority.pem ca_key=$directory/$authority-key.pem
 
 names_in() { openssl x509 -in "$1" -noout -ext subjectAltName 2>/dev/null | sed -n 's/ //g; s/IPAddress:/IP:/g; /:/{/^X509v3/!p;}'; }
 sorted() { printf '%s\n' "$1" | tr , '\n' | sort -u | tr '\n' ,; }
@@ -33,7 +34,7 @@ why() {
 make_ca() {
   [ ! -s "$ca" ] || return 0
   openssl ecparam -name prime256v1 -genkey -noout -out "$ca_key"
-  openssl req -x509 -new -key "$ca_key" -sha256 -days "$ca_days" -subj '/O=flanpy/OU=etcd/CN=flanpy etcd authority' \
+  openssl req -x509 -new -key "$ca_key" -sha256 -days "$ca_days" -subj "/O=flanpy/OU=etcd/CN=flanpy etcd authority $authority" \
     -addext 'basicConstraints=critical,CA:TRUE' -addext 'keyUsage=critical,keyCertSign,cRLSign' -out "$ca.new"
   mv "$ca.new" "$ca"
 }
