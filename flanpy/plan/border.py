@@ -77,7 +77,7 @@ def covering(range_: IPNetwork, borders: Iterable[Guarded]) -> Guarded | None:
     """Return the guarded range that holds all of `range_`, unless the operator allows that."""
     for one in borders:
         meant = any(_is_within(range_, meant) for meant in one.within)
-        if one.version == range_.version and not meant and _is_within(range_, one.range):
+        if not meant and _is_within(range_, one.range):
             return one
     return None
 
@@ -142,6 +142,5 @@ def _endpoints(world: World) -> Iterator[tuple[IPAddress, str]]:
 
 
 def _is_within(part: IPNetwork, whole: IPNetwork) -> bool:
-    return (
-        part.version == whole.version and part.prefixlen >= whole.prefixlen and part.network_address in whole
-    )
+    """Report whether `whole` holds all of `part`; an address is in no network of the other family."""
+    return part.prefixlen >= whole.prefixlen and part.network_address in whole

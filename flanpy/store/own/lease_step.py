@@ -131,7 +131,7 @@ def next_step(own: OwnState, view: LeaseView, now: float, *, network: NetworkCon
     if own.held is not None and own.in_use:
         return _without_lease(own, own.held, view, network=network, rng=rng)
     twin = _twin(own, view)
-    if twin is not None and not own.in_use:
+    if twin is not None:
         return Wait(_twin_message(own, twin))
     return _acquire_any(own, view, Why.NEW, network=network, rng=rng)
 
