@@ -28,8 +28,25 @@ A message names the thing, its value, and what to do, in one line.
 from __future__ import annotations
 
 import os
+import struct
 from enum import Enum
 from errno import EACCES, EPERM
+from typing import Final
+
+MALFORMED: Final = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+    struct.error,
+)
+"""Every error of Python's that the reading of a foreign document may end with, whatever it holds.
+
+`float(10**400)` and `int(inf)` are ArithmeticErrors, a NUL in a path is a ValueError, and 1,000 brackets are a
+RecursionError. A reader of JSON, netlink or printed text catches all of them, in one place, and none by name.
+"""
 
 
 class KernelCause(Enum):

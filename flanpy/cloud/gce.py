@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from flanpy.cloud.metadata import GceMetadata
 from flanpy.cloud.port import CONNECT_S, READ_S, Calls
-from flanpy.errors import ConfigError
+from flanpy.errors import MALFORMED, ConfigError
 from flanpy.model.cloud import (
     CloudFault,
     CloudHost,
@@ -85,9 +85,13 @@ class GceRoutes:
 
     def _network(self, address: IPv4Address) -> str:
         text = self._metadata.get("instance/network-interfaces/?recursive=true")
-        for one in json.loads(text):
-            if one.get("ip") == str(address):
-                return str(one.get("network", "")).rpartition("/")[2]
+        try:
+            found = [str(one.get("network", "")) for one in json.loads(text) if one.get("ip") == str(address)]
+        except MALFORMED as error:
+            said = f"network-interfaces answered {text[:80]!r}, which is no list of interfaces"
+            raise self._calls.error(CloudFault.REFUSED, "metadata", said) from error
+        if found:
+            return found[0].rpartition("/")[2]
         text = f"no network interface of this instance has the underlay's address {address}: see --iface"
         raise self._calls.error(CloudFault.UNFIT, "metadata", text)
 

@@ -48,7 +48,7 @@ def _understood(path: Path, content: bytes) -> dict[str, Given]:
     try:
         text = content.decode()
         tables = tomllib.loads(text)
-    except ValueError as cause:  # of both UTF-8 and TOML
+    except (ValueError, RecursionError) as cause:  # of both UTF-8 and TOML
         raise ConfigError(f"settings file '{path}' is not TOML: {one_line(str(cause))}") from cause
     lines = _lines_of_keys(text)
     given: dict[str, Given] = {}
@@ -94,9 +94,17 @@ def _text(name: str, value: object, where: str) -> str:
     option = BY_NAME[name]
     if type(value) not in (str, *option.kind.typed):
         found = _TYPES.get(type(value), "a date or time")
-        shown = "" if option.secret else f": {one_line(str(value))}"
+        shown = "" if option.secret else f": {one_line(_plain(value))}"
         raise ConfigError(f"file {where}: {name} takes {_wanted(option.kind)}, not {found}{shown}")
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return _plain(value).lower() if isinstance(value, bool) else _plain(value)
+
+
+def _plain(value: object) -> str:
+    """Return the value's text. Python writes no integer of thousands of digits, which TOML has in hexadecimal."""
+    try:
+        return str(value)
+    except ValueError:
+        return "a number of thousands of digits"
 
 
 def _wanted(kind: Kind) -> str:

@@ -18,11 +18,11 @@ from typing import Any, Final
 from flanpy.docker import dockerd
 from flanpy.docker.facts import DockerFacts, facts
 from flanpy.docker.verdict import Silence, Silent
-from flanpy.errors import DockerError
+from flanpy.errors import MALFORMED, DockerError
 from flanpy.model.bridge import DOCKER_NETWORK
 
 DEADLINE_S: Final = 5.0
-NOT_DOCKER: Final = (DockerError, LookupError, ValueError, TypeError, AttributeError, RecursionError)
+NOT_DOCKER: Final = (DockerError, *MALFORMED)
 """What reading an answer may raise if it is none of Docker's: whatever it is, it must not end the daemon."""
 
 _LARGEST: Final = 8 << 20

@@ -20,7 +20,7 @@ from docker.types import IPAMConfig, IPAMPool
 from flanpy.docker.facts import DockerFacts, facts, network
 from flanpy.docker.network import Recipe
 from flanpy.docker.verdict import Silence, Silent
-from flanpy.errors import DockerError, DockerUnreachable
+from flanpy.errors import MALFORMED, DockerError, DockerUnreachable
 from flanpy.model.bridge import DOCKER_NETWORK
 
 DEADLINE_S: Final = 5.0
@@ -105,7 +105,7 @@ class Docker:
             raise DockerError(f"Docker refused: {cause.explanation or cause}") from cause
         except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as cause:
             raise DockerUnreachable(*self._explained(cause)) from cause
-        except (LookupError, TypeError, ValueError, AttributeError) as cause:
+        except MALFORMED as cause:
             raise DockerUnreachable(
                 f"what listens on {self._socket} does not answer as Docker does ({cause!r})",
                 "name Docker's socket with --docker-socket",

@@ -13,12 +13,14 @@ import shlex
 import socket
 import struct
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Final
 
 from flanpy.errors import DockerError
+from flanpy.printable import on_one_line
 
 DEFAULT_OUTPUT: Final = Path("/run/docker_opts.env")
 DEFAULT_KEY: Final = "DOCKER_OPTS"
@@ -64,16 +66,20 @@ def values_of(content: str, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def foreign_route(values: Mapping[str, str], routes: str | None = None) -> str:
-    """A route to the subnet through a gateway, which would take its packets away; '' if there is none."""
+    """A route to the subnet through a gateway, which would take its packets away; '' if there is none.
+
+    The columns of the kernel's table end with tabs: the name of a link may hold what Unicode calls a blank.
+    """
     try:
         subnet = IPv4Interface(values.get(_SUBNET, "")).network
-        lines = (_ROUTES.read_text() if routes is None else routes).splitlines()[1:]
+        text = _ROUTES.read_text(errors="backslashreplace") if routes is None else routes
     except (ValueError, OSError):
         return ""
-    for link, destination, gateway, *_rest in (line.split() for line in lines if line.strip()):
-        mask = _rest[4]
-        if gateway != "00000000" and _network(destination, mask) == subnet:
-            return f"{subnet} via {_address(gateway)} dev {link}"
+    for line in text.split("\n")[1:]:
+        link, destination, gateway, *rest = [*line.split("\t"), "", ""]
+        with suppress(ValueError, IndexError, OSError, struct.error):  # a line of another form names no route
+            if gateway != "00000000" and _network(destination, rest[4]) == subnet:
+                return f"{subnet} via {_address(gateway)} dev {link}"
     return ""
 
 
@@ -89,7 +95,9 @@ def _options(values: Mapping[str, str], form: Form) -> dict[str, str]:
     if masquerade and form.masquerade:
         opposite = {"true": "false", "false": "true"}.get(masquerade)
         if opposite is None:
-            raise DockerError(f"Invalid value of {_MASQUERADE}: {masquerade[:80]}; it must be true or false")
+            raise DockerError(
+                f"Invalid value of {_MASQUERADE}: {on_one_line(masquerade)[:80]}; it must be true or false"
+            )
         found[f"{_PREFIX}IPMASQ"] = f"--ip-masq={opposite}"
     return dict(sorted(found.items()))
 

@@ -65,7 +65,7 @@ def _assignments(text: str) -> Iterator[tuple[str, str]]:
 def _from_file(value: str) -> dict[str, tuple[str, str]]:
     found: dict[str, tuple[str, str]] = {}
     path = value.removeprefix("-")
-    with suppress(OSError):
+    with suppress(OSError, ValueError):  # ValueError: a NUL in the path
         for line in Path(path).read_text(errors="replace").replace("\\\n", " ").splitlines():
             if not line.lstrip().startswith(("#", ";")):
                 name, equals, rest = line.partition("=")

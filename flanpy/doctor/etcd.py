@@ -18,7 +18,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from flanpy.doctor.facts import EndpointSeen
-from flanpy.errors import StoreError
+from flanpy.errors import MALFORMED, StoreError
 from flanpy.store.session import tls_files
 
 DEADLINE_S: Final = 3.0
@@ -27,7 +27,7 @@ _MOST: Final = 16
 _LONGEST: Final = 65536
 """Bytes of an answer that are read."""
 
-_FAILURES = (OSError, http.client.HTTPException, ValueError, StoreError)
+_FAILURES = (OSError, http.client.HTTPException, StoreError, *MALFORMED)
 
 
 def endpoints(
@@ -99,7 +99,7 @@ def _connection(url: str, files: Mapping[str, str], deadline: float) -> http.cli
 def _illness(status: int, body: bytes) -> str:
     try:
         said: Any = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return f"answers HTTP {status} without JSON: is it etcd?"
     if not isinstance(said, dict):
         return "answers otherwise than etcd: is it etcd?"

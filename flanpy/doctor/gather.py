@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 from flanpy.doctor import document, etcd, host
 from flanpy.doctor.facts import Facts, Told, Traced
 from flanpy.doctor.packets import packets
-from flanpy.errors import ControlUnreachable, FlanpyError
+from flanpy.errors import MALFORMED, ControlUnreachable, FlanpyError
 from flanpy.host import subnet_env
 from flanpy.host.subnet_env import SubnetEnv
 from flanpy.model.condition import Condition
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 DOCUMENTS: Final = ("status", "subnets", "peers", "diff", "events", "config")
 
-_NONSENSE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, OSError)
+_NONSENSE = (OSError, *MALFORMED)
 """What a reader meets in an answer of another shape than it knows: the source is unread then."""
 
 _TUNNEL: Final = "tunnel.json"

@@ -45,7 +45,7 @@ def _routes(family: str) -> Iterator[RouteSeen]:
     argv = ("ip", "-j", "-d", family, "route", "show", "table", "all")
     try:
         rows = json.loads(output(argv) or "[]")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise HostError(f"{' '.join(argv)}: printed no JSON") from error
     for row in rows:
         if row and row.get("table") != "local" and row.get("type", "unicast") != "multicast":

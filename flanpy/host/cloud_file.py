@@ -13,6 +13,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any, Final
 
+from flanpy.errors import MALFORMED
 from flanpy.files import atomic
 from flanpy.log import get_logger
 from flanpy.model.cloud import CLOUDS, CloudHere
@@ -53,7 +54,7 @@ def load(state_dir: Path) -> tuple[CloudHere, ...]:
         found = [_here(one) for one in json.loads(atomic.read(path, _LARGEST))["routes"]]
     except FileNotFoundError:
         return ()
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+    except (OSError, *MALFORMED) as error:
         log.warning("cloud_routes_unread", path=path, error=error)
         return ()
     by_backend = {here.backend: here for here in found if here.backend in CLOUDS}
@@ -64,6 +65,6 @@ def _here(document: Mapping[str, Any]) -> CloudHere:
     return CloudHere(
         str(document["backend"]),
         str(document["target"]),
-        IPv4Network(document["subnet"]),
-        IPv4Address(document["address"]),
+        IPv4Network(str(document["subnet"])),
+        IPv4Address(str(document["address"])),
     )

@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
+from math import isfinite
 from pathlib import Path
 from typing import Any, Final
 
+from flanpy.errors import MALFORMED
 from flanpy.files import atomic
 from flanpy.model.lease import SubnetKey
 
@@ -53,14 +55,15 @@ def load(state_dir: Path) -> Drained | None:
         return _drained(json.loads(atomic.read(state_dir / FILE_NAME, _LARGEST)))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+    except (OSError, *MALFORMED):
         return Drained()
 
 
 def _drained(document: Any) -> Drained:
     subnet, subnet6 = document.get("subnet"), document.get("subnet6")
     key = SubnetKey(
-        IPv4Network(subnet) if subnet is not None else None,
-        IPv6Network(subnet6) if subnet6 is not None else None,
+        IPv4Network(str(subnet)) if subnet is not None else None,
+        IPv6Network(str(subnet6)) if subnet6 is not None else None,
     )
-    return Drained(key if str(key) else None, float(document.get("since") or 0.0))
+    since = float(document.get("since") or 0.0)
+    return Drained(key if str(key) else None, since if isfinite(since) else 0.0)

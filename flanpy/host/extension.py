@@ -14,7 +14,7 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, Final
 
-from flanpy.errors import HostError, KernelError
+from flanpy.errors import MALFORMED, HostError, KernelError
 from flanpy.files import atomic
 from flanpy.host.disk_work import DiskWork
 from flanpy.host.extension_run import AT_ONCE, DEADLINE, environment, run
@@ -33,7 +33,7 @@ SAVE_PATIENCE: Final = 2.0
 
 LARGEST_FILE: Final = 1 << 26
 
-UNUSABLE: Final = (OSError, ValueError, TypeError, KeyError, IndexError, RecursionError)
+UNUSABLE: Final = (OSError, *MALFORMED)
 """What reading and parsing the file may raise."""
 
 

@@ -13,6 +13,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from flanpy.errors import MALFORMED
 from flanpy.files import atomic
 from flanpy.host.absent import Absent
 from flanpy.model.border import EtcdAddress, KnownBorder
@@ -70,7 +71,7 @@ def load(state_dir: Path, *, node_id: str) -> SavedLease | Absent:
         return Absent()
     except OSError as cause:
         return Absent(f"cannot read '{path}': {cause.strerror}")
-    except (ValueError, KeyError, TypeError, RecursionError) as cause:
+    except MALFORMED as cause:
         return Absent(
             f"'{path}' cannot be used, a new lease will replace it: {type(cause).__name__}: {_short(cause)}"
         )

@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Final
 
+from flanpy.errors import MALFORMED
 from flanpy.files import atomic
 from flanpy.log import get_logger
 from flanpy.model.objects import TunnelPeer
@@ -36,7 +37,7 @@ class TunnelFile:
             )
         except FileNotFoundError:
             return ()
-        except (OSError, ValueError, TypeError, RecursionError) as error:
+        except (OSError, *MALFORMED) as error:
             log.warning("tunnel_table_unread", path=self._path, error=error)
             return ()
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Flag, auto
 
+from flanpy.errors import MALFORMED
 from flanpy.kernel import dumps, host
 from flanpy.kernel.links import seen_address
 from flanpy.kernel.port import Moved
@@ -123,7 +124,16 @@ class NoticeBoard:
         return frozenset(index for index, shown in self._shown.items() if shown.name in self.links)
 
     def judge(self, buffer: bytes, start: int, end: int, *, echoes: Echoes | None) -> Notice:
-        """Judge one notification. `echoes` follows our own change: events without a port id may then be its own."""
+        """Judge one notification. `echoes` follows our own change: events without a port id may then be its own.
+
+        One that cannot be read may have said anything: everything is read again.
+        """
+        try:
+            return self._judged(buffer, start, end, echoes)
+        except MALFORMED:
+            return Notice(Stale.EVERYTHING, Moved.OVERRUN)
+
+    def _judged(self, buffer: bytes, start: int, end: int, echoes: Echoes | None) -> Notice:
         _, kind, flags, _, port = HEADER.unpack_from(buffer, start)
         own = port == self.own_port or (port == 0 and echoes is not None and echoes.may_touch_links)
         if port == self.own_port and kind in _ENTRIES:

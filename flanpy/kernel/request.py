@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Generic, TypeVar
 
-from flanpy.errors import KernelError
+from flanpy.errors import MALFORMED, KernelError
 from flanpy.netlink import framing, numbers
 from flanpy.netlink.framing import HEADER_SIZE, Refusal
 
@@ -150,8 +150,9 @@ class RequestSocket:
             while not dump.take(await self._receive(), wanted):  # noqa: ASYNC110 - lets others run, waits for nothing
                 await asyncio.sleep(0)
         except BaseException:  # cancelled, most likely: the kernel refuses the next dump while this one runs
+            rest = _Dump[None](lambda *_: None)  # whatever it was that could not be read
             with suppress(KernelError, OSError):
-                while not dump.take(self._sock.recv(_RECEIVE_BYTES), wanted):
+                while not rest.take(self._sock.recv(_RECEIVE_BYTES), wanted):
                     pass
             raise
 
@@ -225,6 +226,14 @@ class _Dump(Generic[T]):
 
     def take(self, datagram: bytes, wanted: int) -> bool:
         """Take one datagram; True if it was the last. Raises KernelError if the kernel refused the dump."""
+        try:
+            return self._taken(datagram, wanted)
+        except MALFORMED as error:
+            raise KernelError(
+                f"an answer of the kernel cannot be read: {error!r:.200}", errno.EBADMSG
+            ) from error
+
+    def _taken(self, datagram: bytes, wanted: int) -> bool:
         parse, found, unpack = self._parse, self.found, framing.HEADER.unpack_from
         position, size = 0, len(datagram)
         while (
@@ -232,6 +241,8 @@ class _Dump(Generic[T]):
         ):  # `framing.messages` by hand: this runs 30,000 times a read-back
             length, kind, flags, sequence, _ = unpack(datagram, position)
             start, end = position, position + length
+            if length < HEADER_SIZE or end > size:
+                raise KernelError("an answer of the kernel is cut off", errno.EBADMSG)
             position += (length + 3) & ~3
             if sequence != wanted:
                 continue

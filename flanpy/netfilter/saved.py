@@ -44,13 +44,13 @@ def read_saved(text: str, flavour: Flavour, family: Family) -> Saved:
 def _rules(text: str) -> Rules:
     found: Rules = {}
     table: dict[str, list[str]] = {}
-    for line in text.splitlines():
+    for line in text.split("\n"):  # not splitlines: a comment may hold what Unicode calls the end of a line
         if line.startswith("*"):
             table = found.setdefault(line[1:].strip(), {})
         elif line.startswith(":"):
-            table.setdefault(line[1:].split()[0], [])
+            table.setdefault(line[1:].partition(" ")[0], [])
         elif line.startswith("-A "):
-            _, chain, rule = line.split(" ", 2)
+            chain, _, rule = line[3:].partition(" ")
             table.setdefault(chain, []).append(rule.strip())
     return found
 
@@ -94,7 +94,7 @@ _HOOK = re.compile(r"\s*type (\S+ hook \S+ priority -?\d+);")
 def read_listed(text: str, family: Family, table: str) -> Iterator[FilterChain]:
     """Read the output of `nft --stateless --numeric-priority list table`."""
     name, hook, lines = "", "", list[str]()
-    for line in text.splitlines():
+    for line in text.split("\n"):
         if (start := _CHAIN.match(line)) is not None:
             name, hook, lines = start[1], "", []
         elif name and line.strip() == "}":

@@ -9,6 +9,7 @@ import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from errno import EBADMSG
 from typing import Final
 
 from flanpy.netlink.numbers import ACK_TLVS
@@ -75,11 +76,11 @@ def number(value: bytes) -> int:
 
 
 def messages(buffer: bytes) -> Iterator[tuple[int, int, int, int, int, int]]:
-    """Yield (start, end, type, flags, sequence, port) of each message in one datagram."""
+    """Yield (start, end, type, flags, sequence, port) of each whole message in one datagram."""
     position, size = 0, len(buffer)
     while position + HEADER_SIZE <= size:
         length, kind, flags, sequence, port = HEADER.unpack_from(buffer, position)
-        if length < HEADER_SIZE:
+        if length < HEADER_SIZE or position + length > size:
             break
         yield position, position + length, kind, flags, sequence, port
         position += (length + 3) & ~3
@@ -102,6 +103,8 @@ def packed(name: str) -> bytes:
 
 def refusal(buffer: bytes, start: int, end: int, flags: int) -> Refusal | None:
     """Return the refusal in an NLMSG_ERROR message; None for an acknowledgement. The socket needs NETLINK_CAP_ACK."""
+    if end - start < HEADER_SIZE + S32.size:
+        return Refusal(EBADMSG)
     errno = -S32.unpack_from(buffer, start + HEADER_SIZE)[0]
     if errno == 0:
         return None

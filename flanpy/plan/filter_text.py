@@ -37,7 +37,9 @@ _TARGETS = {
 _BY_TARGET = {text: verdict for verdict, text in _TARGETS.items()}
 _FRESH = "-m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT"
 
-_IPTABLES_PORTS = re.compile(r"-p udp -m (?:udp --dport|multiport --dports) ([0-9,]+)")
+_IPTABLES_PORTS = re.compile(
+    r"-p udp -m (?:udp --dport|multiport --dports) ([0-9]{1,5}(?:,[0-9]{1,5})*)(?= |$)"
+)
 
 _MATCHES = {"-s": "source", "-d": "destination", "-i": "in_link", "-o": "out_link"}
 _NFT_MATCHES = {"saddr": "source", "daddr": "destination", "iifname": "in_link", "oifname": "out_link"}
@@ -70,13 +72,20 @@ def _match(option: str, value: IPNetwork | str | None, negated: bool) -> str:
 
 def read_iptables_rule(text: str) -> Rule | OtherRule:
     """Read a rule from the text that `iptables-save` prints after `-A <chain>`."""
+    try:
+        return _iptables_rule(text) or OtherRule(text)
+    except ValueError:  # a quote that is not closed
+        return OtherRule(text)
+
+
+def _iptables_rule(text: str) -> Rule | None:
     fresh, ports = _FRESH in text, _IPTABLES_PORTS.search(text)
     matches = text.replace(ports[0], "", 1) if ports is not None else text
     body, _, target = matches.replace(_FRESH, "").partition("-j ")
     verdict = _BY_TARGET.get(target.strip())
     found = _read_matches(shlex.split(body), _MATCHES)
     if verdict is None or found is None:
-        return OtherRule(text)
+        return None
     wanted = tuple(map(int, ports[1].split(","))) if ports is not None else ()
     return Rule(verdict, fresh=fresh, ports=wanted, **found)
 
@@ -125,7 +134,7 @@ def _nft_ports(ports: Sequence[int]) -> str:
 
 
 _NOT_UDP = "meta l4proto != udp"
-_PORTS = re.compile(r"udp dport (\d+|\{ [0-9, ]+ \}) ")
+_PORTS = re.compile(r"udp dport ([0-9]{1,5}|\{ [0-9]{1,5}(?:, [0-9]{1,5})* \}) ")
 _BY_BRIDGE = 'meta iifkind "bridge"'
 _FROM_MEMBER = f"saddr @{MEMBERS}"
 _NOT_FROM_MEMBER = f"saddr != @{MEMBERS}"

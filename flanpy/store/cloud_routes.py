@@ -14,6 +14,7 @@ from ipaddress import IPv4Network
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from flanpy.errors import MALFORMED
 from flanpy.model.cloud import CloudRecord
 from flanpy.model.lease import Lease
 from flanpy.store.port import KeyStore, KeyValue, LeaseStore, Put, Txn, key_absent, key_unchanged
@@ -45,7 +46,7 @@ class EtcdRegistry:
             try:
                 subnet = IPv4Network(item.key.removeprefix(self._routes).replace("-", "/"))
                 found[subnet] = _record(json.loads(item.value))
-            except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            except MALFORMED:
                 continue
         return MappingProxyType(found)
 

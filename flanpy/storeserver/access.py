@@ -182,7 +182,7 @@ def load_users(path: Path) -> tuple[User, ...]:
     try:
         with path.open("rb") as file:
             document = tomllib.loads(file.read(_LARGEST).decode())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"users-file '{path}' cannot be read ({error}): correct it") from error
     users = document.pop("users", None)
     if document or not isinstance(users, dict) or not users:

@@ -19,7 +19,7 @@ def _rows(*argv: str) -> Sequence[Row]:
     said = output(argv)
     try:
         rows = json.loads(said or "[]")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise HostError(f"{' '.join(argv)}: printed no JSON") from error
     return [row for row in rows if row] if isinstance(rows, list) else []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 from flanpy.model.address import Family
@@ -51,7 +52,7 @@ def read_saved(text: str, tool: str, family: Family) -> tuple[Table, ...]:
 
 def _tables(text: str) -> Iterator[tuple[str, list[str]]]:
     name, lines = "", list[str]()
-    for line in text.splitlines():
+    for line in text.split("\n"):
         if line.startswith("*"):
             name, lines = line[1:].strip(), []
         elif line == "COMMIT":
@@ -65,7 +66,7 @@ def _chains(table: str, lines: list[str]) -> dict[str, Chain]:
     policies: dict[str, str] = {}
     for line in lines:
         if line.startswith(":"):
-            name, policy, *_ = line[1:].split()
+            name, policy, *_ = f"{line[1:]} - ".split(" ")
             rules.setdefault(name, [])
             policies[name] = policy
         elif (found := _COUNTED.match(line)) is not None:
@@ -101,11 +102,13 @@ def _effect(how: list[str], target: str, options: list[str], chains: set[str]) -
     if target in chains:
         return (Effect.GOTO if how == ["-g"] else Effect.JUMP), target
     if target == "MARK" and options[:1] and options[0] in {"--set-xmark", "--set-mark"} and len(options) > 1:
-        return Effect.MARK, _mark(options[1])
+        with suppress(ValueError):
+            return Effect.MARK, _mark(options[1])
     return _EFFECTS.get(target, Effect.NOTHING), ""
 
 
 def _mark(text: str) -> str:
+    """Return value and mask in decimal. Raises ValueError."""
     value, _, mask = text.partition("/")
     return f"{int(value, 0)}/{int(mask, 0) if mask else 0xFFFFFFFF}"
 
@@ -114,7 +117,7 @@ def _tests(words: list[str]) -> Iterator[Test]:
     """Options with their values; one that is not known makes the rule uncertain, whatever follows it."""
     rest = list(words)
     while rest:
-        negated = rest[0] == "!"
+        negated = rest[0] == "!" and len(rest) > 1
         option, values = rest[negated], rest[negated + 1 :]
         rest = values
         while rest and not (rest[0].startswith("-") or rest[0] == "!"):
@@ -130,7 +133,9 @@ def _test(option: str, values: list[str], *, negated: bool) -> Test:
     texts = [part for value in values for part in value.split(",")]
     match field:
         case Field.MARK:
-            return Test(field, tuple(map(_mark, texts)), negated)
+            with suppress(ValueError):
+                return Test(field, tuple(map(_mark, texts)), negated)
+            return Test(Field.OTHER, (option, *texts), negated)
         case Field.STATE | Field.SOURCE_TYPE | Field.DESTINATION_TYPE:
             return Test(field, tuple(text.lower() for text in texts), negated)
         case Field.OTHER:

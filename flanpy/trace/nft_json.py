@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from flanpy.errors import MALFORMED
 from flanpy.model.address import Family
 from flanpy.trace.filter import NFT, Chain, Effect, Field, Hook, Rule, Table, Test
 from flanpy.trace.nft_words import value_text, words
@@ -44,8 +45,16 @@ Expression = Mapping[str, Any]
 
 def read_ruleset(text: str, *, without: Iterable[tuple[Family, str]] = ()) -> tuple[Table, ...]:
     """All tables but those `without`. Raises ValueError if it is no such JSON."""
+    try:
+        return _tables(text, frozenset(without))
+    except MALFORMED as error:
+        raise ValueError(
+            f"no ruleset that is understood ({type(error).__name__}: {str(error)[:100]!r})"
+        ) from error
+
+
+def _tables(text: str, left_out: frozenset[tuple[Family, str]]) -> tuple[Table, ...]:
     listed = json.loads(text or "{}").get("nftables", ())
-    left_out = set(without)
     found = {}
     for item in listed:
         if (table := item.get("table")) and table["family"] in _FAMILIES:

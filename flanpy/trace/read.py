@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from flanpy.errors import FlanpyError, HostError, KernelError
+from flanpy.errors import MALFORMED, FlanpyError, HostError, KernelError
 from flanpy.files import atomic
 from flanpy.host.sysctl import Sysctls, sysctl_name
 from flanpy.model.address import Family, IPAddress
@@ -101,7 +101,9 @@ class Reading:
             return read()
         except FlanpyError as error:
             self._unread.append(" ".join(str(error).split()))
-            return None
+        except MALFORMED as error:  # a tool or a daemon of another version
+            self._unread.append(f"an answer is not understood: {type(error).__name__}: {str(error)[:200]!r}")
+        return None
 
     def _overlay(self, version: int) -> tuple[Overlay, Mapping[str, Any]]:
         status = self._try(lambda: self._ask("status"))
@@ -109,7 +111,7 @@ class Reading:
             return Overlay(), {}
         subnets = self._try(lambda: self._ask("subnets")) or {}
         peers = self._try(lambda: self._ask("peers")) or {}
-        found = documents.overlay(status, subnets, version)
+        found = self._try(lambda: documents.overlay(status, subnets, version)) or Overlay()
         if found.backend == "udp":
             found = _with_rows(found, self._try(self._tunnel_rows))
         return found, peers
@@ -117,7 +119,7 @@ class Reading:
     def _tunnel_rows(self) -> dict[str, str]:
         try:
             return {str(row[1]): str(row[2]) for row in json.loads(atomic.read(self._tunnel, _LARGEST_TABLE))}
-        except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        except (OSError, *MALFORMED) as error:
             raise HostError(f"the tunnel's table {self._tunnel}: {error}") from error
 
     def _inner(
@@ -157,7 +159,7 @@ class Reading:
         return tuple(tables), len(self._unread) == before
 
     def _probed(self, peers: Mapping[str, Any], peer: LeaseSeen | None) -> Probed | None:
-        return documents.probed(peers, peer) if peer is not None else None
+        return self._try(lambda: documents.probed(peers, peer)) if peer is not None else None
 
 
 class _Origin:

@@ -81,7 +81,7 @@ def _options(arguments: Namespace) -> Iterator[tuple[str, object]]:
             raise UsageError(f"--option {given!r} is no KEY=VALUE: write --option VNI=7")
         try:
             value = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = text
         yield spelling.get(name.lower(), name), value
 

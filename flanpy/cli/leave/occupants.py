@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flanpy.cli.base.host import Host
-from flanpy.errors import FlanpyError
+from flanpy.errors import MALFORMED, FlanpyError, HostError
 from flanpy.model.address import IPNetwork
 from flanpy.trace import iproute
 from flanpy.trace.programs import output
@@ -41,8 +41,12 @@ def occupants(host: Host, subnets: Sequence[IPNetwork]) -> tuple[Occupants, ...]
 
 
 def _ports(link: str) -> tuple[str, ...]:
-    rows: list[dict[str, Any]] = json.loads(output(("ip", "-j", "link", "show", "master", link)) or "[]")
-    return tuple(sorted(str(row.get("ifname")) for row in rows if row and "UP" in row.get("flags", ())))
+    argv = ("ip", "-j", "link", "show", "master", link)
+    try:
+        rows: list[dict[str, Any]] = json.loads(output(argv) or "[]")
+        return tuple(sorted(str(row.get("ifname")) for row in rows if row and "UP" in row.get("flags", ())))
+    except MALFORMED as error:
+        raise HostError(f"{' '.join(argv)}: printed no JSON that is understood") from error
 
 
 def _names(host: Host) -> dict[str, tuple[str, ...]]:

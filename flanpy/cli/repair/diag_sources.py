@@ -181,5 +181,5 @@ def _json_file(path: Path) -> str:
     text = _file(path)
     try:
         return _text(json.loads(text))
-    except ValueError:
+    except (ValueError, RecursionError):
         return text

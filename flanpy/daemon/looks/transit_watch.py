@@ -14,6 +14,7 @@ from typing import Any, Final, Never
 
 from flanpy.children import DIRECTORY, command_of
 from flanpy.clock import Clock
+from flanpy.errors import MALFORMED
 from flanpy.model.objects import HostSysctl
 from flanpy.model.transit import Harm, Obstacle, Transit
 from flanpy.netfilter.look import Looker
@@ -128,6 +129,6 @@ def _read(said: bytes, wrong: bytes) -> Transit:
         found = json.loads(said)
         obstacles = tuple(Obstacle(Harm(harm), *rest) for harm, *rest in found["obstacles"])
         return Transit(obstacles, found["unread"])
-    except (ValueError, TypeError, LookupError):
+    except MALFORMED:
         last = wrong.decode(errors="replace").strip().rpartition("\n")[2]
         return Transit(unread=f"the look at the packet filter failed: {last[:200] or 'no word of it'}")
