@@ -6,7 +6,7 @@ KEEP ?=
 PYTEST_ARGS ?=
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-lab venv demo test test-engines engines pythons check lint bench chaos soak faults lab-up lab-down
-.PHONY: lock audit deb wheel zipapp docs reference man clean
+.PHONY: mutants lock audit deb wheel zipapp docs reference man clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-18s %s\n' "$$name" "$$text"; done
@@ -51,6 +51,9 @@ lint: venv
 	.venv/bin/mypy || status=1; \
 	.venv/bin/lint-imports --no-logo || status=1; \
 	exit $$status
+
+mutants: venv ## change a module one thing at a time and list what no test notices (MODULE=flanpy/plan/border.py)
+	@$(PY) -m tests.mutants $(MODULE) $(MUTANTS_ARGS)
 
 bench: setup-lab ## the figures, as a table, JSON and a plot under bench/results
 	@$(PY) -m bench $(BENCH_ARGS)

@@ -76,8 +76,10 @@ def _of_statement(statement: ast.stmt, place: str) -> Iterator[Change]:
             if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef):
                 yield from _of_statement(inner, f"{place}{statement.name}.")
     elif isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
-        for inner in statement.body:
-            yield from _Finder(place + statement.name).within(inner)
+        finder = _Finder(place + statement.name)
+        for index, inner in enumerate(statement.body):
+            yield from finder.dropped(statement, "body", index, inner)
+            yield from finder.within(inner)
     elif isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None and not place:
         finder = _Finder("")
         finder.statement = statement
@@ -111,7 +113,7 @@ class _Finder:
                 if isinstance(child, ast.stmt) and isinstance(
                     node, ast.stmt | ast.ExceptHandler | ast.match_case
                 ):
-                    yield from self._dropped(node, name, index, child)
+                    yield from self.dropped(node, name, index, child)
                 if isinstance(child, ast.expr):
                     yield from self.expression(node, name, index, child)
                 elif isinstance(child, ast.AST):
@@ -124,7 +126,8 @@ class _Finder:
         last = getattr(at, "end_lineno", first)
         return Change(node, name, index, value, range(first, last + 1), self.statement, self.place)
 
-    def _dropped(self, node: ast.AST, name: str, index: int | None, child: ast.stmt) -> Iterator[Change]:
+    def dropped(self, node: ast.AST, name: str, index: int | None, child: ast.stmt) -> Iterator[Change]:
+        """Leave a statement out, if it only acts."""
         if _is_docstring(child) or _is_logged(child):
             return
         stored = isinstance(child, ast.Assign) and not isinstance(child.targets[0], ast.Name)
