@@ -14,6 +14,7 @@ from flanpy.clock import SystemClock
 from flanpy.model.address import Family
 from flanpy.model.lease import SubnetKey
 from flanpy.probe.diagnosis import Snags
+from flanpy.probe.knock import knock_at
 from flanpy.probe.prober import Prober
 from flanpy.probe.target import Target
 
@@ -46,7 +47,7 @@ async def _rounds(count: int, rounds: int) -> dict[str, object]:
         targets=lambda: targets,
         snags_of=lambda _: Snags(),
         publish=lambda _: None,
-        knock_port=1,
+        knock=knock_at(1, SystemClock()),
         dice=Random(1),
     )
     while len(prober.report.peers) < count:

@@ -17,13 +17,14 @@ BOTH = (Road.OVERLAY, Road.UNDERLAY)
 
 @dataclass(slots=True)
 class Ask:
-    """`got` and `tried` are sizes of large packets, by a track's number."""
+    """`got` and `tried` are sizes of large packets, by a track's number; `by_tcp` are tracks that only TCP reached."""
 
     tracks: Sequence[Track]
     roads: Sequence[Road]
     answered: set[tuple[int, Road]] = field(default_factory=set)
     got: dict[int, set[int]] = field(default_factory=dict)
     tried: dict[int, set[int]] = field(default_factory=dict)
+    by_tcp: set[int] = field(default_factory=set)
     all_in: asyncio.Event = field(default_factory=asyncio.Event)
     sent_all: bool = False
 
@@ -62,5 +63,6 @@ class Ask:
 
     def _learn_size(self, track: Track) -> None:
         if track.number in self.tried:
-            small = (track.number, Road.OVERLAY) in self.answered
+            pinged = track.number not in self.by_tcp
+            small = pinged and (track.number, Road.OVERLAY) in self.answered
             track.size.learn(self.got[track.number], self.tried[track.number], small_passes=small)

@@ -33,7 +33,8 @@ class Snags:
 class Evidence:
     """The observations of one peer. `here`, `peer` and `address` name both ends, `port` the carrier of the overlay.
 
-    `beneath`: the underlay answered; `tcp`: only to TCP. `alone`: no other peer's underlay answers either, though there
+    `beneath`: the underlay answered; `tcp`: only to TCP. `ignores_pings`: over the overlay it answers to TCP only.
+    `alone`: no other peer's underlay answers either, though there
     are others. `ever`: the peer answered at least once since this daemon began, over either path. `heard`,
     `heard_beneath`: the peer's probes arrive over the overlay and the underlay; `is_heard`: the peer reports that ours
     arrive. Each `errno` is the error of sending, 0 if nothing refused; `refused` names the sender of a refusal.
@@ -46,6 +47,7 @@ class Evidence:
     port: str = ""
     beneath: bool = False
     tcp: bool = False
+    ignores_pings: bool = False
     alone: bool = False
     ever: bool = True
     heard: bool = False
@@ -73,7 +75,19 @@ def diagnose(seen: Evidence) -> Diagnosis:
         return _ours(seen) or _one_way(seen) or (_between(seen) if seen.beneath else _dead(seen))
     if not seen.mtu.is_whole:
         return _black_hole(seen)
-    return _loss(seen) if seen.reach is Reach.LOSSY else _NOTHING
+    if seen.reach is Reach.LOSSY:
+        return _loss(seen)
+    return _ignoring(seen) if seen.ignores_pings else _NOTHING
+
+
+def _ignoring(seen: Evidence) -> Diagnosis:
+    """Return no trouble, but what cannot be measured."""
+    return Diagnosis(
+        Trouble.NONE,
+        f"{seen.peer} does not answer pings; it answers to TCP over the overlay, which is well",
+        f"for losses and path MTU to be measured, let it answer pings: on {seen.peer} see"
+        " net.ipv4.icmp_echo_ignore_all, and what drops ICMP",
+    )
 
 
 def _ours(seen: Evidence) -> Diagnosis | None:

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from flanpy.clock import Clock
 from flanpy.model.address import IPAddress
+
+Knock = Callable[[IPAddress, float], Awaitable[float | None]]
+"""Knocks at an address, within so many seconds; returns what `knock` does."""
+
+
+def knock_at(port: int, clock: Clock) -> Knock:
+    """Return the knock at one port of any host."""
+
+    async def at(address: IPAddress, deadline: float) -> float | None:
+        return await knock(address, port, clock=clock, deadline=deadline)
+
+    return at
 
 
 async def knock(address: IPAddress, port: int, *, clock: Clock, deadline: float) -> float | None:

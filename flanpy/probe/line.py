@@ -169,6 +169,7 @@ class Line:
         rtt = max(0.0, at - pending.at)
         track.way(pending.road).answered(incoming.probe.number, rtt, self._clock.wall())
         if pending.road is Road.OVERLAY:
+            track.mute = 0
             self.rtt = self.rtt.with_one(rtt)
         else:
             track.tcp = False

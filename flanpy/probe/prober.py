@@ -21,7 +21,7 @@ from flanpy.outage import Transition
 from flanpy.probe.asking import BOTH, Ask
 from flanpy.probe.chase import AT_ONCE, EVERY_S, chased, is_chased, is_undecided
 from flanpy.probe.icmp import EchoSocket
-from flanpy.probe.knock import knock
+from flanpy.probe.knock import Knock
 from flanpy.probe.line import Line, OpenSocket
 from flanpy.probe.report import Shown, SnagsOf
 from flanpy.probe.roster import Roster
@@ -60,7 +60,7 @@ SEARCHES: Final = 8
 """Targets whose largest packet is searched for in one round."""
 
 KNOCKS: Final = 4
-"""TCP connections tried in one batch, to hosts that leave ICMP unanswered."""
+"""TCP connections tried in one batch over each path, to hosts that leave ICMP unanswered."""
 
 
 class Prober:
@@ -75,7 +75,7 @@ class Prober:
         targets: Callable[[], tuple[Target, ...]],
         snags_of: SnagsOf,
         publish: Callable[[ReachReport], None],
-        knock_port: int,
+        knock: Knock,
         open_socket: OpenSocket = EchoSocket,
         dice: Random | None = None,
     ) -> None:
@@ -85,7 +85,7 @@ class Prober:
         self._interval = interval
         self._targets = targets
         self._publish = publish
-        self._knock_port = knock_port
+        self._knock_at = knock
         self._roster = Roster()
         self._turns = Turns(dice)
         self._doubt = asyncio.Event()
@@ -222,20 +222,31 @@ class Prober:
 
     async def _wait(self, ask: Ask, deadline: float) -> None:
         """Hosts that leave ICMP unanswered are asked by TCP meanwhile: there are networks that drop it."""
-        silent = [t for t in ask.tracks if t.tcp or t.underlay.silence] if Road.UNDERLAY in ask.roads else []
+        silent = [(road, [t for t in ask.tracks if t.knocks(road)][:KNOCKS]) for road in ask.roads]
         async with asyncio.TaskGroup() as group:
-            knocks = [group.create_task(self._knock(ask, track, deadline)) for track in silent[:KNOCKS]]
+            knocks = [
+                group.create_task(self._knock(ask, track, road, deadline))
+                for road, tracks in silent
+                for track in tracks
+            ]
             await set_within(ask.all_in, self._clock, deadline)
             for task in knocks:
                 task.cancel()
 
-    async def _knock(self, ask: Ask, track: Track, deadline: float) -> None:
-        took = await knock(track.target.underlay, self._knock_port, clock=self._clock, deadline=deadline)
-        number = track.underlay.probes.newest
-        if took is not None and number is not None:
-            track.underlay.answered(number, took, self._clock.wall())
+    async def _knock(self, ask: Ask, track: Track, road: Road, deadline: float) -> None:
+        target = track.target
+        address = target.overlay if road is Road.OVERLAY else target.underlay
+        took = await self._knock_at(address, deadline)
+        number = track.way(road).probes.newest
+        if took is None or number is None or (track.number, road) in ask.answered:
+            return
+        track.way(road).answered(number, took, self._clock.wall())
+        if road is Road.OVERLAY:
+            track.mute += 1
+            ask.by_tcp.add(track.number)
+        else:
             track.tcp = True
-            ask.came(track, Road.UNDERLAY)
+        ask.came(track, road)
 
     # What came of it
 
@@ -273,6 +284,6 @@ def _batches(tracks: Sequence[Track]) -> Iterator[Sequence[Track]]:
 
 
 def _wants_size(track: Track) -> bool:
-    if track.reach not in {Reach.REACHABLE, Reach.LOSSY} or track.target.wanted <= 0:
+    if track.reach not in {Reach.REACHABLE, Reach.LOSSY} or track.target.wanted <= 0 or track.mute:
         return False
     return track.size.urgent or (track.rounds + track.number) % MTU_EVERY == 0 or not track.size.found.wanted

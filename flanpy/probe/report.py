@@ -49,6 +49,7 @@ def evidence(track: Track, *, here: str, alone: bool, snags: Snags, now: float) 
         port=target.port,
         beneath=under.ever and under.silence == 0,
         tcp=track.tcp,
+        ignores_pings=track.ignores_pings,
         alone=alone,
         ever=over.ever or under.ever,
         heard=track.hears(Road.OVERLAY, now),

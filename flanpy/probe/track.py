@@ -22,6 +22,9 @@ PATIENCE_WITH_LOSSY: Final = 8
 DOUBTS: Final = 2
 """Words of a peer within an interval that have it probed at once: a cut, and its end."""
 
+KNOCK_FROM: Final = 2
+"""Pings over the overlay in a row without an answer after which TCP is tried, too."""
+
 LOSSY_FROM, LOSSY_UNTIL = 0.25, 0.15
 """Shares of lost probes: where a peer becomes lossy, and below which it no longer is."""
 
@@ -147,7 +150,8 @@ class Track:
     `their_interval`: seconds between two of the peer's rounds.
 
     `hears_us`: monotonic time at which the peer last said that our probes reach it over the overlay. `tcp`: over the
-    underlay it answers to TCP only. `doubted`: probe it at once. `rounds` counts the probes over the overlay.
+    underlay it answers to TCP only. `mute`: askings in a row that it answered over the overlay to TCP only.
+    `doubted`: probe it at once. `rounds` counts the probes over the overlay.
     """
 
     target: Target
@@ -163,6 +167,7 @@ class Track:
     their_interval: float = 0.0
     rounds: int = 0
     tcp: bool = False
+    mute: int = 0
     doubted: bool = False
     doubts: int = 0
     doubts_since: float = float("-inf")
@@ -190,6 +195,22 @@ class Track:
             self.doubts_since, self.doubts = at, 0
         self.doubts += 1
         return self.doubts <= DOUBTS
+
+    def knocks(self, road: Road) -> bool:
+        """Report whether to try TCP beside the ping: hosts and networks may leave pings unanswered.
+
+        Over the overlay only after two unanswered ones, since a lost packet is to be seen as a loss; and not where the
+        ping itself was refused.
+        """
+        if road is Road.UNDERLAY:
+            return self.tcp or bool(self.underlay.silence)
+        over = self.overlay
+        return bool(self.mute) or (over.silence >= KNOCK_FROM and not over.errno and not over.refused)
+
+    @property
+    def ignores_pings(self) -> bool:
+        """Report whether the peer answers over the overlay, for some time to TCP only."""
+        return self.mute >= PATIENCE
 
     @property
     def suspect(self) -> bool:

@@ -110,3 +110,37 @@ def test_mtu_below_ipv6s_least_leaves_ipv4_working_and_names_what_ipv6_needs(bui
         lambda: str(condition(host, "MTUConsistent")),
     )
     eventually(lambda: "IPV6" in host.daemon.subnet_path.read_text(), host.daemon.subnet_path.read_text)
+
+
+def test_peer_that_ignores_pings_is_reached_and_said_to_ignore_them(lab: Lab) -> None:
+    host, peer = lab.hosts[1], lab.hosts[0]
+    silent = f"{peer.name} does not answer pings"
+    peer.run("sysctl", "-qw", "net.ipv4.icmp_echo_ignore_all=1")
+    try:
+        eventually(
+            lambda: peer.name in condition(host, "PeersReachable")["message"],
+            lambda: str(condition(host, "PeersReachable")),
+            deadline=DEADLINE_S,
+        )
+        said = condition(host, "PeersReachable")
+        assert (said["healthy"], said["reason"]) == (True, "Reachable")
+        assert "they do not answer pings" in said["message"]
+        assert condition(host, "MTUConsistent")["healthy"]
+        (row,) = [row for row in _peers(host) if row["node_id"] == peer.name]
+        assert (row["reach"], row["trouble"]) == ("reachable", "")
+        assert silent in row["evidence"]
+        traced = host.run(*flanpyctl(), "trace", _container(peer), check=False)
+        assert (traced.returncode, silent in traced.stdout) == (0, True)
+        assert not [one for one in _findings(host) if one["severity"] == "error"]
+    finally:
+        peer.run("sysctl", "-qw", "net.ipv4.icmp_echo_ignore_all=0")
+    eventually(
+        lambda: "pings" not in condition(host, "PeersReachable")["message"],
+        lambda: str(condition(host, "PeersReachable")),
+        deadline=DEADLINE_S,
+    )
+
+
+def _peers(host: Host) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(host.run(*flanpyctl(), "peers", "-o", "json").stdout)["peers"]
+    return found

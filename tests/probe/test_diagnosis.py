@@ -22,6 +22,7 @@ CASES = {
     "no route beneath": (replace(DEAD, errno_beneath=errno.ENETUNREACH), Trouble.NO_UNDERLAY),
     "no underlay here": (replace(DEAD, snags=Snags(underlay="no link")), Trouble.NO_UNDERLAY),
     "only the underlay answers": (BENEATH, Trouble.PORT_BLOCKED),
+    "no pings": (replace(BENEATH, reach=Reach.REACHABLE, ignores_pings=True), Trouble.NONE),
     "only to TCP": (replace(BENEATH, tcp=True), Trouble.PORT_BLOCKED),
     "no port to be blocked": (replace(BENEATH, port=""), Trouble.UNEXPLAINED),
     "they are heard": (replace(BENEATH, heard=True), Trouble.ONE_WAY_OUT),
@@ -45,7 +46,7 @@ def test_evidence_leads_to_its_trouble(name: str) -> None:
     evidence, trouble = CASES[name]
     found = diagnose(evidence)
     assert found.trouble is trouble
-    assert bool(found.evidence) == bool(found.cure) == (trouble is not Trouble.NONE)
+    assert bool(found.evidence) == bool(found.cure) == (trouble is not Trouble.NONE or evidence.ignores_pings)
     assert "\n" not in found.evidence + found.cure
 
 

@@ -21,6 +21,7 @@ from flanpy.model.reach import PeerReach, Reach, ReachReport, Trouble
 from flanpy.probe.chase import AT_ONCE, EVERY_S
 from flanpy.probe.diagnosis import Snags
 from flanpy.probe.icmp import NO_PERMISSION, EchoRefused, EchoSocket
+from flanpy.probe.knock import knock_at
 from flanpy.probe.packet import Probe
 from flanpy.probe.prober import AGAIN, MTU_EVERY, SEARCHES, Prober
 from flanpy.probe.target import Target
@@ -31,6 +32,7 @@ from tests.probe.worlds import target
 pytestmark = pytest.mark.netns  # raw sockets need root
 
 INTERVAL = 0.25
+KNOCK = knock_at(1, SystemClock())
 
 
 def probed(targets: Sequence[Target], rounds: int = 1, **more: Any) -> list[ReachReport]:
@@ -39,7 +41,7 @@ def probed(targets: Sequence[Target], rounds: int = 1, **more: Any) -> list[Reac
     async def work() -> list[ReachReport]:
         prober = Prober(
             clock=SystemClock(), here="n0", interval=lambda: INTERVAL, targets=lambda: tuple(targets),
-            snags_of=lambda _: Snags(), publish=lambda _: None, knock_port=1, dice=Random(1), **more,
+            snags_of=lambda _: Snags(), publish=lambda _: None, dice=Random(1), **{"knock": KNOCK, **more},
         )  # fmt: skip
         try:
             return [await prober.round() for _ in range(rounds)]
@@ -47,6 +49,11 @@ def probed(targets: Sequence[Target], rounds: int = 1, **more: Any) -> list[Reac
             prober.close()
 
     return asyncio.run(work())
+
+
+async def nobody(address: IPAddress, deadline: float) -> float | None:
+    """A peer that answers no TCP, whatever the network of this machine does with such addresses."""
+    return None if address.is_reserved else await KNOCK(address, deadline)
 
 
 def silent(number: int) -> Target:
@@ -84,7 +91,7 @@ def test_path_is_measured_with_packets_of_full_size_once_the_peer_is_reached() -
 
 
 def test_one_round_gives_a_verdict_on_a_peer_that_stays_silent() -> None:
-    (report,) = probed([silent(1), target(2)])
+    (report,) = probed([silent(1), target(2)], knock=nobody)
     peer = report.peers[target(1).key]
     assert peer.reach is Reach.UNREACHABLE
     assert peer.diagnosis.trouble is not Trouble.NONE
@@ -109,6 +116,11 @@ class Cuttable(EchoSocket):
             super().send(target, probe, size=size)
 
 
+async def cuttable_knock(address: IPAddress, deadline: float) -> float | None:
+    """A real connection, unless packets to that address are lost."""
+    return None if address in Cuttable.lost else await KNOCK(address, deadline)
+
+
 def run_among(count: int, interval: float, work: Callable[[Running], Awaitable[None]]) -> None:
     """Let a prober run among so many peers, while `work` looks at it."""
 
@@ -117,7 +129,7 @@ def run_among(count: int, interval: float, work: Callable[[Running], Awaitable[N
         prober = Prober(
             clock=SystemClock(), here="n0", interval=lambda: interval,
             targets=functools.cache(lambda: tuple(target(n) for n in range(1, count + 1))),
-            snags_of=lambda _: Snags(), publish=reports.put_nowait, knock_port=1, dice=Random(1),
+            snags_of=lambda _: Snags(), publish=reports.put_nowait, knock=cuttable_knock, dice=Random(1),
             open_socket=Cuttable,
         )  # fmt: skip
         running = asyncio.create_task(prober.run())
@@ -206,7 +218,7 @@ def test_peer_that_left_is_forgotten() -> None:
     async def work() -> None:
         prober = Prober(
             clock=SystemClock(), here="n0", interval=lambda: INTERVAL, targets=lambda: tuple(peers),
-            snags_of=lambda _: Snags(), publish=lambda _: None, knock_port=1,
+            snags_of=lambda _: Snags(), publish=lambda _: None, knock=KNOCK,
         )  # fmt: skip
         await prober.round()
         gone = peers.pop()
@@ -270,7 +282,7 @@ def test_wall_clock_that_jumps_changes_no_round_trip() -> None:
     async def work() -> None:
         prober = Prober(
             clock=Jumping(), here="n0", interval=times, targets=lambda: (target(1),),
-            snags_of=lambda _: Snags(), publish=lambda _: None, knock_port=1,
+            snags_of=lambda _: Snags(), publish=lambda _: None, knock=KNOCK,
         )  # fmt: skip
         (peer,) = (await prober.round()).peers.values()
         prober.close()

@@ -17,6 +17,7 @@ from flanpy.plan.policy_routing import led_astray
 from flanpy.plan.render import describe
 from flanpy.probe.diagnosis import Snags
 from flanpy.probe.exchange import MeshServer
+from flanpy.probe.knock import knock_at
 from flanpy.probe.mesh import Mesh, Node
 from flanpy.probe.prober import Prober
 from flanpy.probe.rows import Document, own_document
@@ -47,7 +48,7 @@ class Probing:
             targets=self._targets,
             snags_of=self._snags,
             publish=lambda report: self._board.note(reach=report),
-            knock_port=settings().probe.mesh_port or 1,
+            knock=knock_at(settings().probe.mesh_port or 1, clock),
         )
         port = settings().probe.mesh_port if settings().probe.on else 0
         self.mesh = Mesh(clock=clock, port=port, nodes=self._nodes, own=self._own)

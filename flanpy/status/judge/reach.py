@@ -38,7 +38,10 @@ def _reached(report: ReachReport) -> Condition:
         return good(kind, "NoPeers", "there is no peer to reach yet")
     if answered == 0:
         return unmeasured(kind, "NotProbed", f"none of {report.of} peers was probed often enough yet")
-    return good(kind, "Reachable", f"{answered} of {report.of} peers answered over the overlay")
+    said = f"{answered} of {report.of} peers answered over the overlay"
+    mute = [name_of(p) for p in report.peers.values() if p.reach is Reach.REACHABLE and p.diagnosis.evidence]
+    quiet = f"; to TCP only, as they do not answer pings: {named(sorted(mute))}" if mute else ""
+    return good(kind, "Reachable", said + quiet)
 
 
 def _pairs(inputs: Inputs, peers: list[PeerReach], reason: str, text: str) -> Condition:
