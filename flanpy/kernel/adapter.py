@@ -45,6 +45,7 @@ from flanpy.model.objects import (
 from flanpy.model.ops import Delete, Objects, Op, Put, Scope
 from flanpy.netlink import numbers, rtnl
 from flanpy.netlink.framing import Refusal
+from flanpy.plan.render import render
 
 _ABSENT = frozenset({errno.ESRCH, errno.ENOENT, errno.ENODEV, errno.EADDRNOTAVAIL})
 _Entry = Neighbour | FdbEntry | Route | Blackhole | OtherRoute
@@ -224,7 +225,7 @@ class NetlinkKernel:
             case Delete(LinkFeature() | LinkSysctl() | HostSysctl()):
                 pass  # a setting always has some value
             case _:
-                raise KernelError(f"{op.obj.key}: never made by flanpy", errno=errno.EOPNOTSUPP)
+                raise KernelError(f"'{render(op)}' is nothing that flanpy does", errno=errno.EOPNOTSUPP)
 
     def _set(self, setting: LinkFeature | LinkSysctl | HostSysctl) -> None:
         """Set a setting. Its events have no port id, so all events queued right after are taken for the echo of our
@@ -256,7 +257,7 @@ def _message(op: Op, index: int) -> bytearray:
         case Blackhole() as route:
             return entries.blackhole(_put_flags(op), route)
         case _:
-            raise KernelError(f"{op.obj.key}: never made by flanpy", errno=errno.EOPNOTSUPP)
+            raise KernelError(f"'{render(op)}' is nothing that flanpy does", errno=errno.EOPNOTSUPP)
 
 
 def _in_the_way(op: Op) -> Route | None:
@@ -295,6 +296,5 @@ def _put_flags(op: Put) -> int:
 
 
 def _failure(op: Op, refusal: Refusal) -> OpFailure:
-    verb = "put" if isinstance(op, Put) else "delete"
     said = f": {refusal.text}" if refusal.text else ""
-    return OpFailure(op, KernelError(f"cannot {verb} {op.obj.key}{said}", errno=refusal.errno))
+    return OpFailure(op, KernelError(f"the kernel refused '{render(op)}'{said}", errno=refusal.errno))

@@ -27,6 +27,7 @@ from flanpy.netfilter.script import is_nft, nft_script, obj_of, restore_script
 from flanpy.netfilter.sweep import sweep
 from flanpy.netfilter.tools import LOCK_WAIT, Tools, run
 from flanpy.plan.encapsulated import ENCAPSULATED, STRANGERS
+from flanpy.plan.render import render
 
 log = get_logger()
 
@@ -171,7 +172,7 @@ class FilterPart:
             failed = {id(failure.op) for failure in failures}
             failures += [
                 OpFailure(
-                    op, KernelError(f"{op.obj.key}: did not stay as it was put", cause=KernelCause.NOT_KEPT)
+                    op, KernelError(f"'{render(op)}' did not stay as it was put", cause=KernelCause.NOT_KEPT)
                 )
                 for op in ops
                 if id(op) not in failed and isinstance(op, Put) and standing.get(op.obj.key) != op.obj

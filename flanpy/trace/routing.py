@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from flanpy.host.sysctl import sysctl_name
+from flanpy.plan.foreign import cure_of_link, owner_of_link
 from flanpy.trace.hop import Cause, Hop, Place, Verdict
 from flanpy.trace.seen import Direction, Seen, Way
 
@@ -120,4 +121,8 @@ def _astray(seen: Seen, wanted: str, text: str) -> _Wrong:
         return _Wrong(f"{wanted} does not exist, so {text}", SEE_DIFF)
     if device is not None and not device.up:
         return _Wrong(f"{wanted} is down, so {text}", f"ip link set {wanted} up")
+    way = seen.inner.link if seen.inner is not None else ""
+    if whose := owner_of_link(way):
+        network = next(iter(seen.overlay.networks), None)
+        return _Wrong(f"{text}, {whose}, not by {wanted}", cure_of_link(way, network))
     return _Wrong(f"{text}, not by {wanted}", _FOREIGN_ROUTE)

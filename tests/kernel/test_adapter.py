@@ -71,6 +71,18 @@ def many(count: int) -> list[KernelObject]:
 
 
 @pytest.mark.asyncio
+async def test_what_the_kernel_refuses_is_told_as_the_line_that_it_refused() -> None:
+    """P13"""
+    with namespace() as here, opened_kernel(here) as kernel:
+        here.ip("link add eth0 type bridge")
+        here.ip("link set eth0 up")
+        here.ip("addr add 10.50.2.1/24 dev eth0")
+        (failure,) = await kernel.apply([Put(Route(IPv4Network("10.50.2.0/24"), "eth0"))])
+    assert str(failure.error).startswith("the kernel refused 'ip route add 10.50.2.0/24 dev eth0 proto 70'")
+    assert "(" not in str(failure.error)
+
+
+@pytest.mark.asyncio
 async def test_p14_a_destination_appended_or_replaced_by_others_is_put_right() -> None:
     async with host() as (here, kernel):
         wanted = FdbEntry(NAME, MAC, IPv4Address("172.16.0.2"))

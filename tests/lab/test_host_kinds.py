@@ -144,3 +144,29 @@ def test_peer_that_ignores_pings_is_reached_and_said_to_ignore_them(lab: Lab) ->
 def _peers(host: Host) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads(host.run(*flanpyctl(), "peers", "-o", "json").stdout)["peers"]
     return found
+
+
+def test_docker_network_out_of_a_peers_subnet_is_named_by_its_id(lab: Lab) -> None:
+    host, peer = lab.hosts[1], lab.hosts[0]
+    name, subnet = "br-0123456789ab", peer.subnet_file.subnet.network
+    host.ip(f"link add {name} type bridge", f"link set {name} up")
+    host.ip(f"route del {subnet} proto 70", f"addr add {subnet[1]}/{subnet.prefixlen} dev {name}")
+    try:
+        said = _said(host, "ForeignConflict", "RouteOverlaps")
+        assert (
+            f"{subnet} by {name} (the bridge of the Docker network with id 0123456789ab)" in said["message"]
+        )
+        assert "docker network ls --filter id=0123456789ab" in said["cure"]
+        assert "default-address-pools outside 10.50.0.0/16" in said["cure"]
+        traced = host.run(*flanpyctl(), "trace", _container(peer), check=False)
+        assert "the bridge of the Docker network with id 0123456789ab" in traced.stdout
+        found = _findings(host)
+        assert ("P32", "ForeignConflict") in {(one["id"], one["condition"]) for one in found}
+        status = host.run(*flanpyctl(), "status", "-o", "json", check=False).stdout
+        assert "('route'" not in status + json.dumps(found)
+    finally:
+        host.ip(f"link del {name}")
+    eventually(
+        lambda: condition(host, "ForeignConflict")["healthy"], lambda: str(condition(host, "ForeignConflict"))
+    )
+    assert unreached(lab.containers) == ()

@@ -20,6 +20,7 @@ from flanpy.doctor.facts import Facts, RouteSeen
 from flanpy.doctor.finding import Finding, Severity
 from flanpy.doctor.packets import OUR_PROTO
 from flanpy.host.sysctl import sysctl_name
+from flanpy.plan.foreign import cure_of_link
 from flanpy.plan.host_settings import FORWARD4, FORWARD6
 from flanpy.trace.hop import Cause, Place
 
@@ -102,7 +103,9 @@ def overlapping(facts: Facts) -> Iterator[Finding]:
     routes = [route for route in facts.routes if route.link not in ours and _is_foreign(route, facts)]
     if routes:
         shadowing = any(_shadows(route, facts) for route in routes)
-        cure = "remove that route, or move the overlay to another network"
+        told = facts.condition("ForeignConflict") or {}
+        cure = document.text(told, "cure") if told.get("reason") == "RouteOverlaps" else ""
+        cure = cure or cure_of_link(routes[0].link, None)
         severity = Severity.ERROR if shadowing else Severity.WARNING
         yield _ROUTE.found(
             *(route.text or str(route.destination) for route in routes),

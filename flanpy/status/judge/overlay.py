@@ -13,13 +13,15 @@ from flanpy.errors import KernelError
 from flanpy.model.address import IPNetwork
 from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.facts import HostRoute
+from flanpy.model.lease import Lease
 from flanpy.model.naming import HostNames
 from flanpy.model.network.network import NetworkConfig
-from flanpy.model.objects import KernelObject, LinkFeature, OtherLink, TunLink, VxlanLink
+from flanpy.model.objects import KernelObject, LinkFeature, OtherLink, OtherRoute, Route, TunLink, VxlanLink
 from flanpy.model.objects import Phase as ObjectPhase
 from flanpy.model.world import Former
 from flanpy.plan.admission import lease_type
 from flanpy.plan.gates import destinations
+from flanpy.plan.foreign import cure_of_link, owner_of_link, owner_of_route, removal
 from flanpy.plan.policy_routing import led_astray
 from flanpy.plan.render import describe
 from flanpy.reconcile.outcome import Pass
@@ -165,19 +167,21 @@ def foreign(inputs: Inputs, _now: float) -> Condition:
     conflicts = inputs.last.decision.difference.conflicts if inputs.last else ()
     if not conflicts:
         stealing = list(_stealing(inputs.last)) if inputs.last else []
-        if stealing:
-            message = f"packets to peers take another way: {named(stealing)}"
-            cure = "remove that route, or move the overlay to another network"
-            return bad(kind, "RouteOverlaps", message, cure, status=Status.TRUE, evidence=stealing)
+        if inputs.last is not None and stealing:
+            lines = [text for _, text in stealing]
+            message = f"packets to peers take another way: {named(lines)}"
+            cure = _cure_of_routes([route for route, _ in stealing], inputs.last.world.network)
+            return bad(kind, "RouteOverlaps", message, cure, status=Status.TRUE, evidence=lines)
         return (_astray(inputs.last) if inputs.last else None) or good(
             kind, "None", "nobody else uses what we need", status=Status.FALSE
         )
     message = (
         f"{len(conflicts)} foreign objects stand where ours should, the first: {_whose(conflicts[0].found)}"
     )
-    return bad(
-        kind, "Foreign", message, "remove the foreign object; ours follows at once", status=Status.TRUE
-    )
+    first = conflicts[0].found
+    what = f": {removal(first)}" if isinstance(first, Route | OtherRoute) else ""
+    cure = f"remove the foreign object{what}; ours follows at once"
+    return bad(kind, "Foreign", message, cure, status=Status.TRUE)
 
 
 def _astray(last: Pass) -> Condition | None:
@@ -203,21 +207,49 @@ def _subnets(last: Pass) -> Iterator[IPNetwork]:
         yield from (subnet for subnet in (lease.key.subnet, lease.key.subnet6) if subnet is not None)
 
 
-def _stealing(last: Pass) -> Iterator[str]:
-    """Routes of others to a part of a peer's subnet: the narrower one is taken, whatever its metric (P32)."""
+def _cure_of_routes(routes: list[HostRoute], network: NetworkConfig | None) -> str:
+    """Docker's networks first: they are removed by Docker alone."""
+    first = next((route for route in routes if owner_of_link(route.link)), routes[0])
+    return cure_of_link(first.link, network.network or network.network6 if network is not None else None)
+
+
+def _stealing(last: Pass) -> Iterator[tuple[HostRoute, str]]:
+    """Return routes of others to a peer's subnet or a part of it, each with its words (P32).
+
+    Of two routes the narrower one is taken, whatever its metric; of two alike the one of the lower metric, and the
+    kernel refuses ours beside one of the same.
+    """
     network = last.world.network
     ranges = [one for one in (network.network, network.network6) if one is not None] if network else []
     for route in last.world.facts.routes:
         to = route.destination
         if _is_preferred_to_tunnel(route, network):
-            yield f"{to} by {route.link}, with a lower metric"
+            yield route, f"{to} by {_named_link(route)}, with a lower metric"
         if any(_is_within(to, one) for one in ranges) and route.link not in choice.links(last.world):
             length, version = to.prefixlen, to.version
             for peer in last.admission.peers:  # thousands, after every pass
                 subnet = peer.key.subnet if version == 4 else peer.key.subnet6
-                if subnet is not None and length > subnet.prefixlen and _is_within(to, subnet):
-                    whose = HostNames.among(last.world.view.leases.values()).of(peer)
-                    yield f"{to} by {route.link}, within {whose or subnet}'s {subnet}"
+                if subnet is None or length < subnet.prefixlen or not _is_within(to, subnet):
+                    continue
+                whose = HostNames.among(last.world.view.leases.values()).of(peer)
+                if length > subnet.prefixlen:
+                    yield route, f"{to} by {_named_link(route)}, within {whose or subnet}'s {subnet}"
+                elif route.metric <= (0 if version == 4 else IPV6_METRIC) and not _is_ours(route, peer):
+                    yield route, f"{to} by {_named_link(route)}, which is {whose or peer.key}'s subnet"
+
+
+IPV6_METRIC = 1024
+"""The metric that the kernel gives to IPv6 routes without one, ours among them."""
+
+
+def _is_ours(route: HostRoute, peer: Lease) -> bool:
+    """Report whether somebody's route leads to the peer just as a route of ours would."""
+    return route.gateway is not None and route.gateway in {peer.record.public_ip, peer.record.public_ip6}
+
+
+def _named_link(route: HostRoute) -> str:
+    whose = owner_of_link(route.link)
+    return f"{route.link} ({whose})" if whose else route.link
 
 
 def _is_preferred_to_tunnel(route: HostRoute, network: NetworkConfig | None) -> bool:
@@ -246,6 +278,8 @@ def _whose(found: KernelObject) -> str:
             return f"{name} is another's TUN device ({marked})"
         case OtherLink(name=name, kind=kind):
             return f"{name} is another's link of kind {kind}"
+        case Route() | OtherRoute():
+            return ", ".join(filter(None, (describe(found), owner_of_route(found))))
         case _:
             return describe(found)
 

@@ -186,6 +186,13 @@ def not_forwarding(*links: str, of: World = TWO_PEERS) -> Inputs:
     return replace(WELL, last=passed(replace(of, facts=facts)))
 
 
+TAKEN, LATER = (
+    last(world=replace(TWO_PEERS, facts=replace(TWO_PEERS.facts, routes=(*TWO_PEERS.facts.routes, route))))
+    for route in (
+        HostRoute(IPv4Network("10.50.11.0/24"), "br-0123456789ab", None),
+        HostRoute(IPv4Network("10.50.11.0/24"), "eth7", None, 425),
+    )
+)
 RULED = last(
     world=replace(
         TWO_PEERS,
@@ -287,6 +294,8 @@ CASES = [
     (C.FOREIGN_CONFLICT, last(difference=conflicting((ROUTE, FOREIGN))), T, "Foreign", BAD, "1 foreign"),
     (C.FOREIGN_CONFLICT, PREFERRED, T, "RouteOverlaps", BAD, "10.50.0.0/16 by flannel1, with a lower metric"),
     (C.FOREIGN_CONFLICT, STOLEN, T, "RouteOverlaps", BAD, "10.50.11.128/25 by tun0, within node-1's 10.50.11.0/24"),
+    (C.FOREIGN_CONFLICT, TAKEN, T, "RouteOverlaps", BAD, "by br-0123456789ab (the bridge of the Docker network"),
+    (C.FOREIGN_CONFLICT, LATER, F, "None", GOOD, ""),
     (C.FOREIGN_CONFLICT, RULED, T, "PolicyRouting", BAD, "rule 5270: from all lookup 52: 10.0.0.0/8 dev tun9"),
     (C.FOREIGN_CONFLICT, BESIDE, F, "None", GOOD, ""),
     (C.FOREIGN_CONFLICT, WELL, F, "None", GOOD, ""),
