@@ -28,6 +28,7 @@ from flanpy.daemon.leasing.store_metrics import store_counts
 from flanpy.daemon.looks.docker_side import docker_watcher
 from flanpy.daemon.looks.filter_counts import filter_counts
 from flanpy.daemon.looks.offload_watch import OffloadWatch
+from flanpy.daemon.looks.own_addresses import OwnAddresses
 from flanpy.daemon.looks.probing import Probing
 from flanpy.daemon.looks.transit_watch import TransitWatch
 from flanpy.daemon.looks.tuning_watch import TuningWatch
@@ -132,6 +133,7 @@ class Agent:
         )
         self._offload = OffloadWatch(self._loop)
         self._monitor = Monitor(_choice(settings), self, writer=self._kernel)
+        self._own_addresses = OwnAddresses(self._monitor.prefer)
         self._leasing = Leasing(
             self._session, settings, node_id, clock=clock, loop=self._loop, board=self._board
         )
@@ -160,6 +162,7 @@ class Agent:
         self._notifier.status("starting")
         with told_if_late(self._settings.state_dir):
             self._leasing.recall()
+        self._own_addresses.look(self._loop.world)
         try:
             await run_until(self._stop, self._tasks())
         finally:
@@ -249,6 +252,7 @@ class Agent:
     # From the loop
 
     def _pass_done(self, outcome: Pass) -> None:
+        self._own_addresses.look(outcome.world)
         network = outcome.world.network
         if network is not None:
             # the ranges too: a foreign route that goes there may have stood where ours should
@@ -410,4 +414,5 @@ def _filter_policy(settings: Settings) -> FilterPolicy:
 
 def _choice(settings: Settings) -> UnderlayChoice:
     underlay = settings.underlay
-    return UnderlayChoice(underlay.iface, underlay.iface_regex, underlay.iface_can_reach)
+    public = tuple(one for one in (underlay.public_ip, underlay.public_ipv6) if one is not None)
+    return UnderlayChoice(underlay.iface, underlay.iface_regex, underlay.iface_can_reach, public)

@@ -56,17 +56,37 @@ async def read_links(
         return _host_link(buffer, start, end)
 
     found = await requests.dump(links.link_dump(), parse)
-    of_link: dict[int, list[tuple[int, IPAddress]]] = {}
+    of_link: dict[int, list[_Ranked]] = {}
     for family in Family:
         for seen in await requests.dump(links.address_dump(family, 0), links.seen_address):
             if not seen.flags & (_DAD_FAILED | (_TENTATIVE if family is Family.IPV6 else 0)):
-                rank = seen.flags & (_DEPRECATED | _TEMPORARY)
-                of_link.setdefault(seen.index, []).append((rank, seen.interface.ip))
-    return tuple(replace(link, addresses=_best_first(of_link.get(link.index, ()))) for link in found)
+                interface = seen.interface
+                alone = interface.network.prefixlen == interface.max_prefixlen
+                ranked = _Ranked(
+                    interface.ip, bool(seen.flags & _DEPRECATED), alone, bool(seen.flags & _TEMPORARY)
+                )
+                of_link.setdefault(seen.index, []).append(ranked)
+    return tuple(_with_addresses(link, of_link.get(link.index, ())) for link in found)
 
 
-def _best_first(ranked: Iterable[tuple[int, IPAddress]]) -> tuple[IPAddress, ...]:
-    return tuple(address for _, address in sorted(ranked, key=lambda pair: pair[0]))
+@dataclass(frozen=True, slots=True)
+class _Ranked:
+    """An address. `alone`: a /32 or /128, as a virtual address that moves between hosts has beside the host's own."""
+
+    address: IPAddress
+    deprecated: bool
+    alone: bool
+    second: bool
+
+    @property
+    def rank(self) -> tuple[bool, bool, bool]:
+        return self.deprecated, self.alone, self.second
+
+
+def _with_addresses(link: HostLink, ranked: Iterable[_Ranked]) -> HostLink:
+    ordered = sorted(ranked, key=lambda one: one.rank)
+    lesser = frozenset(one.address for one in ordered if one.deprecated or one.alone)
+    return replace(link, addresses=tuple(one.address for one in ordered), lesser=lesser)
 
 
 def _host_link(buffer: bytes, start: int, end: int) -> HostLink:

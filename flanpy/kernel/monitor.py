@@ -25,7 +25,7 @@ from flanpy.kernel.request import RequestSocket, SocketFactory, Written, open_ne
 from flanpy.kernel.rules import read_rules
 from flanpy.kernel.underlay import HostLink, HostPicture, UnderlayChoice, beneath, choose
 from flanpy.log import get_logger
-from flanpy.model.address import Family, IPNetwork
+from flanpy.model.address import Family, IPAddress, IPNetwork
 from flanpy.model.facts import HostFacts, Underlay
 from flanpy.model.objects import MAIN_TABLE
 from flanpy.model.offload import LinkDriver
@@ -77,6 +77,8 @@ class Monitor:
         self._stale = Stale.NOTHING
         self._wake = asyncio.Event()
         self._outage = Transition()
+        self._kept: frozenset[IPAddress] = frozenset()
+        self._claimed: frozenset[IPAddress] = frozenset()
         self._links: tuple[HostLink, ...] = ()
         self._facts = HostFacts(problem="the kernel was not read yet", kernel=host.kernel_release())
         if writer is not None:
@@ -90,6 +92,12 @@ class Monitor:
         """Choose the underlay again (the settings were reloaded)."""
         self._choice = choice
         self._mark(Stale.EVERYTHING)
+
+    def prefer(self, kept: frozenset[IPAddress], claimed: frozenset[IPAddress]) -> None:
+        """Choose among several own addresses by these: what is advertised, and what another node advertises."""
+        if (kept, claimed) != (self._kept, self._claimed):
+            self._kept, self._claimed = kept, claimed
+            self._mark(Stale.ROUTES)
 
     def watch_links(self, names: frozenset[str], networks: Sequence[IPNetwork] = ()) -> None:
         """Report changes to these links and the objects on them, and to routes inside `networks`."""
@@ -268,7 +276,10 @@ class Monitor:
         target = self._choice.can_reach
         reached = None if target is None else await host.reached_link(self._requests, target, self._links)
         ruled = [route for rule in facts.rules for route in rule.routes]
-        chosen = choose(self._choice, HostPicture(self._links, facts.routes, reached, tuple(ruled)))
+        chosen = choose(
+            self._choice,
+            HostPicture(self._links, facts.routes, reached, tuple(ruled), self._kept, self._claimed),
+        )
         match chosen:
             case Underlay():
                 facts = replace(facts, underlay=replace(chosen, drivers=self._drivers(chosen)), problem="")

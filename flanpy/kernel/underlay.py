@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from flanpy.model.address import IPAddress
@@ -25,11 +25,12 @@ _DOCKER_BRIDGE = re.compile(r"docker\d+|docker_gwbridge|br-[0-9a-f]{12}")
 
 @dataclass(frozen=True, slots=True)
 class UnderlayChoice:
-    """The operator's settings of the same names."""
+    """The operator's settings of the same names; `public` are public-ip and public-ipv6."""
 
     iface: tuple[str, ...] = ()
     iface_regex: tuple[str, ...] = ()
     can_reach: IPAddress | None = None
+    public: tuple[IPAddress, ...] = ()
 
     @property
     def is_explicit(self) -> bool:
@@ -41,7 +42,7 @@ class HostLink:
     """A link and its addresses, best first; `up` is the administrative state: carrier comes and goes.
 
     `lower` is the index of the link below it (of a VLAN), `master` of the link that it is part of (a bond, a bridge);
-    0 for none in this namespace.
+    0 for none in this namespace. `lesser` are addresses that are the second choice: deprecated, or a /32 beside others.
     """
 
     index: int
@@ -51,6 +52,7 @@ class HostLink:
     loopback: bool = False
     alias: str = ""
     addresses: tuple[IPAddress, ...] = ()
+    lesser: frozenset[IPAddress] = frozenset()
     lower: int = 0
     master: int = 0
 
@@ -59,6 +61,8 @@ class HostLink:
 class HostPicture:
     """The input of the choice. `reached` is the link of the kernel's route to `can_reach`, None if there is none.
 
+    `kept` are the addresses that this host advertises, which it goes on advertising while it has them; `claimed` those
+    of its own that another node advertises.
     `ruled` are routes of other tables than main, in the order in which routing rules ask them.
     """
 
@@ -66,6 +70,8 @@ class HostPicture:
     routes: tuple[HostRoute, ...] = ()
     reached: str | None = None
     ruled: tuple[TableRoute, ...] = ()
+    kept: frozenset[IPAddress] = frozenset()
+    claimed: frozenset[IPAddress] = frozenset()
 
     def named(self, name: str) -> HostLink | None:
         return next((link for link in self.links if packed(link.name) == packed(name)), None)
@@ -90,7 +96,7 @@ def choose(choice: UnderlayChoice, picture: HostPicture) -> Underlay | str:
         elif refusal := _refusal(candidate):
             refusals.append(refusal)
         else:
-            return _underlay(candidate, refusals)
+            return _underlay(candidate, refusals, choice, picture)
     return "; ".join(refusals) or "there is no default route: set iface to the underlay's link or address"
 
 
@@ -120,7 +126,16 @@ def _candidates(choice: UnderlayChoice, picture: HostPicture) -> Iterator[_Candi
     if choice.can_reach is not None:
         yield _by_reach(choice.can_reach, picture)
     if not choice.is_explicit:
+        yield from _by_public(choice, picture)
         yield from _by_default_route(picture)
+
+
+def _by_public(choice: UnderlayChoice, picture: HostPicture) -> Iterator[_Candidate]:
+    """An advertised address of this host says by which link peers come; one on lo says nothing of it."""
+    for address in choice.public:
+        link = picture.owner(address)
+        if link is not None and not link.loopback:
+            yield _Candidate(link, f"public-ip {address} is on {link.name}", address)
 
 
 def _by_iface(value: str, picture: HostPicture) -> _Candidate | str:
@@ -132,7 +147,17 @@ def _by_iface(value: str, picture: HostPicture) -> _Candidate | str:
     link = picture.owner(address)
     if link is None:
         return f"iface {value}: no link of this host has that address"
+    if link.loopback and _usable(address):
+        return _by_loopback(address, link, picture)
     return _Candidate(link, f"iface {value} is on {link.name}", address)
+
+
+def _by_loopback(address: IPAddress, link: HostLink, picture: HostPicture) -> _Candidate | str:
+    """An address on lo belongs to the whole host (BGP to the host): its packets go by the default route's link."""
+    found = next((one for one in _by_default_route(picture) if isinstance(one, _Candidate)), None)
+    if found is None:
+        return f"iface {address} is on {link.name}, and there is no default route whose link could carry its packets"
+    return replace(found, reason=f"iface {address} is on {link.name}; {found.reason}", address=address)
 
 
 def _by_regex(pattern: str, picture: HostPicture) -> Iterator[_Candidate]:
@@ -196,7 +221,7 @@ def _refusal(candidate: _Candidate) -> str:
         return f"{why}: {link.name} is down"
     if candidate.address is not None and not _usable(candidate.address):
         return f"{why}: {candidate.address} is link-local or loopback, so peers cannot reach it"
-    if not any(_usable(address) for address in link.addresses):
+    if candidate.address is None and not any(_usable(address) for address in link.addresses):
         return f"{why}: {link.name} has no address that peers could reach"
     return ""
 
@@ -215,10 +240,22 @@ def _is_overlay_or_docker(link: HostLink) -> bool:
     )
 
 
-def _underlay(candidate: _Candidate, refusals: Sequence[str]) -> Underlay:
+def _underlay(
+    candidate: _Candidate, refusals: Sequence[str], choice: UnderlayChoice, picture: HostPicture
+) -> Underlay:
+    """Return the underlay by this link, with one address of each family.
+
+    Packets leave from the very address that is advertised where that is one of this host, on whatever link. Else the
+    operator's choice goes first, then the link's own: real prefixes before a /32, which may be a virtual address that
+    moves to another host; not one that another node advertises; the one that is advertised already before the others.
+    """
     link = candidate.link
-    preferred = [candidate.address] if candidate.address is not None else []
-    usable = [address for address in (*preferred, *link.addresses) if _usable(address)]
+    named = [address for address in choice.public if picture.owner(address) is not None]
+    named += [candidate.address] if candidate.address is not None else []
+    own = sorted(
+        link.addresses, key=lambda a: (a in link.lesser, a in picture.claimed, a not in picture.kept)
+    )
+    usable = [address for address in (*named, *own) if _usable(address)]
     return Underlay(
         link=link.name,
         index=link.index,

@@ -14,9 +14,9 @@ from flanpy.model.rules import HostRule
 class Underlay:
     """The link that carries encapsulated packets, its addresses, and why it was chosen.
 
-    `address`/`address6` are addresses of this host (the VXLAN `local`); what is advertised to peers is the
-    setting `public-ip` if given, else the same. `reason` is one line for people. `drivers` are those of the link and of
-    the ones beneath it (a bond's, a bridge's, a VLAN's), which frames leave the host by.
+    `address`/`address6` are addresses of this host (the VXLAN `local`), on this link or another; what is advertised to
+    peers is the setting `public-ip` if given, else the same. `reason` is one line for people. `drivers` are those of
+    the link and of the ones beneath it (a bond's, a bridge's, a VLAN's), which frames leave the host by.
     """
 
     link: str

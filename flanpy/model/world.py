@@ -25,7 +25,7 @@ class Policy:
     """The operator's settings for this host: identity, advertised addresses, offloads.
 
     `host_name` is advertised for people to read, "" to advertise none.
-    `public_ip`/`public_ip6` override the advertised address, never the address that packets leave from.
+    `public_ip`/`public_ip6` override the advertised address. Packets leave from it where it is one of this host.
     `tx_checksum`: the VXLAN device's checksums are left to the network card; input of `plan.offload`.
     `extension_commands` are the command lines that the extension backend may run here, word for word.
     `blackhole`: packets to our subnet are dropped while no bridge has it, not sent back to their origin.

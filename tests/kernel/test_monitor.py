@@ -387,6 +387,25 @@ async def test_namespace_in_which_no_link_was_ever_up_is_read_as_empty() -> None
     assert (facts.routes, facts.rules) == ((), ())
 
 
+@pytest.mark.asyncio
+async def test_own_address_stays_chosen_though_a_virtual_one_is_listed_first() -> None:
+    async with scene() as at:
+        own, vip = IPv4Address("172.16.0.1"), IPv4Address("172.16.0.9")
+        at.monitor.prefer(frozenset({own}), frozenset())
+        at.here.ip(f"addr del {own}/16 dev eth0")
+        at.here.ip(f"addr add {vip}/32 dev eth0")
+        at.here.ip(f"addr add {own}/16 dev eth0")
+        at.here.ip("route add default via 172.16.0.254")
+        await at.knows(lambda facts: {own, vip} <= facts.addresses and facts.underlay is not None)
+        assert at.monitor.facts.underlay is not None
+        assert at.monitor.facts.underlay.address == own
+        second = IPv4Address("172.16.0.2")
+        at.here.ip(f"addr add {second}/16 dev eth0")
+        await at.knows(lambda facts: second in facts.addresses)
+        at.monitor.prefer(frozenset({own}), frozenset({own}))  # another node advertises it
+        await at.knows(lambda facts: facts.underlay is not None and facts.underlay.address == second)
+
+
 WRITES: dict[str, list[Op]] = {
     "entries": [Put(Neighbour(NAME, IPv4Address("10.50.3.1"), Mac.parse("02:01:00:00:00:09")))],
     "a setting": [Put(CHECKSUM)],

@@ -9,6 +9,7 @@ import pytest
 
 from flanpy.kernel.host import kernel_release
 from flanpy.kernel.underlay import HostLink, HostPicture, UnderlayChoice, beneath, choose
+from flanpy.model.address import IPAddress
 from flanpy.model.facts import HostRoute, Underlay
 
 LO = HostLink(1, "lo", 65536, loopback=True, addresses=(ip_address("127.0.0.1"), ip_address("::1")))
@@ -179,3 +180,56 @@ def test_two_ends_of_a_veth_do_not_lead_round_and_round() -> None:
 )
 def test_kernel_release_is_read(release: str, kernel: tuple[int, int] | None) -> None:
     assert kernel_release(release) == kernel
+
+
+VIP, OTHER = ip_address("192.0.2.200"), ip_address("192.0.2.11")
+ON_LO = ip_address("203.0.113.7")
+WITH_VIP = replace(ETH0, addresses=(*ETH0.addresses, OTHER, VIP), lesser=frozenset({VIP}))
+
+
+@pytest.mark.parametrize(
+    ("kept", "claimed", "wanted"),
+    [
+        ((), (), "192.0.2.10"),
+        ((OTHER,), (), "192.0.2.11"),
+        ((VIP,), (), "192.0.2.10"),
+        ((), (ETH0.addresses[0],), "192.0.2.11"),
+        ((ETH0.addresses[0],), (ETH0.addresses[0],), "192.0.2.11"),
+        ((), (*ETH0.addresses, OTHER), "192.0.2.10"),
+    ],
+)
+def test_of_several_own_addresses_the_advertised_one_stays_and_a_virtual_one_is_last(
+    kept: tuple[IPAddress, ...], claimed: tuple[IPAddress, ...], wanted: str
+) -> None:
+    links = (LO, WITH_VIP, ETH1)
+    of = replace(picture(default("eth0"), links=links), kept=frozenset(kept), claimed=frozenset(claimed))
+    assert str(chosen(ANY, of).address) == wanted
+
+
+def test_virtual_address_serves_where_it_is_the_only_one_or_asked_for() -> None:
+    only = replace(ETH0, addresses=(VIP,), lesser=frozenset({VIP}))
+    assert chosen(ANY, picture(default("eth0"), links=(LO, only))).address == VIP
+    asked = UnderlayChoice(iface=(str(VIP),))
+    assert chosen(asked, picture(default("eth0"), links=(LO, WITH_VIP))).address == VIP
+
+
+def test_public_ip_of_this_host_is_the_local_end_and_says_which_link() -> None:
+    on_eth1 = UnderlayChoice(public=(ETH1.addresses[0],))
+    found = chosen(on_eth1, picture(default("eth0")))
+    assert (found.link, found.address) == ("eth1", ETH1.addresses[0])
+    named = chosen(replace(on_eth1, iface=("eth0",)), picture(default("eth0")))
+    assert (named.link, named.address, named.address6) == ("eth0", ETH1.addresses[0], ETH0.addresses[1])
+    nat = chosen(UnderlayChoice(public=(ON_LO,)), picture(default("eth0")))
+    assert (nat.link, nat.address) == ("eth0", ETH0.addresses[0]), "behind NAT no link has it"
+
+
+def test_address_on_lo_is_the_local_end_by_public_ip_and_by_iface() -> None:
+    links = (replace(LO, addresses=(*LO.addresses, ON_LO), lesser=frozenset({ON_LO})), ETH0)
+    bare = (links[0], replace(ETH0, addresses=(ip_address("fe80::1"),)))
+    for choice in (UnderlayChoice(public=(ON_LO,)), UnderlayChoice(iface=(str(ON_LO),))):
+        found = chosen(choice, picture(default("eth0"), links=links))
+        assert (found.link, found.address, found.address6) == ("eth0", ON_LO, ETH0.addresses[1])
+    asked = UnderlayChoice(iface=(str(ON_LO),))
+    assert chosen(asked, picture(default("eth0"), links=bare)).address == ON_LO, "BGP unnumbered"
+    assert "no default route whose link" in refused(asked, picture(links=links))
+    assert "is a loopback link" in refused(UnderlayChoice(iface=("127.0.0.1",)), picture(default("eth0")))

@@ -10,7 +10,7 @@ import pytest
 
 from integration.lab import Host, Lab, flanpyctl, unreached
 from tests.lab.conftest import BuildLab
-from tests.lab.overlay import condition, eventually, leases
+from tests.lab.overlay import assert_settled, condition, eventually, leases
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
 
@@ -170,3 +170,23 @@ def test_docker_network_out_of_a_peers_subnet_is_named_by_its_id(lab: Lab) -> No
         lambda: condition(host, "ForeignConflict")["healthy"], lambda: str(condition(host, "ForeignConflict"))
     )
     assert unreached(lab.containers) == ()
+
+
+def test_address_on_lo_is_advertised_and_packets_leave_from_it(build_lab: BuildLab) -> None:
+    lab = build_lab(2)
+    lab.configure()
+    host, peer = lab.hosts
+    host.ip("addr add 203.0.113.7/32 dev lo")
+    peer.ip(f"route add 203.0.113.7/32 via {host.address}")
+    host.daemon.up("--iface=203.0.113.7")
+    peer.daemon.up()
+    eventually(
+        lambda: leases(lab)[host.name].public_ip == "203.0.113.7",
+        lambda: str(leases(lab)),
+        deadline=DEADLINE_S,
+    )
+    eventually(lambda: len(leases(lab)) == 2, lambda: str(leases(lab)), deadline=DEADLINE_S)
+    assert_settled(lab, deadline=DEADLINE_S)
+    (link,) = host.ip_json("-d", "link", "show", "dev", "flannel.1")
+    assert link["linkinfo"]["info_data"]["local"] == "203.0.113.7"
+    assert unreached(lab.attach_containers()) == ()
