@@ -243,6 +243,7 @@ class Prober:
         track.way(road).answered(number, took, self._clock.wall())
         if road is Road.OVERLAY:
             track.mute += 1
+            track.overlay.probes.forget_losses()  # unanswered pings say nothing of the path now
             ask.by_tcp.add(track.number)
         else:
             track.tcp = True

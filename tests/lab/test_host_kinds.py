@@ -178,7 +178,7 @@ def test_address_on_lo_is_advertised_and_packets_leave_from_it(build_lab: BuildL
     host, peer = lab.hosts
     host.ip("addr add 203.0.113.7/32 dev lo")
     peer.ip(f"route add 203.0.113.7/32 via {host.address}")
-    host.daemon.up("--iface=203.0.113.7")
+    host.daemon.up("--public-ip=203.0.113.7")
     peer.daemon.up()
     eventually(
         lambda: leases(lab)[host.name].public_ip == "203.0.113.7",
