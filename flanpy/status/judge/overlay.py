@@ -20,8 +20,8 @@ from flanpy.model.objects import KernelObject, LinkFeature, OtherLink, OtherRout
 from flanpy.model.objects import Phase as ObjectPhase
 from flanpy.model.world import Former
 from flanpy.plan.admission import lease_type
-from flanpy.plan.gates import destinations
 from flanpy.plan.foreign import cure_of_link, owner_of_link, owner_of_route, removal
+from flanpy.plan.gates import destinations
 from flanpy.plan.policy_routing import led_astray
 from flanpy.plan.render import describe
 from flanpy.reconcile.outcome import Pass
