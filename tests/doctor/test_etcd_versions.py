@@ -16,6 +16,7 @@ from flanpy.doctor import etcd, etcd_versions
 from flanpy.doctor.etcd_versions import MINIMAL, Version, holes, parsed, troubles
 from flanpy.doctor.facts import EndpointSeen, Told
 from flanpy.doctor.registry import diagnose
+from flanpy.storeserver.rpc.maintenance import VERSION as STORE_VERSION
 from integration.etcd.api import EtcdApi
 from integration.net.namespaces import LabError
 from tests.doctor.worlds import well
@@ -54,6 +55,7 @@ def test_minimal_versions_are_the_first_without_any_trouble() -> None:
         ("3.5.16+dfsg\n", (3, 5, 16)),
         ("3.5", None),
         ("x", None),
+        (STORE_VERSION, None),  # the embedded store is not an etcd with holes
     ],
 )
 def test_version_is_read_as_etcd_writes_it(text: str, version: Version | None) -> None:
