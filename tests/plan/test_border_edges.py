@@ -12,7 +12,7 @@ from flanpy.model.border import EtcdAddress
 from flanpy.model.facts import HostFacts, HostRoute
 from flanpy.model.lease import SubnetKey
 from flanpy.model.objects import BLACKHOLE_METRIC, Blackhole, FdbEntry, Route
-from flanpy.plan.border import Guarded, covering, guarded, held_by, holds, stealing, wins
+from flanpy.plan.border import Guarded, covering, guarded, held_by, holds, same_borders, stealing, wins
 from flanpy.plan.space import numbers
 from tests.states import FACTS, POLICY, UNDERLAY, V4, world
 
@@ -157,6 +157,23 @@ def test_border_covers_a_network_when_nothing_of_it_lies_outside_and_the_operato
 def test_route_wins_when_it_is_as_long_as_the_hosts_own(destination: str, *, taken: bool) -> None:
     borders = (border("10.5.0.0/16", within=str(MEANT)),)
     assert (wins(ip_network(destination), borders) is not None) == taken
+
+
+def test_any_of_several_ranges_may_be_the_one_that_the_operator_freed() -> None:
+    first, last = numbers(LAN)
+    meant = (ip_network("10.5.0.0/18"), MEANT)
+    assert covering(ip_network("10.5.65.0/24"), (Guarded(4, first, last, "", 16, meant),)) is None
+
+
+def test_borders_are_the_same_while_nothing_that_is_guarded_changes() -> None:
+    before = world(V4)
+    assert same_borders(before, replace(before, own_confirmed=False)) is True
+    assert (
+        same_borders(before, replace(before, facts=replace(FACTS, ip_forward=not FACTS.ip_forward))) is True
+    )
+    assert same_borders(before, replace(before, facts=replace(FACTS, routes=FACTS.routes[:1]))) is False
+    etcd = (EtcdAddress("a", ip_address("198.51.100.5")),)
+    assert same_borders(before, replace(before, etcd=etcd)) is False
 
 
 def test_any_route_wins_over_an_address_to_which_the_host_has_no_route() -> None:
