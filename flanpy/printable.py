@@ -45,3 +45,10 @@ def plain(document: Any) -> Any:
 
 def _escape(found: re.Match[str]) -> str:
     return f"\\u{ord(found[0]):04x}"
+
+
+def plural(count: int, noun: str) -> str:
+    """Return `1 subnet`, `3 subnets`, `2 addresses`."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count} {noun}{'es' if noun.endswith(('s', 'x', 'ch')) else 's'}"

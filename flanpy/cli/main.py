@@ -11,16 +11,20 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from flanpy import streams
 from flanpy.cli.base.exits import Exit, code_of
-from flanpy.cli.tree import build
+from flanpy.cli.tree import Front, build
+from flanpy.config.suggest import nearest, one_line
 from flanpy.errors import FlanpyError
 from flanpy.printable import on_one_line
 
 if TYPE_CHECKING:
     from argparse import Namespace
+
+
+_OTHER_NAMES: Final = {"peer": "peers", "subnet": "subnets"}
 
 
 def main() -> NoReturn:
@@ -58,9 +62,11 @@ def run(argv: Sequence[str]) -> int:
 def _run(argv: Sequence[str]) -> int:
     parser = build()
     try:
-        arguments = parser.parse_args(argv)
+        arguments, unknown = parser.parse_known_args(_expanded(argv))
     except SystemExit as end:  # argparse has answered --help
         return int(end.code or 0)
+    if unknown:
+        _refuse(unknown[0], parser, arguments)
     if getattr(arguments, "version", False):
         return _call("config.version:show", arguments)
     if arguments.command is None:
@@ -68,6 +74,18 @@ def _run(argv: Sequence[str]) -> int:
         return Exit.USAGE
     arguments.parser = parser  # for the completion script, which is made from it
     return _call(arguments.run, arguments)
+
+
+def _expanded(argv: Sequence[str]) -> Sequence[str]:
+    """Return the words with a command's other name as its own."""
+    return [_OTHER_NAMES.get(argv[0], argv[0]), *argv[1:]] if argv else argv
+
+
+def _refuse(word: str, parser: Front, arguments: Namespace) -> NoReturn:
+    command = parser.commands().get(arguments.command or "", parser)
+    flag = word.partition("=")[0]
+    near = nearest(flag, {*command.flags(), *parser.flags()}) if flag.startswith("-") else ""
+    command.error(f"{arguments.command or 'flanpyctl'} takes no {one_line(word)!r}{near}")
 
 
 def _call(name: str, arguments: Namespace) -> int:

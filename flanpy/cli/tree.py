@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from flanpy.cli.base.exits import MEANINGS
+from flanpy.cli.base.pages import front
 from flanpy.cli.base.parser import Parser, Tree, add_options
 from flanpy.cli.config.arguments import add_config, add_network, add_program
 from flanpy.cli.docker.arguments import add_docker
@@ -50,9 +51,29 @@ _COMMANDS: Final[tuple[Callable[[Tree], None], ...]] = (
 )
 
 
-def build() -> Parser:
+class Front(Parser):
+    """The whole program: its help is the commands by what is asked."""
+
+    def format_help(self) -> str:
+        """Return the front page."""
+        return front(self.summaries())
+
+    def commands(self) -> dict[str, Parser]:
+        """Return the commands by name."""
+        return dict(self._below().choices)
+
+    def summaries(self) -> dict[str, str]:
+        """Return a line on each command."""
+        return {one.dest: one.help or "" for one in self._below()._choices_actions}  # noqa: SLF001
+
+    def _below(self) -> argparse._SubParsersAction[Parser]:
+        found = (one for one in self._actions if isinstance(one, argparse._SubParsersAction))  # noqa: SLF001
+        return next(found)
+
+
+def build() -> Front:
     """The whole parser. Options of the host may stand before or after the command."""
-    parser = Parser(
+    parser = Front(
         prog="flanpyctl",
         description="Look at and steer the overlay network: through the local flanpyd, or etcd alone.",
         epilog=f"""\
@@ -71,7 +92,11 @@ Settings come from the same flags, environment and file as flanpyd's: on a host 
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     add_options(parser)
-    tree = Tree(parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=False))
+    tree = Tree(
+        parser.add_subparsers(
+            title="commands", metavar="COMMAND", dest="command", required=False, parser_class=Parser
+        )
+    )
     for add in _COMMANDS:
         add(tree)
     return parser

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -47,10 +47,13 @@ def load(
     default_file: Path = DEFAULT_FILE,
     credential_store: Path | None = None,
     service_files: Sequence[Path] = (),
+    beneath: Callable[[frozenset[str]], Mapping[str, Given]] = lambda _: {},
 ) -> Settings:
     """Settings from `argv` (without the program's name), `environ`, credentials and the file they name, else
     `default_file`. Credentials are the service's own, without a service those in `credential_store`; `service_files`
     hold the service's environment, which counts less than the one given.
+
+    `beneath` is told which options are given, and gives what counts less than all of these.
 
     `--help` and `--version` are not answered here, see `usage.answer`. Raises UsageError for the command line,
     ConfigError for all else; both in one line that names the thing, its value and the nearest right one.
@@ -59,7 +62,8 @@ def load(
     from_environ = {**read_service_files(service_files), **read_environ(environ)}
     file, from_file = _read_named_file(line, from_environ, default_file)
     sources = (line.given, from_environ, read_credentials(environ, credential_store), from_file)
-    return checked(_settings(_strongest(sources), file, tuple(line.warnings)))
+    given = _strongest(sources)
+    return checked(_settings({**beneath(frozenset(given)), **given}, file, tuple(line.warnings)))
 
 
 def describe(settings: Settings) -> list[Described]:

@@ -40,7 +40,7 @@ class Finding:
     """`id` is of the list of problems (P01 to P34), `condition` the daemon's judgement of the same, "" without one.
 
     `grant`: text of several lines to be copied out, ours alone. `at`: wall time of what is over already, 0 for what is
-    so now.
+    so now. `follows` is the id of the finding that explains this one, "" if it stands for itself.
     """
 
     id: str
@@ -52,6 +52,7 @@ class Finding:
     grant: str = ""
     repair: Repair | None = None
     at: float = 0.0
+    follows: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Keys are stable; `fix` is a line for a shell, "" where nothing is repaired by a command."""
@@ -64,4 +65,5 @@ class Finding:
             "cure": self.cure,
             "grant": self.grant,
             "fix": str(self.repair) if self.repair else "",
+            "follows": self.follows,
         }

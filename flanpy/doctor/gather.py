@@ -25,7 +25,7 @@ from flanpy.trace.walk import walk
 
 T = TypeVar("T")
 
-DOCUMENTS: Final = ("status", "subnets", "peers", "diff", "events", "config")
+DOCUMENTS: Final = ("status", "subnets", "peers", "diff", "events", "config", "verdict")
 
 _NONSENSE = (OSError, *MALFORMED)
 """What a reader meets in an answer of another shape than it knows: the source is unread then."""

@@ -6,7 +6,7 @@ P17 (a restart disturbs traffic) leaves nothing behind that could be looked at a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from flanpy.doctor import document
@@ -14,6 +14,7 @@ from flanpy.doctor.checks import cloud, daemon, docker, filter, host, overlay, r
 from flanpy.doctor.checks.common import Problem, evidence_of
 from flanpy.doctor.facts import Facts
 from flanpy.doctor.finding import Finding, Severity
+from flanpy.status.judge.causes import DEPENDS_ON
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Check:
 
 CHECKS: Final = (
     Check("P31", "the daemon answers", daemon.answers, of_all=True),
+    Check("P21", "this host has a link for the overlay", host.link, of_all=True),
     Check("P24", "etcd answers, soon and at every endpoint", store.reachable, of_all=True),
     Check("P23", "the daemon follows etcd", store.watched, of_all=True),
     Check("P25", "this host takes part", store.drained, of_all=True),
@@ -69,6 +71,10 @@ CHECKS: Final = (
     Check("P34", "etcd keeps its users to their rights", store.versions, of_all=True),
     Check("P31", "settings are in force", daemon.settings, of_all=True),
 )
+
+_EXPLAINED_BY: Final = {
+    kind.value: tuple(cause.value for cause in causes) for kind, causes in DEPENDS_ON.items()
+}
 
 _TOGETHER_S: Final = 2.0
 """Repairs within so many seconds of the last one are ordered by cause, older ones by age."""
@@ -115,7 +121,28 @@ def diagnose(facts: Facts) -> tuple[Finding, ...]:
         old = newest - finding.at if finding.at and newest - finding.at > _TOGETHER_S else 0.0
         return finding.severity.rank, old, place
 
-    return tuple(finding for _, finding in sorted(placed, key=order))
+    return tuple(_folded([finding for _, finding in sorted(placed, key=order)]))
+
+
+def _folded(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Mark each finding that an earlier one explains, as the conditions of both say."""
+    causes: dict[str, str] = {}
+    for finding in findings:
+        found = next((causes[name] for name in _causes(finding.condition) if name in causes), "")
+        if finding.condition and finding.severity is Severity.ERROR:
+            causes.setdefault(finding.condition, found or finding.id)
+        yield replace(finding, follows=found if found != finding.id else "")
+
+
+def _causes(name: str) -> Iterator[str]:
+    """Yield the conditions that may explain one, through others too."""
+    waiting, seen = [name], {name}
+    while waiting:
+        for cause in _EXPLAINED_BY.get(waiting.pop(0), ()):
+            if cause not in seen:
+                seen.add(cause)
+                waiting.append(cause)
+                yield cause
 
 
 def _last_place(id_: str) -> int:

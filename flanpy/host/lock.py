@@ -32,6 +32,11 @@ class RunLock:
         try:
             make_directory(run_dir)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        except PermissionError as cause:
+            if os.geteuid() != 0:
+                text = f"cannot open '{path}' as this user: run as root, or systemctl start flanpyd"
+                raise HostError(text) from cause
+            raise host_error("open", path, cause) from cause
         except OSError as cause:
             raise host_error("open", path, cause) from cause
         try:

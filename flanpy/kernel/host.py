@@ -24,7 +24,7 @@ _RTMSG = struct.Struct("=BBBBBBBBI")
 _RTMSG_ATTRIBUTES_AT = HEADER_SIZE + _RTMSG.size
 _RTNEXTHOP = struct.Struct("=HBBi")
 _RTN_UNICAST, _RTM_F_CLONED = 1, 0x200
-_IFF_LOOPBACK = 8
+_IFF_LOOPBACK, _IFF_LOWER_UP = 8, 0x10000
 _LOWER, _LOWER_NAMESPACE, _MASTER = (
     rtnl.IFLA[name] for name in ("IFLA_LINK", "IFLA_LINK_NETNSID", "IFLA_MASTER")
 )
@@ -98,6 +98,7 @@ def _host_link(buffer: bytes, start: int, end: int) -> HostLink:
         name=seen.name,
         mtu=U32.unpack(found[_MTU])[0] if _MTU in found else 0,
         up=seen.up,
+        carrier=bool(flags & _IFF_LOWER_UP),
         loopback=bool(flags & _IFF_LOOPBACK),
         alias=seen.alias,
         # a link of another namespace has an index there, which may be somebody else's here

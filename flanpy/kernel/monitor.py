@@ -23,7 +23,7 @@ from flanpy.kernel.notice import Echoes, NoticeBoard, Stale
 from flanpy.kernel.port import MonitorSink, Moved
 from flanpy.kernel.request import RequestSocket, SocketFactory, Written, open_netlink
 from flanpy.kernel.rules import read_rules
-from flanpy.kernel.underlay import HostLink, HostPicture, UnderlayChoice, beneath, choose
+from flanpy.kernel.underlay import HostLink, HostPicture, UnderlayChoice, beneath, choose, link_down
 from flanpy.log import get_logger
 from flanpy.model.address import Family, IPAddress, IPNetwork
 from flanpy.model.facts import HostFacts, Underlay
@@ -276,15 +276,18 @@ class Monitor:
         target = self._choice.can_reach
         reached = None if target is None else await host.reached_link(self._requests, target, self._links)
         ruled = [route for rule in facts.rules for route in rule.routes]
-        chosen = choose(
-            self._choice,
-            HostPicture(self._links, facts.routes, reached, tuple(ruled), self._kept, self._claimed),
+        picture = HostPicture(
+            self._links, facts.routes, reached, tuple(ruled), self._kept, self._claimed
         )
+        chosen = choose(self._choice, picture)
         match chosen:
             case Underlay():
-                facts = replace(facts, underlay=replace(chosen, drivers=self._drivers(chosen)), problem="")
+                facts = replace(
+                    facts, underlay=replace(chosen, drivers=self._drivers(chosen)), problem="", link_down=""
+                )
             case str():
-                facts = replace(facts, underlay=None, problem=chosen)
+                down = link_down(self._choice, picture)
+                facts = replace(facts, underlay=None, problem=chosen, link_down=down)
         return facts
 
     def _drivers(self, underlay: Underlay) -> tuple[LinkDriver, ...]:

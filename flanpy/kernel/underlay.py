@@ -39,7 +39,7 @@ class UnderlayChoice:
 
 @dataclass(frozen=True, slots=True)
 class HostLink:
-    """A link and its addresses, best first; `up` is the administrative state: carrier comes and goes.
+    """A link and its addresses, best first; `up` is the administrative state: `carrier` comes and goes.
 
     `lower` is the index of the link below it (of a VLAN), `master` of the link that it is part of (a bond, a bridge);
     0 for none in this namespace. `lesser` are addresses that are the second choice: deprecated, or a /32 beside others.
@@ -55,6 +55,7 @@ class HostLink:
     lesser: frozenset[IPAddress] = frozenset()
     lower: int = 0
     master: int = 0
+    carrier: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,18 @@ def choose(choice: UnderlayChoice, picture: HostPicture) -> Underlay | str:
         else:
             return _underlay(candidate, refusals, choice, picture)
     return "; ".join(refusals) or "there is no default route: set iface to the underlay's link or address"
+
+
+def link_down(choice: UnderlayChoice, picture: HostPicture) -> str:
+    """Return the link that would carry the overlay if it were up, "" if there is none.
+
+    Routes go with the link, so that without a default route it is the only link that is down and has an address.
+    """
+    found = [one.link for one in _candidates(choice, picture) if isinstance(one, _Candidate)]
+    if not found and not choice.is_explicit:
+        found = [link for link in picture.links if not _refusal(_Candidate(replace(link, up=True), ""))]
+        found = found if len(found) == 1 else []
+    return next((link.name for link in found if not link.up), "")
 
 
 def beneath(index: int, links: Sequence[HostLink]) -> Iterator[HostLink]:
@@ -263,4 +276,5 @@ def _underlay(
         address=next((a for a in usable if isinstance(a, IPv4Address)), None),
         address6=next((a for a in usable if isinstance(a, IPv6Address)), None),
         reason="; ".join([f"{link.name}: {candidate.reason}", *(f"not {refusal}" for refusal in refusals)]),
+        carrier=link.carrier,
     )

@@ -17,6 +17,7 @@ class Underlay:
     `address`/`address6` are addresses of this host (the VXLAN `local`), on this link or another; what is advertised to
     peers is the setting `public-ip` if given, else the same. `reason` is one line for people. `drivers` are those of
     the link and of the ones beneath it (a bond's, a bridge's, a VLAN's), which frames leave the host by.
+    `carrier`: the other end of its cable is there.
     """
 
     link: str
@@ -26,6 +27,7 @@ class Underlay:
     address6: IPv6Address | None
     reason: str
     drivers: tuple[LinkDriver, ...] = ()
+    carrier: bool = True
 
     def local(self, family: Family) -> IPAddress | None:
         """Return this host's address of one family."""
@@ -46,12 +48,14 @@ class HostRoute:
 class HostFacts:
     """A frozen picture of the host. `problem` says why there is no underlay, for people; `kernel` is 6.1's (6, 1).
 
+    `link_down` is the link that would be the underlay if it were up, "" where that is not the reason.
     `placed` are the addresses with their links. `not_forwarding` are links whose own IPv4 switch is off while the
     host's is on: what comes in by them ends there.
     """
 
     underlay: Underlay | None = None
     problem: str = ""
+    link_down: str = ""
     routes: tuple[HostRoute, ...] = ()
     rules: tuple[HostRule, ...] = ()
     addresses: frozenset[IPAddress] = frozenset()

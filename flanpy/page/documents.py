@@ -26,8 +26,9 @@ def page_document(
     subnets: Document,
     events: Document,
     mesh: Document | None,
+    cluster: Document,
 ) -> Document:
-    """`{status, peers, subnets, events, mesh}`, each as `/v1/...` answers it but for what is said above.
+    """`{status, peers, subnets, events, mesh, cluster}`, each as `/v1/...` answers it but for what is said above.
 
     Without a `mesh` of all hosts the mesh is this host's row, from `peers`. `own_expires_at` is wall time in seconds.
     """
@@ -40,6 +41,7 @@ def page_document(
         "peers": peers["peers"],
         "subnets": subnets,
         "events": events["events"][-EVENTS:],
+        "cluster": cluster,
         "mesh": _cut(mesh if mesh is not None else own_row(name_of(status), peers)),
     }
 

@@ -83,7 +83,8 @@ class Mesh:
         asked = [node for node in nodes if node.address is not None] if self._port else []
         if len(asked) > MOST_NODES:
             asked = Random().sample(asked, MOST_NODES)
-        rows = [row for node in nodes[:1] for row in mesh_rows(self._own(), sender=node.name, names=names)]
+        here = [node for node in nodes[:1] if node.address is None]
+        rows = [row for node in here for row in mesh_rows(self._own(), sender=node.name, names=names)]
         room = asyncio.Semaphore(AT_ONCE)
         for node, told in zip(asked, await asyncio.gather(*(self._of(n, room) for n in asked)), strict=True):
             if told is not None:

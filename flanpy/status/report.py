@@ -25,6 +25,7 @@ from flanpy.plan.render import describe, render
 from flanpy.reconcile.outcome import Pass
 from flanpy.status.board import StatusSnapshot
 from flanpy.status.inputs import Inputs, OwnStatus
+from flanpy.status.judge.summary import of_cluster, of_host
 from flanpy.status.lease_rows import peer_counts, rows
 
 Document = dict[str, Any]
@@ -35,7 +36,10 @@ def status(snapshot: StatusSnapshot, *, now: float, head: Document) -> Document:
     inputs = snapshot.inputs
     return {
         **head,
-        "host": own_name(inputs.last.world) if inputs.last is not None else head.get("node_id"),
+        "host": name_here(snapshot, head),
+        "verdict": of_host(
+            name_here(snapshot, head), snapshot.phase, snapshot.conditions, ready=snapshot.ready
+        ).as_json(),
         "phase": snapshot.phase.value,
         "ready": snapshot.ready,
         "conditions": [_condition(condition) for condition in snapshot.conditions],
@@ -61,6 +65,19 @@ def status(snapshot: StatusSnapshot, *, now: float, head: Document) -> Document:
             "repairs": dict(snapshot.totals.repairs),
         },
     }
+
+
+def name_here(snapshot: StatusSnapshot, head: Document) -> str:
+    """Return this host's name, its node id before any lease was read."""
+    last = snapshot.inputs.last
+    return own_name(last.world) if last is not None else str(head.get("node_id"))
+
+
+def verdicts(snapshot: StatusSnapshot, mesh: Document | None, head: Document) -> Document:
+    """`GET /v1/verdict`: `{host, cluster}`, the one judgement that every view shows."""
+    name = name_here(snapshot, head)
+    host = of_host(name, snapshot.phase, snapshot.conditions, ready=snapshot.ready)
+    return {"host": host.as_json(), "cluster": of_cluster(mesh).as_json()}
 
 
 def subnets(snapshot: StatusSnapshot, remaining: Mapping[int, float]) -> Document:

@@ -15,7 +15,7 @@ import pytest
 
 from flanpy.cli.main import run
 from flanpy.store.session.etcd import EtcdSession
-from tests.cli.stand_in import CONFIG, DIFF, STATUS, SUBNETS, StandIn, standing_in
+from tests.cli.stand_in import CONFIG, DIFF, STATUS, SUBNETS, VERDICT, StandIn, standing_in
 from tests.conftest import EtcdSpace
 
 T = TypeVar("T")
@@ -75,7 +75,13 @@ def ctl(run_dir: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
 def daemon(ctl: Ctl) -> Iterator[StandIn]:
     """A daemon's socket with canned answers, before any command runs."""
     with standing_in(ctl.run_dir) as stand_in:
-        stand_in.answers = {"status": STATUS, "subnets": SUBNETS, "diff": DIFF, "config": CONFIG}
+        stand_in.answers = {
+            "status": STATUS,
+            "subnets": SUBNETS,
+            "diff": DIFF,
+            "config": CONFIG,
+            "verdict": VERDICT,
+        }
         yield stand_in
 
 

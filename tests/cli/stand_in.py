@@ -76,6 +76,7 @@ STATUS: dict[str, Any] = {
     "host": "node-1",
     "pid": 4242,
     "started_at": 1_800_000_000.0,
+    "verdict": {"state": "well", "text": "node-1 works", "cure": "", "cause": "", "follows": []},
     "phase": "READY",
     "ready": True,
     "conditions": [
@@ -88,7 +89,7 @@ STATUS: dict[str, Any] = {
             "since": 1_800_000_001.0,
             "healthy": True,
             "evidence": [],
-            "depends_on": [],
+            "depends_on": ["UnderlayReady"],
         },
         {
             "type": "MassDeleteHeld",
@@ -212,6 +213,17 @@ SUBNETS: dict[str, Any] = {
         },
     ],
     "invalid": [{"key": "junk", "reason": "key 'junk' is no subnet"}],
+}
+
+VERDICT: dict[str, Any] = {
+    "host": STATUS["verdict"],
+    "cluster": {
+        "state": "well",
+        "text": "4 hosts, 12 of 12 directions work",
+        "cure": "",
+        "cause": "",
+        "follows": [],
+    },
 }
 
 DIFF: dict[str, Any] = {

@@ -9,10 +9,17 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import GOLDEN, Ctl
-from tests.cli.stand_in import CONFIG, DIFF, STATUS, StandIn
+from tests.cli.stand_in import CONFIG, DIFF, STATUS, VERDICT, StandIn
 
 UNHEALTHY: dict[str, Any] = {
     **STATUS,
+    "verdict": {
+        "state": "down",
+        "text": "node-1 does not work: no link has 192.0.2.11",
+        "cure": "set --iface",
+        "cause": "UnderlayReady",
+        "follows": [],
+    },
     "phase": "DEGRADED",
     "ready": False,
     "conditions": [
@@ -82,23 +89,19 @@ def test_status_of_a_daemon_that_has_nothing_yet(ctl: Ctl, daemon: StandIn) -> N
     )
 
 
-def test_status_exits_5_and_names_the_condition_with_its_cure_when_not_ready(
-    ctl: Ctl, daemon: StandIn
-) -> None:
+def test_status_exits_5_and_names_the_cause_with_its_cure_when_not_ready(ctl: Ctl, daemon: StandIn) -> None:
     daemon.answers["status"] = UNHEALTHY
     ended = ctl("status")
     assert ended.code == 5
-    assert ended.err == (
-        "flanpyctl: flanpyd is not ready (DEGRADED): "
-        "UnderlayReady False (NoLink): no link has 192.0.2.11, set --iface\n"
-    )
     assert (
-        "\nTrouble 1: UnderlayReady False, NoLink\n  what      no link has 192.0.2.11\n  cure      set --iface\n"
-        in ended.out
+        ended.err
+        == "flanpyctl: DEGRADED: node-1 does not work: no link has 192.0.2.11 (UnderlayReady); set --iface\n"
     )
+    assert ended.out.splitlines()[0].endswith("This host  node-1 does not work: no link has 192.0.2.11")
+    assert "no link has 192.0.2.11 (UnderlayReady NoLink)\n  Fix       set --iface\n" in ended.out
 
 
-def test_status_shows_causes_with_evidence_before_what_they_explain(ctl: Ctl, daemon: StandIn) -> None:
+def test_status_folds_what_follows_under_its_cause(ctl: Ctl, daemon: StandIn) -> None:
     lost = {
         **UNHEALTHY["conditions"][-1],
         "type": "PeersReachable",
@@ -110,13 +113,37 @@ def test_status_shows_causes_with_evidence_before_what_they_explain(ctl: Ctl, da
     }
     daemon.answers["status"] = {**UNHEALTHY, "conditions": [UNHEALTHY["conditions"][-1], lost]}
     said = ctl("status").out
-    assert said.index("Trouble 1: UnderlayReady") < said.index("Trouble 2: PeersReachable")
-    assert said.splitlines()[-4:] == [
-        "Trouble 2: PeersReachable False, Unreachable",
-        "  what      1 of 2 peers unreachable: node-1 -> node-2: PortBlocked",
-        "            ICMP beneath answers",
-        "  see first UnderlayReady",
-    ], "what the message says already is not said again, and a healthy condition explains nothing"
+    assert "1 consequence (-v): PeersReachable" in said
+    assert "ICMP beneath answers" not in said
+    everything = ctl("status", "-v").out
+    assert everything.index("(UnderlayReady NoLink)") < everything.index("(PeersReachable Unreachable)")
+    assert everything.count("PortBlocked") == 1, "what the message says already is not said again"
+    assert "  See first UnderlayReady\n" in everything, "a healthy condition explains nothing"
+
+
+def test_status_is_of_the_host_and_of_the_cluster_and_exits_by_the_host(ctl: Ctl, daemon: StandIn) -> None:
+    broken = {
+        **VERDICT["cluster"],
+        "state": "impaired",
+        "text": "1 of 6 links broken: node-2 <-> node-3: PortBlocked",
+    }
+    daemon.answers["verdict"] = {**VERDICT, "cluster": broken}
+    ended = ctl("status")
+    assert ended.code == 0
+    host, cluster, *_ = ended.out.splitlines()
+    assert host.endswith("This host  node-1 works")
+    assert cluster.endswith("Cluster    1 of 6 links broken: node-2 <-> node-3: PortBlocked")
+    daemon.answers["status"] = {
+        **STATUS,
+        "verdict": {**STATUS["verdict"], "state": "impaired", "text": "works, but"},
+    }
+    assert ctl("status").code == 5, "ready, and not well"
+    assert ctl("status", "--wait").code == 0
+
+
+def test_status_is_unknown_without_a_daemon(ctl: Ctl) -> None:
+    ended = ctl("status")
+    assert (ended.code, ended.out.count("unknown:")) == (3, 2)
 
 
 def test_status_as_json_is_the_daemons_answer(ctl: Ctl, daemon: StandIn) -> None:
@@ -127,14 +154,14 @@ def test_status_wait_returns_as_soon_as_the_daemon_is_ready(ctl: Ctl, daemon: St
     daemon.answers["status"] = iter([UNHEALTHY, UNHEALTHY, STATUS]).__next__
     ended = ctl("status", "--wait", "--timeout", "30")
     assert ended.code == 0
-    assert daemon.asked == ["GET status"] * 3
+    assert daemon.asked == ["GET status"] * 3 + ["GET verdict"]
 
 
 def test_status_wait_exits_5_naming_the_condition_at_the_timeout(ctl: Ctl, daemon: StandIn) -> None:
     daemon.answers["status"] = UNHEALTHY
     ended = ctl("status", "--wait", "--timeout", "0.3")
     assert ended.code == 5
-    assert "UnderlayReady" in ended.err
+    assert "no link has 192.0.2.11" in ended.err
 
 
 def test_status_wait_exits_3_when_no_daemon_ever_answers(ctl: Ctl) -> None:

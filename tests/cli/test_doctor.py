@@ -43,7 +43,8 @@ def test_doctor_says_as_json_what_ails_the_host_and_what_was_checked(ctl: Ctl, d
     found = {finding["id"]: finding for finding in said["findings"]}
     assert said["findings"][0]["id"] == "P24"
     assert found["P26"]["condition"] == "LeaseConflict"
-    assert set(found["P26"]) == {"id", "title", "severity", "condition", "evidence", "cure", "grant", "fix"}
+    keys = {"id", "title", "severity", "condition", "evidence", "cure", "grant", "fix", "follows"}
+    assert set(found["P26"]) == keys
     assert said["checked"] == list(checked())
 
 
@@ -52,7 +53,7 @@ def test_doctor_prints_findings_with_cures_and_no_control_characters(ctl: Ctl, d
     ended = ctl("doctor", "-v", *NO_ETCD)
     assert ended.code == 5
     assert "P26  error: another host claims this host's subnet\n     OwnedByAnother: node-?[31m9" in ended.out
-    assert "     cure: drain one" in ended.out
+    assert "     Fix: drain one" in ended.out
     assert "P29  ok: reservations are honoured" in ended.out
 
 

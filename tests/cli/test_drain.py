@@ -29,7 +29,7 @@ def test_help_says_what_it_does_and_what_it_leaves_alone(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("FORCE_COLOR", "1")  # Python 3.14 would colour it
-    said = ctl(command, "--help").out.partition("\nsettings: etcd")[0] + "\n"
+    said = ctl(command, "--help").out.partition("\nsettings of etcd")[0] + "\n"
     assert said == (GOLDEN / f"help-{command}.txt").read_text()
 
 

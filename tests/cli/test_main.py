@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from flanpy import __version__
+from flanpy.cli.base.options import OPTIONS
+from flanpy.cli.base.pages import GROUPS
 from flanpy.cli.tree import build
 from tests.cli.conftest import Ctl
 
@@ -45,7 +47,13 @@ def test_every_command_is_a_function_and_explains_itself(words: tuple[str, ...],
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        (["subnet"], "subnets"),
+        (["subents"], "did you mean 'subnets'?"),
+        (["stauts"], "did you mean 'status'?"),
+        (["peers", "--wathc"], "did you mean '--watch'?"),
+        (["status", "--etcd-endpoint=http://x"], "did you mean '--etcd-endpoints'?"),
+        (["status", "-o", "jsn"], "did you mean 'json'?"),
+        (["help", "pign"], "did you mean 'ping'?"),
+        (["network", "int", "10.50.0.0/16"], "did you mean 'init'?"),
         (["network", "shwo"], "show"),
         (["subnets", "-o", "xml"], "xml"),
         (["status", "--timeout", "soon"], "soon"),
@@ -67,7 +75,39 @@ def test_usage_error_exits_2_with_one_line_that_names_it(words: list[str], named
 def test_no_command_prints_help_and_exits_2(ctl: Ctl) -> None:
     ended = ctl()
     assert ended.code == 2
-    assert ended.out.startswith("usage: flanpyctl")
+    assert ended.out.startswith("Usage: flanpyctl")
+
+
+def test_front_page_has_every_command_once_in_a_group_and_fits_80_columns(ctl: Ctl) -> None:
+    grouped = [name for _, names in GROUPS for name in names]
+    assert sorted(grouped) == sorted({words[0] for words in COMMANDS})
+    page = ctl("--help").out
+    assert max(map(len, page.splitlines())) <= 80
+    assert len(page.splitlines()) <= 40
+    assert "--etcd-endpoints" not in page
+    assert ctl("help").out == page
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_help_of_a_command_fits_80_columns_and_leaves_the_settings_to_their_page(
+    words: tuple[str, ...], ctl: Ctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    said = ctl("help", *words).out
+    assert said == ctl(*words, "--help").out
+    assert "--state-dir" not in said
+    options = said.partition("options:\n")[2].partition("examples:")[0]
+    assert max(map(len, options.splitlines()), default=0) <= 80
+
+
+def test_settings_have_one_page(ctl: Ctl) -> None:
+    said = ctl("help", "settings").out
+    assert {f"--{name}" for name in OPTIONS} <= {*said.split()}
+    assert "7 refused without --force" in ctl("help", "exit-codes").out
+
+
+def test_other_name_of_a_command_is_the_command(ctl: Ctl) -> None:
+    assert ctl("peer").err == ctl("peers").err
 
 
 @pytest.mark.parametrize("words", [["version"], ["--version"]], ids=" ".join)

@@ -8,7 +8,15 @@ import re
 
 import pytest
 
-from flanpy.cli.base.output import Table, plain_table, print_json, print_table, yaml_text
+from flanpy.cli.base.output import (
+    Table,
+    fitted,
+    plain_table,
+    print_json,
+    print_table,
+    wrapped,
+    yaml_text,
+)
 from flanpy.cli.base.wording import duration
 
 
@@ -107,3 +115,33 @@ def test_yaml_nests_mappings_and_sequences() -> None:
 )
 def test_duration_has_at_most_two_units(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+WIDE = Table(
+    ("HOST", "STATE", "LOSS", "REASON"),
+    (
+        (
+            "web-1",
+            "programmed",
+            "100 %",
+            "PortBlocked: 192.0.2.13 answers pings beneath, nothing over the overlay",
+        ),
+    ),
+    {},
+    ("LOSS", "STATE"),
+)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+def test_table_on_a_terminal_fits_it_by_dropping_columns_and_wrapping_the_last(width: int) -> None:
+    lines = [line for row in wrapped(fitted(WIDE, width), width) for line in row]
+    assert max(map(len, lines)) <= width
+    assert "".join("".join(lines).split()).endswith("".join(WIDE.rows[0][-1].split()[-1:]))
+    assert lines[0].split()[0] == "HOST"
+
+
+def test_table_that_fits_keeps_every_column_as_it_is_piped() -> None:
+    assert fitted(WIDE, 200) == WIDE
+    assert "".join(f"{line}\n" for row in wrapped(WIDE, 200) for line in row) == plain_table(WIDE)
+    assert fitted(WIDE, 46).titles == ("HOST", "STATE", "REASON")
+    assert fitted(WIDE, 30).titles == ("HOST", "REASON")

@@ -52,6 +52,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "subnets unpin": SUBNET,
     "subnets release": f"{SUBNET} --force",
     "status": "",
+    "help": "",
     "diff": "",
     "config show": "",
     "config env": "",

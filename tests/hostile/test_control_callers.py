@@ -76,8 +76,8 @@ def _asked(path: Path, uid: int, groups: tuple[int, ...], *requests: str) -> lis
             return await said()
 
         control = Control(
-            status=said, subnets=said, diff=said, config=said, reload=said, peers=said, mesh=said, probe=said,
-            drain=said, undrain=said, events=told,
+            status=said, subnets=said, diff=said, config=said, reload=said, peers=said, mesh=said, verdict=said,
+            probe=said, drain=said, undrain=said, events=told,
         )  # fmt: skip
         runner = await serve_unix(control_app(control, Door(path)), path)
         try:

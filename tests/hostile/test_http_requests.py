@@ -74,7 +74,7 @@ def _control() -> Control:
         return await said()
 
     return Control(
-        status=said, subnets=said, diff=said, config=said, reload=said, peers=said, mesh=said, probe=said,
+        status=said, subnets=said, diff=said, config=said, reload=said, peers=said, mesh=said, verdict=said, probe=said,
         drain=said, undrain=said, events=told,
     )  # fmt: skip
 

@@ -17,6 +17,7 @@ def _made(**changes: Any) -> dict[str, Any]:
         "subnets": sample["subnets"],
         "events": {"events": sample["events"]},
         "mesh": None,
+        "cluster": {},
     }
     return page_document(**{**parts, **changes})
 

@@ -37,6 +37,21 @@ class Host:
         return load(flags, self._environ, credential_store=STORE, service_files=SERVICE_FILES)
 
     @cached_property
+    def effective(self) -> Settings:
+        """The same, with what is set nowhere taken from the daemon that runs here: it may have flags of its own."""
+        from flanpy.cli.base.borrowed import from_daemon
+
+        if self.etcd_named:
+            return self.settings
+        return load(
+            flags_of(self.arguments, (*OPTIONS, *DOCKER_OPTIONS)),
+            self._environ,
+            credential_store=STORE,
+            service_files=SERVICE_FILES,
+            beneath=lambda given: from_daemon(self.control, given),
+        )
+
+    @cached_property
     def control(self) -> Control:
         """The daemon's socket, whether or not it answers."""
         from flanpy.cli.base.control import Control  # http.client: 20 ms that etcd's commands do not need

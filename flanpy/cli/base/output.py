@@ -7,12 +7,17 @@ Owns the form, never the content: the same cells come out on a terminal (rich, i
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
 from flanpy.printable import escaped, on_one_line
+
+_LEAST_LAST = 24
+"""Characters that the last column keeps."""
 
 FORMATS = ("table", "json", "yaml")
 
@@ -22,11 +27,13 @@ class Table:
     """Column titles, and rows of as many cells. An empty cell is shown as `-`.
 
     `styles` are rich styles by row number, for what should catch the eye on a terminal; they carry no content.
+    `optional` are titles of columns that a narrow terminal does without, the first to go first.
     """
 
     titles: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     styles: Mapping[int, str] = field(default_factory=dict)
+    optional: tuple[str, ...] = ()
 
 
 def print_table(table: Table, stream: TextIO | None = None) -> None:
@@ -43,6 +50,42 @@ def plain_table(table: Table) -> str:
     lines = [table.titles, *(tuple(cell or "-" for cell in row) for row in table.rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "".join(_aligned(line, widths) for line in lines)
+
+
+def fitted(table: Table, width: int) -> Table:
+    """Return the table without as many of its optional columns as it takes to fit; the last column may be wrapped."""
+    for title in table.optional:
+        if _width(table) <= width:
+            break
+        keep = [place for place, name in enumerate(table.titles) if name != title]
+        table = Table(
+            tuple(table.titles[place] for place in keep),
+            tuple(tuple(row[place] for place in keep) for row in table.rows),
+            table.styles,
+            table.optional,
+        )
+    return table
+
+
+def wrapped(table: Table, width: int) -> list[list[str]]:
+    """Return the lines of each row, the head's first; the last column goes on below itself where it is too long."""
+    rows = [table.titles, *(tuple(cell or "-" for cell in row) for row in table.rows)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    begins = sum(size + 2 for size in widths[:-1])
+    room = max(_LEAST_LAST, width - begins)
+    found = []
+    for row in rows:
+        pieces = textwrap.wrap(row[-1], room, break_on_hyphens=False) or [""]
+        first = _aligned((*row[:-1], pieces[0]), [*widths[:-1], 0]).rstrip("\n")
+        found.append([first, *(" " * begins + piece.translate(_CONTROL) for piece in pieces[1:])])
+    return found
+
+
+def _width(table: Table) -> int:
+    """Return the columns that the table takes; of the last one, which can be wrapped, the least."""
+    rows = [table.titles, *table.rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return sum(size + 2 for size in widths[:-1]) + min(widths[-1], _LEAST_LAST)
 
 
 def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -70,11 +113,13 @@ def _print_rich(table: Table, target: TextIO) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    head, *lines = plain_table(table).splitlines()
+    width = shutil.get_terminal_size().columns
+    head, *rows = wrapped(fitted(table, width), width)
     console = Console(file=target, highlight=False, soft_wrap=True)
-    console.print(Text(head, style="bold"))
-    for number, line in enumerate(lines):
-        console.print(Text(line, style=table.styles.get(number, "")))
+    console.print(Text(head[0], style="bold"))
+    for number, lines in enumerate(rows):
+        for line in lines:
+            console.print(Text(line, style=table.styles.get(number, "")))
 
 
 def print_json(value: Any, stream: TextIO | None = None, *, compact: bool = False) -> None:

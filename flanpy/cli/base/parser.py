@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import argparse
 from argparse import SUPPRESS, ArgumentParser
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from flanpy.cli.base.exits import MEANINGS
 from flanpy.cli.base.help_format import HelpFormatter
 from flanpy.cli.base.options import DOCKER_OPTIONS, ETCD_OPTIONS, HOST_OPTIONS, OPTIONS
+from flanpy.cli.base.pages import SETTINGS_LINE
 from flanpy.config.arguments import add_arguments
+from flanpy.config.suggest import nearest, one_line
 from flanpy.errors import UsageError
+
+SETTINGS_TITLE: Final = "settings"
+_SETTINGS: Final = frozenset(name.replace("-", "_") for name in (*OPTIONS, *DOCKER_OPTIONS))
 
 
 class Parser(ArgumentParser):
@@ -27,17 +32,45 @@ class Parser(ArgumentParser):
         return HelpFormatter(self.prog)
 
     def format_help(self) -> str:
-        """The usage line tells what is the command's own; the settings, the same everywhere, are listed below it."""
-        settings = {name.replace("-", "_") for name in (*OPTIONS, *DOCKER_OPTIONS)}
+        """Tell what is the command's own; the settings, the same everywhere, have a page of their own."""
+        own = [one for one in self._actions if one.dest not in _SETTINGS]
         formatter = self._get_formatter()
-        formatter.add_usage(None, [one for one in self._actions if one.dest not in settings], [])
+        formatter.add_usage(None, own, [])
         self.usage = formatter.format_help().removeprefix("usage: ").strip() + " [SETTING...]"
-        return super().format_help()
+        all_groups = self._action_groups
+        self._action_groups = [one for one in all_groups if not (one.title or "").startswith(SETTINGS_TITLE)]
+        try:
+            return super().format_help()
+        finally:
+            self._action_groups = all_groups
+
+    def settings_help(self) -> str:
+        """Return the text of the settings alone."""
+        formatter = self._get_formatter()
+        for group in self._action_groups:
+            if (group.title or "").startswith(SETTINGS_TITLE):
+                formatter.start_section(group.title)
+                formatter.add_arguments(group._group_actions)  # noqa: SLF001, argparse has no other way
+                formatter.end_section()
+        return formatter.format_help()
+
+    def flags(self) -> tuple[str, ...]:
+        """Return every flag that this parser takes."""
+        return tuple(flag for action in self._actions for flag in action.option_strings)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is None or value in action.choices:
+            return
+        words = [str(choice) for choice in action.choices]
+        is_command = isinstance(action, argparse._SubParsersAction)  # noqa: SLF001
+        what = "command" if is_command else (action.option_strings or [str(action.metavar)])[0]
+        near = nearest(str(value), words) or f": there are {', '.join(words)}"
+        self.error(f"no {what} {one_line(str(value))!r}{near}")
 
 
 def add_options(parser: ArgumentParser) -> None:
-    add_arguments(parser.add_argument_group("settings: etcd"), ETCD_OPTIONS)
-    add_arguments(parser.add_argument_group("settings: this host"), HOST_OPTIONS)
+    add_arguments(parser.add_argument_group(f"{SETTINGS_TITLE}: etcd"), ETCD_OPTIONS)
+    add_arguments(parser.add_argument_group(f"{SETTINGS_TITLE}: this host"), HOST_OPTIONS)
 
 
 class Tree:
@@ -52,7 +85,7 @@ class Tree:
             name,
             help=summary,
             description=more.pop("about", f"{summary[0].upper()}{summary[1:]}."),
-            epilog=f"examples:\n{_indented(examples)}\n\n{MEANINGS}" if examples else MEANINGS,
+            epilog="\n\n".join(filter(None, (_examples(examples), SETTINGS_LINE, MEANINGS))),
             formatter_class=argparse.RawDescriptionHelpFormatter,
             argument_default=SUPPRESS,
             allow_abbrev=False,
@@ -69,8 +102,9 @@ class Tree:
         )
 
 
-def _indented(lines: str) -> str:
-    return "\n".join(f"  flanpyctl {line.strip()}" for line in lines.strip().splitlines())
+def _examples(lines: str) -> str:
+    found = [f"  flanpyctl {line.strip()}" for line in lines.strip().splitlines()]
+    return "\n".join(["examples:", *found]) if found else ""
 
 
 def add_format(parser: Parser, *choices: str) -> None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 
+from flanpy.printable import plural
+
+__all__ = ["duration", "natural", "plural", "yes"]
+
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
@@ -27,8 +31,3 @@ def natural(text: str) -> tuple[tuple[bool, int, str], ...]:
 def yes(value: object) -> str:
     """`yes`, or nothing."""
     return "yes" if value else ""
-
-
-def plural(count: int, noun: str) -> str:
-    """`1 subnet`, `3 subnets`."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -15,7 +15,7 @@ def add_network(tree: Tree) -> None:
     network = tree.command(
         "network",
         "config.network:show",
-        "the network config in etcd (show, init, set, validate)",
+        "show, make, change or check the network config",
         "network\n network init 10.50.0.0/16 --backend vxlan",
     )
     add_format(network, *FORMATS)
@@ -88,7 +88,7 @@ def add_config(tree: Tree) -> None:
     config = tree.command(
         "config",
         "config.settings:show",
-        "settings and where each comes from (show, env)",
+        "show the settings and where each comes from",
         "config show\n config show --local\n config env > /etc/default/flanpyd",
     )
     _add_config_show(config)
@@ -108,13 +108,22 @@ def add_config(tree: Tree) -> None:
 
 
 def add_program(tree: Tree) -> None:
-    """Add the commands about flanpyctl itself: `version` and `completion`."""
-    version = tree.command("version", "config.version:show", "version of flanpyctl", "version -o json")
+    """Add the commands about flanpyctl itself: `version`, `help` and `completion`."""
+    version = tree.command("version", "config.version:show", "print the version", "version -o json")
     add_format(version, *FORMATS)
+    helped = tree.command(
+        "help",
+        "config.help:show",
+        "show a command, the settings, or the exit codes",
+        "help ping\n help settings\n help exit-codes",
+    )
+    helped.add_argument(
+        "topic", metavar="TOPIC", nargs="*", default=[], help="a command, settings, or exit-codes"
+    )
     completion = tree.command(
         "completion",
         "config.completion:show",
-        "completion script for a shell",
+        "print a completion script for a shell",
         """completion bash > /etc/bash_completion.d/flanpyctl
         completion zsh > "${fpath[1]}/_flanpyctl"
         completion fish > ~/.config/fish/completions/flanpyctl.fish""",

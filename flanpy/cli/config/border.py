@@ -9,16 +9,24 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Final
 
 from flanpy.cli.base.exits import CommandError, Exit
 from flanpy.config import Settings
 from flanpy.config.etcd import session_settings
-from flanpy.errors import ConfigError
-from flanpy.model.address import IPAddress
+from flanpy.doctor.packets import OUR_PROTO
+from flanpy.errors import ConfigError, FlanpyError
+from flanpy.host import subnet_env
+from flanpy.host.absent import Absent
+from flanpy.model.address import IPAddress, IPNetwork
 from flanpy.model.network.network import NetworkConfig
 from flanpy.plan.allowed import ranges, refuse_outside
 from flanpy.store.session.settings import parse_endpoints
+
+_OURS: Final = ("flannel", "flanpy")
+"""The first letters of the overlay's links, ours and flannel's."""
 
 
 def refuse_disallowed(config: NetworkConfig, settings: Settings) -> None:
@@ -27,6 +35,59 @@ def refuse_disallowed(config: NetworkConfig, settings: Settings) -> None:
         refuse_outside(config, settings.allowed_network)
     except ConfigError as error:
         raise CommandError(Exit.REFUSED, f"{error}; --force writes it all the same") from error
+
+
+def refuse_used(config: NetworkConfig, subnet_file: Path) -> None:
+    """REFUSED for a network whose subnets would hold an address of this host, or a range that it has a route to."""
+    taken = next((what for what, there in _used(subnet_file) if _would_be_leased(config, there)), "")
+    if taken:
+        raise CommandError(
+            Exit.REFUSED,
+            f"network {' and '.join(map(str, ranges(config)))} overlaps what this host uses: {taken}; choose a range"
+            " that is used nowhere, or bounds (SubnetMin, SubnetMax) beside it; --force writes it all the same",
+        )
+
+
+def _used(subnet_file: Path) -> Iterator[tuple[str, IPNetwork]]:
+    """Yield this host's addresses and routes that are not the overlay's own; none where they cannot be read."""
+    from flanpy.doctor.host import routes
+    from flanpy.trace.iproute import addresses
+
+    env = subnet_env.read(subnet_file)
+    own: tuple[IPNetwork, ...] = ()
+    if not isinstance(env, Absent):
+        own = tuple(net for net in (env.subnet, env.ipv6_subnet) if net is not None)
+    with suppress(FlanpyError):
+        links = addresses()
+        ours = {
+            link
+            for ip, link in links.items()
+            if link.startswith(_OURS) or any(_holds(net, ip) for net in own)
+        }
+        for address, link in links.items():
+            if link not in ours and not address.is_loopback and not address.is_link_local:
+                yield f"{link} has {address}", ip_network(address)
+        for route in routes():
+            is_ours = route.link in ours or route.link.startswith(_OURS) or route.proto in OUR_PROTO
+            if not is_ours and route.kind == "unicast" and route.destination.prefixlen:
+                yield f"route {route.text or route.destination}", route.destination
+
+
+def _holds(network: IPNetwork, address: IPAddress) -> bool:
+    return network.version == address.version and address in network
+
+
+def _would_be_leased(config: NetworkConfig, there: IPNetwork) -> bool:
+    """Report whether hosts would lease a subnet that shares an address with this range."""
+    parts: dict[int, tuple[IPNetwork | None, IPAddress | None, IPAddress | None, int]] = {
+        4: (config.network, config.subnet_min, config.subnet_max, config.subnet_len),
+        6: (config.network6, config.subnet_min6, config.subnet_max6, config.subnet_len6),
+    }
+    network, first, last, bits = parts[there.version]
+    if network is None or first is None or last is None:
+        return False
+    end = int(last) + (1 << (network.max_prefixlen - bits))
+    return int(there.network_address) < end and int(there.broadcast_address) >= int(first)
 
 
 def warnings(config: NetworkConfig, settings: Settings) -> Iterator[str]:

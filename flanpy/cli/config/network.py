@@ -17,8 +17,9 @@ from flanpy.cli.base.etcd import with_etcd
 from flanpy.cli.base.exits import CommandError, Exit
 from flanpy.cli.base.host import Host
 from flanpy.cli.base.output import print_as
+from flanpy.cli.base.screen import next_step
 from flanpy.cli.base.wording import plural
-from flanpy.cli.config.border import refuse_disallowed, warnings
+from flanpy.cli.config.border import refuse_disallowed, refuse_used, warnings
 from flanpy.errors import ConfigError, UsageError
 from flanpy.model.lease import SubnetKey
 from flanpy.model.network.config import parse_network_config, render_network_config
@@ -43,18 +44,19 @@ def init(arguments: Namespace, host: Host) -> Exit:
     """Create the config unless there is one: CONFLICT then."""
     config = _checked(_initial(arguments))
     _judge_border(config, host, force=arguments.force)
-    key = config_key(host.settings.etcd.prefix)
+    key = config_key(host.effective.etcd.prefix)
 
     async def create(store: Store) -> bool:
         made = Txn((key_absent(key),), (Put(key, config.text.encode()),))
         return (await store.txn(made)).succeeded
 
-    if not with_etcd(host.settings, create):
+    if not with_etcd(host.effective, create):
         raise CommandError(
             Exit.CONFLICT,
             f"{key} exists: see 'flanpyctl network show', replace it with 'flanpyctl network set'",
         )
     _print(config)
+    next_step("Next, on every host: systemctl enable --now flanpyd")
     return Exit.OK
 
 
@@ -90,16 +92,17 @@ def replace(arguments: Namespace, host: Host) -> Exit:
     """Replace the config. REFUSED if subnets would be left outside, CONFLICT if it changes meanwhile."""
     config = _checked(_read(arguments.file))
     _judge_border(config, host, force=arguments.force)
-    prefix = host.settings.etcd.prefix
-    with_etcd(host.settings, lambda store: write(store, prefix, config, force=arguments.force))
+    prefix = host.effective.etcd.prefix
+    with_etcd(host.effective, lambda store: write(store, prefix, config, force=arguments.force))
     _print(config)
     return Exit.OK
 
 
 def _judge_border(config: NetworkConfig, host: Host, *, force: bool) -> None:
     if not force:
-        refuse_disallowed(config, host.settings)
-    for warning in warnings(config, host.settings):
+        refuse_disallowed(config, host.effective)
+        refuse_used(config, host.effective.subnet_file)
+    for warning in warnings(config, host.effective):
         print(f"warning: {warning}", file=sys.stderr)
 
 
@@ -164,8 +167,8 @@ def validate(arguments: Namespace, host: Host) -> Exit:
 
 
 def _stored(host: Host) -> str:
-    key = config_key(host.settings.etcd.prefix)
-    found = with_etcd(host.settings, lambda session: session.get(key))
+    key = config_key(host.effective.etcd.prefix)
+    found = with_etcd(host.effective, lambda session: session.get(key))
     if found is None:
         raise CommandError(
             Exit.NOT_FOUND, f"no network config under {key}: make one with 'flanpyctl network init'"

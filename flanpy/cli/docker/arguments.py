@@ -20,7 +20,7 @@ def add_docker(tree: Tree) -> None:
     docker = tree.command(
         "docker",
         "docker.docker:status",
-        "Docker on this host's subnet (plan, apply, status, rollback, opts)",
+        "put Docker on this host's subnet, or take it off",
         "docker plan\n docker apply --restart if-idle\n docker apply --mode network\n docker status",
     )
     _add_settings(docker)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from flanpy.cli.base.exits import CommandError, Exit
 from flanpy.cli.base.host import Host
+from flanpy.cli.base.screen import next_step
 from flanpy.docker.verdict import Mode
 from flanpy.docker.wanted import Wanted, wanted
 from flanpy.errors import DockerUnreachable
@@ -29,9 +30,11 @@ def plan(arguments: Namespace, host: Host) -> Exit:
 
     asked = _wanted(host)
     if _mode(host) is Mode.NETWORK:
-        text.show_network(arguments.output, user_network.plan(host.settings.docker.socket, asked))
+        text.show_network(arguments.output, user_network.plan(host.effective.docker.socket, asked))
     else:
         text.show_plan(arguments.output, bip.plan(_place(arguments, host), asked))
+    if arguments.output == "table":
+        next_step("Next: flanpyctl docker apply")
     return Exit.OK
 
 
@@ -46,7 +49,7 @@ def apply(arguments: Namespace, host: Host) -> Exit:
         if arguments.before_start:
             print("nothing to do before Docker runs")
             return Exit.OK
-        network = user_network.apply(host.settings.docker.socket, asked)
+        network = user_network.apply(host.effective.docker.socket, asked)
         text.show_network(arguments.output, network, done=True)
         return Exit.OK
     outcome = bip.apply(_place(arguments, host), asked)
@@ -66,7 +69,7 @@ def rollback(arguments: Namespace, host: Host) -> Exit:
     from flanpy.docker import bip, user_network
 
     if _mode(host) is Mode.NETWORK:
-        gone = user_network.remove(host.settings.docker.socket)
+        gone = user_network.remove(host.effective.docker.socket)
         text.show_removed(arguments.output, removed=gone)
         return Exit.OK
     text.show_outcome(arguments.output, bip.rollback(_place(arguments, host)))
@@ -79,13 +82,13 @@ def status(arguments: Namespace, host: Host) -> Exit:
     from flanpy.docker import survey
     from flanpy.docker.verdict import Asked, Silent, judge
 
-    options = host.settings.docker
+    options = host.effective.docker
     asked = _wanted(host)
     look = survey.look(options.socket, options.config_file, asked)
     # The caller wants Docker to use the overlay: a Docker that does not is a fault, not a choice.
     mode = Mode(options.mode)
     condition = judge(
-        look, Asked(mode=mode, wanted=asked, accepts=host.settings.filter.iptables_forward_rules)
+        look, Asked(mode=mode, wanted=asked, accepts=host.effective.filter.iptables_forward_rules)
     )
     text.show_status(arguments.output, look, asked, condition)
     if isinstance(look.found, Silent):
@@ -97,14 +100,14 @@ def status(arguments: Namespace, host: Host) -> Exit:
 
 
 def _mode(host: Host) -> Mode:
-    mode = Mode(host.settings.docker.mode)
+    mode = Mode(host.effective.docker.mode)
     if mode is Mode.OFF:
         raise CommandError(Exit.REFUSED, "docker-mode is off: say --mode bip or --mode network")
     return mode
 
 
 def _wanted(host: Host) -> Wanted:
-    path = host.settings.subnet_file
+    path = host.effective.subnet_file
     env = subnet_env.read(path)
     if isinstance(env, Absent):
         raise CommandError(Exit.NOT_FOUND, f"{env.reason or f'there is no {path}'}: is flanpyd running?")
@@ -115,7 +118,7 @@ def _place(arguments: Namespace, host: Host) -> Place:
     from flanpy.docker.bip import Place
     from flanpy.docker.restart import How, Policy
 
-    options = host.settings.docker
+    options = host.effective.docker
     return Place(
         file=options.config_file,
         socket=options.socket,

@@ -24,7 +24,7 @@ _LARGEST: Final = 1 << 16
 
 def opts(arguments: Namespace, host: Host) -> Exit:
     """Write the file that flannel's mk-docker-opts would write."""
-    source = Path(arguments.flannel_env or host.settings.subnet_file)
+    source = Path(arguments.flannel_env or host.effective.subnet_file)
     values = form.values_of(_read(source), os.environ)
     wanted_form = form.Form(
         single=arguments.single,

@@ -10,7 +10,7 @@ def add_drain(tree: Tree) -> None:
     drain = tree.command(
         "drain",
         "leave.drain:drain",
-        "take this host out of the overlay, or bring it back with --undo",
+        "take this host out of the overlay, or back in",
         """drain
         drain --wait --timeout 600 --cleanup
         drain --undo""",
@@ -40,7 +40,7 @@ def add_cleanup(tree: Tree) -> None:
     cleanup = tree.command(
         "cleanup",
         "leave.cleanup:cleanup",
-        "remove what flanpyd left on this host, and nothing else",
+        "remove all that flanpyd left on this host",
         "cleanup\n cleanup --yes\n cleanup --yes --release",
         about="""\
 Remove the links, addresses, neighbours, FDB entries and routes that are ours, subnet.env, and the daemon's files.

@@ -54,7 +54,7 @@ def _names(host: Host) -> dict[str, tuple[str, ...]]:
     from flanpy.docker import dockerd
     from flanpy.docker.local import told_settings
 
-    settings = host.settings.docker
+    settings = host.effective.docker
     told = told_settings(settings.config_file)
     if dockerd.starts_docker(settings.socket, dockerd.running_pid(told)):
         return {}

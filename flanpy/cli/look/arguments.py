@@ -11,10 +11,20 @@ def add_status(tree: Tree) -> None:
     status = tree.command(
         "status",
         "look.status:show",
-        "health of the local flanpyd; exit 5 while it is not ready",
-        "status\n status --wait --timeout 30\n status --standby\n status -o json",
+        "show if this host and the cluster are well",
+        "status\n status -v\n status --wait --timeout 30\n status --standby\n status -o json",
+        about="""\
+Show two verdicts, of this host and of the cluster, with the cause and the fix first. The exit code is of this host
+alone: 5 while it is not well, with --wait while it is not ready. For all pairs of hosts see ping --all.""",
     )
     add_format(status, *FORMATS)
+    status.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        default=False,
+        help="every condition, and what follows from what",
+    )
     status.add_argument("--wait", action="store_true", default=False, help="wait until it is ready")
     status.add_argument(
         "--standby",
@@ -32,7 +42,7 @@ def add_diff(tree: Tree) -> None:
     diff = tree.command(
         "diff",
         "look.diff:show",
-        "what the daemon's next pass would change, as ip and bridge lines",
+        "show what the daemon would change next",
         "diff\n diff -o json",
     )
     add_format(diff, "lines", "json", "yaml")
@@ -43,7 +53,7 @@ def add_peers(tree: Tree) -> None:
     peers = tree.command(
         "peers",
         "look.peers:show",
-        "how each peer is reached: state, round trip, loss, path MTU, last change",
+        "show how each peer is reached",
         "peers\n peers -o wide\n peers --watch\n peers -o json",
         about="""\
 List the peers as this host's daemon reaches them. Times and losses are those of its probes over the overlay; -o wide
@@ -60,18 +70,19 @@ def add_ping(tree: Tree) -> None:
     ping = tree.command(
         "ping",
         "look.ping:ping",
-        "probe the peers now; exit 5 if a pair of hosts is broken, naming it",
-        "ping\n ping node-7\n ping 10.50.7.3\n ping --all",
+        "probe the peers now, or show every pair",
+        "ping\n ping web-7\n ping 10.50.7.3\n ping --all",
         about="""\
 Let the daemon probe all peers now, over the overlay and beneath it, and print what came back. With --all the agents'
-own probes are put together: who reaches whom, sender by row and receiver by column.""",
+own probes are put together: who reaches whom, sender by row and receiver by column. Exit 5 if a pair of hosts is
+broken, naming it.""",
     )
     ping.add_argument(
         "target",
         metavar="PEER",
         nargs="?",
         default="",
-        help="only this one: a node, a subnet, an address in it, or a public IP",
+        help="only this one: a host's name, subnet, or any address of it",
     )
     ping.add_argument("--all", action="store_true", default=False, help="every pair of hosts, by the agents")
     add_format(ping, *FORMATS)
@@ -82,7 +93,7 @@ def add_trace(tree: Tree) -> None:
     trace = tree.command(
         "trace",
         "look.trace:show",
-        "what a packet to an overlay address meets on this host, and where it would die",
+        "follow a packet through this host, hop by hop",
         """trace 10.50.7.3
         trace 10.50.7.3 --from 10.50.1.5
         trace 10.50.1.5 --from 10.50.7.3
@@ -92,7 +103,9 @@ Follow a packet to ADDRESS through the kernel of this host, hop by hop: lease, p
 FDB entry, underlay. Nothing is sent. To an address of another host it starts at a container here, to one of this host's
 own subnet it arrives from the overlay. Exit 5 if the packet would die or arrive changed.""",
     )
-    trace.add_argument("address", metavar="ADDRESS", help="an address of a container or host in the overlay")
+    trace.add_argument(
+        "address", metavar="ADDRESS", help="an address in the overlay, or a host by its name or subnet"
+    )
     trace.add_argument(
         "--from",
         dest="source",
@@ -108,7 +121,7 @@ def add_events(tree: Tree) -> None:
     events = tree.command(
         "events",
         "look.events:show",
-        "what happened to this host's overlay: repairs, peers, conditions, and why",
+        "show what happened here, and why",
         "events\n events -n 10\n events --follow\n events --follow -o json",
     )
     add_format(events, *FORMATS)
@@ -130,7 +143,7 @@ def add_top(tree: Tree) -> None:
     top = tree.command(
         "top",
         "look.top:show",
-        "live view: conditions, peers by loss and round trip, device rates, repairs",
+        "watch conditions, peers and rates live",
         "top\n top --interval 5",
         about="""\
 Show health as it changes; q or Ctrl-C leaves. Where there is no terminal it is printed once.""",

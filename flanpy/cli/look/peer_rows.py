@@ -65,7 +65,8 @@ def table_of(peers: Iterable[Peer], *, now: float, wide: bool = False) -> Table:
     titles = ("HOST", "SUBNET", "STATE", "REACH", "RTT", "LOSS", "PATH MTU", "CHANGED")
     more = ("NODE ID", "PUBLIC IP", "WAY", "UNDERLAY RTT", "UNDERLAY LOSS") if wide else ()
     cells = tuple(_cells(peer, now, wide=wide) for peer in rows)
-    return Table((*titles, *more, "REASON"), cells, _styles(rows))
+    drops = () if wide else ("CHANGED", "PATH MTU", "LOSS", "STATE")
+    return Table((*titles, *more, "REASON"), cells, _styles(rows), drops)
 
 
 def _cells(peer: Peer, now: float, *, wide: bool) -> tuple[str, ...]:

@@ -86,7 +86,8 @@ def _table(peers: Iterable[Peer]) -> Table:
         for peer in rows
     )
     titles = ("PEER", "SUBNET", "REACH", "RTT", "LOSS", "PATH MTU", "UNDERLAY RTT", "TROUBLE")
-    return Table(titles, cells, {number: "red" for number, peer in enumerate(rows) if is_broken(peer)})
+    bad = {number: "red" for number, peer in enumerate(rows) if is_broken(peer)}
+    return Table(titles, cells, bad, ("UNDERLAY RTT", "PATH MTU", "LOSS"))
 
 
 def _all(control: Control, output: str) -> Exit:

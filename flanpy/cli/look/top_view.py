@@ -97,7 +97,7 @@ def _conditions(now: Look) -> Iterator[Line]:
         since = f" for {duration(now.wall - one['since'])}" if one.get("since") else ""
         yield f"! {one['type']} {one['status']} {one['reason']}{since}: {one.get('message', '')}", "red"
         if one.get("cure"):
-            yield f"  cure: {one['cure']}", ""
+            yield f"  Fix: {one['cure']}", ""
 
 
 def _peers(now: Look) -> Iterator[Line]:

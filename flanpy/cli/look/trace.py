@@ -102,4 +102,4 @@ def _print_hop(number: int, hop: Hop) -> None:
     for line in hop.evidence:
         print(f"          {printable(line)}")
     if hop.cure and hop.verdict is not Verdict.PASSES:
-        print(f"          cure: {printable(hop.cure)}")
+        print(f"          Fix: {printable(hop.cure)}")

@@ -11,7 +11,7 @@ def add_doctor(tree: Tree) -> None:
     doctor = tree.command(
         "doctor",
         "repair.doctor:show",
-        "find what ails this host's overlay, from what, and what to do; exit 5 if unhealthy",
+        "find what is wrong, from what, and what to do",
         "doctor\n doctor -v\n doctor --fix\n doctor -o json",
         about="""\
 Check the daemon, etcd, the kernel, the packet filter and Docker for every known problem, and print what was found: the
@@ -43,7 +43,7 @@ def add_diag(tree: Tree) -> None:
     diag = tree.command(
         "diag",
         "repair.diag:bundle",
-        "pack what support needs to know into one archive, without secrets",
+        "pack what support needs, without secrets",
         "diag\n diag -f /tmp/node-7.tar.gz",
         about="""\
 Write an archive (mode 0600) of what the daemon says, what the kernel has (links, routes, neighbours, FDB, packet

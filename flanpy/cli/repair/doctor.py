@@ -15,6 +15,7 @@ from flanpy.cli.base.exits import CommandError, Exit
 from flanpy.cli.base.host import Host
 from flanpy.cli.base.output import print_as, printable
 from flanpy.cli.base.wording import plural
+from flanpy.doctor import document
 from flanpy.doctor.finding import Finding, Severity
 from flanpy.errors import UsageError
 
@@ -36,7 +37,8 @@ def show(arguments: Namespace, host: Host) -> Exit:
     facts = gather(_sources(host))
     findings: Sequence[Finding] = diagnose(facts)
     if arguments.output == "table":
-        _print(findings, facts.unread, verbose=getattr(arguments, "verbose", False))
+        cluster = document.text(facts.part("verdict", "cluster"), "text")
+        _print(findings, facts.unread, cluster, verbose=getattr(arguments, "verbose", False))
     else:
         print_as(arguments.output, _document(findings, facts.unread))
     if getattr(arguments, "fix", False):
@@ -92,7 +94,7 @@ def _document(findings: Sequence[Finding], unread: Any) -> dict[str, Any]:
     }
 
 
-def _print(findings: Sequence[Finding], unread: Any, *, verbose: bool) -> None:
+def _print(findings: Sequence[Finding], unread: Any, cluster: str, *, verbose: bool) -> None:
     from rich.console import Console
     from rich.text import Text
 
@@ -101,24 +103,36 @@ def _print(findings: Sequence[Finding], unread: Any, *, verbose: bool) -> None:
     def line(text: str, style: str = "") -> None:
         console.print(Text(printable(text), style=style))
 
-    for number, finding in enumerate(findings):
+    shown = [one for one in findings if verbose or not one.follows]
+    for number, finding in enumerate(shown):
         if number:
             line("")
         line(f"{finding.id}  {finding.severity.value}: {finding.title}", _STYLES[finding.severity])
         for evidence in finding.evidence:
             line(f"     {evidence}")
         if finding.cure:
-            line(f"     cure: {finding.cure}", "green")
+            line(f"     Fix: {finding.cure}", "green")
         for text in finding.grant.splitlines():
             line(text)
         if finding.repair:
             line(f"     --fix: {finding.repair}", "cyan")
+        _print_following([] if verbose else findings, finding, line)
     if findings:
         line("")
     line(_summary(findings))
+    if cluster:
+        line(f"cluster: {cluster}")
     if verbose:
         _print_checked(findings, line)
     _print_unread(unread)
+
+
+def _print_following(findings: Sequence[Finding], cause: Finding, line: Any) -> None:
+    """Name what a finding explains, but for the details."""
+    following = [one for one in findings if one.follows == cause.id]
+    if following and cause.condition:
+        names = ", ".join(f"{one.id} {one.title}" for one in following)
+        line(f"     {plural(len(following), 'consequence')} (-v): {names}")
 
 
 def _print_unread(unread: Any) -> None:
@@ -132,7 +146,7 @@ def _summary(findings: Sequence[Finding]) -> str:
     counts = {severity: sum(one.severity is severity for one in findings) for severity in Severity}
     said = [plural(count, severity.value) for severity, count in counts.items() if count]
     if not said:
-        return "nothing ails this host"
+        return "this host is well"
     return ", ".join(said) if _is_unhealthy(findings) else f"healthy; {', '.join(said)}"
 
 

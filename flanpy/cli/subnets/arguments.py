@@ -11,7 +11,7 @@ def add_subnets(tree: Tree) -> None:
     subnets = tree.command(
         "subnets",
         "subnets.subnets:show_all",
-        "the hosts' subnets (list, show, reserve, pin, unpin, release)",
+        "list, show, reserve, pin or release subnets",
         """subnets
         subnets -o wide
         subnets --watch

@@ -60,9 +60,9 @@ class Table:
 
 def _on_table(host: Host, work: Callable[[Table], Awaitable[T]]) -> T:
     async def run(store: Store) -> T:
-        return await work(await Table.read(store, host.settings.etcd.prefix, own=host.node_id))
+        return await work(await Table.read(store, host.effective.etcd.prefix, own=host.node_id))
 
-    return with_etcd(host.settings, run)
+    return with_etcd(host.effective, run)
 
 
 def reserve(arguments: Namespace, host: Host) -> Exit:
@@ -70,7 +70,7 @@ def reserve(arguments: Namespace, host: Host) -> Exit:
     key, record = _wanted_key(arguments.subnet), _wanted_record(arguments)
 
     async def run(table: Table) -> str:
-        network = await _network(table.store, config_key(host.settings.etcd.prefix))
+        network = await _network(table.store, config_key(host.effective.etcd.prefix))
         return await create(table, network, key, record)
 
     print(_on_table(host, run))
@@ -169,7 +169,7 @@ def pin(arguments: Namespace, host: Host) -> Exit:
 
 def unpin(arguments: Namespace, host: Host) -> Exit:
     """Bind a reservation to an etcd lease of the usual length; its host renews it if it lives."""
-    ttl = int(host.settings.subnet_lease_ttl)
+    ttl = int(host.effective.subnet_lease_ttl)
 
     async def run(table: Table) -> str:
         row = found(table.listing, arguments.subnet)

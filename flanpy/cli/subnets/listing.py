@@ -46,7 +46,7 @@ def _with_expiries(host: Host, listing: Listing) -> Listing:
     async def ask(store: LeaseStore) -> Listing:
         return await with_expiries(store, listing)
 
-    return with_etcd(host.settings, ask)
+    return with_etcd(host.effective, ask)
 
 
 def _from_etcd(host: Host, *, expiry: bool) -> Listing:
@@ -54,6 +54,6 @@ def _from_etcd(host: Host, *, expiry: bool) -> Listing:
     from flanpy.cli.subnets.etcd_listing import listed
 
     async def ask(store: Store) -> Listing:
-        return await listed(store, host.settings.etcd.prefix, own=host.node_id, expiry=expiry)
+        return await listed(store, host.effective.etcd.prefix, own=host.node_id, expiry=expiry)
 
-    return with_etcd(host.settings, ask)
+    return with_etcd(host.effective, ask)

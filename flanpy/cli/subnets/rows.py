@@ -113,7 +113,8 @@ def table_of(listing: Listing, *, wide: bool = False) -> Table:
     titles += ["RESERVED", "OWN"]
     titles += ["NODE ID", "VNI", "LEASE", "STATE", "WAY", "REASON"] if wide else []
     rows = tuple(_cells(row, expiry=listing.has_expiry, wide=wide) for row in listing.rows)
-    return Table(tuple(titles), rows, _styles(listing.rows))
+    drops = () if wide else ("VTEP MAC", "RESERVED", "BACKEND", "EXPIRY")
+    return Table(tuple(titles), rows, _styles(listing.rows), drops)
 
 
 def _cells(row: SubnetRow, *, expiry: bool, wide: bool) -> tuple[str, ...]:

@@ -59,7 +59,7 @@ def _watch_etcd(arguments: Namespace, host: Host) -> Exit:
         await _follow(store, arguments, host)
         return Exit.OK
 
-    return with_etcd(host.settings, follow)
+    return with_etcd(host.effective, follow)
 
 
 async def _follow(store: Store, arguments: Namespace, host: Host) -> None:
@@ -67,7 +67,7 @@ async def _follow(store: Store, arguments: Namespace, host: Host) -> None:
     from flanpy.store.port import Progress, Snapshot
     from flanpy.store.schema import subnets_prefix
 
-    prefix = subnets_prefix(host.settings.etcd.prefix)
+    prefix = subnets_prefix(host.effective.etcd.prefix)
     await store.list(prefix)  # etcd out of reach is an error now; later it is only news
     following = store.watch(prefix)
     items: dict[str, KeyValue] = {}

@@ -10,6 +10,7 @@ from flanpy.clock import Clock, set_within
 from flanpy.config import Settings
 from flanpy.errors import HostError
 from flanpy.model.address import IPAddress
+from flanpy.model.naming import HostNames
 from flanpy.model.objects import FdbEntry, KernelObject, Neighbour, Route
 from flanpy.model.reach import ReachReport
 from flanpy.plan.host_names import own_name
@@ -104,6 +105,13 @@ class Probing:
             subnet = str(target.key)
             address = target.overlay if target.certain else target.underlay
             found.setdefault(subnet, Node(target.node_id or subnet, subnet, address, target.host))
+        if last is not None and len(found) <= len(
+            last.admission.peers
+        ):  # known, though there is no way to them now
+            names = HostNames.among(last.world.view.leases.values())
+            for lease in last.admission.peers:
+                subnet = str(lease.key)
+                found.setdefault(subnet, Node(lease.record.node_id or subnet, subnet, None, names.of(lease)))
         return list(found.values())
 
     def _own(self) -> Document:
@@ -140,12 +148,19 @@ class Probing:
         path = inputs.tuning.reverse_path if inputs.tuning is not None else None
         strict = ", ".join(path.strict) if path is not None and path.drops_lately else ""
         return Snags(
-            underlay="" if last.world.facts.underlay is not None else last.world.facts.problem,
+            underlay=_dead_underlay(last),
             entries="; ".join(_wrong_entries(last, target)),
             lacking="; ".join(_lacking(last, target)),
             firewall="" if standing.healthy else standing.message,
             reverse_path=f"rp_filter is strict on {strict} and drops packets" if strict else "",
         )
+
+
+def _dead_underlay(last: Pass) -> str:
+    facts = last.world.facts
+    if facts.underlay is None:
+        return facts.problem
+    return "" if facts.underlay.carrier else f"{facts.underlay.link} has no carrier"
 
 
 def _wrong_entries(last: Pass, target: Target) -> Iterator[str]:

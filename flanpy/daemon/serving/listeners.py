@@ -24,6 +24,7 @@ from flanpy.errors import HostError
 from flanpy.reconcile.loop import ReconcileLoop
 from flanpy.status import report
 from flanpy.status.board import StatusBoard
+from flanpy.status.judge.summary import of_cluster
 
 if TYPE_CHECKING:
     from aiohttp.web import AppRunner
@@ -110,13 +111,15 @@ class Listeners:
         from flanpy.page.stream import Feed  # noqa: PLC0415
 
         async def document() -> Any:
+            measured = self.probing.mesh.recent() if self.probing is not None else None
             return page_document(
                 status=await control.status(),
                 own_expires_at=self.board.snapshot.inputs.own.expires_at,
                 peers=await control.peers(),
                 subnets=report.subnets(self.board.snapshot, {}),
                 events=await control.events(0),
-                mesh=self.probing.mesh.recent() if self.probing is not None else None,
+                mesh=measured,
+                cluster=of_cluster(measured).as_json(),
             )
 
         return Feed(lambda: self.board.snapshot, document)
@@ -149,6 +152,10 @@ class Listeners:
         async def mesh() -> Any:
             return await self._probing().mesh.document()
 
+        async def verdict() -> Any:
+            measured = await self.probing.mesh.document() if self.probing is not None else None
+            return report.verdicts(self.board.snapshot, measured, head)
+
         async def probe() -> Any:
             await self._probing().probe_now()
             return report.peers(self.board.snapshot)
@@ -162,6 +169,7 @@ class Listeners:
             peers=peers,
             events=events,
             mesh=mesh,
+            verdict=verdict,
             probe=probe,
             drain=self.drain,
             undrain=self.undrain,

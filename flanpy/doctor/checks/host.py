@@ -55,8 +55,12 @@ def shared(facts: Facts) -> Iterator[Finding]:
     yield from judged(facts, "DuplicatePublicIP", _SHARED)
 
 
-def underlay(facts: Facts) -> Iterator[Finding]:
+def link(facts: Facts) -> Iterator[Finding]:
+    """Yield a finding without an underlay: etcd and peers are beyond it, so this comes before theirs."""
     yield from judged(facts, "UnderlayReady", _LINK)
+
+
+def underlay(facts: Facts) -> Iterator[Finding]:
     mine = facts.part("status", "own")
     for key in ("public_ip", "public_ip6"):
         ip = document.address(mine.get(key))

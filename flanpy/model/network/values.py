@@ -83,11 +83,16 @@ class Values:
                 f'network config: {name} is missing; give the overlay\'s range, like "{name}": "{example}"'
             )
         rule = f"must be a range of {_family_name(rules.family)} in CIDR form"
-        if not isinstance(value, str) or "/" not in value or not value.rpartition("/")[2].isdecimal():
+        if not isinstance(value, str):
             refuse(name, value, rule, example)
-        network = _network(value, rules.family)
+        if _is_of_the_other(value, rules.family):
+            other = "IPv6Network" if rules.family is Family.IPV4 else "Network"
+            refuse(name, value, f"{rule}; a range of the other family is {other}")
+        has_length = "/" in value and value.rpartition("/")[2].isdecimal()
+        network = _network(value, rules.family) if has_length else None
         if network is None:
-            refuse(name, value, rule, example)
+            mended = _mended(value, rules.family)
+            refuse(name, value, rule if mended else f"{rule}, as {example}", mended)
         if network.prefixlen == 0:
             refuse(name, value, "must not be all addresses", example)
         if (
@@ -128,6 +133,24 @@ def _network(text: str, family: Family) -> IPNetwork | None:
         return IPv4Network(text, strict=False) if family is Family.IPV4 else IPv6Network(text, strict=False)
     except ValueError:
         return None
+
+
+def _is_of_the_other(text: str, family: Family) -> bool:
+    other = Family.IPV6 if family is Family.IPV4 else Family.IPV4
+    return _address(text.partition("/")[0], other) is not None
+
+
+def _mended(text: str, family: Family) -> str:
+    """Return the text with only what is wrong put right: a length that is none, or a part of the address left out."""
+    base, _, length = text.partition("/")
+    if family is Family.IPV4 and base.count(".") < 3:
+        base += ".0" * (3 - base.count("."))
+    usual = 16 if family is Family.IPV4 else 48
+    for bits in (length, str(usual)):
+        network = _network(f"{base}/{bits}", family) if bits.isdecimal() else None
+        if network is not None and network.prefixlen:
+            return str(network)
+    return ""
 
 
 def _address(text: str, family: Family) -> IPAddress | None:

@@ -69,6 +69,8 @@ class Control:
     """Every peer, and how probes reach it."""
     mesh: Answer
     """What all agents measured: nodes, and a row for each pair."""
+    verdict: Answer
+    """Whether this host works, and whether the cluster does; asks the other hosts."""
     probe: Answer
     """Probe every peer now, then answer as `peers`."""
     drain: Answer
@@ -111,6 +113,7 @@ def control_app(control: Control, door: Door) -> web.Application:
     app.router.add_get("/v1/peers", _json(control.peers))
     app.router.add_get("/v1/events", _events(control.events))
     app.router.add_get("/v1/mesh", _json(control.mesh))
+    app.router.add_get("/v1/verdict", _json(control.verdict))
     app.router.add_post(_PROBE, _json(control.probe))
     app.router.add_post("/v1/reload", _json(control.reload))
     app.router.add_post("/v1/drain", _json(control.drain))

@@ -14,6 +14,7 @@ _C = ConditionType
 
 DEPENDS_ON: Mapping[ConditionType, tuple[ConditionType, ...]] = MappingProxyType(
     {
+        _C.DATASTORE_REACHABLE: (_C.UNDERLAY_READY,),  # etcd on this host itself is not lost with the link
         _C.NETWORK_CONFIG_VALID: (_C.DATASTORE_REACHABLE,),
         _C.LEASE_VALID: (
             _C.DATASTORE_REACHABLE,

@@ -5,24 +5,51 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flanpy.model.condition import Condition, ConditionType, Status
+from flanpy.model.reach import Trouble
 from flanpy.status.inputs import Inputs, OwnSource
 from flanpy.status.judge.verdict import BRIEF, bad, good, named, unknown
+
+_NOBODY = frozenset({Trouble.NO_UNDERLAY, Trouble.PEER_DOWN})
+"""Troubles of a peer whose host does not answer on the underlay either."""
 
 
 def datastore(inputs: Inputs, _now: float) -> Condition:
     kind, store = ConditionType.DATASTORE_REACHABLE, inputs.store
     if not store.contacted and not store.error:
         return unknown(kind, "NotContacted", "no answer from etcd yet since start")
+    if (store.stale or store.error) and (link := _without_carrier(inputs)):
+        text = f"{link} has no carrier, and etcd cannot be reached"
+        cure = f"check the cable of {link} and the port of the switch"
+        return bad(kind, "NoCarrier", text, cure, evidence=[store.error] if store.error else ())
+    if (store.stale or store.error) and (link := _cut_off(inputs)):
+        text = f"{link} reaches neither etcd nor any other host"
+        cure = f"check the cable of {link}, its VLAN, and the port of the switch"
+        return bad(kind, "CutOff", text, cure, evidence=[store.error] if store.error else ())
     if store.stale or store.error:
         cure = "check etcd and the way to it; forwarding goes on with what was last heard"
         return bad(kind, "Unreachable", store.error or "the watch is lost", cure)
     return good(kind, "Connected", f"following {store.endpoint}")
 
 
+def _without_carrier(inputs: Inputs) -> str:
+    """Return the underlay's link if nothing is at the other end of its cable, else ""."""
+    underlay = inputs.last.world.facts.underlay if inputs.last is not None else None
+    return underlay.link if underlay is not None and not underlay.carrier else ""
+
+
+def _cut_off(inputs: Inputs) -> str:
+    """Return the underlay's link if probes find no host beyond it either, else ""."""
+    underlay = inputs.last.world.facts.underlay if inputs.last is not None else None
+    peers = inputs.reach.peers.values() if inputs.reach is not None else ()
+    lost = [peer.diagnosis.trouble in _NOBODY for peer in peers]
+    return underlay.link if underlay is not None and lost and all(lost) else ""
+
+
 def network(inputs: Inputs, _now: float) -> Condition:
     kind = ConditionType.NETWORK_CONFIG_VALID
     if inputs.network_error:
-        return bad(kind, "Invalid", inputs.network_error, "correct it with: flanpyctl network set")
+        cure = "" if inputs.network is None else "correct it with: flanpyctl network set"
+        return bad(kind, "Invalid", inputs.network_error, cure)
     if inputs.network is None:
         return unknown(kind, "NotRead", "the network config was not read yet")
     message = "; ".join(inputs.network.warnings) or f"backend {inputs.network.backend_type}"

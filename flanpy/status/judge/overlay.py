@@ -45,6 +45,9 @@ def underlay(inputs: Inputs, _now: float) -> Condition:
     facts = inputs.last.world.facts if inputs.last else None
     if facts is None or (facts.underlay is None and not facts.problem):
         return unknown(kind, "NotRead", "the links of this host were not read yet")
+    if facts.underlay is None and facts.link_down:
+        cure = f"ip link set {facts.link_down} up, if nobody took it down on purpose"
+        return bad(kind, "LinkDown", f"{facts.link_down} is down", cure, evidence=[facts.problem])
     if facts.underlay is None:
         return bad(kind, "NoLink", facts.problem, "see --iface, --iface-regex, --iface-can-reach")
     return good(kind, "Chosen", facts.underlay.reason)

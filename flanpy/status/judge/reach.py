@@ -6,8 +6,9 @@ from flanpy.backend import choice
 from flanpy.model.condition import Condition, ConditionType
 from flanpy.model.reach import PeerReach, Reach, ReachReport
 from flanpy.plan.host_names import own_name
+from flanpy.printable import plural
 from flanpy.status.inputs import Inputs
-from flanpy.status.judge.verdict import bad, good, named, unmeasured
+from flanpy.status.judge.verdict import bad, good, named, unknown, unmeasured
 
 _FORBIDDEN = ("permi", "CAP_NET_RAW")
 """What a problem of the probes says if they are not allowed to send."""
@@ -28,12 +29,14 @@ def reachable(inputs: Inputs, _now: float) -> Condition:
     lossy = [peer for peer in report.peers.values() if peer.reach is Reach.LOSSY]
     if lossy:
         return _pairs(inputs, lossy, "Lossy", f"packets of {len(lossy)} of {report.of} peers are lost")
-    return _reached(report)
+    return _reached(inputs, report)
 
 
-def _reached(report: ReachReport) -> Condition:
+def _reached(inputs: Inputs, report: ReachReport) -> Condition:
     kind = ConditionType.PEERS_REACHABLE
     answered = sum(peer.reach is Reach.REACHABLE for peer in report.peers.values())
+    if report.of == 0 and (away := _out_of_sight(inputs)):
+        return unknown(kind, "NotMeasured", f"{plural(away, 'peer')} cannot be probed without an underlay")
     if report.of == 0:
         return good(kind, "NoPeers", "there is no peer to reach yet")
     if answered == 0:
@@ -42,6 +45,14 @@ def _reached(report: ReachReport) -> Condition:
     mute = [name_of(p) for p in report.peers.values() if p.reach is Reach.REACHABLE and p.diagnosis.evidence]
     quiet = f"; to TCP only, as they do not answer pings: {named(sorted(mute))}" if mute else ""
     return good(kind, "Reachable", said + quiet)
+
+
+def _out_of_sight(inputs: Inputs) -> int:
+    """Return how many peers are known while there is no underlay to probe them by: nothing is known to be well."""
+    last = inputs.last
+    if last is None or last.world.own is None or last.world.facts.underlay is not None:
+        return 0
+    return len(last.admission.peers) if last.world.facts.problem else 0
 
 
 def _pairs(inputs: Inputs, peers: list[PeerReach], reason: str, text: str) -> Condition:
@@ -85,7 +96,7 @@ def mtu(inputs: Inputs, _now: float) -> Condition:
         lines = [
             f"{here} -> {name_of(p)}: {p.mtu.passed} of {p.mtu.wanted} bytes get through" for p in narrow
         ]
-        message = f"large packets of {len(narrow)} peers vanish: {named(lines, '; ')}"
+        message = f"large packets of {plural(len(narrow), 'peer')} vanish: {named(lines, '; ')}"
         cure = next((p.diagnosis.cure for p in narrow if p.diagnosis.cure), _CLAMP)
         return bad(kind, "PathTooNarrow", message, cure, evidence=lines)
     if docker is not None and docker.condition.reason in {"MTUDiffers", "MTUOfContainers"}:

@@ -114,6 +114,8 @@ _CERTIFICATE_WANTED = (
 _ALERT = "TSI_DATA_CORRUPTED"
 # "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: Failed to connect ...: Connection refused"
 _WRAPPING = re.compile(r"^failed to connect to all addresses; last error: [A-Z]+: (ipv[46]:\S+: )?")
+# "errors resolving etcd-1:2379: [... lookup error ... os_error: Name or service not known syscall: getaddrinfo]"
+_NO_NAME = re.compile(r"lookup failed for (\S+?):\d+ os_error: (?:Name or service|No address)")
 
 _UNREACHED = frozenset(
     {
@@ -231,6 +233,8 @@ def _unwelcome(where: str, certificate: Path | None) -> str:
 
 def _unavailable(details: str, code: grpc.StatusCode, where: str) -> str:
     cause = _WRAPPING.sub("", details)
+    if found := _NO_NAME.search(details):
+        return f"{where}: there is no such name: correct etcd-endpoints, or put {found[1]} into DNS or /etc/hosts"
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return f"{where} gave no answer in time: see if it hangs or has no quorum"
     if _has(details, _PLAINTEXT):

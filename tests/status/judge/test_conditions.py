@@ -54,7 +54,7 @@ from flanpy.status.judge import cloud, firewall, host, offload, overlay, reach, 
 from flanpy.status.judge import lease as lease_rules
 from flanpy.status.judge.conditions import NEEDED_TO_BE_READY, RULES, Phase, is_ready, judge, phase_of
 from flanpy.store.own.allocation import Usage
-from tests.states import DUAL, ROUTED, V4, V6, as_backend, crowd, lease, moved, moving, view, world
+from tests.states import DUAL, ROUTED, UNDERLAY, V4, V6, as_backend, crowd, lease, moved, moving, view, world
 from tests.status.passes import (
     NOW,
     OWN,
@@ -76,6 +76,8 @@ GOOD, BAD = True, False
 BLANK = Inputs()
 NO_FACTS = replace(TWO_PEERS, facts=HostFacts())
 NO_LINK = replace(TWO_PEERS, facts=HostFacts(problem="no link has a default route"))
+DOWN = replace(TWO_PEERS, facts=HostFacts(problem="iface eth0: eth0 is down", link_down="eth0"))
+UNPLUGGED = replace(TWO_PEERS, facts=replace(TWO_PEERS.facts, underlay=replace(UNDERLAY, carrier=False)))
 BRIDGE = OtherLink("flannel.1", "bridge")
 ROUTE = next(obj for obj in desired().values() if isinstance(obj, Route))
 TUNNEL = next(obj for obj in desired(as_backend("udp", TWO_PEERS)).values() if isinstance(obj, TunnelEnd))
@@ -228,12 +230,17 @@ def clouded(**more: object) -> Inputs:
 
 
 BLOCKED = peer(2, Reach.UNREACHABLE, Trouble.PORT_BLOCKED)
+ALONE = peer(1, Reach.UNREACHABLE, Trouble.NO_UNDERLAY)
 ROOMY = NeighbourTable(Family.IPV4, limit=1024, needed=1024, refused=9)
 
 CASES = [
     (C.DATASTORE_REACHABLE, BLANK, U, "NotContacted", BAD, "since start"),
     (C.DATASTORE_REACHABLE, replace(BLANK, store=StoreStatus(error="refused")), F, "Unreachable", BAD, "refused"),
     (C.DATASTORE_REACHABLE, replace(WELL, store=StoreStatus(contacted=True)), F, "Unreachable", BAD, "watch"),
+    (C.DATASTORE_REACHABLE, replace(probed(ALONE), store=StoreStatus(error="timed out")), F, "CutOff", BAD,
+     "eth0 reaches neither etcd"),
+    (C.DATASTORE_REACHABLE, replace(last(world=UNPLUGGED), store=StoreStatus(error="timed out")), F, "NoCarrier", BAD,
+     "eth0 has no carrier"),
     (C.DATASTORE_REACHABLE, WELL, T, "Connected", GOOD, "192.0.2.1"),
     (C.NETWORK_CONFIG_VALID, BLANK, U, "NotRead", BAD, ""),
     (C.NETWORK_CONFIG_VALID, replace(WELL, network_error="no Network"), F, "Invalid", BAD, "no Network"),
@@ -254,6 +261,7 @@ CASES = [
     (C.UNDERLAY_READY, BLANK, U, "NotRead", BAD, ""),
     (C.UNDERLAY_READY, replace(WELL, last=passed(NO_FACTS, desired=None)), U, "NotRead", BAD, ""),
     (C.UNDERLAY_READY, replace(WELL, last=passed(NO_LINK, desired=None)), F, "NoLink", BAD, "default route"),
+    (C.UNDERLAY_READY, replace(WELL, last=passed(DOWN, desired=None)), F, "LinkDown", BAD, "eth0 is down"),
     (C.UNDERLAY_READY, WELL, T, "Chosen", GOOD, "default route"),
     (C.BACKEND_READY, BLANK, U, "Waiting", BAD, ""),
     (C.BACKEND_READY, last(desired=None), U, "Waiting", BAD, ""),
@@ -347,6 +355,8 @@ CASES = [
     (C.PEERS_REACHABLE, probed(problem="ICMP is not permitted"), U, "NoPermission", GOOD, "not permitted"),
     (C.PEERS_REACHABLE, probed(problem="no buffer space"), U, "ProbesFailed", GOOD, "no buffer"),
     (C.PEERS_REACHABLE, probed(), T, "NoPeers", GOOD, ""),
+    (C.PEERS_REACHABLE, replace(probed(), last=passed(DOWN, desired=None)), U, "NotMeasured", BAD,
+     "2 peers cannot be probed"),
     (C.PEERS_REACHABLE, probed(peer(1, Reach.UNKNOWN)), U, "NotProbed", GOOD, "none of 1"),
     (C.PEERS_REACHABLE, probed(peer(1), peer(2)), T, "Reachable", GOOD, "2 of 2"),
     (C.PEERS_REACHABLE, probed(peer(1), BLOCKED), F, "Unreachable", BAD,
