@@ -10,7 +10,7 @@ def add_store(tree: Tree) -> None:
     store = tree.command(
         "store",
         "store.backup:backup",
-        "copy the store to a file, or bring it back from one (backup, restore)",
+        "back up the embedded store, or bring it back",
         "store backup /root/store.db\n store restore /root/store.db",
     )
     below = tree.under(store, required=True)
