@@ -107,15 +107,7 @@ def _print(findings: Sequence[Finding], unread: Any, cluster: str, *, verbose: b
     for number, finding in enumerate(shown):
         if number:
             line("")
-        line(f"{finding.id}  {finding.severity.value}: {finding.title}", _STYLES[finding.severity])
-        for evidence in finding.evidence:
-            line(f"     {evidence}")
-        if finding.cure:
-            line(f"     Fix: {finding.cure}", "green")
-        for text in finding.grant.splitlines():
-            line(text)
-        if finding.repair:
-            line(f"     --fix: {finding.repair}", "cyan")
+        _print_finding(finding, line)
         _print_following([] if verbose else findings, finding, line)
     if findings:
         line("")
@@ -125,6 +117,18 @@ def _print(findings: Sequence[Finding], unread: Any, cluster: str, *, verbose: b
     if verbose:
         _print_checked(findings, line)
     _print_unread(unread)
+
+
+def _print_finding(finding: Finding, line: Any) -> None:
+    line(f"{finding.id}  {finding.severity.value}: {finding.title}", _STYLES[finding.severity])
+    for evidence in finding.evidence:
+        line(f"     {evidence}")
+    if finding.cure:
+        line(f"     Fix: {finding.cure}", "green")
+    for text in finding.grant.splitlines():
+        line(text)
+    if finding.repair:
+        line(f"     --fix: {finding.repair}", "cyan")
 
 
 def _print_following(findings: Sequence[Finding], cause: Finding, line: Any) -> None:
