@@ -276,9 +276,7 @@ class Monitor:
         target = self._choice.can_reach
         reached = None if target is None else await host.reached_link(self._requests, target, self._links)
         ruled = [route for rule in facts.rules for route in rule.routes]
-        picture = HostPicture(
-            self._links, facts.routes, reached, tuple(ruled), self._kept, self._claimed
-        )
+        picture = HostPicture(self._links, facts.routes, reached, tuple(ruled), self._kept, self._claimed)
         chosen = choose(self._choice, picture)
         match chosen:
             case Underlay():
