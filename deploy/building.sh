@@ -19,7 +19,7 @@ quietly() { "$@" >&2; }
 make_wheel() {
   "$1" -m venv "$work/build"
   quietly "$work/build/bin/python" -m pip --disable-pip-version-check -qq install --require-hashes -r "$locks/build.txt"
-  cp -R "$root/pyproject.toml" "$root/LICENSE" "$root/README.md" "$root/flanpy" "$work/"
+  cp -RL "$root/pyproject.toml" "$root/LICENSE" "$root/README.md" "$root/flanpy" "$work/"
   find "$work/flanpy" -name __pycache__ -prune -exec rm -rf {} +
   quietly "$work/build/bin/python" -m pip -qq wheel --no-deps --no-build-isolation --wheel-dir "$work" "$work"
 }

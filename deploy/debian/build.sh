@@ -40,6 +40,7 @@ install_programs() {
 strip_programs() {
   cd "$site"
   rm -rf pip pip-* setuptools setuptools-* pkg_resources _distutils_hack distutils-precedence.pth
+  rm -rf flanpy/units  # the package's stand in the system's directories
   rm -rf numpy/f2py numpy/distutils numpy/_pyinstaller numpy/_core/include numpy/_core/lib numpy/random/lib
   find . -type d \( -name tests -o -name _examples \) -prune -exec rm -rf {} +
   find . -type f \( -name '*.pyi' -o -name '*.px[di]' -o -name '*.pyx' -o -name '*.h' -o -name '*.c' -o -name '*.exe' \) -delete

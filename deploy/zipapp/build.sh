@@ -22,7 +22,7 @@ install_library() {
 # What nobody imports.
 strip_library() {
   cd "$site"
-  rm -rf bin flanpy/page/static
+  rm -rf bin flanpy/page/static flanpy/units
   find . -type d \( -name tests -o -name '*.dist-info' -o -name __pycache__ \) -prune -exec rm -rf {} +
   find . -type f \( -name '*.pyi' -o -name '*.px[di]' -o -name '*.pyx' -o -name '*.h' -o -name '*.c' \) -delete
   find . -depth -type d -empty -delete

@@ -15,6 +15,7 @@ from flanpy.cli.base.exits import MEANINGS
 from flanpy.cli.base.pages import front
 from flanpy.cli.base.parser import Parser, Tree, add_options
 from flanpy.cli.config.arguments import add_config, add_network, add_program
+from flanpy.cli.config.host_arguments import add_host
 from flanpy.cli.docker.arguments import add_docker
 from flanpy.cli.leave.arguments import add_cleanup, add_drain
 from flanpy.cli.look.arguments import (
@@ -47,6 +48,7 @@ _COMMANDS: Final[tuple[Callable[[Tree], None], ...]] = (
     add_store,
     add_drain,
     add_cleanup,
+    add_host,
     add_program,
 )
 

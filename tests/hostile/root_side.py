@@ -71,6 +71,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "docker opts": "-d {out}/docker_opts.env",
     "drain": "--force --cleanup",
     "cleanup": "--yes --force",
+    "host install": "--dry-run",  # else it would change the machine that the tests run on
     "version": "",
     "completion": "bash",
 }

@@ -1,4 +1,7 @@
-"""A host that flanpy came to, and left again: nothing of it is there, and Docker is as it was."""
+"""A host that flanpy came to, and left again: nothing of it is there, and Docker is as it was.
+
+It comes as a tree of units first, then as a virtualenv that makes itself a service.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from tests.systemd.looks import DAEMON, DEADLINE_S, wait_ready
 pytestmark = [pytest.mark.lab, pytest.mark.netns, pytest.mark.etcd]
 
 INSTALL = "/opt/flanpy/install.sh"
+HOST_INSTALL = ("/opt/flanpy/bin/flanpyctl", "host", "install")
 PURGED = (
     "/etc/flanpy",
     "/etc/default/flanpyd",
@@ -43,6 +47,8 @@ def test_nothing_is_left_when_flanpy_was_removed(host: SystemdHost) -> None:
     host.run("flanpyctl", "docker", "rollback", "--restart=never", check=False)
     host.run("flanpyctl", "cleanup", "--yes")
     host.run("sh", INSTALL, "--uninstall")
+    host.run("userdel", "flanpy")
+    _come_by_pip_and_leave(host)
     host.run("rm", "-rf", *PURGED)
     host.run("userdel", "flanpy")
     assert host.docker.inspect("container", "c1")["State"]["Pid"] == container
@@ -57,6 +63,31 @@ def test_nothing_is_left_when_flanpy_was_removed(host: SystemdHost) -> None:
     eventually(lambda: host.docker.inspect("container", "c1")["State"]["Running"], "the container is back",
                deadline=DEADLINE_S)  # fmt: skip
     assert _traces(host) == []
+
+
+def _come_by_pip_and_leave(host: SystemdHost) -> None:
+    """Make the virtualenv in /opt/flanpy a service, twice, and take it back; the settings file is the operator's."""
+    settings = host.read("/etc/default/flanpyd")
+    refused = host.run_as("nobody", *HOST_INSTALL, check=False)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == ("flanpyctl: this needs root: units and users are the whole host's (sudo)\n")
+    assert "write /etc/systemd/system/flanpyd.service" in host.run(*HOST_INSTALL, "--dry-run").stdout
+    assert not host.exists("/etc/systemd/system/flanpyd.service")
+
+    assert "kept /etc/default/flanpyd" in host.run(*HOST_INSTALL).stdout
+    again = host.run(*HOST_INSTALL).stdout.splitlines()[:-1]
+    assert {line.split()[0] for line in again} == {"kept", "unchanged"}
+    assert host.unit(DAEMON, "UnitFileState")["UnitFileState"] == "disabled"
+    host.run("systemctl", "start", DAEMON, timeout=150.0)
+    wait_ready(host)
+    assert "/opt/flanpy/bin/flanpyd" in host.unit(DAEMON, "ExecStart")["ExecStart"]
+    assert host.unit(DAEMON, "FragmentPath")["FragmentPath"] == "/etc/systemd/system/flanpyd.service"
+
+    host.run("systemctl", "stop", DAEMON)
+    host.run("flanpyctl", "cleanup", "--yes")
+    host.run(*HOST_INSTALL, "--uninstall")
+    assert host.read("/etc/default/flanpyd") == settings
+    assert host.run("find", "/etc/systemd", "/usr/local", "-name", "*flanpy*").stdout == ""
 
 
 def _traces(host: SystemdHost) -> list[str]:
