@@ -27,12 +27,13 @@ site=$home/lib/python3.$minor/site-packages
 install_programs() {
   make_wheel "$python"
   "$python" -m venv "$home"
-  set -- "$home/bin/python" -m pip --disable-pip-version-check -qq install --no-compile
+  # As wheels, also those that come as sources: installed directly these would lose their licence.
+  set -- "$work/build/bin/python" -m pip --disable-pip-version-check -qq wheel --no-deps --wheel-dir "$work/wheels"
   quietly "$@" --require-hashes -r "$locks/run.txt"
   for extra in $(printf '%s' "${DEB_EXTRAS:-}" | tr , ' '); do
-    quietly "$@" --no-deps --require-hashes -r "$locks/extra-$extra.txt"
+    quietly "$@" --require-hashes -r "$locks/extra-$extra.txt"
   done
-  quietly "$@" --no-deps "$work"/flanpy-*.whl
+  quietly "$home/bin/python" -m pip --disable-pip-version-check -qq install --no-compile --no-deps "$work"/wheels/*.whl "$work"/flanpy-*.whl
 }
 
 # What no program of ours reads: installers, tests, sources and headers for compilers, records of where this was built.
@@ -40,6 +41,7 @@ install_programs() {
 strip_programs() {
   cd "$site"
   rm -rf pip pip-* setuptools setuptools-* pkg_resources _distutils_hack distutils-precedence.pth
+  "$python" -I "$root/deploy/notices.py" "$site" "$tree/usr/share/doc/flanpy"
   rm -rf flanpy/units  # the package's stand in the system's directories
   rm -rf numpy/f2py numpy/distutils numpy/_pyinstaller numpy/_core/include numpy/_core/lib numpy/random/lib
   find . -type d \( -name tests -o -name _examples \) -prune -exec rm -rf {} +

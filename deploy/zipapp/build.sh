@@ -37,6 +37,7 @@ write_label() {
 }
 
 install_library
+"$python" -I "$root/deploy/notices.py" "$site" "$work/zip"
 strip_library
 cp "$here/start.py" "$work/zip/__main__.py"
 cp "$root/LICENSE" "$work/zip/LICENSE"

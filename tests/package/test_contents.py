@@ -13,6 +13,7 @@ from docs.generate.man import pages
 from flanpy import __version__
 from integration import package
 from integration.net.claim import PROJECT_ROOT
+from tests.package.notices import bill_of
 
 # It is built first, which takes half a minute.
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
@@ -86,6 +87,13 @@ def test_licence_is_that_of_the_source_and_numpy_is_left_out(tree: Path) -> None
     (of_wheel,) = (tree / SITE).glob("flanpy-*.dist-info/licenses/LICENSE")
     assert of_wheel.read_bytes() == licence
     assert not (tree / SITE / "numpy").exists()
+
+
+def test_notices_of_every_library_come_along_and_a_bill_of_materials(tree: Path) -> None:
+    papers = tree / "usr/share/doc/flanpy"
+    listed = bill_of((papers / "sbom.cdx.json").read_bytes(), (papers / "NOTICES").read_text())
+    places = {path.name.partition("-")[0] for path in (tree / SITE).glob("*.dist-info")} - {"flanpy"}
+    assert {name.lower().replace("_", "-") for name in places} == listed
 
 
 def test_settings_file_is_the_operators_and_nobody_elses_to_read(tree: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from integration.net.claim import PROJECT_ROOT
 from tests.conftest import EtcdSpace
+from tests.package.notices import bill_of
 
 # It is built first, which takes a while.
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
@@ -56,6 +57,14 @@ def test_one_file_is_small_and_starts_by_itself(archive: Path, tmp_path: Path) -
     assert run(archive, tmp_path, "version").stdout.startswith("flanpyctl ")
     with zipfile.ZipFile(archive) as opened:
         assert opened.read("LICENSE") == (PROJECT_ROOT / "LICENSE").read_bytes()
+
+
+def test_one_file_has_the_notices_of_every_library_in_it_and_lists_them(archive: Path) -> None:
+    with zipfile.ZipFile(archive) as opened:
+        listed = bill_of(opened.read("sbom.cdx.json"), opened.read("NOTICES").decode())
+        inside = {name.split("/")[1] for name in opened.namelist() if name.startswith("site/")}
+    assert {"docker", "etcd3", "grpcio", "protobuf", "pyroute2", "rich"} <= listed
+    assert inside >= {"docker", "etcd3", "grpc", "pyroute2", "rich"}
 
 
 def test_one_file_says_what_is_wrong_where_it_cannot_unpack(archive: Path, tmp_path: Path) -> None:

@@ -21,12 +21,7 @@ from flanpy.cli.config.host_files import DEFAULTS, HostFile, wanted
 from flanpy.files import atomic
 
 _DEADLINE_S: Final = 120
-_TO_STOP: Final = (
-    "flanpy-docker.path",
-    "flanpy-docker-changed.service",
-    "flanpy-docker.service",
-    "flanpyd.service",
-)
+_UNITS: Final = PurePosixPath("/etc/systemd/system")
 _NEXT: Final = f"next: name your etcd in {DEFAULTS}, then 'systemctl enable --now flanpyd'"
 
 
@@ -67,7 +62,9 @@ def _uninstall(*, dry_run: bool) -> Exit:
     if not dry_run:
         _need_root()
         if _is_booted():
-            for unit in _TO_STOP:
+            # A path unit first: it would start its service again.
+            units = [place.name for place in there if place.parent == _UNITS]
+            for unit in sorted(units, key=lambda name: not name.endswith(".path")):
                 _run("systemctl", "--quiet", "disable", "--now", unit, check=False)
     for place in there:
         print("remove", place)
