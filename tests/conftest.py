@@ -8,9 +8,14 @@ from itertools import count
 
 import pytest
 import structlog
+from hypothesis import settings
 
 from flanpy.store.session.settings import EtcdSettings
 from tests.etcd_server import EmbeddedStore, EtcdCluster
+
+# No test asserts on wall-clock speed: a busy machine takes a second for what takes a millisecond.
+settings.register_profile("flanpy", deadline=None)
+settings.load_profile("flanpy")
 
 _numbers = count(1)
 
