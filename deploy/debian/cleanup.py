@@ -6,7 +6,6 @@ The settings that the daemon had are beside it, as copies of its files. Plain Py
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -15,12 +14,12 @@ _BESIDE = Path(sys.argv[0]).resolve().parent
 
 
 def _read_environment(path: Path) -> None:
-    """What systemd reads from an EnvironmentFile, in its simple form; lines that are none are left out."""
-    for line in path.read_text(errors="replace").splitlines():
-        name, equals, value = line.strip().partition("=")
-        if equals and name.startswith(("FLANPYD_", "FLANNELD_")):
-            with suppress(ValueError):
-                os.environ.setdefault(name, " ".join(shlex.split(value)))
+    """Take from the service's environment file what systemd took from it."""
+    from flanpy.files.environment_file import read_environment_file  # noqa: PLC0415, see below
+
+    for name, value in read_environment_file(path).items():
+        if name.startswith(("FLANPYD_", "FLANNELD_")):
+            os.environ.setdefault(name, value)
 
 
 def _main() -> None:

@@ -7,7 +7,7 @@ unknown `FLANNELD_*` is ignored, as it may be meant for another version of flann
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from flanpy.config.options import OPTIONS
@@ -18,7 +18,8 @@ from flanpy.errors import ConfigError
 
 OURS: Final = "FLANPYD_"
 # What unit files and images use around the daemon: arguments to expand, and a version label.
-_OF_THE_TOOLS: Final = frozenset({"FLANPYD_OPTS", "FLANPYD_OPTIONS", "FLANPYD_ARGS", "FLANPYD_VERSION"})
+_ARGUMENTS: Final = frozenset({"FLANPYD_OPTS", "FLANPYD_OPTIONS", "FLANPYD_ARGS"})
+_OF_THE_TOOLS: Final = _ARGUMENTS | {"FLANPYD_VERSION"}
 _KNOWN: Final = frozenset(name for option in OPTIONS for name in option.env)
 
 
@@ -31,6 +32,31 @@ def read_environ(environ: Mapping[str, str]) -> dict[str, Given]:
         if name is not None:
             given[option.name] = Given((environ[name],), Origin("env", name))
     return given
+
+
+def without_effect(environ: Mapping[str, str], argv: Sequence[str]) -> list[str]:
+    """Return one line for each variable of arguments that flanpyd was not started with, and what to write instead."""
+    lines = []
+    for name in sorted(_ARGUMENTS):
+        words = environ.get(name, "").split()
+        if not words or set(words) <= set(argv):
+            continue
+        instead = " ".join(filter(None, map(_as_variable, words)))
+        write = (
+            f"write {instead}" if instead else "write one variable for each setting (flanpyctl config env)"
+        )
+        lines.append(f"{name} has no effect, as nothing starts flanpyd with it: {write}")
+    return lines
+
+
+def _as_variable(word: str) -> str:
+    """Return `FLANPYD_IFACE=eth1` for `--iface=eth1`; a value that is a secret, or a word of its own, is left out."""
+    name, equals, value = word.lstrip("-").partition("=")
+    option = next((one for one in OPTIONS if one.name == name), None)
+    if option is None or not word.startswith("-"):
+        return ""
+    variable = next(known for known in option.env if known.startswith(OURS))
+    return f"{variable}={'...' if option.secret or not equals else value}"
 
 
 def _refuse_unknown(environ: Mapping[str, str]) -> None:

@@ -10,11 +10,11 @@ from typing import Any, Final, NamedTuple
 from flanpy.config import settings as shape
 from flanpy.config.checks import checked
 from flanpy.config.credentials import read_credentials
-from flanpy.config.environ import read_environ
+from flanpy.config.environ import read_environ, without_effect
 from flanpy.config.file import read_file
 from flanpy.config.flags import CommandLine, read_flags
 from flanpy.config.options import BY_NAME, OPTIONS
-from flanpy.config.service_files import read_service_files
+from flanpy.config.service_files import read_service_files, service_environment
 from flanpy.config.settings import Origin, Settings
 from flanpy.config.sources import Given, parsed
 
@@ -63,7 +63,9 @@ def load(
     file, from_file = _read_named_file(line, from_environ, default_file)
     sources = (line.given, from_environ, read_credentials(environ, credential_store), from_file)
     given = _strongest(sources)
-    return checked(_settings({**beneath(frozenset(given)), **given}, file, tuple(line.warnings)))
+    idle = without_effect({**service_environment(service_files), **environ}, argv)
+    warnings = (*line.warnings, *idle)
+    return checked(_settings({**beneath(frozenset(given)), **given}, file, warnings))
 
 
 def describe(settings: Settings) -> list[Described]:

@@ -5,9 +5,7 @@ For flanpyctl: an operator who set something there expects every command to know
 
 from __future__ import annotations
 
-import re
-import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -15,11 +13,10 @@ from typing import Final
 from flanpy.config.environ import read_environ
 from flanpy.config.settings import Origin
 from flanpy.config.sources import Given
+from flanpy.files.environment_file import read_environment_file
 
 SERVICE_FILES: Final = (Path("/etc/default/flanpyd"), Path("/etc/sysconfig/flanpyd"))
 """The later one wins, as with systemd."""
-
-_ASSIGNMENT: Final = re.compile(r"\s*(?P<name>[A-Za-z_][A-Za-z0-9_]*)\s*=(?P<value>.*)", re.DOTALL)
 
 
 def read_service_files(paths: Iterable[Path]) -> dict[str, Given]:
@@ -31,26 +28,13 @@ def read_service_files(paths: Iterable[Path]) -> dict[str, Given]:
     return given
 
 
+def service_environment(paths: Iterable[Path]) -> dict[str, str]:
+    """Return the variables of the files, the later file's where two have one."""
+    return {name: value for path in paths for name, value in _variables(path).items()}
+
+
 def _variables(path: Path) -> Mapping[str, str]:
     try:
-        text = path.read_text(errors="replace")
+        return read_environment_file(path)
     except OSError:
         return {}
-    return dict(_assignments(text.replace("\\\n", "")))
-
-
-def _assignments(text: str) -> Iterator[tuple[str, str]]:
-    """As systemd.exec(5) has it: `#` and `;` begin comments, quotes are optional, and blanks inside need none."""
-    for line in text.splitlines():
-        found = _ASSIGNMENT.fullmatch(line)
-        if found and not line.lstrip().startswith(("#", ";")):
-            yield found["name"], _unquoted(found["value"].strip())
-
-
-def _unquoted(value: str) -> str:
-    if value[:1] not in {'"', "'"}:
-        return value
-    try:
-        return "".join(shlex.split(value))
-    except ValueError:  # a quote that is not closed
-        return value

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from flanpy.files.environment_file import read_environment_file
+
 _VARIABLE: Final = re.compile(r"\$\{(\w+)\}|\$(\w+)")
 
 
@@ -63,20 +65,10 @@ def _assignments(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _from_file(value: str) -> dict[str, tuple[str, str]]:
-    found: dict[str, tuple[str, str]] = {}
     path = value.removeprefix("-")
     with suppress(OSError, ValueError):  # ValueError: a NUL in the path
-        for line in Path(path).read_text(errors="replace").replace("\\\n", " ").splitlines():
-            if not line.lstrip().startswith(("#", ";")):
-                name, equals, rest = line.partition("=")
-                if equals:
-                    found[name.strip()] = (_unquoted(rest.strip()), path)
-    return found
-
-
-def _unquoted(text: str) -> str:
-    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
-    return text[1:-1] if quoted else text
+        return {name: (text, path) for name, text in read_environment_file(Path(path)).items()}
+    return {}
 
 
 def _expanded(unit: _Unit) -> tuple[tuple[str, ...], list[str]]:

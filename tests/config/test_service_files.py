@@ -57,8 +57,25 @@ def test_a_misspelt_setting_in_the_services_file_is_refused_by_name(tmp_path: Pa
         _loaded(path)
 
 
-def test_a_quote_that_is_not_closed_is_taken_as_it_is(tmp_path: Path) -> None:
+def test_a_password_is_the_one_that_systemd_gives_the_daemon(tmp_path: Path) -> None:
     path = tmp_path / "flanpyd"
-    path.write_text('FLANPYD_NODE_ID="half\n')
-    with pytest.raises(ConfigError, match="half"):
-        _loaded(path)
+    path.write_text('FLANPYD_ETCD_USERNAME=u\nFLANPYD_ETCD_PASSWORD="a\\$b"c\n')
+    assert _loaded(path).etcd.password == "a$bc"
+
+
+@pytest.mark.parametrize("name", ["FLANPYD_OPTIONS", "FLANPYD_OPTS", "FLANPYD_ARGS"])
+def test_a_variable_of_arguments_that_nothing_expands_is_named_with_what_to_write(
+    tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / "flanpyd"
+    path.write_text(f'{name}="--iface=eth1 -etcd-password=s3cret --no-such"\n')
+    (said,) = _loaded(path).warnings
+    assert said.startswith(f"{name} has no effect")
+    assert said.endswith("write FLANPYD_IFACE=eth1 FLANPYD_ETCD_PASSWORD=...")
+    assert _loaded(path).underlay.iface != ("eth1",)
+
+
+def test_a_variable_of_arguments_that_a_unit_expands_is_in_order() -> None:
+    environ = {"FLANPYD_OPTIONS": "--iface=eth1 --public-ip=192.0.2.1"}
+    argv = ["--iface=eth1", "--public-ip=192.0.2.1"]
+    assert load(argv, environ, default_file=Path("/nonexistent/flanpyd.toml")).warnings == ()

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from flanpy.files.environment_file import parse_environment
 from integration.hosts.systemd import SystemdHost, SystemdLab
 from integration.lab import LabError
+from tests.files.environment_texts import environment_texts
 from tests.lab.overlay import eventually
 from tests.systemd import rights
 from tests.systemd.looks import DAEMON, DEADLINE_S, condition, set_network, wait_reach, wait_ready
@@ -166,3 +168,17 @@ def test_network_manager_leaves_the_devices_alone(hosts: Pair) -> None:
     finally:
         host.run("systemctl", "stop", "NetworkManager.service", check=False)
     wait_reach(*hosts)
+
+
+def test_environment_files_are_read_as_systemd_itself_reads_them(hosts: Pair) -> None:
+    host, _ = hosts
+    texts = environment_texts(60, seed=29)
+    for number, text in enumerate(texts):
+        host.write(f"/run/texts/{number}", text)
+    run = "systemd-run -q --wait -p EnvironmentFile=-$f sh -c 'env -0 > /run/texts/'$(basename $f).env"
+    host.run("sh", "-c", f"for f in /run/texts/*; do {run}; done", timeout=120)
+    for number, text in enumerate(texts):
+        said = [pair.partition("=") for pair in host.read(f"/run/texts/{number}.env").split("\0")]
+        wanted = {name: value for name, _, value in said if name.startswith("TEST_")}
+        ours = {n: v for n, v in parse_environment(text.encode()).items() if n.startswith("TEST_")}
+        assert ours == wanted, text

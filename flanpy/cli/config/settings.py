@@ -19,7 +19,9 @@ from flanpy.errors import ControlUnreachable
 
 
 def show(arguments: Namespace, host: Host) -> Exit:
-    """Print every option."""
+    """Print every option, and name what is set to no effect."""
+    for warning in host.settings.warnings:
+        print(f"flanpyctl: {warning}", file=sys.stderr)
     options = _local(host) if arguments.local else _effective(host)
     if arguments.output != "table":
         print_as(arguments.output, options)
