@@ -310,6 +310,7 @@ class Agent:
         self._board.note(transit=transit)
 
     def _note_docker(self, report: DockerReport) -> None:
+        self._loop.docker_changed(waits=report.waits_for_forwarding)
         self._board.note(docker=report)
 
     # Towards systemd

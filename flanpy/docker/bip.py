@@ -16,6 +16,7 @@ from typing import Final
 from flanpy.docker import config_file, dockerd, merge
 from flanpy.docker.client import Container, Docker, why_silent
 from flanpy.docker.config_file import Found
+from flanpy.docker.effective import goal
 from flanpy.docker.facts import DockerFacts
 from flanpy.docker.merge import OWNED, Merged
 from flanpy.docker.restart import Choice, How, Policy, choose, restart, stopped_by, wait_for
@@ -54,6 +55,7 @@ class BipPlan:
     stops: tuple[Container, ...] = ()
     notes: tuple[str, ...] = ()
     pid: int | None = None
+    keep_masquerade: bool = False
 
     @property
     def writes(self) -> bool:
@@ -86,20 +88,39 @@ class Outcome:
 def plan(place: Place, wanted: Wanted) -> BipPlan:
     """Look at everything and change nothing. Raises DockerError where apply would refuse."""
     found = config_file.read(place.file)
-    merged = merge.merge(found.content, wanted, name=str(place.file), keep_masquerade=place.keep_masquerade)
-    return _planned(
-        place, found, merged, lambda docker: not runs(docker, wanted, place), subnet=wanted.subnet
+    settings = merge.settings_in(found.content, str(place.file))
+    how = dockerd.started(dockerd.running_pid(settings))
+    aim = goal(settings, how.flags, how.where, wanted)
+    keep = place.keep_masquerade or aim.keep_masquerade
+    merged = merge.merge(found.content, wanted, name=str(place.file), keep_masquerade=keep)
+    dockerd.refuse_outside(how, wanted.subnet)
+    planned = _planned(
+        place,
+        found,
+        replace(merged, notes=(*merged.notes, *aim.notes)),
+        lambda docker: not runs(docker, wanted, keep_masquerade=keep),
+        subnet=wanted.subnet,
     )
+    return replace(planned, keep_masquerade=keep)
 
 
 def apply(place: Place, wanted: Wanted) -> Outcome:
     """Carry the plan out. Raises DockerError; the old daemon.json then stands and Docker runs with it."""
     with config_file.held(config_file.read(place.file).target):
         planned = plan(place, wanted)
-        if planned.writes:
-            keeps = merge.still_backs_up(config_file.read_backup(planned.file), planned.file.content)
-            config_file.replace(planned.file, planned.content, backup=not keeps)
-        return _restarted(place, planned, lambda docker: runs(docker, wanted, place))
+        before = config_file.read_backup(planned.file)
+        try:
+            if planned.writes:
+                keeps = merge.still_backs_up(before, planned.file.content)
+                config_file.replace(planned.file, planned.content, backup=not keeps)
+            return _restarted(
+                place,
+                planned,
+                lambda docker: runs(docker, wanted, keep_masquerade=planned.keep_masquerade),
+            )
+        except DockerError:
+            config_file.restore_backup(planned.file, before)
+            raise
 
 
 def rollback_plan(place: Place) -> BipPlan:
@@ -126,14 +147,14 @@ def rollback(place: Place) -> Outcome:
         return _restarted(place, planned, lambda _: True)
 
 
-def runs(docker: DockerFacts, wanted: Wanted, place: Place) -> bool:
+def runs(docker: DockerFacts, wanted: Wanted, *, keep_masquerade: bool) -> bool:
     """Report whether docker0 is as wanted: its subnet, address, MTU and, unless kept, masquerading."""
     own = docker.default
     return (
         own is not None
         and (own.subnet, own.gateway) == (wanted.subnet, wanted.bridge_address.ip)
         and own.mtu == wanted.mtu
-        and (place.keep_masquerade or own.masquerade == wanted.masquerade)
+        and (keep_masquerade or own.masquerade == wanted.masquerade)
     )
 
 

@@ -91,7 +91,7 @@ def replace(found: Found, content: bytes, *, backup: bool = True) -> None:
             raise DockerError(f"'{found.path}' was changed by somebody else just now: run this again")
         _put(found.target, content, found)
     except OSError as cause:
-        raise _error("write", found.path, cause) from cause
+        raise _error("write", found.path, cause, target=found.target) from cause
 
 
 def put_back(found: Found) -> None:
@@ -103,7 +103,7 @@ def put_back(found: Found) -> None:
         else:
             _put(found.target, found.content, found)
     except OSError as cause:
-        raise _error("restore", found.path, cause) from cause
+        raise _error("restore", found.path, cause, target=found.target) from cause
 
 
 def read_backup(found: Found) -> bytes | None:
@@ -112,6 +112,22 @@ def read_backup(found: Found) -> bytes | None:
         return _content(found.backup)
     except OSError as cause:
         raise _error("read", found.backup, cause) from cause
+
+
+def restore_backup(found: Found, before: bytes | None) -> None:
+    """Give the backup the content that it had `before` a write that failed, if the file is as it was.
+
+    Else the backup is all that is left of the file. Raises DockerError.
+    """
+    try:
+        if _content(found.target) != found.content or _content(found.backup) == before:
+            return
+        if before is None:
+            found.backup.unlink(missing_ok=True)
+        else:
+            _put(found.backup, before, found)
+    except OSError as cause:
+        raise _error("restore", found.backup, cause) from cause
 
 
 def drop_backup(found: Found) -> None:
@@ -190,10 +206,14 @@ def _make_directory(path: Path) -> None:
         path.mkdir(mode=0o755, parents=True, exist_ok=True)
 
 
-def _error(action: str, path: Path, cause: OSError | RuntimeError) -> DockerError:
+def _error(
+    action: str, path: Path, cause: OSError | RuntimeError, *, target: Path | None = None
+) -> DockerError:
+    """Name the file, and by a link the file that it leads to: that one has the fault."""
     number = (
         cause.errno if isinstance(cause, OSError) else errno.ELOOP
     )  # RuntimeError: a loop, in Python 3.11
     cure = _CURES.get(number or 0, "")
     text = os.strerror(number) if number else str(cause)
-    return DockerError(f"cannot {action} '{path}': {text}{cure and '; ' + cure}")
+    led = f", which '{path}' leads to" if target is not None and path.is_symlink() else ""
+    return DockerError(f"cannot {action} '{target if led else path}'{led}: {text}{cure and '; ' + cure}")

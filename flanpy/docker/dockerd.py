@@ -12,9 +12,12 @@ import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, Final
 
+from flanpy.docker.effective import by_flags
+from flanpy.docker.merge import lies_in
 from flanpy.docker.unit import unit_command
 from flanpy.errors import DockerConflict, DockerError
 
@@ -90,11 +93,22 @@ def started(pid: int | None) -> Started:
         argv, where = unit_command(_systemctl("cat", UNIT))
         if argv:
             return Started(argv, where)
-    if pid is not None:
-        with suppress(OSError):
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
-            return Started(tuple(words[:-1]), f"the command line of dockerd (pid {pid})")
+    if pid is not None and (argv := _command_line(pid)):
+        return Started(argv, f"the command line of dockerd (pid {pid})")
     return Started()
+
+
+def running_flags(settings: dict[str, Any]) -> tuple[str, ...]:
+    """Return the flags of the running dockerd, none if there is none. Costs no process: for looks again and again."""
+    pid = pid_by_file(settings)
+    return _command_line(pid)[1:] if pid is not None else ()
+
+
+def _command_line(pid: int) -> tuple[str, ...]:
+    with suppress(OSError):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+        return tuple(words[:-1])
+    return ()
 
 
 def refuse_conflicts(how: Started, keys: Sequence[str], config_file: Path) -> None:
@@ -120,6 +134,17 @@ def refuse_conflicts(how: Started, keys: Sequence[str], config_file: Path) -> No
                     f"{how.where} has --config-file {other}, so dockerd does not read {config_file}: "
                     f"say --docker-config-file {other}"
                 )
+
+
+def refuse_outside(how: Started, subnet: IPv4Network) -> None:
+    """Raises DockerConflict for a flag whose addresses must lie in docker0's subnet, and do not."""
+    told = by_flags(how.flags)
+    for flag in ("fixed-cidr", "default-gateway"):
+        text = told.get(flag)
+        if text and not lies_in(text, subnet):
+            raise DockerConflict(
+                f"{how.where} has --{flag} {text}, which is not in this host's subnet {subnet}: take it out"
+            )
 
 
 def refuse_unusable(how: Started, content: bytes) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import codecs
 from collections import Counter
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Network, ip_network
 from typing import Any, Final
 
 from flanpy.docker import json_text
@@ -160,18 +160,23 @@ def _accepts_by_mark(found: dict[str, Any]) -> bool:
 
 def _refuse_outside(found: dict[str, Any], wanted: Wanted, name: str) -> None:
     """Two keys that must lie inside the subnet, or dockerd does not start."""
-    for key, parse in (("fixed-cidr", ip_network), ("default-gateway", ip_address)):
+    for key in ("fixed-cidr", "default-gateway"):
         text = found.get(key)
         if not isinstance(text, str) or not text:
             continue
-        try:
-            inside = ip_network(parse(text)).subnet_of(wanted.subnet)  # type: ignore[arg-type]
-        except (ValueError, TypeError):
-            inside = False
-        if not inside:
+        if not lies_in(text, wanted.subnet):
             raise DockerConflict(
                 f"'{name}' has {key} {text}, which is not in this host's subnet {wanted.subnet}: take it out"
             )
+
+
+def lies_in(text: str, subnet: IPv4Network) -> bool:
+    """Report whether an address or a range in text form is part of the subnet."""
+    try:
+        part = ip_network(text)
+    except ValueError:
+        return False
+    return isinstance(part, IPv4Network) and part.subnet_of(subnet)
 
 
 def _changes(members: tuple[Member, ...], wanted: Wanted, *, keep_masquerade: bool) -> list[KeyChange]:

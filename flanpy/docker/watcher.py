@@ -14,6 +14,8 @@ from typing import Final
 
 from flanpy.clock import Clock
 from flanpy.docker.api import look
+from flanpy.docker.dockerd import running_flags
+from flanpy.docker.effective import waits_for_forwarding
 from flanpy.docker.facts import DockerFacts
 from flanpy.docker.local import look_of, told_settings
 from flanpy.docker.verdict import Asked, Mode, judge, needs_accepts
@@ -32,12 +34,14 @@ class DockerReport:
     """The last look, for status and metrics. `found` is None while nothing is known of Docker.
 
     `needs_accepts`: this Docker drops overlay packets but for what our packet filter accepts before.
+    `waits_for_forwarding`: whether it runs or not, by its settings it makes no bridge before the host forwards.
     """
 
     condition: Condition
     found: DockerFacts | None = None
     over_mtu: int = 0
     needs_accepts: bool = False
+    waits_for_forwarding: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +79,13 @@ class DockerWatcher:
         # Reading all links of the host may take a while on one with many containers.
         whole = await asyncio.to_thread(look_of, found, told, asked.wanted, self.mode)
         facts = found if isinstance(found, DockerFacts) else None
-        return DockerReport(judge(whole, asked), facts, len(whole.over_mtu), needs_accepts(whole, asked))
+        return DockerReport(
+            judge(whole, asked),
+            facts,
+            over_mtu=len(whole.over_mtu),
+            needs_accepts=needs_accepts(whole, asked),
+            waits_for_forwarding=waits_for_forwarding(told, running_flags(told)),
+        )
 
     def _asked(self) -> Asked:
         return Asked(mode=self.mode, wanted=self.wanted(), accepts=self.accepts)

@@ -76,6 +76,7 @@ class World:
     `filter` is None while packet filters are not read: then no rules are planned. `clouds` has one entry for each
     provider that was asked. `etcd` are the addresses of etcd's endpoints, in order. `withheld` are leases that get no
     route here, because etcd was lost when they had one.
+    `docker_waits`: Docker's settings are such that it makes no bridge before the host forwards.
     """
 
     policy: Policy
@@ -90,3 +91,4 @@ class World:
     filter: FilterFacts | None = None
     etcd: tuple[EtcdAddress, ...] = ()
     withheld: frozenset[Claim] = NO_CLAIMS
+    docker_waits: bool = False

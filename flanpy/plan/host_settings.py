@@ -26,7 +26,8 @@ def host_settings(world: World) -> tuple[HostSysctl, ...]:
 
     Without it containers reach nothing beyond their host. It is not turned on earlier: a Docker that finds forwarding
     off turns it on itself and sets the policy of FORWARD to DROP, which keeps neighbours from reaching unpublished
-    ports. A Docker that finds it on leaves the policy alone (moby, bridge driver, setupIPForwarding).
+    ports. A Docker that finds it on leaves the policy alone (moby, bridge driver, setupIPForwarding). A Docker with the
+    nftables backend (29.0 on) turns nothing on, and makes no bridge before somebody did: it is not waited for.
     """
     names = {Family.IPV4: FORWARD4, Family.IPV6: FORWARD6}
     return tuple(HostSysctl(name, "1") for family, name in names.items() if _forwards(world, family))
@@ -61,7 +62,8 @@ def bridges(world: World) -> frozenset[str]:
 
 def _forwards(world: World, family: Family) -> bool:
     subnet = world.own.key.of(family) if world.own is not None else None
-    return subnet is not None and _is_used(world, subnet)
+    waits = world.docker_waits and family is Family.IPV4
+    return subnet is not None and (waits or _is_used(world, subnet))
 
 
 def _is_used(world: World, subnet: IPNetwork) -> bool:

@@ -139,12 +139,22 @@ class ReconcileLoop:
         """Take the leases that get no route, because etcd was lost when they had one."""
         self._replace(withheld=withheld)
 
+    def docker_changed(self, *, waits: bool) -> None:
+        """Take whether Docker waits for the host to forward before it makes a bridge."""
+        if waits is not self._world.docker_waits:
+            self._replace(docker_waits=waits)
+
     def clouds_changed(self, here: tuple[CloudHere, ...]) -> None:
         if here != self._world.clouds:
             self._replace(clouds=here)
 
     def filter_changed(self, facts: FilterFacts) -> None:
         self._replace(filter=facts)
+
+    def look_again(self, reason: str) -> None:
+        """Read everything back before the next pass: a command of root's may have taken away what we put."""
+        self._distrust(reason)
+        self._wake.set()
 
     def kernel_moved(self, moved: Moved) -> None:
         self._distrust(moved.value)

@@ -167,7 +167,50 @@ def test_apply_puts_the_old_file_back_when_docker_does_not_come_up_with_the_new_
     assert words in done.stderr
     assert "is back and Docker runs with it" in done.stderr
     assert wired.file == before
+    assert not wired.engine.daemon_json_path.with_name("daemon.json.flanpy-backup").exists()
     assert wired.engine.bridge_network() == THEIRS
+
+
+def restarts(wired: Wired) -> int:
+    """Count the starts of dockerd since the last time that nobody counted."""
+    return wired.host.run("cat", "/tmp/starts", check=False).stdout.count("\n")
+
+
+COUNTED = "sh -c 'echo once >> /tmp/starts; systemctl restart docker'"
+
+
+@pytest.mark.parametrize("ipmasq", [False, True])
+@pytest.mark.parametrize("how", ["iptables in the file", "ip-masq by a flag", "iptables by a flag"])
+def test_apply_plans_from_what_dockers_settings_allow_and_restarts_it_once(
+    wired: Wired, how: str, *, ipmasq: bool
+) -> None:
+    wired.lease(ipmasq=ipmasq)
+    wired.host.path("/tmp/starts").unlink(missing_ok=True)
+    if how == "iptables in the file":
+        wired.engine.configure({"bip": ASIDE, "iptables": False})
+    else:
+        wired.host.path("/etc/default/docker").write_text(f"DOCKER_OPTS=--{how.split(maxsplit=1)[0]}=false\n")
+    wired.engine.restart()
+    done = wired.ctl("apply", "--restart", "always", f"--docker-restart-command={COUNTED}")
+    assert done.returncode == Exit.OK, done.stderr
+    assert wired.engine.bridge_network() == OURS
+    assert restarts(wired) == 1
+    assert ("containers reach nothing outside the overlay" in done.stdout) is not ipmasq
+    again = wired.ctl("apply", "--restart", "always", f"--docker-restart-command={COUNTED}")
+    assert "no restart is needed" in again.stdout
+    assert restarts(wired) == 1
+    assert wired.ctl("status").returncode == Exit.OK
+
+
+def test_plan_apply_and_status_warn_of_address_pools_within_the_overlay(wired: Wired) -> None:
+    assert "default-address-pools" not in wired.ctl("plan").stdout
+    wired.engine.configure({"bip": ASIDE, "default-address-pools": [{"base": "10.50.0.0/16", "size": 24}]})
+    said = "default-address-pools has 10.50.0.0/16, which overlaps the overlay 10.50.0.0/16"
+    assert said in wired.ctl("plan").stdout
+    assert said in wired.ctl("plan", "--mode", "network").stdout
+    assert said in wired.ctl("status").stdout
+    assert said in json.loads(wired.ctl("status", "-o", "json").stdout)["warnings"][0]
+    assert said in wired.ctl("apply", "--restart", "never").stdout
 
 
 def test_apply_says_so_when_docker_is_not_up_with_the_old_file_either(wired: Wired) -> None:

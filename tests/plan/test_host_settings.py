@@ -75,3 +75,10 @@ def test_our_own_subnets_end_in_a_blackhole_when_the_operator_wants_that() -> No
     assert blackholes(wanting) == (Blackhole(one.own.key.subnet), Blackhole(one.own.key.subnet6))
     assert blackholes(replace(wanting, own=None)) == ()
     assert blackholes(one) == ()
+
+
+def test_docker_that_waits_for_forwarding_is_not_waited_for() -> None:
+    bare = world(DUAL, facts=replace(FACTS, addresses=frozenset({UNDERLAY, DEVICE})))
+    assert host_settings(bare) == ()
+    assert host_settings(replace(bare, docker_waits=True)) == (HostSysctl(FORWARD4, "1"),)
+    assert host_settings(replace(bare, docker_waits=True, own=None)) == ()

@@ -7,7 +7,8 @@ in `text`.
 from __future__ import annotations
 
 from argparse import Namespace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
 
 from flanpy.cli.base.exits import CommandError, Exit
 from flanpy.cli.base.host import Host
@@ -20,7 +21,10 @@ from flanpy.host.absent import Absent
 from flanpy.model.condition import Status
 
 if TYPE_CHECKING:
-    from flanpy.docker.bip import Place
+    from flanpy.docker.bip import BipPlan, Place
+    from flanpy.docker.network import NetworkPlan
+
+_Plan = TypeVar("_Plan", "BipPlan", "NetworkPlan")
 
 
 def plan(arguments: Namespace, host: Host) -> Exit:
@@ -30,11 +34,10 @@ def plan(arguments: Namespace, host: Host) -> Exit:
 
     asked = _wanted(host)
     if _mode(host) is Mode.NETWORK:
-        text.show_network(arguments.output, user_network.plan(host.effective.docker.socket, asked))
+        network = user_network.plan(host.effective.docker.socket, asked)
+        text.show_network(arguments.output, _warned(network, host, asked))
     else:
-        text.show_plan(arguments.output, bip.plan(_place(arguments, host), asked))
-    if arguments.output == "table":
-        next_step("Next: flanpyctl docker apply")
+        text.show_plan(arguments.output, _warned(bip.plan(_place(arguments, host), asked), host, asked))
     return Exit.OK
 
 
@@ -49,10 +52,11 @@ def apply(arguments: Namespace, host: Host) -> Exit:
         if arguments.before_start:
             print("nothing to do before Docker runs")
             return Exit.OK
-        network = user_network.apply(host.effective.docker.socket, asked)
+        network = _warned(user_network.apply(host.effective.docker.socket, asked), host, asked)
         text.show_network(arguments.output, network, done=True)
         return Exit.OK
     outcome = bip.apply(_place(arguments, host), asked)
+    outcome = replace(outcome, plan=_warned(outcome.plan, host, asked))
     text.show_outcome(arguments.output, outcome)
     if outcome.plan.choice is Choice.VOID and outcome.docker is not None:
         raise CommandError(
@@ -90,13 +94,29 @@ def status(arguments: Namespace, host: Host) -> Exit:
     condition = judge(
         look, Asked(mode=mode, wanted=asked, accepts=host.effective.filter.iptables_forward_rules)
     )
-    text.show_status(arguments.output, look, asked, condition)
+    text.show_status(arguments.output, look, asked, condition, warnings=_pools(host, asked))
     if isinstance(look.found, Silent):
         raise DockerUnreachable(look.found.detail)
     if condition.status is not Status.TRUE:
         cure = f"; {condition.cure}" if condition.cure else ""
         raise CommandError(Exit.UNHEALTHY, f"{condition.reason}: {condition.message}{cure}")
     return Exit.OK
+
+
+def _warned(plan: _Plan, host: Host, asked: Wanted) -> _Plan:
+    """Return the plan with what it warns of besides."""
+    return replace(plan, notes=(*plan.notes, *_pools(host, asked)))
+
+
+def _pools(host: Host, asked: Wanted) -> tuple[str, ...]:
+    """Return a line for each pool from which Docker may take a peer's subnet."""
+    from flanpy.docker import dockerd
+    from flanpy.docker.effective import pools_within
+    from flanpy.docker.local import told_settings
+
+    settings = told_settings(host.effective.docker.config_file)
+    flags = dockerd.started(dockerd.running_pid(settings)).flags
+    return pools_within(settings, flags, asked.network)
 
 
 def _mode(host: Host) -> Mode:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from flanpy.cli.base.output import print_as
@@ -64,14 +64,19 @@ def show_removed(form: str, *, removed: bool) -> None:
         print("the network was removed" if removed else "there is no network of ours")
 
 
-def show_status(form: str, look: Look, wanted: Wanted, condition: Condition) -> None:
+def show_status(
+    form: str, look: Look, wanted: Wanted, condition: Condition, *, warnings: Sequence[str] = ()
+) -> None:
     """Both sides, and the judgement."""
     found = look.found if isinstance(look.found, DockerFacts) else None
     if form != "table":
-        print_as(form, _status_document(look, found, wanted, condition))
+        document = _status_document(look, found, wanted, condition)
+        print_as(form, {**document, "warnings": list(warnings)})
         return
     for title, text in _status_lines(look, found, wanted, condition):
         print(f"{title:<12}{text}")
+    for warning in warnings:
+        print(f"{'Warning':<12}{warning}")
 
 
 def _restart_lines(plan: BipPlan) -> Iterator[str]:
