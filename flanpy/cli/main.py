@@ -17,7 +17,7 @@ from flanpy import streams
 from flanpy.cli.base.exits import Exit, code_of
 from flanpy.cli.tree import Front, build
 from flanpy.config.suggest import nearest, one_line
-from flanpy.errors import FlanpyError
+from flanpy.errors import ControlError, FlanpyError
 from flanpy.printable import on_one_line
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 
 _OTHER_NAMES: Final = {"peer": "peers", "subnet": "subnets"}
+
+NONSENSE = (TypeError, LookupError, AttributeError, ValueError, ArithmeticError)
+"""What a reader meets in an answer of another shape than it knows."""
 
 
 def main() -> NoReturn:
@@ -93,7 +96,16 @@ def _call(name: str, arguments: Namespace) -> int:
 
     module, _, function = name.partition(":")
     command = getattr(import_module(f"flanpy.cli.{module}"), function)
-    return int(command(arguments, Host(arguments)))
+    host = Host(arguments)
+    try:
+        return int(command(arguments, host))
+    except NONSENSE as error:
+        if not host.heard:
+            raise
+        raise ControlError(
+            f"flanpyd's answer to {host.heard!r} has another shape than this flanpyctl knows"
+            f" ({type(error).__name__}: {error}): do the versions match?"
+        ) from error
 
 
 def _one_line(error: FlanpyError) -> str:

@@ -1,5 +1,7 @@
 """Gathers the facts, once. Each source has a deadline of its own, and one that fails is a line in `unread`, no more.
 
+All together have one, too.
+
 Owns the order: the daemon first, whose settings say where the rest is to be found. Must not judge.
 """
 
@@ -30,6 +32,9 @@ DOCUMENTS: Final = ("status", "subnets", "peers", "diff", "events", "config", "v
 _NONSENSE = (OSError, *MALFORMED)
 """What a reader meets in an answer of another shape than it knows: the source is unread then."""
 
+PATIENCE: Final = 30.0
+"""Seconds after which no further source is read. Each has its own deadline; on a host where all hang they add up."""
+
 _TUNNEL: Final = "tunnel.json"
 
 
@@ -55,6 +60,7 @@ class _Gathering:
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
         self._unread: dict[str, str] = {}
+        self._until = time.monotonic() + PATIENCE
         self._daemon_problem = ""
 
     def facts(self) -> Facts:
@@ -96,6 +102,9 @@ class _Gathering:
         )
 
     def _try(self, name: str, read: Callable[[], T]) -> T | None:
+        if time.monotonic() > self._until:
+            self._unread[name] = f"not asked: what came before took more than {PATIENCE:g} s"
+            return None
         try:
             return read()
         except (FlanpyError, *_NONSENSE) as error:

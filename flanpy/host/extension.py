@@ -46,9 +46,10 @@ class ExtensionPart:
         self._path = run_dir / FILE_NAME
         self._deadline = deadline
         self._slots = asyncio.Semaphore(AT_ONCE)
-        self._disk = DiskWork[bool](self._path, done=lambda _wrote: None, failed=self._unsaved)
+        self._disk = DiskWork[bool](self._path, done=self._saved, failed=self._unsaved)
         self._printed, objects = load(self._path)
         self._objects = {obj.key: obj for obj in objects}
+        self._stands = bool(objects)
 
     async def print_once(self, command: tuple[str, ...]) -> Printed:
         """Return the output of PreStartupCommand; it runs once per boot, and again if it is another. Raises
@@ -64,7 +65,13 @@ class ExtensionPart:
         return self._printed
 
     async def read_back(self, scope: Scope) -> Objects:
-        """Return the peers for which commands ran. The scope is of links and settings, and there are none of either."""
+        """Return the peers for which commands ran. The scope is of links and settings, and there are none of either.
+
+        A cleanup (`drain --cleanup`) has undone them all, and taken the file away.
+        """
+        if self._stands and not self._path.exists():
+            self._printed, self._stands = None, False
+            self._objects.clear()
         return dict(self._objects)
 
     async def apply(self, ops: Sequence[Op]) -> tuple[OpFailure, ...]:
@@ -117,6 +124,9 @@ class ExtensionPart:
         text = json.dumps({"printed": printed, "ran": rows})
         self._disk.give(lambda: atomic.write(self._path, text.encode() + b"\n", mode=0o600))
         await self._disk.settled(SAVE_PATIENCE)
+
+    def _saved(self, _wrote: bool) -> None:
+        self._stands = True
 
     def _unsaved(self, error: HostError) -> None:
         log.warning("extension_state_unsaved", path=self._path, error=error)

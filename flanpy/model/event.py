@@ -20,7 +20,7 @@ class EventKind(Enum):
     PHASE_CHANGED = "phase_changed"
     """the daemon is in another phase."""
     REPAIRED = "repaired"
-    """something of ours was gone or changed, and was put back."""
+    """something of ours was gone or changed and was put back, or something too many was removed."""
     PEER_JOINED = "peer_joined"
     """a host came."""
     PEER_LEFT = "peer_left"

@@ -8,9 +8,10 @@ Owns the text of a subnet key and the JSON of a lease, byte for byte as flannel 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from json import dumps
+from json import dumps, loads
 from typing import Any, Final
 
 import msgspec
@@ -71,6 +72,19 @@ _read_vxlan = msgspec.json.Decoder(_Vxlan).decode
 
 # What a decoder may raise on hostile input: wrong JSON or types, bad UTF-8, brackets nested too deeply, odd numbers.
 _UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError, OverflowError)
+
+
+_FLANNELS: Final = {
+    name.lower(): name
+    for name in ("PublicIP", "PublicIPv6", "BackendType", "BackendData", "BackendV6Data", "VNI", "VtepMAC")
+}
+"""flannel's own keys, by their lower case."""
+
+_ODDLY_SPELLED: Final = re.compile(
+    rb'"(?!(?:%b)")(?i:%b)"\s*:' % ((b"|".join(name.encode() for name in _FLANNELS.values()),) * 2)
+)
+
+_OTHER_MAC: Final = re.compile(r"(?:[0-9A-Fa-f]{2}-){5}[0-9A-Fa-f]{2}|(?:[0-9A-Fa-f]{4}\.){2}[0-9A-Fa-f]{4}")
 
 
 class _Unusable(ValueError):
@@ -205,9 +219,18 @@ def _subnet6(text: str) -> IPv6Network:
         raise _Unusable(f"key {_shown(text)} is no subnet: {error}") from error
 
 
+def _as_go_reads(raw: bytes, names: Mapping[str, str]) -> bytes:
+    """Return the JSON object with keys in flannel's spelling: Go's decoder matches them in any case, ours does not."""
+
+    def spelled(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        return {names.get(name.lower(), name): value for name, value in pairs}
+
+    return dumps(loads(raw, object_pairs_hook=spelled)).encode()
+
+
 def _record(raw: bytes, key: SubnetKey, *, reserved: bool) -> LeaseRecord:
     try:
-        value = _read_value(raw)
+        value = _read_value(_as_go_reads(raw, _FLANNELS) if _ODDLY_SPELLED.search(raw) else raw)
     except _UNREADABLE as error:
         raise _Unusable(f"value {_shown(raw)} cannot be read: {_shown(str(error), quoted=False)}") from error
     record = LeaseRecord(
@@ -284,7 +307,7 @@ def _vxlan(field: str, raw: bytes) -> VxlanData:
     if not data.mac:
         raise _Unusable(f"{field} has no VtepMAC")
     try:
-        mac = Mac.parse(data.mac)
+        mac = Mac.parse(_with_colons(data.mac))
     except ValueError as error:
         raise _Unusable(f"VtepMAC {_shown(data.mac)} of {field} is no MAC address") from error
     if not mac.is_unicast:
@@ -292,6 +315,14 @@ def _vxlan(field: str, raw: bytes) -> VxlanData:
     if data.vni is not None and not 0 <= data.vni < 1 << 24:
         raise _Unusable(f"VNI {_shown(str(data.vni), quoted=False)} of {field} is not within 24 bits")
     return VxlanData(mac, data.vni)
+
+
+def _with_colons(mac: str) -> str:
+    """Return a MAC in the form with colons; Go's ParseMAC takes `02-00-5e-10-00-01` and `0200.5e10.0001` as well."""
+    if not _OTHER_MAC.fullmatch(mac):
+        return mac
+    digits = mac.replace("-", "").replace(".", "")
+    return ":".join(digits[at : at + 2] for at in range(0, 12, 2))
 
 
 def _backend_type(text: str) -> str:

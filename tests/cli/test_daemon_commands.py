@@ -232,3 +232,27 @@ def test_reload_says_what_waits_for_a_restart(ctl: Ctl, daemon: StandIn) -> None
     daemon.answers["reload"] = {"changed": ["iface", "log-level"], "restart_needed": ["iface"]}
     said = "changed: iface, log-level\nnot in force before a restart of flanpyd: iface\n"
     assert ctl("reload").out == said
+
+
+READERS = (
+    ("status",), ("diff",), ("peers",), ("events",), ("config", "show"), ("subnets",), ("mesh",), ("ping", "node-2"),
+    ("trace", "10.50.7.2"), ("drain",), ("drain", "--undo"), ("reload",), ("doctor",),
+)  # fmt: skip
+ODD: tuple[Any, ...] = (
+    None, 7, "text", [], {}, [7], ["x"], [{"name": 1}], {"own": 7},
+    {"own": ["x"], "subnets": 7, "peers": 7, "events": 7},
+    {"subnets": ["x"], "peers": ["x"], "events": ["x"], "conditions": ["x"], "network": 3, "changed": []},
+    {"events": [{"at": "x"}], "peers": [{"rtt": "x"}], "subnets": [{"subnet": 3}], "conditions": [{"type": 3}]},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("words", READERS, ids=" ".join)
+def test_answer_of_another_shape_is_told_in_one_line(
+    words: tuple[str, ...], ctl: Ctl, daemon: StandIn
+) -> None:
+    for answer in ODD:
+        for resource in (*daemon.answers, "peers", "events", "mesh", "drain", "undrain", "reload"):
+            daemon.answers[resource] = answer
+        ended = ctl(*words)  # an exception that escapes would fail here
+        told = [line for line in ended.err.splitlines() if words != ("doctor",)]
+        assert all(line.startswith("flanpyctl: ") for line in told), ended.err

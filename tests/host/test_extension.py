@@ -199,3 +199,16 @@ async def test_many_peers_run_at_once_but_not_all(run_dir: Path, scripts: Script
     assert await part.apply([Put(peer) for peer in peers]) == ()
     assert len(scripts.ran) == 30
     assert len(await part.read_back(Scope())) == 30
+
+
+async def test_cleanup_that_took_the_file_away_makes_the_commands_run_again(
+    run_dir: Path, scripts: Scripts
+) -> None:
+    part, peer = ExtensionPart(run_dir), _peer(scripts)
+    assert await part.apply([Put(peer)]) == ()
+    assert await part.read_back(Scope()) == {peer.key: peer}
+    (run_dir / FILE_NAME).unlink()
+    assert await part.read_back(Scope()) == {}
+    assert await part.apply([Put(peer)]) == ()
+    assert len(scripts.ran) == 2
+    assert await part.read_back(Scope()) == {peer.key: peer}

@@ -251,3 +251,15 @@ def _read(text: bytes) -> None:
 def _meaning(config: object) -> dict[str, object]:
     fields = {name: getattr(config, name) for name in config.__slots__ if name not in ("text", "warnings")}  # type: ignore[attr-defined]
     return {**fields, "backend_options": dict(fields["backend_options"])}
+
+
+def test_backend_option_that_the_backend_does_not_know_is_named_as_written_with_the_nearest() -> None:
+    config = parse_network_config(
+        '{"Network":"10.5.0.0/16","Backend":{"Type":"vxlan","DirectRoutng":true,"vni":3,"Zeta":1}}'
+    )
+    assert config.warnings == (
+        'vxlan has no option "DirectRoutng", it is ignored; did you mean DirectRouting?',
+        'vxlan has no option "Zeta", it is ignored',
+    )
+    assert '"DirectRoutng": true' in render_network_config(config)
+    assert '"VNI": 3' in render_network_config(config)

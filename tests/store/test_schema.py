@@ -299,3 +299,31 @@ def test_subnet_key_round_trips_when_any_text_is_accepted(text: str) -> None:
 def test_record_of_an_ipv6_only_host_round_trips_when_written() -> None:
     record = LeaseRecord(None, IPv6Address("fd99::1"), "host-gw")
     assert record_of(encode_record(record), "fd50::-64") == record
+
+
+@pytest.mark.parametrize("mac", ["42-84-F6-70-E1-F3", "4284.f670.e1f3", "42:84:f6:70:e1:f3"])
+def test_mac_is_read_in_every_form_that_go_reads(mac: str) -> None:
+    value = f'{{"PublicIP":"10.9.0.1","BackendType":"vxlan","BackendData":{{"VtepMAC":"{mac}"}}}}'
+    lease = decode_lease(KeyValue("/s/10.50.1.0-24", value.encode(), 1, 1, 1, 5), "/s/")
+    assert isinstance(lease, Lease), lease
+    assert lease.record.backend_data == VxlanData(Mac.parse("42:84:f6:70:e1:f3"))
+
+
+def test_flannels_keys_are_read_in_any_case_as_go_reads_them() -> None:
+    value = (
+        b'{"publicip":"10.9.0.1","BACKENDTYPE":"vxlan","backenddata":{"vni":3,"vtepmac":"42:84:f6:70:e1:f3"}}'
+    )
+    lease = decode_lease(KeyValue("/s/10.50.1.0-24", value, 1, 1, 1, 5), "/s/")
+    assert isinstance(lease, Lease), lease
+    assert lease.record == LeaseRecord(
+        IPv4Address("10.9.0.1"),
+        backend_type="vxlan",
+        backend_data=VxlanData(Mac.parse("42:84:f6:70:e1:f3"), 3),
+    )
+
+
+@pytest.mark.parametrize(
+    "value", [b'{"publicip":[[', b'{"publicip":1e999}', b'["publicip":', b'{"publicip":"\xff"}']
+)
+def test_odd_spelling_in_bad_json_is_an_invalid_lease(value: bytes) -> None:
+    assert isinstance(decode_lease(KeyValue("/s/10.50.1.0-24", value, 1, 1, 1, 5), "/s/"), InvalidLease)

@@ -110,6 +110,8 @@ class Control:
     def __init__(self, run_dir: Path, *, deadline: float = DEADLINE_S) -> None:
         self.path = run_dir / SOCKET_NAME
         self._deadline = deadline
+        self.answered = ""
+        """The resource that was answered last, "" before any was."""
 
     def answers(self) -> bool:
         """Report whether a process listens on the socket now; true as well if we lack the permission to know."""
@@ -178,5 +180,6 @@ class Control:
         if status >= 400:
             text = answer.get("error", answer) if isinstance(answer, dict) else answer
             raise ControlError(f"flanpyd refused {resource!r} (HTTP {status}): {on_one_line(str(text))}")
+        self.answered = resource
         # What etcd and peers say is in it: a backslash in the text is the only way in which a control can come.
         return plain(answer) if b"\\" in body else answer

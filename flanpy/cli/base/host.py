@@ -58,6 +58,12 @@ class Host:
 
         return Control(self.settings.run_dir)
 
+    @property
+    def heard(self) -> str:
+        """Return the resource that the daemon answered last, "" if it was not asked."""
+        control = self.__dict__.get("control")  # what was not used yet is not made for this
+        return control.answered if control is not None else ""
+
     @cached_property
     def node_id(self) -> str | None:
         """This host's identity in leases, None if its daemon has not made one up yet."""

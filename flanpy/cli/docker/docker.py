@@ -38,6 +38,8 @@ def plan(arguments: Namespace, host: Host) -> Exit:
         text.show_network(arguments.output, _warned(network, host, asked))
     else:
         text.show_plan(arguments.output, _warned(bip.plan(_place(arguments, host), asked), host, asked))
+    if arguments.output == "table":
+        next_step("Next: flanpyctl docker apply")
     return Exit.OK
 
 

@@ -144,7 +144,8 @@ class Leasing:
         return await self._draining.drain()
 
     async def undrain(self) -> dict[str, Any]:
-        """Take part again."""
+        """Take part again; a cleanup may have taken away what stood before."""
+        self._loop.look_again("undrain")
         return await self._draining.undrain()
 
     def save_again(self) -> None:

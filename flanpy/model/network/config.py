@@ -18,10 +18,11 @@ from types import MappingProxyType
 
 from flanpy.model.address import IPAddress, IPNetwork
 from flanpy.model.network.fields import BACKEND_OPTIONS
-from flanpy.model.network.json import decoded, json_object
+from flanpy.model.network.json import Spelled, decoded, json_object
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.network.pool import Pool, pool_of
 from flanpy.model.network.values import RULES, Values, refuse
+from flanpy.model.quoting import quoted_json
 
 
 def parse_network_config(text: str | bytes) -> NetworkConfig:
@@ -34,6 +35,7 @@ def parse_network_config(text: str | bytes) -> NetworkConfig:
     pool, pool6 = (pool_of(values, rules) if on else None for rules, on in zip(RULES, enabled, strict=True))
     values.warn_if_off(enabled)
     backend_type, options = _backend(values.get("Backend"), present=values.has("Backend"))
+    values.warnings += _unknown_options(backend_type, options)
     return NetworkConfig(
         **_pool_fields(pool, pool6),  # type: ignore[arg-type]
         enable_nftables=values.boolean("EnableNFTables", default=False),
@@ -107,4 +109,21 @@ def _backend(value: object, *, present: bool) -> tuple[str, dict[str, object]]:
     if name not in BACKEND_OPTIONS:
         close = difflib.get_close_matches(name[:40], BACKEND_OPTIONS, n=1, cutoff=0.4)
         refuse("Backend.Type", given, f"must be one of {', '.join(BACKEND_OPTIONS)}", *close)
-    return name, options
+    return name, _as_written(name, options, value)
+
+
+def _as_written(name: str, options: dict[str, object], given: dict[str, object]) -> dict[str, object]:
+    """Return the options with those that the backend does not know under the name that somebody wrote."""
+    known = {option.lower() for option in BACKEND_OPTIONS[name]}
+    spelled = given.spelled if isinstance(given, Spelled) else {}
+    return {key if key in known else spelled.get(key, key): value for key, value in options.items()}
+
+
+def _unknown_options(name: str, options: dict[str, object]) -> list[str]:
+    known = {option.lower(): option for option in BACKEND_OPTIONS[name]}
+    lines = []
+    for key in options.keys() - known.keys():
+        close = difflib.get_close_matches(key.lower()[:40], known, n=1, cutoff=0.6)
+        hint = f"; did you mean {known[close[0]]}?" if close else ""
+        lines.append(f"{name} has no option {quoted_json(key)}, it is ignored{hint}")
+    return sorted(lines)

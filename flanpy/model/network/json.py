@@ -15,6 +15,14 @@ LONGEST = 256 * 1024
 """Characters of config text that are looked at; etcd itself takes up to 1.5 MiB."""
 
 
+class Spelled(dict[str, object]):
+    """An object with its keys in lower case; `spelled` has them as they were written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spelled: dict[str, str] = {}
+
+
 class _Repeated(ValueError):
     """A key stands twice in one object; Go would silently take the last."""
 
@@ -52,8 +60,8 @@ def json_object(source: str) -> dict[str, object]:
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """Keys in lower case, as Go matches them; a key given twice is refused, in whatever case."""
-    found: dict[str, object] = {}
-    spelled: dict[str, str] = {}
+    found = Spelled()
+    spelled = found.spelled
     for name, value in pairs:
         lower = name.lower()
         if lower in found:
