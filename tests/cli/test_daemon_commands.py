@@ -254,5 +254,5 @@ def test_answer_of_another_shape_is_told_in_one_line(
         for resource in (*daemon.answers, "peers", "events", "mesh", "drain", "undrain", "reload"):
             daemon.answers[resource] = answer
         ended = ctl(*words)  # an exception that escapes would fail here
-        told = [line for line in ended.err.splitlines() if words != ("doctor",)]
+        told = [line for line in ended.err.splitlines() if not line.startswith("not read: ")]
         assert all(line.startswith("flanpyctl: ") for line in told), ended.err
