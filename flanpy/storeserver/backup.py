@@ -17,10 +17,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from flanpy.errors import HostError
 from flanpy.files.atomic import host_error
+from flanpy.files.rights import rights_of_owner
 from flanpy.log import get_logger
 from flanpy.storeserver.database import PAGE_SIZE, Damaged, Database, State
 from flanpy.storeserver.lock import FILE_NAME, locked
@@ -78,17 +79,17 @@ class Backups:
         log.info("backup_made", path=str(self.directory / name), revision=self._store.state.revision)
 
 
-def verified(source: Path, directory: Path) -> Path:
-    """Return a copy, in `directory`, of the database that a backup file holds. Raises `HostError`.
+def verified(source: Path, read: BinaryIO, directory: Path) -> Path:
+    """Return a copy, in `directory`, of the database that a backup file holds, open as `read`. Raises `HostError`.
 
     A backup over the network ends in the SHA-256 of what comes before, as etcd's do; one of the store's own does not.
     """
     try:
-        size = source.stat().st_size
+        size = os.fstat(read.fileno()).st_size
         body = size - size % PAGE_SIZE
         target = directory / "store.db"
         digest = hashlib.sha256()
-        with source.open("rb") as read, target.open("xb") as written:
+        with target.open("xb") as written:
             if read.read(len(_MAGIC)) != _MAGIC:
                 raise HostError(f"'{source}' is no backup of flanpy-store: name a file that it wrote")
             read.seek(0)
@@ -111,15 +112,20 @@ def restore(source: Path, data: Path) -> tuple[State, Path | None]:
 
     Raises `HostError`, `AlreadyRunning`.
 
-    Nothing is changed before the backup was checked. The store must not run.
+    Nothing is changed before the backup was checked. The store must not run. Root works in the directory with the
+    rights of its owner: the store's user could lead each later step elsewhere by a link.
     """
-    with locked(data), _beside(data) as directory:
-        fresh = verified(source, directory)
+    try:
+        read = source.open("rb")
+    except OSError as error:
+        raise host_error("read", source, error) from error
+    with read, rights_of_owner(data), locked(data), _beside(data) as directory:
+        fresh = verified(source, read, directory)
         state = _renewed(fresh, source)
+        fresh.chmod(0o600)
         kept = _keep_old(data / FILE_NAME)
         _flush(fresh)
         fresh.replace(data / FILE_NAME)
-        _own_as(data / FILE_NAME, data)
         _flush(data)
     return state, kept
 
@@ -158,14 +164,7 @@ def _keep_old(path: Path) -> Path | None:
     for rest in ("-wal", "-shm", ""):
         with suppress(FileNotFoundError):
             path.with_name(path.name + rest).rename(kept.with_name(kept.name + rest))
-    return kept if kept.exists() else None
-
-
-def _own_as(path: Path, like: Path) -> None:
-    if os.geteuid() == 0:
-        owner = like.stat()
-        os.chown(path, owner.st_uid, owner.st_gid)
-    path.chmod(0o600)
+    return kept if os.path.lexists(kept) else None
 
 
 def _flush(path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from flanpy.store import etcdpb as pb
 from integration.net.claim import PROJECT_ROOT
 from tests.etcd_server import EmbeddedStore, EtcdCluster, poll
 from tests.storeserver.clients import raw
+
+NOBODY = 65534
 
 
 @pytest.fixture
@@ -134,3 +138,32 @@ def test_a_day_has_a_backup_of_its_own(store: EmbeddedStore) -> None:
         assert read.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     store.restart()
     assert list(backups.glob("store-*.db")) == [made]
+
+
+def test_root_restores_with_the_rights_of_the_stores_user(store: EmbeddedStore, tmp_path: Path) -> None:
+    file, data = tmp_path / "store.backup", store.member.storage
+    precious = tmp_path / "precious"
+    precious.write_text("root's")
+    assert backup(store, file)[0] == 0
+    store.stop()
+    for entry in (data, *data.rglob("*")):
+        os.chown(entry, NOBODY, NOBODY)
+    for parent in [each for each in data.parents if each.is_relative_to(tempfile.gettempdir())]:
+        parent.chmod(0o711)
+    code, _, err = flanpyctl("store", "restore", "--data-dir", str(data), str(file))
+    assert code == 0, err
+    assert {entry.stat().st_uid for entry in data.rglob("*")} == {NOBODY}
+    assert (data / "store.db").stat().st_mode & 0o777 == 0o600
+
+    # A link in the place of the file that is kept beside leads the store's user to nothing of root's.
+    (data / "store.db").unlink()
+    (data / "store.db").symlink_to(precious)
+    code, _, err = flanpyctl("store", "restore", "--data-dir", str(data), str(file))
+    assert code == 0, err
+    assert precious.read_text() == "root's"
+    assert precious.stat().st_uid == 0
+    (data / "lock").unlink()
+    (data / "lock").symlink_to(precious)
+    code, _, err = flanpyctl("store", "restore", "--data-dir", str(data), str(file))
+    assert (code, err.count("\n")) == (1, 1), err
+    assert precious.stat().st_uid == 0

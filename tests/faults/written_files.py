@@ -43,11 +43,17 @@ WRITERS = {
     "flanpy/cli/leave/cleanup.py": "removes what the others wrote",
     "flanpy/host/sysctl.py": "/proc/sys",
     "flanpy/kernel/sysctl.py": "/proc/sys",
+    "flanpy/cli/config/host_install.py": "units and their settings",
+    "flanpy/cli/store/backup.py": "the embedded store's",
+    "flanpy/storeserver/backup.py": "the embedded store's",
+    "flanpy/storeserver/lock.py": "the embedded store's",
 }
 """By module, what it writes."""
 
 OTHERWISE = frozenset({
     "whatever is written as a whole", "removes what the others wrote", "/proc/sys",
+    "the embedded store's",  # tests/storeserver/test_durable.py
+    "units and their settings",  # by files/atomic.py
     "flanpyd.sock",  # test_process_host: a run directory that is read-only or full
 })  # fmt: skip
 """What has no row in FILES."""

@@ -35,6 +35,7 @@ DIRECTORIES: Final = {"subnet": "/run/flannel", "run": "/run/flanpy", "state": "
 OF_ROOT: Final = frozenset({
     "daemon.json", "docker_opts.env", "diag.tar.gz", "/proc/sys",
     "whatever is written as a whole", "removes what the others wrote",
+    "the embedded store's", "units and their settings",
 })  # fmt: skip
 """What else modules of ours write: none of it is the service user's."""
 
@@ -71,6 +72,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "docker opts": "-d {out}/docker_opts.env",
     "drain": "--force --cleanup",
     "cleanup": "--yes --force",
+    "store backup": "{out}/store.db",  # no store answers here
+    "store restore": "{out}/store.db --data-dir {out}/store",  # tests/cli/test_store.py
     "host install": "--dry-run",  # else it would change the machine that the tests run on
     "version": "",
     "completion": "bash",
