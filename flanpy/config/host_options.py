@@ -138,7 +138,7 @@ HOST_OPTIONS: Final[tuple[Option, ...]] = (
         group="host",
         own=True,
         reloadable=True,
-        help="leave checksums of VXLAN packets to the network card; auto: unless kernel or driver are known to err",
+        help="leave checksums of VXLAN packets to the network card; auto: unless kernel, driver or peers say it errs",
     ),
     Option(
         name="udp-plane",

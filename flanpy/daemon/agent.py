@@ -131,7 +131,7 @@ class Agent:
             request_listing=self._request_listing,
             fit=self._data_plane.fit,
         )
-        self._offload = OffloadWatch(self._loop)
+        self._offload = OffloadWatch(self._loop, settings.run_dir)
         self._monitor = Monitor(_choice(settings), self, writer=self._kernel)
         self._own_addresses = OwnAddresses(self._monitor.prefer)
         self._leasing = Leasing(
@@ -145,7 +145,13 @@ class Agent:
             note=lambda status: self._board.note(cloud=status),
             here=self._clouds_changed,
         )
-        self._probing = Probing(lambda: self._settings, node_id, clock=clock, board=self._board)
+        self._probing = Probing(
+            lambda: self._settings,
+            node_id,
+            clock=clock,
+            board=self._board,
+            corrupted=self._offload.corrupted,
+        )
         self._prestartup = PreStartup(
             extension, clock=clock, printed=self._printed, failed=self._note_backend_error
         )
@@ -172,6 +178,7 @@ class Agent:
             await self._leasing.close()
             await self._subnet_file.close()
             await self._cloud.close()
+            await self._offload.close()
             await self._session.aclose()
             self._kernel.close()
             self._filter.close()

@@ -58,7 +58,8 @@ class ConditionType(Enum):
     HOST_TUNED = "HostTuned"
     """no reverse-path filter drops what peers send."""
     CHECKSUM_OFFLOAD = "ChecksumOffload"
-    """the kernel switches the offload as decided. False, and well, where setting, kernel or driver have it off."""
+    """no peer found packets corrupted whose checksum was left to this host's network card. False, and well, where the
+    offload is off for another reason."""
 
 
 class Status(Enum):

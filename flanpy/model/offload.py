@@ -29,6 +29,17 @@ class LinkDriver:
         return f"{self.link} (driver {self.driver or 'unknown'})"
 
 
+@dataclass(frozen=True, slots=True)
+class Corruption:
+    """What peers measured: packets whose checksum was left to `drivers` came to `peers` with a wrong one.
+
+    It says nothing of other links: a host that moves to another card is measured anew.
+    """
+
+    drivers: tuple[LinkDriver, ...]
+    peers: tuple[str, ...]
+
+
 class OffloadReason(Enum):
     """Why the offload is on or off. The value is what machines see."""
 
@@ -36,6 +47,7 @@ class OffloadReason(Enum):
     RIGHT = "Right"
     OLD_KERNEL = "OldKernel"
     BROKEN_DRIVER = "BrokenDriver"
+    CORRUPTED = "Corrupted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +58,4 @@ class Offload:
     reason: OffloadReason
     why: str
     links: tuple[LinkDriver, ...] = ()
+    corruption: Corruption | None = None

@@ -114,6 +114,7 @@ class ReachReport:
     `of` counts all peers, `probed` those of this round: fewer, chosen at random, where there are many.
     `rtt_buckets` counts overlay answers since start up to each upper bound in seconds, in ascending order (the last
     bound is infinity, its count the total), and `rtt_sum` is their sum: `model.histogram.Histogram` makes them.
+    `checks_whole` and `checks_corrupted` count sets of datagrams whose checksums peers checked.
     """
 
     peers: Mapping[SubnetKey, PeerReach] = field(default_factory=lambda: MappingProxyType({}))
@@ -124,3 +125,5 @@ class ReachReport:
     rtt_buckets: Mapping[float, int] = field(default_factory=lambda: MappingProxyType({}))
     rtt_sum: float = 0.0
     packets_sent: int = 0
+    checks_whole: int = 0
+    checks_corrupted: int = 0

@@ -11,7 +11,7 @@ from flanpy.model.cloud import CloudHere
 from flanpy.model.facts import HostFacts
 from flanpy.model.lease import Lease, LeaseRecord, LeaseView, SubnetKey
 from flanpy.model.network.network import NetworkConfig
-from flanpy.model.offload import OffloadChoice
+from flanpy.model.offload import Corruption, OffloadChoice
 from flanpy.model.packet_filter import FilterFacts, FilterPolicy
 
 Claim = tuple[SubnetKey, LeaseRecord]
@@ -77,6 +77,8 @@ class World:
     provider that was asked. `etcd` are the addresses of etcd's endpoints, in order. `withheld` are leases that get no
     route here, because etcd was lost when they had one.
     `docker_waits`: Docker's settings are such that it makes no bridge before the host forwards.
+    route here, because etcd was lost when they had one. `corruption` is what peers told of packets whose checksum was
+    left to the network card.
     """
 
     policy: Policy
@@ -92,3 +94,4 @@ class World:
     etcd: tuple[EtcdAddress, ...] = ()
     withheld: frozenset[Claim] = NO_CLAIMS
     docker_waits: bool = False
+    corruption: Corruption | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +20,7 @@ from flanpy.model.reach import Reach, Road
 from flanpy.probe.asking import Ask
 from flanpy.probe.icmp import EchoRefused, EchoSocket
 from flanpy.probe.packet import Incoming, Kind, Probe, least_size
+from flanpy.probe.payload import Piece
 from flanpy.probe.track import Track
 
 LATE_S: Final = 60.0
@@ -45,6 +47,7 @@ class Line:
     """The sockets of the probes. `find` returns the track of an address.
 
     `doubt` is called when a peer hears us no more (it may have restarted, or a path be cut), or is heard again.
+    `told` takes a peer's word on a datagram of ours: its number, and whether it came whole.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Line:
         interval: Callable[[], float],
         find: Find,
         doubt: Callable[[], None],
+        told: Callable[[Track, int, bool], None],
         open_socket: OpenSocket,
     ) -> None:
         self._clock = clock
@@ -62,6 +66,7 @@ class Line:
         self._interval = interval
         self._find = find
         self._doubt = doubt
+        self._told = told
         self._open_socket = open_socket
         self._sockets: dict[Family, EchoSocket] = {}
         self._pending: dict[int, _Pending] = {}
@@ -122,6 +127,16 @@ class Line:
             way.sent(self._number, now)
         return True
 
+    def answer(self, track: Track, piece: Piece, whole: bool) -> None:
+        """Tell a peer how a datagram of its came."""
+        sock = self._sockets.get(track.target.family)
+        if sock is not None:
+            heard = track.hears(Road.OVERLAY, self._clock.monotonic())
+            with suppress(EchoRefused):  # the next one is answered
+                sock.send(
+                    track.target.overlay, Probe(piece.boot, piece.number, heard, self._interval(), whole)
+                )
+
     def forget_late(self) -> None:
         limit = self._clock.monotonic() - LATE_S
         for number, pending in list(self._pending.items()):
@@ -142,9 +157,13 @@ class Line:
 
     def _heard(self, incoming: Incoming, at: float) -> None:
         found = self._find(incoming.sender)
-        if found is None or incoming.probe.boot == self._boot:
+        if found is None:
             return
         track, road = found
+        if incoming.probe.boot == self._boot:
+            if incoming.probe.whole is not None and road is Road.OVERLAY:
+                self._told(track, incoming.probe.number, incoming.probe.whole)
+            return
         heard_before = track.hears(road, at)
         track.note_heard(road, at)
         track.their_interval = incoming.probe.interval

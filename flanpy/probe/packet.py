@@ -2,7 +2,8 @@
 
 An answer brings the whole payload back, so it says to which probe it belongs whenever it comes. The payload of a
 request also tells the receiver two things about the sender, who may be unable to tell them over the overlay: whether it
-hears the receiver's own probes there, and how often it sends.
+hears the receiver's own probes there, and how often it sends. A request that bears the receiver's own mark tells it how
+one of its datagrams came (`payload.py`).
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ _PROHIBITED: Final = {Family.IPV4: frozenset({9, 10, 13}), Family.IPV6: frozense
 """Codes by which a packet filter says so (RFC 1812 5.2.7.1, RFC 4443 3.1)."""
 
 _HEARD: Final = 1
+_WHOLE: Final = 2
+_CORRUPTED: Final = 4
 _MOST_TENTHS: Final = 0xFFFF
 
 
@@ -44,12 +47,14 @@ class Kind(Enum):
 class Probe:
     """The payload of a probe. `number` is the probe's; `boot` tells this process from others and from its former runs.
     `hears`: the sender hears the receiver's probes over the overlay. `interval`: seconds between two of its rounds.
+    `whole`: how the receiver's own datagram of that `boot` and `number` came, None in a request that tells of none.
     """
 
     boot: int
     number: int
     hears: bool = False
     interval: float = 0.0
+    whole: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +73,18 @@ def request(family: Family, probe: Probe, *, ident: int = 0, size: int = 0) -> b
     IPv6's checksum is the kernel's to make: it covers addresses that only routing settles.
     """
     tenths = min(round(probe.interval * 10), _MOST_TENTHS)
-    payload = _PAYLOAD.pack(MAGIC, probe.boot, probe.number, _HEARD if probe.hears else 0, 0, tenths)
+    payload = _PAYLOAD.pack(MAGIC, probe.boot, probe.number, _flags(probe), 0, tenths)
     payload = payload.ljust(size - HEADERS[family], b"\0")
     kind = _TYPES[family][0]
     check = 0
     if family is Family.IPV4:
         check = checksum(_ECHO.pack(kind, 0, 0, ident, probe.number & 0xFFFF) + payload)
     return _ECHO.pack(kind, 0, check, ident, probe.number & 0xFFFF) + payload
+
+
+def _flags(probe: Probe) -> int:
+    told = 0 if probe.whole is None else _WHOLE if probe.whole else _CORRUPTED
+    return told | (_HEARD if probe.hears else 0)
 
 
 def least_size(family: Family) -> int:
@@ -125,7 +135,10 @@ def _payload(octets: bytes) -> Probe | None:
     if len(octets) < _PAYLOAD.size:
         return None
     magic, boot, number, flags, _, tenths = _PAYLOAD.unpack_from(octets)
-    return Probe(boot, number, bool(flags & _HEARD), tenths / 10) if magic == MAGIC else None
+    if magic != MAGIC:
+        return None
+    whole = bool(flags & _WHOLE) if flags & (_WHOLE | _CORRUPTED) else None
+    return Probe(boot, number, bool(flags & _HEARD), tenths / 10, whole)
 
 
 def address_of(text: str) -> IPAddress:

@@ -20,6 +20,7 @@ from flanpy.model.reach import Reach, ReachReport, Road
 from flanpy.outage import Transition
 from flanpy.probe.asking import BOTH, Ask
 from flanpy.probe.chase import AT_ONCE, EVERY_S, chased, is_chased, is_undecided
+from flanpy.probe.checking import Checking, Own
 from flanpy.probe.icmp import EchoSocket
 from flanpy.probe.knock import Knock
 from flanpy.probe.line import Line, OpenSocket
@@ -64,7 +65,11 @@ KNOCKS: Final = 4
 
 
 class Prober:
-    """The rounds of probes. `targets` returns the targets, `snags_of` the local faults; `publish` takes each report."""
+    """The rounds of probes. `targets` returns the targets, `snags_of` the local faults; `publish` takes each report.
+
+    `own` are this host's addresses in a tunnel whose device may leave checksums to the network card; `corrupted`
+    takes the peers that received such packets with a wrong one. `check_port` is the UDP port of checks, 0 for none.
+    """
 
     def __init__(  # noqa: PLR0913, each is one connection to the rest of the daemon
         self,
@@ -76,6 +81,9 @@ class Prober:
         snags_of: SnagsOf,
         publish: Callable[[ReachReport], None],
         knock: Knock,
+        check_port: int = 0,
+        own: Callable[[], Own] = dict,
+        corrupted: Callable[[tuple[str, ...]], None] = lambda _: None,
         open_socket: OpenSocket = EchoSocket,
         dice: Random | None = None,
     ) -> None:
@@ -89,13 +97,24 @@ class Prober:
         self._roster = Roster()
         self._turns = Turns(dice)
         self._doubt = asyncio.Event()
+        self._own = own
+        boot = dice.getrandbits(32)
         self._line = Line(
             clock=clock,
-            boot=dice.getrandbits(32),
+            boot=boot,
             interval=interval,
             find=self._roster.find,
             doubt=self._doubt.set,
+            told=lambda track, number, whole: self._checking.told(track, number, whole=whole),
             open_socket=open_socket,
+        )
+        self._checking = Checking(
+            clock=clock,
+            boot=boot,
+            port=check_port,
+            find=self._roster.find,
+            answer=self._line.answer,
+            corrupted=corrupted,
         )
         self._shown = Shown(self._roster, here=here, snags_of=snags_of, clock=clock)
         self._turn = asyncio.Lock()
@@ -107,6 +126,7 @@ class Prober:
 
     def close(self) -> None:
         self._line.close()
+        self._checking.close()
 
     async def run(self) -> Never:
         """Probe until cancelled."""
@@ -163,6 +183,7 @@ class Prober:
         self._roster.follow(self._targets())
         self._problem_is(self._line.open(self._roster.families))
         self._line.forget_late()
+        self._checking.begin(self._own())
         self._searches = SEARCHES
         return () if self._problem else self._turns.take(list(self._roster.tracks))
 
@@ -214,6 +235,8 @@ class Prober:
         elif Road.OVERLAY in ask.roads and self._searches and _wants_size(track):
             self._searches -= 1
             self._line.send_sizes(ask, track)
+        if not again and Road.OVERLAY in ask.roads:
+            self._checking.look(track)
 
     def _deadline(self, tracks: Sequence[Track]) -> float:
         """Twice what the slowest took last, if that is long."""
@@ -267,6 +290,8 @@ class Prober:
             rtt_buckets=MappingProxyType(dict(self._line.rtt.cumulative())),
             rtt_sum=self._line.rtt.sum,
             packets_sent=self._line.packets,
+            checks_whole=self._checking.whole,
+            checks_corrupted=self._checking.broken,
         )
         self._publish(self.report)
         return self.report

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from flanpy.model.reach import PathMtu, Reach, Road, RoadHealth
+from flanpy.probe.payload import Checked
 from flanpy.probe.target import Target
 from flanpy.probe.window import Window
 
@@ -152,6 +153,7 @@ class Track:
     `hears_us`: monotonic time at which the peer last said that our probes reach it over the overlay. `tcp`: over the
     underlay it answers to TCP only. `mute`: askings in a row that it answered over the overlay to TCP only.
     `doubted`: probe it at once. `rounds` counts the probes over the overlay.
+    `checked`: the peer's word on checksums of ours, None before the first.
     """
 
     target: Target
@@ -171,6 +173,7 @@ class Track:
     doubted: bool = False
     doubts: int = 0
     doubts_since: float = float("-inf")
+    checked: Checked | None = None
 
     @classmethod
     def of(cls, target: Target, number: int) -> Track:

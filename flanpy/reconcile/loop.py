@@ -30,6 +30,7 @@ from flanpy.model.facts import HostFacts
 from flanpy.model.lease import Lease, LeaseView
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.objects import HostSysctl, KernelObject, Key, LinkFeature, LinkSysctl
+from flanpy.model.offload import Corruption
 from flanpy.model.ops import Objects, Scope
 from flanpy.model.packet_filter import FilterFacts
 from flanpy.model.world import Claim, Former, Policy, Printed, World
@@ -155,6 +156,9 @@ class ReconcileLoop:
         """Read everything back before the next pass: a command of root's may have taken away what we put."""
         self._distrust(reason)
         self._wake.set()
+
+    def corruption_changed(self, corruption: Corruption | None) -> None:
+        self._replace(corruption=corruption)
 
     def kernel_moved(self, moved: Moved) -> None:
         self._distrust(moved.value)

@@ -226,6 +226,8 @@ PROBLEMS: tuple[tuple[str, str, Change], ...] = (
     ("P07", "offload is on", facts(checksums={"flannel.1": True}, told=Told(tx_checksum="off"), answers={})),
     ("P07", "offload is off", _offload(status="True", reason="Right")),
     ("P07", "offload is off on purpose", _offload(status="False", reason="BrokenDriver")),
+    ("P07", "the card errs", bad(_C.CHECKSUM_OFFLOAD, "Corrupted")),
+    ("P07", "the card errs, and is left to", bad(_C.CHECKSUM_OFFLOAD, "CorruptedAndOn")),
     ("P07", "offload is refused", bad(_C.CHECKSUM_OFFLOAD, "Refused")),
     ("P07", "offload went on again", repaired("feature", "tx-checksum-ip-generic")),
     ("P08", "a foreign masquerade",

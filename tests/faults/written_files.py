@@ -19,11 +19,13 @@ from flanpy.host import cloud_file, drain_file, node_id, state_file, subnet_env,
 from flanpy.host.drain_file import Drained
 from flanpy.host.extension import ExtensionPart
 from flanpy.host.lock import RunLock
+from flanpy.host.offload_file import OffloadFile
 from flanpy.host.state_file import SavedLease
 from flanpy.host.subnet_env import SubnetEnv
 from flanpy.model.cloud import CloudHere
 from flanpy.model.lease import SubnetKey
 from flanpy.model.objects import ExtensionPeer, TunnelPeer
+from flanpy.model.offload import Corruption, LinkDriver
 from flanpy.model.ops import Put
 
 WRITERS = {
@@ -33,6 +35,7 @@ WRITERS = {
     "flanpy/host/extension.py": "extension.json",
     "flanpy/host/lock.py": "flanpyd.lock",
     "flanpy/host/node_id.py": "node-id",
+    "flanpy/host/offload_file.py": "offload.json",
     "flanpy/host/state_file.py": "lease.json",
     "flanpy/host/subnet_env.py": "subnet.env",
     "flanpy/host/tunnel_file.py": "tunnel.json",
@@ -132,6 +135,9 @@ FILES = {
     "tunnel.json": Written(_tunnel),
     "extension.json": Written(_extension, silent=frozenset({"full", "read-only"})),
     "cloud.json": Written(_cloud),
+    "offload.json": Written(
+        lambda directory, n: OffloadFile(directory).save(Corruption((LinkDriver("eth0", "x"),), (f"n{n}",)))
+    ),
     "drained.json": Written(lambda directory, n: drain_file.mark(directory, Drained(_key(n), float(n)))),
     "node-id": Written(_node_id),
     "flanpyd.lock": Written(_lock, keeps=False, silent=frozenset({"full"})),

@@ -25,6 +25,7 @@ SERVICE_FILES: Final = {
     "node-id": "state",
     "tunnel.json": "run",
     "extension.json": "run",
+    "offload.json": "run",
     "flanpyd.lock": "run",
     "flanpyd.sock": "run",
 }

@@ -162,6 +162,7 @@ def _asking(machine: Machine) -> dict[str, str]:
         "node-id": "0" * 16,
         "tunnel.json": json.dumps([["../../x", "10.50.9.0/24", "192.0.2.9", True]]),
         "extension.json": json.dumps({"printed": [touch, "x"], "ran": [row | {"remove": touch}]}),
+        "offload.json": json.dumps({"links": [["../../x", "$(touch x)"]], "peers": ["$(touch x)"]}),
         "flanpyd.lock": "1 node",
         "flanpyd.sock": "",
     }

@@ -9,7 +9,7 @@ import pytest
 from flanpy.backend import choice
 from flanpy.model.facts import HostFacts
 from flanpy.model.objects import LinkFeature
-from flanpy.model.offload import LinkDriver, OffloadChoice, OffloadReason
+from flanpy.model.offload import Corruption, LinkDriver, OffloadChoice, OffloadReason
 from flanpy.model.world import World
 from flanpy.plan.offload import checksum_offload
 from tests.plan.pipeline import desired_of
@@ -23,10 +23,11 @@ def on(
     *drivers: LinkDriver,
     kernel: tuple[int, int] | None = (6, 1),
     asked: OffloadChoice = OffloadChoice.AUTO,
+    corruption: Corruption | None = None,
 ) -> World:
     one = crowd(1, DUAL)
     facts = replace(moved(drivers=drivers), kernel=kernel)
-    return replace(one, facts=facts, policy=replace(one.policy, tx_checksum=asked))
+    return replace(one, facts=facts, policy=replace(one.policy, tx_checksum=asked), corruption=corruption)
 
 
 @pytest.mark.parametrize(
@@ -39,6 +40,8 @@ def on(
         (on(*CARD, kernel=None), True, OffloadReason.RIGHT, ""),
         (on(*BOND), False, OffloadReason.BROKEN_DRIVER, "ens2 (driver vmxnet3)"),
         (on(LinkDriver("eth0")), True, OffloadReason.RIGHT, "eth0 (driver unknown)"),
+        (on(*CARD, corruption=Corruption(CARD, ("b", "c"))), False, OffloadReason.CORRUPTED, "to b, c"),
+        (on(*CARD, corruption=Corruption(BOND, ("b",))), True, OffloadReason.RIGHT, ""),
         (on(*BOND, kernel=(4, 4), asked=OffloadChoice.ON), True, OffloadReason.SET, "is on"),
         (on(*CARD, asked=OffloadChoice.OFF), False, OffloadReason.SET, "is off"),
     ],
@@ -58,5 +61,7 @@ def test_devices_of_both_families_are_given_what_was_decided(asked: OffloadChoic
     assert {feature.enabled for feature in features} == {asked is OffloadChoice.ON}
 
 
-def test_nothing_is_decided_by_links_that_are_not_known() -> None:
-    assert choice.ground(replace(on(*CARD), facts=HostFacts())) is None
+def test_measured_corruption_is_forgotten_with_the_underlay_it_was_measured_on() -> None:
+    world = on(*CARD, corruption=Corruption(CARD, ("b",)))
+    assert checksum_offload(replace(world, facts=HostFacts())).corruption is None
+    assert choice.ground(replace(world, facts=HostFacts())) is None

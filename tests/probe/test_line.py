@@ -38,7 +38,7 @@ class Peers:
         self.ears: list[Ear] = []
         line = Line(
             clock=FakeClock(), boot=1, interval=lambda: INTERVAL, find=self._find,
-            doubt=lambda: self.doubted.append(self.now), open_socket=self._open,  # type: ignore[arg-type]
+            doubt=lambda: self.doubted.append(self.now), told=lambda *_: None, open_socket=self._open,  # type: ignore[arg-type]
         )  # fmt: skip
         line.open(frozenset({target(1).family}))
 

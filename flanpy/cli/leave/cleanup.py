@@ -25,7 +25,17 @@ from flanpy.cli.base.wording import plural
 from flanpy.cli.leave.cloud_routes import CloudLeft, cloud_left
 from flanpy.errors import AlreadyRunning, KernelError
 from flanpy.files.atomic import host_error
-from flanpy.host import cloud_file, drain_file, extension, lock, node_id, state_file, subnet_env, tunnel_file
+from flanpy.host import (
+    cloud_file,
+    drain_file,
+    extension,
+    lock,
+    node_id,
+    offload_file,
+    state_file,
+    subnet_env,
+    tunnel_file,
+)
 from flanpy.host.absent import Absent
 from flanpy.host.extension_left import ExtensionLeft, command_line
 from flanpy.kernel.adapter import NetlinkKernel
@@ -195,6 +205,7 @@ def _files(host: Host, *, in_use: bool, subnet_file: bool) -> list[Path]:
             settings.state_dir / cloud_file.FILE_NAME,
             settings.run_dir / tunnel_file.FILE_NAME,
             settings.run_dir / extension.FILE_NAME,
+            settings.run_dir / offload_file.FILE_NAME,
             settings.run_dir / SOCKET_NAME,
             settings.run_dir / lock.FILE_NAME,
         ]

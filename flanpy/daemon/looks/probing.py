@@ -9,14 +9,15 @@ from flanpy.backend import choice
 from flanpy.clock import Clock, set_within
 from flanpy.config import Settings
 from flanpy.errors import HostError
-from flanpy.model.address import IPAddress
+from flanpy.model.address import Family, IPAddress
 from flanpy.model.naming import HostNames
-from flanpy.model.objects import FdbEntry, KernelObject, Neighbour, Route
+from flanpy.model.objects import Address, FdbEntry, KernelObject, Neighbour, Route, VxlanLink
 from flanpy.model.reach import ReachReport
 from flanpy.plan.host_names import own_name
 from flanpy.plan.policy_routing import led_astray
 from flanpy.plan.render import describe
 from flanpy.probe.diagnosis import Snags
+from flanpy.probe.ear import Place
 from flanpy.probe.exchange import MeshServer
 from flanpy.probe.knock import knock_at
 from flanpy.probe.mesh import Mesh, Node
@@ -35,7 +36,13 @@ class Probing:
     """Runs the probes of one daemon, if they are on."""
 
     def __init__(
-        self, settings: Callable[[], Settings], node_id: str, *, clock: Clock, board: StatusBoard
+        self,
+        settings: Callable[[], Settings],
+        node_id: str,
+        *,
+        clock: Clock,
+        board: StatusBoard,
+        corrupted: Callable[[tuple[str, ...]], None],
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -50,6 +57,9 @@ class Probing:
             snags_of=self._snags,
             publish=lambda report: self._board.note(reach=report),
             knock=knock_at(settings().probe.mesh_port or 1, clock),
+            check_port=settings().probe.mesh_port,
+            own=self._vxlan_addresses,
+            corrupted=corrupted,
         )
         port = settings().probe.mesh_port if settings().probe.on else 0
         self.mesh = Mesh(clock=clock, port=port, nodes=self._nodes, own=self._own)
@@ -92,6 +102,18 @@ class Probing:
             peers = [lease for lease in last.admission.peers if lease.key not in unreached]
             self._of = (last.world, targets(last.world, peers))
         return self._of[1]
+
+    def _vxlan_addresses(self) -> dict[Family, tuple[IPAddress, Place]]:
+        """Return this host's own where the overlay is of VXLAN: by them peers check the checksums of its packets."""
+        last = self._board.snapshot.inputs.last
+        if last is None or not self._port or last.decision.desired is None or last.world.own is None:
+            return {}
+        desired = last.decision.desired.values()
+        ends = {
+            obj.name: Place(obj.local, obj.port, self._port) for obj in desired if isinstance(obj, VxlanLink)
+        }
+        found = [obj for obj in desired if isinstance(obj, Address) and obj.link in ends]
+        return {Family.of(obj.interface.ip): (obj.interface.ip, ends[obj.link]) for obj in found}
 
     # What hosts tell each other
 

@@ -17,6 +17,7 @@ _BACKEND = Problem("P11", "the overlay's device cannot be made")
 _DEVICE_AGAIN = Problem("P11", "the overlay's device vanished, and flanpyd made it again")
 _MAC = Problem("P12", "the overlay's device has another MAC than its lease says")
 _MAC_AGAIN = Problem("P12", "the MAC of the overlay's device was changed, and flanpyd put it back")
+_CORRUPTED = Problem("P07", "the network card sends overlay packets with wrong checksums")
 _REFUSED = Problem("P07", "checksum offload of the overlay cannot be switched")
 _CHECKSUM_OFF = Problem(
     "P07", "checksum offload is off for the overlay: large transfers are several times slower"
@@ -75,6 +76,8 @@ def mac(facts: Facts) -> Iterator[Finding]:
 
 def checksum(facts: Facts) -> Iterator[Finding]:
     """On is right unless the daemon has decided otherwise, or the operator has."""
+    yield from judged(facts, "ChecksumOffload", _CORRUPTED, reasons=("CorruptedAndOn",))
+    yield from judged(facts, "ChecksumOffload", _CORRUPTED, reasons=("Corrupted",), severity=Severity.WARNING)
     yield from judged(facts, "ChecksumOffload", _REFUSED, reasons=("Refused",), severity=Severity.WARNING)
     yield from _slow(facts)
     wanted = _wanted_offload(facts)
@@ -107,6 +110,8 @@ def _wanted_offload(facts: Facts) -> bool | None:
     match said.get("reason"):
         case "Refused" | "NotPlanned" | "NotNeeded":
             return None
+        case "CorruptedAndOn":
+            return True
         case str():
             return said.get("status") == "True"
     return {"on": True, "off": False}.get(facts.told.tx_checksum)

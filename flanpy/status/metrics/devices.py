@@ -10,7 +10,7 @@ from flanpy.kernel.link_counters import read_counters
 from flanpy.model.objects import OwnLink, VxlanLink
 from flanpy.plan.offload import checksum_offload
 from flanpy.status.inputs import Inputs
-from flanpy.status.metrics.families import counter, gauges
+from flanpy.status.metrics.families import counter, gauge, gauges
 
 
 def devices(inputs: Inputs) -> Iterator[Metric]:
@@ -32,7 +32,7 @@ def devices(inputs: Inputs) -> Iterator[Metric]:
 
 
 def _offload(inputs: Inputs, links: list[str]) -> Iterator[Metric]:
-    """Yield the gauge of checksum offload to the network card."""
+    """Yield the gauges of checksum offload to the network card, and of peers that found it wrong."""
     if inputs.last is None or not links:
         return
     decided = checksum_offload(inputs.last.world)
@@ -41,4 +41,10 @@ def _offload(inputs: Inputs, links: list[str]) -> Iterator[Metric]:
         "1 if checksums of the VXLAN device's packets are left to the network card; reason is ChecksumOffload's.",
         ("device", "reason"),
         (((link, decided.reason.value), float(decided.on)) for link in links),
+    )
+    corrupted = len(decided.corruption.peers) if decided.corruption is not None else 0
+    yield gauge(
+        "flanpy_checksum_corrupted_peers",
+        "Peers that found packets corrupted whose checksum was left to this host's network card.",
+        corrupted,
     )

@@ -16,7 +16,7 @@ from flanpy.model.histogram import ROUND_TRIPS, Histogram
 from flanpy.model.reach import PeerReach, Reach, ReachReport, Road, RoadHealth, Trouble
 from flanpy.status.inputs import Inputs
 from flanpy.status.lease_rows import peer_counts
-from flanpy.status.metrics.families import count, gauge, gauges, histogram
+from flanpy.status.metrics.families import count, counter, gauge, gauges, histogram
 
 PER_PEER = 64
 """Peers up to which each has series of its own."""
@@ -49,6 +49,12 @@ def peers(inputs: Inputs) -> Iterator[Metric]:
 def _rounds(report: ReachReport) -> Iterator[Metric]:
     yield count("flanpy_probe_rounds", "Rounds of probes.", report.round)
     yield count("flanpy_probe_packets", "Packets sent to probe peers.", report.packets_sent)
+    yield counter(
+        "flanpy_checksum_checks",
+        "Sets of datagrams whose checksums peers checked, by what they found: whole or corrupted.",
+        ("result",),
+        ((("whole",), float(report.checks_whole)), (("corrupted",), float(report.checks_corrupted))),
+    )
     yield gauge("flanpy_probed_peers", "Peers that the last round probed.", report.probed)
     yield gauge("flanpy_probe_problem", "1 if this host cannot probe.", bool(report.problem))
 

@@ -31,7 +31,7 @@ from flanpy.model.facts import HostFacts, HostRoute
 from flanpy.model.lease import InvalidLease, LeaseView, SubnetKey
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.objects import HostSysctl, LinkFeature, OtherLink, OtherRoute, Route, TunLink, TunnelEnd
-from flanpy.model.offload import LinkDriver, OffloadChoice, OffloadReason
+from flanpy.model.offload import Corruption, LinkDriver, OffloadChoice, OffloadReason
 from flanpy.model.ops import Delete, OpFailure, Put
 from flanpy.model.packet_filter import (
     DockerRules,
@@ -169,6 +169,7 @@ def tuned(**more: Any) -> Inputs:
 
 FEATURE = next(obj for obj in desired().values() if isinstance(obj, LinkFeature))
 CARD, VMWARE = (LinkDriver("eth0", "e9000"),), (LinkDriver("bond0", "bonding"), LinkDriver("ens1", "vmxnet3"))
+SEEN = Corruption(CARD, ("node-1",))
 
 
 def narrow(network: NetworkConfig) -> World:
@@ -212,11 +213,12 @@ def offloaded(
     *,
     kernel: tuple[int, int] = (6, 1),
     drivers: tuple[LinkDriver, ...] = CARD,
+    corruption: Corruption | None = None,
 ) -> Inputs:
     """All is well on such a host."""
     facts = replace(moved(drivers=drivers), kernel=kernel)
     policy = replace(TWO_PEERS.policy, tx_checksum=choice)
-    return last(world=replace(TWO_PEERS, facts=facts, policy=policy))
+    return last(world=replace(TWO_PEERS, facts=facts, policy=policy, corruption=corruption))
 
 
 CLOUD_ROUTE = CloudRoute("rtb-1", IPv4Network("10.50.10.0/24"), "eni-1")
@@ -389,8 +391,12 @@ CASES = [
     (C.CHECKSUM_OFFLOAD, WELL, T, "Right", GOOD, "on: nothing is known against"),
     (C.CHECKSUM_OFFLOAD, offloaded(kernel=(5, 4)), F, "OldKernel", GOOD, "off: kernel 5.4 gets"),
     (C.CHECKSUM_OFFLOAD, offloaded(drivers=VMWARE), F, "BrokenDriver", GOOD, "off: ens1 (driver vmxnet3) is known"),
+    (C.CHECKSUM_OFFLOAD, offloaded(drivers=CARD, corruption=SEEN), F, "Corrupted", BAD,
+     "off: packets that eth0 (driver e9000) made the checksum of came corrupted to node-1"),
+    (C.CHECKSUM_OFFLOAD, offloaded(OffloadChoice.ON, drivers=CARD, corruption=SEEN), F, "CorruptedAndOn", BAD,
+     "corrupted to node-1, and vxlan-tx-checksum is on"),
     (C.CHECKSUM_OFFLOAD, offloaded(OffloadChoice.ON, drivers=VMWARE), T, "Set", GOOD, "on: vxlan-tx-checksum is on"),
-    (C.CHECKSUM_OFFLOAD, offloaded(OffloadChoice.OFF, drivers=CARD), F, "Set", GOOD, "off: vxlan-tx"),
+    (C.CHECKSUM_OFFLOAD, offloaded(OffloadChoice.OFF, corruption=SEEN, drivers=CARD), F, "Set", GOOD, "off: vxlan-tx"),
     (C.CHECKSUM_OFFLOAD, last(failures=(refused(FEATURE, errno.EPERM),)), F, "Refused", BAD, "cannot be switched on"),
     (C.BACKEND_READY, last(failures=(refused(FEATURE, errno.EPERM),)), T, "Programmed", GOOD, ""),
     (C.CLOUD_ROUTES, WELL, T, "NotAsked", GOOD, ""),
