@@ -146,11 +146,7 @@ class Agent:
             here=self._clouds_changed,
         )
         self._probing = Probing(
-            lambda: self._settings,
-            node_id,
-            clock=clock,
-            board=self._board,
-            corrupted=self._offload.corrupted,
+            lambda: self._settings, node_id, clock=clock, board=self._board, corrupted=self._offload.corrupted
         )
         self._prestartup = PreStartup(
             extension, clock=clock, printed=self._printed, failed=self._note_backend_error
@@ -175,10 +171,8 @@ class Agent:
             self._board.note(stopping=True)
             self._notifier.stopping()
             await self._data_plane.close()
-            await self._leasing.close()
-            await self._subnet_file.close()
-            await self._cloud.close()
-            await self._offload.close()
+            for part in (self._leasing, self._subnet_file, self._cloud, self._offload):
+                await part.close()
             await self._session.aclose()
             self._kernel.close()
             self._filter.close()

@@ -1,4 +1,4 @@
-"""What peers measured of this host's checksums, on disk, so that a restart of the daemon does not try it again.
+"""Peers' findings about this host's checksums, on disk, so that a restart of the daemon does not try it again.
 
 It lies in the run directory, which a reboot empties: another driver may be loaded then. Anything odd in it is as none.
 """

@@ -48,7 +48,7 @@ def spoilt(frame: bytes, port: int) -> bytes:
 
 
 def is_encapsulated(frame: bytes, port: int) -> bool:
-    """Whether an Ethernet frame is UDP over IPv4 to the port."""
+    """Report whether an Ethernet frame is UDP over IPv4 to the port."""
     if len(frame) < 42 or struct.unpack_from("!H", frame, 12)[0] != _ETH_P_IP or frame[23] != _UDP:
         return False
     start = 14 + 4 * (frame[14] & 0x0F)

@@ -26,7 +26,7 @@ Came = list[tuple[IPAddress, Piece, bool]]
 
 
 def exchanged(send: Callable[[PayloadPort], None], *, count: int, to: IPAddress = THERE) -> Came:
-    """What is judged at the other end of what `send` sends."""
+    """Return the judgement at the other end of what `send` sends."""
 
     async def work() -> Came:
         came: Came = []

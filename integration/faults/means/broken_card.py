@@ -42,7 +42,7 @@ def broken_card(lab: Lab, host: Host) -> Iterator[None]:
 
 
 def _cut(*, enabled: bool) -> None:
-    """Whether frames leave the host's link larger than its MTU: the relay cannot cut them."""
+    """Switch whether frames leave the host's link larger than its MTU: the relay cannot cut them."""
     ethtool = Ethtool()
     for feature in reversed(_CUTS) if enabled else _CUTS:
         ethtool.set("eth0", feature, enabled=enabled)
