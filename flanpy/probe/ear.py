@@ -38,7 +38,7 @@ Heard = Callable[[IPAddress, Piece], None]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The place where a tunnel's packets come in: this host's underlay address, the tunnel's UDP port, and that of the checks."""
+    """A tunnel's way in: this host's underlay address, the tunnel's UDP port, and that of the checks."""
 
     underlay: IPAddress
     tunnel_port: int
