@@ -31,7 +31,7 @@ class LinkDriver:
 
 @dataclass(frozen=True, slots=True)
 class Corruption:
-    """What peers measured: packets whose checksum was left to `drivers` came to `peers` with a wrong one.
+    """Findings of peers: packets whose checksum was left to `drivers` came to `peers` with a wrong one.
 
     It says nothing of other links: a host that moves to another card is measured anew.
     """

@@ -65,11 +65,7 @@ KNOCKS: Final = 4
 
 
 class Prober:
-    """The rounds of probes. `targets` returns the targets, `snags_of` the local faults; `publish` takes each report.
-
-    `own` are this host's addresses in a tunnel whose device may leave checksums to the network card; `corrupted`
-    takes the peers that received such packets with a wrong one. `check_port` is the UDP port of checks, 0 for none.
-    """
+    """The rounds of probes. `targets` returns the targets, `snags_of` the local faults; `publish` takes each report."""
 
     def __init__(  # noqa: PLR0913, each is one connection to the rest of the daemon
         self,
@@ -81,9 +77,6 @@ class Prober:
         snags_of: SnagsOf,
         publish: Callable[[ReachReport], None],
         knock: Knock,
-        check_port: int = 0,
-        own: Callable[[], Own] = dict,
-        corrupted: Callable[[tuple[str, ...]], None] = lambda _: None,
         open_socket: OpenSocket = EchoSocket,
         dice: Random | None = None,
     ) -> None:
@@ -97,25 +90,18 @@ class Prober:
         self._roster = Roster()
         self._turns = Turns(dice)
         self._doubt = asyncio.Event()
-        self._own = own
-        boot = dice.getrandbits(32)
+        self._own: Callable[[], Own] = dict
+        self._boot = dice.getrandbits(32)
         self._line = Line(
             clock=clock,
-            boot=boot,
+            boot=self._boot,
             interval=interval,
             find=self._roster.find,
             doubt=self._doubt.set,
             told=lambda track, number, whole: self._checking.told(track, number, whole=whole),
             open_socket=open_socket,
         )
-        self._checking = Checking(
-            clock=clock,
-            boot=boot,
-            port=check_port,
-            find=self._roster.find,
-            answer=self._line.answer,
-            corrupted=corrupted,
-        )
+        self._checking = self._checks(0, lambda _: None)
         self._shown = Shown(self._roster, here=here, snags_of=snags_of, clock=clock)
         self._turn = asyncio.Lock()
         self._searches = 0
@@ -127,6 +113,23 @@ class Prober:
     def close(self) -> None:
         self._line.close()
         self._checking.close()
+
+    def check_checksums(
+        self, port: int, own: Callable[[], Own], corrupted: Callable[[tuple[str, ...]], None]
+    ) -> None:
+        """Check, from the first round on, the checksums that are left to the network card, by UDP on that port.
+
+        `own` are this host's addresses in a tunnel whose device may leave them to it; `corrupted` takes the peers that
+        received a packet with a wrong one.
+        """
+        self._own = own
+        self._checking = self._checks(port, corrupted)
+
+    def _checks(self, port: int, corrupted: Callable[[tuple[str, ...]], None]) -> Checking:
+        return Checking(
+            clock=self._clock, boot=self._boot, port=port, find=self._roster.find,
+            answer=self._line.answer, corrupted=corrupted,
+        )  # fmt: skip
 
     async def run(self) -> Never:
         """Probe until cancelled."""

@@ -57,10 +57,8 @@ class Probing:
             snags_of=self._snags,
             publish=lambda report: self._board.note(reach=report),
             knock=knock_at(settings().probe.mesh_port or 1, clock),
-            check_port=settings().probe.mesh_port,
-            own=self._vxlan_addresses,
-            corrupted=corrupted,
         )
+        self.prober.check_checksums(settings().probe.mesh_port, self._vxlan_addresses, corrupted)
         port = settings().probe.mesh_port if settings().probe.on else 0
         self.mesh = Mesh(clock=clock, port=port, nodes=self._nodes, own=self._own)
         self._server = MeshServer(
