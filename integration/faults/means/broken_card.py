@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import array
+import fcntl
+import socket
+import struct
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flanpy.kernel.ethtool import Ethtool
+from integration.faults.objects import SIOCETHTOOL
 from integration.hosts.host import Host
 from integration.hosts.lab import Lab
 from integration.net import namespaces, topology, unsummed
@@ -15,7 +19,7 @@ from integration.net.child import Child
 from integration.net.waiting import wait_until
 
 _VXLAN_PORT = 8472
-_CUTS = ("tx-tcp-segmentation", "tx-tcp-ecn-segmentation", "tx-udp-segmentation", "tx-generic-segmentation")
+_SET_TSO, _SET_GSO = 0x1F, 0x24  # ETHTOOL_STSO and ETHTOOL_SGSO of linux/ethtool.h
 
 
 @contextmanager
@@ -24,7 +28,7 @@ def broken_card(lab: Lab, host: Host) -> Iterator[None]:
     switch, port = lab.plan.switch, host.seat.port
     inner, outer, bridge = f"{port}.in", f"{port}.out", topology.bridge_of(host.seat.segment)
     relay = Child(f"card of {host.name}", switch, log=lab.directory / f"card-{host.name}.log")
-    namespaces.in_namespace(host.namespace, lambda: _cut(enabled=False))
+    _cut(host, enabled=False)
     namespaces.ip_batch(switch, [
         f"link add {inner} mtu 65535 type veth peer name {outer} mtu 65535",
         f"link set {port} nomaster",
@@ -38,15 +42,20 @@ def broken_card(lab: Lab, host: Host) -> Iterator[None]:
     finally:
         relay.kill()
         namespaces.ip_batch(switch, [f"link del {inner}", f"link set {port} master {bridge}"])
-        namespaces.in_namespace(host.namespace, lambda: _cut(enabled=True))
+        _cut(host, enabled=True)
 
 
-def _cut(*, enabled: bool) -> None:
+def _cut(host: Host, *, enabled: bool) -> None:
     """Switch whether frames leave the host's link larger than its MTU: the relay cannot cut them."""
-    ethtool = Ethtool()
-    for feature in reversed(_CUTS) if enabled else _CUTS:
-        ethtool.set("eth0", feature, enabled=enabled)
-    ethtool.close()
+
+    def switch() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+            for command in (_SET_TSO, _SET_GSO):
+                value = array.array("I", [command, int(enabled)])
+                request = struct.pack("16sP", host.seat.nic.encode(), value.buffer_info()[0])
+                fcntl.ioctl(asked, SIOCETHTOOL, request)
+
+    namespaces.in_namespace(host.namespace, switch)
 
 
 def _relays(relay: Child) -> bool:
