@@ -10,7 +10,7 @@ from typing import Final
 GROUPS: Final = (
     ("Is it well?", ("status", "doctor", "top", "events")),
     ("Who reaches whom?", ("peers", "ping", "trace")),
-    ("This host", ("docker", "config", "reload", "drain", "diff", "cleanup")),
+    ("This host", ("host", "docker", "config", "reload", "drain", "diff", "cleanup")),
     ("The whole network", ("network", "subnets", "store")),
     ("Support", ("diag", "version", "completion", "help")),
 )

@@ -10,7 +10,7 @@ def add_host(tree: Tree) -> None:
     host = tree.command(
         "host",
         "config.host_install:install",
-        "flanpyd as a service of this host (install)",
+        "make flanpyd a service of this host, or none",
         "host install",
     )
     install = tree.under(host, required=True).command(
