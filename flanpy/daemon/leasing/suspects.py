@@ -3,14 +3,16 @@
 `plan.border` keeps routes off the ways to etcd that this host's tables show; a way that they do not show (translated
 addresses, a tunnel's far end) can lie in a peer's subnet all the same, and no fix in etcd would ever be heard. So when
 etcd falls silent and no endpoint answers a knock, the newest peers lose their routes for a trial. If etcd answers then,
-they are tried by halves, and those by which it is lost stay without a route until their lease changes. In: passes, and
-the view. Out: the withheld leases, to the loop.
+they get them back, all and then by halves, and those by which it is lost again stay without a route: until their lease
+changes, or etcd answers in spite of them at a later trial. For etcd may have been away for reasons of its own.
+In: passes, and the view. Out: the withheld leases, to the loop.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from math import inf
 
 from flanpy.clock import Clock, set_within
 from flanpy.log import get_logger
@@ -26,6 +28,9 @@ TRIAL = 5.0
 
 BETWEEN = 0.25
 """Seconds between two attempts in that time."""
+
+RETRIAL = 300.0
+"""Seconds after which withheld leases are tried again. A guilty one costs a knock's time without etcd."""
 
 APPLIED = 5.0
 """Seconds that a pass has to remove routes, or to put them back."""
@@ -72,7 +77,9 @@ class Suspects:
     async def run(self) -> None:
         """Try without the newest routes whenever etcd is lost, without end."""
         while True:
-            await self._lost.wait()
+            if not await set_within(self._lost, self._clock, RETRIAL if self._recent.withheld else inf):
+                await self._try_again()
+                continue
             self._lost.clear()
             heard = self._heard()
             doubted = self._recent.doubted(self._peers, heard) if heard is not None else frozenset()
@@ -85,17 +92,31 @@ class Suspects:
         )
         await self._put(self._recent.withholding(doubted))
         if await self._answered() and await self._guilty_found(doubted):
-            kept = len(self._recent.withheld)
-            log.warning("leases_kept_out", count=kept, reason="etcd answers without their routes")
+            if kept := len(self._recent.withheld):
+                log.warning("leases_kept_out", count=kept, reason="etcd answers without their routes")
+            self._tell_restored(len(doubted) - kept)
             self._freed()
         else:
             log.info("newest_leases_restored", count=len(doubted), reason="etcd is as silent without them")
             await self._put(self._recent.releasing(doubted))
         self._recent = self._recent.settled()
 
+    async def _try_again(self) -> None:
+        """Give withheld leases their routes back if etcd answers with them, too."""
+        withheld = self._recent.withheld
+        if await self._answers() and await self._guilty_found(withheld):
+            self._tell_restored(len(withheld) - len(self._recent.withheld))
+        self._lost.clear()
+
+    @staticmethod
+    def _tell_restored(count: int) -> None:
+        if count:
+            log.info("newest_leases_restored", count=count, reason="etcd answers with their routes")
+
     async def _guilty_found(self, doubted: frozenset[Claim]) -> bool:
-        """Give back, by halves, the routes with which etcd answers; report whether it answers without the rest."""
-        groups = _halves(doubted)
+        """Give back, all and then by halves, the routes with which etcd answers; report whether it answers without the
+        rest."""
+        groups = [doubted]
         while groups:
             group = groups.pop()
             await self._put(self._recent.releasing(group))
@@ -129,7 +150,7 @@ class Suspects:
 
 
 def _halves(claims: frozenset[Claim]) -> list[frozenset[Claim]]:
-    """Split claims in two; a single one was tried already, as a whole."""
+    """Split claims in two; a single one has just been tried."""
     if len(claims) == 1:
         return []
     ordered = sorted(claims, key=lambda claim: str(claim[0]))

@@ -1,0 +1,112 @@
+"""The newest routes are taken back where etcd falls silent by them, and given back where it did not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from flanpy.daemon.leasing.suspects import RETRIAL, Suspects
+from flanpy.model.lease import Lease, LeaseView
+from flanpy.model.world import Claim
+from tests.fakes.clock import FakeClock
+from tests.states import lease
+
+pytestmark = pytest.mark.asyncio
+
+PEERS = tuple(lease(number) for number in range(1, 5))
+
+
+class Etcd:
+    """An etcd that `guilty` leases cut off while they have routes, and that is away while `away`."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.guilty: frozenset[Lease] = frozenset()
+        self.away = 0
+        self.withheld: frozenset[Claim] = frozenset()
+        self.freed = 0
+        self.suspects = Suspects(
+            clock=self.clock, heard=self.clock.monotonic, answers=self.answers, freed=self._freed,
+            withhold=self._withhold,
+        )  # fmt: skip
+
+    async def answers(self) -> bool:
+        """Answer a knock; `away` counts down with each."""
+        if self.away:
+            self.away -= 1
+            return False
+        return all((one.key, one.record) in self.withheld for one in self.guilty)
+
+    def _freed(self) -> None:
+        self.freed += 1
+
+    def _withhold(self, claims: frozenset[Claim]) -> None:
+        self.withheld = claims
+        asyncio.get_running_loop().call_soon(self.passed)
+
+    def passed(self, *, added: tuple[Any, ...] = ()) -> None:
+        outcome: Any = SimpleNamespace(
+            admission=SimpleNamespace(peers=PEERS), added=added, world=SimpleNamespace(withheld=self.withheld)
+        )
+        self.suspects.pass_done(outcome)
+
+    async def falls_silent(self) -> None:
+        """Install all routes, lose the watch, and let the trials take their time."""
+        self.passed(added=tuple(one.key.subnet for one in PEERS))
+        view = LeaseView(leases={str(one.key): one for one in PEERS}, stale=False)
+        self.suspects.view_changed(view, replace(view, stale=True))
+        await self.trials()
+
+    async def trials(self) -> None:
+        """Let half a minute go by, in steps shorter than what waits for one another."""
+        for _ in range(300):
+            await self.clock.advance(0.1)
+
+    def kept_out(self) -> set[str]:
+        return {str(key) for key, _ in self.withheld}
+
+
+@pytest_asyncio.fixture
+async def etcd() -> AsyncIterator[Etcd]:
+    made = Etcd()
+    task = asyncio.create_task(made.suspects.run())
+    await asyncio.sleep(0)
+    yield made
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.parametrize("guilty", [(), (0,), (3,), (0, 2), (0, 1, 2, 3)])
+async def test_just_the_leases_by_which_etcd_is_lost_stay_out(etcd: Etcd, guilty: tuple[int, ...]) -> None:
+    etcd.guilty = frozenset(PEERS[each] for each in guilty)
+    await etcd.falls_silent()
+    assert etcd.kept_out() == {str(one.key) for one in etcd.guilty}
+    assert etcd.freed == bool(guilty)
+
+
+@pytest.mark.parametrize("away", range(1, 12))
+async def test_leases_are_not_blamed_for_an_etcd_that_was_away_meanwhile(etcd: Etcd, away: int) -> None:
+    etcd.away = away
+    await etcd.falls_silent()
+    assert etcd.kept_out() == set()
+
+
+async def test_lease_that_was_blamed_for_no_reason_is_tried_again(etcd: Etcd) -> None:
+    etcd.guilty = frozenset(PEERS[:1])
+    await etcd.falls_silent()
+    assert etcd.kept_out() == {str(PEERS[0].key)}
+    await etcd.clock.advance(RETRIAL)
+    await etcd.trials()
+    assert etcd.kept_out() == {str(PEERS[0].key)}
+    etcd.guilty = frozenset()
+    await etcd.clock.advance(RETRIAL)
+    await etcd.trials()
+    assert etcd.kept_out() == set()
