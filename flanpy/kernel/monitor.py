@@ -149,6 +149,8 @@ class Monitor:
         echoes = Echoes(written)
         while self._take_queued(echoes):
             pass
+        if echoes.replace_routes:
+            self._mark(Stale.ROUTES)
 
     def undone(self) -> None:
         """Note that a setting of ours was altered so soon that its event was taken for ours."""

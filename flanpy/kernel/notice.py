@@ -86,6 +86,13 @@ class Echoes:
         kinds = (U16.unpack_from(message, _TYPE_AT)[0] for message in self._written)
         return not self._written or any(kind in _LINK_CHANGES for kind in kinds)
 
+    @property
+    def replace_routes(self) -> bool:
+        """Report whether our write may have taken another program's route away, of which the kernel then tells only
+        as of a new route of ours."""
+        heads = (HEADER.unpack_from(message, 0) for message in self._written)
+        return any(kind == rtnl.NEWROUTE and flags & numbers.REPLACE for _, kind, flags, *_ in heads)
+
     def contain_raw(self, datagram: bytes) -> bool:
         """Report whether this announces an FDB entry put by us, from the bytes alone (a burst is mostly that).
 

@@ -36,6 +36,7 @@ NOT_INJECTED: Final = {
     "P09": "a lost race for a port cannot be forced; rule texts are looked at in tests of the packet filter",
     "P15": "what is held back while etcd is away is told behind P24, its cause: the tests of two problems have both",
     "P17": "a restart leaves nothing that could be looked at afterwards",
+    "P22": "flanpyd switches IPv6 on again; an MTU that leaves it no room is in tests/lab/test_host_kinds.py",
     "P25": "a lost lease is taken again at once; what stays wrong is P24 or P26",
     "P27": "a changed address is taken over at once, and without an address that is P21",
 }

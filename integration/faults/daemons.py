@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 
 from integration.faults.fault import Evidence, Family, Fault, Ground, Part
@@ -102,9 +102,13 @@ def _file_wrong(ground: Ground) -> Iterator[Evidence | None]:
     """subnet.env cannot be written, for something else stands there; Docker would start with nothing."""
     path = ground.host.daemon.subnet_path
     before = path.read_bytes()
-    path.unlink()
-    path.mkdir()
-    (path / "in-the-way").touch()
+    beside = path.with_name(f".{path.name}.in-the-way")
+    beside.mkdir()
+    (beside / "in-the-way").touch()
+    while not path.is_dir():  # a daemon puts the file back as soon as it is gone
+        path.unlink(missing_ok=True)
+        with suppress(NotADirectoryError):
+            beside.rename(path)
     yield Evidence(ground.host, (str(path),), path.is_dir)
     (path / "in-the-way").unlink(missing_ok=True)
     path.rmdir()

@@ -163,7 +163,6 @@ def _ipv6_off(ground: Ground) -> Iterator[Evidence | None]:
     key = "net/ipv6/conf/flannel-v6.1/disable_ipv6"
     set_sysctls(host.namespace, {key: "1"})
     yield Evidence(host, ("disable_ipv6",), lambda: sysctl(host.namespace, key) == "1")
-    set_sysctls(host.namespace, {key: "0"})
 
 
 def _sysctl(key: Callable[[Ground], str], value: str) -> Strike:
@@ -263,9 +262,8 @@ MORE = (
             dice="takes the default route along, which is nobody's to put back"),
     _vxlan(name="checksum_not_offloaded", title="checksum offload is switched off", strike=_checksum_not_offloaded,
            problem="P07", alert=FLAPPING, settle=AGAIN),
-    _vxlan(name="ipv6_off", title="IPv6 is off on the overlay's device", strike=_ipv6_off, lasts=(1, 4),
-           heals=False, fabrics=frozenset({"dual"}), setting=Setting(hosts=2, ipv6=True), problem="P22",
-           condition="BackendReady", alert="FlanpyBackendNotReady", settle="the next look at the device"),
+    _vxlan(name="ipv6_off", title="IPv6 is off on the overlay's device", strike=_ipv6_off, fabrics=frozenset({"dual"}),
+           setting=Setting(hosts=2, ipv6=True)),
 )  # fmt: skip
 
 FAULTS = (*FIRST, *MORE)

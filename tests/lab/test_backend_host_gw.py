@@ -105,7 +105,9 @@ def test_flannel_failure_10_replaced_altered_or_deleted_route_is_put_right(build
         ):
             one.ip(line)
             eventually(lambda: standing(lab, one) == before, lambda: wrongs(lab, one))
-        assert condition(one, "ForeignConflict")["healthy"]
+        eventually(
+            lambda: condition(one, "ForeignConflict")["healthy"], lambda: condition(one, "ForeignConflict")
+        )
         stream.wait_flowing()
         assert stream.stop().whole
 
