@@ -118,13 +118,13 @@ def test_peer_that_ignores_pings_is_reached_and_said_to_ignore_them(lab: Lab) ->
     peer.run("sysctl", "-qw", "net.ipv4.icmp_echo_ignore_all=1")
     try:
         eventually(
-            lambda: peer.name in condition(host, "PeersReachable")["message"],
+            lambda: "they do not answer pings" in condition(host, "PeersReachable")["message"],
             lambda: str(condition(host, "PeersReachable")),
             deadline=DEADLINE_S,
         )
         said = condition(host, "PeersReachable")
+        assert peer.name in said["message"]
         assert (said["healthy"], said["reason"]) == (True, "Reachable")
-        assert "they do not answer pings" in said["message"]
         assert condition(host, "MTUConsistent")["healthy"]
         (row,) = [row for row in _peers(host) if row["node_id"] == peer.name]
         assert (row["reach"], row["trouble"]) == ("reachable", "")
