@@ -22,10 +22,12 @@ HOST_INSTALL = ("/opt/flanpy/bin/flanpyctl", "host", "install")
 PURGED = (
     "/etc/flanpy",
     "/etc/default/flanpyd",
+    "/etc/default/flanpy-store",
     "/var/lib/flanpy",
     "/opt/flanpy",
     "/usr/bin/flanpyd",
     "/usr/bin/flanpyctl",
+    "/usr/bin/flanpy-store",
 )
 TRACES = ("/etc", "/usr", "/var", "/opt", "/run")
 

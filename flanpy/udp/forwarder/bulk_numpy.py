@@ -124,11 +124,14 @@ def _number(rows: Rows, head: bytearray, ip: int, size: int) -> None:
 
 
 def _seal(rows: Rows, head: bytearray, ip: int, model: int) -> None:
-    """Make both checksums of each segment; `model` is the sum of an IPv4 header without identification."""
+    """Make both checksums of each segment; `model` is the sum of an IPv4 header without identification.
+
+    Of the two zeros of ones' complement they take the one that a sum of what is not all zero leads to (RFC 1071).
+    """
     words, plain = rows.view(">u2"), rows.view(uint16)
-    words[:, IP_SUM // 2] = 0xFFFF - (words[:, 2].astype(uint32) + uint32(model)) % 0xFFFF
+    words[:, IP_SUM // 2] = (0xFFFF - (words[:, 2].astype(uint32) + uint32(model)) % 0xFFFF) % 0xFFFF
     pseudo = native(fold(word_sum(head[12:20]) + PROTO_TCP + rows.shape[1] - ip))
-    plain[:, ip // 2 + 8] = 0xFFFF - (_row_sums(plain[:, ip // 2 :]) + uint32(pseudo)) % 0xFFFF
+    plain[:, ip // 2 + 8] = (0xFFFF - (_row_sums(plain[:, ip // 2 :]) + uint32(pseudo)) % 0xFFFF) % 0xFFFF
 
 
 def ready(text: memoryview, each: int, start: int, field: int) -> memoryview | None:
