@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from flanpy.clock import Clock
 from flanpy.model.address import IPAddress
+
+_UNABLE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 Knock = Callable[[IPAddress, float], Awaitable[float | None]]
 """Knocks at an address, within so many seconds; returns what `knock` does."""
@@ -22,16 +25,21 @@ def knock_at(port: int, clock: Clock) -> Knock:
     return at
 
 
-async def knock(address: IPAddress, port: int, *, clock: Clock, deadline: float) -> float | None:
-    """Return the seconds until the host accepted or refused, None if it did neither in time."""
+async def knock(
+    address: IPAddress, port: int, *, clock: Clock, deadline: float, unable: float | None = None
+) -> float | None:
+    """Return the seconds until the host accepted or refused, None if it did neither in time.
+
+    `unable` is returned where this host lacks the means to ask, descriptors or memory, which says nothing of the other.
+    """
     began = clock.monotonic()
     try:
         async with asyncio.timeout(deadline):
             _, writer = await asyncio.open_connection(str(address), port)
     except ConnectionRefusedError:
         return clock.monotonic() - began
-    except OSError:  # TimeoutError is one
-        return None
+    except OSError as error:  # TimeoutError is one
+        return unable if error.errno in _UNABLE else None
     took = clock.monotonic() - began
     with suppress(OSError):
         writer.transport.abort()

@@ -70,7 +70,10 @@ class EtcdWays:
         far = [one for one in self._told if not one.address.is_loopback and one.endpoint in ports]
         if not far:
             return None
-        knocks = (knock(one.address, ports[one.endpoint], clock=self._clock, deadline=KNOCK) for one in far)
+        knocks = (
+            knock(one.address, ports[one.endpoint], clock=self._clock, deadline=KNOCK, unable=0.0)
+            for one in far
+        )
         took = await asyncio.gather(*knocks)
         return any(one is not None for one in took)
 
