@@ -6,17 +6,14 @@ import array
 import fcntl
 import socket
 import struct
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
+from integration.faults.means.spliced import spliced
 from integration.faults.objects import SIOCETHTOOL
 from integration.hosts.host import Host
 from integration.hosts.lab import Lab
-from integration.net import namespaces, topology, unsummed
-from integration.net.child import Child
-from integration.net.waiting import wait_until
+from integration.net import namespaces
 
 _VXLAN_PORT = 8472
 _SET_TSO, _SET_GSO = 0x1F, 0x24  # ETHTOOL_STSO and ETHTOOL_SGSO of linux/ethtool.h
@@ -25,23 +22,12 @@ _SET_TSO, _SET_GSO = 0x1F, 0x24  # ETHTOOL_STSO and ETHTOOL_SGSO of linux/ethtoo
 @contextmanager
 def broken_card(lab: Lab, host: Host) -> Iterator[None]:
     """Packets of this host whose checksum is left to the card go out without; those that have one are let be."""
-    switch, port = lab.plan.switch, host.seat.port
-    inner, outer, bridge = f"{port}.in", f"{port}.out", topology.bridge_of(host.seat.segment)
-    relay = Child(f"card of {host.name}", switch, log=lab.directory / f"card-{host.name}.log")
     _cut(host, enabled=False)
-    namespaces.ip_batch(switch, [
-        f"link add {inner} mtu 65535 type veth peer name {outer} mtu 65535",
-        f"link set {port} nomaster",
-        f"link set {inner} up",
-        f"link set {outer} master {bridge} up",
-    ])  # fmt: skip
+    seat = host.seat
     try:
-        relay.start([sys.executable, "-I", "-S", str(Path(unsummed.__file__)), port, inner, str(_VXLAN_PORT)])
-        wait_until(lambda: _relays(relay), f"{relay.name} runs", deadline=10)
-        yield
+        with spliced(lab.plan.switch, seat.port, seat.segment, lab.directory, "unsummed", str(_VXLAN_PORT)):
+            yield
     finally:
-        relay.kill()
-        namespaces.ip_batch(switch, [f"link del {inner}", f"link set {port} master {bridge}"])
         _cut(host, enabled=True)
 
 
@@ -56,9 +42,3 @@ def _cut(host: Host, *, enabled: bool) -> None:
                 fcntl.ioctl(asked, SIOCETHTOOL, request)
 
     namespaces.in_namespace(host.namespace, switch)
-
-
-def _relays(relay: Child) -> bool:
-    if not relay.running:
-        raise namespaces.LabError(f"{relay.name} ended: {relay.log_tail()}")
-    return "relaying" in relay.log_text()
