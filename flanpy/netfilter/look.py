@@ -64,14 +64,14 @@ class Looker:
 
     def signature(self) -> object:
         """Return a value that equals an earlier one if, as far as is cheap to know, nothing has changed since."""
-        tools, default = self._tools.found(), self._tools.default()
-        sizes = [legacy.sizes(family, self._legacy(family, default)) for family in Family]
+        tools, default = self._tools.present()
+        sizes = [legacy.sizes(family, self._legacy(family)) for family in Family]
         return (self._nf.generation() - self._own_writes(), tools, default, *sizes)
 
     @property
     def has_legacy(self) -> bool:
         """Report whether a filter has to be polled."""
-        return any(self._legacy(family, self._tools.default()) for family in Family)
+        return any(map(self._legacy, Family))
 
     def forget(self) -> None:
         """Make the next look a real one."""
@@ -89,34 +89,34 @@ class Looker:
         return self._look
 
     def _read(self) -> Look:
-        tools, default, tables = self._tools.found(), self._tools.default(), self._nf.tables()
+        (tools, default), tables = self._tools.present(), self._nf.tables()
         objects: list[FilterObject] = []
         docker: set[tuple[Flavour, Family, DockerRules]] = set()
         for family in Family:
-            for flavour, saved in self._saved(family, tables, tools, default):
+            for flavour, saved in self._saved(family, tables, tools):
                 objects += saved.objects
                 if saved.docker is not None:
                     docker.add((flavour, family, saved.docker))
             objects += self._listed(family, tables)
             if (family, _DOCKER_TABLE) in tables:
                 docker.add((Flavour.NFT, family, DockerRules()))
-        foreign = frozenset(filter(lambda family: self._is_foreign(family, tables, default), Family))
+        foreign = frozenset(family for family in Family if self._is_foreign(family, tables))
         return Look(FilterFacts(tools, default, frozenset(docker), foreign), tuple(objects))
 
-    def _is_foreign(self, family: Family, tables: Tables, default: Flavour | None) -> bool:
+    def _is_foreign(self, family: Family, tables: Tables) -> bool:
         """Report whether another program has a table."""
         ours = {NFT_TABLE, LEFTOVER_TABLES[family]}
         known = any(number in {family, _INET} and name not in ours for number, name in tables)
-        return known or bool(self._legacy(family, default))
+        return known or bool(self._legacy(family))
 
     def _saved(
-        self, family: Family, tables: Tables, tools: frozenset[Flavour], default: Flavour | None
+        self, family: Family, tables: Tables, tools: frozenset[Flavour]
     ) -> Iterator[tuple[Flavour, Saved]]:
         if Flavour.IPTABLES_NFT in tools and any((family, name) in tables for name in legacy.TABLES):
             yield Flavour.IPTABLES_NFT, self._save(Flavour.IPTABLES_NFT, family)
         if Flavour.IPTABLES_LEGACY not in tools:
             return
-        in_use = self._legacy(family, default)
+        in_use = self._legacy(family)
         if in_use and legacy.tables_in_use(family) is None:
             # The tool may not list the tables either, but it reads those that it is told to.
             parts = [self._save(Flavour.IPTABLES_LEGACY, family, table) for table in in_use]
@@ -124,13 +124,12 @@ class Looker:
         elif in_use:
             yield Flavour.IPTABLES_LEGACY, self._save(Flavour.IPTABLES_LEGACY, family)
 
-    @staticmethod
-    def _legacy(family: Family, default: Flavour | None) -> tuple[str, ...]:
+    def _legacy(self, family: Family) -> tuple[str, ...]:
         """Return the tables of iptables-legacy in use. Without root they are unknown: all if it is the default, else
         none."""
         in_use = legacy.tables_in_use(family)
         if in_use is None:
-            return legacy.TABLES if default is Flavour.IPTABLES_LEGACY else ()
+            return legacy.TABLES if self._tools.default() is Flavour.IPTABLES_LEGACY else ()
         return in_use
 
     def _save(self, flavour: Flavour, family: Family, table: str = "") -> Saved:

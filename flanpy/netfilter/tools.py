@@ -43,10 +43,10 @@ class Tools:
         self._found: frozenset[Flavour] = frozenset()
         self._default: Flavour | None = None
 
-    def found(self) -> frozenset[Flavour]:
-        """Return the flavours that can be read and written here."""
+    def present(self) -> tuple[frozenset[Flavour], Flavour | None]:
+        """Return the flavours that can be read and written here, and that of `iptables`."""
         self._search()
-        return self._found
+        return self._found, self._default
 
     def default(self) -> Flavour | None:
         """Return the flavour of `iptables` here, by the program that the name leads to."""

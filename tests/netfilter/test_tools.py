@@ -49,15 +49,16 @@ def test_default_follows_a_change_of_the_alternatives_at_once(
     monkeypatch.setattr("flanpy.netfilter.tools._SEARCH", ())
     monkeypatch.setenv("PATH", str(tmp_path))
     tools = Tools()
-    assert (tools.default(), tools.found()) == (None, frozenset())
+    assert tools.present() == (frozenset(), None)
     for kind, flavour in (("nft", Flavour.IPTABLES_NFT), ("legacy", Flavour.IPTABLES_LEGACY)):
         for name in (f"iptables-{kind}", f"iptables-{kind}-restore"):
             (tmp_path / name).write_text("#!/bin/sh\n")
             (tmp_path / name).chmod(0o755)
         (tmp_path / "link").symlink_to(f"iptables-{kind}")
         (tmp_path / "link").rename(tmp_path / "iptables")
-        assert tools.default() is flavour
-        assert flavour in tools.found()
+        found, default = tools.present()
+        assert default is flavour
+        assert flavour in found
 
 
 def test_search_is_not_repeated_while_nothing_changes(
@@ -68,10 +69,10 @@ def test_search_is_not_repeated_while_nothing_changes(
     monkeypatch.setenv("PATH", str(tmp_path))
     searches: list[str] = []
     tools = Tools()
-    tools.found()
+    tools.present()
     monkeypatch.setattr("flanpy.netfilter.tools._which", searches.append)
     for _ in range(3):
-        tools.found(), tools.default()
+        tools.present(), tools.default()
     assert searches == []
     (tmp_path / "nft").touch()
     tools.default()
