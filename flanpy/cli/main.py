@@ -17,7 +17,7 @@ from flanpy import streams
 from flanpy.cli.base.exits import Exit, code_of
 from flanpy.cli.tree import Front, build
 from flanpy.config.suggest import nearest, one_line
-from flanpy.errors import ControlError, FlanpyError
+from flanpy.errors import MALFORMED, ControlError, FlanpyError
 from flanpy.printable import on_one_line
 
 if TYPE_CHECKING:
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
 
 _OTHER_NAMES: Final = {"peer": "peers", "subnet": "subnets"}
-
-NONSENSE = (TypeError, LookupError, AttributeError, ValueError, ArithmeticError)
-"""What a reader meets in an answer of another shape than it knows."""
 
 
 def main() -> NoReturn:
@@ -99,7 +96,7 @@ def _call(name: str, arguments: Namespace) -> int:
     host = Host(arguments)
     try:
         return int(command(arguments, host))
-    except NONSENSE as error:
+    except MALFORMED as error:
         if not host.heard:
             raise
         raise ControlError(
