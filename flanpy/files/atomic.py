@@ -123,6 +123,17 @@ def replace(target: Path, content: bytes, prepare: Callable[[int], None]) -> Non
     sync_directory(target.parent)
 
 
+def take_name(fresh: Path, target: Path) -> None:
+    """Give a file that another program wrote the name `target`, once it is on the disk. Raises OSError."""
+    descriptor = os.open(fresh, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    fresh.replace(target)
+    sync_directory(target.parent)
+
+
 def _locked(target: Path) -> tuple[Path, int]:
     """Create a temporary file for `target`; return it and its descriptor, which holds the lock."""
     while True:

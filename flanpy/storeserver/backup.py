@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from flanpy.errors import HostError
-from flanpy.files.atomic import host_error
+from flanpy.files.atomic import host_error, take_name
 from flanpy.files.rights import rights_of_owner
 from flanpy.log import get_logger
 from flanpy.storeserver.database import PAGE_SIZE, Damaged, Database, State
@@ -72,8 +72,7 @@ class Backups:
         fresh = self.directory / f".{name}.new"
         fresh.unlink(missing_ok=True)
         await self._store.copy(fresh)
-        _flush(fresh)
-        fresh.replace(self.directory / name)
+        take_name(fresh, self.directory / name)
         for old in self._files()[: -self._keep]:
             old.unlink(missing_ok=True)
         log.info("backup_made", path=str(self.directory / name), revision=self._store.state.revision)
@@ -124,9 +123,7 @@ def restore(source: Path, data: Path) -> tuple[State, Path | None]:
         state = _renewed(fresh, source)
         fresh.chmod(0o600)
         kept = _keep_old(data / FILE_NAME)
-        _flush(fresh)
-        fresh.replace(data / FILE_NAME)
-        _flush(data)
+        take_name(fresh, data / FILE_NAME)
     return state, kept
 
 
@@ -165,11 +162,3 @@ def _keep_old(path: Path) -> Path | None:
         with suppress(FileNotFoundError):
             path.with_name(path.name + rest).rename(kept.with_name(kept.name + rest))
     return kept if os.path.lexists(kept) else None
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -15,7 +15,7 @@ from flanpy.cli.base.etcd import with_etcd
 from flanpy.cli.base.exits import CommandError, Exit
 from flanpy.cli.base.host import Host
 from flanpy.cli.base.output import printable
-from flanpy.files.atomic import host_error
+from flanpy.files.atomic import host_error, take_name
 
 _DIGEST: Final = hashlib.sha256().digest_size
 _PAGE: Final = 512
@@ -55,11 +55,9 @@ def backup(arguments: Namespace, host: Host) -> Exit:
         with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
             copy = _Copy(file)
             with_etcd(host.settings, lambda session: session.save(copy.add))
-            file.flush()
-            os.fsync(descriptor)
         if not copy.is_whole():
             raise CommandError(Exit.FAILURE, "the copy came without its checksum, or altered: try again")
-        fresh.replace(target)
+        take_name(fresh, target)
     except OSError as error:
         raise host_error("write", target, error) from error
     finally:
