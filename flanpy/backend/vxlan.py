@@ -46,7 +46,7 @@ LOWEST_MTU = 576 + OVERHEAD[Family.IPV4]
 """What leaves containers the 576 bytes that every IPv4 host takes (RFC 791); with less, protocols fail one by one."""
 
 LOWEST_MTU6 = LEAST_MTU + OVERHEAD[Family.IPV6]
-"""What leaves them IPv6's least MTU, below which the kernel switches IPv6 off on a link."""
+"""The least MTU that leaves them IPv6's least, below which the kernel switches IPv6 off on a link."""
 
 
 @dataclass(frozen=True, slots=True)

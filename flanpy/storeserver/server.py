@@ -39,7 +39,7 @@ OVERHEAD: Final = 512 << 10
 _NEVER_S: Final = 86_400.0
 """Between signs of life that nobody waits for."""
 STOP_S: Final = 2.0
-"""How long calls that are under way may take at the end."""
+"""Seconds that calls under way may take at the end."""
 OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
     ("grpc.max_receive_message_length", MAX_REQUEST + OVERHEAD),
     ("grpc.max_send_message_length", -1),

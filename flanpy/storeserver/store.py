@@ -31,11 +31,11 @@ from flanpy.storeserver.writing import header
 log = get_logger()
 
 TICK_S: Final = 0.5
-"""How often ended leases and the alarm are looked at: etcd's pace."""
+"""Seconds between two looks at ended leases and the alarm: etcd's pace."""
 RECORD_S: Final = 30.0
-"""How often the time that leases have left is looked at."""
+"""Seconds between two looks at the time that leases have left."""
 COMPACT_S: Final = 300.0
-"""How often old history is let go."""
+"""Seconds between two deletions of old history."""
 ROOM: Final = 4 << 20
 """Bytes that must be free until an alarm about space ends."""
 QUOTA_SHARE: Final = 0.95

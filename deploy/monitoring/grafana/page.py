@@ -49,8 +49,8 @@ def variable(name: str, label: str, expression: str) -> Json:
 
 
 _CHOSEN = "${DS_PROMETHEUS}"
-"""What an import replaces by the Prometheus that is chosen in its form. A dashboard that is provisioned, which has no
-form, shows the first Prometheus there is."""
+"""The placeholder for the Prometheus that is chosen in the form of an import. One that is provisioned, which has
+no form, shows the first Prometheus there is."""
 
 _PROMETHEUS: Json = {
     "name": _CHOSEN[2:-1],

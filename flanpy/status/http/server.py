@@ -70,7 +70,7 @@ class Control:
     mesh: Answer
     """What all agents measured: nodes, and a row for each pair."""
     verdict: Answer
-    """Whether this host works, and whether the cluster does; asks the other hosts."""
+    """The verdicts on this host and on the cluster; asks the other hosts."""
     probe: Answer
     """Probe every peer now, then answer as `peers`."""
     drain: Answer

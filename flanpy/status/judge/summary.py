@@ -31,7 +31,7 @@ _WAITS = frozenset(
         ConditionType.CHECKSUM_OFFLOAD,
     }
 )
-"""What costs no packet now."""
+"""Troubles that cost no packet now."""
 
 
 class State(Enum):
