@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 
 import pytest
 
@@ -94,11 +95,16 @@ def test_p23_peers_that_changed_behind_a_compaction_converge(lab: Lab) -> None:
     write_peers(api, peers)
     assert_settled(lab)
     relisted = len(relistings(host))
-    with undisturbed(*ring(lab)):
-        with lab.faults.drop_on_host(host, "tcp sport 2379"):
-            lab.etcd.restart()  # so that the connection is gone for good
-            api = lab.etcd.api
-            eventually(lambda: stale(host), "the watch is broken", deadline=25)
+    with ExitStack() as cut:
+        cut.enter_context(lab.faults.drop_on_host(host, "tcp sport 2379"))
+        lab.etcd.restart()  # so that the connection is gone for good
+        api = lab.etcd.api
+        eventually(lambda: stale(host), "the watch is broken", deadline=25)
+        # The routes are a few seconds old, so they are doubted first; from then on nothing may be lost.
+        eventually(
+            lambda: host.daemon.events("newest_leases_restored"), "the newest routes are back", deadline=30
+        )
+        with undisturbed(*ring(lab)):
             for turn in range(20):
                 for number, peer in enumerate(peers[:4]):
                     put(
@@ -112,11 +118,12 @@ def test_p23_peers_that_changed_behind_a_compaction_converge(lab: Lab) -> None:
             put(lab, PEER, lease_value("10.99.16.240"))
             api.compact()
             assert_settled(lab, lab.hosts[1:])
-        assert_settled(lab, deadline=20)
-        assert [line["reason"] for line in relistings(host)[relisted:]] == ["compacted"]
-        for key in (*(peer.key for peer in peers), PEER):
-            delete(lab, key)
-        assert_settled(lab)
+            cut.close()
+            assert_settled(lab, deadline=20)
+            assert [line["reason"] for line in relistings(host)[relisted:]] == ["compacted"]
+            for key in (*(peer.key for peer in peers), PEER):
+                delete(lab, key)
+            assert_settled(lab)
 
 
 def test_p23_steady_compaction_under_a_living_watch_goes_unnoticed(lab: Lab) -> None:
