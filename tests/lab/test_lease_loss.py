@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 
 import pytest
 
@@ -29,6 +30,11 @@ from tests.lab.overlay import assert_settled, eventually, metric, never, standin
 pytestmark = pytest.mark.lab
 
 FOREIGN = "10.99.16.99"
+
+
+def probed(peers: int) -> Callable[[Host], bool]:
+    """Return the question whether so many peers, and thus all of them, answered the probes of a host."""
+    return lambda host: f"{peers} of {peers} peers answered" in conditions(host)["PeersReachable"]["message"]
 
 
 def test_p25_own_key_comes_back_on_the_same_subnet_after_deletion(lab: Lab) -> None:
@@ -73,9 +79,7 @@ def test_failure_17_host_too_busy_to_write_its_lost_key_again_loses_no_datagram(
     host, *others = lab.hosts
     key, before = own_key(lab, host), owned(lab, host)
     assert before is not None
-    on_each(
-        others, lambda one: conditions(one)["PeersReachable"]["reason"] == "Reachable", "probed", deadline=30
-    )
+    on_each(others, probed(len(others)), "every peer answered probes", deadline=30)
     with undisturbed(*ring(lab)):
         host.daemon.signal(signal.SIGSTOP)
         try:
@@ -93,9 +97,7 @@ def test_failure_17_host_too_busy_to_write_its_lost_key_again_loses_no_datagram(
 def test_failure_17_peer_that_drains_or_is_gone_is_let_go_at_once(lab: Lab) -> None:
     host, *others = lab.hosts
     key = own_key(lab, host)
-    on_each(
-        others, lambda one: conditions(one)["PeersReachable"]["reason"] == "Reachable", "probed", deadline=30
-    )
+    on_each(others, probed(len(others)), "every peer answered probes", deadline=30)
     ctl(host, "drain", "--force")
     on_each(others, lambda one: route_to(one, key) is None, "the drained host is let go", deadline=3)
     ctl(host, "drain", "--undo")
