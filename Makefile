@@ -87,7 +87,7 @@ docs: venv ## the documentation as web pages: docs/_build/html/index.html; a war
 	@.venv/bin/sphinx-build -W --keep-going -q -b html docs docs/_build/html && echo docs/_build/html/index.html
 
 reference: venv ## write docs/reference anew from the code
-	@$(PY) -m docs.generate reference
+	@$(PY) -m tests.monitoring.record && $(PY) -m docs.generate reference
 
 man: venv ## the manual pages, made from the code: build/man
 	@rm -rf build/man && $(PY) -m docs.generate man build/man && ls build/man

@@ -136,10 +136,13 @@ is_of_here() {
     [ "$(head -n 1 $venv/bin/pip 2>/dev/null)" = "#!$(pwd)/$venv/bin/python" ]
 }
 
+# The part of pyproject.toml that decides what is installed; the settings of linters and tests do not.
+installed_by() { awk '/^\[/ { skip = /^\[+tool\.(ruff|mypy|pytest|importlinter|coverage)/ } !skip' pyproject.toml; }
+
 make_venv() {
   python=$(find_python)
   [ -n "$python" ] || die "no Python 3.11 or newer: install python3, or name one with PYTHON=/path/to/python3"
-  stamp=$( { pwd; "$python" -VV; cat pyproject.toml deploy/locks/dev.txt deploy/locks/build.txt; } | sha256sum)
+  stamp=$( { pwd; "$python" -VV; installed_by; cat deploy/locks/dev.txt deploy/locks/build.txt; } | sha256sum)
   [ "$(cat $venv/.stamp 2>/dev/null)" = "$stamp" ] && return 0
   say "making $venv with $("$python" -V) (a minute the first time)"
   is_of_here "$python" || make_bare_venv

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import ast
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from docs.generate import markdown
-from docs.generate.source import constants, docstring, members, said, tree
-from flanpy.model.event import Event, EventKind
-from flanpy.status import report
-from tests.monitoring import everything
-from tests.status.passes import NOW
+from docs.generate.source import constants, docstring, members, said, sample, tree
 
 _LEAD = """\
 Nothing here changes the overlay. Health and metrics listen where `--healthz-port` and `--metrics-listen` say, on both of them the
@@ -21,11 +18,6 @@ same is served; both are off by default. The status page listens at `--page-list
 _CONTROL = """\
 Answers are JSON. An error is `{"error": "..."}` with status 500, or 400 if the question was wrong. Fields are only ever added.
 """
-_EVENTS = (
-    Event(41, NOW, EventKind.PEER_JOINED, "node-7", "10.50.7.0/24 at 192.0.2.17"),
-    Event(42, NOW + 60, EventKind.REPAIRED, "route", "ip route replace 10.50.7.0/24", 3),
-)
-_HEAD = {"version": "0.1.0", "node_id": "node-0", "pid": 4711, "started_at": NOW}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +28,7 @@ class Route:
 
 
 def page() -> str:
-    snapshot = everything.snapshot()
-    examples = {
-        "/v1/status": report.status(snapshot, now=NOW, head=_HEAD),
-        "/v1/subnets": report.subnets(snapshot, {}),
-        "/v1/peers": report.peers(snapshot),
-        "/v1/events": report.events(_EVENTS),
-    }
+    examples = json.loads(sample("answers.json"))
     control = list(_control())
     shown = [
         markdown.section(f"GET {path}", markdown.as_json(answer), level=3)

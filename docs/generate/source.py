@@ -15,6 +15,11 @@ CODE = ROOT / "flanpy"
 _UNKNOWN = "…"
 
 
+def sample(name: str) -> str:
+    """Return the text of a file of docs/generate/samples, which the tests record."""
+    return (ROOT / "docs/generate/samples" / name).read_text()
+
+
 @cache
 def tree(path: str) -> ast.Module:
     """A module by its path below the project."""

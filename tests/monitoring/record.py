@@ -1,0 +1,55 @@
+"""`python -m tests.monitoring.record`: write the samples that the reference pages of metrics and HTTP are made from.
+
+docs/generate imports nothing of the tests, so that the pages build from the product alone; the samples need a state in
+which every family has a series and every field a value, and the tests have one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from pathlib import Path
+
+from flanpy.log import configure
+from flanpy.model.event import Event, EventKind
+from flanpy.status import report
+from tests.monitoring import everything
+from tests.status.passes import NOW
+
+SAMPLES = Path(__file__).parents[2] / "docs/generate/samples"
+
+_PROCESS = re.compile(r"(?m)^(process_\w+) \S+$")
+"""A series of the process that records; each recording has others."""
+
+_EVENTS = (
+    Event(41, NOW, EventKind.PEER_JOINED, "node-7", "10.50.7.0/24 at 192.0.2.17"),
+    Event(42, NOW + 60, EventKind.REPAIRED, "route", "ip route replace 10.50.7.0/24", 3),
+)
+_HEAD = {"version": "0.1.0", "node_id": "node-0", "pid": 4711, "started_at": NOW}
+
+
+def samples() -> dict[str, str]:
+    """Return the texts by file name: a metrics page, and an answer of each document by its path."""
+    snapshot = everything.snapshot()
+    answers = {
+        "/v1/status": report.status(snapshot, now=NOW, head=_HEAD),
+        "/v1/subnets": report.subnets(snapshot, {}),
+        "/v1/peers": report.peers(snapshot),
+        "/v1/events": report.events(_EVENTS),
+    }
+    with tempfile.TemporaryDirectory() as directory:
+        page = _PROCESS.sub(r"\1 0.0", everything.page(Path(directory)))
+    return {"metrics.prom": page, "answers.json": json.dumps(answers, indent=2) + "\n"}
+
+
+def main() -> None:
+    """Write the samples."""
+    configure(level="error")  # a status is judged by the daemon's own code, which logs what changed
+    SAMPLES.mkdir(exist_ok=True)
+    for name, text in samples().items():
+        (SAMPLES / name).write_text(text)
+
+
+if __name__ == "__main__":
+    main()
