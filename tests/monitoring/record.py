@@ -1,4 +1,4 @@
-"""`python -m tests.monitoring.record`: write the samples that the reference pages of metrics and HTTP are made from.
+"""`python -m tests.monitoring.record [DIRECTORY]`: write the samples that the reference pages of metrics and HTTP are made from.
 
 docs/generate imports nothing of the tests, so that the pages build from the product alone; the samples need a state in
 which every family has a series and every field a value, and the tests have one.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import tempfile
 from pathlib import Path
 
@@ -43,13 +44,13 @@ def samples() -> dict[str, str]:
     return {"metrics.prom": page, "answers.json": json.dumps(answers, indent=2) + "\n"}
 
 
-def main() -> None:
+def main(directory: Path = SAMPLES) -> None:
     """Write the samples."""
     configure(level="error")  # a status is judged by the daemon's own code, which logs what changed
-    SAMPLES.mkdir(exist_ok=True)
+    directory.mkdir(exist_ok=True)
     for name, text in samples().items():
-        (SAMPLES / name).write_text(text)
+        (directory / name).write_text(text)
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(Path, sys.argv[1:]))
