@@ -1,4 +1,4 @@
-"""`python -m tests.monitoring.record [DIRECTORY]`: write the samples that the reference pages of metrics and HTTP are made from.
+"""`python -m tests.monitoring.record [DIRECTORY]`: write the samples behind the reference of metrics and HTTP.
 
 docs/generate imports nothing of the tests, so that the pages build from the product alone; the samples need a state in
 which every family has a series and every field a value, and the tests have one.
@@ -20,8 +20,8 @@ from tests.status.passes import NOW
 
 SAMPLES = Path(__file__).parents[2] / "docs/generate/samples"
 
-_PROCESS = re.compile(r"(?m)^(process_\w+) \S+$")
-"""A series of the process that records; each recording has others."""
+_COUNTED_HERE = re.compile(r"(?m)^(process_\w+|flanpy_device_\w+{.*}) \S+$")
+"""A series of the process that records, or of the loopback device: each recording has others."""
 
 _EVENTS = (
     Event(41, NOW, EventKind.PEER_JOINED, "node-7", "10.50.7.0/24 at 192.0.2.17"),
@@ -40,7 +40,7 @@ def samples() -> dict[str, str]:
         "/v1/events": report.events(_EVENTS),
     }
     with tempfile.TemporaryDirectory() as directory:
-        page = _PROCESS.sub(r"\1 0.0", everything.page(Path(directory)))
+        page = _COUNTED_HERE.sub(r"\1 0.0", everything.page(Path(directory)))
     return {"metrics.prom": page, "answers.json": json.dumps(answers, indent=2) + "\n"}
 
 
