@@ -41,6 +41,11 @@ missing_docker_packages() {
   return 0
 }
 
+# Containers that come by CNI. Only programs: nothing is configured by the package.
+missing_cni_packages() {
+  [ -x /usr/lib/cni/bridge ] || echo containernetworking-plugins
+}
+
 # Prometheus scrapes the lab in a test; its promtool judges rules and metrics.
 missing_monitoring_packages() {
   { command -v prometheus && command -v promtool; } >/dev/null || echo prometheus
@@ -96,7 +101,7 @@ missing() {
   {
     missing_packages
     [ "$1" = lab ] || {
-      missing_docker_packages; missing_monitoring_packages; missing_browser_packages
+      missing_docker_packages; missing_cni_packages; missing_monitoring_packages; missing_browser_packages
       missing_host_packages; missing_reading_packages; missing_fault_packages
     }
   } | sort -u | tr '\n' ' '

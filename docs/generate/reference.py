@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from docs.generate import alerts, commands, conditions, configuration, etcd, events, http, log, metrics
+from docs.generate import (
+    alerts,
+    commands,
+    conditions,
+    configuration,
+    etcd,
+    events,
+    http,
+    log,
+    metrics,
+    systems,
+)
 from docs.generate.markdown import NOTE
 
 _PAGES = {
@@ -17,6 +28,7 @@ _PAGES = {
     "log.md": log.page,
     "etcd.md": etcd.page,
     "http.md": http.page,
+    "systems.md": systems.page,
 }
 _INDEX = """\
 # Reference

@@ -1,0 +1,71 @@
+"""The page of systems: what was tested where. What the project declares or the lab knows is read from there."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+
+from docs.generate.markdown import NOTE
+from docs.generate.source import ROOT
+from integration.hosts.engines.releases import FETCHED, SYSTEM
+
+_ABOUT = """\
+# Systems
+
+What was tested, on which system, and by what. What is not in these tables was not tried; that it should work is no reason to say that it does.
+
+## Hosts
+
+| system | tested there | by |
+|---|---|---|
+| Debian 12, amd64 | everything: package, units, Docker, Ansible roles, every backend, faults, chaos | `make test` on booted hosts and in namespaces |
+| Debian 13, amd64 | its Docker and its Python, on a Debian 12 | `make test-engines`, `make check` |
+| Ubuntu 22.04 and 24.04, RHEL 9 and its family, openSUSE | not tested | |
+| arm64 | not tested | |
+
+The package is for the Python of the Debian that it was built on. Anywhere else, pip and `flanpyctl host install` do what the package does: see
+[The service on a host](../explanation/service.md).
+
+## Python
+
+| Python | tested |
+|---|---|
+"""
+_ENGINES = """
+## Docker
+
+| engine | tested |
+|---|---|
+"""
+_REST = """
+29 is known by its recorded rule sets and API answers; it was not run.
+
+## Other software
+
+| software | tested |
+|---|---|
+| etcd 3.4.23, 3.5.1, 3.5.16 | as the store, with TLS and users |
+| flannel | its records in etcd, its settings, its subnet.env, taking over from it and going back |
+| CNI bridge plugin 1.1.1 | on two hosts with the file of [CNI](../howto/cni.md) |
+| Podman, Nomad, nerdctl | not tested |
+| NetworkManager, systemd-networkd, ufw, firewalld, nftables | beside flanpyd on booted Debian 12 hosts |
+"""
+
+
+def page() -> str:
+    """Return the page."""
+    declared = re.findall(r"Python :: (3\.\d+)", " ".join(_classifiers()))
+    pythons = [f"| {declared[0]} | everything |"]
+    pythons += [
+        f"| {one} | all tests that need neither root nor an etcd (`make check`) |" for one in declared[1:]
+    ]
+    engines = [f"| {SYSTEM} | everything, with iptables on nftables and the legacy one |"]
+    engines += [
+        f"| {one} | `make test-engines`: both modes, packet filter, restarts, upgrades |" for one in FETCHED
+    ]
+    return f"{NOTE}\n\n{_ABOUT}" + "\n".join(pythons) + f"\n{_ENGINES}" + "\n".join(engines) + f"\n{_REST}"
+
+
+def _classifiers() -> list[str]:
+    found: list[str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["classifiers"]
+    return found
