@@ -41,9 +41,11 @@ missing_docker_packages() {
   return 0
 }
 
-# Containers that come by CNI. Only programs: nothing is configured by the package.
+# Containers that come by CNI or by Podman. They are run by Docker's runc.
 missing_cni_packages() {
   [ -x /usr/lib/cni/bridge ] || echo containernetworking-plugins
+  command -v podman >/dev/null || echo podman
+  [ -x /usr/lib/podman/netavark ] || echo netavark
 }
 
 # Prometheus scrapes the lab in a test; its promtool judges rules and metrics.
@@ -122,9 +124,9 @@ install_packages() {
     apt-get install -y -qq --no-install-recommends $packages >/dev/null
   }
   release_daemons
-  case " $packages" in
-    *" prometheus "*) rm -f /etc/systemd/system/*.wants/prometheus.service ;;  # nor at the next boot
-  esac
+  # Nor at the next boot.
+  case " $packages" in *" prometheus "*) rm -f /etc/systemd/system/*.wants/prometheus.service ;; esac
+  case " $packages" in *" podman "*) rm -f /etc/systemd/system/*.wants/podman* ;; esac
 }
 
 # A Python that was only unpacked looks in vain for the pip that it would bring: another virtualenv's puts it in.

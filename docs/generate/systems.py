@@ -46,8 +46,9 @@ _REST = """
 |---|---|
 | etcd 3.4.23, 3.5.1, 3.5.16 | as the store, with TLS and users |
 | flannel | its records in etcd, its settings, its subnet.env, taking over from it and going back |
-| CNI bridge plugin 1.1.1 | on two hosts with the file of [CNI](../howto/cni.md) |
-| Podman, Nomad, nerdctl | not tested |
+| CNI bridge plugin 1.1.1 | on two hosts with the file of [CNI and Podman](../howto/cni.md) |
+| Podman 4.3.1 with netavark 1.4.0, as root | on two hosts with the network of [CNI and Podman](../howto/cni.md) |
+| Nomad, nerdctl | not tested |
 | NetworkManager, systemd-networkd, ufw, firewalld, nftables | beside flanpyd on booted Debian 12 hosts |
 """
 

@@ -1,0 +1,53 @@
+"""Podman's containers on the leased subnet, by the commands of the page on CNI and Podman, between two hosts."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from integration.hosts.engines import SERVE, DockerHost, EngineContainer
+from integration.hosts.engines.podman import Podman
+from integration.net.claim import PROJECT_ROOT
+from integration.pages import commands
+from tests.engines.conftest import BuildDockerLab
+from tests.engines.outside import PORT, ask, serving
+from tests.lab.overlay import eventually
+
+pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
+
+PAGE = PROJECT_ROOT / "docs/howto/cni.md"
+
+
+def _served(host: DockerHost) -> EngineContainer:
+    """Type the page's block on the host, and run a container that says its name and whom it sees."""
+    podman = Podman(host)
+    podman.install()
+    (block,) = [one for one in commands(PAGE.read_text()) if one.elsewhere == "tests/engines/test_podman.py"]
+    host.run("sh", "-ec", block.text.replace("/run/flannel/subnet.env", str(host.daemon.subnet_path)))
+    return podman.run_container(host.name, "--network", "flanpy", command=SERVE)
+
+
+def test_podman_containers_reach_each_other_by_their_own_addresses(build_lab: BuildDockerLab) -> None:
+    assert shutil.which("podman"), "no Podman here: run `make setup`"
+    lab = build_lab(3)
+    lab.configure()
+    one, two = lab.hosts[:2]
+    for host in (one, two):
+        host.daemon.launch("--ip-masq")
+    for host in (one, two):
+        host.daemon.wait_ready()
+    first, second = _served(one), _served(two)
+    here, there = first.as_end(), second.as_end()
+    assert there.address in map(str, two.subnet_file.subnet.network)
+    eventually(
+        lambda: ask(here.namespace, there.address, 80, tries=1) == f"h2 {here.address}",
+        lambda: ask(here.namespace, there.address, 80, tries=1),
+        deadline=15.0,
+    )
+    assert ask(there.namespace, here.address, 80) == f"h1 {there.address}"
+    mtu = one.subnet_file.mtu
+    assert here.ping(there, size=mtu - 28).ok
+    assert not here.ping(there, size=mtu - 27).ok
+    with serving(lab.hosts[2]) as world:
+        assert ask(here.namespace, world.address, PORT) == one.address
