@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from docs.generate import conditions, http, log, metrics, source
+from docs.generate import conditions, http, log, metrics, source, systems
 from docs.generate.programs import exit_codes, flanpyctl
 from docs.generate.reference import pages
 from flanpy.cli.base.exits import Exit
 from flanpy.config.options import OPTIONS
 from flanpy.model.condition import ConditionType
+from integration.hosts.engines import FETCHED, SYSTEM
 
 DOCS = Path(__file__).parents[2] / "docs"
 STALE = "docs/reference/{} is stale: run make reference"
@@ -118,3 +119,7 @@ def test_documentation_builds_without_a_warning_and_loads_nothing_from_elsewhere
     assert (tmp_path / "html/reference/configuration.html").is_file()
     page = (tmp_path / "html/index.html").read_text()
     assert re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="(?:https?:)?//[^"]+', page) == []
+
+
+def test_engines_named_as_tested_are_those_of_the_lab() -> None:
+    assert (SYSTEM, *FETCHED) == systems.ENGINES
