@@ -43,6 +43,11 @@ class SubnetKey:
         """Return the subnet of one family."""
         return self.subnet if family is Family.IPV4 else self.subnet6
 
+    @property
+    def subnets(self) -> tuple[IPNetwork, ...]:
+        """Return the subnets of the families that the key has."""
+        return tuple(one for one in (self.subnet, self.subnet6) if one is not None)
+
     def overlaps(self, other: SubnetKey) -> bool:
         """Report whether the two keys share an address, in either family."""
         pairs = ((self.of(family), other.of(family)) for family in Family)
@@ -52,9 +57,7 @@ class SubnetKey:
 
     def __str__(self) -> str:
         """Return the last part of the etcd key, byte for byte as flannel writes it."""
-        return "&".join(
-            f"{n.network_address}-{n.prefixlen}" for n in (self.subnet, self.subnet6) if n is not None
-        )
+        return "&".join(f"{one.network_address}-{one.prefixlen}" for one in self.subnets)
 
 
 @dataclass(frozen=True, slots=True)

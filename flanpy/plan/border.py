@@ -84,8 +84,8 @@ def covering(range_: IPNetwork, borders: Iterable[Guarded]) -> Guarded | None:
 
 def held_by(key: SubnetKey, borders: Iterable[Guarded]) -> Guarded | None:
     """Return the first guarded range that any subnet of a key shares an address with."""
-    for subnet in (key.subnet, key.subnet6):
-        if subnet is not None and (found := holds(*numbers(subnet), borders, subnet)) is not None:
+    for subnet in key.subnets:
+        if (found := holds(*numbers(subnet), borders, subnet)) is not None:
             return found
     return None
 

@@ -83,8 +83,7 @@ def _harmful(deletes: Sequence[Delete], world: World) -> tuple[Delete, ...]:
 
 
 def _withheld(world: World) -> frozenset[IPNetwork]:
-    subnets = (subnet for key, _ in world.withheld for subnet in (key.subnet, key.subnet6))
-    return frozenset(subnet for subnet in subnets if subnet is not None)
+    return frozenset(subnet for key, _ in world.withheld for subnet in key.subnets)
 
 
 def _not_of_peers(deletes: Sequence[Delete]) -> tuple[Delete, ...]:

@@ -16,9 +16,9 @@ def blackholes(world: World) -> tuple[Blackhole, ...]:
     Without them such a packet takes the default route, whose router may send it back. flannel's route precedes any
     bridge's route; ours has the highest metric.
     """
-    key = world.own.key if world.own is not None and world.policy.blackhole else None
-    subnets = () if key is None else (key.subnet, key.subnet6)
-    return tuple(Blackhole(subnet) for subnet in subnets if subnet is not None)
+    if world.own is None or not world.policy.blackhole:
+        return ()
+    return tuple(map(Blackhole, world.own.key.subnets))
 
 
 def host_settings(world: World) -> tuple[HostSysctl, ...]:
@@ -51,8 +51,7 @@ def link_settings(world: World, family: Family, link: str) -> tuple[LinkSysctl, 
 
 def bridges(world: World) -> frozenset[str]:
     """Return the links other than our own with an address in our subnets: those that containers are on."""
-    key = world.own.key if world.own is not None else None
-    subnets = [one for one in (key.subnet, key.subnet6) if one is not None] if key is not None else []
+    subnets = () if world.own is None else world.own.key.subnets
     return frozenset(
         link
         for address, link in world.facts.placed
@@ -72,4 +71,4 @@ def _is_used(world: World, subnet: IPNetwork) -> bool:
 
 
 def _is_of_bridge(address: IPAddress, subnet: IPNetwork) -> bool:
-    return address.version == subnet.version and address in subnet and address != subnet.network_address
+    return address in subnet and address != subnet.network_address

@@ -109,10 +109,8 @@ class Ahead:
         until = {key: at for key, at in self.until.items() if at > now}
         leases = step.now.leases
         for key in step.keys:
-            was, lease = step.before.leases.get(key), leases.get(key)
-            if was is None or lease is None or key in kept or lease.record.backend_type in types:
-                continue
-            if was.record.backend_type in types:
+            was = step.before.leases.get(key)
+            if was is not None and was.record.backend_type in types:
                 kept[key], until[key] = was, now + AHEAD
         stay = [key for key in until if key in leases and leases[key].record.backend_type not in types]
         if not stay and not self.leases:

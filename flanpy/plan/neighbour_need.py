@@ -17,7 +17,9 @@ def neighbour_need(world: World, peers: Iterable[Lease]) -> Mapping[Family, int]
     for peer in peers:
         for family in Family:
             public = peer.record.public(family)
-            route = table.next_hop(public) if public is not None else None
-            if public is not None and route is not None:
+            if public is None:
+                continue
+            route = table.next_hop(public)
+            if route is not None:
                 hops[family].add(route.gateway or public)
     return {family: len(found) for family, found in hops.items()}

@@ -47,8 +47,7 @@ def led_astray(world: World, subnets: Iterable[IPNetwork], ours: frozenset[str])
     """Return those of these subnets to which a rule leads packets elsewhere; `ours` are the links that we make."""
     if not world.facts.rules:
         return
-    key = world.own.key if world.own is not None else None
-    sources = tuple(one for one in (key.subnet, key.subnet6) if one is not None) if key is not None else ()
+    sources = () if world.own is None else world.own.key.subnets
     inside = bridges(world)
     host = _Host(sources, inside | ours | {"lo"}, inside | ours)
     for subnet in subnets:
@@ -59,51 +58,53 @@ def led_astray(world: World, subnets: Iterable[IPNetwork], ours: frozenset[str])
 
 def _astray(subnet: IPNetwork, rules: tuple[HostRule, ...], host: _Host) -> Astray | None:
     for rule in rules:
-        if not _applies(rule, subnet, host):
-            continue
-        whole = rule.source is None and not rule.link and (rule.to is None or _is_within(subnet, rule.to))
-        if rule.table == MAIN_TABLE and not rule.drops:
-            if whole:
-                return None
+        reach = _reach(rule, subnet)
+        if reach is None or not _meets(rule, host):
             continue
         if rule.drops:
             return Astray(subnet, rule, None)
-        route = _route(rule, subnet)
-        if route is not None and route.link not in host.ours:
-            return Astray(subnet, rule, route)
+        wide, parts = _ways(rule, reach)
+        for route in (wide, *parts):
+            if route is not None and route.link not in host.ours:
+                return Astray(subnet, rule, route)
+        everything = rule.source is None and not rule.link and reach == subnet
+        if everything and (wide is not None or _asks_main(rule, subnet)):
+            return None  # our way: no later rule is asked
     return None
 
 
-def _applies(rule: HostRule, subnet: IPNetwork, host: _Host) -> bool:
-    if rule.version != subnet.version or (rule.to is not None and not rule.to.overlaps(subnet)):
-        return False
+def _reach(rule: HostRule, subnet: IPNetwork) -> IPNetwork | None:
+    """Return the part of the subnet that the rule is for; None if it is for none."""
+    if rule.version != subnet.version:
+        return None
+    if rule.to is None or _is_within(subnet, rule.to):
+        return subnet
+    return rule.to if _is_within(rule.to, subnet) else None
+
+
+def _meets(rule: HostRule, host: _Host) -> bool:
+    """Report whether packets of this host or of its containers meet the rule."""
     if rule.link and rule.link not in host.incoming:
         return False
-    from_us = (
-        (one.version == rule.version and rule.source.overlaps(one) for one in host.sources)
-        if rule.source
-        else ()
-    )
-    return rule.source is None or any(from_us)
+    return rule.source is None or any(rule.source.overlaps(one) for one in host.sources)
 
 
-def _route(rule: HostRule, subnet: IPNetwork) -> TableRoute | None:
-    """Return the table's route for the subnet or a part of it; None if the next rule is asked."""
-    routes = [
-        one
-        for one in rule.routes
-        if one.destination.version == subnet.version and one.destination.prefixlen > rule.suppress
-    ]
-    covering = [one for one in routes if _is_within(subnet, one.destination)]
-    best = max(covering, key=lambda one: one.destination.prefixlen, default=None)
-    if best is not None and best.kind != "throw":
-        return best
-    return next((one for one in routes if one.kind != "throw" and _is_part(one.destination, subnet)), None)
+def _asks_main(rule: HostRule, subnet: IPNetwork) -> bool:
+    """Report whether the rule leads to our own route, which is as long as the subnet."""
+    return rule.table == MAIN_TABLE and rule.suppress < subnet.prefixlen
+
+
+def _ways(rule: HostRule, reach: IPNetwork) -> tuple[TableRoute | None, list[TableRoute]]:
+    """Return the table's route for `reach`, and those for parts of it; no throws, which ask the next rule."""
+    routes: dict[IPNetwork, TableRoute] = {}
+    for one in rule.routes:
+        if one.destination.prefixlen > rule.suppress:
+            routes.setdefault(one.destination, one)  # the kernel tells the one with the lowest metric first
+    covering = [one for one in routes if _is_within(reach, one)]
+    wide = routes[max(covering, key=lambda one: one.prefixlen)] if covering else None
+    parts = [route for one, route in routes.items() if route.kind != "throw" and _is_within(one, reach)]
+    return wide if wide is not None and wide.kind != "throw" else None, parts
 
 
 def _is_within(part: IPNetwork, whole: IPNetwork) -> bool:
-    return part.version == whole.version and part.prefixlen >= whole.prefixlen and part[0] in whole
-
-
-def _is_part(part: IPNetwork, whole: IPNetwork) -> bool:
-    return part.prefixlen > whole.prefixlen and _is_within(part, whole)
+    return part.prefixlen >= whole.prefixlen and part.network_address in whole

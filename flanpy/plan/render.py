@@ -38,16 +38,18 @@ from flanpy.plan.filter_text import describe_change, describe_member
 
 def render(op: Op) -> str:
     """One shell line."""
-    if isinstance(op, Put):
-        verb = "add" if op.previous is None else "replace"
-        if isinstance(op.obj, VxlanLink) and isinstance(op.previous, VxlanLink):
-            return _link_change(op.obj, op.previous)
-        if isinstance(op.obj, TunLink) and isinstance(op.previous, TunLink):
-            return f"ip link set {op.obj.name} {_words(op.obj, op.previous, (('mtu', 'mtu'), ('alias', 'alias')))}"
-        if isinstance(op.obj, FilterChain | FilterJump):
-            return describe_change(op.obj, verb, op.previous)
-        return _line(op.obj, verb)
-    return _line(op.obj, "del")
+    if not isinstance(op, Put):
+        return _line(op.obj, "del")
+    verb = "add" if op.previous is None else "replace"
+    match op.obj, op.previous:
+        case VxlanLink() as link, VxlanLink() as previous:
+            return _link_change(link, previous)
+        case TunLink() as link, TunLink() as previous:
+            return f"ip link set {link.name} {_words(link, previous, (('mtu', 'mtu'), ('alias', 'alias')))}"
+        case (FilterChain() | FilterJump()) as obj, previous:
+            return describe_change(obj, verb, previous)
+        case obj, _:
+            return _line(obj, verb)
 
 
 def describe(obj: KernelObject) -> str:

@@ -56,7 +56,7 @@ def _destinations(obj: KernelObject) -> tuple[object, ...]:
         case Route(destination=subnet) | TunnelPeer(subnet=subnet):
             return (subnet,)
         case ExtensionPeer(subnets=key):
-            return tuple(subnet for subnet in (key.subnet, key.subnet6) if subnet is not None)
+            return key.subnets
         case _:
             return ()
 

@@ -48,15 +48,24 @@ class Change:
     statement: ast.stmt
     place: str
 
+    def text(self) -> str:
+        """Return the change as text: its function, and the statement's head before and after."""
+        before = getattr(self.node, self.name)
+        kept = before if self.index is None else [*before]
+        text = self.make()
+        setattr(self.node, self.name, kept)
+        return text
+
     def make(self) -> str:
-        """Change the tree, for good; return the statement's head before and after."""
+        """Change the tree, for good; return what `text` does."""
         before = _head(self.statement)
         if self.index is None:
             setattr(self.node, self.name, self.value)
         else:
             getattr(self.node, self.name)[self.index] = self.value
             setattr(self.node, self.name, [one for one in getattr(self.node, self.name) if one is not None])
-        return f"{before}  =>  {_head(self.value if isinstance(self.value, ast.stmt) else self.statement)}"
+        after = _head(self.value if isinstance(self.value, ast.stmt) else self.statement)
+        return f"{self.place or 'constant'}: {before}  =>  {after}"
 
 
 def _head(statement: ast.stmt) -> str:
@@ -96,6 +105,8 @@ class _Finder:
     def within(self, node: ast.AST) -> Iterator[Change]:
         """Find the changes of a node and of all below it."""
         if isinstance(node, ast.Assert) or _is_docstring(node) or _is_logged(node):
+            return
+        if isinstance(node, ast.keyword) and _is_check(node):
             return
         outer = getattr(self, "statement", None)
         if isinstance(node, ast.stmt):
@@ -141,7 +152,7 @@ class _Finder:
                 yield self._change(
                     node, "test", None, ast.copy_location(ast.Constant(constant), node.test), node.test
                 )
-        if isinstance(node, ast.Return) and node.value is not None and not _is_none(node.value):
+        if isinstance(node, ast.Return) and node.value is not None and not _says_no(node.value):
             yield self._change(node, "value", None, ast.copy_location(ast.Constant(None), node.value), node)
         if isinstance(node, ast.Match):
             for case in node.cases:
@@ -167,7 +178,7 @@ def _parts(child: ast.expr) -> Iterator[tuple[ast.AST, str, int, Any, ast.AST]]:
                     yield child, "ops", at, other(), child
         case ast.Call(keywords=keywords):
             for at, keyword in enumerate(keywords):
-                if keyword.arg is not None:
+                if keyword.arg is not None and not _is_check(keyword):
                     yield child, "keywords", at, None, keyword
         case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
             for generator in child.generators:
@@ -201,8 +212,14 @@ def _instead(child: ast.expr) -> Iterator[ast.expr]:
             yield ast.Call(ast.Name(_CALLS[called], ast.Load()), args, keywords)
 
 
-def _is_none(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
+def _says_no(node: ast.expr) -> bool:
+    """Report whether this is None or False, which say the same to whoever asks."""
+    return isinstance(node, ast.Constant) and (node.value is None or node.value is False)
+
+
+def _is_check(keyword: ast.keyword) -> bool:
+    """Report whether this is zip's `strict`, which is an assertion."""
+    return keyword.arg == "strict"
 
 
 def _is_docstring(node: ast.AST) -> bool:
@@ -210,9 +227,12 @@ def _is_docstring(node: ast.AST) -> bool:
 
 
 def _is_logged(node: ast.AST) -> bool:
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Call)
-        and isinstance(node.value.func, ast.Attribute)
-        and node.value.func.attr in _SILENT
-    )
+    """Report whether this is a line of the log, or one that is never reached."""
+    if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Call):
+        return False
+    match node.value.func:
+        case ast.Attribute(attr=name):
+            return name in _SILENT
+        case ast.Name(id=name):
+            return name == "assert_never"
+    return False

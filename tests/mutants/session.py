@@ -24,6 +24,7 @@ import pytest
 
 from tests.mutants import live
 from tests.mutants.changes import Change, changes
+from tests.mutants.equivalent import known, stale
 
 KILLED, SURVIVED, UNCHANGED = 1, 0, 3
 PATIENCE_S = 60
@@ -91,12 +92,17 @@ class Session:
     def _judge(self, path: Path, items: Sequence[pytest.Item]) -> None:
         tree = ast.parse(path.read_text())
         module = importlib.import_module(".".join(path.with_suffix("").parts))
+        equivalent = known().get(str(path), {})
+        for text in stale(tree, equivalent):
+            self.found(Verdict(str(path), 0, text, "stale"))
         for change in list(changes(tree)):
             tests = self._tests_of(str(path), change)
             text, outcome, killer = self._try(module, tree, change, [(at, items[at]) for at in tests])
             if killer is not None:
                 self._killers.setdefault((str(path), change.place), []).insert(0, killer)
-            if not tests and outcome == "survived":
+            if text in equivalent:
+                outcome = "equivalent" if outcome in ("survived", "not run") else outcome
+            elif not tests and outcome == "survived":
                 outcome = "not run"
             self.found(Verdict(str(path), change.lines[0], text, outcome))
 

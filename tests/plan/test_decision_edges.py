@@ -10,14 +10,14 @@ from types import MappingProxyType
 import pytest
 
 from flanpy.errors import ConfigError
-from flanpy.model.address import Family, IPNetwork
+from flanpy.model.address import Family, IPNetwork, Mac
 from flanpy.model.lease import SubnetKey
 from flanpy.model.network.network import NetworkConfig
-from flanpy.model.objects import ExtensionPeer, KernelObject, Key, Route, TunnelPeer
-from flanpy.model.ops import Delete
+from flanpy.model.objects import ExtensionPeer, KernelObject, Key, Route, TunnelPeer, VxlanLink
+from flanpy.model.ops import Delete, Put
 from flanpy.plan.allowed import believed, refuse_outside
 from flanpy.plan.decision import Decision, decide
-from flanpy.plan.diff import Difference
+from flanpy.plan.diff import Difference, objects_by_key
 from flanpy.plan.gates import BRAKE_COUNT, Gate, Hold, brake, closed_gate, destinations
 from flanpy.plan.ownership import Observed
 from flanpy.plan.space import Space, Vtep
@@ -136,6 +136,21 @@ def test_decision_without_a_plan_keeps_gate_and_hold() -> None:
     hold = Hold(11, 11, 1)
     found = decide(replace(crowd(1), own_confirmed=False), None, Observed(), held=hold)
     assert (found.gate, found.hold, found.ops) == (Gate.OWN_LEASE_UNCONFIRMED, hold, ())
+
+
+def test_device_that_only_a_new_one_could_serve_stays_as_it_is_while_the_gate_is_shut() -> None:
+    one = VxlanLink(
+        "flannel.1", 1, 8472, "eth0", IPv4Address("192.0.2.10"), Mac.parse("02:00:00:00:00:01"), 1450
+    )
+    wanted, shut = replace(one, port=4789), replace(crowd(1), own_confirmed=False)
+    desired, observed = objects_by_key([wanted, route(11)]), Observed({one.key: one})
+    assert decide(shut, desired, observed).ops == (Put(route(11)),)
+    assert decide(crowd(1), desired, observed).ops == (Delete(one), Put(wanted), Put(route(11)))
+
+
+def test_decision_looks_only_at_what_is_said_to_have_changed() -> None:
+    desired = {one.key: one for one in (route(11), route(12))}
+    assert decide(crowd(1), desired, Observed(), changed=(route(12).key,)).ops == (Put(route(12)),)
 
 
 # Allowed ranges

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import IPv6Address
 from itertools import permutations
 
 import pytest
@@ -11,9 +12,10 @@ from flanpy.model.lease import Lease, LeaseRecord, LeaseView
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.objects import FdbEntry, Route, VxlanLink
 from flanpy.model.ops import Delete, Put
+from flanpy.model.world import Former
 from flanpy.plan.moving import AHEAD, GRACE, Ahead, Moving, Step
 from tests.plan.pipeline import Run, agree, desired_of
-from tests.states import V4, WORLDS, as_backend, crowd, lease, moving, options, view
+from tests.states import V4, WORLDS, as_backend, crowd, lease, moving, of_backend, options, view
 
 OLD = crowd(2)
 NEW = as_backend("host-gw", OLD)
@@ -27,13 +29,12 @@ def _of(name: str) -> NetworkConfig:
 
 
 def _step(before: LeaseView, after: LeaseView) -> Step:
-    return Step(before, after, after.leases)
+    return Step(before, after, {**before.leases, **after.leases})
 
 
 def test_move_begins_with_another_backend_and_remembers_what_our_lease_said() -> None:
-    assert ON_THE_WAY.former is not None
-    assert (ON_THE_WAY.former.network, ON_THE_WAY.former.record) == (V4, OWN.record)
-    assert not ON_THE_WAY.stands
+    begun = Moving().begun(V4, NEW.network or V4, OWN)
+    assert begun == Moving(Former(V4, OWN.record), stands=False)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_second_change_before_the_first_was_advertised_keeps_what_peers_know_us_
     assert ON_THE_WAY.begun(NEW.network, V4, OWN) == Moving()
     later = replace(ON_THE_WAY, stands=True).begun(NEW.network, _of("udp"), ONE_NEW)
     assert later.former is not None
-    assert (later.former.network, later.former.record) == (NEW.network, ONE_NEW.record)
+    assert (later.former.network, later.former.record, later.stands) == (NEW.network, ONE_NEW.record, False)
 
 
 def test_old_backend_is_kept_while_a_peer_advertises_it_and_a_breath_longer() -> None:
@@ -73,6 +74,15 @@ def test_old_backend_is_kept_while_a_peer_advertises_it_and_a_breath_longer() ->
     assert idle.after([ONE_NEW, TWO_NEW], 101.0 + GRACE / 2) == idle
     assert idle.after([ONE, TWO_NEW], 102.0) == standing  # it came back: its time starts anew
     assert idle.after([ONE_NEW, TWO_NEW], 101.0 + GRACE) == Moving()
+    assert idle.pause(102.0 + GRACE) == 0.0, "it is due"
+    assert standing.pause(102.0) is None
+
+
+def test_host_at_rest_has_nothing_to_wait_for() -> None:
+    assert Moving().after([ONE, TWO_NEW], 100.0) == Moving()
+    assert Moving().users([ONE]) == []
+    assert Moving().pause(100.0) is None
+    assert Moving().told(OWN) == Moving()
 
 
 def test_old_backend_is_kept_until_the_new_one_stands_here() -> None:
@@ -83,7 +93,12 @@ def test_reservation_that_nobody_uses_keeps_nothing() -> None:
     empty = Lease(ONE.key, LeaseRecord(None, node_id="node-1"))
     udp = Moving().begun(_of("udp"), _of("host-gw"), OWN)
     assert udp.users([empty]) == []
-    assert udp.users([replace(empty, lease_id=7, record=replace(ONE.record, backend_type=""))]) != []
+    for held in (
+        replace(empty, lease_id=7),
+        replace(empty, record=LeaseRecord(ONE.record.public_ip)),
+        replace(empty, record=LeaseRecord(None, IPv6Address("2001:db8::b"))),
+    ):
+        assert udp.users([empty, held, ONE]) == [held]
 
 
 def test_record_of_the_old_backend_is_corrected_by_what_etcd_shows() -> None:
@@ -91,6 +106,8 @@ def test_record_of_the_old_backend_is_corrected_by_what_etcd_shows() -> None:
     vague = Moving().begun(V4, _of("host-gw"), replace(OWN, record=replace(OWN.record, backend_data=None)))
     assert vague.told(OWN).former == ON_THE_WAY.former
     assert ON_THE_WAY.told(next(iter(NEW.view.leases.values()))) == ON_THE_WAY
+    assert ON_THE_WAY.told(None) == ON_THE_WAY
+    assert ON_THE_WAY.told(OWN) is ON_THE_WAY, "nothing new"
 
 
 def test_peer_ahead_of_our_config_is_shown_as_it_was_until_its_time_is_up() -> None:
@@ -118,6 +135,41 @@ def test_peer_ahead_is_shown_as_it_is_once_our_config_says_so_too() -> None:
 def test_only_a_change_of_backend_makes_a_lease_ahead(before: list[Lease], after: list[Lease]) -> None:
     seen: LeaseView = view(after)
     assert Ahead().after(_step(view(before), seen), V4, Moving(), 0.0).shown(seen) is seen
+
+
+def test_lease_that_was_of_a_strange_backend_before_is_not_shown_as_it_was() -> None:
+    before, after = view([of_backend("udp", ONE)]), view([ONE_NEW])
+    assert Ahead().after(_step(before, after), V4, Moving(), 0.0).shown(after) is after
+
+
+def test_peers_ahead_are_each_shown_for_their_own_time_and_as_they_were_first() -> None:
+    before, first = view([ONE, TWO]), view([ONE_NEW, TWO])
+    ahead = Ahead().after(_step(before, first), V4, Moving(), 10.0)
+    both = view([replace(ONE_NEW, mod_revision=999), TWO_NEW])
+    ahead = ahead.after(_step(first, both), V4, Moving(), 11.0)
+    assert ahead.shown(both).leases == before.leases
+    assert ahead.pause(11.0) == AHEAD - 1.0
+    assert ahead.pause(99.0) == 0.0, "it is due"
+    ahead = ahead.after(_step(both, both), V4, Moving(), 10.0 + AHEAD)
+    assert [*ahead.shown(both).leases.values()] == [next(iter(both.leases.values())), TWO]
+    assert ahead.pause(10.0 + AHEAD) == 1.0
+    assert ahead.after(_step(both, both), V4, Moving(), 11.0 + AHEAD).pause(11.0 + AHEAD) is None
+
+
+def test_lease_taken_back_while_it_was_ahead_is_shown_as_it_is() -> None:
+    before, after = view([ONE]), view([ONE_NEW])
+    ahead = Ahead().after(_step(before, after), V4, Moving(), 0.0)
+    assert ahead.after(_step(after, before), V4, Moving(), 0.1).shown(before) is before
+
+
+def test_nothing_ahead_stays_the_same_object_and_an_alloc_network_shows_all_as_they_are() -> None:
+    seen, after = view([OWN, ONE]), view([OWN, ONE_NEW])
+    nothing = Ahead()
+    assert nothing.after(_step(seen, seen), V4, Moving(), 0.0) is nothing
+    assert nothing.pause(0.0) is None
+    ahead = nothing.after(_step(seen, after), V4, Moving(), 0.0)
+    assert ahead.leases
+    assert ahead.after(_step(after, after), _of("alloc"), Moving(), 0.1) == Ahead()
 
 
 def test_peer_ahead_that_leaves_is_no_longer_shown() -> None:

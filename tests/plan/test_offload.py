@@ -34,6 +34,7 @@ def on(
     ("world", "is_on", "reason", "part"),
     [
         (on(*CARD), True, OffloadReason.RIGHT, "eth0 (driver ixgbe)"),
+        (on(), True, OffloadReason.RIGHT, "against no underlay link"),
         (on(*CARD, kernel=(5, 7)), True, OffloadReason.RIGHT, ""),
         (on(*CARD, kernel=(5, 6)), False, OffloadReason.OLD_KERNEL, "kernel 5.6"),
         (on(*CARD, kernel=(4, 19)), False, OffloadReason.OLD_KERNEL, "kernel 4.19"),

@@ -25,6 +25,7 @@ def seen(*leases: Lease) -> World:
 OWN = lease(0)
 BASE = world(own=OWN)
 ONE, TWO, THREE = lease(1), lease(2), lease(3)
+TWIN = lease(2, mac="02:00:00:00:00:01")
 
 
 def follow(*worlds: World) -> Judged:
@@ -55,6 +56,14 @@ def test_leases_that_went_are_let_go() -> None:
 
 
 def test_only_newcomers_are_judged_while_none_contend() -> None:
+    counting, judged_leases = _counting(admit_from(None, seen(ONE, TWO)))
+    after = admit_from(counting, seen(ONE, TWO, THREE))
+    assert judged_leases == [THREE]
+    assert after.admission == admit(after.world)
+
+
+def _counting(before: Judged) -> tuple[Judged, list[Lease]]:
+    """Note the leases that are judged from now on."""
     judged_leases: list[Lease] = []
 
     class Counting(Judge):
@@ -62,15 +71,65 @@ def test_only_newcomers_are_judged_while_none_contend() -> None:
             judged_leases.append(lease)
             return super().peer(lease, rejected)  # type: ignore[arg-type]
 
-    before = admit_from(None, seen(ONE, TWO))
     counting = replace(before, judge=Counting(before.world))
     for peer in before.peers.values():
         assert counting.judge is not None
         counting.judge.peer(peer, [])
     judged_leases.clear()
-    after = admit_from(counting, seen(ONE, TWO, THREE))
-    assert judged_leases == [THREE]
-    assert after.admission == admit(after.world)
+    return counting, judged_leases
+
+
+STRANGER = replace(lease(5), record=replace(lease(5).record, backend_type="udp"))
+
+
+def test_refused_lease_that_goes_is_no_reason_to_judge_others() -> None:
+    counting, judged_leases = _counting(admit_from(None, seen(ONE, TWIN)))
+    after = admit_from(counting, seen(ONE))
+    assert type(after.judge) is type(counting.judge), "not all were judged anew"
+    assert (judged_leases, after.admission) == ([], admit(after.world))
+
+
+def test_lease_refused_for_what_it_is_does_not_contend() -> None:
+    counting, judged_leases = _counting(admit_from(None, seen(ONE, STRANGER)))
+    where_it_was = replace(lease(6), key=STRANGER.key)
+    after = admit_from(counting, replace(BASE, view=_view(OWN, ONE, STRANGER, where_it_was)))
+    assert (judged_leases, after.admission) == ([where_it_was], admit(after.world))
+    counting, judged_leases = _counting(admit_from(None, seen(ONE)))
+    after = admit_from(counting, seen(ONE, STRANGER))
+    assert (judged_leases, after.admission) == ([STRANGER], admit(after.world))
+
+
+def _view(*leases: Lease) -> LeaseView:
+    """A view in which several leases may have one key."""
+    return LeaseView({str(at): one for at, one in enumerate(leases)}, listings=1, stale=False)
+
+
+def test_refusals_stay_in_the_order_of_age_when_one_comes_between() -> None:
+    refused = [replace(STRANGER, create_revision=at, key=lease(at).key) for at in (20, 30, 40)]
+    first, between, last = refused
+    judged = follow(seen(first, last), seen(first, last, ONE), seen(*refused, ONE))
+    assert [one.lease for one in judged.admission.rejected] == [first, between, last]
+
+
+def test_lease_as_old_as_another_is_put_in_the_order_of_keys_among_older_ones() -> None:
+    old, one, three = lease(9, revision=10), lease(1, revision=50), lease(3, revision=50)
+    assert follow(seen(old, three), seen(old, three, one)).admission.peers == (old, one, three)
+
+
+def test_one_of_many_refused_is_admitted_when_its_rival_goes_with_many_others() -> None:
+    """So many that comparing them all would cost more than judging all anew."""
+    others = [lease(number) for number in range(60, 120)]
+    twins = [lease(number, mac="02:00:00:00:00:01") for number in range(10, 50)]
+    judged = follow(seen(ONE, *others, *twins), seen(*twins))
+    assert judged.admission.peers == (twins[0],)
+
+
+def test_lease_that_lost_its_mac_is_forgotten_when_it_goes() -> None:
+    """Leases are told apart by their id, which another may have then."""
+    nameless = replace(ONE, record=replace(ONE.record, node_id=""))
+    judged = follow(seen(nameless), seen(nameless, TWIN), seen(TWIN))
+    assert judged.judge is not None
+    assert not judged.judge.bars([id(nameless)])
 
 
 def test_lease_that_contended_is_admitted_once_its_rival_goes() -> None:

@@ -140,7 +140,7 @@ async def create(table: Table, network: NetworkConfig, key: SubnetKey, record: L
 
 
 def _ranges(key: SubnetKey) -> str:
-    return ",".join(str(one) for one in (key.subnet, key.subnet6) if one is not None)
+    return ",".join(map(str, key.subnets))
 
 
 def _holder(listing: Listing, key: str) -> str:

@@ -207,7 +207,7 @@ def _subnets(last: Pass) -> Iterator[IPNetwork]:
     """The subnets of peers, then our own, which packets of peers go to."""
     own = [last.world.own] if last.world.own is not None else []
     for lease in (*last.admission.peers, *own):
-        yield from (subnet for subnet in (lease.key.subnet, lease.key.subnet6) if subnet is not None)
+        yield from lease.key.subnets
 
 
 def _cure_of_routes(routes: list[HostRoute], network: NetworkConfig | None) -> str:

@@ -143,8 +143,8 @@ def duplicate_public_ip(own: OwnState, view: LeaseView) -> str:
         record = lease.record
         if not record.node_id or record.node_id == node:
             continue
-        shared = ip if ip is not None and record.public_ip == ip else None
-        shared6 = ip6 if ip6 is not None and record.public_ip6 == ip6 else None
+        shared = ip if record.public_ip == ip else None
+        shared6 = ip6 if record.public_ip6 == ip6 else None
         if shared or shared6:
             theirs = f"node {record.node_id}, lease {lease.key}"
             return f"public IP {shared or shared6} is ours (node {node}) and also that of {theirs}"
@@ -260,7 +260,7 @@ def _mine(own: OwnState, view: LeaseView) -> list[Lease]:
 
 
 def _is_trap(own: OwnState, lease: Lease) -> bool:
-    if not own.borders or not lease.is_reservation or (own.held is not None and own.held.key == lease.key):
+    if not lease.is_reservation or (own.held is not None and own.held.key == lease.key):
         return False
     return held_by(lease.key, own.borders) is not None
 

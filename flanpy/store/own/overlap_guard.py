@@ -37,12 +37,7 @@ def overlap_guard(prefix: str, key: SubnetKey, network: NetworkConfig, revision:
 
 def is_narrow(key: SubnetKey, network: NetworkConfig) -> bool:
     """Report whether only keys near `key` are guarded: then one lost race does not affect the next candidate."""
-    return (
-        key.subnet is not None
-        and key.subnet6 is None
-        and network.network6 is None
-        and network.network is not None
-    )
+    return key.subnet6 is None and network.network6 is None and network.network is not None
 
 
 def _stems(subnet: IPv4Network, network: IPv4Network) -> list[str]:
@@ -60,7 +55,7 @@ def _inner(subnet: IPv4Network) -> list[str]:
     whole = min(subnet.prefixlen // 8, 3)
     stem = "".join(f"{octet}." for octet in octets[:whole])
     rest = 8 - subnet.prefixlen % 8
-    if subnet.prefixlen >= 24 or subnet.prefixlen % 8 == 0 or 1 << rest > _MOST_RANGES:
+    if whole == 3 or 1 << rest > _MOST_RANGES:
         return [stem]
     first = octets[whole]
     return [f"{stem}{octet}." for octet in range(first, first + (1 << rest))]

@@ -124,6 +124,8 @@ def test_guard_is_narrow_in_a_network_of_ipv4_alone() -> None:
 def test_guard_names_wider_subnets_inside_the_network_and_what_begins_like_the_key() -> None:
     assert stems("10.50.4.0/24") == ["/s/10.50.0.0-21", "/s/10.50.4.0-22", "/s/10.50.4.0-23", "/s/10.50.4."]
     assert stems("10.50.4.0/26")[-1] == "/s/10.50.4."
+    assert stems("10.50.4.32/28")[-1] == "/s/10.50.4."
+    assert stems("10.50.4.33/32")[-1] == "/s/10.50.4."
     assert stems("10.50.4.0/23")[-2:] == ["/s/10.50.4.", "/s/10.50.5."]
     assert stems("10.50.16.0/20", network("10.50.0.0/16"))[-16:] == [f"/s/10.50.{n}." for n in range(16, 32)]
     assert stems("10.50.32.0/19", network("10.50.0.0/16"))[-1] == "/s/10.50."

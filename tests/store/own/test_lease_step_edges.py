@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_network
 import pytest
 
 from flanpy.model.address import IPNetwork
-from flanpy.model.lease import Lease, LeaseRecord, LeaseView
+from flanpy.model.lease import InvalidLease, Lease, LeaseRecord, LeaseView
 from flanpy.plan.border import Guarded
 from flanpy.plan.space import numbers
 from flanpy.store.own.lease_step import Acquire, Keep, Renew, Rewrite, Wait, Why, Yield, duplicate_public_ip
@@ -45,6 +45,25 @@ def test_lost_lease_outside_a_changed_network_is_replaced_at_start() -> None:
     assert isinstance(found, Acquire)
     assert (found.why, found.replaces) == (Why.EXCLUDED, None)
     assert all(str(key).startswith("10.60.") for key in found.candidates)
+
+
+def test_host_that_uses_no_lease_has_lost_none() -> None:
+    found = step(fresh(in_use=True))
+    assert isinstance(found, Acquire)
+    assert found.why is Why.NEW
+
+
+@pytest.mark.parametrize(
+    ("invalid", "yields"),
+    [("10.50.9.0-25", True), ("10.50.10.0-24", False), ("10.50.9.0-99", False), ("nonsense", False)],
+)
+def test_unreadable_lease_has_the_subnet_that_its_key_names(invalid: str, *, yields: bool) -> None:
+    found = step(HELD, invalid=(InvalidLease(invalid, "odd value", 7),))
+    if not yields:
+        assert found == Acquire((MINE.key,), Why.LOST)
+        return
+    assert isinstance(found, Yield)
+    assert "now belongs to an unreadable key (odd value), lease 10.50.9.0-25" in found.message
 
 
 def test_lost_lease_that_nothing_uses_is_tried_first_and_not_alone() -> None:
@@ -262,6 +281,34 @@ def test_dual_stack_hosts_are_the_same_by_ipv4_alone_and_otherwise_by_both() -> 
     assert isinstance(step(fresh(record=V6_RECORD), six, config=config), Wait)
 
 
+def test_reservation_for_nobody_is_not_ours() -> None:
+    assert isinstance(step(fresh(), lease("10.50.33.0-24", LeaseRecord(None), lease_id=0)), Acquire)
+
+
+def test_host_without_a_node_id_takes_no_lease_of_flannels_for_its_own() -> None:
+    assert isinstance(step(fresh(record=record(1)), lease("10.50.33.0-24", record(2))), Acquire)
+
+
+@pytest.mark.parametrize(
+    ("said", "named"),
+    [
+        (LeaseRecord(IPv4Address("10.99.0.2"), None, node_id="me"), "10.99.0.2"),
+        (LeaseRecord(IPv4Address("10.99.0.2"), IPv6Address("2001:db8::2"), node_id="me"), "10.99.0.2"),
+        (LeaseRecord(None, IPv6Address("2001:db8::2"), node_id="me"), "2001:db8::2"),
+    ],
+)
+def test_twin_is_named_by_its_address(said: LeaseRecord, named: str) -> None:
+    found = step(fresh(), lease("10.50.33.0-24", said))
+    assert isinstance(found, Wait)
+    assert f"also used by the host at {named}, lease 10.50.33.0-24" in found.message
+
+
+def test_twin_on_our_previous_subnet_takes_nothing_that_we_hold() -> None:
+    """The held lease is gone; the one at the subnet before it bears our node id."""
+    before = replace(lease("10.50.33.0-24", record(2, "me")), mod_revision=99)
+    assert step(replace(HELD, previous=before.key), before) == Rewrite(before, RECORD, Why.CHANGED)
+
+
 # A family more
 
 
@@ -278,6 +325,16 @@ def test_ipv4_is_added_to_a_lease_of_ipv6_on_the_same_subnet() -> None:
     (key,) = found.candidates
     assert (key.subnet6, found.replaces, found.why) == (IPv6Network("fd50:0:0:9::/64"), six, Why.FAMILY)
     assert key.subnet is not None
+
+
+def test_ipv4_is_not_added_when_the_subnet_of_ipv6_cannot_stay() -> None:
+    wide = lease("fd50:0:0:8::-63", V6_RECORD)
+    assert step(fresh(record=V6_RECORD), wide, config=network(**DUAL)) == Renew(wide)
+
+
+def test_family_without_a_free_subnet_is_not_added() -> None:
+    own = fresh(borders=(guard("fd50::/32"),))
+    assert step(own, MINE, config=network(**DUAL)) == Renew(MINE)
 
 
 # Overlaps
