@@ -67,6 +67,7 @@ class LeaseRecord:
     `fast_path`: the node has the in-kernel plane of the udp backend, and may get packets that only it can receive.
     `leaving`: the node is about to give the lease back, so nobody waits for it to come again.
     `host_name` is for people alone (`model.naming`); nothing is decided by it.
+    `mesh_token`: whoever has it may ask other hosts for their row of the mesh, as this node; told to nobody.
     """
 
     public_ip: IPv4Address | None
@@ -78,6 +79,7 @@ class LeaseRecord:
     fast_path: bool = False
     host_name: str = ""
     leaving: bool = False
+    mesh_token: str = field(default="", repr=False)
 
     @property
     def owner(self) -> str:

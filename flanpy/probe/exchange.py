@@ -1,7 +1,8 @@
 """Asks other hosts for their row of the mesh, and gives them ours: one GET of HTTP/1.1 a connection.
 
 Everything is bounded: size, time, and how many at once. Only peers are answered, with facts that each
-of them could measure itself.
+of them could measure itself. An address does not make a peer: a host lends its own to containers by masquerading. So a
+peer proves itself by the token that its lease carries, which no container can read in etcd.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import asyncio
 import errno
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from hmac import compare_digest
 from typing import Any, Final, Never
 
 from flanpy.clock import Clock
@@ -40,13 +42,13 @@ class MeshServer:
         clock: Clock,
         port: int,
         address: Callable[[], IPAddress | None],
-        may_ask: Callable[[IPAddress], bool],
+        tokens: Callable[[IPAddress], frozenset[str]],
         document: Callable[[], dict[str, Any]],
     ) -> None:
         self._clock = clock
         self._port = port
         self._address = address
-        self._may_ask = may_ask
+        self._tokens = tokens
         self._document = document
         self._server: asyncio.Server | None = None
         self._bound: IPAddress | None = None
@@ -91,9 +93,10 @@ class MeshServer:
         peer = writer.get_extra_info("peername")
         self._open += 1
         try:
-            if peer is not None and self._open <= _AT_ONCE and self._may_ask(address_of(peer[0])):
+            tokens = self._tokens(address_of(peer[0])) if peer is not None else frozenset()
+            if tokens and self._open <= _AT_ONCE:
                 async with asyncio.timeout(DEADLINE_S):
-                    writer.write(await self._answer(reader))
+                    writer.write(await self._answer(reader, tokens))
                     await writer.drain()
         except (OSError, ValueError, EOFError, asyncio.LimitOverrunError):
             pass  # TimeoutError among them: whoever asks like that gets no answer
@@ -104,30 +107,52 @@ class MeshServer:
                 async with asyncio.timeout(DEADLINE_S):
                     await writer.wait_closed()
 
-    async def _answer(self, reader: asyncio.StreamReader) -> bytes:
-        head = await reader.readuntil(b"\r\n\r\n")
-        if head.split(b"\r\n", 1)[0].split()[:2] != [b"GET", PATH.encode()]:
-            return b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    async def _answer(self, reader: asyncio.StreamReader, tokens: frozenset[str]) -> bytes:
+        request, *fields = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")
+        if request.split()[:2] != [b"GET", PATH.encode()]:
+            return _empty("404 Not Found")
+        if "" not in tokens and not _is_one_of(_bearer(fields), tokens):
+            return _empty("403 Forbidden")
         body = json.dumps(self._document(), separators=(",", ":")).encode()
         lines = ("HTTP/1.1 200 OK", "Content-Type: application/json", f"Content-Length: {len(body)}")
         return "\r\n".join((*lines, "Connection: close", "", "")).encode() + body
 
 
-async def ask(address: IPAddress, port: int) -> dict[str, Any] | None:
-    """One host's document, None if it gave none in time that is fit to be read."""
+def _empty(status: str) -> bytes:
+    return f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+
+
+def _bearer(fields: Iterable[bytes]) -> bytes:
+    """Return the token of a request, b"" if it has none."""
+    for line in fields:
+        name, _, value = line.partition(b":")
+        scheme, _, token = value.strip().partition(b" ")
+        if (name.lower(), scheme.lower()) == (b"authorization", b"bearer"):
+            return token.strip()
+    return b""
+
+
+def _is_one_of(token: bytes, tokens: frozenset[str]) -> bool:
+    return sum(compare_digest(token, one.encode()) for one in tokens) > 0
+
+
+async def ask(address: IPAddress, port: int, token: str = "") -> dict[str, Any] | None:
+    """One host's document, None if it gave none in time that is fit to be read; `token` is that of our own lease."""
     try:
         async with asyncio.timeout(DEADLINE_S):
             reader, writer = await asyncio.open_connection(str(address), port)
             try:
                 host = f"[{address}]" if address.version == 6 else str(address)
-                writer.write(f"GET {PATH} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+                proof = f"Authorization: Bearer {token}\r\n" if token else ""
+                head = f"GET {PATH} HTTP/1.1\r\nHost: {host}\r\n{proof}Connection: close\r\n\r\n"
+                writer.write(head.encode())
                 octets = await _read_all(reader)
             finally:
                 writer.transport.abort()
     except OSError:  # TimeoutError is one
         return None
-    head, _, body = octets.partition(b"\r\n\r\n")
-    if len(octets) > MOST_BYTES or head.split(b" ")[1:2] != [b"200"]:
+    answer, _, body = octets.partition(b"\r\n\r\n")
+    if len(octets) > MOST_BYTES or answer.split(b" ")[1:2] != [b"200"]:
         return None
     return read_document(body)
 

@@ -38,11 +38,11 @@ class Node:
         return {"node_id": self.name, "host": self.host or self.name, "subnet": self.subnet}
 
 
-Ask = Callable[[IPAddress, int], Awaitable[dict[str, Any] | None]]
+Ask = Callable[[IPAddress, int, str], Awaitable[dict[str, Any] | None]]
 
 
 class Mesh:
-    """`nodes` gives all hosts, ourselves first, `own` our own document."""
+    """`nodes` gives all hosts, ourselves first, `own` our own document, `token` our proof that we may ask."""
 
     def __init__(
         self,
@@ -51,12 +51,14 @@ class Mesh:
         port: int,
         nodes: Callable[[], Sequence[Node]],
         own: Callable[[], Document],
+        token: Callable[[], str],
         ask: Ask = ask,
     ) -> None:
         self._clock = clock
         self._port = port
         self._nodes = nodes
         self._own = own
+        self._token = token
         self._ask = ask
         self._turn = asyncio.Lock()
         self._last: tuple[float, Document] | None = None
@@ -94,4 +96,4 @@ class Mesh:
     async def _of(self, node: Node, room: asyncio.Semaphore) -> Document | None:
         async with room:
             assert node.address is not None
-            return await self._ask(node.address, self._port)
+            return await self._ask(node.address, self._port, self._token())

@@ -26,7 +26,9 @@ class Target:
     """One family of one peer. `wanted` is the size in bytes of packets that should pass, `port` what carries them.
 
     `certain`: the overlay address is on the peer whatever it runs. It is not where the subnet's first host address is
-    the bridge's: a peer may have no bridge yet. `host` is the peer's name, which makes it no other target.
+    the bridge's: a peer may have no bridge yet. `host` is the peer's name, and `token` what its host proves itself by
+    when it asks us: "" of a flanpy that has none yet, None of a host that never asks, flannel's. Neither makes it
+    another target.
     """
 
     key: SubnetKey
@@ -38,6 +40,7 @@ class Target:
     port: str = ""
     certain: bool = True
     host: str = field(default="", compare=False)
+    token: str | None = field(default=None, compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -71,9 +74,17 @@ def targets(world: World, peers: Iterable[Lease]) -> tuple[Target, ...]:
                         port if tunnel else "",
                         tunnel,
                         names.of(lease),
+                        lease.record.mesh_token if lease.record.node_id else None,
                     )
                 )
     return tuple(found)
+
+
+def tokens_at(address: IPAddress, peers: Iterable[Target]) -> frozenset[str]:
+    """Return the tokens of the hosts that ask from that address, empty if none does; several may be behind one."""
+    return frozenset(
+        one.token for one in peers if one.token is not None and address in (one.overlay, one.underlay)
+    )
 
 
 def overlay_address(subnet: IPNetwork, *, tunnel: bool) -> IPAddress:

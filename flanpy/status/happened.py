@@ -107,7 +107,9 @@ def _peers(old: Mapping[str, Lease], new: Mapping[str, Lease], inputs: Inputs) -
     joined = [(lease, _address(lease)) for key, lease in peers.items() if key not in old]
     left = [(lease, "its lease is gone") for lease in gone]
     changed = [
-        (lease, _change(old[key], lease)) for key, lease in peers.items() if _is_changed(old.get(key), lease)
+        (lease, what)
+        for key, lease in peers.items()
+        if _is_changed(old.get(key), lease) and (what := _change(old[key], lease))
     ]
     if not joined and not left and not changed:
         return
@@ -141,6 +143,7 @@ def _address(lease: Lease) -> str:
 
 
 def _change(old: Lease, new: Lease) -> str:
+    """Return what changed, "" if it is nothing for people: the token is a secret, and changes nothing here."""
     was, now = old.record, new.record
     parts = (
         ("node", was.node_id, now.node_id),

@@ -1,8 +1,9 @@
 """The schema of `<prefix>/subnets/`: the translation between etcd's keys and values and our leases.
 
 Owns the text of a subnet key and the JSON of a lease, byte for byte as flannel writes them, with our own fields
-(`NodeID`, `FastPath`, `HostName`, `Leaving`) put last: flannel ignores what it does not know. `decode_lease` returns a
-`Lease` or an `InvalidLease` for any bytes: one bad key must not affect the others (it cost flannel every peer).
+(`NodeID`, `FastPath`, `HostName`, `Leaving`, `MeshToken`) put last: flannel ignores what it does not know.
+`decode_lease` returns a `Lease` or an `InvalidLease` for any bytes: one bad key must not affect the others (it cost
+flannel every peer).
 """
 
 from __future__ import annotations
@@ -26,6 +27,12 @@ SUBNETS: Final = "/subnets/"
 
 LONGEST_NODE_ID: Final = 253
 """Characters of a node id; that of a host name (RFC 1123)."""
+
+UNUSABLE_TOKEN: Final = " "  # noqa: S105, nobody can send it
+"""A token that cannot be one: nobody asks as that host, whereas anybody at its address may where there is none."""
+
+_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{1,128}", re.ASCII)
+"""What can be said of RFC 6750's `Authorization: Bearer`."""
 
 _LONGEST_SHOWN: Final = 80
 _LONGEST_TYPE: Final = 63
@@ -57,6 +64,8 @@ class _Value(msgspec.Struct):
     """the host's name, for people; flanpy only, and left out where `node-id` is set. No name is not shown."""
     leaving: bool = msgspec.field(name="Leaving", default=False)
     """the host is being drained, and deletes the key next; flanpy only."""
+    mesh_token: Any = msgspec.field(name="MeshToken", default="")
+    """the proof by which the host asks others what they reach (`/v1/reachability`); random, flanpy only."""
 
 
 class _Vxlan(msgspec.Struct):
@@ -156,6 +165,8 @@ def encode_record(record: LeaseRecord) -> bytes:
         parts.append(f'"HostName":{_json_text(record.host_name)}')
     if record.leaving:
         parts.append('"Leaving":true')
+    if record.mesh_token:
+        parts.append(f'"MeshToken":{_json_text(record.mesh_token)}')
     return f"{{{','.join(parts)}}}".encode()
 
 
@@ -243,6 +254,7 @@ def _record(raw: bytes, key: SubnetKey, *, reserved: bool) -> LeaseRecord:
         value.fast_path,
         host_name(value.host_name),
         value.leaving,
+        _mesh_token(value.mesh_token),
     )
     _check_whole(record, key, reserved=reserved)
     return record
@@ -337,6 +349,13 @@ def _node_id(text: str) -> str:
     if len(text) > LONGEST_NODE_ID or not text.isprintable():
         raise _Unusable(f"NodeID {_shown(text)} is no name: printable, at most {LONGEST_NODE_ID} characters")
     return text
+
+
+def _mesh_token(found: object) -> str:
+    if found == "" or found is None:
+        return ""
+    fits = isinstance(found, str) and _TOKEN.fullmatch(found) is not None
+    return str(found) if fits else UNUSABLE_TOKEN
 
 
 def _shown(value: str | bytes, *, quoted: bool = True) -> str:

@@ -48,6 +48,7 @@ NAMES = (
     "BackendV6Data",
     "NodeID",
     "FastPath",
+    "MeshToken",
     "Else",
 )
 KEYS = ("10.50.7.0-24", "10.50.7.0-24&fd50::-64", "fd50::-64", "../../../etc/passwd", "10.50.7.0-24\n")

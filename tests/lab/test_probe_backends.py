@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from ipaddress import IPv4Interface
 from typing import Any
 
 import pytest
 
 from flanpy.cli.base.control import Control
+from flanpy.probe.exchange import ask
 from integration.lab import Host, Lab, flanpyctl
+from integration.net.namespaces import in_namespace
 from tests.lab.conftest import BuildLab
+from tests.lab.etcd_side import owned
 from tests.lab.overlay import eventually
 from tests.lab.probe_side import DEADLINE_S, FAST, wait_for, wait_whole
 
@@ -53,6 +58,38 @@ def test_udp_backends_port_is_the_one_that_is_named_when_blocked(build_lab: Buil
             row = wait_for(here, there.name, reach="unreachable", trouble="PortBlocked")
             assert "UDP port 8285" in row["evidence"]
     wait_whole(one, two)
+
+
+def test_l3_sender_at_a_peers_address_is_told_nothing_without_the_token_of_its_lease(
+    build_lab: BuildLab,
+) -> None:
+    """A container has its host's address wherever that masquerades; the mesh is whole all the while."""
+    lab = build_lab(2)
+    start(lab)
+    one, two = lab.hosts
+    overlay = IPv4Interface(two.subnet_file.subnet).network.network_address
+
+    def told(token: str) -> object:
+        return in_namespace(one.namespace, lambda: asyncio.run(ask(overlay, 8473, token)))
+
+    def rows() -> set[tuple[str, str]]:
+        said = json.loads(one.run(*flanpyctl(), "ping", "--all", "-o", "json").stdout)
+        return {(row["from"], row["to"]) for row in said["rows"]}
+
+    def tokens() -> dict[str, str]:
+        found = {host.name: owned(lab, host) for host in lab.hosts}
+        return {name: json.loads(one.value)["MeshToken"] for name, one in found.items() if one is not None}
+
+    before = tokens()
+    assert len(set(before.values())) == 2
+    eventually(lambda: told(before["h1"]) is not None, "who has the token is told")
+    assert told("") is None
+    assert told(before["h2"]) is None
+    assert rows() == {("h1", "h2"), ("h2", "h1")}
+    one.daemon.stop()
+    one.daemon.up(FAST)
+    assert tokens() == before
+    eventually(lambda: rows() == {("h1", "h2"), ("h2", "h1")}, "the mesh after a restart")
 
 
 def test_one_dead_family_of_two_is_told_with_its_address(build_lab: BuildLab) -> None:

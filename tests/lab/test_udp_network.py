@@ -99,7 +99,7 @@ def test_s1_leases_are_flannels_with_our_own_fields_last(lab: Lab, plane: str) -
     for entry in lab.etcd.api.list(f"{ETCD_PREFIX}/subnets/"):
         value = json.loads(entry.value)
         keys = ["PublicIP", "PublicIPv6", "NodeID"] + (["FastPath"] if plane == "kernel" else [])
-        assert list(value) == keys
+        assert list(value) == [*keys, "MeshToken"]
 
 
 def test_tunnel_takes_one_from_the_ttl_at_each_end(lab: Lab) -> None:

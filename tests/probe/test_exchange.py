@@ -7,6 +7,7 @@ import json
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -18,10 +19,13 @@ from flanpy.probe import exchange
 from flanpy.probe.exchange import MeshServer, ask
 from flanpy.probe.mesh import Mesh, Node
 from flanpy.probe.rows import mesh_rows, own_document, read_document
+from flanpy.probe.target import tokens_at
+from flanpy.store.schema import UNUSABLE_TOKEN
 from tests.fakes.clock import FakeClock
 from tests.probe.worlds import target
 
 HERE = IPv4Address("127.0.0.1")
+TOKEN = "0123456789abcdef0123456789abcdef"
 
 
 def report() -> ReachReport:
@@ -39,13 +43,13 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def served(work: Callable[[int], Awaitable[None]], *, allowed: bool = True) -> None:
+def served(work: Callable[[int], Awaitable[None]], *, tokens: frozenset[str] = frozenset({TOKEN})) -> None:
     """Run `work` beside a server at that port."""
 
     async def both() -> None:
         port = free_port()
         server = MeshServer(
-            clock=SystemClock(), port=port, address=lambda: HERE, may_ask=lambda _: allowed,
+            clock=SystemClock(), port=port, address=lambda: HERE, tokens=lambda _: tokens,
             document=lambda: DOCUMENT,
         )  # fmt: skip
         task = asyncio.create_task(server.run())
@@ -62,16 +66,66 @@ def served(work: Callable[[int], Awaitable[None]], *, allowed: bool = True) -> N
 
 def test_document_comes_over_as_it_was_made() -> None:
     async def work(port: int) -> None:
-        assert await ask(HERE, port) == {"at": 5.0, "rows": DOCUMENT["rows"]}
+        assert await ask(HERE, port, TOKEN) == {"at": 5.0, "rows": DOCUMENT["rows"]}
 
     served(work)
 
 
-def test_stranger_is_told_nothing() -> None:
+@pytest.mark.parametrize(
+    ("tokens", "given", "answered"),
+    [
+        (frozenset(), "", False),
+        (frozenset(), TOKEN, False),
+        (frozenset({TOKEN}), "", False),
+        (frozenset({TOKEN}), TOKEN[:-1], False),
+        (frozenset({TOKEN}), f"{TOKEN}0", False),
+        (frozenset({UNUSABLE_TOKEN}), UNUSABLE_TOKEN, False),
+        (frozenset({TOKEN, "other"}), "other", True),
+        (frozenset({""}), "", True),
+        (frozenset({"", "other"}), TOKEN, True),
+    ],
+)
+def test_host_is_answered_by_the_token_of_its_lease_or_as_one_of_before_it(
+    tokens: frozenset[str], given: str, answered: bool
+) -> None:
     async def work(port: int) -> None:
-        assert await ask(HERE, port) is None
+        assert (await ask(HERE, port, given) is not None) == answered
 
-    served(work, allowed=False)
+    served(work, tokens=tokens)
+
+
+def test_host_of_before_the_token_is_asked_in_words_that_it_reads() -> None:
+    """It takes the path from the first line and reads no other."""
+    heard: list[bytes] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + json.dumps({"at": 1, "rows": []}).encode())
+        writer.close()
+
+    async def work() -> None:
+        server = await asyncio.start_server(talk, str(HERE), 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            assert await ask(HERE, port, TOKEN) == {"at": 1, "rows": []}
+
+    asyncio.run(work())
+    assert heard[0].split(b"\r\n")[0] == b"GET /v1/reachability HTTP/1.1"
+
+
+def test_tokens_are_those_of_the_hosts_at_an_address_and_flannels_never_ask() -> None:
+    one, two, old, flannels = (target(number) for number in (1, 2, 3, 4))
+    peers = [
+        replace(one, token="a"),
+        replace(two, token="b", underlay=one.underlay),  # behind one address
+        replace(old, token=""),
+        replace(flannels, token=None),
+    ]
+    assert tokens_at(one.underlay, peers) == {"a", "b"}
+    assert tokens_at(one.overlay, peers) == {"a"}
+    assert tokens_at(old.overlay, peers) == {""}
+    assert tokens_at(flannels.overlay, peers) == frozenset()
+    assert tokens_at(HERE, peers) == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -86,7 +140,7 @@ def test_nonsense_does_not_stop_the_server(words: bytes) -> None:
         with suppress(ConnectionResetError):  # it did not read all that was sent
             assert b"200" not in await reader.read(4096)
         writer.close()
-        assert await ask(HERE, port) is not None
+        assert await ask(HERE, port, TOKEN) is not None
 
     served(work)
 
@@ -141,19 +195,26 @@ def test_rows_about_hosts_that_we_do_not_know_are_left_out() -> None:
 def test_mesh_puts_rows_of_all_together_and_asks_not_again_at_once() -> None:
     asked: list[Any] = []
 
-    async def answer(address: Any, _port: int) -> dict[str, Any] | None:
-        asked.append(address)
+    async def answer(address: Any, _port: int, token: str) -> dict[str, Any] | None:
+        asked.append((address, token))
         return {"at": 2.0, "rows": [row(subnet="10.50.0.0-24", reach="unreachable")]}
 
     async def work() -> None:
         nodes = [Node("n0", "10.50.0.0-24"), Node("n1", "10.50.1.0-24", HERE)]
-        mesh = Mesh(clock=FakeClock(), port=1, nodes=lambda: nodes, own=lambda: DOCUMENT, ask=answer)
+        mesh = Mesh(
+            clock=FakeClock(),
+            port=1,
+            nodes=lambda: nodes,
+            own=lambda: DOCUMENT,
+            token=lambda: TOKEN,
+            ask=answer,
+        )
         found = await mesh.document()
         assert [(r["from"], r["to"], r["reach"]) for r in found["rows"]] == [
             ("n0", "n1", "reachable"),
             ("n1", "n0", "unreachable"),
         ]
         assert await mesh.document() is found
-        assert asked == [HERE]
+        assert asked == [(HERE, TOKEN)]
 
     asyncio.run(work())

@@ -189,6 +189,13 @@ def test_lease_that_was_only_renewed_is_no_event(board: StatusBoard) -> None:
     assert _told(board, seen, K.PEER_CHANGED, K.PEER_LEFT, K.PEER_JOINED) == []
 
 
+def test_another_token_of_a_peer_is_no_event(board: StatusBoard) -> None:
+    seen = board.events.newest
+    updated = [replace(lease(n), record=replace(lease(n).record, mesh_token="5ec2e7")) for n in (1, 2)]
+    board.note_pass(passed(replace(TWO_PEERS, view=view([OWN, *updated]))))
+    assert _told(board, seen, K.PEER_CHANGED, K.PEER_LEFT, K.PEER_JOINED) == []
+
+
 def _crowd(count: int) -> MappingProxyType[str, Lease]:
     """So many leases, told apart by their text alone."""
     return MappingProxyType({f"peer {number}": lease(1) for number in range(count)})

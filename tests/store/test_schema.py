@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from flanpy.model.address import Mac
 from flanpy.model.lease import InvalidLease, Lease, LeaseRecord, RawData, SubnetKey, VxlanData
 from flanpy.store.port import KeyValue
-from flanpy.store.schema import decode_key, decode_lease, encode_record
+from flanpy.store.schema import UNUSABLE_TOKEN, decode_key, decode_lease, encode_record
 
 PREFIX = "/coreos.com/network/subnets/"
 LONG = json.dumps("a" * 254)
@@ -92,6 +92,24 @@ def test_lease_value_carries_the_host_name_behind_what_flannel_reads() -> None:
 def test_host_name_that_is_none_is_not_shown_and_costs_the_host_nothing(name: str) -> None:
     value = f'{{"PublicIP":"10.9.0.1","NodeID":"n-1","HostName":{name}}}'
     assert record_of(value.encode()) == LeaseRecord(IPv4Address("10.9.0.1"), node_id="n-1")
+
+
+def test_token_of_a_lease_stands_last_and_is_no_part_of_what_is_shown_of_it() -> None:
+    record = LeaseRecord(IPv4Address("10.9.0.1"), node_id="n-1", leaving=True, mesh_token="0f" * 16)
+    value = encode_record(record)
+    assert record_of(value) == record
+    assert list(json.loads(value))[-1] == "MeshToken"
+    assert record.mesh_token not in f"{record} {record!r} {record.owner}"
+
+
+@pytest.mark.parametrize(
+    "token", ["5", "[1]", '" "', '"a b"', '"a\\u000d\\u000a"', '"\\u00e9"', LONG, "true"]
+)
+def test_token_that_nobody_can_send_is_no_leave_for_everybody(token: str) -> None:
+    value = f'{{"PublicIP":"10.9.0.1","NodeID":"n-1","MeshToken":{token}}}'
+    assert record_of(value.encode()).mesh_token == UNUSABLE_TOKEN
+    none = '{"PublicIP":"10.9.0.1","NodeID":"n-1","MeshToken":null}'
+    assert record_of(none.encode()).mesh_token == ""
 
 
 def test_lease_keeps_what_etcd_said_of_its_key_when_read() -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from dataclasses import replace
 from random import Random
+from secrets import token_hex
 from typing import Any
 
 from flanpy.backend.registry import backend_for
@@ -65,6 +67,7 @@ class Leasing:
         self._clock = clock
         self._loop = loop
         self._board = board
+        self._mesh_token = token_hex(16)
         self._recalled: Lease | None = None
         self._memory = LeaseMemory(settings, node_id, clock=clock, note=self._note_lease_file)
         self._leases = LeaseWatch(
@@ -178,6 +181,9 @@ class Leasing:
         assert world.network is not None
         record = backend_for(world.network.backend_type).advertise(world)
         if record is not None:
+            # As it stands in etcd, or a restart would write every lease anew, and peers would read it.
+            token = world.own.record.mesh_token if world.own is not None else ""
+            record = replace(record, mesh_token=token.strip() or self._mesh_token)
             self._keeper.want(network, record, guarded(world))
 
     def pass_done(self, outcome: Pass) -> None:

@@ -23,7 +23,7 @@ from flanpy.probe.knock import knock_at
 from flanpy.probe.mesh import Mesh, Node
 from flanpy.probe.prober import Prober
 from flanpy.probe.rows import Document, own_document
-from flanpy.probe.target import TUNNELS, Target, overlay_address, targets
+from flanpy.probe.target import TUNNELS, Target, overlay_address, targets, tokens_at
 from flanpy.reconcile.outcome import Pass
 from flanpy.status.board import StatusBoard
 from flanpy.status.judge.firewall import rules
@@ -60,9 +60,9 @@ class Probing:
         )
         self.prober.check_checksums(settings().probe.mesh_port, self._vxlan_addresses, corrupted)
         port = settings().probe.mesh_port if settings().probe.on else 0
-        self.mesh = Mesh(clock=clock, port=port, nodes=self._nodes, own=self._own)
+        self.mesh = Mesh(clock=clock, port=port, nodes=self._nodes, own=self._own, token=self._own_token)
         self._server = MeshServer(
-            clock=clock, port=port, address=self._own_address, may_ask=self._may_ask, document=self._own
+            clock=clock, port=port, address=self._own_address, tokens=self._tokens, document=self._own
         )
         self._here = node_id
         self._port = port
@@ -154,8 +154,13 @@ class Probing:
                 return underlay.local(family)
         return None
 
-    def _may_ask(self, address: IPAddress) -> bool:
-        return any(address in {target.overlay, target.underlay} for target in self._targets())
+    def _tokens(self, address: IPAddress) -> frozenset[str]:
+        """Return what a peer at that address proves itself by, none if there is no peer that asks."""
+        return tokens_at(address, self._targets())
+
+    def _own_token(self) -> str:
+        last = self._board.snapshot.inputs.last
+        return last.world.own.record.mesh_token if last is not None and last.world.own is not None else ""
 
     # What this host knows of itself
 
