@@ -23,7 +23,7 @@ from flanpy.model.reach import Diagnosis, PathMtu, PeerReach, Reach, ReachReport
 from flanpy.model.world import Policy
 from flanpy.reconcile.loop import ReconcileLoop
 from flanpy.status.board import StatusBoard
-from flanpy.status.metrics.page import Asked, MetricsPage
+from flanpy.status.metrics.page import MetricsPage, ScrapeForm
 from flanpy.status.metrics.peers import PER_PEER
 from integration.etcd.api import NamespaceConnection
 from integration.hosts.daemon import METRICS_PORT
@@ -85,7 +85,7 @@ async def _beside(rounds: int) -> Beside:
     board.note(network=NETWORK, reach=report(list(leases.now.values())[1:]))
     board.judge_again()  # as the daemon does every few seconds: it reckons what is not reckoned for each pass
     page = MetricsPage(lambda: board.snapshot, lambda: ())
-    asked = Asked(HEADERS["Accept"], HEADERS["Accept-Encoding"])
+    asked = ScrapeForm(HEADERS["Accept"], HEADERS["Accept-Encoding"])
     await page.answer(asked)
     for turn in range(rounds):
         found.alone.append(await _pass(loop, leases, turn))
@@ -104,13 +104,13 @@ async def _beside(rounds: int) -> Beside:
     return found
 
 
-async def _timed(page: MetricsPage, asked: Asked) -> float:
+async def _timed(page: MetricsPage, asked: ScrapeForm) -> float:
     began = time.perf_counter()
     await page.answer(asked)
     return (time.perf_counter() - began) * 1000
 
 
-async def _scrape_on(page: MetricsPage, asked: Asked) -> None:
+async def _scrape_on(page: MetricsPage, asked: ScrapeForm) -> None:
     while True:
         await page.answer(asked)
 

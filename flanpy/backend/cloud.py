@@ -47,19 +47,19 @@ _MOST_TABLES: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
-class CloudOptions:
+class CloudBackendOptions:
     """`tables` empty: the one that the host's own subnet is associated with, else the main one of its VPC."""
 
     tables: tuple[str, ...] = ()
     direct: bool = False
 
 
-def read_options(backend: str, raw: Mapping[str, object]) -> CloudOptions:
+def read_options(backend: str, raw: Mapping[str, object]) -> CloudBackendOptions:
     """Read the options. Raises ConfigError naming key and value."""
     direct = Reader(backend, raw).boolean("DirectRouting")
     if backend == GCE:
-        return CloudOptions(direct=direct)
-    return CloudOptions(_tables(raw.get("routetableid")), direct)
+        return CloudBackendOptions(direct=direct)
+    return CloudBackendOptions(_tables(raw.get("routetableid")), direct)
 
 
 def _tables(value: object) -> tuple[str, ...]:

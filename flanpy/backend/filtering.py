@@ -22,7 +22,7 @@ from flanpy.model.world import World
 from flanpy.plan.desired import Ground
 from flanpy.plan.encapsulated import Encapsulation
 from flanpy.plan.overlay_ranges import Ranges
-from flanpy.plan.packet_filter import Asked, choose, packet_filter
+from flanpy.plan.packet_filter import RuleInputs, choose, packet_filter
 
 _ANY_LINK = frozenset({"alloc", "extension"})
 """Backends that leave the way of packets to others."""
@@ -42,7 +42,7 @@ def filter_objects(world: World, links: frozenset[str]) -> tuple[KernelObject, .
         network, subnet = world.network.range(family), world.own.key.of(family)
         if network is not None and subnet is not None:
             ranges.append(Ranges(family, network, subnet, through))
-    asked = Asked(
+    asked = RuleInputs(
         world.policy.filter,
         flavour,
         world.filter,

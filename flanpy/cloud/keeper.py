@@ -62,7 +62,7 @@ CALL_S: Final = 90.0
 
 
 @dataclass(frozen=True, slots=True)
-class Ends:
+class KeeperParts:
     """The parts that the keeper works on; `calls` are counted by the provider's client."""
 
     provider: Provider
@@ -71,7 +71,7 @@ class Ends:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class WantedRoute:
     """The wanted route, and the underlay's address by which the provider knows this host."""
 
     wanted: CloudWanted
@@ -86,7 +86,7 @@ class CloudKeeper:
 
     def __init__(
         self,
-        ends: Ends,
+        ends: KeeperParts,
         *,
         clock: Clock,
         interval: float,
@@ -104,7 +104,7 @@ class CloudKeeper:
         self._made = made
         self._was = was
         self._rng = rng or Random()
-        self._asked: Asked | None = None
+        self._asked: WantedRoute | None = None
         self._wake = asyncio.Event()
         self._failures = 0
         self._doubted_at = float("-inf")
@@ -125,7 +125,7 @@ class CloudKeeper:
         """Report whether nothing of ours is left to take back."""
         return self._was is None
 
-    def ask(self, asked: Asked | None) -> None:
+    def ask(self, asked: WantedRoute | None) -> None:
         """Take what is wanted from now on; None while that cannot be known."""
         before, self._asked = self._asked, asked
         if asked is None:
@@ -162,7 +162,7 @@ class CloudKeeper:
         most = min(longest, FIRST_PAUSE_S * 2.0 ** min(self._failures - 1, 16))
         return self._rng.uniform(most / 4, most)
 
-    async def look(self, asked: Asked) -> None:
+    async def look(self, asked: WantedRoute) -> None:
         """Look once, change what is to be changed, and publish. Raises nothing that a provider or etcd may cause."""
         base = self._status or CloudStatus(asked.wanted.backend, standing=self._was)
         try:
@@ -189,7 +189,7 @@ class CloudKeeper:
         self._failures += 1
         return replace(base, trouble=what)
 
-    async def _look(self, asked: Asked) -> CloudStatus:
+    async def _look(self, asked: WantedRoute) -> CloudStatus:
         wanted, provider = asked.wanted, self._provider
         records = await self._registry.records()
         host = await beside(lambda: provider.host(asked.address))
@@ -324,7 +324,7 @@ class CloudKeeper:
             log.info("cloud_recovered", outage=round(ended.seconds, 3), count=ended.count)
 
 
-def _own(asked: Asked) -> tuple[object, ...]:
+def _own(asked: WantedRoute) -> tuple[object, ...]:
     """Return the part that concerns our own route."""
     wanted = asked.wanted
     return wanted.backend, wanted.subnet, wanted.settled, wanted.tables, asked.address

@@ -21,7 +21,7 @@ from flanpy.host.disk_work import DiskWork
 from flanpy.host.state_file import SavedLease
 from flanpy.host.subnet_env import SubnetEnv, write
 from flanpy.log import get_logger
-from flanpy.model.objects import Phase, TunnelPeer
+from flanpy.model.objects import PutOrder, TunnelPeer
 from flanpy.model.world import World
 from flanpy.reconcile.outcome import Pass
 
@@ -227,5 +227,5 @@ def subnet_env(world: World, mtu: int, *, ip_masq: bool) -> SubnetEnv:
 def device_failed(outcome: Pass) -> bool:
     """Report whether a write of the backend's device failed, or another object stands in its place."""
     conflicts = outcome.decision.difference.conflicts
-    failed = any(failure.op.obj.phase <= Phase.TUNNEL for failure in outcome.failures)
-    return failed or any(conflict.wanted.phase <= Phase.LINK_UP for conflict in conflicts)
+    failed = any(failure.op.obj.phase <= PutOrder.TUNNEL for failure in outcome.failures)
+    return failed or any(conflict.wanted.phase <= PutOrder.LINK_UP for conflict in conflicts)

@@ -19,7 +19,7 @@ from flanpy.docker.config_file import Found
 from flanpy.docker.effective import goal
 from flanpy.docker.facts import DockerFacts
 from flanpy.docker.merge import OWNED, Merged
-from flanpy.docker.restart import Choice, How, Policy, choose, restart, stopped_by, wait_for
+from flanpy.docker.restart import Choice, How, RestartPolicy, choose, restart, stopped_by, wait_for
 from flanpy.docker.verdict import Silence
 from flanpy.docker.wanted import Wanted
 from flanpy.errors import DockerConflict, DockerError, DockerUnreachable
@@ -31,12 +31,12 @@ _KEEPS: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class DockerTarget:
     """The Docker to configure, and the rules for its treatment."""
 
     file: Path
     socket: Path
-    policy: Policy
+    policy: RestartPolicy
     how: How
     keep_masquerade: bool = False
     before_start: bool = False
@@ -85,7 +85,7 @@ class Outcome:
     docker: DockerFacts | None = None
 
 
-def plan(place: Place, wanted: Wanted) -> BipPlan:
+def plan(place: DockerTarget, wanted: Wanted) -> BipPlan:
     """Look at everything and change nothing. Raises DockerError where apply would refuse."""
     found = config_file.read(place.file)
     settings = merge.settings_in(found.content, str(place.file))
@@ -104,7 +104,7 @@ def plan(place: Place, wanted: Wanted) -> BipPlan:
     return replace(planned, keep_masquerade=keep)
 
 
-def apply(place: Place, wanted: Wanted) -> Outcome:
+def apply(place: DockerTarget, wanted: Wanted) -> Outcome:
     """Carry the plan out. Raises DockerError; the old daemon.json then stands and Docker runs with it."""
     with config_file.held(config_file.read(place.file).target):
         planned = plan(place, wanted)
@@ -123,7 +123,7 @@ def apply(place: Place, wanted: Wanted) -> Outcome:
             raise
 
 
-def rollback_plan(place: Place) -> BipPlan:
+def rollback_plan(place: DockerTarget) -> BipPlan:
     """Plan `rollback`. Raises DockerError if there is nothing to go back to."""
     found = config_file.read(place.file)
     backup = config_file.read_backup(found)
@@ -135,7 +135,7 @@ def rollback_plan(place: Place) -> BipPlan:
     return _planned(place, found, merged, lambda _: bool(merged.changes))
 
 
-def rollback(place: Place) -> Outcome:
+def rollback(place: DockerTarget) -> Outcome:
     """Give our keys the values that they had before the first apply. What others changed since stays."""
     with config_file.held(config_file.read(place.file).target):
         planned = rollback_plan(place)
@@ -186,7 +186,7 @@ def ask(
 
 
 def _planned(
-    place: Place,
+    place: DockerTarget,
     found: Found,
     merged: Merged,
     differs: Callable[[DockerFacts], bool],
@@ -212,7 +212,7 @@ def _planned(
     )
 
 
-def _restarted(place: Place, planned: BipPlan, good: Callable[[DockerFacts], bool]) -> Outcome:
+def _restarted(place: DockerTarget, planned: BipPlan, good: Callable[[DockerFacts], bool]) -> Outcome:
     if planned.choice is not Choice.RESTART:
         return Outcome(plan=planned, docker=planned.docker)
     try:
@@ -225,7 +225,7 @@ def _restarted(place: Place, planned: BipPlan, good: Callable[[DockerFacts], boo
 
 
 def _restart_and_wait(
-    place: Place, planned: BipPlan, content: bytes | None, good: Callable[[DockerFacts], bool]
+    place: DockerTarget, planned: BipPlan, content: bytes | None, good: Callable[[DockerFacts], bool]
 ) -> DockerFacts:
     """Restart Docker and return its state. Raises DockerError if it does not come up, or not in a `good` state."""
     settings = merge.settings_in(content, str(place.file))
@@ -238,7 +238,7 @@ def _restart_and_wait(
     return docker
 
 
-def _rolled_back(place: Place, planned: BipPlan, error: DockerError) -> DockerError:
+def _rolled_back(place: DockerTarget, planned: BipPlan, error: DockerError) -> DockerError:
     """Put the old file back and bring Docker up with it; what to tell the operator."""
     config_file.put_back(planned.file)
     try:

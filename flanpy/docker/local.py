@@ -8,17 +8,17 @@ from typing import Any
 
 from flanpy.docker.facts import DockerFacts
 from flanpy.docker.ports import over_mtu
-from flanpy.docker.verdict import Look, Mode, Silent, judged_network
+from flanpy.docker.verdict import DockerLook, Mode, Silent, judged_network
 from flanpy.docker.wanted import Wanted
 
 
 def look_of(
     found: DockerFacts | Silent, told: dict[str, Any], wanted: Wanted | None, mode: Mode = Mode.AUTO
-) -> Look:
+) -> DockerLook:
     """Return a whole look: Docker's answer, its configuration, and the ports of its bridge above the overlay's MTU."""
     bip = told.get("bip")
     network = judged_network(found, mode) if isinstance(found, DockerFacts) else None
-    return Look(
+    return DockerLook(
         found=found,
         told=bip if isinstance(bip, str) else "",
         told_direct_routing=told.get("allow-direct-routing") is True,

@@ -26,7 +26,7 @@ class Recipe:
     labels: tuple[tuple[str, str], ...] = ((OWNER_LABEL, "1"),)
 
 
-class Step(Enum):
+class NetworkStep(Enum):
     """The action to take. The value is what commands print."""
 
     KEEP = "keep"
@@ -40,7 +40,7 @@ class Step(Enum):
 class NetworkPlan:
     """`differences` say in what the present network is wrong; `holders` name the containers that keep it."""
 
-    step: Step
+    step: NetworkStep
     recipe: Recipe
     differences: tuple[str, ...] = ()
     holders: tuple[str, ...] = ()
@@ -78,13 +78,15 @@ def plan_network(wanted: Wanted, found: DockerFacts, holders: tuple[str, ...]) -
     notes = tuple(_notes(wanted, found))
     present = found.own
     if present is None:
-        return NetworkPlan(Step.CREATE, target, notes=notes)
+        return NetworkPlan(NetworkStep.CREATE, target, notes=notes)
     if not present.ours:
-        return NetworkPlan(Step.TAKEN, target, ("it was made by somebody else",), holders, notes)
+        return NetworkPlan(NetworkStep.TAKEN, target, ("it was made by somebody else",), holders, notes)
     differences = tuple(_differences(present, target))
     if not differences:
-        return NetworkPlan(Step.KEEP, target, notes=notes)
-    return NetworkPlan(Step.HELD if holders else Step.RECREATE, target, differences, holders, notes)
+        return NetworkPlan(NetworkStep.KEEP, target, notes=notes)
+    return NetworkPlan(
+        NetworkStep.HELD if holders else NetworkStep.RECREATE, target, differences, holders, notes
+    )
 
 
 def _differences(present: DockerNetwork, target: Recipe) -> list[str]:

@@ -22,7 +22,7 @@ _POLL_S: Final = 0.2
 _RESET_S: Final = 10.0
 
 
-class Policy(Enum):
+class RestartPolicy(Enum):
     """The rule for restarting Docker to make it take a new daemon.json."""
 
     NEVER = "never"
@@ -48,17 +48,17 @@ class How:
     timeout: float
 
 
-def choose(found: DockerFacts | None, policy: Policy, *, needed: bool) -> Choice:
+def choose(found: DockerFacts | None, policy: RestartPolicy, *, needed: bool) -> Choice:
     """Pure. With live-restore and a container running Docker keeps its old network: a restart would be for nothing."""
     if found is None:
         return Choice.NOT_RUNNING
     if not needed:
         return Choice.NOT_NEEDED
-    if policy is Policy.NEVER:
+    if policy is RestartPolicy.NEVER:
         return Choice.BY_POLICY
     if found.live_restore and found.running:
         return Choice.VOID
-    if policy is Policy.IF_IDLE and found.running:
+    if policy is RestartPolicy.IF_IDLE and found.running:
         return Choice.BY_POLICY
     return Choice.RESTART
 

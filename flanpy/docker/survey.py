@@ -9,12 +9,12 @@ from flanpy.docker import dockerd
 from flanpy.docker.client import Docker, silent
 from flanpy.docker.facts import DockerFacts
 from flanpy.docker.local import look_of, told_settings
-from flanpy.docker.verdict import Look, Silence, Silent
+from flanpy.docker.verdict import DockerLook, Silence, Silent
 from flanpy.docker.wanted import Wanted
 from flanpy.errors import DockerUnreachable
 
 
-def look(socket: Path, config_file: Path, wanted: Wanted) -> Look:
+def look(socket: Path, config_file: Path, wanted: Wanted) -> DockerLook:
     """Everything that one look finds out."""
     told = told_settings(config_file)
     found = _found(socket, told)

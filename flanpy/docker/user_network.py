@@ -9,7 +9,7 @@ from pathlib import Path
 
 from flanpy.docker.client import Docker
 from flanpy.docker.facts import DockerFacts
-from flanpy.docker.network import NetworkPlan, Step, plan_network
+from flanpy.docker.network import NetworkPlan, NetworkStep, plan_network
 from flanpy.docker.wanted import Wanted
 from flanpy.errors import DockerConflict, DockerError
 from flanpy.model.bridge import DOCKER_NETWORK
@@ -31,9 +31,9 @@ def apply(socket: Path, wanted: Wanted) -> NetworkPlan:
         found = docker.look()
         planned = _planned(docker, found, wanted)
         _refuse(planned)
-        if planned.step is Step.RECREATE and found.own is not None:
+        if planned.step is NetworkStep.RECREATE and found.own is not None:
             docker.remove(found.own.id)
-        if planned.step in {Step.CREATE, Step.RECREATE}:
+        if planned.step in {NetworkStep.CREATE, NetworkStep.RECREATE}:
             _create(docker, planned)
             _verify(docker, wanted)
         return planned
@@ -68,11 +68,11 @@ def _holders(docker: Docker, network_id: str) -> tuple[str, ...]:
 
 
 def _refuse(planned: NetworkPlan) -> None:
-    if planned.step is Step.TAKEN:
+    if planned.step is NetworkStep.TAKEN:
         raise DockerConflict(
             f"Docker has a network '{DOCKER_NETWORK}' that was made by somebody else: remove it"
         )
-    if planned.step is Step.HELD:
+    if planned.step is NetworkStep.HELD:
         raise DockerConflict(f"{'; '.join(planned.differences)}: {_held(planned.holders)}")
 
 
@@ -97,5 +97,5 @@ def _create(docker: Docker, planned: NetworkPlan) -> None:
 
 def _verify(docker: Docker, wanted: Wanted) -> None:
     after = plan_network(wanted, docker.look(), ())
-    if after.step is not Step.KEEP:
+    if after.step is not NetworkStep.KEEP:
         raise DockerError(f"Docker made the network otherwise than asked: {'; '.join(after.differences)}")

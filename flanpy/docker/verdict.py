@@ -47,7 +47,7 @@ class Silent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class DockerLook:
     """All that one look at Docker found out.
 
     `told` is daemon.json's bip, '' if it has none or cannot be read; the other `told_*` say whether it opens Docker's
@@ -63,7 +63,7 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class DockerStandard:
     """The standard for judging a look. `accepts`: our packet filter keeps accept rules for the overlay in place."""
 
     mode: Mode
@@ -82,7 +82,7 @@ _SILENT_HINTS: Final = {
 _APPLY: Final = "run: flanpyctl docker apply"
 
 
-def judge(look: Look | None, asked: Asked) -> Condition:
+def judge(look: DockerLook | None, asked: DockerStandard) -> Condition:
     """The condition; `since` is the board's business."""
     if asked.mode is Mode.OFF:
         return _good("NotWatched", "docker-mode is off", status=Status.UNKNOWN)
@@ -98,7 +98,7 @@ def judge(look: Look | None, asked: Asked) -> Condition:
     return _judge_default(look, look.found, asked, asked.wanted)
 
 
-def needs_accepts(look: Look, asked: Asked) -> bool:
+def needs_accepts(look: DockerLook, asked: DockerStandard) -> bool:
     """Report whether overlay packets reach containers only while our packet filter keeps accept rules for them."""
     found = look.found
     return (
@@ -126,7 +126,7 @@ def _bad(reason: str, message: str, cure: str) -> Condition:
     return Condition(_KIND, Status.FALSE, reason, message, healthy=False, cure=cure)
 
 
-def _judge_network(look: Look, found: DockerFacts, wanted: Wanted) -> Condition:
+def _judge_network(look: DockerLook, found: DockerFacts, wanted: Wanted) -> Condition:
     cure = f"{_APPLY} --mode network"
     own = found.own
     if own is None:
@@ -144,7 +144,7 @@ def _judge_network(look: Look, found: DockerFacts, wanted: Wanted) -> Condition:
     return _judge_mtu(look, own, wanted, cure)
 
 
-def _judge_default(look: Look, found: DockerFacts, asked: Asked, wanted: Wanted) -> Condition:
+def _judge_default(look: DockerLook, found: DockerFacts, asked: DockerStandard, wanted: Wanted) -> Condition:
     own = found.default
     if own is None or own.subnet != wanted.subnet or own.gateway != wanted.bridge_address.ip:
         return _judge_difference(look, found, asked, wanted)
@@ -153,7 +153,9 @@ def _judge_default(look: Look, found: DockerFacts, asked: Asked, wanted: Wanted)
     return _judge_mtu(look, own, wanted, f"{_APPLY} --restart always")
 
 
-def _judge_difference(look: Look, found: DockerFacts, asked: Asked, wanted: Wanted) -> Condition:
+def _judge_difference(
+    look: DockerLook, found: DockerFacts, asked: DockerStandard, wanted: Wanted
+) -> Condition:
     """docker0 is not on our subnet: who is to do what about it?"""
     has = "Docker has no default bridge"
     if found.default is not None:
@@ -173,7 +175,7 @@ def _overlaps(network: DockerNetwork, wanted: Wanted) -> bool:
     return network.subnet is not None and network.subnet.overlaps(wanted.network)
 
 
-def _drops(look: Look, found: DockerFacts, asked: Asked) -> bool:
+def _drops(look: DockerLook, found: DockerFacts, asked: DockerStandard) -> bool:
     if found.version < GATEWAY_MODES:
         return False
     if found.filter.startswith("nftables"):  # an accept in a table of ours does not undo a drop in Docker's
@@ -191,7 +193,7 @@ def _dropping(found: DockerFacts) -> tuple[str, str]:
     return f"{text}, and iptables-forward-rules is off", "set iptables-forward-rules, or use --mode network"
 
 
-def _judge_mtu(look: Look, network: DockerNetwork, wanted: Wanted, cure: str) -> Condition:
+def _judge_mtu(look: DockerLook, network: DockerNetwork, wanted: Wanted, cure: str) -> Condition:
     if network.mtu > wanted.mtu:
         text = f"{network.bridge} gives containers MTU {network.mtu}, the overlay carries {wanted.mtu}"
         return _bad("MTUDiffers", text, cure)

@@ -18,7 +18,7 @@ from flanpy.docker.dockerd import running_flags
 from flanpy.docker.effective import waits_for_forwarding
 from flanpy.docker.facts import DockerFacts
 from flanpy.docker.local import look_of, told_settings
-from flanpy.docker.verdict import Asked, Mode, judge, needs_accepts
+from flanpy.docker.verdict import DockerStandard, Mode, judge, needs_accepts
 from flanpy.docker.wanted import Wanted
 from flanpy.model.condition import Condition
 
@@ -87,5 +87,5 @@ class DockerWatcher:
             waits_for_forwarding=waits_for_forwarding(told, running_flags(told)),
         )
 
-    def _asked(self) -> Asked:
-        return Asked(mode=self.mode, wanted=self.wanted(), accepts=self.accepts)
+    def _asked(self) -> DockerStandard:
+        return DockerStandard(mode=self.mode, wanted=self.wanted(), accepts=self.accepts)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from flanpy.docker.survey import look as look_at
-from flanpy.docker.verdict import Asked, Mode, judge
+from flanpy.docker.verdict import DockerStandard, Mode, judge
 from flanpy.docker.wanted import wanted
 from flanpy.host.subnet_env import SubnetEnv
 from flanpy.model.condition import Condition
@@ -19,4 +19,4 @@ def look(settings: Mapping[str, str], env: SubnetEnv) -> Condition:
     socket, file = settings.get("docker-socket", ""), settings.get("docker-config-file", "")
     found = look_at(Path(socket or "/run/docker.sock"), Path(file or "/etc/docker/daemon.json"), asked)
     accepts = settings.get("iptables-forward-rules") != "false"
-    return judge(found, Asked(mode=mode, wanted=asked, accepts=accepts))
+    return judge(found, DockerStandard(mode=mode, wanted=asked, accepts=accepts))

@@ -13,7 +13,7 @@ from typing import Any, Final
 from flanpy.doctor.document import address
 from flanpy.doctor.facts import RouteSeen
 from flanpy.errors import HostError, KernelError
-from flanpy.host.sysctl import Sysctls, sysctl_name
+from flanpy.host.sysctl import SysctlFiles, sysctl_name
 from flanpy.kernel.ethtool import Ethtool
 from flanpy.model.address import IPAddress
 from flanpy.trace.iproute import route_text
@@ -72,7 +72,7 @@ def sysctls(links: Iterable[str]) -> dict[str, str]:
     found = {}
     for path in (*_SYSCTLS, *(pattern.format(link) for link in links for pattern in _OF_LINKS)):
         try:
-            found[sysctl_name(path)] = Sysctls().read(path)
+            found[sysctl_name(path)] = SysctlFiles().read(path)
         except (KernelError, UnicodeDecodeError):
             continue
     return found

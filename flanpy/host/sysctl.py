@@ -24,7 +24,7 @@ _CURES: Final = {
 }
 
 
-class Sysctls:
+class SysctlFiles:
     """The settings below `root`."""
 
     def __init__(self, root: Path = PROC_SYS) -> None:

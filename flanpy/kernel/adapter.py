@@ -44,7 +44,7 @@ from flanpy.model.objects import (
 )
 from flanpy.model.ops import Delete, Objects, Op, Put, Scope
 from flanpy.netlink import numbers, rtnl
-from flanpy.netlink.framing import Refusal
+from flanpy.netlink.framing import KernelRefusal
 from flanpy.plan.render import render
 
 _ABSENT = frozenset({errno.ESRCH, errno.ENOENT, errno.ENODEV, errno.EADDRNOTAVAIL})
@@ -147,7 +147,7 @@ class NetlinkKernel:
                 batch.append(_message(op, index))
                 sent.append(op)
             elif isinstance(op, Put):
-                failures.append(_failure(op, Refusal(errno.ENODEV)))
+                failures.append(_failure(op, KernelRefusal(errno.ENODEV)))
         outcome = await self._requests.change(batch)
         for op, refusal in zip(sent, outcome, strict=True):
             if refusal is None:
@@ -166,7 +166,7 @@ class NetlinkKernel:
         return {name: await self._links.index_of(name) for name in names}
 
     async def _second_try(
-        self, op: Put, refusal: Refusal, indices: Mapping[str, int | None]
+        self, op: Put, refusal: KernelRefusal, indices: Mapping[str, int | None]
     ) -> OpFailure | None:
         """Replace an entry that the kernel made by itself (a failed resolution, a learned MAC), which has no owner."""
         obj = op.obj
@@ -179,7 +179,7 @@ class NetlinkKernel:
             else entries.fdb_question(index, obj.mac.packed)
         )
         found = await self._requests.ask(question)
-        if isinstance(found, Refusal) or dumps.permanent(found):
+        if isinstance(found, KernelRefusal) or dumps.permanent(found):
             return _failure(op, refusal)
         (again,) = await self._requests.change([_message(Put(obj, obj), index)])
         if again is None:
@@ -295,6 +295,6 @@ def _put_flags(op: Put) -> int:
     return _NEW if op.previous is None else _CHANGE
 
 
-def _failure(op: Op, refusal: Refusal) -> OpFailure:
+def _failure(op: Op, refusal: KernelRefusal) -> OpFailure:
     said = f": {refusal.text}" if refusal.text else ""
     return OpFailure(op, KernelError(f"the kernel refused '{render(op)}'{said}", errno=refusal.errno))

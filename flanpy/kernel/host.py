@@ -189,7 +189,7 @@ async def reached_link(
     body = _RTMSG.pack(family, family.bits, 0, 0, 0, 0, 0, 0, 0)
     body += attribute(rtnl.RTA["RTA_DST"], target.packed)
     answer = await requests.ask(frame(rtnl.GETROUTE, numbers.REQUEST, body))
-    if isinstance(answer, framing.Refusal):
+    if isinstance(answer, framing.KernelRefusal):
         return None
     oif = attributes(answer, _RTMSG_ATTRIBUTES_AT, len(answer)).get(rtnl.RTA["RTA_OIF"])
     index = U32.unpack(oif)[0] if oif else 0
@@ -200,7 +200,7 @@ async def read_forwarding(requests: RequestSocket, family: Family) -> bool:
     """Read `net.ipv4.ip_forward`, or `net.ipv6.conf.all.forwarding`. True if the kernel has no such family."""
     body = bytes([family]) + bytes(3) + attribute(_NETCONFA_IFINDEX, S32.pack(ALL_LINKS))
     answer = await requests.ask(frame(rtnl.GETNETCONF, numbers.REQUEST, body))
-    if isinstance(answer, framing.Refusal):
+    if isinstance(answer, framing.KernelRefusal):
         return True
     said = forwarding(answer, 0, len(answer))
     return said is None or said.enabled

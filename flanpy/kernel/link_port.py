@@ -14,7 +14,7 @@ from flanpy.kernel.request import RequestSocket
 from flanpy.model.address import Family
 from flanpy.model.objects import Address, Neighbour, OwnLink, TunLink, VxlanLink
 from flanpy.netlink import numbers, rtnl
-from flanpy.netlink.framing import Refusal, packed
+from flanpy.netlink.framing import KernelRefusal, packed
 
 
 class LinkPort:
@@ -30,7 +30,7 @@ class LinkPort:
         if known and self._requests.link_name(known) == packed(name):
             return known
         answer = await self._requests.ask(links.link_question(name))
-        index = None if isinstance(answer, Refusal) else links.seen_link(answer, 0, len(answer)).index
+        index = None if isinstance(answer, KernelRefusal) else links.seen_link(answer, 0, len(answer)).index
         self._indices[name] = index or 0
         return index
 
@@ -136,7 +136,7 @@ class LinkPort:
     async def _all_links(self) -> dict[int, links.SeenLink]:
         return {seen.index: seen for seen in await self._requests.dump(links.link_dump(), links.seen_link)}
 
-    async def _why_not_created(self, link: VxlanLink, refusal: Refusal) -> KernelError:
+    async def _why_not_created(self, link: VxlanLink, refusal: KernelRefusal) -> KernelError:
         if refusal.errno == errno.EOPNOTSUPP:
             return KernelError(
                 f"cannot make {link.name}: the kernel has no VXLAN (modprobe vxlan)", errno=refusal.errno
@@ -160,7 +160,7 @@ class LinkPort:
         return None
 
 
-def _raise_refused(what: str, refusals: list[Refusal | None]) -> None:
+def _raise_refused(what: str, refusals: list[KernelRefusal | None]) -> None:
     for refusal in refusals:
         if refusal is not None:
             said = f" ({refusal.text})" if refusal.text else ""

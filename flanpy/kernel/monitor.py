@@ -19,7 +19,7 @@ from flanpy.errors import KernelError
 from flanpy.kernel import host
 from flanpy.kernel.ethtool import Ethtool
 from flanpy.kernel.events import EventSocket
-from flanpy.kernel.notice import Echoes, NoticeBoard, Stale
+from flanpy.kernel.notice import Echoes, NoticeBoard, StaleFacts
 from flanpy.kernel.port import MonitorSink, Moved
 from flanpy.kernel.request import RequestSocket, SocketFactory, Written, open_netlink
 from flanpy.kernel.rules import read_rules
@@ -42,7 +42,7 @@ _WITHIN = frozenset({"veth", "tun"})
 """Drivers of links to containers and guests of this host: in a bridge they come and go, and carry nothing out."""
 
 
-class Writer(Protocol):
+class KernelWriter(Protocol):
     """The writer that changes the kernel for us: it gives its netlink port id, and reports its writes."""
 
     @property
@@ -61,7 +61,7 @@ class Monitor:
         choice: UnderlayChoice,
         sink: MonitorSink,
         *,
-        writer: Writer | None = None,
+        writer: KernelWriter | None = None,
         open_socket: SocketFactory = open_netlink,
         settle_s: float = SETTLE_S,
     ) -> None:
@@ -74,7 +74,7 @@ class Monitor:
         self._ethtool = Ethtool()
         self._events: EventSocket | None = None
         self._filtered: frozenset[int] | None = None
-        self._stale = Stale.NOTHING
+        self._stale = StaleFacts.NOTHING
         self._wake = asyncio.Event()
         self._outage = Transition()
         self._kept: frozenset[IPAddress] = frozenset()
@@ -91,13 +91,13 @@ class Monitor:
     def choose_by(self, choice: UnderlayChoice) -> None:
         """Choose the underlay again (the settings were reloaded)."""
         self._choice = choice
-        self._mark(Stale.EVERYTHING)
+        self._mark(StaleFacts.EVERYTHING)
 
     def prefer(self, kept: frozenset[IPAddress], claimed: frozenset[IPAddress]) -> None:
         """Choose among several own addresses by these: what is advertised, and what another node advertises."""
         if (kept, claimed) != (self._kept, self._claimed):
             self._kept, self._claimed = kept, claimed
-            self._mark(Stale.ROUTES)
+            self._mark(StaleFacts.ROUTES)
 
     def watch_links(self, names: frozenset[str], networks: Sequence[IPNetwork] = ()) -> None:
         """Report changes to these links and the objects on them, and to routes inside `networks`."""
@@ -105,7 +105,7 @@ class Monitor:
             return
         self._board.links, self._board.networks = names, tuple(networks)
         self._attach_filter()
-        self._mark(Stale.ROUTES | Stale.RULES)
+        self._mark(StaleFacts.ROUTES | StaleFacts.RULES)
 
     async def start(self) -> HostFacts:
         """Listen first, then read, so that no change is missed in between.
@@ -115,11 +115,11 @@ class Monitor:
         """
         self._listen()
         try:
-            await self._read(Stale.EVERYTHING)
+            await self._read(StaleFacts.EVERYTHING)
         except KernelError as error:
             self._unread(error)
             self._facts = replace(self._facts, problem=f"the kernel cannot be read: {error}")
-            self._mark(Stale.EVERYTHING)
+            self._mark(StaleFacts.EVERYTHING)
         return self._facts
 
     async def run(self) -> Never:
@@ -150,7 +150,7 @@ class Monitor:
         while self._take_queued(echoes):
             pass
         if echoes.replace_routes:
-            self._mark(Stale.ROUTES)
+            self._mark(StaleFacts.ROUTES)
 
     def undone(self) -> None:
         """Note that a setting of ours was altered so soon that its event was taken for ours."""
@@ -184,12 +184,12 @@ class Monitor:
             notice = self._board.judge(datagram, start, end, echoes=echoes)
             if notice.stale:
                 self._mark(notice.stale)
-            if notice.stale & Stale.LINKS:
+            if notice.stale & StaleFacts.LINKS:
                 self._attach_filter()
             if notice.moved is not None:
                 moved[notice.moved] = None
 
-    def _mark(self, stale: Stale) -> None:
+    def _mark(self, stale: StaleFacts) -> None:
         self._stale |= stale
         self._wake.set()
 
@@ -210,7 +210,7 @@ class Monitor:
         log.warning("kernel_events_lost", error=error, action="reading everything again")
         self._hang_up()
         self._listen()
-        self._mark(Stale.EVERYTHING)
+        self._mark(StaleFacts.EVERYTHING)
 
     def _attach_filter(self) -> None:
         indices = self._board.indices()
@@ -221,7 +221,7 @@ class Monitor:
     # facts
 
     async def _refresh(self) -> None:
-        stale, self._stale = self._stale, Stale.NOTHING
+        stale, self._stale = self._stale, StaleFacts.NOTHING
         self._wake.clear()
         before = self._facts
         try:
@@ -239,30 +239,30 @@ class Monitor:
         if self._outage.failed(asyncio.get_running_loop().time(), reason=str(error)):
             log.warning("host_facts_unread", error=error, delay=_RETRY_S)
 
-    async def _read(self, stale: Stale) -> None:
+    async def _read(self, stale: StaleFacts) -> None:
         facts = self._facts
-        if stale & Stale.LINKS:
+        if stale & StaleFacts.LINKS:
             self._links = await host.read_links(self._requests, learn=self._board.learn)
             self._attach_filter()
             placed = frozenset((a, link.name) for link in self._links for a in link.addresses)
             facts = replace(facts, addresses=frozenset(a for a, _ in placed), placed=placed)
-        if stale & Stale.ROUTES:
+        if stale & StaleFacts.ROUTES:
             ours = self._board.links
             facts = replace(facts, routes=await host.read_routes(self._requests, self._links, ours))
             self._board.routed = frozenset(route.link for route in facts.routes)
-        if stale & Stale.RULES or (stale & Stale.LINKS and self._board.tables):
+        if stale & StaleFacts.RULES or (stale & StaleFacts.LINKS and self._board.tables):
             rules = await read_rules(self._requests, self._links, self._board.networks)
             facts = replace(facts, rules=rules)
             self._board.tables = frozenset(rule.table for rule in rules) - {MAIN_TABLE}
-        if stale & (Stale.LINKS | Stale.ROUTES | Stale.RULES):
+        if stale & (StaleFacts.LINKS | StaleFacts.ROUTES | StaleFacts.RULES):
             facts = await self._chosen(facts)
-        if stale & (Stale.LINKS | Stale.FORWARDING):
+        if stale & (StaleFacts.LINKS | StaleFacts.FORWARDING):
             facts = await self._with_forwarding(facts, stale)
         self._facts = facts
 
-    async def _with_forwarding(self, facts: HostFacts, stale: Stale) -> HostFacts:
+    async def _with_forwarding(self, facts: HostFacts, stale: StaleFacts) -> HostFacts:
         """Names follow the links: a link that just came was perhaps told of before its name."""
-        if stale & Stale.FORWARDING:
+        if stale & StaleFacts.FORWARDING:
             self._board.not_forwarding = await host.read_not_forwarding(self._requests)
             facts = replace(
                 facts,

@@ -38,7 +38,7 @@ _UNSETTLED = (
 )  # INCOMPLETE, DELAY, PROBE, FAILED: the kernel's own doing
 
 
-class Stale(Flag):
+class StaleFacts(Flag):
     """The facts that must be read again."""
 
     NOTHING = 0
@@ -51,7 +51,7 @@ class Stale(Flag):
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    stale: Stale = Stale.NOTHING
+    stale: StaleFacts = StaleFacts.NOTHING
     moved: Moved | None = None
 
 
@@ -138,7 +138,7 @@ class NoticeBoard:
         try:
             return self._judged(buffer, start, end, echoes)
         except MALFORMED:
-            return Notice(Stale.EVERYTHING, Moved.OVERRUN)
+            return Notice(StaleFacts.EVERYTHING, Moved.OVERRUN)
 
     def _judged(self, buffer: bytes, start: int, end: int, echoes: Echoes | None) -> Notice:
         _, kind, flags, _, port = HEADER.unpack_from(buffer, start)
@@ -150,7 +150,7 @@ class NoticeBoard:
         if kind in (rtnl.NEWROUTE, rtnl.DELROUTE):
             return self._route(buffer, start, end, replaced=bool(flags & numbers.REPLACE))
         if kind in (rtnl.NEWRULE, rtnl.DELRULE):
-            return Notice(Stale.RULES)
+            return Notice(StaleFacts.RULES)
         if kind in (rtnl.NEWLINK, rtnl.DELLINK):
             notice = self._link(buffer, start, end, gone=kind == rtnl.DELLINK)
         elif kind in (rtnl.NEWADDR, rtnl.DELADDR):
@@ -174,8 +174,8 @@ class NoticeBoard:
         if gone:
             self._shown.pop(index, None)
             if before is not None and before.name in self.links:
-                return Notice(Stale.LINKS | self._routes_of(before), Moved.LINK)
-            return Notice(Stale.LINKS | self._routes_of(before), self._silently_lost(before))
+                return Notice(StaleFacts.LINKS | self._routes_of(before), Moved.LINK)
+            return Notice(StaleFacts.LINKS | self._routes_of(before), self._silently_lost(before))
         now = self._shown[index] = _show(buffer, start, end, flags)
         ours = now.name in self.links or (before is not None and before.name in self.links)
         same = before is not None and (now.name, now.up, now.values) == (
@@ -186,10 +186,10 @@ class NoticeBoard:
         if not ours:
             turned = before is not None and before.up != now.up
             lost = self._silently_lost(before) if turned else None
-            return Notice(Stale.NOTHING if same else Stale.LINKS | self._routes_of(before), lost)
+            return Notice(StaleFacts.NOTHING if same else StaleFacts.LINKS | self._routes_of(before), lost)
         only_carrier = same and before is not None and now.carrier != before.carrier
         return Notice(
-            Stale.NOTHING if same else Stale.LINKS | self._routes_of(before),
+            StaleFacts.NOTHING if same else StaleFacts.LINKS | self._routes_of(before),
             None if only_carrier else Moved.LINK,
         )
 
@@ -202,12 +202,12 @@ class NoticeBoard:
             moved = None if seen.is_link_local else Moved.ADDRESS
         else:
             moved = self._silently_lost(shown) if kind == rtnl.DELADDR else None
-        return Notice(Stale.LINKS | self._routes_of(shown), moved)
+        return Notice(StaleFacts.LINKS | self._routes_of(shown), moved)
 
     def _netconf(self, buffer: bytes, start: int, end: int) -> Notice:
         said = host.forwarding(buffer, start, end)
         if said is not None and said.index == host.ALL_LINKS:
-            return Notice(Stale.FORWARDING, Moved.SYSCTL)
+            return Notice(StaleFacts.FORWARDING, Moved.SYSCTL)
         turned = (
             said is not None
             and said.family == Family.IPV4
@@ -216,10 +216,10 @@ class NoticeBoard:
         )
         shown = self._shown.get(host.switched_link(buffer, start, end) or 0)
         ours = shown is not None and shown.name in self.links
-        return Notice(Stale.FORWARDING if turned else Stale.NOTHING, Moved.SYSCTL if ours else None)
+        return Notice(StaleFacts.FORWARDING if turned else StaleFacts.NOTHING, Moved.SYSCTL if ours else None)
 
-    def _routes_of(self, shown: _Shown | None) -> Stale:
-        return Stale.ROUTES if shown is not None and shown.name in self.routed else Stale.NOTHING
+    def _routes_of(self, shown: _Shown | None) -> StaleFacts:
+        return StaleFacts.ROUTES if shown is not None and shown.name in self.routed else StaleFacts.NOTHING
 
     def _silently_lost(self, shown: _Shown | None) -> Moved | None:
         """Return ROUTE if our routes use the link: the kernel drops them silently as it goes down or loses its
@@ -247,16 +247,16 @@ class NoticeBoard:
         found = attributes(buffer, start + HEADER_SIZE + _RTMSG.size, end)
         table = U32.unpack(found[RTA["RTA_TABLE"]])[0] if RTA["RTA_TABLE"] in found else table
         if table != MAIN_TABLE:
-            return Notice(Stale.RULES) if table in self.tables else _NOTHING
+            return Notice(StaleFacts.RULES) if table in self.tables else _NOTHING
         oif = found.get(RTA["RTA_OIF"])
         shown = self._shown.get(U32.unpack(oif)[0]) if oif else None
         on_our_link = shown is not None and shown.name in self.links
         base = found.get(RTA["RTA_DST"]) or bytes(Family(family).bits // 8)
         if proto == rtnl.PROTO_KERNEL:
-            return Notice(Stale.NOTHING if host.is_link_scoped(base) else Stale.ROUTES)
+            return Notice(StaleFacts.NOTHING if host.is_link_scoped(base) else StaleFacts.ROUTES)
         of_ours = proto == ROUTE_PROTO or on_our_link
         return Notice(
-            Stale.ROUTES if replaced or not of_ours else Stale.NOTHING,
+            StaleFacts.ROUTES if replaced or not of_ours else StaleFacts.NOTHING,
             Moved.ROUTE if of_ours or replaced or self._in_range(base, length) else None,
         )
 

@@ -20,7 +20,7 @@ from typing import Generic, TypeVar
 
 from flanpy.errors import MALFORMED, KernelError
 from flanpy.netlink import framing, numbers
-from flanpy.netlink.framing import HEADER_SIZE, Refusal
+from flanpy.netlink.framing import HEADER_SIZE, KernelRefusal
 
 SEND_MESSAGES = 256
 _LEAST_MESSAGES = 16
@@ -87,12 +87,12 @@ class RequestSocket:
     def close(self) -> None:
         self._sock.close()
 
-    async def change(self, batch: Sequence[bytearray]) -> list[Refusal | None]:
+    async def change(self, batch: Sequence[bytearray]) -> list[KernelRefusal | None]:
         """Send all messages in order and return those refused; yields to the loop between sends.
 
         Raises SocketUnusable if the outcome of any is unknown.
         """
-        outcome: list[Refusal | None] = [None] * len(batch)
+        outcome: list[KernelRefusal | None] = [None] * len(batch)
         clock = asyncio.get_running_loop().time
         first = 0
         async with self._turn:
@@ -108,7 +108,9 @@ class RequestSocket:
                     await asyncio.sleep(0)
         return outcome
 
-    async def _send_part(self, part: Sequence[bytearray], first: int, outcome: list[Refusal | None]) -> None:
+    async def _send_part(
+        self, part: Sequence[bytearray], first: int, outcome: list[KernelRefusal | None]
+    ) -> None:
         base = self._sequence + 1
         for sequence, message in enumerate(part, base):
             framing.U32.pack_into(message, framing.SEQUENCE_OFFSET, sequence)
@@ -156,7 +158,7 @@ class RequestSocket:
                     pass
             raise
 
-    async def ask(self, message: bytearray) -> bytes | Refusal:
+    async def ask(self, message: bytearray) -> bytes | KernelRefusal:
         """Send one request with one answer (RTM_GET* without NLM_F_DUMP)."""
         async with self._turn:
             wanted = self._stamp_and_send(message)
@@ -166,7 +168,7 @@ class RequestSocket:
                     if sequence != wanted:
                         continue
                     if kind == numbers.MSG_ERROR:
-                        return framing.refusal(answer, start, end, flags) or Refusal(errno.ENODATA)
+                        return framing.refusal(answer, start, end, flags) or KernelRefusal(errno.ENODATA)
                     return answer[start:end]
 
     def link_name(self, index: int) -> bytes:
@@ -257,14 +259,14 @@ class _Dump(Generic[T]):
         return False
 
 
-def _last_word(datagram: bytes, start: int, end: int, kind: int, flags: int) -> Refusal | None:
+def _last_word(datagram: bytes, start: int, end: int, kind: int, flags: int) -> KernelRefusal | None:
     """Return the refusal in the message that ends a dump, None if there is none."""
     if kind == numbers.MSG_ERROR:
         return framing.refusal(datagram, start, end, flags)
     status = framing.S32.unpack_from(datagram, start + HEADER_SIZE)[0]
-    return Refusal(-status) if status < 0 else None
+    return KernelRefusal(-status) if status < 0 else None
 
 
-def _raise_if_refused(said: Refusal | None) -> None:
+def _raise_if_refused(said: KernelRefusal | None) -> None:
     if said is not None:
         raise KernelError(said.text or "the kernel refused to list", errno=said.errno)

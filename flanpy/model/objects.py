@@ -32,7 +32,7 @@ LINK_ALIAS = "flanpy"
 """The `ifalias` that marks a link as ours."""
 
 
-class Phase(IntEnum):
+class PutOrder(IntEnum):
     """The order in which objects are put; they are deleted in the opposite order."""
 
     LINK = 0
@@ -65,7 +65,7 @@ class VxlanLink:
     gbp: bool = False
     alias: str = LINK_ALIAS
 
-    phase = Phase.LINK
+    phase = PutOrder.LINK
 
     @property
     def key(self) -> Key:
@@ -84,7 +84,7 @@ class TunLink:
     multi_queue: bool = True
     alias: str = LINK_ALIAS
 
-    phase = Phase.LINK
+    phase = PutOrder.LINK
 
     @property
     def key(self) -> Key:
@@ -99,7 +99,7 @@ class OtherLink:
     kind: str
     alias: str = ""
 
-    phase = Phase.LINK
+    phase = PutOrder.LINK
 
     @property
     def key(self) -> Key:
@@ -120,7 +120,7 @@ class LinkFeature:
     feature: str
     enabled: bool
 
-    phase = Phase.LINK_SETTING
+    phase = PutOrder.LINK_SETTING
 
     @property
     def key(self) -> Key:
@@ -136,7 +136,7 @@ class LinkSysctl:
     name: str
     value: str
 
-    phase = Phase.LINK_SETTING
+    phase = PutOrder.LINK_SETTING
 
     @property
     def key(self) -> Key:
@@ -150,7 +150,7 @@ class Address:
     link: str
     interface: IPInterface
 
-    phase = Phase.ADDRESS
+    phase = PutOrder.ADDRESS
 
     @property
     def key(self) -> Key:
@@ -169,7 +169,7 @@ class LinkUp:
 
     link: str
 
-    phase = Phase.LINK_UP
+    phase = PutOrder.LINK_UP
 
     @property
     def key(self) -> Key:
@@ -194,7 +194,7 @@ class TunnelEnd:
     fast: bool = False
     quiet: bool = False
 
-    phase = Phase.TUNNEL
+    phase = PutOrder.TUNNEL
 
     @property
     def key(self) -> Key:
@@ -213,7 +213,7 @@ class TunnelPeer:
     peer: IPv4Address
     fast: bool = False
 
-    phase = Phase.TUNNEL
+    phase = PutOrder.TUNNEL
 
     @property
     def key(self) -> Key:
@@ -229,7 +229,7 @@ class ExtensionStart:
     networks: tuple[IPNetwork, ...]
     public_ips: tuple[IPAddress, ...]
 
-    phase = Phase.LINK_UP
+    phase = PutOrder.LINK_UP
 
     @property
     def key(self) -> Key:
@@ -249,7 +249,7 @@ class ExtensionPeer:
     add: tuple[str, ...]
     remove: tuple[str, ...]
 
-    phase = Phase.ROUTE
+    phase = PutOrder.ROUTE
 
     @property
     def key(self) -> Key:
@@ -264,7 +264,7 @@ class Neighbour:
     address: IPAddress
     mac: Mac
 
-    phase = Phase.NEIGHBOUR
+    phase = PutOrder.NEIGHBOUR
 
     @property
     def key(self) -> Key:
@@ -279,7 +279,7 @@ class FdbEntry:
     mac: Mac
     destination: IPAddress
 
-    phase = Phase.FDB
+    phase = PutOrder.FDB
 
     @property
     def key(self) -> Key:
@@ -304,7 +304,7 @@ class Route:
     metric: int = 0
     proto: int = ROUTE_PROTO
 
-    phase = Phase.ROUTE
+    phase = PutOrder.ROUTE
 
     @property
     def key(self) -> Key:
@@ -324,7 +324,7 @@ class Blackhole:
     table: int = MAIN_TABLE
     proto: int = ROUTE_PROTO
 
-    phase = Phase.ROUTE
+    phase = PutOrder.ROUTE
 
     @property
     def key(self) -> Key:
@@ -341,7 +341,7 @@ class OtherRoute:
     metric: int = 0
     proto: int = 0
 
-    phase = Phase.ROUTE
+    phase = PutOrder.ROUTE
 
     @property
     def key(self) -> Key:
@@ -355,7 +355,7 @@ class HostSysctl:
     name: str
     value: str
 
-    phase = Phase.HOST_SETTING
+    phase = PutOrder.HOST_SETTING
 
     @property
     def key(self) -> Key:

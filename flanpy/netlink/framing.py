@@ -28,7 +28,7 @@ _ESCAPED: Final = re.compile(rb"\\x([0-9a-f]{2})")
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class KernelRefusal:
     """The kernel's answer to a request that it did not carry out; `text` is its extended ack, often empty."""
 
     errno: int
@@ -101,10 +101,10 @@ def packed(name: str) -> bytes:
     )
 
 
-def refusal(buffer: bytes, start: int, end: int, flags: int) -> Refusal | None:
+def refusal(buffer: bytes, start: int, end: int, flags: int) -> KernelRefusal | None:
     """Return the refusal in an NLMSG_ERROR message; None for an acknowledgement. The socket needs NETLINK_CAP_ACK."""
     if end - start < HEADER_SIZE + S32.size:
-        return Refusal(EBADMSG)
+        return KernelRefusal(EBADMSG)
     errno = -S32.unpack_from(buffer, start + HEADER_SIZE)[0]
     if errno == 0:
         return None
@@ -112,4 +112,4 @@ def refusal(buffer: bytes, start: int, end: int, flags: int) -> Refusal | None:
     if flags & ACK_TLVS:
         after_request_header = start + HEADER_SIZE + 4 + HEADER_SIZE
         said = attributes(buffer, after_request_header, end).get(_EXT_ACK_MESSAGE, b"")
-    return Refusal(errno, text(said))
+    return KernelRefusal(errno, text(said))

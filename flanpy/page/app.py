@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from flanpy.clock import Clock
-from flanpy.page.gate import COOKIE, Gate
+from flanpy.page.gate import COOKIE, PageGate
 from flanpy.page.stream import Feed, Stream
 from flanpy.status.http.aiohttp_server import load_server_half
 
@@ -66,7 +66,7 @@ HEADERS: Final = {
 _LARGEST_FORM: Final = 4096
 
 
-def page_app(gate: Gate, feed: Feed, clock: Clock, *, encrypted: bool = False) -> web.Application:
+def page_app(gate: PageGate, feed: Feed, clock: Clock, *, encrypted: bool = False) -> web.Application:
     """`/` the page, `/events` its stream; `encrypted` keeps the cookie off plain connections."""
     stream = Stream(feed, clock)
     door = _Door(gate, encrypted)
@@ -92,7 +92,7 @@ def page_app(gate: Gate, feed: Feed, clock: Clock, *, encrypted: bool = False) -
 
 @dataclass(frozen=True, slots=True)
 class _Door:
-    gate: Gate
+    gate: PageGate
     encrypted: bool
 
     @property

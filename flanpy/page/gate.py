@@ -22,7 +22,7 @@ LEAST_TOKEN = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class PageGate:
     """`token` '' asks for none. `loopback`: only local names are answered."""
 
     loopback: bool

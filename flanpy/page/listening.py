@@ -12,7 +12,7 @@ from flanpy.clock import Clock
 from flanpy.config.settings import PageOptions
 from flanpy.errors import HostError
 from flanpy.page.app import page_app
-from flanpy.page.gate import Gate, read_token
+from flanpy.page.gate import PageGate, read_token
 from flanpy.page.stream import Feed
 from flanpy.status.http.server import serve_tcp
 
@@ -24,7 +24,7 @@ def start(options: PageOptions, feed: Feed, clock: Clock) -> Callable[[], Awaita
         address = options.listen
         assert address is not None
         tls, token = await asyncio.to_thread(_secrets, options)
-        gate = Gate(loopback=address.host.is_loopback, token=token)
+        gate = PageGate(loopback=address.host.is_loopback, token=token)
         app = page_app(gate, feed, clock, encrypted=tls is not None)
         return await serve_tcp(app, str(address.host), address.port, tls=tls, ends_with_client=True)
 

@@ -23,7 +23,7 @@ from flanpy.model.objects import (
     OtherLink,
     OtherRoute,
     OwnLink,
-    Phase,
+    PutOrder,
     Route,
     TunnelEnd,
     TunnelPeer,
@@ -73,7 +73,7 @@ def in_order(deletes: Iterable[Delete], puts: Iterable[Put]) -> tuple[Op, ...]:
     first: list[Op] = []
     last: list[Op] = []
     for op in deletes:
-        (first if op.obj.phase is Phase.LINK else last).append(op)
+        (first if op.obj.phase is PutOrder.LINK else last).append(op)
     return (*first, *puts, *last)
 
 

@@ -90,7 +90,7 @@ def _automatic(network: NetworkConfig, facts: FilterFacts) -> Flavour | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RuleInputs:
     """The inputs of the rules, beside the ranges. `sets`: nftables can be used, for any `flavour`.
 
     `guarded`: the bridge of network mode is here. `wrapped`: the encapsulated packets, by family.
@@ -108,7 +108,7 @@ class Asked:
         return self.policy.masquerade or bool(self.facts.docker) or family in self.facts.foreign
 
 
-def packet_filter(asked: Asked, ranges: Iterable[Ranges]) -> Iterator[FilterObject]:
+def packet_filter(asked: RuleInputs, ranges: Iterable[Ranges]) -> Iterator[FilterObject]:
     """Return the chains and jumps that should stand."""
     for one in ranges:
         if asked.flavour is Flavour.NFT:
@@ -118,7 +118,7 @@ def packet_filter(asked: Asked, ranges: Iterable[Ranges]) -> Iterator[FilterObje
         yield from _nft_forward(asked, one) if asked.sets else _mangle(asked, one)
 
 
-def _iptables(asked: Asked, ranges: Ranges) -> Iterator[FilterObject]:
+def _iptables(asked: RuleInputs, ranges: Ranges) -> Iterator[FilterObject]:
     docker = asked.facts.docker_in(asked.flavour, ranges.family) or DockerRules()
     if asked.policy.forward:
         into = "DOCKER-USER" if docker.user_chain else "FORWARD"
@@ -130,14 +130,14 @@ def _iptables(asked: Asked, ranges: Ranges) -> Iterator[FilterObject]:
 
 
 def _hung(
-    asked: Asked, ranges: Ranges, place: tuple[str, str, str], rules: tuple[Rule, ...]
+    asked: RuleInputs, ranges: Ranges, place: tuple[str, str, str], rules: tuple[Rule, ...]
 ) -> Iterator[FilterObject]:
     table, into, name = place
     yield FilterChain(asked.flavour, ranges.family, table, name, rules)
     yield FilterJump(asked.flavour, ranges.family, table, into, name)
 
 
-def _mangle(asked: Asked, ranges: Ranges) -> Iterator[FilterObject]:
+def _mangle(asked: RuleInputs, ranges: Ranges) -> Iterator[FilterObject]:
     """Return the one chain for all forwarded packets without nftables."""
     wrapped = asked.wrapped.get(ranges.family)
     rules = tuple(forwarded_by_name(wrapped)) if wrapped is not None else ()
@@ -148,12 +148,12 @@ def _mangle(asked: Asked, ranges: Ranges) -> Iterator[FilterObject]:
         yield from without_sets(wrapped, asked.flavour)
 
 
-def _whole(asked: Asked, ranges: Ranges, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+def _whole(asked: RuleInputs, ranges: Ranges, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
     """Return the rules in order: packets from the overlay leave the chain at once; connection matches come last."""
     return (*ranges.inbound(_RETURN), *rules, *(_guard() if asked.guarded else ()))
 
 
-def _nftables(asked: Asked, ranges: Ranges) -> Iterator[FilterObject]:
+def _nftables(asked: RuleInputs, ranges: Ranges) -> Iterator[FilterObject]:
     if asked.policy.forward and asked.facts.docker_in(Flavour.NFT, ranges.family) is not None:
         marks = ranges.inbound(Verdict.MARK)
         yield _base(ranges, "overlay", "filter hook forward priority -10", marks)
@@ -164,7 +164,7 @@ def _nftables(asked: Asked, ranges: Ranges) -> Iterator[FilterObject]:
         yield _base(ranges, "postrouting", "nat hook postrouting priority 99", rules)
 
 
-def _nft_forward(asked: Asked, ranges: Ranges) -> Iterator[FilterObject]:
+def _nft_forward(asked: RuleInputs, ranges: Ranges) -> Iterator[FilterObject]:
     """Return the one chain for all forwarded packets, and the chains for packets to this host."""
     wrapped = asked.wrapped.get(ranges.family)
     rules = tuple(forwarded(wrapped)) if wrapped is not None else ()

@@ -15,7 +15,7 @@ from flanpy.log import get_logger
 from flanpy.model.address import Family, IPAddress
 from flanpy.model.reach import Reach, Road
 from flanpy.outage import Transition
-from flanpy.probe.ear import Place
+from flanpy.probe.ear import TunnelEntry
 from flanpy.probe.line import Find
 from flanpy.probe.payload import Checked, Make, Piece
 from flanpy.probe.payload_port import Judged, PayloadPort
@@ -23,8 +23,8 @@ from flanpy.probe.track import Track
 
 log = get_logger()
 
-OpenPort = Callable[[IPAddress, Place, Judged], PayloadPort]
-Own = Mapping[Family, tuple[IPAddress, Place]]
+OpenPort = Callable[[IPAddress, TunnelEntry, Judged], PayloadPort]
+Own = Mapping[Family, tuple[IPAddress, TunnelEntry]]
 """This host's addresses in an overlay whose device may leave checksums to the card, and where its tunnel ends."""
 
 CHECKS: Final = 8

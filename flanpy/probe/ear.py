@@ -37,7 +37,7 @@ Heard = Callable[[IPAddress, Piece], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TunnelEntry:
     """A tunnel's way in: this host's underlay address, the tunnel's UDP port, and that of the checks."""
 
     underlay: IPAddress
@@ -48,7 +48,7 @@ class Place:
 class Ear:
     """For one family of the overlay. `open_for` says how long it stays open."""
 
-    def __init__(self, place: Place, family: Family, heard: Heard, *, open_for: float = OPEN_S) -> None:
+    def __init__(self, place: TunnelEntry, family: Family, heard: Heard, *, open_for: float = OPEN_S) -> None:
         self._place = place
         self._family = family
         self._heard = heard

@@ -19,7 +19,7 @@ from flanpy.model.histogram import ROUND_TRIPS, Histogram
 from flanpy.model.reach import Reach, Road
 from flanpy.probe.asking import Ask
 from flanpy.probe.icmp import EchoRefused, EchoSocket
-from flanpy.probe.packet import Incoming, Kind, Probe, least_size
+from flanpy.probe.packet import Incoming, PacketKind, Probe, least_size
 from flanpy.probe.payload import Piece
 from flanpy.probe.track import Track
 
@@ -148,11 +148,11 @@ class Line:
 
     def _receive(self, incoming: Incoming, at: float) -> None:
         match incoming.kind:
-            case Kind.REQUEST:
+            case PacketKind.REQUEST:
                 self._heard(incoming, at)
-            case Kind.ANSWER:
+            case PacketKind.ANSWER:
                 self._answered(incoming, at)
-            case Kind.REFUSAL:
+            case PacketKind.REFUSAL:
                 self._refused(incoming)
 
     def _heard(self, incoming: Incoming, at: float) -> None:

@@ -35,7 +35,7 @@ _CORRUPTED: Final = 4
 _MOST_TENTHS: Final = 0xFFFF
 
 
-class Kind(Enum):
+class PacketKind(Enum):
     """The kind of an incoming packet."""
 
     REQUEST = "request"
@@ -61,7 +61,7 @@ class Probe:
 class Incoming:
     """One packet. `sender` is its source: of a refusal, the refusing host. `prohibited`: a packet filter refused."""
 
-    kind: Kind
+    kind: PacketKind
     sender: IPAddress
     probe: Probe
     prohibited: bool = False
@@ -113,7 +113,7 @@ def read(family: Family, octets: bytes, sender: IPAddress, *, with_header: bool)
     probe = _payload(body[_ECHO.size :])
     if probe is None or kind not in _TYPES[family]:
         return None
-    return Incoming(Kind.REQUEST if kind == _TYPES[family][0] else Kind.ANSWER, sender, probe)
+    return Incoming(PacketKind.REQUEST if kind == _TYPES[family][0] else PacketKind.ANSWER, sender, probe)
 
 
 def _refusal(family: Family, quoted: bytes, sender: IPAddress, *, prohibited: bool) -> Incoming | None:
@@ -122,7 +122,7 @@ def _refusal(family: Family, quoted: bytes, sender: IPAddress, *, prohibited: bo
     if len(body) < _ECHO.size or body[0] != _TYPES[family][0]:
         return None
     probe = _payload(body[_ECHO.size :])
-    return Incoming(Kind.REFUSAL, sender, probe, prohibited) if probe is not None else None
+    return Incoming(PacketKind.REFUSAL, sender, probe, prohibited) if probe is not None else None
 
 
 def _after_header(family: Family, octets: bytes) -> bytes:

@@ -20,7 +20,7 @@ from typing import Final
 from flanpy.errors import KernelError
 from flanpy.model.address import Family, IPAddress
 from flanpy.probe import bpf
-from flanpy.probe.ear import Ear, Place
+from flanpy.probe.ear import Ear, TunnelEntry
 from flanpy.probe.packet import HEADERS, address_of
 from flanpy.probe.payload import MAGIC, PIECES, UDP_HEADER, Make, Piece, payload, read
 
@@ -52,7 +52,7 @@ class _Arrived:
 class PayloadPort:
     """One family's sockets at `address` in the overlay, whose tunnel ends at `place`. `judged` is told what came."""
 
-    def __init__(self, address: IPAddress, place: Place, judged: Judged) -> None:
+    def __init__(self, address: IPAddress, place: TunnelEntry, judged: Judged) -> None:
         """Open the sockets. Raises KernelError if they may not be had."""
         self.address = address
         self.place = place

@@ -38,7 +38,7 @@ STEPS: Final = 7
 
 
 @dataclass(slots=True)
-class Way:
+class ProbedPath:
     """One path to a target, as its last probes found it.
 
     `silence` counts probes in a row without an answer, and `unanswered_since` is the time at which the first of them
@@ -159,8 +159,8 @@ class Track:
     target: Target
     number: int
     size: SizeSearch
-    overlay: Way = field(default_factory=Way)
-    underlay: Way = field(default_factory=Way)
+    overlay: ProbedPath = field(default_factory=ProbedPath)
+    underlay: ProbedPath = field(default_factory=ProbedPath)
     reach: Reach = Reach.UNKNOWN
     heard: float | None = None
     heard_beneath: float | None = None
@@ -179,7 +179,7 @@ class Track:
     def of(cls, target: Target, number: int) -> Track:
         return cls(target, number, SizeSearch(target.wanted))
 
-    def way(self, road: Road) -> Way:
+    def way(self, road: Road) -> ProbedPath:
         return self.overlay if road is Road.OVERLAY else self.underlay
 
     def note_heard(self, road: Road, at: float) -> None:
@@ -236,7 +236,7 @@ class Track:
             self.reach = Reach.LOSSY if lossy else Reach.REACHABLE
 
     @property
-    def telling(self) -> Way:
+    def telling(self) -> ProbedPath:
         """Return the path whose answers count.
 
         A bridge's address that never answered may not exist: the underlay then counts, which carries the overlay too.
@@ -256,7 +256,7 @@ class Track:
         """Return the most seconds between two probes of the peer, with a margin; the underlay has one in two rounds."""
         return (1.5 if road is Road.OVERLAY else 2.7) * self.their_interval + 0.5
 
-    def _is_fresh(self, at: float | None, way: Way, since: float) -> bool:
+    def _is_fresh(self, at: float | None, way: ProbedPath, since: float) -> bool:
         """Report whether `at` is after `since` and after a silence began: earlier facts do not describe the fault."""
         if at is None or at <= since:
             return False

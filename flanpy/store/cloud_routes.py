@@ -17,21 +17,21 @@ from typing import Any, Protocol
 from flanpy.errors import MALFORMED
 from flanpy.model.cloud import CloudRecord
 from flanpy.model.lease import Lease
-from flanpy.store.port import KeyStore, KeyValue, LeaseStore, Put, Txn, key_absent, key_unchanged
+from flanpy.store.port import KeyStore, KeyValue, LeaseStore, PutKey, Txn, key_absent, key_unchanged
 from flanpy.store.schema import decode_lease, subnets_prefix
 
 CLAIM_S = 180
 """Longer than a removal may take, whoever waits for it: a claim is not given up while the provider may still act."""
 
 
-class Store(KeyStore, LeaseStore, Protocol):
+class RouteStore(KeyStore, LeaseStore, Protocol):
     """The part of etcd that the registry uses."""
 
 
 class EtcdRegistry:
     """Implements `cloud.port.Registry` for the host `node_id`."""
 
-    def __init__(self, store: Store, prefix: str, node_id: str) -> None:
+    def __init__(self, store: RouteStore, prefix: str, node_id: str) -> None:
         self._store = store
         self._subnets = subnets_prefix(prefix)
         self._routes = f"{prefix.rstrip('/')}/cloud/routes/"
@@ -75,7 +75,7 @@ class EtcdRegistry:
         claimed = await self._store.txn(
             Txn(
                 (at_rest, key_absent(f"{self._removing}{name}")),
-                (Put(f"{self._removing}{name}", self._node_id.encode(), lease),),
+                (PutKey(f"{self._removing}{name}", self._node_id.encode(), lease),),
             )
         )
         if claimed.succeeded:

@@ -71,7 +71,7 @@ class Stale:
 News = Snapshot | Delta | Progress | Stale
 
 
-class Target(Enum):
+class CompareTarget(Enum):
     """The property of a key that a transaction compares. All numbers are 0 for a key that does not exist."""
 
     CREATE_REVISION = "create_revision"
@@ -99,7 +99,7 @@ class Compare:
     """
 
     key: str
-    target: Target
+    target: CompareTarget
     operand: int | bytes
     relation: Relation = Relation.EQUAL
     prefix: bool = False
@@ -107,16 +107,16 @@ class Compare:
 
 def key_absent(key: str) -> Compare:
     """Return a compare that holds while `key` does not exist."""
-    return Compare(key, Target.CREATE_REVISION, 0)
+    return Compare(key, CompareTarget.CREATE_REVISION, 0)
 
 
 def key_unchanged(seen: KeyValue) -> Compare:
     """Return a compare that holds while the key was neither written nor deleted since it was `seen`."""
-    return Compare(seen.key, Target.MOD_REVISION, seen.mod_revision)
+    return Compare(seen.key, CompareTarget.MOD_REVISION, seen.mod_revision)
 
 
 @dataclass(frozen=True, slots=True)
-class Put:
+class PutKey:
     """Write a key; `lease_id` 0 detaches it from any lease."""
 
     key: str
@@ -125,7 +125,7 @@ class Put:
 
 
 @dataclass(frozen=True, slots=True)
-class Delete:
+class DeleteKey:
     """Delete a key, or with `prefix` all keys that begin with it."""
 
     key: str
@@ -140,7 +140,7 @@ class Get:
     prefix: bool = False
 
 
-Operation = Put | Delete | Get
+Operation = PutKey | DeleteKey | Get
 
 
 @dataclass(frozen=True, slots=True)

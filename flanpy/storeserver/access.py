@@ -26,7 +26,7 @@ from typing import Any, Final, Protocol
 
 from flanpy.errors import ConfigError
 from flanpy.store import etcdpb as pb
-from flanpy.storeserver.refusal import Reason, Refusal
+from flanpy.storeserver.refusal import Refusal, RefusalReason
 
 _SCHEME: Final = "scrypt"
 _SECRET: Final = re.compile(r"scrypt\$([0-9a-f]{2})+\$[0-9a-f]{128}")
@@ -37,7 +37,7 @@ MOST_TOKENS: Final = 10_000
 """Logins that are remembered; the oldest goes first, and its client logs in again."""
 
 
-class Metadata(Protocol):
+class CallMetadata(Protocol):
     """A call, as far as it says who makes it."""
 
     def invocation_metadata(self) -> Any:
@@ -71,13 +71,13 @@ class Rights:
     def everything(self) -> None:
         """Let only those pass who may see every key."""
         if self.limited:
-            raise Refusal(Reason.PERMISSION_DENIED)
+            raise Refusal(RefusalReason.PERMISSION_DENIED)
 
     def read(self, key: bytes, end: bytes = b"") -> None:
         """Let a read of a range pass."""
         prefixes = self.user.prefixes if self.user else ()
         if prefixes and not any(_covers(prefix, key, end) for prefix in prefixes):
-            raise Refusal(Reason.PERMISSION_DENIED)
+            raise Refusal(RefusalReason.PERMISSION_DENIED)
 
     write = read
 
@@ -126,27 +126,27 @@ class Access:
         self._users = {user.name: user for user in users}
         self._tokens: dict[str, User] = {}
 
-    def of(self, call: Metadata) -> Rights:
+    def of(self, call: CallMetadata) -> Rights:
         """Return the rights of a call. Raises `Refusal` if it shows no token, or one that is not known."""
         if not self._users:
             return _EVERYTHING
         sent = dict(call.invocation_metadata() or ())
         token = next((str(sent[key]) for key in _TOKEN_KEYS if sent.get(key)), "")
         if not token:
-            raise Refusal(Reason.NO_USER)
+            raise Refusal(RefusalReason.NO_USER)
         user = self._tokens.get(token)
         if user is None:
-            raise Refusal(Reason.INVALID_TOKEN)
+            raise Refusal(RefusalReason.INVALID_TOKEN)
         return Rights(user)
 
     def checked(self, name: str, password: str) -> str:
         """Return the name of a user whose password this is. Raises `Refusal`."""
         if not self._users:
-            raise Refusal(Reason.AUTH_OFF)
+            raise Refusal(RefusalReason.AUTH_OFF)
         user = self._users.get(name)
         # A name that does not exist takes as long as a wrong password.
         if not matches(password, user.secret if user else _NOBODY) or user is None:
-            raise Refusal(Reason.WRONG_LOGIN)
+            raise Refusal(RefusalReason.WRONG_LOGIN)
         return name
 
     def token_for(self, name: str) -> str:

@@ -23,7 +23,7 @@ from flanpy.errors import HostError
 from flanpy.files.atomic import host_error, take_name
 from flanpy.files.rights import rights_of_owner
 from flanpy.log import get_logger
-from flanpy.storeserver.database import PAGE_SIZE, Damaged, Database, State
+from flanpy.storeserver.database import PAGE_SIZE, Damaged, Database, StoreState
 from flanpy.storeserver.lock import FILE_NAME, locked
 from flanpy.storeserver.refusal import Refusal
 from flanpy.storeserver.store import Store
@@ -106,7 +106,7 @@ def verified(source: Path, read: BinaryIO, directory: Path) -> Path:
     return target
 
 
-def restore(source: Path, data: Path) -> tuple[State, Path | None]:
+def restore(source: Path, data: Path) -> tuple[StoreState, Path | None]:
     """Put a backup in the place of the store's file. Return what it begins with, and where the old file is kept.
 
     Raises `HostError`, `AlreadyRunning`.
@@ -136,7 +136,7 @@ def _beside(data: Path) -> Iterator[Path]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _renewed(path: Path, source: Path) -> State:
+def _renewed(path: Path, source: Path) -> StoreState:
     database = Database(path, write=True)
     try:
         database.check()

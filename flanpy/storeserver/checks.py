@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from flanpy.store import etcdpb as pb
-from flanpy.storeserver.refusal import Reason, Refusal
+from flanpy.storeserver.refusal import Refusal, RefusalReason
 
 MAX_OPS: Final = 128
 """Operations and compares of one transaction: etcd's `--max-txn-ops`."""
@@ -22,26 +22,26 @@ Span = tuple[bytes, bytes]
 def check_range(request: pb.RangeRequest) -> None:
     """Refuse a read without a key, or with an order that does not exist."""
     if not request.key:
-        raise Refusal(Reason.EMPTY_KEY)
+        raise Refusal(RefusalReason.EMPTY_KEY)
     orders, targets = pb.RangeRequest.SortOrder.values(), pb.RangeRequest.SortTarget.values()
     if request.sort_order not in orders or request.sort_target not in targets:
-        raise Refusal(Reason.INVALID_SORT)
+        raise Refusal(RefusalReason.INVALID_SORT)
 
 
 def check_put(request: pb.PutRequest) -> None:
     """Refuse a write without a key, or with what it asks to ignore."""
     if not request.key:
-        raise Refusal(Reason.EMPTY_KEY)
+        raise Refusal(RefusalReason.EMPTY_KEY)
     if request.ignore_value and request.value:
-        raise Refusal(Reason.VALUE_PROVIDED)
+        raise Refusal(RefusalReason.VALUE_PROVIDED)
     if request.ignore_lease and request.lease:
-        raise Refusal(Reason.LEASE_PROVIDED)
+        raise Refusal(RefusalReason.LEASE_PROVIDED)
 
 
 def check_delete(request: pb.DeleteRangeRequest) -> None:
     """Refuse a deletion without a key."""
     if not request.key:
-        raise Refusal(Reason.EMPTY_KEY)
+        raise Refusal(RefusalReason.EMPTY_KEY)
 
 
 def check_txn(request: pb.TxnRequest) -> None:
@@ -53,9 +53,9 @@ def check_txn(request: pb.TxnRequest) -> None:
 
 def _check_parts(request: pb.TxnRequest, most: int) -> None:
     if max(len(request.compare), len(request.success), len(request.failure)) > most:
-        raise Refusal(Reason.TOO_MANY_OPS)
+        raise Refusal(RefusalReason.TOO_MANY_OPS)
     if any(not compare.key for compare in request.compare):
-        raise Refusal(Reason.EMPTY_KEY)
+        raise Refusal(RefusalReason.EMPTY_KEY)
     left = most - max(len(request.success), len(request.failure))
     for operation in (*request.success, *request.failure):
         _check_operation(operation, left)
@@ -64,7 +64,7 @@ def _check_parts(request: pb.TxnRequest, most: int) -> None:
 def check_size(request: pb.PutRequest | pb.DeleteRangeRequest | pb.TxnRequest) -> None:
     """Refuse a write that is larger than etcd takes."""
     if request.ByteSize() > MAX_REQUEST:
-        raise Refusal(Reason.TOO_LARGE)
+        raise Refusal(RefusalReason.TOO_LARGE)
 
 
 def _check_operation(operation: pb.RequestOp, left: int) -> None:
@@ -78,7 +78,7 @@ def _check_operation(operation: pb.RequestOp, left: int) -> None:
         case "request_txn":
             _check_parts(operation.request_txn, left)
         case _:
-            raise Refusal(Reason.KEY_NOT_FOUND)
+            raise Refusal(RefusalReason.KEY_NOT_FOUND)
 
 
 def _written_once(branch: Iterable[pb.RequestOp]) -> tuple[set[bytes], list[Span]]:
@@ -118,7 +118,7 @@ def _apart(puts: set[bytes], more_puts: set[bytes], gone: list[Span], more_gone:
         for span in spans
     )
     if met:
-        raise Refusal(Reason.DUPLICATE_KEY)
+        raise Refusal(RefusalReason.DUPLICATE_KEY)
 
 
 def _within(key: bytes, span: Span) -> bool:

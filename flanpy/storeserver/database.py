@@ -56,7 +56,7 @@ class Damaged(FlanpyError):
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class StoreState:
     """The identity of the cluster and how far its history goes. `generation` counts the stores that it had."""
 
     cluster_id: int
@@ -100,7 +100,9 @@ class Database:
     def _make_tables(self, connection: sqlite3.Connection) -> None:
         if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             return
-        fresh = State(secrets.randbits(62) + 1, secrets.randbits(62) + 1, 1, FIRST_REVISION, NEVER_COMPACTED)
+        fresh = StoreState(
+            secrets.randbits(62) + 1, secrets.randbits(62) + 1, 1, FIRST_REVISION, NEVER_COMPACTED
+        )
         connection.executescript(f"BEGIN; PRAGMA application_id = {APPLICATION_ID}; {_TABLES}")
         connection.execute("INSERT INTO state VALUES (1, ?, ?, ?, ?, ?, ?, ?)", _state_row(fresh))
         connection.execute("COMMIT")
@@ -146,7 +148,7 @@ class Database:
 
     # State
 
-    def state(self) -> State:
+    def state(self) -> StoreState:
         """Return what the file says of itself. Raises `Damaged` if that is not ours."""
         with self._damage_named():
             row = self._connection.execute("SELECT * FROM state").fetchone()
@@ -154,12 +156,12 @@ class Database:
             raise self.damaged("it has no state")
         if row[1] != FORMAT:
             raise self.damaged(f"its format is {row[1]}, this flanpy-store reads {FORMAT}")
-        state = State(*row[2:7])
+        state = StoreState(*row[2:7])
         if row[7] != _state_row(state)[-1]:
             raise self.damaged("its state does not match its seal")
         return state
 
-    def set_state(self, state: State) -> None:
+    def set_state(self, state: StoreState) -> None:
         """Replace the state."""
         self._connection.execute("REPLACE INTO state VALUES (1, ?, ?, ?, ?, ?, ?, ?)", _state_row(state))
 
@@ -348,7 +350,7 @@ def _seal(key: bytes, created: int, revision: int, version: int, lease: int, val
     return zlib.crc32(value, zlib.crc32(key, zlib.crc32(_NUMBERS.pack(created, revision, version, lease))))
 
 
-def _state_row(state: State) -> tuple[int, ...]:
+def _state_row(state: StoreState) -> tuple[int, ...]:
     numbers = (
         FORMAT,
         state.cluster_id,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from flanpy.storeserver.database import LeaseRow
-from flanpy.storeserver.refusal import Reason, Refusal
+from flanpy.storeserver.refusal import Refusal, RefusalReason
 
 MIN_TTL: Final = 2
 """Seconds: what an etcd with its default election timeout grants at least."""
@@ -27,7 +27,7 @@ LEAST_STEP_S: Final = 60.0
 def granted_ttl(asked: int) -> int:
     """Return the seconds that etcd grants for those asked for. Raises `Refusal` for more than it can count."""
     if asked > MAX_TTL:
-        raise Refusal(Reason.TTL_TOO_LARGE)
+        raise Refusal(RefusalReason.TTL_TOO_LARGE)
     return max(asked, MIN_TTL)
 
 

@@ -10,7 +10,7 @@ from enum import Enum
 from flanpy.errors import FlanpyError
 
 
-class Reason(Enum):
+class RefusalReason(Enum):
     """A refusal: the name of its gRPC code, and etcd's text."""
 
     EMPTY_KEY = ("INVALID_ARGUMENT", "etcdserver: key is not provided")
@@ -49,6 +49,6 @@ class Reason(Enum):
 class Refusal(FlanpyError):
     """A request that the store does not do; nothing of it took effect."""
 
-    def __init__(self, reason: Reason) -> None:
+    def __init__(self, reason: RefusalReason) -> None:
         super().__init__(reason.text)
         self.reason = reason

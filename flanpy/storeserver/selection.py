@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from flanpy.store import etcdpb as pb
 from flanpy.storeserver.database import Database
-from flanpy.storeserver.refusal import Reason, Refusal
+from flanpy.storeserver.refusal import Refusal, RefusalReason
 
 _FIELDS: Final[dict[int, Callable[[pb.KeyValue], Any]]] = {
     pb.RangeRequest.KEY: lambda kv: kv.key,
@@ -24,9 +24,9 @@ _FIELDS: Final[dict[int, Callable[[pb.KeyValue], Any]]] = {
 def ranged(database: Database, request: pb.RangeRequest, *, newest: int, compacted: int) -> pb.RangeResponse:
     """Return the answer without its header. Raises `Refusal` for a revision that is not there."""
     if request.revision > newest:
-        raise Refusal(Reason.FUTURE_REVISION)
+        raise Refusal(RefusalReason.FUTURE_REVISION)
     if 0 < request.revision < compacted:
-        raise Refusal(Reason.COMPACTED)
+        raise Refusal(RefusalReason.COMPACTED)
     past = 0 < request.revision < newest
     if request.count_only and not past:
         return pb.RangeResponse(count=database.count(request.key, request.range_end))

@@ -20,9 +20,9 @@ from flanpy.clock import Clock
 from flanpy.log import get_logger
 from flanpy.store import etcdpb as pb
 from flanpy.storeserver import checks
-from flanpy.storeserver.database import Damaged, Database, LeaseRow, State, is_full
+from flanpy.storeserver.database import Damaged, Database, LeaseRow, StoreState, is_full
 from flanpy.storeserver.leases import Term, Terms, granted_ttl
-from flanpy.storeserver.refusal import Reason, Refusal
+from flanpy.storeserver.refusal import Refusal, RefusalReason
 from flanpy.storeserver.selection import ranged
 from flanpy.storeserver.watchers import Watcher, Watchers
 from flanpy.storeserver.writer import Committed, Writer
@@ -55,7 +55,7 @@ class Store:
         self._history_s = history_s
         self._writing = writing
         self._reading = Database(path, write=False)
-        self.state: State = writing.state()
+        self.state: StoreState = writing.state()
         self.watchers = Watchers(self._reading, self.state.revision, self.state.compacted)
         self._terms = Terms()
         self._terms.load(writing.leases(), clock.monotonic())
@@ -196,7 +196,7 @@ class Store:
         try:
             await self.revoke(lease_id)
         except Refusal as refusal:
-            if refusal.reason is not Reason.LEASE_NOT_FOUND:
+            if refusal.reason is not RefusalReason.LEASE_NOT_FOUND:
                 return False
             self._terms.drop(lease_id)
         return True
@@ -218,7 +218,7 @@ class Store:
 
     def _need_room(self) -> None:
         if self._full:
-            raise Refusal(Reason.NO_SPACE)
+            raise Refusal(RefusalReason.NO_SPACE)
 
     def _has_room(self) -> bool:
         disk = os.statvfs(self.path.parent)
@@ -231,7 +231,7 @@ class Store:
         try:
             await asyncio.to_thread(_copy, self.path, target)
         except sqlite3.Error as error:
-            raise Refusal(Reason.NO_SPACE if is_full(error) else Reason.CORRUPT) from error
+            raise Refusal(RefusalReason.NO_SPACE if is_full(error) else RefusalReason.CORRUPT) from error
 
     # What goes on by itself
 
@@ -289,7 +289,7 @@ class _Undamaged:
         if isinstance(error, Damaged | sqlite3.Error):
             if not self._broken.done():
                 self._broken.set_exception(error)
-            raise Refusal(Reason.CORRUPT) from error
+            raise Refusal(RefusalReason.CORRUPT) from error
 
 
 def _writes(request: pb.TxnRequest) -> bool:

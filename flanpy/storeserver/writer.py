@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Generic, TypeVar
 
 from flanpy.errors import FlanpyError
-from flanpy.storeserver.database import Damaged, Database, State, is_damage, is_full
-from flanpy.storeserver.refusal import Reason, Refusal
+from flanpy.storeserver.database import Damaged, Database, StoreState, is_damage, is_full
+from flanpy.storeserver.refusal import Refusal, RefusalReason
 from flanpy.storeserver.writing import Change, Writing
 
 Answer = TypeVar("Answer")
@@ -41,7 +41,7 @@ class _Request(Generic[Answer]):
 class Committed:
     """A commit: the state after it, what changed, and whether the disk had no room for it."""
 
-    state: State
+    state: StoreState
     changes: tuple[Change, ...]
     full: bool = False
 
@@ -64,7 +64,7 @@ class Writer:
     async def submit(self, work: Callable[[Writing], Answer]) -> Answer:
         """Run `work` in the next commit; its answer once that is on the disk. Raises `Refusal`."""
         if not self._thread.is_alive():
-            raise Refusal(Reason.STOPPED)
+            raise Refusal(RefusalReason.STOPPED)
         request: _Request[Answer] = _Request(work, self._loop.create_future())
         self._requests.put(request)
         return await request.answer
@@ -116,7 +116,7 @@ class Writer:
         self._state = state
         self._tell(self._answer, batch, Committed(state, tuple(changes)))
 
-    def _run_all(self, batch: Sequence[_Request[Any]]) -> tuple[State, list[Change]]:
+    def _run_all(self, batch: Sequence[_Request[Any]]) -> tuple[StoreState, list[Change]]:
         state, changes = self._state, list[Change]()
         for request in batch:
             writing = Writing(self._database, state)
@@ -143,7 +143,7 @@ class Writer:
         if self._database.in_transaction:
             self._database.execute("ROLLBACK")
         for request in batch:
-            request.outcome = Refusal(Reason.NO_SPACE)
+            request.outcome = Refusal(RefusalReason.NO_SPACE)
         self._tell(self._answer, batch, Committed(self._state, (), full=True))
 
     def _tell(self, call: Callable[..., None], *arguments: object) -> None:
@@ -162,7 +162,7 @@ class Writer:
     def _gave_up(self, batch: Sequence[_Request[Any]], error: Exception) -> None:
         if not self.failed.done():
             self.failed.set_exception(error)
-        reason = Reason.CORRUPT if isinstance(error, Damaged) else Reason.STOPPED
+        reason = RefusalReason.CORRUPT if isinstance(error, Damaged) else RefusalReason.STOPPED
         while not self._requests.empty():
             batch = [*batch, *(one for one in (self._requests.get(),) if one is not None)]
         for request in batch:

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from flanpy.store import etcdpb as pb
 from flanpy.storeserver.compare import holds
-from flanpy.storeserver.database import Database, LeaseRow, State
-from flanpy.storeserver.refusal import Reason, Refusal
+from flanpy.storeserver.database import Database, LeaseRow, StoreState
+from flanpy.storeserver.refusal import Refusal, RefusalReason
 from flanpy.storeserver.selection import ranged
 
 
@@ -29,7 +29,7 @@ class Writing:
     """A request at work, begun at `state`; `changes` in their order."""
 
     database: Database
-    state: State
+    state: StoreState
     changes: list[Change] = field(default_factory=list)
     compacted: int | None = None
 
@@ -49,18 +49,18 @@ class Writing:
     def put_alone(self, request: pb.PutRequest) -> pb.PutResponse:
         """Write a key outside a transaction, where etcd looks at the lease before the key."""
         if request.lease and not self.database.has_lease(request.lease):
-            raise Refusal(Reason.LEASE_NOT_FOUND)
+            raise Refusal(RefusalReason.LEASE_NOT_FOUND)
         return self.put(request)
 
     def put(self, request: pb.PutRequest) -> pb.PutResponse:
         """Write a key."""
         old = self.database.get(request.key)
         if (request.ignore_value or request.ignore_lease) and old is None:
-            raise Refusal(Reason.KEY_NOT_FOUND)
+            raise Refusal(RefusalReason.KEY_NOT_FOUND)
         value = old.value if old and request.ignore_value else request.value
         lease = old.lease if old and request.ignore_lease else request.lease
         if lease and not self.database.has_lease(lease):
-            raise Refusal(Reason.LEASE_NOT_FOUND)
+            raise Refusal(RefusalReason.LEASE_NOT_FOUND)
         new = pb.KeyValue(
             key=request.key,
             value=value,
@@ -89,7 +89,7 @@ class Writing:
         """Read, as it is after what this request did so far."""
         # A revision must be one of before: what this request does is not yet history.
         if request.revision > self.state.revision:
-            raise Refusal(Reason.FUTURE_REVISION)
+            raise Refusal(RefusalReason.FUTURE_REVISION)
         answer = ranged(self.database, request, newest=self.revision, compacted=self.state.compacted)
         answer.header.CopyFrom(self.header())
         return answer
@@ -134,9 +134,9 @@ class Writing:
     def compact(self, revision: int) -> pb.CompactionResponse:
         """Forget the history before a revision."""
         if revision <= self.state.compacted:
-            raise Refusal(Reason.COMPACTED)
+            raise Refusal(RefusalReason.COMPACTED)
         if revision > self.state.revision:
-            raise Refusal(Reason.FUTURE_REVISION)
+            raise Refusal(RefusalReason.FUTURE_REVISION)
         self.database.compact(revision)
         self.compacted = revision
         return pb.CompactionResponse(header=self.header())
@@ -144,7 +144,7 @@ class Writing:
     def grant(self, lease: LeaseRow) -> None:
         """Write a new lease."""
         if self.database.has_lease(lease.id):
-            raise Refusal(Reason.LEASE_EXISTS)
+            raise Refusal(RefusalReason.LEASE_EXISTS)
         self.database.write_lease(lease)
 
     def record(self, leases: Iterable[LeaseRow]) -> None:
@@ -156,13 +156,13 @@ class Writing:
     def revoke(self, lease_id: int) -> None:
         """End a lease, and delete its keys with it."""
         if not self.database.has_lease(lease_id):
-            raise Refusal(Reason.LEASE_NOT_FOUND)
+            raise Refusal(RefusalReason.LEASE_NOT_FOUND)
         bound = self.database.lease_keys(lease_id)
         self._delete(kv for key in bound if (kv := self.database.get(key)) is not None)
         self.database.remove_lease(lease_id)
 
 
-def header(state: State, revision: int) -> pb.ResponseHeader:
+def header(state: StoreState, revision: int) -> pb.ResponseHeader:
     """Return the header of an answer. The generation is what etcd calls the term: one more, and older ones are over."""
     return pb.ResponseHeader(
         cluster_id=state.cluster_id,

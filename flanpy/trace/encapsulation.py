@@ -11,11 +11,11 @@ from typing import Final
 
 from flanpy.model.address import IPAddress
 from flanpy.trace.filter import Hook, Packet
-from flanpy.trace.hop import Cause, Hop, Place, Verdict
+from flanpy.trace.hop import Cause, Hop, HopVerdict, Place
 from flanpy.trace.passage import passage
 from flanpy.trace.seen import Device, Entry, LeaseSeen, Seen
 
-_PASSES, _HARMS, _DIES, _UNKNOWN = Verdict.PASSES, Verdict.HARMS, Verdict.DIES, Verdict.UNKNOWN
+_PASSES, _HARMS, _DIES, _UNKNOWN = HopVerdict.PASSES, HopVerdict.HARMS, HopVerdict.DIES, HopVerdict.UNKNOWN
 
 _OVERHEAD: Final = {("vxlan", 4): 50, ("vxlan", 6): 70, ("tun", 4): 28}
 """Bytes that the wrapping takes: outer IP and UDP headers, and for VXLAN its own and the inner Ethernet header."""

@@ -67,7 +67,7 @@ class Test:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class TracedRule:
     """`text` is the rule in its tool's words; `target` a chain, or the bits that MARK sets, as `value/mask`."""
 
     text: str
@@ -82,7 +82,7 @@ class Chain:
     """A base chain has a hook; `policy` is what happens at its end."""
 
     name: str
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[TracedRule, ...] = ()
     hook: Hook | None = None
     priority: int = 0
     drops: bool = False
@@ -90,7 +90,7 @@ class Chain:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class TracedTable:
     """All chains of one table, as read by `tool` (`iptables-nft`, `nft`, ...)."""
 
     tool: str

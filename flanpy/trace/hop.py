@@ -11,7 +11,7 @@ from flanpy.trace.filter import Met
 from flanpy.trace.seen import Direction
 
 
-class Verdict(Enum):
+class HopVerdict(Enum):
     """PASSES: goes on. HARMS: goes on, but changed, or not always. DIES: ends here. UNKNOWN: not readable."""
 
     PASSES = "passes"
@@ -71,7 +71,7 @@ class Hop:
     """
 
     place: Place
-    verdict: Verdict
+    verdict: HopVerdict
     text: str
     evidence: tuple[str, ...] = ()
     cure: str = ""
@@ -104,19 +104,19 @@ class Walk:
     @property
     def fatal(self) -> Hop | None:
         """Return the first hop where the packet would die, else the first that would harm it; None if there is none."""
-        for verdict in (Verdict.DIES, Verdict.HARMS):
+        for verdict in (HopVerdict.DIES, HopVerdict.HARMS):
             found = next((hop for hop in self.hops if hop.verdict is verdict), None)
             if found is not None:
                 return found
         return None
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> HopVerdict:
         """Of the whole: unknown if nothing bad was seen, but not everything could be."""
         if self.fatal is not None:
             return self.fatal.verdict
-        unknown = any(hop.verdict is Verdict.UNKNOWN for hop in self.hops)
-        return Verdict.UNKNOWN if unknown else Verdict.PASSES
+        unknown = any(hop.verdict is HopVerdict.UNKNOWN for hop in self.hops)
+        return HopVerdict.UNKNOWN if unknown else HopVerdict.PASSES
 
     def as_json(self) -> Mapping[str, Any]:
         """Keys are stable: `at` is the hop that `verdict` is of, "" if it passes or is not known."""

@@ -10,7 +10,7 @@ from typing import Any
 from flanpy.errors import HostError
 from flanpy.model.address import IPAddress
 from flanpy.trace.programs import output
-from flanpy.trace.seen import Device, Entry, Way
+from flanpy.trace.seen import Device, Entry, RouteAnswer
 
 Row = Mapping[str, Any]
 
@@ -57,7 +57,7 @@ def addresses() -> dict[IPAddress, str]:
     }
 
 
-def way(destination: IPAddress, *, source: IPAddress | None = None, in_link: str = "") -> Way:
+def way(destination: IPAddress, *, source: IPAddress | None = None, in_link: str = "") -> RouteAnswer:
     """Return the kernel's route to `destination`. A refusal is an answer, too."""
     words = [str(destination)]
     words += ["from", str(source)] if source else []
@@ -67,17 +67,17 @@ def way(destination: IPAddress, *, source: IPAddress | None = None, in_link: str
     except HostError as error:
         if "RTNETLINK answers" not in str(error):
             raise
-        return Way(problem=str(error).partition("RTNETLINK answers:")[2].strip(" ."))
+        return RouteAnswer(problem=str(error).partition("RTNETLINK answers:")[2].strip(" ."))
     if not found:
-        return Way(problem="no answer")
+        return RouteAnswer(problem="no answer")
     return _way(found[0], _entry(words))
 
 
-def _way(row: Row, entry: Row) -> Way:
+def _way(row: Row, entry: Row) -> RouteAnswer:
     gateway = row.get("gateway") or row.get("via", {}).get("host")
     source = row.get("prefsrc") or row.get("src")
     mtu = next((metric["mtu"] for metric in row.get("metrics", ()) if "mtu" in metric), 0)
-    return Way(
+    return RouteAnswer(
         link=str(row.get("dev", "")),
         gateway=ip_address(gateway) if gateway else None,
         source=ip_address(source) if source else None,

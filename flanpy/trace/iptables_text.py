@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Final
 
 from flanpy.model.address import Family
-from flanpy.trace.filter import Chain, Effect, Field, Hook, Rule, Table, Test
+from flanpy.trace.filter import Chain, Effect, Field, Hook, Test, TracedRule, TracedTable
 
 _HOOKS: Final = {hook.value.upper(): hook for hook in Hook}
 _PRIORITIES: Final = {"raw": -300, "mangle": -150, "nat": -100, "filter": 0, "security": 50}
@@ -45,9 +45,9 @@ _EFFECTS: Final = {
 }
 
 
-def read_saved(text: str, tool: str, family: Family) -> tuple[Table, ...]:
+def read_saved(text: str, tool: str, family: Family) -> tuple[TracedTable, ...]:
     """All tables."""
-    return tuple(Table(tool, name, family, _chains(name, lines)) for name, lines in _tables(text))
+    return tuple(TracedTable(tool, name, family, _chains(name, lines)) for name, lines in _tables(text))
 
 
 def _tables(text: str) -> Iterator[tuple[str, list[str]]]:
@@ -62,7 +62,7 @@ def _tables(text: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def _chains(table: str, lines: list[str]) -> dict[str, Chain]:
-    rules: dict[str, list[Rule]] = {}
+    rules: dict[str, list[TracedRule]] = {}
     policies: dict[str, str] = {}
     for line in lines:
         if line.startswith(":"):
@@ -75,20 +75,20 @@ def _chains(table: str, lines: list[str]) -> dict[str, Chain]:
     return {name: _chain(table, name, policies.get(name, "-"), tuple(of)) for name, of in rules.items()}
 
 
-def _chain(table: str, name: str, policy: str, rules: tuple[Rule, ...]) -> Chain:
+def _chain(table: str, name: str, policy: str, rules: tuple[TracedRule, ...]) -> Chain:
     hook = _HOOKS.get(name) if policy != "-" else None
     late = table == "nat" and hook in _NAT_LATE
     priority = 100 if late else _PRIORITIES.get(table, 0)
     return Chain(name, rules, hook, priority, drops=policy == "DROP", is_nat=table == "nat")
 
 
-def _rule(text: str, packets: int | None, chains: set[str]) -> Rule:
+def _rule(text: str, packets: int | None, chains: set[str]) -> TracedRule:
     words = _words(text)
     place = next((at for at, word in enumerate(words) if word in {"-j", "-g"}), len(words))
     tests = tuple(_tests(words[:place]))
     target = words[place + 1] if place + 1 < len(words) else ""
     effect, aim = _effect(words[place : place + 1], target, words[place + 2 :], chains)
-    return Rule(text, effect, tests, aim, packets)
+    return TracedRule(text, effect, tests, aim, packets)
 
 
 def _words(text: str) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from flanpy.errors import MALFORMED
 from flanpy.model.address import Family
-from flanpy.trace.filter import NFT, Chain, Effect, Field, Hook, Rule, Table, Test
+from flanpy.trace.filter import NFT, Chain, Effect, Field, Hook, Test, TracedRule, TracedTable
 from flanpy.trace.nft_words import value_text, words
 
 _FAMILIES: Final = {"ip": Family.IPV4, "ip6": Family.IPV6, "inet": None}
@@ -43,7 +43,7 @@ _META: Final = {
 Expression = Mapping[str, Any]
 
 
-def read_ruleset(text: str, *, without: Iterable[tuple[Family, str]] = ()) -> tuple[Table, ...]:
+def read_ruleset(text: str, *, without: Iterable[tuple[Family, str]] = ()) -> tuple[TracedTable, ...]:
     """All tables but those `without`. Raises ValueError if it is no such JSON."""
     try:
         return _tables(text, frozenset(without))
@@ -53,7 +53,7 @@ def read_ruleset(text: str, *, without: Iterable[tuple[Family, str]] = ()) -> tu
         ) from error
 
 
-def _tables(text: str, left_out: frozenset[tuple[Family, str]]) -> tuple[Table, ...]:
+def _tables(text: str, left_out: frozenset[tuple[Family, str]]) -> tuple[TracedTable, ...]:
     listed = json.loads(text or "{}").get("nftables", ())
     found = {}
     for item in listed:
@@ -89,8 +89,8 @@ class _Listed:
             case _:
                 self._sets[body["name"]] = list(body.get("elem", ()))
 
-    def table(self) -> Table:
-        return Table(
+    def table(self) -> TracedTable:
+        return TracedTable(
             NFT, self._name, self._family, {name: self._chain(body) for name, body in self._chains.items()}
         )
 
@@ -110,7 +110,7 @@ class _Listed:
         )
 
 
-def _rules(expressions: Iterable[Expression], sets: Mapping[str, list[Any]]) -> Iterator[Rule]:
+def _rules(expressions: Iterable[Expression], sets: Mapping[str, list[Any]]) -> Iterator[TracedRule]:
     """One, or one for each element of a verdict map, then what follows it."""
     expressions = list(expressions)
     text = " ".join(filter(None, (words(one) for one in expressions)))
@@ -126,12 +126,12 @@ def _rules(expressions: Iterable[Expression], sets: Mapping[str, list[Any]]) -> 
                 yield from _mapped(body, tuple(tests), sets, packets)
             elif kind == "mangle":
                 effect, target = _marking(body)
-                yield Rule(text, effect, tuple(tests), target, packets)
+                yield TracedRule(text, effect, tuple(tests), target, packets)
             elif kind in {"limit", "quota", "xt"}:
                 tests.append(Test(Field.OTHER, (kind,)))
             elif kind in _EFFECTS:
                 effect, target = _effect(kind, body)
-                yield Rule(text, effect, tuple(tests), target, packets)
+                yield TracedRule(text, effect, tuple(tests), target, packets)
 
 
 def _effect(kind: str, body: Any) -> tuple[Effect, str]:
@@ -144,7 +144,7 @@ def _effect(kind: str, body: Any) -> tuple[Effect, str]:
 
 def _mapped(
     body: Expression, tests: tuple[Test, ...], sets: Mapping[str, list[Any]], packets: int | None
-) -> Iterator[Rule]:
+) -> Iterator[TracedRule]:
     field = _field(body.get("key"))
     field = Field.OTHER if field is Field.MARK else field
     for element in _elements(body.get("data"), sets):
@@ -155,7 +155,7 @@ def _mapped(
                     effect, target = _effect(kind, below)
                     test = Test(field, (value_text(key),))
                     text = f"{words({'match': {'op': '==', 'left': body.get('key'), 'right': key}})} {words(verdict)}"
-                    yield Rule(text, effect, (*tests, test), target, packets)
+                    yield TracedRule(text, effect, (*tests, test), target, packets)
 
 
 def _marking(body: Expression) -> tuple[Effect, str]:

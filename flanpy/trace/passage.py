@@ -9,14 +9,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
-from flanpy.trace.filter import Chain, Effect, Hook, Met, Packet, Passage, Rule, Table
+from flanpy.trace.filter import Chain, Effect, Hook, Met, Packet, Passage, TracedRule, TracedTable
 from flanpy.trace.matching import Truth, matches
 
 _DEEPEST: Final = 32
 """Chains cannot jump deeper in the kernel (NFT_JUMP_STACK_SIZE is 16); what is read may be nonsense."""
 
 
-def passage(tables: Iterable[Table], hook: Hook, packet: Packet) -> Passage:
+def passage(tables: Iterable[TracedTable], hook: Hook, packet: Packet) -> Passage:
     """Every base chain at the hook, by priority. The first that settles a connection's source settles it for all."""
     bases = [
         (chain.priority, number, table, chain)
@@ -55,7 +55,7 @@ _TELL_PERHAPS: Final = frozenset({Effect.DROP, Effect.REWRITE_SOURCE, Effect.REW
 class _Walk:
     """The walk through one table. `packet` gains marks on the way."""
 
-    def __init__(self, table: Table, packet: Packet) -> None:
+    def __init__(self, table: TracedTable, packet: Packet) -> None:
         self.packet = packet
         self.perhaps: list[Met] = []
         self._table = table
@@ -87,11 +87,11 @@ class _Walk:
                 self.packet = replace(self.packet, mark=_marked(self.packet.mark, rule.target))
         return None
 
-    def _note(self, chain: Chain, rule: Rule) -> None:
+    def _note(self, chain: Chain, rule: TracedRule) -> None:
         if rule.effect in _TELL_PERHAPS:
             self.perhaps.append(self._met(chain, rule.effect, rule.text, rule.packets))
 
-    def _below(self, rule: Rule, truth: Truth, depth: int) -> Met | None:
+    def _below(self, rule: TracedRule, truth: Truth, depth: int) -> Met | None:
         target = self._table.chains.get(rule.target)
         return self._chain(target, truth, depth + 1) if target else None
 

@@ -15,14 +15,14 @@ from typing import Any, Final, TypeVar
 
 from flanpy.errors import MALFORMED, FlanpyError, HostError, KernelError
 from flanpy.files import atomic
-from flanpy.host.sysctl import Sysctls, sysctl_name
+from flanpy.host.sysctl import SysctlFiles, sysctl_name
 from flanpy.model.address import Family, IPAddress
 from flanpy.trace import documents, iproute
-from flanpy.trace.filter import Table
+from flanpy.trace.filter import TracedTable
 from flanpy.trace.iptables_text import read_saved
 from flanpy.trace.nft_json import read_ruleset
 from flanpy.trace.programs import is_installed, output
-from flanpy.trace.seen import Device, Direction, LeaseSeen, Overlay, Probed, Seen, Way
+from flanpy.trace.seen import Device, Direction, LeaseSeen, Overlay, Probed, RouteAnswer, Seen
 
 T = TypeVar("T")
 
@@ -124,14 +124,14 @@ class Reading:
 
     def _inner(
         self, destination: IPAddress, source: IPAddress | None, in_link: str, *, forwards: bool
-    ) -> Way | None:
+    ) -> RouteAnswer | None:
         """A host that does not forward has no routes for what comes in: then ask where it would go if it did."""
         come_in = in_link if forwards else ""
         return self._try(
             lambda: iproute.way(destination, source=source if come_in else None, in_link=come_in)
         )
 
-    def _outer(self, peer: LeaseSeen | None) -> Way | None:
+    def _outer(self, peer: LeaseSeen | None) -> RouteAnswer | None:
         if peer is None or not peer.public_ip:
             return None
         address = _address(peer.public_ip)
@@ -141,14 +141,14 @@ class Reading:
         device = (devices or {}).get(link)
         return self._try(lambda: iproute.fdb(link)) if device is not None and device.kind == "vxlan" else {}
 
-    def _tables(self, version: int) -> tuple[tuple[Table, ...], bool]:
+    def _tables(self, version: int) -> tuple[tuple[TracedTable, ...], bool]:
         """Return the readable tables, and whether they are all: if not, no rule can be called the one that decides.
 
         Without iptables-nft-save its tables are read as nftables; matches of iptables in them are not understood.
         """
         family = Family.IPV4 if version == 4 else Family.IPV6
         before = len(self._unread)
-        tables: list[Table] = []
+        tables: list[TracedTable] = []
         for tool, saver in _SAVERS[version]:
             wanted = _legacy_in_use(version) if tool.endswith("-legacy") else is_installed(saver)
             if wanted:
@@ -197,7 +197,7 @@ class _Origin:
             self.assumed = "a container of this host"
 
 
-def _in_link(origin: _Origin, overlay: Overlay, back: Way | None) -> str:
+def _in_link(origin: _Origin, overlay: Overlay, back: RouteAnswer | None) -> str:
     """The link by which the packet comes to be forwarded; "" if it starts at this host itself."""
     direct = origin.peer is not None and origin.peer.way == "direct"
     if origin.direction is Direction.IN and overlay.device is not None and not direct:
@@ -223,11 +223,11 @@ def _legacy_in_use(version: int) -> bool:
         return False
 
 
-def _saved(tool: str, saver: str, family: Family) -> tuple[Table, ...]:
+def _saved(tool: str, saver: str, family: Family) -> tuple[TracedTable, ...]:
     return read_saved(output((saver, "-c")), tool, family)
 
 
-def _nft(without: list[tuple[Family, str]]) -> tuple[Table, ...]:
+def _nft(without: list[tuple[Family, str]]) -> tuple[TracedTable, ...]:
     try:
         return read_ruleset(output(("nft", "-j", "list", "ruleset")), without=without)
     except ValueError as error:
@@ -243,7 +243,7 @@ def _sysctls(version: int, in_link: str) -> dict[str, str]:
     for pattern in _SYSCTLS[version]:
         name = pattern.format(link=in_link)
         try:
-            found[sysctl_name(name)] = Sysctls().read(name)
+            found[sysctl_name(name)] = SysctlFiles().read(name)
         except KernelError:
             continue
     return found

@@ -8,8 +8,8 @@ from typing import Final
 
 from flanpy.host.sysctl import sysctl_name
 from flanpy.plan.foreign import cure_of_link, owner_of_link
-from flanpy.trace.hop import Cause, Hop, Place, Verdict
-from flanpy.trace.seen import Direction, Seen, Way
+from flanpy.trace.hop import Cause, Hop, HopVerdict, Place
+from flanpy.trace.seen import Direction, RouteAnswer, Seen
 
 SEE_DIFF: Final = "see 'flanpyctl diff' and 'flanpyctl status'"
 
@@ -21,7 +21,7 @@ _FOREIGN_ROUTE: Final = (
 def route_hops(seen: Seen) -> Iterator[Hop]:
     way = seen.inner
     if way is None:
-        yield Hop(Place.ROUTE, Verdict.UNKNOWN, "the routes cannot be read")
+        yield Hop(Place.ROUTE, HopVerdict.UNKNOWN, "the routes cannot be read")
         return
     wrong = _wrong_way(seen, way)
     rule = seen.rules.get(way.table) if way.table or way.problem else None
@@ -30,9 +30,9 @@ def route_hops(seen: Seen) -> Iterator[Hop]:
     shown = f"{way.entry or 'a route'} (goes by {way.link}{f' via {way.gateway}' if way.gateway else ''})"
     if wrong is not None:
         evidence = () if way.problem else (shown,)
-        yield Hop(Place.ROUTE, Verdict.DIES, wrong.text, evidence, wrong.cure, wrong.cause)
+        yield Hop(Place.ROUTE, HopVerdict.DIES, wrong.text, evidence, wrong.cure, wrong.cause)
     else:
-        yield Hop(Place.ROUTE, Verdict.PASSES, shown)
+        yield Hop(Place.ROUTE, HopVerdict.PASSES, shown)
 
 
 def _by_rule(seen: Seen, wrong: _Wrong, rule: str) -> _Wrong:
@@ -58,7 +58,7 @@ class _Wrong:
     cause: Cause = Cause.NONE
 
 
-def _wrong_way(seen: Seen, way: Way) -> _Wrong | None:
+def _wrong_way(seen: Seen, way: RouteAnswer) -> _Wrong | None:
     """Return the route's fault, None for the right route."""
     if way.problem and _is_spoofed(seen, way):
         settings = ", ".join(f"{name}={value}" for name, value in seen.sysctls.items() if "rp_filter" in name)
@@ -78,7 +78,7 @@ def _wrong_way(seen: Seen, way: Way) -> _Wrong | None:
     return _misled_in(seen, way) if seen.direction is Direction.IN else _misled(seen, way)
 
 
-def _is_spoofed(seen: Seen, way: Way) -> bool:
+def _is_spoofed(seen: Seen, way: RouteAnswer) -> bool:
     """Kernels differ in what they say; strict filtering wants the way back to be the way that it came (RFC 3704)."""
     modes = [int(value) for name, value in seen.sysctls.items() if "rp_filter" in name and value.isdecimal()]
     strict = max(modes, default=0) == 1
@@ -86,7 +86,7 @@ def _is_spoofed(seen: Seen, way: Way) -> bool:
     return "cross-device" in way.problem or ("Invalid argument" in way.problem and strict and elsewhere)
 
 
-def _misled_in(seen: Seen, way: Way) -> _Wrong | None:
+def _misled_in(seen: Seen, way: RouteAnswer) -> _Wrong | None:
     own = seen.overlay.own
     if own is None or way.kind == "local":
         return None
@@ -99,7 +99,7 @@ def _misled_in(seen: Seen, way: Way) -> _Wrong | None:
     return _Wrong(text, "is Docker up, and on this subnet? See 'flanpyctl docker status'", Cause.NO_BRIDGE)
 
 
-def _misled(seen: Seen, way: Way) -> _Wrong | None:
+def _misled(seen: Seen, way: RouteAnswer) -> _Wrong | None:
     peer, overlay = seen.peer, seen.overlay
     if peer is None or overlay.backend in {"", "alloc", "extension"}:
         return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from flanpy.model.address import IPAddress, IPNetwork
-from flanpy.trace.filter import Table
+from flanpy.trace.filter import TracedTable
 
 
 class Direction(Enum):
@@ -35,7 +35,7 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class RouteAnswer:
     """The answer of a route lookup. `problem` is what the kernel said instead, "" if there is a route.
 
     `kind` is unicast, local, blackhole, ...; `entry` the matched route as `ip route` prints it, as far as known.
@@ -135,13 +135,13 @@ class Seen:
     devices: Mapping[str, Device] | None = None
     addresses: Mapping[IPAddress, str] = field(default_factory=dict)
     rules: Mapping[str, str] = field(default_factory=dict)
-    back: Way | None = None
-    inner: Way | None = None
-    outer: Way | None = None
+    back: RouteAnswer | None = None
+    inner: RouteAnswer | None = None
+    outer: RouteAnswer | None = None
     neighbours: Mapping[str, Entry] | None = None
     outer_neighbours: Mapping[str, Entry] | None = None
     fdb: Mapping[str, tuple[str, ...]] | None = None
-    tables: tuple[Table, ...] = ()
+    tables: tuple[TracedTable, ...] = ()
     tables_read: bool = True
     sysctls: Mapping[str, str] = field(default_factory=dict)
     probed: Probed | None = None

@@ -15,15 +15,15 @@ from typing import Any, Final
 from flanpy.model.address import IPAddress, IPNetwork
 from flanpy.model.transit import Harm, Obstacle, Transit
 from flanpy.trace import documents
-from flanpy.trace.hop import Hop, Place, Verdict, Walk
+from flanpy.trace.hop import Hop, HopVerdict, Place, Walk
 from flanpy.trace.read import Reading
 from flanpy.trace.walk import walk
 
 _HARMS: Final = {
-    (Place.FILTER_BEFORE_ROUTE, Verdict.DIES): Harm.DROPPED,
-    (Place.FILTER, Verdict.DIES): Harm.DROPPED,
-    (Place.SOURCE_ADDRESS, Verdict.DIES): Harm.DROPPED,
-    (Place.SOURCE_ADDRESS, Verdict.HARMS): Harm.SOURCE_HIDDEN,
+    (Place.FILTER_BEFORE_ROUTE, HopVerdict.DIES): Harm.DROPPED,
+    (Place.FILTER, HopVerdict.DIES): Harm.DROPPED,
+    (Place.SOURCE_ADDRESS, HopVerdict.DIES): Harm.DROPPED,
+    (Place.SOURCE_ADDRESS, HopVerdict.HARMS): Harm.SOURCE_HIDDEN,
 }
 _NOWHERE: Final = Path("/nonexistent")
 _LEAST: Final = 8

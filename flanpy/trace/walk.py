@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator
 from flanpy.host.sysctl import sysctl_name
 from flanpy.trace.encapsulation import hops_before, hops_beneath
 from flanpy.trace.filter import Hook, Met, Packet, Passage
-from flanpy.trace.hop import Cause, Hop, Place, Verdict, Walk
+from flanpy.trace.hop import Cause, Hop, HopVerdict, Place, Walk
 from flanpy.trace.passage import passage
 from flanpy.trace.routing import SEE_DIFF, route_hops
 from flanpy.trace.seen import Direction, Seen
 
 Station = Callable[[Seen], Iterator[Hop]]
 
-_PASSES, _HARMS, _DIES, _UNKNOWN = Verdict.PASSES, Verdict.HARMS, Verdict.DIES, Verdict.UNKNOWN
+_PASSES, _HARMS, _DIES, _UNKNOWN = HopVerdict.PASSES, HopVerdict.HARMS, HopVerdict.DIES, HopVerdict.UNKNOWN
 
 
 def walk(seen: Seen) -> Walk:

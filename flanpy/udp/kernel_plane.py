@@ -15,7 +15,7 @@ from flanpy.netlink.framing import packed
 from flanpy.udp.ports import Counts
 
 if TYPE_CHECKING:
-    from flanpy.udp.bpf.fast_path import FastPath
+    from flanpy.udp.bpf.fast_path import BpfFastPath
 
 DEVICE = "flannel0"
 """Where this link is not, no filter of ours needs to be looked for: it goes only with all the rest."""
@@ -29,7 +29,7 @@ class KernelPlane:
 
     def __init__(self, on_refused: Callable[[str], None] = lambda _: None) -> None:
         self._on_refused = on_refused
-        self._loaded: FastPath | None = None
+        self._loaded: BpfFastPath | None = None
 
     def unavailable(self) -> str:
         """Why it cannot run here, "" if it can."""
@@ -61,11 +61,11 @@ class KernelPlane:
         self._fast_path.detach()
 
     @property
-    def _fast_path(self) -> FastPath:
+    def _fast_path(self) -> BpfFastPath:
         if self._loaded is None:
-            from flanpy.udp.bpf.fast_path import FastPath  # noqa: PLC0415, for udp only
+            from flanpy.udp.bpf.fast_path import BpfFastPath  # noqa: PLC0415, for udp only
 
-            self._loaded = FastPath()
+            self._loaded = BpfFastPath()
         return self._loaded
 
 

@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv4Network
 from flanpy.errors import KernelError
 from flanpy.model.objects import KernelObject, Key, TunnelEnd, TunnelPeer
 from flanpy.model.ops import Objects, Op, OpFailure, Put, Scope
-from flanpy.udp.ports import Memory, Workshop
+from flanpy.udp.ports import TableMemory, Workshop
 from flanpy.udp.supervisor import Supervisor
 
 _NOWHERE = IPv4Address(0)
@@ -23,7 +23,7 @@ _NOWHERE = IPv4Address(0)
 class UdpPlane:
     """Implements `kernel.composite.Part`."""
 
-    def __init__(self, supervisor: Supervisor, workshop: Workshop, memory: Memory) -> None:
+    def __init__(self, supervisor: Supervisor, workshop: Workshop, memory: TableMemory) -> None:
         self._supervisor = supervisor
         self._workshop = workshop
         self._memory = memory

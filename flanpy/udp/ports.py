@@ -56,7 +56,7 @@ class FastPath(Protocol):
         """Remove every filter of ours, from any process. Raises KernelError."""
 
 
-class Memory(Protocol):
+class TableMemory(Protocol):
     """Keeps the table over a restart of the daemon, but not of the host."""
 
     def load(self) -> tuple[TunnelPeer, ...]:

@@ -13,7 +13,7 @@ from flanpy.cli.subnets import holding
 from flanpy.cli.tree import build
 from flanpy.model.lease import LeaseRecord, SubnetKey
 from flanpy.model.network.config import parse_network_config
-from flanpy.store.port import Put
+from flanpy.store.port import PutKey
 from flanpy.store.session.etcd import EtcdSession
 from tests.cli.conftest import Network
 from tests.cli.stand_in import standing_in
@@ -84,7 +84,7 @@ def test_reserve_is_a_conflict_when_the_subnet_is_leased_between_look_and_write(
     came: str, configured: Network
 ) -> None:
     async def work(session: EtcdSession) -> None:
-        table = await holding.Table.read(session, configured.prefix, own=None)
+        table = await holding.Holdings.read(session, configured.prefix, own=None)
         await session.put(f"{configured.prefix}/subnets/{came}", (VXLAN % (9, "")).encode())
         wanted = SubnetKey(IPv4Network("10.50.7.0/24"))
         await holding.create(
@@ -190,9 +190,9 @@ def test_change_is_a_conflict_when_the_host_was_faster(change: bytes | None, con
     path = f"{configured.prefix}/subnets/{KEY}"
 
     async def work(session: EtcdSession) -> None:
-        table = await holding.Table.read(session, configured.prefix, own=None)
+        table = await holding.Holdings.read(session, configured.prefix, own=None)
         await (session.delete(path) if change is None else session.put(path, change))
-        await table.write(table.seen(KEY), Put(path, b"ours"))
+        await table.write(table.seen(KEY), PutKey(path, b"ours"))
 
     with pytest.raises(CommandError) as raised:
         configured.session(work)

@@ -13,7 +13,7 @@ import pytest
 
 from flanpy.clock import Clock, SystemClock
 from flanpy.cloud.aws import AwsRoutes
-from flanpy.cloud.keeper import Asked, CloudKeeper, Ends
+from flanpy.cloud.keeper import CloudKeeper, KeeperParts, WantedRoute
 from flanpy.cloud.port import Calls
 from flanpy.cloud.removal import remove_claimed
 from flanpy.doctor.permissions import IAM_POLICY
@@ -39,12 +39,12 @@ class Rig:
         self.statuses: list[CloudStatus] = []
         calls = Calls()
         self.keeper = CloudKeeper(
-            Ends(AwsRoutes(calls), self.registry, calls), clock=self.clock, interval=180.0,
+            KeeperParts(AwsRoutes(calls), self.registry, calls), clock=self.clock, interval=180.0,
             publish=self.statuses.append, made=self.made.append, was=was, rng=Random(number),
         )  # fmt: skip
 
     def looked(self, wanted: CloudWanted = WANTED, address: IPv4Address = ADDRESS) -> CloudStatus:
-        asyncio.run(self.keeper.look(Asked(wanted, address)))
+        asyncio.run(self.keeper.look(WantedRoute(wanted, address)))
         return self.statuses[-1]
 
     def later(self, seconds: float) -> None:
@@ -317,7 +317,7 @@ def test_fifty_hosts_that_start_at_once_do_not_throttle_each_other_out(
         monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", f"http://127.0.0.1:{aws_port}/n{n}")
         rig = Rig(registry=registry, number=n, clock=SystemClock())
         wanted = replace(WANTED, node_id=f"h{n}", subnet=subnet, leased=frozenset(subnets))
-        rig.keeper.ask(Asked(wanted, IPv4Address(f"10.99.2.{n}")))
+        rig.keeper.ask(WantedRoute(wanted, IPv4Address(f"10.99.2.{n}")))
         rigs.append(rig)
     aws.fail(per_second=60)
     asyncio.run(_until_all_stand(rigs))

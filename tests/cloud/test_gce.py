@@ -13,7 +13,7 @@ from google.auth.compute_engine import _metadata
 
 from flanpy.clock import SystemClock
 from flanpy.cloud.gce import GceRoutes, route_name
-from flanpy.cloud.keeper import Asked, CloudKeeper, Ends
+from flanpy.cloud.keeper import CloudKeeper, KeeperParts, WantedRoute
 from flanpy.cloud.port import Calls
 from flanpy.model.cloud import GCE, CloudFault, CloudStatus, CloudWanted
 from integration.cloud.gce_end import NETWORK as VPC
@@ -51,16 +51,16 @@ class Rig:
         self.registry = Registry()
         self.statuses: list[CloudStatus] = []
         self.keeper = CloudKeeper(
-            Ends(GceRoutes(calls, endpoint=end.url), self.registry, calls), clock=SystemClock(),
+            KeeperParts(GceRoutes(calls, endpoint=end.url), self.registry, calls), clock=SystemClock(),
             interval=interval, publish=self.statuses.append, made=lambda _: None,
         )  # fmt: skip
 
     async def run(self, wanted: CloudWanted, address: IPv4Address) -> None:
-        self.keeper.ask(Asked(wanted, address))
+        self.keeper.ask(WantedRoute(wanted, address))
         await self.keeper.run()
 
     def looked(self, wanted: CloudWanted = WANTED) -> CloudStatus:
-        asyncio.run(self.keeper.look(Asked(wanted, ADDRESS)))
+        asyncio.run(self.keeper.look(WantedRoute(wanted, ADDRESS)))
         return self.statuses[-1]
 
 

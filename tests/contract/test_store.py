@@ -13,15 +13,15 @@ import pytest
 from flanpy.errors import LeaseGone, StoreError
 from flanpy.store.port import (
     Compare,
-    Delete,
+    CompareTarget,
+    DeleteKey,
     Delta,
     Get,
     News,
-    Put,
+    PutKey,
     Relation,
     Snapshot,
     Store,
-    Target,
     Txn,
     Watch,
     key_absent,
@@ -135,7 +135,7 @@ async def test_txn_takes_the_success_branch_when_every_compare_holds(
 ) -> None:
     async with opened(kind, request) as space:
         key = space.key("a")
-        claim = Txn((key_absent(key),), (Put(key, b"mine"),), (Get(key),))
+        claim = Txn((key_absent(key),), (PutKey(key, b"mine"),), (Get(key),))
         won = await space.store.txn(claim)
         lost = await space.store.txn(claim)
         assert won.succeeded
@@ -154,8 +154,8 @@ async def test_txn_refuses_a_write_when_the_key_changed_since_it_was_read(
         await space.store.put(key, b"1")
         seen = await space.store.get(key)
         assert seen is not None
-        assert (await space.store.txn(Txn((key_unchanged(seen),), (Put(key, b"2"),)))).succeeded
-        assert not (await space.store.txn(Txn((key_unchanged(seen),), (Put(key, b"3"),)))).succeeded
+        assert (await space.store.txn(Txn((key_unchanged(seen),), (PutKey(key, b"2"),)))).succeeded
+        assert not (await space.store.txn(Txn((key_unchanged(seen),), (PutKey(key, b"3"),)))).succeeded
 
 
 @pytest.mark.asyncio
@@ -163,7 +163,7 @@ async def test_txn_compares_every_key_of_a_prefix(kind: str, request: pytest.Fix
     async with opened(kind, request) as space:
 
         async def holds(operand: int, relation: Relation) -> bool:
-            compare = Compare(space.key("a/"), Target.CREATE_REVISION, operand, relation, prefix=True)
+            compare = Compare(space.key("a/"), CompareTarget.CREATE_REVISION, operand, relation, prefix=True)
             return (await space.store.txn(Txn((compare,)))).succeeded
 
         assert await holds(0, Relation.EQUAL)
@@ -185,7 +185,7 @@ async def test_txn_writes_several_keys_at_one_revision_and_reads_what_it_wrote(
         a, b, c = (space.key(name) for name in "abc")
         await space.store.put(c, b"old")
         done = await space.store.txn(
-            Txn(success=(Put(a, b"1"), Put(b, b"2"), Delete(c), Get(space.prefix, prefix=True)))
+            Txn(success=(PutKey(a, b"1"), PutKey(b, b"2"), DeleteKey(c), Get(space.prefix, prefix=True)))
         )
         assert [(kv.key, kv.mod_revision) for kv in done.reads] == [(a, done.revision), (b, done.revision)]
 
@@ -195,7 +195,7 @@ async def test_txn_deletes_a_prefix(kind: str, request: pytest.FixtureRequest) -
     async with opened(kind, request) as space:
         for name in ("a/1", "a/2", "b"):
             await space.store.put(space.key(name), b"")
-        await space.store.txn(Txn(success=(Delete(space.key("a/"), prefix=True),)))
+        await space.store.txn(Txn(success=(DeleteKey(space.key("a/"), prefix=True),)))
         assert [kv.key for kv in (await space.store.list(space.prefix)).items] == [space.key("b")]
 
 
@@ -204,7 +204,9 @@ async def test_txn_is_refused_whole_when_it_puts_a_key_twice(
     kind: str, request: pytest.FixtureRequest
 ) -> None:
     async with opened(kind, request) as space:
-        twice = Txn(success=(Put(space.key("b"), b""), Put(space.key("a"), b"1"), Put(space.key("a"), b"2")))
+        twice = Txn(
+            success=(PutKey(space.key("b"), b""), PutKey(space.key("a"), b"1"), PutKey(space.key("a"), b"2"))
+        )
         with pytest.raises(StoreError, match="duplicate key"):
             await space.store.txn(twice)
         assert (await space.store.list(space.prefix)).items == ()
@@ -222,16 +224,16 @@ async def test_compare_agrees_with_etcd_for_each_target_and_relation(
         kv = await space.store.get(key)
         assert kv is not None
         numbers = {
-            Target.CREATE_REVISION: kv.create_revision,
-            Target.MOD_REVISION: kv.mod_revision,
-            Target.VERSION: 2,
-            Target.LEASE: lease_id,
+            CompareTarget.CREATE_REVISION: kv.create_revision,
+            CompareTarget.MOD_REVISION: kv.mod_revision,
+            CompareTarget.VERSION: 2,
+            CompareTarget.LEASE: lease_id,
         }
         for (target, number), relation, off in product(numbers.items(), Relation, (-1, 0, 1)):
             compare = Compare(key, target, number + off, relation)
             assert await holds(space, compare) == EXPECTED[relation][off], compare
         for (value, off), relation in product(((b"l", -1), (b"m", 0), (b"n", 1)), Relation):
-            compare = Compare(key, Target.VALUE, value, relation)
+            compare = Compare(key, CompareTarget.VALUE, value, relation)
             assert await holds(space, compare) == EXPECTED[relation][off], compare
 
 
@@ -254,11 +256,16 @@ async def test_compare_takes_an_absent_key_for_zero_but_never_for_a_value(
 ) -> None:
     async with opened(kind, request) as space:
         key = space.key("absent")
-        for target in (Target.CREATE_REVISION, Target.MOD_REVISION, Target.VERSION, Target.LEASE):
+        for target in (
+            CompareTarget.CREATE_REVISION,
+            CompareTarget.MOD_REVISION,
+            CompareTarget.VERSION,
+            CompareTarget.LEASE,
+        ):
             assert await holds(space, Compare(key, target, 0)), target
             assert not await holds(space, Compare(key, target, 0, Relation.GREATER)), target
         for relation in Relation:
-            assert not await holds(space, Compare(key, Target.VALUE, b"", relation)), relation
+            assert not await holds(space, Compare(key, CompareTarget.VALUE, b"", relation)), relation
 
 
 @pytest.mark.asyncio
@@ -351,7 +358,9 @@ async def test_watch_tells_a_transaction_as_one_delta(kind: str, request: pytest
     async with opened(kind, request) as space:
         watch = space.store.watch(space.prefix)
         await news(watch)
-        done = await space.store.txn(Txn(success=(Put(space.key("a"), b"1"), Put(space.key("b"), b"2"))))
+        done = await space.store.txn(
+            Txn(success=(PutKey(space.key("a"), b"1"), PutKey(space.key("b"), b"2")))
+        )
         got = await news(watch)
         assert isinstance(got, Delta)
         assert {kv.key: kv.mod_revision for kv in got.puts} == {
@@ -421,17 +430,19 @@ async def test_compare_over_a_prefix_holds_when_it_does_for_every_key_or_for_an_
         first = await space.store.put(space.key("a/1"), b"x")
         last = await space.store.put(space.key("a/2"), b"y")
         for target, operand, relation, expected in (
-            (Target.MOD_REVISION, last + 1, Relation.LESS, True),
-            (Target.MOD_REVISION, last, Relation.LESS, False),
-            (Target.MOD_REVISION, first, Relation.GREATER, False),
-            (Target.CREATE_REVISION, 0, Relation.EQUAL, False),
-            (Target.VALUE, b"z", Relation.LESS, True),
-            (Target.VALUE, b"x", Relation.EQUAL, False),
+            (CompareTarget.MOD_REVISION, last + 1, Relation.LESS, True),
+            (CompareTarget.MOD_REVISION, last, Relation.LESS, False),
+            (CompareTarget.MOD_REVISION, first, Relation.GREATER, False),
+            (CompareTarget.CREATE_REVISION, 0, Relation.EQUAL, False),
+            (CompareTarget.VALUE, b"z", Relation.LESS, True),
+            (CompareTarget.VALUE, b"x", Relation.EQUAL, False),
         ):
             compare = Compare(space.key("a/"), target, operand, relation, prefix=True)
             assert await holds(space, compare) == expected, compare
         nothing = space.key("absent/")
-        assert await holds(space, Compare(nothing, Target.CREATE_REVISION, 0, prefix=True))
-        assert await holds(space, Compare(nothing, Target.MOD_REVISION, 1, Relation.LESS, prefix=True))
-        assert not await holds(space, Compare(nothing, Target.MOD_REVISION, 0, Relation.GREATER, prefix=True))
-        assert not await holds(space, Compare(nothing, Target.VALUE, b"", prefix=True))
+        assert await holds(space, Compare(nothing, CompareTarget.CREATE_REVISION, 0, prefix=True))
+        assert await holds(space, Compare(nothing, CompareTarget.MOD_REVISION, 1, Relation.LESS, prefix=True))
+        assert not await holds(
+            space, Compare(nothing, CompareTarget.MOD_REVISION, 0, Relation.GREATER, prefix=True)
+        )
+        assert not await holds(space, Compare(nothing, CompareTarget.VALUE, b"", prefix=True))

@@ -17,7 +17,7 @@ from flanpy.model.world import Policy
 from flanpy.reconcile.loop import ReconcileLoop
 from flanpy.reconcile.outcome import Pass
 from flanpy.status.board import StatusBoard
-from flanpy.store.port import Put, Txn
+from flanpy.store.port import PutKey, Txn
 from flanpy.store.schema import encode_record
 from flanpy.store.session.etcd import EtcdSession
 from flanpy.store.session.settings import EtcdSettings
@@ -58,14 +58,14 @@ class Rig:
 
     def configure(self, text: str = NETWORK) -> None:
         """Put the network config into etcd."""
-        self.etcd.run(Txn((), (Put(f"{PREFIX}/config", text.encode()),), ()))
+        self.etcd.run(Txn((), (PutKey(f"{PREFIX}/config", text.encode()),), ()))
         self.etcd.wake()
 
     def put_lease(self, number: int, backend: str) -> None:
         """The lease of peer `number` of tests/states.py in a network of this backend."""
         made = of_backend(backend, lease(number))
         key = f"{PREFIX}/subnets/{made.key}"
-        self.etcd.run(Txn((), (Put(key, encode_record(made.record), self.etcd.grant(3600)),), ()))
+        self.etcd.run(Txn((), (PutKey(key, encode_record(made.record), self.etcd.grant(3600)),), ()))
         self.etcd.wake()
 
     def condition(self, kind: ConditionType) -> Condition:

@@ -13,7 +13,7 @@ from flanpy.host.state_file import SavedLease
 from flanpy.model.condition import ConditionType, Status
 from flanpy.status.inputs import OwnSource
 from flanpy.store.linger import AFTER_OUTAGE, LINGER
-from flanpy.store.port import Delete, Txn
+from flanpy.store.port import DeleteKey, Txn
 from tests.daemon.rig import NETWORK, NODE, PREFIX, Rig, make, running
 from tests.states import lease
 
@@ -50,7 +50,7 @@ async def test_p25_missing_key_is_named_with_why_it_was_refused_until_etcd_takes
         own = rig.loop.world.own
         assert own is not None
         rig.session.refuse("txn", StoreError("etcd is out of space: compact it"), times=3)
-        rig.etcd.run(Txn((), (Delete(f"{PREFIX}/subnets/{own.key}"),), ()))
+        rig.etcd.run(Txn((), (DeleteKey(f"{PREFIX}/subnets/{own.key}"),), ()))
         rig.etcd.wake()
         await rig.clock.advance(0.1)
         lost = rig.condition(ConditionType.LEASE_VALID)
@@ -205,14 +205,14 @@ async def test_p24_lease_is_let_go_in_time_although_one_of_before_the_outage_lin
     async with running(rig):
         rig.session.cut()
         await rig.clock.advance(30)
-        rig.etcd.run(Txn((), (Delete(f"{PREFIX}/subnets/{old}"),), ()))
+        rig.etcd.run(Txn((), (DeleteKey(f"{PREFIX}/subnets/{old}"),), ()))
         rig.session.mend()
         await rig.clock.advance(5)
         rig.put_lease(2, "vxlan")
         await rig.clock.advance(1)
         new = str(lease(2).key)
         assert {old, new} <= rig.loop.world.view.leases.keys()
-        rig.etcd.run(Txn((), (Delete(f"{PREFIX}/subnets/{new}"),), ()))
+        rig.etcd.run(Txn((), (DeleteKey(f"{PREFIX}/subnets/{new}"),), ()))
         rig.etcd.wake()
         await rig.clock.advance(2 * LINGER)
         assert new not in rig.loop.world.view.leases

@@ -9,7 +9,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from flanpy.daemon.looks.tuning_watch import INTERVAL_S, LATELY_S, LIVELY_INTERVAL_S, TuningWatch, Window
+from flanpy.daemon.looks.tuning_watch import (
+    INTERVAL_S,
+    LATELY_S,
+    LIVELY_INTERVAL_S,
+    GrowthWindow,
+    TuningWatch,
+)
 from flanpy.model.tuning import HostTuning
 from flanpy.reconcile.outcome import Pass
 from tests.fakes.clock import FakeClock
@@ -19,7 +25,7 @@ DEADLINE_S = 60.0
 
 
 def test_growth_is_that_of_the_last_while() -> None:
-    window = Window()
+    window = GrowthWindow()
     assert window.growth((100, 7), 0.0) == (0, 0), "what was before the first look was not of late"
     assert window.growth((103, 7), 10.0) == (3, 0)
     assert window.growth((103, 8), LATELY_S) == (3, 1)
@@ -28,7 +34,7 @@ def test_growth_is_that_of_the_last_while() -> None:
 
 
 def test_growth_starts_over_when_there_are_other_counters_and_never_is_negative() -> None:
-    window = Window()
+    window = GrowthWindow()
     window.growth((100,), 0.0)
     assert window.growth((5, 5), 1.0) == (0, 0)
     assert window.growth((4, 9), 2.0) == (0, 4)

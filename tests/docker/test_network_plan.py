@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from flanpy.docker.facts import MTU_OPTION, OWNER_LABEL, DockerFacts, network
-from flanpy.docker.network import Recipe, Step, plan_network, recipe
+from flanpy.docker.network import NetworkStep, Recipe, plan_network, recipe
 from flanpy.docker.wanted import Wanted, wanted
 from flanpy.errors import DockerError
 from flanpy.model.bridge import BRIDGE
@@ -67,8 +67,8 @@ def test_network_that_is_right_is_kept_even_if_containers_have_it() -> None:
     for asked, engine in ((WANTED, "20.10.24"), (WANTED, "28.5.2"), (DUAL, "28.5.2")):
         facts = _docker(None, engine)
         right = replace(facts, own=made(recipe(asked, facts)))
-        assert plan_network(asked, right, ("web",)).step is Step.KEEP
-        assert plan_network(asked, facts, ()).step is Step.CREATE
+        assert plan_network(asked, right, ("web",)).step is NetworkStep.KEEP
+        assert plan_network(asked, facts, ()).step is NetworkStep.CREATE
 
 
 @pytest.mark.parametrize(
@@ -85,12 +85,12 @@ def test_network_that_is_wrong_is_made_anew_only_if_no_container_has_it(
 ) -> None:
     facts = _docker(made(RIGHT), engine)
     unused, used = plan_network(asked, facts, ()), plan_network(asked, facts, ("web", "job"))
-    assert (unused.step, used.step, used.holders) == (Step.RECREATE, Step.HELD, ("web", "job"))
+    assert (unused.step, used.step, used.holders) == (NetworkStep.RECREATE, NetworkStep.HELD, ("web", "job"))
     assert any(said in line for line in used.differences)
 
 
 def test_network_of_somebody_else_is_never_touched() -> None:
-    assert plan_network(WANTED, _docker(made(RIGHT, Labels={})), ()).step is Step.TAKEN
+    assert plan_network(WANTED, _docker(made(RIGHT, Labels={})), ()).step is NetworkStep.TAKEN
 
 
 def test_plan_says_who_masquerades_and_when_docker0_is_in_the_way() -> None:

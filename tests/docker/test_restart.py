@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flanpy.docker.facts import DockerFacts
-from flanpy.docker.restart import Choice, How, Policy, choose, restart
+from flanpy.docker.restart import Choice, How, RestartPolicy, choose, restart
 from flanpy.errors import DockerError
 from tests.docker.values import running
 
-NEVER, IDLE, ALWAYS = Policy.NEVER, Policy.IF_IDLE, Policy.ALWAYS
+NEVER, IDLE, ALWAYS = RestartPolicy.NEVER, RestartPolicy.IF_IDLE, RestartPolicy.ALWAYS
 
 
 @pytest.mark.parametrize(
@@ -31,13 +31,15 @@ NEVER, IDLE, ALWAYS = Policy.NEVER, Policy.IF_IDLE, Policy.ALWAYS
         (running(running=1, live_restore=True), NEVER, True, Choice.BY_POLICY),
     ],
 )
-def test_restart_is_chosen(docker: DockerFacts | None, policy: Policy, needed: bool, choice: Choice) -> None:
+def test_restart_is_chosen(
+    docker: DockerFacts | None, policy: RestartPolicy, needed: bool, choice: Choice
+) -> None:
     assert choose(docker, policy, needed=needed) is choice
 
 
-@given(st.integers(0, 3), st.booleans(), st.sampled_from(Policy), st.booleans())
+@given(st.integers(0, 3), st.booleans(), st.sampled_from(RestartPolicy), st.booleans())
 def test_restart_never_stops_containers_unless_always_is_said(
-    containers: int, live: bool, policy: Policy, needed: bool
+    containers: int, live: bool, policy: RestartPolicy, needed: bool
 ) -> None:
     chosen = choose(running(running=containers, live_restore=live), policy, needed=needed)
     if chosen is Choice.RESTART:

@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flanpy.docker.facts import facts, network, version
-from flanpy.docker.verdict import Asked, Look, Mode, Silence, Silent, judge, needs_accepts
+from flanpy.docker.verdict import DockerLook, DockerStandard, Mode, Silence, Silent, judge, needs_accepts
 from flanpy.errors import DockerError
 from flanpy.model.condition import Status
 from tests.docker.values import BIP, OPTION, WANTED, bridge, running
 
 T, F, U = Status.TRUE, Status.FALSE, Status.UNKNOWN
-ASKED = Asked(mode=Mode.AUTO, wanted=WANTED)
+ASKED = DockerStandard(mode=Mode.AUTO, wanted=WANTED)
 BY_BIP, BY_NETWORK = replace(ASKED, mode=Mode.BIP), replace(ASKED, mode=Mode.NETWORK)
 OPEN = ((f"{OPTION}gateway_mode_ipv4", "nat-unprotected"),)
 OTHER = bridge("172.17.0.0/16", mtu=1500)
@@ -28,8 +28,8 @@ def own(**more: Any) -> Any:
     return bridge(name="flanpy", bridge="flanpy0", masquerade=False, ours=True, **more)
 
 
-def look(found: Any = None, **more: Any) -> Look:
-    return Look(found=running() if found is None else found, **more)
+def look(found: Any = None, **more: Any) -> DockerLook:
+    return DockerLook(found=running() if found is None else found, **more)
 
 
 CASES = [
@@ -82,7 +82,9 @@ CASES = [
     CASES,
     ids=[f"{case[3]}-{number}" for number, case in enumerate(CASES)],
 )
-def test_docker_is_judged(seen: Look | None, asked: Asked, status: Status, reason: str, cure: str) -> None:
+def test_docker_is_judged(
+    seen: DockerLook | None, asked: DockerStandard, status: Status, reason: str, cure: str
+) -> None:
     found = judge(seen, asked)
     assert (found.status, found.reason) == (status, reason)
     assert cure in found.cure

@@ -14,7 +14,7 @@ from flanpy.doctor.finding import Severity
 from flanpy.doctor.packets import packets
 from flanpy.doctor.registry import CHECKS, checked, diagnose
 from flanpy.model.condition import ConditionType
-from flanpy.trace.filter import Effect, Hook, Met, Rule
+from flanpy.trace.filter import Effect, Hook, Met, TracedRule
 from tests.doctor import worlds
 from tests.doctor.worlds import PROBLEMS, Change, bad, reached, repaired, well
 
@@ -112,7 +112,7 @@ def test_a_foreign_masquerade_is_removed_by_its_own_words_and_never_ours_or_dock
         "nat",
         "POSTROUTING",
         Hook.POSTROUTING,
-        Rule(text, Effect.REWRITE_SOURCE, packets=4),
+        TracedRule(text, Effect.REWRITE_SOURCE, packets=4),
     )
     repair = diagnose(found(well()))[0].repair
     assert repair is not None
@@ -120,7 +120,9 @@ def test_a_foreign_masquerade_is_removed_by_its_own_words_and_never_ours_or_dock
     assert str(repair) == (
         "iptables-nft -t nat -D POSTROUTING -s 10.0.0.0/8 -m comment --comment 'all of us' -j MASQUERADE"
     )
-    ours = worlds.rule("nat", "FLANPY-X", Hook.POSTROUTING, Rule("-j MASQUERADE", Effect.REWRITE_SOURCE))
+    ours = worlds.rule(
+        "nat", "FLANPY-X", Hook.POSTROUTING, TracedRule("-j MASQUERADE", Effect.REWRITE_SOURCE)
+    )
     assert diagnose(ours(well()))[0].repair is None
 
 

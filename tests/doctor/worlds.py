@@ -14,8 +14,8 @@ from typing import Any
 from flanpy.doctor.facts import EndpointSeen, Facts, RouteSeen, Told, Traced
 from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.event import WHOLE
-from flanpy.trace.filter import Chain, Effect, Hook, Rule, Table
-from flanpy.trace.seen import Device, Direction, Entry, LeaseSeen, Overlay, Seen, Way
+from flanpy.trace.filter import Chain, Effect, Hook, TracedRule, TracedTable
+from flanpy.trace.seen import Device, Direction, Entry, LeaseSeen, Overlay, RouteAnswer, Seen
 from flanpy.trace.walk import walk
 from tests.cli.stand_in import STATUS, SUBNETS
 
@@ -46,8 +46,8 @@ SEEN = Seen(
     peer=LEASE,
     devices={"flannel.1": VXLAN, "eth1": ETH, "docker0": BRIDGE},
     addresses=ADDRESSES,
-    inner=Way("flannel.1", PEER[0], entry="10.50.2.0/24"),
-    outer=Way("eth1", None, ip_address("192.0.2.11")),
+    inner=RouteAnswer("flannel.1", PEER[0], entry="10.50.2.0/24"),
+    outer=RouteAnswer("eth1", None, ip_address("192.0.2.11")),
     neighbours={str(PEER[0]): Entry(PEER_MAC, "PERMANENT")},
     outer_neighbours={},
     fdb={PEER_MAC: ("192.0.2.12",)},
@@ -170,10 +170,10 @@ def packet(**values: Any) -> Change:
     return lambda known: replace(known, traced=(Traced(seen, walk(seen)),))
 
 
-def rule(table: str, chain: str, hook: Hook, one: Rule | None = None, *, drops: bool = False) -> Change:
+def rule(table: str, chain: str, hook: Hook, one: TracedRule | None = None, *, drops: bool = False) -> Change:
     rules = (one,) if one else ()
     made = Chain(chain, rules, hook, is_nat=table == "nat", drops=drops)
-    return packet(tables=(Table("iptables-nft", table, None, {chain: made}),))
+    return packet(tables=(TracedTable("iptables-nft", table, None, {chain: made}),))
 
 
 def _etcd(**values: Any) -> Change:
@@ -200,10 +200,11 @@ _DOCKER_SILENT = Condition(
 
 PROBLEMS: tuple[tuple[str, str, Change], ...] = (
     ("P01", "the daemon says that Docker drops", _docker("EngineDropsUs")),
-    ("P01", "a raw rule drops", rule("raw", "PREROUTING", Hook.PREROUTING, Rule("-d 10.50.2.2 -j DROP", Effect.DROP))),
-    ("P01", "a chain of Docker's drops", rule("filter", "DOCKER", Hook.FORWARD, Rule("-j DROP", Effect.DROP))),
+    ("P01", "a raw rule drops",
+     rule("raw", "PREROUTING", Hook.PREROUTING, TracedRule("-d 10.50.2.2 -j DROP", Effect.DROP))),
+    ("P01", "a chain of Docker's drops", rule("filter", "DOCKER", Hook.FORWARD, TracedRule("-j DROP", Effect.DROP))),
     ("P02", "the policy drops", rule("filter", "FORWARD", Hook.FORWARD, drops=True)),
-    ("P02", "a rule drops", rule("filter", "FORWARD", Hook.FORWARD, Rule("-j REJECT", Effect.DROP, packets=7))),
+    ("P02", "a rule drops", rule("filter", "FORWARD", Hook.FORWARD, TracedRule("-j REJECT", Effect.DROP, packets=7))),
     ("P02", "a peer's filter drops", reached("unreachable", "Firewall")),
     ("P03", "rules came back", repaired("filter")),
     ("P04", "forwarding is off", packet(sysctls={"net.ipv4.ip_forward": "0"})),
@@ -217,12 +218,13 @@ PROBLEMS: tuple[tuple[str, str, Change], ...] = (
     ("P22", "IPv6 alone has no room", bad(_C.BACKEND_READY, "TooNarrow")),
     ("P32", "a rule goes before main", bad(_C.FOREIGN_CONFLICT, "PolicyRouting")),
     ("P32", "a rule leads a packet astray",
-     packet(inner=Way("tun9", entry="10.0.0.0/8 dev tun9", table="52"), rules={"52": "5270: from all lookup 52"})),
+     packet(inner=RouteAnswer("tun9", entry="10.0.0.0/8 dev tun9", table="52"),
+            rules={"52": "5270: from all lookup 52"})),
     ("P05", "strict filters drop", bad(_C.HOST_TUNED, "StrictReversePath")),
     ("P05", "a peer's filter is strict", reached("unreachable", "ReversePath")),
     ("P06", "the port is blocked", reached("unreachable", "PortBlocked")),
     ("P06", "one way", reached("unreachable", "OneWayOut")),
-    ("P06", "our own filter", rule("filter", "OUTPUT", Hook.OUTPUT, Rule("-p udp -j DROP", Effect.DROP))),
+    ("P06", "our own filter", rule("filter", "OUTPUT", Hook.OUTPUT, TracedRule("-p udp -j DROP", Effect.DROP))),
     ("P07", "offload is on", facts(checksums={"flannel.1": True}, told=Told(tx_checksum="off"), answers={})),
     ("P07", "offload is off", _offload(status="True", reason="Right")),
     ("P07", "offload is off on purpose", _offload(status="False", reason="BrokenDriver")),
@@ -231,7 +233,7 @@ PROBLEMS: tuple[tuple[str, str, Change], ...] = (
     ("P07", "offload is refused", bad(_C.CHECKSUM_OFFLOAD, "Refused")),
     ("P07", "offload went on again", repaired("feature", "tx-checksum-ip-generic")),
     ("P08", "a foreign masquerade",
-     rule("nat", "POSTROUTING", Hook.POSTROUTING, Rule("-s 10.0.0.0/8 -j MASQUERADE", Effect.REWRITE_SOURCE))),
+     rule("nat", "POSTROUTING", Hook.POSTROUTING, TracedRule("-s 10.0.0.0/8 -j MASQUERADE", Effect.REWRITE_SOURCE))),
     ("P08", "Docker masquerades", _docker("Masquerades")),
     ("P09", "ports are not random", facts(told=Told(masquerade=True, random_ports=False), insert_failed=3)),
     ("P10", "rules failed", bad(_C.FIREWALL_READY, "Failed")),
@@ -240,7 +242,7 @@ PROBLEMS: tuple[tuple[str, str, Change], ...] = (
     ("P11", "the device came back", repaired("link")),
     ("P12", "the MAC differs", facts(devices={"flannel.1": replace(VXLAN, mac="02:00:00:00:00:99"), "eth1": ETH})),
     ("P12", "the MAC was put back", repaired("link", "mac")),
-    ("P13", "the route leads elsewhere", packet(inner=Way("eth1", None, entry="10.50.2.0/24"))),
+    ("P13", "the route leads elsewhere", packet(inner=RouteAnswer("eth1", None, entry="10.50.2.0/24"))),
     ("P13", "a foreign object", bad(_C.FOREIGN_CONFLICT, "Foreign")),
     ("P13", "routes came back", repaired("route")),
     ("P14", "no neighbour", packet(neighbours={})),

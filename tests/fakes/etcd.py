@@ -22,7 +22,8 @@ from flanpy.clock import Clock, SystemClock
 from flanpy.errors import LeaseGone, StoreCompacted, StoreError, StoreUnavailable
 from flanpy.store.port import (
     Compare,
-    Delete,
+    CompareTarget,
+    DeleteKey,
     Deletion,
     Delta,
     Get,
@@ -31,12 +32,11 @@ from flanpy.store.port import (
     News,
     Operation,
     Progress,
-    Put,
+    PutKey,
     Relation,
     ServerStatus,
     Snapshot,
     Stale,
-    Target,
     Txn,
     TxnResult,
 )
@@ -86,7 +86,7 @@ class FakeEtcd:
         """End a lease now, with its keys, whatever its time."""
         lease = self.leases.pop(lease_id, None)
         if lease is not None:
-            self._apply(tuple(Delete(key) for key in sorted(lease.keys)))
+            self._apply(tuple(DeleteKey(key) for key in sorted(lease.keys)))
 
     def expire_leases(self) -> None:
         """End the leases whose time is up."""
@@ -166,7 +166,7 @@ class FakeEtcd:
         await self.clock.sleep(ends - self.clock.monotonic())
 
     def _check(self, operations: Iterable[Operation]) -> None:
-        written = [operation.key for operation in operations if isinstance(operation, Put)]
+        written = [operation.key for operation in operations if isinstance(operation, PutKey)]
         if len(set(written)) < len(written):
             raise StoreError(
                 "the fake etcd refused txn: duplicate key given in txn request (INVALID_ARGUMENT)"
@@ -174,7 +174,7 @@ class FakeEtcd:
 
     def _check_leases(self, operations: Iterable[Operation]) -> None:
         for operation in operations:
-            if isinstance(operation, Put) and operation.lease_id:
+            if isinstance(operation, PutKey) and operation.lease_id:
                 self.lease(operation.lease_id)
 
     def _apply(self, operations: tuple[Operation, ...]) -> tuple[KeyValue, ...]:
@@ -182,9 +182,9 @@ class FakeEtcd:
         reads: list[KeyValue] = []
         for operation in operations:
             match operation:
-                case Put():
+                case PutKey():
                     self._put(operation, revision)
-                case Delete(key, prefix):
+                case DeleteKey(key, prefix):
                     for kv in self._select(key, prefix=prefix):
                         self._delete(kv, revision)
                 case Get(key, prefix):
@@ -201,7 +201,7 @@ class FakeEtcd:
             return self.find(key)
         return (self.keys[key],) if key in self.keys else ()
 
-    def _put(self, put: Put, revision: int) -> None:
+    def _put(self, put: PutKey, revision: int) -> None:
         old = self.keys.get(put.key)
         self._detach(old)
         if old is None:
@@ -230,24 +230,24 @@ class FakeEtcd:
             keys = [kv.key for kv in self.find(compare.key)] or [compare.key]
             return all(self._holds(replace(compare, key=key, prefix=False)) for key in keys)
         kv = self.keys.get(compare.key)
-        if kv is None and compare.target is Target.VALUE:
+        if kv is None and compare.target is CompareTarget.VALUE:
             return False
         return _related(compare.relation, _field(kv, compare.target), compare.operand)
 
 
-def _field(kv: KeyValue | None, target: Target) -> int | bytes:
+def _field(kv: KeyValue | None, target: CompareTarget) -> int | bytes:
     if kv is None:
         return 0
     match target:
-        case Target.CREATE_REVISION:
+        case CompareTarget.CREATE_REVISION:
             return kv.create_revision
-        case Target.MOD_REVISION:
+        case CompareTarget.MOD_REVISION:
             return kv.mod_revision
-        case Target.VERSION:
+        case CompareTarget.VERSION:
             return kv.version
-        case Target.VALUE:
+        case CompareTarget.VALUE:
             return kv.value
-        case Target.LEASE:
+        case CompareTarget.LEASE:
             return kv.lease_id
         case _:
             assert_never(target)
@@ -338,11 +338,11 @@ class FakeSession:
         return await self._call("txn", lambda: self.etcd.run(txn))
 
     async def put(self, key: str, value: bytes, lease_id: int = 0) -> int:
-        txn = Txn(success=(Put(key, value, lease_id),))
+        txn = Txn(success=(PutKey(key, value, lease_id),))
         return await self._call("put", lambda: self.etcd.run(txn).revision)
 
     async def delete(self, key: str) -> bool:
-        txn = Txn(success=(Get(key), Delete(key)))
+        txn = Txn(success=(Get(key), DeleteKey(key)))
         return await self._call("delete", lambda: bool(self.etcd.run(txn).reads))
 
     async def grant(self, ttl: int) -> int:

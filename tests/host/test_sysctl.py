@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from flanpy.errors import KernelError
-from flanpy.host.sysctl import FORWARDING, Sysctls
+from flanpy.host.sysctl import FORWARDING, SysctlFiles
 from flanpy.model.address import Family
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make namespaces")
@@ -26,11 +26,11 @@ def tree(tmp_path: Path) -> Path:
 
 
 def test_read_gives_the_value_of_a_link_with_a_dot_in_its_name(tree: Path) -> None:
-    assert Sysctls(tree).read("net/ipv4/conf/eth0.100/rp_filter") == "2"
+    assert SysctlFiles(tree).read("net/ipv4/conf/eth0.100/rp_filter") == "2"
 
 
 def test_write_says_whether_it_changed_anything(tree: Path) -> None:
-    sysctls = Sysctls(tree)
+    sysctls = SysctlFiles(tree)
     assert sysctls.write("net/ipv4/ip_forward", "1")
     assert not sysctls.write("net/ipv4/ip_forward", "1")
     assert sysctls.read("net/ipv4/ip_forward") == "1"
@@ -38,7 +38,7 @@ def test_write_says_whether_it_changed_anything(tree: Path) -> None:
 
 @pytest.mark.parametrize("write", [False, True])
 def test_missing_setting_is_named_and_not_made(tree: Path, write: bool) -> None:
-    sysctls = Sysctls(tree)
+    sysctls = SysctlFiles(tree)
     with pytest.raises(KernelError, match=r"sysctl net/ipv4/nonsense.*no such setting") as caught:
         sysctls.write("net/ipv4/nonsense", "1") if write else sysctls.read("net/ipv4/nonsense")
     assert caught.value.errno == errno.ENOENT
@@ -46,9 +46,9 @@ def test_missing_setting_is_named_and_not_made(tree: Path, write: bool) -> None:
 
 
 def test_family_that_the_kernel_has_off_does_not_forward(tree: Path) -> None:
-    assert not Sysctls(tree).forwards(Family.IPV6)
+    assert not SysctlFiles(tree).forwards(Family.IPV6)
     with pytest.raises(KernelError) as caught:
-        Sysctls(tree).enable_forwarding(Family.IPV6)
+        SysctlFiles(tree).enable_forwarding(Family.IPV6)
     assert caught.value.errno == errno.ENOENT
 
 
@@ -102,6 +102,6 @@ def test_names_lead_nowhere_but_below_the_root_whatever_link_they_hold(tmp_path:
     (tmp_path / "sys/net/ipv4/conf/all").mkdir(parents=True)
     for name in (f"net/ipv4/conf/{link}/rp_filter", str(outside), "../core_pattern"):
         with pytest.raises(KernelError, match="no such setting") as refused:
-            Sysctls(tmp_path / "sys").write(name, "2")
+            SysctlFiles(tmp_path / "sys").write(name, "2")
         assert refused.value.errno == errno.ENOENT
     assert outside.read_text() == "core\n"

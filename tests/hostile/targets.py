@@ -22,7 +22,7 @@ from flanpy.host.extension import ExtensionPart
 from flanpy.model.address import Family
 from flanpy.model.lease import InvalidLease, SubnetKey
 from flanpy.model.network.config import parse_network_config
-from flanpy.page.gate import Gate
+from flanpy.page.gate import PageGate
 from flanpy.probe import packet
 from flanpy.probe.rows import mesh_rows, read_document
 from flanpy.store.port import KeyValue
@@ -143,7 +143,7 @@ def mesh_document(octets: bytes) -> None:
 def page_host(octets: bytes) -> None:
     """The Host header: only this host's own names are known to a page on loopback."""
     text = octets.decode("utf-8", "surrogateescape")
-    if Gate(loopback=True).knows_host(text):
+    if PageGate(loopback=True).knows_host(text):
         assert any(name in text.lower() for name in ("localhost", "127.", "[::1]", "::1")), ascii(text)
 
 

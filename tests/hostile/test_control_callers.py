@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from flanpy.status.http.callers import Caller, Door
-from flanpy.status.http.server import Control, control_app, serve_unix
+from flanpy.status.http.server import ControlRequests, control_app, serve_unix
 
 pytestmark = pytest.mark.netns  # needs root, to become somebody else
 
@@ -75,7 +75,7 @@ def _asked(path: Path, uid: int, groups: tuple[int, ...], *requests: str) -> lis
         async def told(_after: int) -> Any:
             return await said()
 
-        control = Control(
+        control = ControlRequests(
             status=said, subnets=said, diff=said, config=said, reload=said, peers=said, mesh=said, verdict=said,
             probe=said, drain=said, undrain=said, events=told,
         )  # fmt: skip

@@ -22,13 +22,13 @@ from hypothesis import strategies as st
 
 from flanpy.clock import SystemClock
 from flanpy.page.app import page_app
-from flanpy.page.gate import Gate
+from flanpy.page.gate import PageGate
 from flanpy.page.stream import Feed
 from flanpy.status.board import StatusBoard
 from flanpy.status.http import server as http
 from flanpy.status.http.callers import Door
 from flanpy.status.http.limits import MOST_CONNECTIONS
-from flanpy.status.http.server import Control
+from flanpy.status.http.server import ControlRequests
 from flanpy.status.metrics.page import MetricsPage
 from integration.drivers.matrix.outcome import in_full
 from tests.page.server import certificate
@@ -66,14 +66,14 @@ class Listener:
             return sock.recv(64).startswith(b"HTTP/1.1 200 ")
 
 
-def _control() -> Control:
+def _control() -> ControlRequests:
     async def said() -> Any:
         return {"said": "all"}
 
     async def told(_after: int) -> Any:
         return await said()
 
-    return Control(
+    return ControlRequests(
         status=said, subnets=said, diff=said, config=said, reload=said, peers=said, mesh=said, verdict=said, probe=said,
         drain=said, undrain=said, events=told,
     )  # fmt: skip
@@ -91,7 +91,7 @@ async def _serve(directory: Path) -> tuple[list[Listener], list[Any]]:
     )
 
     def app() -> web.Application:
-        return page_app(Gate(loopback=True), Feed(lambda: board.snapshot, document), SystemClock())
+        return page_app(PageGate(loopback=True), Feed(lambda: board.snapshot, document), SystemClock())
 
     page = await http.serve_tcp(app(), "127.0.0.1", 0)
     cert, key = certificate(directory, "node")

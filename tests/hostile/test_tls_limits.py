@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from flanpy.page.gate import Gate
+from flanpy.page.gate import PageGate
 from flanpy.page.stream import MOST_LISTENERS
 from flanpy.status.http import tls_server
 from flanpy.status.http.limits import MOST_HANDSHAKES, Limit, exceeded, limit_counts
@@ -56,7 +56,7 @@ def secrets(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, s
 @pytest.fixture
 def page(secrets: tuple[ssl.SSLContext, ssl.SSLContext]) -> Iterator[Page]:
     tls, trust = secrets
-    with PageServer(samples.healthy(), Gate(loopback=True), tls) as server:
+    with PageServer(samples.healthy(), PageGate(loopback=True), tls) as server:
         yield Page(server.port, trust)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flanpy.kernel import host
-from flanpy.kernel.notice import Echoes, NoticeBoard, Stale
+from flanpy.kernel.notice import Echoes, NoticeBoard, StaleFacts
 from flanpy.kernel.port import Moved
 from flanpy.netlink import rtnl
 from flanpy.netlink.framing import HEADER, S32, attribute
@@ -14,12 +14,12 @@ from flanpy.netlink.framing import HEADER, S32, attribute
 def test_links_that_come_with_forwarding_on_cost_no_reading() -> None:
     board = NoticeBoard(not_forwarding=frozenset({7}))
 
-    def stale(value: int, link: int) -> Stale:
+    def stale(value: int, link: int) -> StaleFacts:
         said = _netconf(2, value, link)
         return board.judge(said, 0, len(said), echoes=None).stale
 
-    assert [stale(1, 8), stale(0, 7)] == [Stale.NOTHING, Stale.NOTHING]
-    assert [stale(0, 8), stale(1, 7)] == [Stale.FORWARDING, Stale.FORWARDING]
+    assert [stale(1, 8), stale(0, 7)] == [StaleFacts.NOTHING, StaleFacts.NOTHING]
+    assert [stale(0, 8), stale(1, 7)] == [StaleFacts.FORWARDING, StaleFacts.FORWARDING]
 
 
 def _netconf(number: int, value: int, link: int) -> bytes:

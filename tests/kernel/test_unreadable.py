@@ -8,7 +8,7 @@ import pytest
 
 from flanpy.errors import KernelError
 from flanpy.kernel import host, links
-from flanpy.kernel.notice import Echoes, Notice, NoticeBoard, Stale
+from flanpy.kernel.notice import Echoes, Notice, NoticeBoard, StaleFacts
 from flanpy.kernel.port import Moved
 from flanpy.kernel.request import RequestSocket, open_netlink
 from flanpy.netlink import framing, numbers, rtnl
@@ -62,4 +62,4 @@ def test_refusal_without_a_number_is_a_refusal() -> None:
 def test_notice_that_cannot_be_read_has_everything_read_again(kind: int) -> None:
     short = message(kind, 0, 0, b"\2")
     board = NoticeBoard(own_port=5, links=frozenset({"flannel.1"}))
-    assert board.judge(short, 0, len(short), echoes=Echoes()) == Notice(Stale.EVERYTHING, Moved.OVERRUN)
+    assert board.judge(short, 0, len(short), echoes=Echoes()) == Notice(StaleFacts.EVERYTHING, Moved.OVERRUN)

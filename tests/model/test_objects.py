@@ -20,7 +20,7 @@ from flanpy.model.objects import (
     Neighbour,
     OtherLink,
     OtherRoute,
-    Phase,
+    PutOrder,
     Route,
     VxlanLink,
 )
@@ -75,7 +75,7 @@ def test_objects_that_exclude_each_other_have_one_key(one: KernelObject, other: 
 
 
 def test_route_comes_after_what_it_needs() -> None:
-    phases: list[Phase] = [
+    phases: list[PutOrder] = [
         VxlanLink.phase,
         LinkFeature.phase,
         Address.phase,
@@ -86,7 +86,7 @@ def test_route_comes_after_what_it_needs() -> None:
     ]
     assert phases == sorted(phases)
     assert len({*phases}) == len(phases)
-    assert Phase.ROUTE > Phase.FDB > Phase.NEIGHBOUR
+    assert PutOrder.ROUTE > PutOrder.FDB > PutOrder.NEIGHBOUR
 
 
 def test_keys_are_made_of_primitives_only() -> None:

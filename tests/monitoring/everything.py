@@ -26,7 +26,7 @@ from flanpy.model.world import Policy
 from flanpy.status.board import StatusBoard, StatusSnapshot
 from flanpy.status.http.limits import limit_counts
 from flanpy.status.metrics.cloud import cloud_counts
-from flanpy.status.metrics.page import Asked, render
+from flanpy.status.metrics.page import ScrapeForm, render
 from tests.docker.values import running
 from tests.fakes.clock import FakeClock
 from tests.states import V4
@@ -89,7 +89,7 @@ def more_counts(directory: Path) -> Iterator[Metric]:
 
 
 def page(directory: Path, accept: str = "") -> str:
-    return render(snapshot(), tuple(more_counts(directory)), Asked(accept)).body.decode()
+    return render(snapshot(), tuple(more_counts(directory)), ScrapeForm(accept)).body.decode()
 
 
 def families(directory: Path) -> set[str]:

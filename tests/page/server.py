@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from flanpy.clock import SystemClock
 from flanpy.page.app import page_app
-from flanpy.page.gate import Gate
+from flanpy.page.gate import PageGate
 from flanpy.page.stream import Feed
 from flanpy.status.http.server import serve_tcp
 
@@ -39,12 +39,12 @@ class PageServer:
     """Runs in a thread, so that a browser can be driven beside it. `show` replaces the document."""
 
     def __init__(
-        self, document: dict[str, Any], gate: Gate | None = None, tls: SSLContext | None = None
+        self, document: dict[str, Any], gate: PageGate | None = None, tls: SSLContext | None = None
     ) -> None:
         self.port = free_port()
         self.url = f"http{'s' if tls else ''}://127.0.0.1:{self.port}/"
         self._document = document
-        self._gate = gate or Gate(loopback=True)
+        self._gate = gate or PageGate(loopback=True)
         self._tls = tls
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)

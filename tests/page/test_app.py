@@ -17,7 +17,7 @@ from flanpy.clock import SystemClock
 from flanpy.config.settings import ListenAddress, PageOptions
 from flanpy.errors import HostError
 from flanpy.page.app import FILES, STATIC
-from flanpy.page.gate import COOKIE, Gate
+from flanpy.page.gate import COOKIE, PageGate
 from flanpy.page.listening import _secrets, start
 from flanpy.page.stream import MOST_LISTENERS, Feed
 from tests.page import samples
@@ -36,7 +36,7 @@ def server() -> Iterator[PageServer]:
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[PageServer]:
-    with PageServer(samples.healthy(), Gate(loopback=False, token=TOKEN)) as server:
+    with PageServer(samples.healthy(), PageGate(loopback=False, token=TOKEN)) as server:
         yield server
 
 
@@ -170,7 +170,7 @@ def test_encrypted_page_keeps_its_cookie_off_plain_connections(tmp_path: Path) -
     cert, key = certificate(tmp_path, "node")
     (tmp_path / "token").write_text(TOKEN)
     tls, token = _secrets(PageOptions(cert=cert, key=key, token_file=tmp_path / "token"))
-    with PageServer(samples.healthy(), Gate(loopback=False, token=token), tls) as server:
+    with PageServer(samples.healthy(), PageGate(loopback=False, token=token), tls) as server:
         trust = ssl.create_default_context(cafile=str(cert))
         connection = http.client.HTTPSConnection("127.0.0.1", server.port, timeout=TIMEOUT_S, context=trust)
         connection.request("GET", f"/?token={TOKEN}", headers={"Host": "node.example"})

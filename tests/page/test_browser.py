@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flanpy.page.gate import Gate
+from flanpy.page.gate import PageGate
 from tests.page import samples
 from tests.page.browser import Browser
 from tests.page.server import PageServer
@@ -219,7 +219,7 @@ def test_page_tells_since_when_the_daemon_is_away_and_goes_on_when_it_is_back(
 
 
 def test_token_of_the_address_opens_the_page_and_leaves_the_address(window: Browser) -> None:
-    with PageServer(samples.healthy(), Gate(loopback=False, token=TOKEN)) as server:
+    with PageServer(samples.healthy(), PageGate(loopback=False, token=TOKEN)) as server:
         window.open(f"{server.url}?token={TOKEN}")
         window.until(SHOWN, lambda found: found == 3)
         assert window.ask("location.href") == server.url
@@ -227,7 +227,7 @@ def test_token_of_the_address_opens_the_page_and_leaves_the_address(window: Brow
 
 
 def test_token_is_asked_for_and_taken_from_the_keyboard(window: Browser) -> None:
-    with PageServer(samples.healthy(), Gate(loopback=False, token=TOKEN)) as server:
+    with PageServer(samples.healthy(), PageGate(loopback=False, token=TOKEN)) as server:
         window.call("Network.clearBrowserCookies")
         window.open(server.url)
         window.until("document.activeElement?.name === 'token'")

@@ -26,7 +26,7 @@ from flanpy.model.objects import (
     Neighbour,
     OtherLink,
     OtherRoute,
-    Phase,
+    PutOrder,
     Route,
     VxlanLink,
 )
@@ -154,8 +154,8 @@ def test_operations_come_in_the_order_of_phases(
     difference = diff(desired, split(standing.read_back()))
     assert all(one.obj.phase >= other.obj.phase for one, other in pairwise(difference.deletes))
     assert all(one.obj.phase <= other.obj.phase for one, other in pairwise(difference.puts))
-    links = [op for op in difference.deletes if op.obj.phase is Phase.LINK]
-    others = [op for op in difference.deletes if op.obj.phase is not Phase.LINK]
+    links = [op for op in difference.deletes if op.obj.phase is PutOrder.LINK]
+    others = [op for op in difference.deletes if op.obj.phase is not PutOrder.LINK]
     assert difference.ops == (*links, *difference.puts, *others)
 
 

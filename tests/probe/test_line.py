@@ -9,7 +9,7 @@ import pytest
 from flanpy.model.address import Family, IPAddress
 from flanpy.model.reach import Road
 from flanpy.probe.line import Line
-from flanpy.probe.packet import Incoming, Kind, Probe
+from flanpy.probe.packet import Incoming, PacketKind, Probe
 from flanpy.probe.track import DOUBTS, Track
 from tests.fakes.clock import FakeClock
 from tests.probe.worlds import target
@@ -52,7 +52,9 @@ class Peers:
     def says(self, number: int, at: float, *, hears: bool) -> None:
         self.now = at
         probe = Probe(boot=7, number=1, hears=hears, interval=INTERVAL)
-        self.ears[0].receive(Incoming(kind=Kind.REQUEST, sender=target(number).overlay, probe=probe), at)
+        self.ears[0].receive(
+            Incoming(kind=PacketKind.REQUEST, sender=target(number).overlay, probe=probe), at
+        )
 
 
 def test_peer_that_hears_us_no_more_is_doubted_at_once_and_again_in_the_next_interval() -> None:

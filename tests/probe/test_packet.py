@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flanpy.model.address import Family
-from flanpy.probe.packet import Kind, Probe, checksum, least_size, read, request
+from flanpy.probe.packet import PacketKind, Probe, checksum, least_size, read, request
 
 SENDER = ip_address("192.0.2.1")
 PROBE = Probe(boot=7, number=42, hears=True, interval=2.5)
@@ -20,14 +20,14 @@ ANSWER = {Family.IPV4: b"\x00", Family.IPV6: b"\x81"}
 def test_request_is_read_back_as_it_was_sent(family: Family) -> None:
     found = read(family, request(family, PROBE), SENDER, with_header=False)
     assert found is not None
-    assert (found.kind, found.probe, found.sender) == (Kind.REQUEST, PROBE, SENDER)
+    assert (found.kind, found.probe, found.sender) == (PacketKind.REQUEST, PROBE, SENDER)
 
 
 @pytest.mark.parametrize("family", Family)
 def test_answer_brings_the_probe_back(family: Family) -> None:
     found = read(family, ANSWER[family] + request(family, PROBE)[1:], SENDER, with_header=False)
     assert found is not None
-    assert (found.kind, found.probe) == (Kind.ANSWER, PROBE)
+    assert (found.kind, found.probe) == (PacketKind.ANSWER, PROBE)
 
 
 def test_checksum_of_a_request_with_its_checksum_is_zero() -> None:
@@ -46,7 +46,7 @@ def test_filter_that_refuses_is_told_from_a_host_that_is_not_there() -> None:
     for code, prohibited in ((13, True), (1, False)):
         found = read(Family.IPV4, bytes([3, code]) + bytes(6) + quoted, SENDER, with_header=False)
         assert found is not None
-        assert (found.kind, found.prohibited, found.probe) == (Kind.REFUSAL, prohibited, PROBE)
+        assert (found.kind, found.prohibited, found.probe) == (PacketKind.REFUSAL, prohibited, PROBE)
 
 
 @given(st.binary(max_size=120), st.sampled_from(Family), st.booleans())

@@ -12,7 +12,7 @@ import pytest
 
 from flanpy.clock import SystemClock
 from flanpy.model.address import Family, IPAddress
-from flanpy.probe.ear import Ear, Place
+from flanpy.probe.ear import Ear, TunnelEntry
 from flanpy.probe.packet import HEADERS, checksum
 from flanpy.probe.payload import Make, Piece, payload
 from flanpy.probe.payload_port import PayloadPort
@@ -37,8 +37,10 @@ def exchanged(send: Callable[[PayloadPort], None], *, count: int, to: IPAddress 
             if len(came) == count:
                 done.set()
 
-        other = PayloadPort(to, Place(to, TUNNEL, PORT), judged)
-        here = PayloadPort(HERE, Place(HERE, TUNNEL, PORT), lambda *_: None) if to.version == 4 else other
+        other = PayloadPort(to, TunnelEntry(to, TUNNEL, PORT), judged)
+        here = (
+            PayloadPort(HERE, TunnelEntry(HERE, TUNNEL, PORT), lambda *_: None) if to.version == 4 else other
+        )
         try:
             send(here)
             async with asyncio.timeout(10):
@@ -82,8 +84,8 @@ def _in_tunnel(datagram: bytes) -> bytes:
 def test_datagram_with_a_wrong_checksum_is_told_from_those_beside_it(wrap: Callable[[bytes], bytes]) -> None:
     async def work() -> Came:
         came: asyncio.Queue[tuple[IPAddress, Piece, bool]] = asyncio.Queue()
-        other = PayloadPort(THERE, Place(THERE, TUNNEL, PORT), lambda *what: came.put_nowait(what))
-        here = PayloadPort(HERE, Place(HERE, TUNNEL, PORT), lambda *_: None)
+        other = PayloadPort(THERE, TunnelEntry(THERE, TUNNEL, PORT), lambda *what: came.put_nowait(what))
+        here = PayloadPort(HERE, TunnelEntry(HERE, TUNNEL, PORT), lambda *_: None)
         try:
             async with asyncio.timeout(10):
                 assert here.send(THERE, Make.KERNEL, 5, 2, size=1450)
@@ -109,7 +111,9 @@ def _send_raw(segment: bytes) -> None:
 def test_ear_is_open_for_a_moment_only_and_hears_nothing_that_is_not_for_the_checks() -> None:
     async def work() -> list[Piece]:
         heard: list[Piece] = []
-        ear = Ear(Place(THERE, TUNNEL, PORT), Family.IPV4, lambda _, piece: heard.append(piece), open_for=0.5)
+        ear = Ear(
+            TunnelEntry(THERE, TUNNEL, PORT), Family.IPV4, lambda _, piece: heard.append(piece), open_for=0.5
+        )
         ear.open()
         for segment in (
             _in_tunnel(_unmade()),

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from flanpy.model.reach import PathMtu, Reach, Road
-from flanpy.probe.track import PATIENCE, SizeSearch, Track, Way
+from flanpy.probe.track import PATIENCE, ProbedPath, SizeSearch, Track
 from flanpy.probe.window import LENGTH
 from tests.probe.worlds import target, track
 
@@ -60,7 +60,7 @@ def test_peer_is_lossy_while_many_probes_are_lost_but_never_so_many_at_once() ->
 
 
 def test_late_answer_counts_for_its_own_probe() -> None:
-    way = Way()
+    way = ProbedPath()
     way.sent(1, 0.0)
     way.sent(2, 1.0)
     way.answered(1, 7.0, 1.0)
@@ -68,7 +68,7 @@ def test_late_answer_counts_for_its_own_probe() -> None:
 
 
 def test_window_is_bounded_and_answers_from_before_it_are_signs_of_life() -> None:
-    way = Way()
+    way = ProbedPath()
     for number in range(LENGTH * 3):
         way.sent(number, float(number))
     way.answered(0, 60.0, 1.0)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flanpy.model.address import Family
-from flanpy.trace.filter import Effect, Hook, Packet, Passage, Table
+from flanpy.trace.filter import Effect, Hook, Packet, Passage, TracedTable
 from flanpy.trace.iptables_text import read_saved
 from flanpy.trace.nft_json import read_ruleset
 from flanpy.trace.nft_words import words
@@ -21,7 +21,7 @@ INTO = Packet(ip_address("10.50.8.2"), ip_address("10.50.7.2"), "flannel.1", "do
 OUT = Packet(ip_address("10.50.7.2"), ip_address("10.50.8.2"), "docker0", "flannel.1")
 
 
-def _rules(*rules: str, table: str = "filter", policy: str = "ACCEPT") -> tuple[Table, ...]:
+def _rules(*rules: str, table: str = "filter", policy: str = "ACCEPT") -> tuple[TracedTable, ...]:
     chains = "\n".join(f":{name} - [0:0]" for name in ("ONE", "TWO"))
     text = f"*{table}\n:FORWARD {policy} [0:0]\n:POSTROUTING ACCEPT [0:0]\n{chains}\n"
     return read_saved(
@@ -133,7 +133,7 @@ def test_rules_of_the_other_family_are_not_met() -> None:
 _SAVED = sorted(path.stem for path in REPLICAS.glob("*.iptables"))
 
 
-def _replica(name: str) -> tuple[Table, ...]:
+def _replica(name: str) -> tuple[TracedTable, ...]:
     return read_saved((REPLICAS / f"{name}.iptables").read_text(), "iptables-nft", Family.IPV4)
 
 
@@ -189,7 +189,7 @@ table inet mine {
 """
 
 
-def _listed(rule: str, translate: str = "return") -> tuple[Table, ...]:
+def _listed(rule: str, translate: str = "return") -> tuple[TracedTable, ...]:
     with namespace("trace") as here:
         here.run("nft", "-f", "-", stdin=_NFT.replace("RULE", rule).replace("TRANSLATE", translate))
         return read_ruleset(here.run("nft", "-j", "list", "ruleset"))

@@ -9,7 +9,7 @@ from typing import Any
 
 from flanpy.daemon.looks.transit_watch import look
 from flanpy.model.transit import Harm
-from flanpy.trace.hop import Hop, Place, Verdict, Walk
+from flanpy.trace.hop import Hop, HopVerdict, Place, Walk
 from flanpy.trace.seen import Direction
 from flanpy.trace.transit import obstacles, pairs
 
@@ -35,15 +35,15 @@ def test_nothing_is_followed_to_peers_without_a_way_or_without_room_for_containe
 
 
 DROPPED = Hop(
-    Place.FILTER, Verdict.DIES, "dropped by nft inet guard, chain forward", ("policy drop",), "accept it"
+    Place.FILTER, HopVerdict.DIES, "dropped by nft inet guard, chain forward", ("policy drop",), "accept it"
 )
 WALK = Walk("10.50.2.2", "10.50.1.2", Direction.OUT, "", (DROPPED,))
 
 
 def test_a_rule_is_told_once_and_what_is_none_of_the_filters_is_not() -> None:
-    hidden = Hop(Place.SOURCE_ADDRESS, Verdict.HARMS, "rewritten by nft ip hider", ("masquerade",))
-    route = Hop(Place.ROUTE, Verdict.DIES, "no route")
-    fine = replace(DROPPED, verdict=Verdict.PASSES)
+    hidden = Hop(Place.SOURCE_ADDRESS, HopVerdict.HARMS, "rewritten by nft ip hider", ("masquerade",))
+    route = Hop(Place.ROUTE, HopVerdict.DIES, "no route")
+    fine = replace(DROPPED, verdict=HopVerdict.PASSES)
     found = list(obstacles([WALK, replace(WALK, hops=(DROPPED, hidden, route, fine))]))
     assert [one.harm for one in found] == [Harm.DROPPED, Harm.SOURCE_HIDDEN]
     assert (found[0].packet, found[0].rule) == ("10.50.1.2 -> 10.50.2.2", "policy drop")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flanpy.trace.hop import Hop, Verdict, Walk
+from flanpy.trace.hop import Hop, HopVerdict, Walk
 from flanpy.trace.seen import Direction
 from tests.lab.overlay import eventually
 from tests.trace.rig import PEER_MAC, Rig, traced_host
@@ -32,7 +32,7 @@ def _names(found: Walk) -> list[str]:
 
 def test_packet_to_a_peer_passes_every_hop_when_all_is_well(host: Rig) -> None:
     found = host.trace()
-    assert found.verdict is Verdict.PASSES, found.hops
+    assert found.verdict is HopVerdict.PASSES, found.hops
     assert (found.direction, found.source) == (Direction.OUT, "10.50.1.2")
     assert _names(found) == [
         "lease", "forwarding", "filter before the route", "route", "device", "filter", "source address", "neighbour",
@@ -43,20 +43,20 @@ def test_packet_to_a_peer_passes_every_hop_when_all_is_well(host: Rig) -> None:
 
 def test_packet_over_ipv6_passes_every_hop_when_all_is_well(host: Rig) -> None:
     found = host.trace("fd50:1:0:2::7")
-    assert found.verdict is Verdict.PASSES, found.hops
+    assert found.verdict is HopVerdict.PASSES, found.hops
     assert "fd50:1:0:2:: is 02:00:5e:10:00:0b on flannel-v6.1" in [hop.text for hop in found.hops][7]
 
 
 def test_packet_from_this_host_itself_is_not_forwarded(host: Rig) -> None:
     found = host.trace(source="10.50.1.0")
-    assert found.verdict is Verdict.PASSES, found.hops
+    assert found.verdict is HopVerdict.PASSES, found.hops
     assert found.direction is Direction.FROM_HOST
     assert "forwarding" not in _names(found)
 
 
 def test_packet_that_arrives_is_followed_to_the_containers_bridge(host: Rig) -> None:
     found = host.trace("10.50.1.5")
-    assert found.verdict is Verdict.PASSES, found.hops
+    assert found.verdict is HopVerdict.PASSES, found.hops
     assert (found.direction, found.source, found.assumed) == (
         Direction.IN,
         "10.50.2.2",
@@ -148,7 +148,7 @@ def test_packet_dies_where_it_must_when_something_is_broken(case: str, host: Rig
     breaks, name, words = BROKEN_OUT[case]
     breaks(host)
     hop = _fatal(host.trace())
-    assert (hop.place.value, hop.verdict) == (name, Verdict.DIES), hop
+    assert (hop.place.value, hop.verdict) == (name, HopVerdict.DIES), hop
     assert words in " ".join((hop.text, *hop.evidence)), hop
 
 
@@ -174,7 +174,7 @@ def test_packet_is_harmed_where_it_must_when_something_is_odd(case: str, host: R
     breaks, name, words = HARMED[case]
     breaks(host)
     hop = _fatal(host.trace())
-    assert (hop.place.value, hop.verdict) == (name, Verdict.HARMS), hop
+    assert (hop.place.value, hop.verdict) == (name, HopVerdict.HARMS), hop
     assert words in hop.text
 
 
@@ -213,20 +213,20 @@ def test_packet_that_arrives_dies_where_it_must(case: str, host: Rig) -> None:
     breaks, name, words = BROKEN_IN[case]
     breaks(host)
     hop = _fatal(host.trace("10.50.1.5"))
-    assert (hop.place.value, hop.verdict) == (name, Verdict.DIES), hop
+    assert (hop.place.value, hop.verdict) == (name, HopVerdict.DIES), hop
     assert words in " ".join((hop.text, *hop.evidence)), hop
 
 
 def test_address_that_no_lease_covers_is_named(host: Rig) -> None:
     hop = _fatal(host.trace("10.50.77.1"))
-    assert (hop.place.value, hop.verdict) == ("lease", Verdict.DIES)
+    assert (hop.place.value, hop.verdict) == ("lease", HopVerdict.DIES)
     assert "no lease covers 10.50.77.1" in hop.text
 
 
 def test_rule_for_some_packets_is_evidence_and_no_death(host: Rig) -> None:
     _nft("forward", "tcp dport 80 drop")(host)
     found = host.trace()
-    assert found.verdict is Verdict.PASSES
+    assert found.verdict is HopVerdict.PASSES
     assert next(hop for hop in found.hops if hop.place.value == "filter").evidence == (
         "some packets: nft table foe, chain c: tcp dport 80 drop",
     )
@@ -235,7 +235,7 @@ def test_rule_for_some_packets_is_evidence_and_no_death(host: Rig) -> None:
 def test_trace_without_a_daemon_tells_what_the_kernel_does_and_what_is_not_known(host: Rig) -> None:
     host.said = None
     found = host.trace(source="10.50.1.5")
-    assert found.verdict is Verdict.UNKNOWN
+    assert found.verdict is HopVerdict.UNKNOWN
     assert found.unread == ("no flanpyd listens here",)
     assert {"route", "neighbour", "FDB entry"} <= set(_names(found))
     host.ip("neigh del 10.50.2.0 dev flannel.1")
@@ -246,7 +246,7 @@ def test_second_fault_behind_the_first_is_told_too(host: Rig) -> None:
     host.here.sysctl("net/ipv4/ip_forward", "0")
     host.here.bridge(f"fdb del {PEER_MAC} dev flannel.1 dst 192.0.2.12 self")
     _nft("output", "udp dport 8472 drop")(host)
-    dead = [hop.place.value for hop in host.trace().hops if hop.verdict is Verdict.DIES]
+    dead = [hop.place.value for hop in host.trace().hops if hop.verdict is HopVerdict.DIES]
     assert dead[0] == "forwarding"
     assert "FDB entry" in dead
 
@@ -254,7 +254,7 @@ def test_second_fault_behind_the_first_is_told_too(host: Rig) -> None:
 def test_udp_backend_is_judged_by_the_tunnels_table(host: Rig) -> None:
     host.turn_to_udp()
     well = host.trace()
-    assert well.verdict is Verdict.PASSES, well.hops
+    assert well.verdict is HopVerdict.PASSES, well.hops
     assert "10.50.2.0/24 is reached through 192.0.2.12, kernel plane" in [hop.text for hop in well.hops]
     table = host.directory / "tunnel.json"
     table.write_text('[["flannel0", "10.50.2.0/24", "192.0.2.66", true]]')
@@ -263,13 +263,13 @@ def test_udp_backend_is_judged_by_the_tunnels_table(host: Rig) -> None:
     assert "no row for 10.50.2.0/24" in _fatal(host.trace()).text
     table.unlink()
     unread = host.trace()
-    assert (unread.verdict, len(unread.unread)) == (Verdict.UNKNOWN, 1)
+    assert (unread.verdict, len(unread.unread)) == (HopVerdict.UNKNOWN, 1)
 
 
 def test_host_gw_backend_is_judged_by_the_gateway(host: Rig) -> None:
     host.turn_to_host_gw()
     well = host.trace()
-    assert well.verdict is Verdict.PASSES, well.hops
+    assert well.verdict is HopVerdict.PASSES, well.hops
     assert "gateway" in _names(well)
     host.ip("neigh replace 192.0.2.12 dev eth0 nud failed")
     assert _fatal(host.trace()).place.value == "gateway"

@@ -15,7 +15,7 @@ from flanpy.kernel.adapter import NetlinkKernel
 from flanpy.model.objects import LinkUp, TunLink, TunnelEnd
 from flanpy.model.ops import Put
 from flanpy.model.tunnel import Count, TunnelRow, TunnelTable
-from flanpy.udp.bpf.fast_path import FastPath as RealFastPath
+from flanpy.udp.bpf.fast_path import BpfFastPath
 from flanpy.udp.forwarder.process import ForwarderProcess
 from flanpy.udp.forwarder.tun import open_queues
 from flanpy.udp.ports import FastPath, Forwarder
@@ -135,7 +135,7 @@ def on_fast_path(request: pytest.FixtureRequest) -> Iterator[Callable[[FastCase]
         return
     with namespace() as here:
         _make_links(here)
-        yield lambda case: here.do(lambda: case(RealFastPath()))
+        yield lambda case: here.do(lambda: case(BpfFastPath()))
 
 
 def test_fast_path_stands_from_attach_to_detach(on_fast_path: Callable[[FastCase], None]) -> None:
@@ -169,8 +169,8 @@ def test_fast_path_counts_nothing_before_anything_was_carried(
 def test_real_fast_path_of_an_earlier_process_is_found_and_replaced_and_removed() -> None:
     with namespace() as here:
         _make_links(here)
-        here.do(lambda: RealFastPath().attach(END, TABLE))
-        second = here.do(RealFastPath)
+        here.do(lambda: BpfFastPath().attach(END, TABLE))
+        second = here.do(BpfFastPath)
         assert here.do(second.remains) in {"eth0", "flannel0"}
         assert not here.do(lambda: second.standing(END))
         here.do(lambda: second.attach(END, TABLE))

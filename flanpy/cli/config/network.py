@@ -26,7 +26,7 @@ from flanpy.model.network.config import parse_network_config, render_network_con
 from flanpy.model.network.fields import BACKEND_OPTIONS
 from flanpy.model.network.network import NetworkConfig
 from flanpy.store.own.allocation import excluded
-from flanpy.store.port import KeyStore, KeyValue, Put, Store, Txn, key_absent, key_unchanged
+from flanpy.store.port import KeyStore, KeyValue, PutKey, Store, Txn, key_absent, key_unchanged
 from flanpy.store.schema import config_key, decode_key, subnets_prefix
 
 
@@ -47,7 +47,7 @@ def init(arguments: Namespace, host: Host) -> Exit:
     key = config_key(host.effective.etcd.prefix)
 
     async def create(store: Store) -> bool:
-        made = Txn((key_absent(key),), (Put(key, config.text.encode()),))
+        made = Txn((key_absent(key),), (PutKey(key, config.text.encode()),))
         return (await store.txn(made)).succeeded
 
     if not with_etcd(host.effective, create):
@@ -116,7 +116,7 @@ async def write(store: KeyStore, prefix: str, config: NetworkConfig, *, force: b
     elif config.backend_type == "alloc":
         config = _meant(config)
     unchanged = key_absent(key) if seen is None else key_unchanged(seen)
-    if not (await store.txn(Txn((unchanged,), (Put(key, config.text.encode()),)))).succeeded:
+    if not (await store.txn(Txn((unchanged,), (PutKey(key, config.text.encode()),)))).succeeded:
         raise CommandError(
             Exit.CONFLICT, f"{key} was changed by someone else meanwhile: look at it, then try again"
         )

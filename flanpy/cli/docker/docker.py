@@ -21,7 +21,7 @@ from flanpy.host.absent import Absent
 from flanpy.model.condition import Status
 
 if TYPE_CHECKING:
-    from flanpy.docker.bip import BipPlan, Place
+    from flanpy.docker.bip import BipPlan, DockerTarget
     from flanpy.docker.network import NetworkPlan
 
 _Plan = TypeVar("_Plan", "BipPlan", "NetworkPlan")
@@ -86,7 +86,7 @@ def status(arguments: Namespace, host: Host) -> Exit:
     """Compare Docker's running state with subnet.env: OK, UNHEALTHY, or UNREACHABLE."""
     from flanpy.cli.docker import text
     from flanpy.docker import survey
-    from flanpy.docker.verdict import Asked, Silent, judge
+    from flanpy.docker.verdict import DockerStandard, Silent, judge
 
     options = host.effective.docker
     asked = _wanted(host)
@@ -94,7 +94,7 @@ def status(arguments: Namespace, host: Host) -> Exit:
     # The caller wants Docker to use the overlay: a Docker that does not is a fault, not a choice.
     mode = Mode(options.mode)
     condition = judge(
-        look, Asked(mode=mode, wanted=asked, accepts=host.effective.filter.iptables_forward_rules)
+        look, DockerStandard(mode=mode, wanted=asked, accepts=host.effective.filter.iptables_forward_rules)
     )
     text.show_status(arguments.output, look, asked, condition, warnings=_pools(host, asked))
     if isinstance(look.found, Silent):
@@ -136,15 +136,15 @@ def _wanted(host: Host) -> Wanted:
     return wanted(env.network, env.subnet, env.mtu, ipmasq=env.ipmasq, subnet6=env.ipv6_subnet)
 
 
-def _place(arguments: Namespace, host: Host) -> Place:
-    from flanpy.docker.bip import Place
-    from flanpy.docker.restart import How, Policy
+def _place(arguments: Namespace, host: Host) -> DockerTarget:
+    from flanpy.docker.bip import DockerTarget
+    from flanpy.docker.restart import How, RestartPolicy
 
     options = host.effective.docker
-    return Place(
+    return DockerTarget(
         file=options.config_file,
         socket=options.socket,
-        policy=Policy(options.restart),
+        policy=RestartPolicy(options.restart),
         how=How(options.restart_command, options.restart_timeout),
         keep_masquerade=getattr(arguments, "keep_ip_masq", False),
         before_start=getattr(arguments, "before_start", False),

@@ -10,9 +10,9 @@ from flanpy.cli.base.wording import plural
 from flanpy.docker.bip import BipPlan, Outcome
 from flanpy.docker.client import Container
 from flanpy.docker.facts import DockerFacts, DockerNetwork
-from flanpy.docker.network import NetworkPlan, Step
+from flanpy.docker.network import NetworkPlan, NetworkStep
 from flanpy.docker.restart import Choice
-from flanpy.docker.verdict import Look, Silent
+from flanpy.docker.verdict import DockerLook, Silent
 from flanpy.docker.wanted import Wanted
 from flanpy.model.condition import Condition
 from flanpy.printable import tamed
@@ -65,7 +65,7 @@ def show_removed(form: str, *, removed: bool) -> None:
 
 
 def show_status(
-    form: str, look: Look, wanted: Wanted, condition: Condition, *, warnings: Sequence[str] = ()
+    form: str, look: DockerLook, wanted: Wanted, condition: Condition, *, warnings: Sequence[str] = ()
 ) -> None:
     """Both sides, and the judgement."""
     found = look.found if isinstance(look.found, DockerFacts) else None
@@ -134,15 +134,15 @@ def _plan_document(plan: BipPlan) -> Document:
 def _network_lines(plan: NetworkPlan, *, done: bool) -> Iterator[str]:
     name, (subnet, _) = plan.recipe.name, plan.recipe.pools[0]
     match plan.step:
-        case Step.KEEP:
+        case NetworkStep.KEEP:
             yield f"the network '{name}' is as it should be: {subnet}"
-        case Step.CREATE:
+        case NetworkStep.CREATE:
             yield f"the network '{name}' {'was' if done else 'would be'} created on {subnet}"
-        case Step.RECREATE:
+        case NetworkStep.RECREATE:
             yield f"the network '{name}' {'was' if done else 'would be'} made anew on {subnet}"
-        case Step.HELD:
+        case NetworkStep.HELD:
             yield f"the network '{name}' must be made anew, and is held by {', '.join(plan.holders)}"
-        case Step.TAKEN:
+        case NetworkStep.TAKEN:
             yield f"there is a network '{name}' of somebody else"
     yield from plan.differences
 
@@ -161,7 +161,7 @@ def _network_plan_document(plan: NetworkPlan) -> Document:
 
 
 def _status_lines(
-    look: Look, found: DockerFacts | None, wanted: Wanted, condition: Condition
+    look: DockerLook, found: DockerFacts | None, wanted: Wanted, condition: Condition
 ) -> Iterator[tuple[str, str]]:
     yield "Overlay", f"{wanted.subnet} of {wanted.network}, bridge {wanted.bridge_address}, MTU {wanted.mtu}"
     if isinstance(look.found, Silent):
@@ -183,7 +183,9 @@ def _network_text(network: DockerNetwork) -> str:
     return f"{network.subnet} on {network.bridge}{address}, MTU {network.mtu}, {masquerade}"
 
 
-def _status_document(look: Look, found: DockerFacts | None, wanted: Wanted, condition: Condition) -> Document:
+def _status_document(
+    look: DockerLook, found: DockerFacts | None, wanted: Wanted, condition: Condition
+) -> Document:
     return {
         "wanted": {
             "network": str(wanted.network),

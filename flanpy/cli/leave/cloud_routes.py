@@ -16,7 +16,7 @@ from flanpy.model.cloud import CloudHere, CloudRoute
 
 if TYPE_CHECKING:
     from flanpy.cloud.port import Provider
-    from flanpy.store.cloud_routes import Store
+    from flanpy.store.cloud_routes import RouteStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class CloudLeft:
             text = "stays, as its removal could not be claimed in etcd"
             return tuple(f"the route {left.route} {text}: {error}" for left in self.routes)
 
-    async def _remove(self, store: Store, host: Host) -> tuple[str, ...]:
+    async def _remove(self, store: RouteStore, host: Host) -> tuple[str, ...]:
         from flanpy.cloud.removal import remove_claimed
         from flanpy.store.cloud_routes import EtcdRegistry
 

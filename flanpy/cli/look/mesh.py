@@ -16,7 +16,7 @@ _NAMED_UP_TO: Final = 12
 """Columns headed by names; more are headed by the number that stands before the name in the row."""
 
 
-class Mesh:
+class MeshDocument:
     """The document, indexed. A cell that no agent reported is unknown, which is not the same as broken."""
 
     def __init__(self, said: Mapping[str, Any]) -> None:

@@ -91,10 +91,10 @@ def _table(peers: Iterable[Peer]) -> Table:
 
 
 def _all(control: Control, output: str) -> Exit:
-    from flanpy.cli.look.mesh import Mesh
+    from flanpy.cli.look.mesh import MeshDocument
 
     said = control.get("mesh")
-    mesh = Mesh(said)
+    mesh = MeshDocument(said)
     if output == "table":
         print_table(mesh.table())
         print("\nround trips in milliseconds; ? is not known")

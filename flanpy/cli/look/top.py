@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flanpy.cli.base.exits import Exit
 from flanpy.cli.base.host import Host
-from flanpy.cli.look.top_view import Counters, Look, counters_of, text_of
+from flanpy.cli.look.top_view import Counters, TopSample, counters_of, text_of
 from flanpy.errors import ControlError, UsageError
 from flanpy.netlink.framing import text
 
@@ -46,14 +46,14 @@ def show(arguments: Namespace, host: Host) -> Exit:
     return Exit.OK
 
 
-def look(host: Host) -> Look:
+def look(host: Host) -> TopSample:
     """Everything that is shown, now. Raises ControlError."""
     control = host.control
     status = control.get("status")
     links = [link["name"] for link in (status.get("backend") or {}).get("links") or ()]
     underlay = (status.get("underlay") or {}).get("link")
     found = _counters()
-    return Look(
+    return TopSample(
         at=time.monotonic(),
         wall=time.time(),
         status=status,
@@ -86,8 +86,8 @@ def _keys() -> Iterator[int]:
         termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
 
 
-def _stay(live: Live, keyboard: int, first: Look, host: Host, interval: float) -> None:
-    before: Look | None = None
+def _stay(live: Live, keyboard: int, first: TopSample, host: Host, interval: float) -> None:
+    before: TopSample | None = None
     now, trouble = first, ""
     while True:
         live.update(_rendered(now, before, trouble, live.console.height), refresh=True)
@@ -108,7 +108,7 @@ def _left(keyboard: int, wait: float) -> bool:
     return False
 
 
-def _rendered(now: Look, before: Look | None, trouble: str, height: int) -> Any:
+def _rendered(now: TopSample, before: TopSample | None, trouble: str, height: int) -> Any:
     from rich.text import Text
 
     lines: list[tuple[str, str]] = [(f"! {trouble}", "red")] if trouble else []

@@ -51,7 +51,7 @@ def counters_of(line: str) -> tuple[str, Counters]:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class TopSample:
     """The daemon's documents and the devices' counters at one time; `at` monotonic, `wall` since 1970."""
 
     at: float
@@ -61,13 +61,13 @@ class Look:
     counters: Mapping[str, Counters]
 
 
-def text_of(now: Look, before: Look | None) -> list[Line]:
+def text_of(now: TopSample, before: TopSample | None) -> list[Line]:
     """All lines, the important ones first."""
     lines = [*_head(now), *_conditions(now), ("", ""), *_peers(now), ("", ""), *_devices(now, before)]
     return [(printable(line), style) for line, style in lines]
 
 
-def _head(now: Look) -> Iterator[Line]:
+def _head(now: TopSample) -> Iterator[Line]:
     said = now.status
     counts = said.get("peers") or {}
     passes = said.get("passes") or {}
@@ -88,7 +88,7 @@ def _repairs(total: int, kinds: Mapping[str, int]) -> str:
     return f"{total} ({found})" if found else "0"
 
 
-def _conditions(now: Look) -> Iterator[Line]:
+def _conditions(now: TopSample) -> Iterator[Line]:
     conditions = now.status.get("conditions") or ()
     bad = [one for one in conditions if not one.get("healthy")]
     if not bad:
@@ -100,7 +100,7 @@ def _conditions(now: Look) -> Iterator[Line]:
             yield f"  Fix: {one['cure']}", ""
 
 
-def _peers(now: Look) -> Iterator[Line]:
+def _peers(now: TopSample) -> Iterator[Line]:
     worst = sorted(now.peers, key=_badness)
     table = table_of(worst[:PEERS], now=now.wall)
     for number, line in enumerate(plain_table(table).splitlines(), -1):
@@ -118,14 +118,14 @@ def _badness(peer: Peer) -> tuple[bool, float, float]:
     )
 
 
-def _devices(now: Look, before: Look | None) -> Iterator[Line]:
+def _devices(now: TopSample, before: TopSample | None) -> Iterator[Line]:
     rows = tuple((name, *_rates(name, now, before)) for name in now.counters)
     if rows:
         titles = ("DEVICE", "IN", "OUT", "PACKETS IN", "PACKETS OUT", "LOST")
         yield from ((line, "") for line in plain_table(Table(titles, rows)).splitlines())
 
 
-def _rates(name: str, now: Look, before: Look | None) -> tuple[str, ...]:
+def _rates(name: str, now: TopSample, before: TopSample | None) -> tuple[str, ...]:
     """Return rates per second between two looks; totals for a single look, or if the device was recreated meanwhile."""
     new = now.counters[name]
     old = before.counters.get(name) if before else None

@@ -14,14 +14,14 @@ from flanpy.cli.base.hosts import answers
 from flanpy.cli.base.output import print_as, printable
 from flanpy.cli.base.wording import plural
 from flanpy.errors import UsageError
-from flanpy.trace.hop import Hop, Verdict, Walk
+from flanpy.trace.hop import Hop, HopVerdict, Walk
 from flanpy.trace.read import Reading
 from flanpy.trace.seen import Direction
 from flanpy.trace.walk import walk
 
 _TUNNEL: Final = "tunnel.json"  # flanpy.host.tunnel_file, which would import the log
-_MARKS = {Verdict.PASSES: "ok", Verdict.HARMS: "HARM", Verdict.DIES: "DIES", Verdict.UNKNOWN: "?"}
-_TONES = {Verdict.HARMS: "\x1b[33m", Verdict.DIES: "\x1b[31m"}
+_MARKS = {HopVerdict.PASSES: "ok", HopVerdict.HARMS: "HARM", HopVerdict.DIES: "DIES", HopVerdict.UNKNOWN: "?"}
+_TONES = {HopVerdict.HARMS: "\x1b[33m", HopVerdict.DIES: "\x1b[31m"}
 
 
 def show(arguments: Namespace, host: Host) -> Exit:
@@ -74,7 +74,7 @@ def _judged(found: Walk) -> Exit:
     hop = found.fatal
     if hop is None:
         return Exit.OK
-    what = "dies" if hop.verdict is Verdict.DIES else "is harmed"
+    what = "dies" if hop.verdict is HopVerdict.DIES else "is harmed"
     cure = f"; {hop.cure}" if hop.cure else ""
     raise CommandError(
         Exit.UNHEALTHY, f"a packet to {found.destination} {what} at {hop.place.value}: {hop.text}{cure}"
@@ -101,5 +101,5 @@ def _print_hop(number: int, hop: Hop) -> None:
     print(f"{colour}{head}\x1b[0m" if colour else head)
     for line in hop.evidence:
         print(f"          {printable(line)}")
-    if hop.cure and hop.verdict is not Verdict.PASSES:
+    if hop.cure and hop.verdict is not HopVerdict.PASSES:
         print(f"          Fix: {printable(hop.cure)}")

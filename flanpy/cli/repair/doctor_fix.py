@@ -91,11 +91,11 @@ def _run(repair: Repair, host: Host) -> None:
             with closing(Ethtool()) as ethtool:
                 ethtool.set(link, feature, enabled=value == "on")
         case ("sysctl", "-w", *settings):  # nor has every host sysctl
-            from flanpy.host.sysctl import Sysctls
+            from flanpy.host.sysctl import SysctlFiles
 
             for setting in settings:
                 name, _, value = setting.rpartition("=")  # a link may have a = in its name
-                Sysctls().write(name.translate(str.maketrans("./", "/.")), value)
+                SysctlFiles().write(name.translate(str.maketrans("./", "/.")), value)
         case argv:
             output(argv)
 

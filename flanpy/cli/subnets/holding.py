@@ -24,14 +24,14 @@ from flanpy.model.network.config import parse_network_config
 from flanpy.model.network.network import NetworkConfig
 from flanpy.store.own.allocation import fits
 from flanpy.store.own.overlap_guard import overlap_guard
-from flanpy.store.port import Delete, KeyValue, Put, Snapshot, Store, Txn, key_absent, key_unchanged
+from flanpy.store.port import DeleteKey, KeyValue, PutKey, Snapshot, Store, Txn, key_absent, key_unchanged
 from flanpy.store.schema import config_key, decode_key, encode_record, subnets_prefix
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class Holdings:
     """The subnet keys of one network as they were seen, and the store that they can be changed in."""
 
     store: Store
@@ -40,7 +40,7 @@ class Table:
     listing: Listing
 
     @classmethod
-    async def read(cls, store: Store, prefix: str, *, own: str | None) -> Table:
+    async def read(cls, store: Store, prefix: str, *, own: str | None) -> Holdings:
         """All keys at one revision; `prefix` is the network's."""
         subnets = subnets_prefix(prefix)
         snapshot = await store.list(subnets)
@@ -50,7 +50,7 @@ class Table:
         """The key as it was seen; it must have been."""
         return next(item for item in self.snapshot.items if item.key == self.prefix + key)
 
-    async def write(self, seen: KeyValue, change: Put | Delete) -> None:
+    async def write(self, seen: KeyValue, change: PutKey | DeleteKey) -> None:
         """Change a key if it still is what was seen, else CONFLICT."""
         if not (await self.store.txn(Txn((key_unchanged(seen),), (change,)))).succeeded:
             raise CommandError(
@@ -58,9 +58,9 @@ class Table:
             )
 
 
-def _on_table(host: Host, work: Callable[[Table], Awaitable[T]]) -> T:
+def _on_table(host: Host, work: Callable[[Holdings], Awaitable[T]]) -> T:
     async def run(store: Store) -> T:
-        return await work(await Table.read(store, host.effective.etcd.prefix, own=host.node_id))
+        return await work(await Holdings.read(store, host.effective.etcd.prefix, own=host.node_id))
 
     return with_etcd(host.effective, run)
 
@@ -69,7 +69,7 @@ def reserve(arguments: Namespace, host: Host) -> Exit:
     """Create a reservation. CONFLICT if the subnet overlaps one that is held; the same again is fine."""
     key, record = _wanted_key(arguments.subnet), _wanted_record(arguments)
 
-    async def run(table: Table) -> str:
+    async def run(table: Holdings) -> str:
         network = await _network(table.store, config_key(host.effective.etcd.prefix))
         return await create(table, network, key, record)
 
@@ -115,7 +115,7 @@ async def _network(store: Store, key: str) -> NetworkConfig:
     return parse_network_config(seen.value)
 
 
-async def create(table: Table, network: NetworkConfig, key: SubnetKey, record: LeaseRecord) -> str:
+async def create(table: Holdings, network: NetworkConfig, key: SubnetKey, record: LeaseRecord) -> str:
     """Put the reservation if its range is free, and stayed free since `table` was read; says so."""
     if not fits(network, key):
         raise UsageError(f"{_ranges(key)} is no subnet that the network leases: see 'flanpyctl network show'")
@@ -131,7 +131,7 @@ async def create(table: Table, network: NetworkConfig, key: SubnetKey, record: L
             )
     path = table.prefix + str(key)
     guard = overlap_guard(table.prefix, key, network, table.snapshot.revision)
-    made = await table.store.txn(Txn((key_absent(path), *guard), (Put(path, value),)))
+    made = await table.store.txn(Txn((key_absent(path), *guard), (PutKey(path, value),)))
     if not made.succeeded:
         raise CommandError(
             Exit.CONFLICT, f"{_ranges(key)}: a subnet there was leased meanwhile: look, then try again"
@@ -155,12 +155,12 @@ def _who(row: SubnetRow) -> str:
 def pin(arguments: Namespace, host: Host) -> Exit:
     """Take the etcd lease off a subnet's key. Its old lease runs out by itself, without a key."""
 
-    async def run(table: Table) -> str:
+    async def run(table: Holdings) -> str:
         row = found(table.listing, arguments.subnet)
         if row.reservation:
             return f"{row.name} is reserved already"
         seen = table.seen(row.key)
-        await table.write(seen, Put(seen.key, seen.value))
+        await table.write(seen, PutKey(seen.key, seen.value))
         return f"{row.name} of {_who(row)} is reserved now"
 
     print(_on_table(host, run))
@@ -171,12 +171,12 @@ def unpin(arguments: Namespace, host: Host) -> Exit:
     """Bind a reservation to an etcd lease of the usual length; its host renews it if it lives."""
     ttl = int(host.effective.subnet_lease_ttl)
 
-    async def run(table: Table) -> str:
+    async def run(table: Holdings) -> str:
         row = found(table.listing, arguments.subnet)
         if not row.reservation:
             return f"{row.name} is a lease already"
         seen = table.seen(row.key)
-        await table.write(seen, Put(seen.key, seen.value, await table.store.grant(ttl)))
+        await table.write(seen, PutKey(seen.key, seen.value, await table.store.grant(ttl)))
         return f"{row.name} of {_who(row)} is a lease of {ttl} s now"
 
     print(_on_table(host, run))
@@ -187,21 +187,21 @@ def release(arguments: Namespace, host: Host) -> Exit:
     """Delete a subnet's key. REFUSED without --force if a host uses it, or if the key cannot be read."""
     idle = not host.control.answers()
 
-    async def run(table: Table) -> str:
+    async def run(table: Holdings) -> str:
         broken = next((key for key, _ in table.listing.invalid if key == arguments.subnet), None)
         if broken is not None:
             return await _release_broken(table, broken, force=arguments.force)
         row = found(table.listing, arguments.subnet)
         if not arguments.force and not (row.own and idle):
             await _refuse_if_used(table, row)
-        await table.write(table.seen(row.key), Delete(table.prefix + row.key))
+        await table.write(table.seen(row.key), DeleteKey(table.prefix + row.key))
         return f"{row.name} of {_who(row)} is released"
 
     print(_on_table(host, run))
     return Exit.OK
 
 
-async def _refuse_if_used(table: Table, row: SubnetRow) -> None:
+async def _refuse_if_used(table: Holdings, row: SubnetRow) -> None:
     """A lease is in use until it ends; a reservation is from when its host wrote its backend into it."""
     if row.reservation:
         used = "its host has taken it" if row.backend_type else ""
@@ -218,21 +218,21 @@ async def _refuse_if_used(table: Table, row: SubnetRow) -> None:
         )
 
 
-async def _release_broken(table: Table, key: str, *, force: bool) -> str:
+async def _release_broken(table: Holdings, key: str, *, force: bool) -> str:
     if not force:
         raise CommandError(
             Exit.REFUSED, f"key {key!r} cannot be read, so its owner is not known: --force deletes it"
         )
-    await table.write(table.seen(key), Delete(table.prefix + key))
+    await table.write(table.seen(key), DeleteKey(table.prefix + key))
     return f"key {key!r} is deleted"
 
 
 def release_own(host: Host) -> None:
     """Give back whatever this host holds; nothing is fine."""
 
-    async def run(table: Table) -> None:
+    async def run(table: Holdings) -> None:
         for row in table.listing.rows:
             if row.own:
-                await table.write(table.seen(row.key), Delete(table.prefix + row.key))
+                await table.write(table.seen(row.key), DeleteKey(table.prefix + row.key))
 
     _on_table(host, run)

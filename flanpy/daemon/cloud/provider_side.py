@@ -108,24 +108,24 @@ class ProviderSide:
 
     def _hand_over(self, keeper: CloudKeeper) -> bool:
         """Tell the keeper what is wanted; False once that is nothing of this provider."""
-        from flanpy.cloud.keeper import Asked  # noqa: PLC0415, for clouds only
+        from flanpy.cloud.keeper import WantedRoute  # noqa: PLC0415, for clouds only
 
         world, asked = self._world, self._asked()
         if world is None or asked is None:
             return False
         underlay = world.facts.underlay
         address = underlay.address if underlay is not None else None
-        keeper.ask(Asked(asked, address) if address is not None else None)
+        keeper.ask(WantedRoute(asked, address) if address is not None else None)
         return True
 
     def _new_keeper(self) -> CloudKeeper:
-        from flanpy.cloud.keeper import CloudKeeper, Ends  # noqa: PLC0415, for clouds only
+        from flanpy.cloud.keeper import CloudKeeper, KeeperParts  # noqa: PLC0415, for clouds only
         from flanpy.cloud.port import Calls  # noqa: PLC0415, for clouds only
         from flanpy.cloud.providers import provider  # noqa: PLC0415, for clouds only
 
         calls = Calls()
         return CloudKeeper(
-            Ends(provider(self._backend, calls, self._options.endpoint), self._registry, calls),
+            KeeperParts(provider(self._backend, calls, self._options.endpoint), self._registry, calls),
             clock=self._clock,
             interval=self._options.interval,
             publish=self._published,

@@ -19,7 +19,7 @@ from flanpy.host.disk_work import DiskWork
 from flanpy.log import get_logger
 from flanpy.model.cloud import CLOUDS, CloudHere, CloudStatus
 from flanpy.model.world import World
-from flanpy.store.cloud_routes import EtcdRegistry, Store
+from flanpy.store.cloud_routes import EtcdRegistry, RouteStore
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -35,7 +35,7 @@ class CloudSide:
     def __init__(
         self,
         settings: Settings,
-        store: Store,
+        store: RouteStore,
         node_id: str,
         *,
         clock: Clock,

@@ -17,7 +17,7 @@ from flanpy.plan.host_names import own_name
 from flanpy.plan.policy_routing import led_astray
 from flanpy.plan.render import describe
 from flanpy.probe.diagnosis import Snags
-from flanpy.probe.ear import Place
+from flanpy.probe.ear import TunnelEntry
 from flanpy.probe.exchange import MeshServer
 from flanpy.probe.knock import knock_at
 from flanpy.probe.mesh import Mesh, Node
@@ -101,14 +101,16 @@ class Probing:
             self._of = (last.world, targets(last.world, peers))
         return self._of[1]
 
-    def _vxlan_addresses(self) -> dict[Family, tuple[IPAddress, Place]]:
+    def _vxlan_addresses(self) -> dict[Family, tuple[IPAddress, TunnelEntry]]:
         """Return this host's own where the overlay is of VXLAN: by them peers check the checksums of its packets."""
         last = self._board.snapshot.inputs.last
         if last is None or not self._port or last.decision.desired is None or last.world.own is None:
             return {}
         desired = last.decision.desired.values()
         ends = {
-            obj.name: Place(obj.local, obj.port, self._port) for obj in desired if isinstance(obj, VxlanLink)
+            obj.name: TunnelEntry(obj.local, obj.port, self._port)
+            for obj in desired
+            if isinstance(obj, VxlanLink)
         }
         found = [obj for obj in desired if isinstance(obj, Address) and obj.link in ends]
         return {Family.of(obj.interface.ip): (obj.interface.ip, ends[obj.link]) for obj in found}

@@ -34,7 +34,7 @@ LATELY_S = 30.0
 
 
 @dataclass(slots=True)
-class Window:
+class GrowthWindow:
     """Growth of counters over the last while."""
 
     seen: deque[tuple[float, tuple[int, ...]]] = field(default_factory=deque)
@@ -66,7 +66,7 @@ class TuningWatch:
         self._note = note
         self._sysctls = sysctls or ProcSysctls()
         self._open_socket = open_socket
-        self._window = Window()
+        self._window = GrowthWindow()
         self._needed: tuple[World | None, Mapping[Family, int]] = (None, {})
 
     async def run(self) -> Never:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
     from flanpy.page.stream import Feed
-    from flanpy.status.http.server import Control
+    from flanpy.status.http.server import ControlRequests
 
     Start = Callable[[], Awaitable[AppRunner]]
 
@@ -85,7 +85,7 @@ class Listeners:
                 if await socket.is_gone():
                     missing[str(path)] = socket.start
 
-    def _others(self, control: Control) -> dict[str, Start]:
+    def _others(self, control: ControlRequests) -> dict[str, Start]:
         """Return the start function of each listener but the control socket, by its address."""
         from flanpy.page import listening as page  # noqa: PLC0415, see run
         from flanpy.status.http import server  # noqa: PLC0415
@@ -105,7 +105,7 @@ class Listeners:
             wanted[str(settings.page.listen)] = page.start(settings.page, self._feed(control), self.clock)
         return wanted
 
-    def _feed(self, control: Control) -> Feed:
+    def _feed(self, control: ControlRequests) -> Feed:
         """Return the page's feed; it sends no request to etcd, however many clients look."""
         from flanpy.page.documents import page_document  # noqa: PLC0415, see run
         from flanpy.page.stream import Feed  # noqa: PLC0415
@@ -124,8 +124,8 @@ class Listeners:
 
         return Feed(lambda: self.board.snapshot, document)
 
-    def _control(self, started_at: float) -> Control:
-        from flanpy.status.http.server import Control  # noqa: PLC0415, see run
+    def _control(self, started_at: float) -> ControlRequests:
+        from flanpy.status.http.server import ControlRequests  # noqa: PLC0415, see run
 
         head = {"version": __version__, "node_id": self.node_id, "pid": os.getpid(), "started_at": started_at}
 
@@ -160,7 +160,7 @@ class Listeners:
             await self._probing().probe_now()
             return report.peers(self.board.snapshot)
 
-        return Control(
+        return ControlRequests(
             status=status,
             subnets=subnets,
             diff=diff,
@@ -181,7 +181,7 @@ class Listeners:
         return self.probing
 
 
-def _control_socket(control: Control, path: Path) -> ControlSocket:
+def _control_socket(control: ControlRequests, path: Path) -> ControlSocket:
     from flanpy.status.http.callers import Door  # noqa: PLC0415, see run
     from flanpy.status.http.server import control_app  # noqa: PLC0415
 

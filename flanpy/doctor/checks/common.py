@@ -11,7 +11,7 @@ from flanpy.doctor.document import Document
 from flanpy.doctor.facts import Facts, Traced
 from flanpy.doctor.finding import Finding, Repair, Severity
 from flanpy.model.event import WHOLE, EventKind
-from flanpy.trace.hop import Cause, Hop, Place, Verdict
+from flanpy.trace.hop import Cause, Hop, HopVerdict, Place
 
 Attributes = frozenset[str]
 """What a repair put right, as `Event.attributes`."""
@@ -177,7 +177,7 @@ def ends(
         (traced, hop)
         for traced in facts.traced
         for hop in traced.walk.hops
-        if hop.place in wanted and hop.cause in of and hop.verdict in {Verdict.DIES, Verdict.HARMS}
+        if hop.place in wanted and hop.cause in of and hop.verdict in {HopVerdict.DIES, HopVerdict.HARMS}
     ]
 
 
@@ -193,7 +193,7 @@ def traced_finding(
 ) -> Iterator[Finding]:
     """One finding for all packets that ended alike."""
     if found:
-        worst = any(hop.verdict is Verdict.DIES for _, hop in found)
+        worst = any(hop.verdict is HopVerdict.DIES for _, hop in found)
         severity = Severity.ERROR if worst else Severity.WARNING
         cure = cure or found[0][1].cure
         yield problem.found(*met(found), cure=cure, severity=severity, condition=condition)

@@ -28,7 +28,7 @@ from flanpy.status.board import StatusSnapshot
 from flanpy.status.http.callers import Caller, Door
 from flanpy.status.http.limits import BACKLOG, CONTROL_BACKLOG, bound
 from flanpy.status.http.tls_server import TlsServer
-from flanpy.status.metrics.page import Asked, MetricsPage
+from flanpy.status.metrics.page import MetricsPage, ScrapeForm
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -52,7 +52,7 @@ _log.addFilter(_is_our_fault)
 
 
 @dataclass(frozen=True, slots=True)
-class Control:
+class ControlRequests:
     """The requests of the control socket: each returns a JSON document. `events` takes the number to continue after."""
 
     status: Answer
@@ -103,7 +103,7 @@ def health_app(snapshot: Callable[[], StatusSnapshot], metrics: MetricsPage) -> 
     return app
 
 
-def control_app(control: Control, door: Door) -> web.Application:
+def control_app(control: ControlRequests, door: Door) -> web.Application:
     """The JSON API of the local daemon; errors are `{"error": "..."}`."""
     app = web.Application(middlewares=[_checked_by(door)])
     app.router.add_get("/v1/status", _json(control.status))
@@ -233,7 +233,7 @@ async def _runner(app: web.Application, *, ends_with_client: bool = False) -> we
 
 async def _measured(page: MetricsPage, request: web.Request) -> web.Response:
     accept, encodings = (",".join(request.headers.getall(name, ())) for name in ("Accept", "Accept-Encoding"))
-    answer = await page.answer(Asked(accept, encodings))
+    answer = await page.answer(ScrapeForm(accept, encodings))
     encoding = {"Content-Encoding": "gzip"} if answer.gzipped else {}
     return web.Response(body=answer.body, headers={"Content-Type": answer.content_type, **encoding})
 

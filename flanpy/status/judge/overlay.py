@@ -16,8 +16,16 @@ from flanpy.model.facts import HostRoute
 from flanpy.model.lease import Lease
 from flanpy.model.naming import HostNames
 from flanpy.model.network.network import NetworkConfig
-from flanpy.model.objects import KernelObject, LinkFeature, OtherLink, OtherRoute, Route, TunLink, VxlanLink
-from flanpy.model.objects import Phase as ObjectPhase
+from flanpy.model.objects import (
+    KernelObject,
+    LinkFeature,
+    OtherLink,
+    OtherRoute,
+    PutOrder,
+    Route,
+    TunLink,
+    VxlanLink,
+)
 from flanpy.model.world import Former
 from flanpy.plan.admission import lease_type
 from flanpy.plan.foreign import cure_of_link, owner_of_link, owner_of_route, removal
@@ -102,12 +110,12 @@ def _backend_failed(last: Pass) -> Condition | None:
     failed = [
         f
         for f in last.failures
-        if f.op.obj.phase <= ObjectPhase.TUNNEL and not isinstance(f.op.obj, LinkFeature)
+        if f.op.obj.phase <= PutOrder.TUNNEL and not isinstance(f.op.obj, LinkFeature)
     ]
     if not failed:
         return None
     error = failed[0].error
-    if failed[0].op.obj.phase is not ObjectPhase.TUNNEL:
+    if failed[0].op.obj.phase is not PutOrder.TUNNEL:
         return bad(kind, "LinkFailed", str(error), _cure(error))
     cure = _TUNNEL_CURES.get(error.errno, "it is tried again; see the log")
     if error.errno == EADDRINUSE:
@@ -117,7 +125,7 @@ def _backend_failed(last: Pass) -> Condition | None:
 
 def _backend_taken(last: Pass) -> Condition | None:
     kind = ConditionType.BACKEND_READY
-    taken = [c for c in last.decision.difference.conflicts if c.wanted.phase <= ObjectPhase.LINK_UP]
+    taken = [c for c in last.decision.difference.conflicts if c.wanted.phase <= PutOrder.LINK_UP]
     if not taken:
         return None
     if isinstance(taken[0].wanted, TunLink) and _is_fleeting(taken[0].found):
@@ -146,7 +154,7 @@ def peers(inputs: Inputs, _now: float) -> Condition:
     kind, last = ConditionType.PEERS_PROGRAMMED, inputs.last
     if last is None or last.decision.desired is None or not last.world.view.in_sync:
         return unknown(kind, "NotListed", "the leases of the other hosts were not listed yet")
-    failed = [f for f in last.failures if ObjectPhase.TUNNEL < f.op.obj.phase <= ObjectPhase.ROUTE]
+    failed = [f for f in last.failures if PutOrder.TUNNEL < f.op.obj.phase <= PutOrder.ROUTE]
     if failed:
         message = f"{len(failed)} operations failed, the first: {failed[0].error}"
         return bad(kind, "Failed", message, _cure(failed[0].error))

@@ -34,7 +34,7 @@ _WAITS = frozenset(
 """Troubles that cost no packet now."""
 
 
-class State(Enum):
+class VerdictState(Enum):
     """The verdict in one word, for machines."""
 
     WELL = "well"
@@ -48,10 +48,10 @@ class State(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class SummaryLine:
     """`text` is one line, the cause first; `cause` names the condition, `follows` those that it explains."""
 
-    state: State
+    state: VerdictState
     text: str
     cure: str = ""
     cause: str = ""
@@ -67,22 +67,24 @@ class Verdict:
         }
 
 
-def of_host(name: str, phase: Phase, conditions: Sequence[Condition], *, ready: bool) -> Verdict:
+def of_host(name: str, phase: Phase, conditions: Sequence[Condition], *, ready: bool) -> SummaryLine:
     """Judge this host by its conditions (causes first, as the board has them)."""
     if phase in {Phase.STOPPING, Phase.DRAINED}:
         words = "is drained: it takes no part" if phase is Phase.DRAINED else "is stopping"
         cure = "flanpyctl drain --undo takes part again" if phase is Phase.DRAINED else ""
-        return Verdict(State.DOWN, f"{name} {words}", cure)
+        return SummaryLine(VerdictState.DOWN, f"{name} {words}", cure)
     roots = sorted(root_causes(conditions), key=lambda cause: _weight(cause, conditions))
     if not roots:
-        return Verdict(State.WELL, f"{name} works")
+        return SummaryLine(VerdictState.WELL, f"{name} works")
     cause = roots[0]
     others = f"; {plural(len(roots) - 1, 'other trouble')}" if len(roots) > 1 else ""
     yet = phase in _YET and cause.status is Status.UNKNOWN
     how = "works, but" if ready else "is not ready yet:" if yet else "does not work:"
     text = f"{name} {how} {cause.message}{others}"
     follows = tuple(one.value for one in _following(cause, conditions))
-    return Verdict(State.IMPAIRED if ready else State.DOWN, text, cause.cure, cause.type.value, follows)
+    return SummaryLine(
+        VerdictState.IMPAIRED if ready else VerdictState.DOWN, text, cause.cure, cause.type.value, follows
+    )
 
 
 def _weight(cause: Condition, conditions: Sequence[Condition]) -> int:
@@ -102,13 +104,13 @@ def _following(cause: Condition, conditions: Iterable[Condition]) -> tuple[Condi
     return tuple(explained[1:])
 
 
-def of_cluster(mesh: Document | None) -> Verdict:
+def of_cluster(mesh: Document | None) -> SummaryLine:
     """Judge the cluster by the mesh: `nodes` with names, `rows` of what each told; None before it was asked for."""
     if mesh is None:
-        return Verdict(State.UNKNOWN, "the other hosts were not asked yet")
+        return SummaryLine(VerdictState.UNKNOWN, "the other hosts were not asked yet")
     names = {str(node["node_id"] or node["subnet"]): str(node["host"]) for node in mesh["nodes"]}
     if len(names) < 2:
-        return Verdict(State.WELL, "no other host has a subnet yet")
+        return SummaryLine(VerdictState.WELL, "no other host has a subnet yet")
     told = {(names[row["from"]], names[row["to"]]): row for row in mesh["rows"] if _is_of(row, names)}
     broken = {pair: row for pair, row in told.items() if row["reach"] in _BAD or row["trouble"]}
     directions = len(names) * (len(names) - 1)
@@ -117,24 +119,26 @@ def of_cluster(mesh: Document | None) -> Verdict:
     works = sum(row["reach"] == Reach.REACHABLE.value for row in told.values())
     measured = f"{works} of {plural(directions, 'direction')} work"
     if works == directions:
-        return Verdict(State.WELL, f"{plural(len(names), 'host')}, {measured}")
+        return SummaryLine(VerdictState.WELL, f"{plural(len(names), 'host')}, {measured}")
     silent = [name for name in names.values() if name not in {sender for sender, _ in told}]
     who = f"; {_some(silent)} told nothing" if silent else ""
-    state = State.WELL if works and not silent else State.UNKNOWN
-    return Verdict(state, f"{plural(len(names), 'host')}, {measured}, the others are not known{who}")
+    state = VerdictState.WELL if works and not silent else VerdictState.UNKNOWN
+    return SummaryLine(state, f"{plural(len(names), 'host')}, {measured}, the others are not known{who}")
 
 
 def _is_of(row: Document, names: Mapping[str, str]) -> bool:
     return row["from"] in names and row["to"] in names
 
 
-def _broken(broken: Mapping[tuple[str, str], Document], hosts: int) -> Verdict:
+def _broken(broken: Mapping[tuple[str, str], Document], hosts: int) -> SummaryLine:
     links: dict[frozenset[str], list[tuple[str, str]]] = {}
     for pair in sorted(broken):
         links.setdefault(frozenset(pair), []).append(pair)
     every = hosts * (hosts - 1) // 2
     words = [_link(pairs, broken) for pairs in links.values()]
-    return Verdict(State.IMPAIRED, f"{len(links)} of {plural(every, 'link')} broken: {_some(words)}")
+    return SummaryLine(
+        VerdictState.IMPAIRED, f"{len(links)} of {plural(every, 'link')} broken: {_some(words)}"
+    )
 
 
 def _link(pairs: Sequence[tuple[str, str]], broken: Mapping[tuple[str, str], Document]) -> str:

@@ -27,7 +27,7 @@ _LITTLE_EFFORT = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ScrapeForm:
     """The form that a scraper accepts: its headers Accept and Accept-Encoding."""
 
     accept: str = ""
@@ -35,7 +35,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RenderedPage:
     content_type: str
     body: bytes
     gzipped: bool
@@ -49,18 +49,18 @@ class MetricsPage:
         self._more_counts = more_counts
         self._turn = asyncio.Lock()
 
-    async def answer(self, asked: Asked) -> Answer:
+    async def answer(self, asked: ScrapeForm) -> RenderedPage:
         async with self._turn:
             snapshot, more = self._snapshot(), tuple(self._more_counts())
             return await asyncio.to_thread(render, snapshot, more, asked)
 
 
-def render(snapshot: StatusSnapshot, more: Sequence[Metric], asked: Asked) -> Answer:
+def render(snapshot: StatusSnapshot, more: Sequence[Metric], asked: ScrapeForm) -> RenderedPage:
     """The page of one moment, in the format and encoding asked for."""
     families = registry(lambda: snapshot, lambda: more)
     content_type, body = _page(families, asked.accept)
     gzipped = _takes(asked.encodings, "gzip")
-    return Answer(content_type, gzip.compress(body, _LITTLE_EFFORT) if gzipped else body, gzipped)
+    return RenderedPage(content_type, gzip.compress(body, _LITTLE_EFFORT) if gzipped else body, gzipped)
 
 
 def _page(families: CollectorRegistry, accept: str) -> tuple[str, bytes]:

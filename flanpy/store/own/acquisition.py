@@ -14,7 +14,7 @@ from flanpy.store.own.holding import Holding
 from flanpy.store.own.lease_step import Acquire
 from flanpy.store.own.lease_writer import LeaseWriter
 from flanpy.store.own.overlap_guard import is_narrow, overlap_guard
-from flanpy.store.own.own_lease import Wanted
+from flanpy.store.own.own_lease import WantedLease
 
 log = get_logger()
 
@@ -36,7 +36,7 @@ class Acquisition:
         """Report whether this pause is the back-off after a lost race, which no news of other leases may cut short."""
         return bool(self._losses) and pause <= _LONGEST_RACE_DELAY
 
-    async def acquire(self, step: Acquire, wanted: Wanted) -> float:
+    async def acquire(self, step: Acquire, wanted: WantedLease) -> float:
         """Create the first candidate that is free; return the seconds until the next step. Raises StoreError."""
         held = self._holding.held
         await self._writer.revoke_loose(bound=0 if held is None else held.lease_id)

@@ -31,7 +31,7 @@ from flanpy.store.own.holding import Holding
 from flanpy.store.own.lease_retries import LeaseRetries
 from flanpy.store.own.lease_step import Acquire, Drop, Keep, Renew, Rewrite, Step, Wait, Yield, next_step
 from flanpy.store.own.lease_writer import LeaseTable, LeaseWriter
-from flanpy.store.own.own_lease import LeaseTerms, OwnLeaseState, StoredLease, Wanted
+from flanpy.store.own.own_lease import LeaseTerms, OwnLeaseState, StoredLease, WantedLease
 from flanpy.store.own.release import give_back
 from flanpy.store.own.renewal import Renewal
 from flanpy.store.schema import subnets_prefix
@@ -72,7 +72,7 @@ class LeaseKeeper:
         self._retries = LeaseRetries(clock, rng)
         self._acquisition = Acquisition(self._holding, self._writer, self._prefix, rng=rng)
         self._renewal = Renewal(self._holding, store, self._writer, clock=clock, retries=self._retries)
-        self._wanted: Wanted | None = None
+        self._wanted: WantedLease | None = None
         self._watched = 0  # listings in the last view that the watch gave
         self._released = False
         self._alarm = Alarm(clock)
@@ -95,7 +95,7 @@ class LeaseKeeper:
 
         A changed record is rewritten in place.
         """
-        wanted = Wanted(network, record, borders)
+        wanted = WantedLease(network, record, borders)
         if wanted != self._wanted:
             self._wanted = wanted
             self._holding.own = replace(self._holding.own, record=record, borders=borders)
@@ -217,7 +217,7 @@ class LeaseKeeper:
             self._boot_from_disk()
         return self._offline_at - now if self._offline_at < math.inf else math.inf
 
-    def _decided(self, wanted: Wanted) -> Step:
+    def _decided(self, wanted: WantedLease) -> Step:
         holding = self._holding
         return next_step(
             holding.own, holding.view, self._clock.monotonic(), network=wanted.network, rng=self._rng
@@ -227,7 +227,7 @@ class LeaseKeeper:
         snapshot = await self._store.list(self._prefix)
         self._holding.view = fold(self._holding.view, snapshot, self._prefix)
 
-    async def _carry_out(self, step: Step, wanted: Wanted) -> float:
+    async def _carry_out(self, step: Step, wanted: WantedLease) -> float:
         match step:
             case Acquire():
                 return await self._acquisition.acquire(step, wanted)

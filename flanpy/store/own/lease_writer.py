@@ -12,7 +12,7 @@ from typing import Protocol
 
 from flanpy.errors import LeaseGone
 from flanpy.model.lease import Lease, LeaseRecord, SubnetKey
-from flanpy.store.port import Compare, Delete, KeyStore, LeaseStore, Put, Target, Txn, key_absent
+from flanpy.store.port import Compare, CompareTarget, DeleteKey, KeyStore, LeaseStore, PutKey, Txn, key_absent
 from flanpy.store.schema import encode_record
 
 
@@ -43,10 +43,10 @@ class LeaseWriter:
         lease_id = await self._grant()
         path = self._path(key)
         compare = [key_absent(path), *guard]
-        success: list[Put | Delete] = [Put(path, encode_record(record), lease_id)]
+        success: list[PutKey | DeleteKey] = [PutKey(path, encode_record(record), lease_id)]
         if replaces is not None:
             compare.append(self._unchanged(replaces))
-            success.append(Delete(self._path(replaces.key)))
+            success.append(DeleteKey(self._path(replaces.key)))
         revision = await self._commit(Txn(tuple(compare), tuple(success)), lease_id)
         if revision is None:
             return None
@@ -57,7 +57,7 @@ class LeaseWriter:
 
     async def rewrite(self, lease: Lease, record: LeaseRecord) -> Lease | None:
         """Replace the value in place, bound to the same etcd lease or none; return None if the key has changed."""
-        put = Put(self._path(lease.key), encode_record(record), lease.lease_id)
+        put = PutKey(self._path(lease.key), encode_record(record), lease.lease_id)
         result = await self._store.txn(Txn((self._unchanged(lease),), (put,)))
         if not result.succeeded:
             return None
@@ -66,7 +66,7 @@ class LeaseWriter:
     async def rebind(self, lease: Lease) -> Lease | None:
         """Bind the key to a new etcd lease of our TTL; return None if the key changed meanwhile."""
         lease_id = await self._grant()
-        put = Put(self._path(lease.key), encode_record(lease.record), lease_id)
+        put = PutKey(self._path(lease.key), encode_record(lease.record), lease_id)
         revision = await self._commit(Txn((self._unchanged(lease),), (put,)), lease_id)
         if revision is None:
             return None
@@ -76,7 +76,7 @@ class LeaseWriter:
 
     async def delete(self, lease: Lease) -> bool:
         """Delete the key if it is unchanged, and end its etcd lease; report whether it was deleted."""
-        result = await self._store.txn(Txn((self._unchanged(lease),), (Delete(self._path(lease.key)),)))
+        result = await self._store.txn(Txn((self._unchanged(lease),), (DeleteKey(self._path(lease.key)),)))
         if result.succeeded and lease.lease_id:
             self._loose.add(lease.lease_id)
         return result.succeeded
@@ -121,4 +121,4 @@ class LeaseWriter:
         return f"{self._prefix}{key}"
 
     def _unchanged(self, lease: Lease) -> Compare:
-        return Compare(self._path(lease.key), Target.MOD_REVISION, lease.mod_revision)
+        return Compare(self._path(lease.key), CompareTarget.MOD_REVISION, lease.mod_revision)

@@ -16,7 +16,7 @@ from ipaddress import IPv4Network
 
 from flanpy.model.lease import SubnetKey
 from flanpy.model.network.network import NetworkConfig
-from flanpy.store.port import Compare, Relation, Target
+from flanpy.store.port import Compare, CompareTarget, Relation
 
 _MOST_RANGES = 16
 
@@ -30,7 +30,7 @@ def overlap_guard(prefix: str, key: SubnetKey, network: NetworkConfig, revision:
     else:
         stems = [""]
     return tuple(
-        Compare(prefix + stem, Target.CREATE_REVISION, revision + 1, Relation.LESS, prefix=True)
+        Compare(prefix + stem, CompareTarget.CREATE_REVISION, revision + 1, Relation.LESS, prefix=True)
         for stem in stems
     )
 

@@ -49,7 +49,7 @@ class OwnLeaseState:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedLease:
     """The lease we want: its network, its record, and the guarded ranges that it must not hold."""
 
     network: NetworkConfig

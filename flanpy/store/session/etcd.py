@@ -21,7 +21,7 @@ from flanpy.clock import Clock, SystemClock
 from flanpy.errors import LeaseGone, ReplyTooLarge, StoreCompacted, StoreUnavailable
 from flanpy.model.address import IPAddress
 from flanpy.store import etcdpb as pb
-from flanpy.store.port import Delete, KeyValue, LeaseState, Put, ServerStatus, Snapshot, Txn, TxnResult
+from flanpy.store.port import DeleteKey, KeyValue, LeaseState, PutKey, ServerStatus, Snapshot, Txn, TxnResult
 from flanpy.store.session import wire
 from flanpy.store.session.attempts import Attempts
 from flanpy.store.session.auth import Metadata, Tokens
@@ -158,11 +158,11 @@ class EtcdSession:
 
     async def put(self, key: str, value: bytes, lease_id: int = 0) -> int:
         """See `port.KeyStore`."""
-        return (await self.txn(Txn(success=(Put(key, value, lease_id),)))).revision
+        return (await self.txn(Txn(success=(PutKey(key, value, lease_id),)))).revision
 
     async def delete(self, key: str) -> bool:
         """See `port.KeyStore`."""
-        request = wire.txn_request(Txn(success=(Delete(key),)))
+        request = wire.txn_request(Txn(success=(DeleteKey(key),)))
         reply = await self._attempts.ask("delete", lambda stubs: stubs.kv.Txn, request)
         return bool(reply.responses[0].response_delete_range.deleted)
 

@@ -16,15 +16,15 @@ from typing import Any, assert_never
 from flanpy.store import etcdpb as pb
 from flanpy.store.port import (
     Compare,
-    Delete,
+    CompareTarget,
+    DeleteKey,
     Deletion,
     Delta,
     Get,
     KeyValue,
     Operation,
-    Put,
+    PutKey,
     Relation,
-    Target,
     Txn,
     TxnResult,
 )
@@ -73,11 +73,11 @@ class _LeaseCompare(_BaseCompare):  # type: ignore[misc]
 
 _builders = _Builders()
 _COMPARES = {
-    Target.CREATE_REVISION: _transactions.Create,
-    Target.MOD_REVISION: _transactions.Mod,
-    Target.VERSION: _transactions.Version,
-    Target.VALUE: _transactions.Value,
-    Target.LEASE: _LeaseCompare,
+    CompareTarget.CREATE_REVISION: _transactions.Create,
+    CompareTarget.MOD_REVISION: _transactions.Mod,
+    CompareTarget.VERSION: _transactions.Version,
+    CompareTarget.VALUE: _transactions.Value,
+    CompareTarget.LEASE: _LeaseCompare,
 }
 
 
@@ -129,11 +129,11 @@ def _requests(operations: Iterable[Operation]) -> list[pb.RequestOp]:
 
 def _operation(operation: Operation) -> Any:
     match operation:
-        case Put(key, value, lease_id):
+        case PutKey(key, value, lease_id):
             return _transactions.Put(encode_key(key), value, lease_id)
         case Get(key, prefix):
             return _transactions.Get(*(prefix_range(key) if prefix else (encode_key(key),)))
-        case Delete(key, prefix):
+        case DeleteKey(key, prefix):
             return _transactions.Delete(*(prefix_range(key) if prefix else (encode_key(key),)))
         case _:
             assert_never(operation)

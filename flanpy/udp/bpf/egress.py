@@ -20,12 +20,12 @@ from flanpy.udp.bpf.layout import (
     TCP,
     UDP,
     Counter,
+    FilterVerdict,
     Helper,
     Ip,
     Room,
     Skb,
     Udp,
-    Verdict,
     Wiring,
     bring_in,
     constant,
@@ -55,9 +55,9 @@ def egress(wiring: Wiring) -> bytes:
     _send(asm, wiring)
     asm.label("drop")
     count(asm, wiring, Counter.NOT_SENT, context=_CONTEXT, size=_SIZE)
-    leave(asm, Verdict.DROP)
+    leave(asm, FilterVerdict.DROP)
     asm.label("pass")
-    leave(asm, Verdict.NEXT)
+    leave(asm, FilterVerdict.NEXT)
     return asm.code()
 
 

@@ -18,7 +18,7 @@ from flanpy.model.objects import TunnelEnd
 from flanpy.model.tunnel import Count, TunnelTable
 from flanpy.udp.bpf import probe, syscall
 from flanpy.udp.bpf.egress import egress
-from flanpy.udp.bpf.filters import NAMES, Filters, Place
+from flanpy.udp.bpf.filters import NAMES, FilterPlace, Filters
 from flanpy.udp.bpf.ingress import ingress
 from flanpy.udp.bpf.layout import ETHERNET, Wiring
 from flanpy.udp.bpf.maps import CounterMap, PeerMap
@@ -34,7 +34,7 @@ class _Attached:
     """The filters in the kernel, as far as this process knows: places with the ids of their programs."""
 
     end: TunnelEnd
-    programs: tuple[tuple[Place, int], ...]
+    programs: tuple[tuple[FilterPlace, int], ...]
     peers: PeerMap
     counters: CounterMap
 
@@ -43,7 +43,7 @@ class _Attached:
         self.counters.close()
 
 
-class FastPath:
+class BpfFastPath:
     """Implements `udp.ports.FastPath`. `control` acts in the network namespace where it was made; by default, ours."""
 
     def __init__(self, control: TrafficControl | None = None) -> None:
@@ -128,8 +128,8 @@ class FastPath:
             wiring = wire(table, overlay, underlay, peers=peers.descriptor, counters=counters.descriptor)
             ids = []
             for place, code in (
-                (Place(underlay, INGRESS), ingress(wiring)),
-                (Place(overlay, EGRESS), egress(wiring)),
+                (FilterPlace(underlay, INGRESS), ingress(wiring)),
+                (FilterPlace(overlay, EGRESS), egress(wiring)),
             ):
                 program = syscall.load_program(NAMES[place.parent], code)
                 always.callback(os.close, program)  # once attached, the filter keeps it

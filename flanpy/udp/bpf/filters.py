@@ -23,7 +23,7 @@ _HANDLE = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class FilterPlace:
     """One direction of a link: `parent` is EGRESS or INGRESS."""
 
     link: Link
@@ -36,7 +36,7 @@ class Filters:
     def __init__(self, control: TrafficControl) -> None:
         self._control = control
 
-    def put(self, place: Place, program: int) -> Filter:
+    def put(self, place: FilterPlace, program: int) -> Filter:
         """Attach a loaded program, by descriptor; ours that stands there is replaced in one step."""
         self._ready(place)
         there = self._control.filters(place.link.index, place.parent)
@@ -49,7 +49,7 @@ class Filters:
         self._control.put(wanted, program)
         return wanted
 
-    def _ready(self, place: Place) -> None:
+    def _ready(self, place: FilterPlace) -> None:
         self._control.add_clsact(place.link)
         kinds = [qdisc for qdisc in self._control.qdiscs() if qdisc.link == place.link.index]
         if any(qdisc.shared for qdisc in kinds):
@@ -63,7 +63,7 @@ class Filters:
                 errno=errno.EEXIST,
             )
 
-    def stands(self, place: Place, program_id: int) -> bool:
+    def stands(self, place: FilterPlace, program_id: int) -> bool:
         """Report whether exactly this program is attached there under our name."""
         there = self._control.filters(place.link.index, place.parent)
         return any(_is_ours(one) and one.program == program_id for one in there)

@@ -20,12 +20,12 @@ from flanpy.udp.bpf.layout import (
     TCP,
     UDP,
     Counter,
+    FilterVerdict,
     Helper,
     Ip,
     Room,
     Skb,
     Udp,
-    Verdict,
     Wiring,
     bring_in,
     constant,
@@ -59,9 +59,9 @@ def ingress(wiring: Wiring) -> bytes:
     asm.exit()
     asm.label("drop")
     count(asm, wiring, Counter.NOT_RECEIVED, context=_CONTEXT, size=_SIZE)
-    leave(asm, Verdict.DROP)
+    leave(asm, FilterVerdict.DROP)
     asm.label("pass")
-    leave(asm, Verdict.NEXT)
+    leave(asm, FilterVerdict.NEXT)
     return asm.code()
 
 

@@ -73,7 +73,7 @@ class Helper(IntEnum):
     REDIRECT_NEIGH = 152
 
 
-class Verdict(IntEnum):
+class FilterVerdict(IntEnum):
     """The return value of a program. `NEXT` leaves the packet to the next filter, if any, and then to the stack."""
 
     NEXT = -1
@@ -221,7 +221,7 @@ def count(asm: Assembler, wiring: Wiring, counter: Counter, *, context: Reg, siz
     asm.label(uncounted)
 
 
-def leave(asm: Assembler, verdict: Verdict) -> None:
+def leave(asm: Assembler, verdict: FilterVerdict) -> None:
     asm.do(Op.MOV, Reg.R0, int(verdict))
     asm.exit()
 

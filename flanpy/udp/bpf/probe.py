@@ -16,7 +16,7 @@ from ipaddress import IPv4Address, IPv4Network
 from flanpy.errors import KernelError
 from flanpy.udp.bpf import syscall
 from flanpy.udp.bpf.egress import egress
-from flanpy.udp.bpf.filters import NAMES, Filters, Place
+from flanpy.udp.bpf.filters import NAMES, FilterPlace, Filters
 from flanpy.udp.bpf.ingress import ingress
 from flanpy.udp.bpf.layout import ETHERNET, Wiring
 from flanpy.udp.bpf.maps import CounterMap, PeerMap
@@ -80,7 +80,7 @@ def _try_out(stack: ExitStack, open_control: Callable[[], TrafficControl], progr
     if link is None:
         raise KernelError(f"{name} was deleted", errno=errno.ENODEV)
     for parent, program in programs.items():
-        Filters(control).put(Place(link, parent), program)
+        Filters(control).put(FilterPlace(link, parent), program)
 
 
 def _make_device(stack: ExitStack) -> str:

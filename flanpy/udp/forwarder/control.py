@@ -38,7 +38,7 @@ def received_pair(control: socket.socket) -> tuple[int, int] | None:
     return descriptors[0], descriptors[1]
 
 
-class Control:
+class ForwarderControl:
     """The forwarder's end; each worker has its own."""
 
     def __init__(self, sock: socket.socket, use: Callable[[TunnelTable], None], counts: Counters) -> None:

@@ -15,7 +15,7 @@ MOST_LOOKS = 20_000
 """A few milliseconds: if the other has not done by then, it was stopped, and order matters less than going on."""
 
 
-class Turns:
+class TurnFlags:
     """Two flags in memory that both processes share. Each sets its own before it looks at the other's (Dekker)."""
 
     def __init__(self) -> None:

@@ -14,15 +14,15 @@ from contextlib import suppress
 from typing import NoReturn, Protocol
 
 from flanpy.model.tunnel import TunnelTable
-from flanpy.udp.forwarder.control import Control, Counters, no_counts, received_pair
+from flanpy.udp.forwarder.control import Counters, ForwarderControl, no_counts, received_pair
 from flanpy.udp.forwarder.lookup import Lookup
 from flanpy.udp.forwarder.privileges import die_with_parent, drop
 from flanpy.udp.forwarder.receive import UDP_GRO, Receiver
 from flanpy.udp.forwarder.transmit import Transmitter
-from flanpy.udp.forwarder.turns import Turns
+from flanpy.udp.forwarder.turns import TurnFlags
 
 
-class Direction(Protocol):
+class TunnelDirection(Protocol):
     """One way through the tunnel."""
 
     def use(self, lookup: Lookup) -> None:
@@ -37,7 +37,7 @@ def run(transmit_control: int, receive_control: int) -> NoReturn:
 
     The fork comes first: no packet waits for it.
     """
-    counts, turns = no_counts(), Turns()
+    counts, turns = no_counts(), TurnFlags()
     gc.freeze()  # what is imported stays: nothing to be looked through while packets wait
     parent = os.getpid()
     child = os.fork()
@@ -79,11 +79,11 @@ def ask_for_bulk(sock: socket.socket) -> None:
 
 def _serve(
     source: int,
-    directions: tuple[Direction, ...],
+    directions: tuple[TunnelDirection, ...],
     sock: socket.socket,
     counts: Counters,
     *,
-    turns: Turns | None = None,
+    turns: TurnFlags | None = None,
     other: int | None = None,
 ) -> NoReturn:
     """Drain the first direction. `other` becomes readable when the other process has ended."""
@@ -94,7 +94,7 @@ def _serve(
             direction.use(lookup)
         poll.register(source, select.POLLIN)  # until the first table packets wait: nobody is unreachable yet
 
-    control = Control(sock, use, counts)
+    control = ForwarderControl(sock, use, counts)
     actions: dict[int, Callable[[], bool | None]] = {
         source: directions[0].drain,
         control.fileno(): control.answer,

@@ -15,7 +15,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as read_plain
 
 from flanpy.status.metrics.families import gauge
-from flanpy.status.metrics.page import Asked, MetricsPage, render
+from flanpy.status.metrics.page import MetricsPage, ScrapeForm, render
 from tests.status.passes import WELL
 from tests.status.samples import shown
 
@@ -32,7 +32,7 @@ PROMETHEUS = (
     "accept", [PROMETHEUS, "application/openmetrics-text", "application/openmetrics-text; version=1.0.0"]
 )
 def test_openmetrics_is_for_who_names_it_and_ends_with_its_mark(accept: str) -> None:
-    answer = render(WELL_SHOWN, (), Asked(accept))
+    answer = render(WELL_SHOWN, (), ScrapeForm(accept))
     assert answer.content_type == "application/openmetrics-text; version=1.0.0; charset=utf-8"
     assert answer.body.endswith(b"\n# EOF\n")
     assert list(read_openmetrics(answer.body.decode()))  # type: ignore[no-untyped-call]
@@ -46,18 +46,18 @@ def test_openmetrics_is_for_who_names_it_and_ends_with_its_mark(accept: str) -> 
     ],
 )  # fmt: skip
 def test_plain_text_is_for_everybody_else(accept: str) -> None:
-    answer = render(WELL_SHOWN, (), Asked(accept))
+    answer = render(WELL_SHOWN, (), ScrapeForm(accept))
     assert answer.content_type == "text/plain; version=0.0.4; charset=utf-8"
     assert b"# EOF" not in answer.body
     assert "flanpy_ready" in {family.name for family in read_plain(answer.body.decode())}
 
 
 def test_gzip_is_for_who_takes_it() -> None:
-    packed = render(WELL_SHOWN, (), Asked(encodings="gzip, deflate"))
+    packed = render(WELL_SHOWN, (), ScrapeForm(encodings="gzip, deflate"))
     assert packed.gzipped
     assert b"flanpy_ready 1.0\n" in gzip.decompress(packed.body)
     for refused in ("br", "gzip;q=0", "gzip ; q=0.0, br"):
-        assert not render(WELL_SHOWN, (), Asked(encodings=refused)).gzipped
+        assert not render(WELL_SHOWN, (), ScrapeForm(encodings=refused)).gzipped
 
 
 class Waiting(Metric):
@@ -83,7 +83,7 @@ async def test_page_is_made_beside_the_event_loop_and_counts_are_gathered_by_it(
         yield gauge("flanpy_more", "One more.", 1)
         yield Waiting("flanpy_waiting", "Waits.", "gauge")
 
-    answer = await MetricsPage(lambda: WELL_SHOWN, more).answer(Asked())
+    answer = await MetricsPage(lambda: WELL_SHOWN, more).answer(ScrapeForm())
     assert b"flanpy_more 1.0\n" in answer.body
     assert gathered_by == [threading.get_ident()]
     assert Waiting.saw_turn
@@ -106,6 +106,6 @@ class Slow(Metric):
 @pytest.mark.asyncio
 async def test_many_scrapers_are_answered_one_after_the_other() -> None:
     page = MetricsPage(lambda: WELL_SHOWN, lambda: [Slow("flanpy_slow", "Slow.", "gauge")])
-    answers = await asyncio.gather(*(page.answer(Asked()) for _ in range(5)))
+    answers = await asyncio.gather(*(page.answer(ScrapeForm()) for _ in range(5)))
     assert len({answer.content_type for answer in answers}) == 1
     assert Slow.most == 1

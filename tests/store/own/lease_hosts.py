@@ -22,7 +22,7 @@ from flanpy.store.lease_view import fold
 from flanpy.store.own.keeper import LeaseKeeper
 from flanpy.store.own.lease_writer import LeaseTable
 from flanpy.store.own.own_lease import LeaseTerms, OwnLeaseState, StoredLease
-from flanpy.store.port import KeyValue, LeaseState, Put, Snapshot, Store, Txn, TxnResult
+from flanpy.store.port import KeyValue, LeaseState, PutKey, Snapshot, Store, Txn, TxnResult
 from flanpy.store.schema import decode_key, subnets_prefix
 
 Reply = TypeVar("Reply")
@@ -209,6 +209,6 @@ def overlaps(keys: Mapping[str, object]) -> list[tuple[str, str]]:
     ]
 
 
-def a_put(prefix: str, key: str, value: bytes, lease_id: int = 0) -> Put:
+def a_put(prefix: str, key: str, value: bytes, lease_id: int = 0) -> PutKey:
     """A foreign writer's put."""
-    return Put(f"{subnets_prefix(prefix)}{key}", value, lease_id)
+    return PutKey(f"{subnets_prefix(prefix)}{key}", value, lease_id)

@@ -31,7 +31,7 @@ from flanpy.errors import LeaseError
 from flanpy.model.lease import LeaseView
 from flanpy.store.lease_view import fold
 from flanpy.store.own.allocation import candidates
-from flanpy.store.port import Put, Txn, key_absent
+from flanpy.store.port import PutKey, Txn, key_absent
 from flanpy.store.schema import encode_record, subnets_prefix
 from flanpy.store.session.etcd import EtcdSession
 from tests.etcd_server import EmbeddedStore, EtcdCluster
@@ -164,7 +164,7 @@ class LeaseProtocol(RuleBasedStateMachine):
         view = fold(LeaseView(), await self.session.list(prefix), prefix)
         with suppress(LeaseError):
             key = candidates(self.config, view, rng=Random(number))[0]
-            put = Put(f"{prefix}{key}", encode_record(record(number)), await self.session.grant(86400))
+            put = PutKey(f"{prefix}{key}", encode_record(record(number)), await self.session.grant(86400))
             await self.session.txn(Txn((key_absent(put.key),), (put,)))
 
     @rule(at=HOSTS)

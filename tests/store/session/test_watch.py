@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from flanpy.errors import StoreUnavailable
-from flanpy.store.port import Delta, KeyValue, News, Progress, Put, Snapshot, Stale, Txn
+from flanpy.store.port import Delta, KeyValue, News, Progress, PutKey, Snapshot, Stale, Txn
 from flanpy.store.session.etcd import EtcdSession
 from flanpy.store.session.watch import PrefixWatch, WatchPace
 from tests.etcd_server import EtcdCluster
@@ -341,7 +341,7 @@ async def test_watch_lists_values_that_together_are_larger_than_a_message(etcd_s
     """48 values of 1.4 MB are a message of etcd's: one writer must not end every listing of every host."""
     async with opened(etcd_server) as session:
         for number in range(50):
-            await session.txn(Txn(success=(Put(f"/large/{number:02}", b"x" * 1_400_000),)))
+            await session.txn(Txn(success=(PutKey(f"/large/{number:02}", b"x" * 1_400_000),)))
         listed = await session.list("/large/")
         assert len(listed.items) == 50
         for number in range(50):
@@ -352,7 +352,7 @@ async def test_watch_lists_values_that_together_are_larger_than_a_message(etcd_s
 async def test_watch_lists_a_large_prefix_in_pages_at_one_revision(etcd_server: EtcdCluster) -> None:
     async with opened(etcd_server) as session:
         for first in range(0, 4500, 100):  # etcd takes 128 operations in one transaction
-            puts = tuple(Put(f"/w/{number:05}", b"x" * 200) for number in range(first, first + 100))
+            puts = tuple(PutKey(f"/w/{number:05}", b"x" * 200) for number in range(first, first + 100))
             await session.txn(Txn(success=puts))
         listed = await session.list("/w/")
         assert [kv.key for kv in listed.items] == [f"/w/{number:05}" for number in range(4500)]

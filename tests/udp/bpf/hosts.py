@@ -17,7 +17,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from flanpy.model.objects import TunnelEnd
 from flanpy.model.tunnel import Count, TunnelRow, TunnelTable
-from flanpy.udp.bpf.fast_path import FastPath
+from flanpy.udp.bpf.fast_path import BpfFastPath
 from flanpy.udp.bpf.netlink import TrafficControl
 from tests.netns import Namespace, namespace
 
@@ -37,7 +37,7 @@ class Host:
     number: int
     here: Namespace
     container: Namespace
-    path: FastPath
+    path: BpfFastPath
 
     @property
     def address(self) -> IPv4Address:
@@ -104,7 +104,7 @@ def host(number: int, *, segments: bool = True) -> Iterator[Host]:
             switch_offloads(container, "eth0")
         control = here.do(TrafficControl)
         stack.callback(control.close)
-        yield Host(number, here, container, FastPath(control))
+        yield Host(number, here, container, BpfFastPath(control))
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from flanpy.errors import KernelError
 from flanpy.model.tunnel import Count
 from flanpy.udp.bpf import syscall
 from flanpy.udp.bpf.assembler import Assembler
-from flanpy.udp.bpf.fast_path import FastPath
-from flanpy.udp.bpf.layout import Verdict, leave
+from flanpy.udp.bpf.fast_path import BpfFastPath
+from flanpy.udp.bpf.layout import FilterVerdict, leave
 from flanpy.udp.bpf.netlink import INGRESS, Filter, TrafficControl
 from tests.udp.bpf.hosts import OVERLAY, UNDERLAY, Host, host, joined_hosts, ping
 
@@ -32,7 +32,9 @@ def alone() -> Iterator[Host]:
         yield one
 
 
-def foreign_filter(at: Host, name: str, *, priority: int = 1, verdict: Verdict = Verdict.NEXT) -> None:
+def foreign_filter(
+    at: Host, name: str, *, priority: int = 1, verdict: FilterVerdict = FilterVerdict.NEXT
+) -> None:
     """Somebody else's BPF filter on what a link receives."""
     asm = Assembler()
     leave(asm, verdict)
@@ -111,7 +113,7 @@ def test_filters_carry_on_when_the_process_ends_and_are_taken_over_by_the_next()
         one.path.close()
         assert ping(one.container, two.inside)
         with closing(one.here.do(TrafficControl)) as control:
-            following = FastPath(control)
+            following = BpfFastPath(control)
             assert following.remains()
             assert not following.standing(one.end), "what they forward is not known"
             following.attach(one.end, one.table(two.row()))
@@ -126,7 +128,7 @@ def test_filters_are_deleted_by_a_process_that_attached_none(alone: Host) -> Non
     before = _qdiscs(alone)
     alone.attach()
     with closing(alone.here.do(TrafficControl)) as control:
-        FastPath(control).detach()
+        BpfFastPath(control).detach()
     assert not alone.path.standing(alone.end)
     assert alone.path.remains() == ""
     assert _qdiscs(alone) == before
@@ -172,7 +174,7 @@ def test_foreign_filter_behind_ours_sees_what_ours_leaves_alone() -> None:
         one.here.ip(f"neigh replace {two.address} dev {UNDERLAY} lladdr {neighbour} nud permanent")
         neighbour = two.here.json(f"neigh show dev {UNDERLAY}")[0]["lladdr"]
         two.here.ip(f"neigh replace {one.address} dev {UNDERLAY} lladdr {neighbour} nud permanent")
-        foreign_filter(one, UNDERLAY, priority=9000, verdict=Verdict.DROP)
+        foreign_filter(one, UNDERLAY, priority=9000, verdict=FilterVerdict.DROP)
         assert ping(one.container, two.inside)
         assert " 0 received" in one.here.run(*f"ping -n -c 1 -W 1 {two.address}".split(), check=False)
 

@@ -15,14 +15,14 @@ import pytest
 from flanpy.model.tunnel import Count
 from flanpy.udp.bpf import syscall
 from flanpy.udp.bpf.ingress import ingress
-from flanpy.udp.bpf.layout import ETHERNET, Skb, Verdict, Wiring
+from flanpy.udp.bpf.layout import ETHERNET, FilterVerdict, Skb, Wiring
 from flanpy.udp.bpf.maps import CounterMap, PeerMap
 from tests.udp.bpf import frames
 from tests.udp.bpf.frames import Datagram, Packet, accepts, checksum
 
 pytestmark = pytest.mark.netns
 
-_NEXT = Verdict.NEXT & 0xFFFFFFFF
+_NEXT = FilterVerdict.NEXT & 0xFFFFFFFF
 _GOOD = Datagram()
 _INNER, _OUTER = _GOOD.inner, _GOOD.outer
 _MARKED = replace(_OUTER, tos=3)
@@ -60,7 +60,7 @@ def _stripped(datagram: Datagram, **changes: int) -> bytes:
 
 def test_ingress_strips_and_redirects_a_datagram_of_a_fast_peer(program: Program) -> None:
     assert accepts(_GOOD.frame)
-    assert program.run(_GOOD.frame) == (Verdict.REDIRECT, _stripped(_GOOD))
+    assert program.run(_GOOD.frame) == (FilterVerdict.REDIRECT, _stripped(_GOOD))
 
 
 def test_ingress_counts_what_it_redirects(program: Program) -> None:
@@ -97,7 +97,7 @@ def test_ingress_takes_every_whole_packet_when_the_sender_is_right(
     program: Program, datagram: Datagram
 ) -> None:
     assert accepts(datagram.frame)
-    assert program.run(datagram.frame) == (Verdict.REDIRECT, _stripped(datagram))
+    assert program.run(datagram.frame) == (FilterVerdict.REDIRECT, _stripped(datagram))
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_ingress_marks_congestion_when_the_underlay_met_it(program: Program, ect
     for ident in range(0, 0x10000, 257):  # all kinds of checksums
         datagram = replace(_GOOD, inner=replace(_INNER, tos=0xB8 | ect, ident=ident), outer=_MARKED)
         verdict, after = program.run(datagram.frame)
-        assert verdict == Verdict.REDIRECT
+        assert verdict == FilterVerdict.REDIRECT
         assert after[15] == 0xB8 | 3
         assert checksum(after[14:34]) == 0, ident
 
@@ -202,7 +202,7 @@ def test_ingress_judges_as_the_format_says_when_frames_are_fuzzed(program: Progr
         verdict, after = program.run(frame)
         if accepts(frame):
             taken += 1
-            assert verdict == Verdict.REDIRECT, frame.hex()
+            assert verdict == FilterVerdict.REDIRECT, frame.hex()
             assert len(after) == len(frame) - 28
             assert after[34:] == frame[62:]
         else:

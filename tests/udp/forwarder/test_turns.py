@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from flanpy.udp.forwarder.turns import Turns
+from flanpy.udp.forwarder.turns import TurnFlags
 from tests.udp.forwarder.rig import End, tunnel
 from tests.udp.forwarder.test_datagrams import opened
 from tests.udp.forwarder.test_process import DEADLINE_S
@@ -19,7 +19,7 @@ NUMBER = struct.Struct("=I")
 
 
 def test_receiver_takes_nothing_while_the_transmitter_is_awake() -> None:
-    turns, taken = Turns(), list[int]()
+    turns, taken = TurnFlags(), list[int]()
     turns.take(lambda: taken.append(1))
     assert not taken
     turns.sleep()
@@ -34,7 +34,7 @@ def test_transmitter_that_wakes_lets_the_receiver_finish(monkeypatch: pytest.Mon
     monkeypatch.setattr(
         "flanpy.udp.forwarder.turns.MOST_LOOKS", 10**9
     )  # threads take turns, other than processes
-    turns, order = Turns(), list[str]()
+    turns, order = TurnFlags(), list[str]()
     turns.sleep()
 
     def wake() -> None:
@@ -52,7 +52,7 @@ def test_transmitter_that_wakes_lets_the_receiver_finish(monkeypatch: pytest.Mon
 
 
 def test_transmitter_goes_on_when_the_receiver_ended_in_its_turn() -> None:
-    turns = Turns()
+    turns = TurnFlags()
     turns.sleep()
     child = os.fork()
     if not child:
