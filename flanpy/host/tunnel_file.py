@@ -23,7 +23,7 @@ _LARGEST: Final = 1 << 24
 
 
 class TunnelFile:
-    """Implements `udp.ports.Memory`."""
+    """Implements `udp.ports.TableMemory`."""
 
     def __init__(self, run_dir: Path) -> None:
         self._path = run_dir / FILE_NAME

@@ -61,7 +61,7 @@ class EncapsulationGuard(Enum):
 
 
 class FilterPhase(IntEnum):
-    """Beside `objects.Phase`. A host is known before anything leads to it; a chain stands before a jump to it."""
+    """Beside `objects.PutOrder`. A host is known before anything leads to it; a chain stands before a jump to it."""
 
     MEMBER = 4
     CHAIN = 20

@@ -89,7 +89,7 @@ class FakeFastPath:
 
 
 class FakeMemory:
-    """Implements `udp.ports.Memory`."""
+    """Implements `udp.ports.TableMemory`."""
 
     def __init__(self, peers: Iterable[TunnelPeer] = ()) -> None:
         self.peers = tuple(peers)

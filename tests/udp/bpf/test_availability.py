@@ -12,7 +12,7 @@ from tests.netns import Namespace, namespace
 pytestmark = pytest.mark.netns
 
 _NET_ADMIN, _BPF = "+cap_12", "+cap_39"
-_ASK = "from flanpy.udp.bpf.fast_path import FastPath; print(FastPath().unavailable())"
+_ASK = "from flanpy.udp.bpf.fast_path import BpfFastPath; print(BpfFastPath().unavailable())"
 
 
 def _answer(at: Namespace, *capabilities: str, script: str = _ASK) -> str:
@@ -45,11 +45,11 @@ _ATTACH = """
 from ipaddress import IPv4Address, IPv4Network
 from flanpy.model.objects import TunnelEnd
 from flanpy.model.tunnel import TunnelTable
-from flanpy.udp.bpf.fast_path import FastPath
+from flanpy.udp.bpf.fast_path import BpfFastPath
 
 own, local = IPv4Network("10.50.1.0/24"), IPv4Address("10.99.0.1")
 end = TunnelEnd("flannel0", "eth0", local, 8285, 1472, own, fast=True)
-path = FastPath()
+path = BpfFastPath()
 path.attach(end, TunnelTable(local, 8285, 1472, own))
 print(path.standing(end), sum(path.counters().values()))
 path.detach()
