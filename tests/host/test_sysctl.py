@@ -56,9 +56,9 @@ def test_family_that_the_kernel_has_off_does_not_forward(tree: Path) -> None:
 _IN_NAMESPACE = """
 import subprocess, sys
 from flanpy.errors import KernelError
-from flanpy.host.sysctl import Sysctls
+from flanpy.host.sysctl import SysctlFiles
 from flanpy.model.address import Family
-sysctls = Sysctls()
+sysctls = SysctlFiles()
 for family in Family:
     sysctls.write({Family.IPV4: "net/ipv4/ip_forward", Family.IPV6: "net/ipv6/conf/all/forwarding"}[family], "0")
     assert not sysctls.forwards(family)
