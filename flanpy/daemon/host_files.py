@@ -181,7 +181,7 @@ class LeaseFile:
 
 
 class TunnelMemory:
-    """Implements `udp.ports.TableMemory` on the tunnel's file. A table that is not saved costs a restart without etcd."""
+    """Implements `udp.ports.TableMemory` on the tunnel's file. A table that is lost costs a restart without etcd."""
 
     def __init__(self, run_dir: Path) -> None:
         self._file = tunnel_file.TunnelFile(run_dir)
