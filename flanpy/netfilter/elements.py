@@ -52,7 +52,10 @@ class Elements:
         self._netlink.close()
 
     def read(self, family: Family) -> list[bytes]:
-        """List all that is in it, packed. Raises NotThere, or KernelError if it cannot be read."""
+        """List the addresses in it, packed. Raises NotThere, or KernelError if it cannot be read.
+
+        Somebody else's set of this name may hold other things: they are left out.
+        """
         for _ in range(_TURNS):
             try:
                 answers, whole = self._netlink.dump_once(_GETSETELEM, _generic(int(family), 0) + self._place)
@@ -60,7 +63,8 @@ class Elements:
                 raise _named(error) from error
             if whole:
                 break
-        return [key for answer in answers for key in _keys(answer.body[GENERIC.size :])]
+        size = family.bits // 8
+        return [key for one in answers for key in _keys(one.body[GENERIC.size :], size) if len(key) == size]
 
     def change(self, family: Family, come: Iterable[bytes], gone: Iterable[bytes]) -> int:
         """Put addresses in, where they may be already, and take out others, which must be there.
@@ -111,15 +115,14 @@ def _inside(data: bytes, kind: int) -> Sequence[bytes]:
     return [value for found, value in each_attribute(data) if found == kind]
 
 
-def _keys(body: bytes) -> Iterable[bytes]:
+def _keys(body: bytes, size: int) -> Iterable[bytes]:
     """The keys of one message. Elements without anything but a key all begin alike, and are cut, not parsed."""
+    row = struct.Struct(f"{ATTRIBUTE.size * 3}s{size}s")
     for elements in _inside(body, _LIST_ELEMENTS):
-        for size in (4, 16):
-            row = struct.Struct(f"{ATTRIBUTE.size * 3}s{size}s")
-            if elements and len(elements) % row.size == 0:
-                heads, keys = zip(*row.iter_unpack(elements), strict=True)
-                if len(set(heads)) == 1 and heads[0].endswith(ATTRIBUTE.pack(ATTRIBUTE.size + size, 1)):
-                    return keys
+        if elements and len(elements) % row.size == 0:
+            heads, keys = zip(*row.iter_unpack(elements), strict=True)
+            if len(set(heads)) == 1 and heads[0].endswith(ATTRIBUTE.pack(ATTRIBUTE.size + size, 1)):
+                return keys
     return list(_parsed(body))
 
 

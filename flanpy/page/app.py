@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import parse_qsl
 
 from flanpy.clock import Clock
 from flanpy.page.gate import COOKIE, PageGate
@@ -116,8 +117,9 @@ class _Door:
 
     async def enter(self, request: web.Request) -> web.StreamResponse:
         """Takes the token that a person typed, for a cookie."""
-        form = await request.post()
-        return self._let_in(str(form.get("token", "")))
+        # Whatever its type: aiohttp's reader of forms decodes by the caller's charset, and puts uploads on the disk.
+        form = dict(parse_qsl((await request.read()).decode(errors="replace")))
+        return self._let_in(form.get("token", ""))
 
     def _let_in(self, token: str) -> web.StreamResponse:
         if self.gate.token and not self.gate.is_token(token):

@@ -64,8 +64,8 @@ def read_token(path: Path) -> str:
 
 
 def _equal(given: str, wanted: str) -> bool:
-    """In constant time; compare_digest takes no text beyond ASCII."""
-    return hmac.compare_digest(given.encode(errors="surrogateescape"), wanted.encode())
+    """In constant time; compare_digest takes no text beyond ASCII, and what is no text equals no token."""
+    return hmac.compare_digest(given.encode(errors="surrogatepass"), wanted.encode())
 
 
 def _without_port(host: str) -> str:

@@ -29,6 +29,8 @@ from flanpy.store.port import KeyValue
 from flanpy.store.schema import decode_key, decode_lease, encode_record
 from flanpy.udp.forwarder.packet import VNET
 from tests.hostile.host_targets import HOST_FOUND, HOST_TARGETS
+from tests.hostile.http_targets import HTTP_FOUND, HTTP_TARGETS
+from tests.hostile.nft_targets import NFT_FOUND, NFT_TARGETS
 from tests.hostile.texts import assert_sayable
 from tests.udp.forwarder.test_hostile import OWN, PEERS, bench, inner, is_whole, superpacket
 
@@ -230,11 +232,15 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], tuple[bytes, ...]]] = {
     "udp_datagram": (udp_datagram, (_framed(bytes(inner())), _framed(bytes(inner()), bytes(inner(ttl=1))))),
     "udp_packet": (udp_packet, (_framed(superpacket(100)), _framed(superpacket(65535), superpacket(1)))),
     **HOST_TARGETS,
+    **HTTP_TARGETS,
+    **NFT_TARGETS,
 }
 """Each with what it is begun with."""
 
 FOUND: dict[str, tuple[bytes, ...]] = {
     **HOST_FOUND,
+    **HTTP_FOUND,
+    **NFT_FOUND,
     "kept_files": (_LEASE_FILE.replace(b"1.5", b"1" + b"0" * 400),),
 }
 """What fuzzing found, by target: each was wrong once."""

@@ -175,6 +175,16 @@ def test_elements_that_others_put_with_more_than_an_address_are_read(ns: Namespa
     _with_part(ns, work)
 
 
+def test_elements_of_somebody_elses_set_that_are_no_addresses_are_left_out(ns: Namespace) -> None:
+    ns.run("nft", "add table ip flanpy; add set ip flanpy members { type ether_addr; }")
+    ns.run("nft", "add element ip flanpy members { 02:00:00:00:00:01 }")
+
+    def work(part: FilterPart) -> None:
+        assert [one for one in _read(part).values() if isinstance(one, FilterMember)] == []
+
+    _with_part(ns, work)
+
+
 def test_only_counters_of_our_table_are_told(ns: Namespace) -> None:
     for family, packets in (("ip", 3), ("ip6", 4)):
         for table in ("flanpy", "other"):

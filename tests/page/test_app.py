@@ -166,6 +166,17 @@ def test_token_becomes_a_cookie_that_scripts_and_other_sites_cannot_use(guarded:
     )
 
 
+@pytest.mark.parametrize(
+    "kind", ["application/x-www-form-urlencoded; charset=no-such", "multipart/form-data"]
+)
+@pytest.mark.parametrize("body", ["token=\u00e9", "--b\r\n", "", f"other={TOKEN}"])
+def test_form_of_any_kind_without_the_token_is_asked_for_it(
+    guarded: PageServer, caplog: pytest.LogCaptureFixture, kind: str, body: str
+) -> None:
+    assert _ask(guarded, "/entry", "POST", body, Content_Type=kind).status == 401
+    assert caplog.records == []
+
+
 def test_encrypted_page_keeps_its_cookie_off_plain_connections(tmp_path: Path) -> None:
     cert, key = certificate(tmp_path, "node")
     (tmp_path / "token").write_text(TOKEN)

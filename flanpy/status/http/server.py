@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
 
 Answer = Callable[[], Awaitable[Any]]
+
+_LONGEST_NUMBER = 18
+_EVENT_NUMBER = re.compile(f"[0-9]{{1,{_LONGEST_NUMBER}}}")
+"""Python makes no number of more than 4300 digits."""
 
 LONGEST_SILENCE = 75.0
 """Seconds that a connection may take for its next, whole request."""
@@ -264,10 +269,9 @@ def _json(answer: Answer) -> Callable[[web.Request], Awaitable[web.Response]]:
 def _events(answer: Callable[[int], Awaitable[Any]]) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def respond(request: web.Request) -> web.Response:
         asked = request.query.get("after", "0")
-        if not asked.isdecimal():
-            return web.json_response(
-                {"error": f"after={asked!r} is no event number"}, status=400, dumps=_dumps
-            )
+        if not _EVENT_NUMBER.fullmatch(asked):
+            error = f"after={asked[:_LONGEST_NUMBER]!r} is no event number"
+            return web.json_response({"error": error}, status=400, dumps=_dumps)
         return web.json_response(await answer(int(asked)), dumps=_dumps)
 
     return respond
