@@ -52,3 +52,17 @@ def plural(count: int, noun: str) -> str:
     if count == 1:
         return f"1 {noun}"
     return f"{count} {noun}{'es' if noun.endswith(('s', 'x', 'ch')) else 's'}"
+
+
+def span(seconds: float) -> str:
+    """Return a duration in its two largest units, or tenths of seconds: `0.9 s`, `2 min 11 s`, `3 h 4 min`."""
+    tenths = round(max(0.0, seconds), 1)
+    if tenths < 10:
+        return f"{tenths:g} s"
+    left = round(tenths)
+    parts: list[str] = []
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, left = divmod(left, size)
+        if count or parts:
+            parts.append(f"{count} {unit}" if count else "")
+    return " ".join(filter(None, parts[:2]))

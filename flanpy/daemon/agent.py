@@ -21,6 +21,7 @@ from flanpy.config import Settings, changed, in_force, needing_restart
 from flanpy.config.etcd import session_settings
 from flanpy.daemon.cloud.side import CloudSide
 from flanpy.daemon.data_plane import DataPlane
+from flanpy.daemon.event_memory import EventMemory
 from flanpy.daemon.extension_side import PreStartup
 from flanpy.daemon.host_files import SubnetFile
 from flanpy.daemon.leasing.leasing import Leasing
@@ -32,27 +33,25 @@ from flanpy.daemon.looks.own_addresses import OwnAddresses
 from flanpy.daemon.looks.probing import Probing
 from flanpy.daemon.looks.transit_watch import TransitWatch
 from flanpy.daemon.looks.tuning_watch import TuningWatch
+from flanpy.daemon.policy import policy_of, underlay_choice
 from flanpy.daemon.serving.listeners import Listeners
 from flanpy.daemon.tasks import run_until
 from flanpy.docker.watcher import DockerReport
 from flanpy.errors import FlanpyError
 from flanpy.host.disk_work import told_if_late
 from flanpy.host.extension import ExtensionPart
-from flanpy.host.node_id import advertised_name
 from flanpy.kernel.adapter import NetlinkKernel
 from flanpy.kernel.composite import CompositeKernel
 from flanpy.kernel.monitor import Monitor
 from flanpy.kernel.port import Moved
-from flanpy.kernel.underlay import UnderlayChoice
 from flanpy.log import configure, get_logger
 from flanpy.model.cloud import CloudHere
 from flanpy.model.condition import ConditionType
 from flanpy.model.facts import HostFacts
-from flanpy.model.offload import OffloadChoice
-from flanpy.model.packet_filter import EncapsulationGuard, FilterChoice, FilterFacts, FilterPolicy
+from flanpy.model.packet_filter import FilterFacts
 from flanpy.model.transit import Transit
 from flanpy.model.tuning import HostTuning
-from flanpy.model.world import Policy, Printed
+from flanpy.model.world import Printed
 from flanpy.netfilter.part import FilterPart
 from flanpy.reconcile.loop import ReconcileLoop
 from flanpy.reconcile.outcome import Pass
@@ -96,20 +95,10 @@ class Agent:
         self._programmed = asyncio.Event()
         self._ready_said = False
         self._status_said = ""
-        underlay = settings.underlay
-        policy = Policy(
-            node_id,
-            underlay.public_ip,
-            underlay.public_ipv6,
-            OffloadChoice(settings.vxlan_tx_checksum),
-            extension_commands=settings.extension_command,
-            filter=_filter_policy(settings),
-            blackhole=settings.filter.ip_blackhole_route,
-            allowed_networks=settings.allowed_network,
-            host_name=advertised_name(settings.host_name, node_id=settings.node_id),
-        )
+        policy = policy_of(settings, node_id)
         self._waiting = asyncio.Event()
         self._board = StatusBoard(clock, self._status_changed, on_waiting=self._waiting.set)
+        self._events = EventMemory(settings.state_dir, node_id, clock=clock, board=self._board)
         self._session = EtcdSession(session_settings(settings.etcd), clock=clock)
         self._kernel = NetlinkKernel()
         self._data_plane = DataPlane(
@@ -132,7 +121,7 @@ class Agent:
             fit=self._data_plane.fit,
         )
         self._offload = OffloadWatch(self._loop, settings.run_dir)
-        self._monitor = Monitor(_choice(settings), self, writer=self._kernel)
+        self._monitor = Monitor(underlay_choice(settings), self, writer=self._kernel)
         self._own_addresses = OwnAddresses(self._monitor.prefer)
         self._leasing = Leasing(
             self._session, settings, node_id, clock=clock, loop=self._loop, board=self._board
@@ -163,6 +152,7 @@ class Agent:
         running.add_signal_handler(signal.SIGHUP, self._hung_up)
         self._notifier.status("starting")
         with told_if_late(self._settings.state_dir):
+            self._events.recall()
             self._leasing.recall()
         self._own_addresses.look(self._loop.world)
         try:
@@ -171,7 +161,7 @@ class Agent:
             self._board.note(stopping=True)
             self._notifier.stopping()
             await self._data_plane.close()
-            for part in (self._leasing, self._subnet_file, self._cloud, self._offload):
+            for part in (self._leasing, self._subnet_file, self._cloud, self._offload, self._events):
                 await part.close()
             await self._session.aclose()
             self._kernel.close()
@@ -205,6 +195,7 @@ class Agent:
             **self._leasing.tasks(),
             "listeners": listeners.run(),
             "pulse": self._pulse(),
+            "events": self._events.run(),
             "subnet_file": self._subnet_file.watch(self._clock),
             "prestartup": self._prestartup.run(),
             **self._cloud.tasks(),
@@ -401,20 +392,3 @@ def _log_underlay(facts: HostFacts) -> None:
         return
     address = underlay.address or underlay.address6
     log.info("underlay_chosen", link=underlay.link, address=address, mtu=underlay.mtu, reason=underlay.reason)
-
-
-def _filter_policy(settings: Settings) -> FilterPolicy:
-    rules = settings.filter
-    return FilterPolicy(
-        FilterChoice(rules.backend),
-        forward=rules.iptables_forward_rules,
-        masquerade=rules.ip_masq,
-        random_ports=not rules.ip_masq_fully_random_disable,
-        encapsulation=EncapsulationGuard(rules.encapsulation_guard),
-    )
-
-
-def _choice(settings: Settings) -> UnderlayChoice:
-    underlay = settings.underlay
-    public = tuple(one for one in (underlay.public_ip, underlay.public_ipv6) if one is not None)
-    return UnderlayChoice(underlay.iface, underlay.iface_regex, underlay.iface_can_reach, public)

@@ -7,7 +7,7 @@ become events, so that what the log, the events and `status` say cannot disagree
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TypeVar
@@ -15,13 +15,13 @@ from typing import TypeVar
 from flanpy.clock import Clock
 from flanpy.log import get_logger
 from flanpy.model.condition import Condition
-from flanpy.model.event import EventKind
+from flanpy.model.event import Event, EventKind, History
 from flanpy.model.lease import LeaseView
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.ops import Delete, Op
 from flanpy.reconcile.outcome import Pass
 from flanpy.status.events import EventRing, Happening
-from flanpy.status.happened import changed_conditions, of_conditions, of_inputs, of_pass
+from flanpy.status.happened import changed_conditions, of_conditions, of_inputs, of_pass, over
 from flanpy.status.inputs import Inputs, Totals
 from flanpy.status.judge.causes import in_order, root_causes
 from flanpy.status.judge.conditions import Phase, is_ready, judge, phase_of
@@ -54,7 +54,8 @@ class StatusBoard:
     """Owner of the snapshot. `on_change` is called after a change of phase, readiness or any condition, `on_waiting`
     when a condition begins to wait for its time to be shown: `judge_again` is to be called soon, until none waits.
 
-    `events` is for reading only: what happened since start, as far back as it goes.
+    `events` is for reading only: what happened, as far back as it goes. `begin` takes in what an earlier run left, and
+    tells the start as one event: the phases on the way to readiness are no news.
     """
 
     def __init__(
@@ -69,10 +70,20 @@ class StatusBoard:
         self._on_waiting = on_waiting
         self._pooled: tuple[NetworkConfig | None, LeaseView] | None = None
         self.events = EventRing()
+        self._starting = False
         self._offset = clock.wall() - clock.monotonic()
         self._judged = judge(Inputs(), clock.wall())
         self._memory = Memory(self._judged)
         self.snapshot = StatusSnapshot(conditions=in_order(self._judged))
+
+    def begin(self, history: History, *, version: str) -> None:
+        """Tell of the start, after what an earlier run left; its spells end when it is known that they are over."""
+        now = self._clock.wall()
+        self.events.restore(history, epoch=f"{now:.6f}")
+        self.events.forget(now)
+        self.events.end([one for one in self.events.lasting() if one.kind is EventKind.PHASE_CHANGED], now)
+        self.events.add([Happening(EventKind.STARTED, f"flanpyd {version}")], now)
+        self._starting = True
 
     def note(self, **changes: object) -> None:
         """Replace inputs by name (see `Inputs`) and judge again."""
@@ -94,6 +105,7 @@ class StatusBoard:
     def judge_again(self) -> None:
         """Judge again for changes by time alone, such as an expired lease, and recompute the pools if needed."""
         self._follow_wall_clock()
+        self.events.forget(self._clock.wall())
         inputs = self.snapshot.inputs
         of = (inputs.last.world.network, inputs.last.world.view) if inputs.last is not None else None
         if of != self._pooled:
@@ -124,20 +136,35 @@ class StatusBoard:
         ready = is_ready(conditions)
         self.snapshot = StatusSnapshot(inputs, totals, conditions, phase_of(conditions, inputs), ready)
         now = self._clock.wall()
+        self.events.end(self._over(), now)
         self.events.add(of_inputs(before.inputs, inputs), now)
         if _differs(before, self.snapshot):
             changed = tuple(changed_conditions(before.conditions, conditions))
             _log_changes(changed)
             self.events.add(of_conditions(changed), now)
-            if before.phase is not self.snapshot.phase:
-                self._tell_phase(before.phase, self.snapshot.phase)
+            self._tell_phase(before.phase, self.snapshot.phase)
             self._on_change(self.snapshot)
 
+    def _over(self) -> Iterator[Event]:
+        """Yield the spells that are over by the present snapshot."""
+        if lasting := self.events.lasting():
+            snapshot = self.snapshot
+            yield from over(lasting, snapshot.inputs, snapshot.conditions, snapshot.phase)
+
     def _tell_phase(self, old: Phase, new: Phase) -> None:
-        log.info("phase_changed", previous=old, phase=new)
+        now, started = self._clock.wall(), False
+        if old is not new:
+            log.info("phase_changed", previous=old, phase=new)
+        if self._starting and (self.snapshot.ready or new is Phase.DRAINED):
+            self._starting, started = False, True
+            self.events.end([one for one in self.events.lasting() if one.kind is EventKind.STARTED], now)
+        folded = new is Phase.READY or (self._starting and new is not Phase.STOPPING)
+        if folded or (old is new and not started):
+            return
         why = root_causes(self.snapshot.conditions)
         text = ", ".join(f"{cause.type.value} {cause.reason}" for cause in why)
-        self.events.add([Happening(EventKind.PHASE_CHANGED, new.value, text)], self._clock.wall())
+        happening = Happening(EventKind.PHASE_CHANGED, new.value, text, reason=why[0].reason if why else "")
+        self.events.add([happening], now)
 
 
 def _pools(inputs: Inputs) -> tuple[Usage | None, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 
 from flanpy.model.condition import Condition, ConditionType, Status
-from flanpy.model.event import WHOLE, EventKind
+from flanpy.model.event import ABOUT_UP_TO, WHOLE, Event, EventKind
 from flanpy.model.lease import Lease, SubnetKey
 from flanpy.model.naming import HostNames
 from flanpy.model.objects import HostSysctl, LinkFeature, LinkSysctl, TunLink, VxlanLink
@@ -20,6 +20,7 @@ from flanpy.plan.render import render
 from flanpy.reconcile.outcome import Pass
 from flanpy.status.events import EACH_UP_TO, Happening
 from flanpy.status.inputs import Inputs, OwnStatus
+from flanpy.status.judge.conditions import Phase
 from flanpy.status.judge.reach import name_of
 from flanpy.status.judge.verdict import BRIEF, named
 
@@ -44,9 +45,11 @@ def _is_news(old: Condition, new: Condition) -> bool:
 
 
 def of_conditions(changed: Iterable[Condition]) -> Iterator[Happening]:
+    """Yield the troubles; that one is over is the end of its spell, see `over`."""
     for condition in changed:
-        kind = EventKind.CONDITION_CLEARED if condition.healthy else EventKind.CONDITION_RAISED
-        yield Happening(kind, condition.type.value, f"{condition.reason}: {condition.message}")
+        if not condition.healthy:
+            why = f"{condition.reason}: {condition.message}"
+            yield Happening(EventKind.CONDITION_RAISED, condition.type.value, why, reason=condition.reason)
 
 
 def of_inputs(old: Inputs, new: Inputs) -> Iterator[Happening]:
@@ -119,7 +122,18 @@ def _peers(old: Mapping[str, Lease], new: Mapping[str, Lease], inputs: Inputs) -
         (EventKind.PEER_LEFT, left),
         (EventKind.PEER_CHANGED, changed),
     ):
-        yield from _some(kind, [(_name(names, lease), why) for lease, why in found])
+        yield from _some(kind, [_of_lease(kind, names, lease, why) for lease, why in found])
+
+
+def _of_lease(kind: EventKind, names: HostNames, lease: Lease, why: str) -> Happening:
+    return Happening(
+        kind, _name(names, lease), why, about=_about(names.of(lease), lease.record.node_id, lease.key)
+    )
+
+
+def _about(name: str, node_id: str, key: SubnetKey) -> tuple[str, ...]:
+    """Return what a peer is called: its name, its node id and its subnet's key, as far as it has them."""
+    return tuple(dict.fromkeys(filter(None, (name, node_id, str(key)))))
 
 
 def _is_ours(inputs: Inputs) -> Callable[[str, Lease], bool]:
@@ -166,31 +180,69 @@ def _said(value: object) -> str:
 
 def _reached(old: ReachReport | None, new: ReachReport | None) -> Iterator[Happening]:
     before, after = (report.peers if report is not None else _NO_PEERS for report in (old, new))
-    lost: list[tuple[str, str]] = []
-    back: list[tuple[str, str]] = []
+    lost: list[Happening] = []
+    back: list[Happening] = []
     for key, peer in after.items():
         was = before.get(key)
         if was is peer:
             continue
         if peer.reach is Reach.UNREACHABLE and (was is None or _trouble_is_new(was, peer)):
             diagnosis = peer.diagnosis
-            lost.append(
-                (name_of(peer), ": ".join(filter(None, (diagnosis.trouble.value, diagnosis.evidence))))
-            )
+            why = ": ".join(filter(None, (diagnosis.trouble.value, diagnosis.evidence)))
+            lost.append(_of_peer(EventKind.PEER_UNREACHABLE, peer, why, diagnosis.trouble.value))
         elif was is not None and was.reach is Reach.UNREACHABLE and peer.reach is not Reach.UNREACHABLE:
-            back.append((name_of(peer), f"it is {peer.reach.value} now"))
+            back.append(_of_peer(EventKind.PEER_REACHABLE, peer, f"it is {peer.reach.value} now"))
     yield from _some(EventKind.PEER_UNREACHABLE, lost)
     yield from _some(EventKind.PEER_REACHABLE, back)
+
+
+def _of_peer(kind: EventKind, peer: PeerReach, why: str, reason: str = "") -> Happening:
+    about = _about(name_of(peer), peer.node_id, peer.key)
+    return Happening(kind, name_of(peer), why, reason=reason, about=about)
 
 
 def _trouble_is_new(was: PeerReach, now: PeerReach) -> bool:
     return was.reach is not Reach.UNREACHABLE or was.diagnosis.trouble is not now.diagnosis.trouble
 
 
-def _some(kind: EventKind, found: list[tuple[str, str]]) -> Iterator[Happening]:
+def _some(kind: EventKind, found: list[Happening]) -> Iterator[Happening]:
     """One happening each, or one for all."""
     if len(found) <= EACH_UP_TO:
-        for what, why in found:
-            yield Happening(kind, what, why)
+        yield from found
     else:
-        yield Happening(kind, f"{len(found)} peers", named([what for what, _ in found]), len(found))
+        about = tuple(word for one in found for word in one.about[-1:])
+        names = named([one.what for one in found])
+        yield Happening(
+            kind,
+            f"{len(found)} peers",
+            names,
+            len(found),
+            about=about[:ABOUT_UP_TO],
+            unlisted=max(0, len(about) - ABOUT_UP_TO),
+        )
+
+
+def over(
+    lasting: Iterable[Event], inputs: Inputs, conditions: Iterable[Condition], phase: Phase
+) -> Iterator[Event]:
+    """Yield the spells that are over by what is known now, also those of an earlier run of the daemon."""
+    well = {condition.type.value for condition in conditions if condition.healthy}
+    reached = inputs.reach.peers if inputs.reach is not None else _NO_PEERS
+    now = {word: peer for peer in reached.values() for word in _about("", peer.node_id, peer.key)}
+    leases = _leases(inputs.last)
+    for event in lasting:
+        match event.kind:
+            case EventKind.CONDITION_RAISED if event.what in well:
+                yield event
+            case EventKind.PHASE_CHANGED if event.what != phase.value:
+                yield event
+            case EventKind.PEER_UNREACHABLE if _is_back(event, now, leases):
+                yield event
+
+
+def _is_back(event: Event, now: Mapping[str, PeerReach], leases: Mapping[str, Lease]) -> bool:
+    """Report whether the peer is reached again, or has left."""
+    found = [now[word].reach for word in event.about if word in now]
+    if found:
+        return any(reach in {Reach.REACHABLE, Reach.LOSSY} for reach in found)
+    return bool(leases) and not any(word in leases for word in event.about)

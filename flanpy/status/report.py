@@ -27,6 +27,7 @@ from flanpy.status.board import StatusSnapshot
 from flanpy.status.inputs import Inputs, OwnStatus
 from flanpy.status.judge.summary import of_cluster, of_host
 from flanpy.status.lease_rows import peer_counts, rows
+from flanpy.status.story import sentence
 
 Document = dict[str, Any]
 
@@ -110,22 +111,30 @@ def peers(snapshot: StatusSnapshot) -> Document:
     return {"peers": [{**_placed(row), **_probed(reached.get(lease.key))} for row, lease in found]}
 
 
-def events(happened: Iterable[Event]) -> Document:
-    """`GET /v1/events`: oldest first."""
+def events(happened: Iterable[Event], *, epoch: str = "") -> Document:
+    """`GET /v1/events`: oldest first. Numbers go on over a restart as long as `epoch` is the same."""
+    return {"epoch": epoch, "events": [_event(event) for event in happened]}
+
+
+def _event(event: Event) -> Document:
+    spell = event.spell
     return {
-        "events": [
-            {
-                "number": event.number,
-                "at": event.at,
-                "kind": event.kind.value,
-                "what": event.what,
-                "why": event.why,
-                "count": event.count,
-                "attributes": event.attributes,
-                "times": event.times,
-            }
-            for event in happened
-        ]
+        "number": event.number,
+        "at": event.at,
+        "kind": event.kind.value,
+        "what": event.what,
+        "why": event.why,
+        "count": event.count,
+        "attributes": event.attributes,
+        "times": event.times,
+        "first_at": event.first_at,
+        "text": sentence(event),
+        "lasts": event.lasts,
+        "ended_at": spell.ended_at if spell is not None else None,
+        "lasted_s": round(spell.lasted, 3) if spell is not None else None,
+        "reasons": event.reasons,
+        "about": event.about,
+        "unlisted": event.unlisted,
     }
 
 

@@ -228,6 +228,6 @@ async def test_peers_and_events_are_served_and_a_number_that_is_none_is_refused(
         assert status == 200
         assert (said["events"][-1]["kind"], said["events"][-1]["what"]) == ("phase_changed", "STOPPING")
         newest = said["events"][-1]["number"]
-        assert await served.ask(f"/v1/events?after={newest}") == (200, {"events": []})
+        assert await served.ask(f"/v1/events?after={newest}") == (200, {"epoch": "", "events": []})
         status, said = await served.ask("/v1/events?after=-1")
         assert (status, said["error"]) == (400, "after='-1' is no event number")

@@ -15,7 +15,7 @@ from pathlib import Path
 from flanpy.cli.docker import opts
 from flanpy.cli.repair import diag
 from flanpy.docker import config_file
-from flanpy.host import cloud_file, drain_file, node_id, state_file, subnet_env, tunnel_file
+from flanpy.host import cloud_file, drain_file, events_file, node_id, state_file, subnet_env, tunnel_file
 from flanpy.host.drain_file import Drained
 from flanpy.host.extension import ExtensionPart
 from flanpy.host.lock import RunLock
@@ -23,6 +23,7 @@ from flanpy.host.offload_file import OffloadFile
 from flanpy.host.state_file import SavedLease
 from flanpy.host.subnet_env import SubnetEnv
 from flanpy.model.cloud import CloudHere
+from flanpy.model.event import Event, EventKind, History
 from flanpy.model.lease import SubnetKey
 from flanpy.model.objects import ExtensionPeer, TunnelPeer
 from flanpy.model.offload import Corruption, LinkDriver
@@ -32,6 +33,7 @@ WRITERS = {
     "flanpy/files/atomic.py": "whatever is written as a whole",
     "flanpy/host/cloud_file.py": "cloud.json",
     "flanpy/host/drain_file.py": "drained.json",
+    "flanpy/host/events_file.py": "events.json",
     "flanpy/host/extension.py": "extension.json",
     "flanpy/host/lock.py": "flanpyd.lock",
     "flanpy/host/node_id.py": "node-id",
@@ -113,6 +115,11 @@ def _cloud(directory: Path, number: int) -> None:
     cloud_file.save(directory, [here])
 
 
+def _events(directory: Path, number: int) -> object:
+    event = Event(number, 1.0, EventKind.PEER_JOINED, "web-2")
+    return events_file.save(directory, History("e", number, (event,)), node_id="n1")
+
+
 def _daemon_json(directory: Path, number: int) -> None:
     found = config_file.read(directory / "daemon.json")
     config_file.replace(found, b'{"bip": "10.50.%d.1/24"}\n' % number)
@@ -135,6 +142,7 @@ FILES = {
     "tunnel.json": Written(_tunnel),
     "extension.json": Written(_extension, silent=frozenset({"full", "read-only"})),
     "cloud.json": Written(_cloud),
+    "events.json": Written(_events),
     "offload.json": Written(
         lambda directory, n: OffloadFile(directory).save(Corruption((LinkDriver("eth0", "x"),), (f"n{n}",)))
     ),

@@ -45,6 +45,7 @@ class Fresh:
 
     def _begin(self, host: Host) -> None:
         host.daemon.kill()
+        (host.daemon.state_dir / "events.json").unlink(missing_ok=True)
         host.daemon.launch(*self._setting.flags)
 
     @contextmanager

@@ -86,12 +86,8 @@ def _metrics(host: Host) -> str:
 
 
 def _by_events(host: Host) -> Pairs:
-    last = {
-        one["what"]: one["kind"]
-        for one in _said(host, "events")["events"]
-        if one["kind"] in {"peer_reachable", "peer_unreachable"}
-    }
-    return {(host.name, what) for what, kind in last.items() if kind == "peer_unreachable"}
+    events = _said(host, "events")["events"]
+    return {(host.name, one["what"]) for one in events if one["kind"] == "peer_unreachable" and one["lasts"]}
 
 
 def _by_ping_all(host: Host) -> Pairs:

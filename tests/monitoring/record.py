@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from flanpy.log import configure
-from flanpy.model.event import Event, EventKind
+from flanpy.model.event import Event, EventKind, Spell
 from flanpy.status import report
 from tests.monitoring import everything
 from tests.status.passes import NOW
@@ -24,8 +24,11 @@ _COUNTED_HERE = re.compile(r"(?m)^(process_\w+|flanpy_device_\w+{.*}) \S+$")
 """A series of the process that records, or of the loopback device: each recording has others."""
 
 _EVENTS = (
-    Event(41, NOW, EventKind.PEER_JOINED, "node-7", "10.50.7.0/24 at 192.0.2.17"),
-    Event(42, NOW + 60, EventKind.REPAIRED, "route", "ip route replace 10.50.7.0/24", 3),
+    Event(
+        41, NOW + 400, EventKind.PEER_UNREACHABLE, "node-7", "PeerDown: silent beneath, too", 2, (), 2,
+        NOW, Spell(NOW + 380, NOW + 400, 131.0), ("PeerDown",), ("node-7", "10.50.7.0-24"),
+    ),  # fmt: skip
+    Event(42, NOW + 460, EventKind.REPAIRED, "route", "ip route replace 10.50.7.0/24", 3, first_at=NOW + 460),
 )
 _HEAD = {"version": "0.1.0", "node_id": "node-0", "pid": 4711, "started_at": NOW}
 
@@ -37,7 +40,7 @@ def samples() -> dict[str, str]:
         "/v1/status": report.status(snapshot, now=NOW, head=_HEAD),
         "/v1/subnets": report.subnets(snapshot, {}),
         "/v1/peers": report.peers(snapshot),
-        "/v1/events": report.events(_EVENTS),
+        "/v1/events": report.events(_EVENTS, epoch="1700000000.000000"),
     }
     with tempfile.TemporaryDirectory() as directory:
         page = _COUNTED_HERE.sub(r"\1 0.0", everything.page(Path(directory)))

@@ -258,28 +258,29 @@ def test_events_are_told_oldest_first() -> None:
     ring.add(
         [Happening(EventKind.REPAIRED, "route", "link: gone"), Happening(EventKind.PEER_LEFT, "node-2")], NOW
     )
-    assert json.loads(json.dumps(report.events(ring.after())))["events"] == [
-        {
-            "number": 1,
-            "at": NOW,
-            "kind": "repaired",
-            "what": "route",
-            "why": "link: gone",
-            "count": 1,
-            "attributes": [],
-            "times": 1,
-        },
-        {
-            "number": 2,
-            "at": NOW,
-            "kind": "peer_left",
-            "what": "node-2",
-            "why": "",
-            "count": 1,
-            "attributes": [],
-            "times": 1,
-        },
-    ]
+    said = json.loads(json.dumps(report.events(ring.after(), epoch="e")))
+    rest = {
+        "at": NOW,
+        "first_at": NOW,
+        "count": 1,
+        "times": 1,
+        "attributes": [],
+        "lasts": False,
+        "ended_at": None,
+        "lasted_s": None,
+        "reasons": [],
+        "about": [],
+        "unlisted": 0,
+    }
+    repaired = {"number": 1, "kind": "repaired", "what": "route", "why": "link: gone"}
+    left = {"number": 2, "kind": "peer_left", "what": "node-2", "why": ""}
+    assert said == {
+        "epoch": "e",
+        "events": [
+            {**rest, **repaired, "text": "repaired route: link: gone"},
+            {**rest, **left, "text": "node-2 left"},
+        ],
+    }
 
 
 def test_conditions_are_told_with_evidence_and_with_what_would_explain_them() -> None:

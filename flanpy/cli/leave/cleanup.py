@@ -28,6 +28,7 @@ from flanpy.files.atomic import host_error
 from flanpy.host import (
     cloud_file,
     drain_file,
+    events_file,
     extension,
     lock,
     node_id,
@@ -203,6 +204,7 @@ def _files(host: Host, *, in_use: bool, subnet_file: bool) -> list[Path]:
             settings.state_dir / state_file.FILE_NAME,
             settings.state_dir / drain_file.FILE_NAME,
             settings.state_dir / cloud_file.FILE_NAME,
+            settings.state_dir / events_file.FILE_NAME,
             settings.run_dir / tunnel_file.FILE_NAME,
             settings.run_dir / extension.FILE_NAME,
             settings.run_dir / offload_file.FILE_NAME,

@@ -122,9 +122,24 @@ def add_events(tree: Tree) -> None:
         "events",
         "look.events:show",
         "show what happened here, and why",
-        "events\n events -n 10\n events --follow\n events --follow -o json",
+        "events\n events --since 2h --peer web-2\n events -n 10\n events --follow -o json",
+        about="""\
+List what happened to this host's overlay in the last day, also before the daemon was last started. A start or a trouble
+is one row, with what it lasted; one that comes and goes again and again is one row with a count.""",
     )
-    add_format(events, *FORMATS)
+    add_format(events, "table", "wide", "json", "yaml")
+    events.add_argument(
+        "--since",
+        metavar="TIME",
+        default="",
+        help="only with news since then: a duration (15m, 2h), or a local time (08:30)",
+    )
+    events.add_argument(
+        "--peer",
+        metavar="PEER",
+        default="",
+        help="only about this host: its name, subnet, or any address of it",
+    )
     events.add_argument(
         "--follow", "-f", action="store_true", default=False, help="go on, print each as it happens"
     )
@@ -133,8 +148,8 @@ def add_events(tree: Tree) -> None:
         "--number",
         type=int,
         metavar="COUNT",
-        default=50,
-        help="how many of the newest (default 50, 0: all)",
+        default=None,
+        help="how many of the newest (default 50, all with --since or --peer; 0: all)",
     )
 
 

@@ -147,7 +147,8 @@ class Listeners:
             return report.peers(self.board.snapshot)
 
         async def events(after: int) -> Any:
-            return report.events(self.board.events.after(after))
+            ring = self.board.events
+            return report.events(ring.after(after), epoch=ring.epoch)
 
         async def mesh() -> Any:
             return await self._probing().mesh.document()

@@ -4,7 +4,7 @@ import { byId, el, svg } from "./dom.js";
 import { count, full, kindText, now, stamp } from "./words.js";
 
 const LANES = [
-  ["conditions", ["condition_raised", "condition_cleared", "phase_changed"]],
+  ["conditions", ["started", "condition_raised", "phase_changed"]],
   ["repairs", ["repaired", "resync"]],
   ["peers", ["peer_joined", "peer_left", "peer_changed"]],
   ["reach", ["peer_unreachable", "peer_reachable"]],
@@ -19,7 +19,7 @@ let events = [];
 let all = false;
 
 export function startTimeline() {
-  byId("events").tHead.append(el("tr", {}, ...["Time", "Event", "Of", "Why", "Times"].map((title) =>
+  byId("events").tHead.append(el("tr", {}, ...["First", "Last", "Event", "Times"].map((title) =>
     el("th", { scope: "col", class: title === "Times" ? "number" : "" }, title))));
   byId("events-all").addEventListener("click", () => {
     all = !all;
@@ -81,11 +81,18 @@ function barHeight(number, most) {
   return 6 + (12 * Math.log1p(number)) / Math.log1p(most);
 }
 
+// One row from the first time to the last, in the daemon's own sentence.
 function line(event) {
-  return el("tr", { class: ["condition_raised", "peer_unreachable"].includes(event.kind) ? "bad" : "" },
-    el("td", { class: "time" }, el("time", { datetime: full(event.at), title: full(event.at) }, stamp(event.at))),
-    el("td", {}, kindText(event.kind)),
-    el("td", {}, event.what),
-    el("td", { class: "why" }, event.why),
+  const first = event.first_at || event.at;
+  const bad = ["condition_raised", "peer_unreachable"].includes(event.kind);
+  const time = (at) => el("td", { class: "time" }, el("time", { datetime: full(at), title: full(at) }, stamp(at)));
+  return el("tr", { class: bad ? "bad" : "" },
+    time(first), event.at > first ? time(event.at) : el("td", {}),
+    el("td", { class: "why", title: `${kindText(event.kind)}: ${event.what}` }, sentence(event)),
     el("td", { class: "number" }, event.count > 1 ? String(event.count) : ""));
+}
+
+// A daemon of an earlier version, whose stream goes on through an upgrade, makes no sentence.
+function sentence(event) {
+  return event.text ?? `${kindText(event.kind)} ${event.what}: ${event.why}`;
 }

@@ -9,8 +9,8 @@ export const REACH = {
 };
 
 const KINDS = {
+  started: "started",
   condition_raised: "condition raised",
-  condition_cleared: "condition cleared",
   phase_changed: "phase",
   repaired: "repaired",
   peer_joined: "peer joined",
