@@ -50,7 +50,7 @@ def _table(routes: Iterator[Route] | list[Route]) -> str:
 
 
 def _control() -> Iterator[Route]:
-    told = members("flanpy/status/http/server.py", "Control")
+    told = members("flanpy/status/http/server.py", "ControlRequests")
     for method, path, handler in _routes("flanpy/status/http/server.py", "control_app"):
         match handler:
             case ast.Call(args=[ast.Attribute(attr=name)]):

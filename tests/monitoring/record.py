@@ -25,8 +25,18 @@ _COUNTED_HERE = re.compile(r"(?m)^(process_\w+|flanpy_device_\w+{.*}) \S+$")
 
 _EVENTS = (
     Event(
-        41, NOW + 400, EventKind.PEER_UNREACHABLE, "node-7", "PeerDown: silent beneath, too", 2, (), 2,
-        NOW, Spell(NOW + 380, NOW + 400, 131.0), ("PeerDown",), ("node-7", "10.50.7.0-24"),
+        41,
+        NOW + 400,
+        EventKind.PEER_UNREACHABLE,
+        "node-7",
+        "PeerDown: silent beneath, too",
+        2,
+        (),
+        2,
+        NOW,
+        Spell(NOW + 380, NOW + 400, 131.0),
+        ("PeerDown",),
+        ("node-7", "10.50.7.0-24"),
     ),  # fmt: skip
     Event(42, NOW + 460, EventKind.REPAIRED, "route", "ip route replace 10.50.7.0/24", 3, first_at=NOW + 460),
 )
