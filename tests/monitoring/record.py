@@ -37,7 +37,7 @@ _EVENTS = (
         Spell(NOW + 380, NOW + 400, 131.0),
         ("PeerDown",),
         ("node-7", "10.50.7.0-24"),
-    ),  # fmt: skip
+    ),
     Event(42, NOW + 460, EventKind.REPAIRED, "route", "ip route replace 10.50.7.0/24", 3, first_at=NOW + 460),
 )
 _HEAD = {"version": "0.1.0", "node_id": "node-0", "pid": 4711, "started_at": NOW}
