@@ -49,8 +49,8 @@ LASTING: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Spell:
-    """A thing that lasts. `began_at` and `ended_at` are wall time in seconds of the newest occasion, `ended_at` None while it
-    lasts; `lasted` is the sum in seconds of the occasions that are over.
+    """A thing that lasts. `began_at` and `ended_at` are wall time in seconds of the newest occasion; while it lasts
+    `ended_at` is None. `lasted` is the sum in seconds of the occasions that are over.
     """
 
     began_at: float
