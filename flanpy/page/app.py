@@ -6,7 +6,8 @@ make browsers insist on both. What etcd holds is text to the page, never HTML.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -39,9 +40,11 @@ FILES: Final = {
             "words.js",
             "model.js",
             "map.js",
-            "heat.js",
+            "matrix.js",
+            "verdict.js",
+            "drawer.js",
+            "day.js",
             "tables.js",
-            "conditions.js",
             "timeline.js",
         ),
         "text/javascript",
@@ -66,6 +69,9 @@ HEADERS: Final = {
 
 _LARGEST_FORM: Final = 4096
 
+SAMPLE_INTERVAL: Final = 30.0
+"""Seconds from one note of all directions to the next."""
+
 
 def page_app(gate: PageGate, feed: Feed, clock: Clock, *, encrypted: bool = False) -> web.Application:
     """`/` the page, `/events` its stream; `encrypted` keeps the cookie off plain connections."""
@@ -81,8 +87,20 @@ def page_app(gate: PageGate, feed: Feed, clock: Clock, *, encrypted: bool = Fals
         """The stream that the page follows: one JSON document per change, as server-sent events."""
         return await _follow(stream, request)
 
+    async def pair(request: web.Request) -> web.StreamResponse:
+        """Both directions between two hosts, over the last day."""
+        return web.json_response(feed.pair(request.query.get("one", ""), request.query.get("other", "")))
+
+    async def sampled(_app: web.Application) -> AsyncIterator[None]:
+        task = asyncio.create_task(_sample(feed, clock), name="page-day")
+        yield
+        task.cancel()
+        await asyncio.wait([task])
+
     app.on_shutdown.append(close)
+    app.cleanup_ctx.append(sampled)
     app.router.add_get("/events", follow)
+    app.router.add_get("/pair", pair)
     app.router.add_post("/entry", door.enter)
     app.router.add_get("/", door.page)
     for name in FILES:
@@ -148,6 +166,13 @@ _COME_IN: Final = (
     '<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="0;url=/">'
     '<title>flanpy</title><a href="/">to the page</a></html>'
 )
+
+
+async def _sample(feed: Feed, clock: Clock) -> None:
+    """Note how the cluster is, as long as the page is served: the day is drawn for whoever comes later."""
+    while True:
+        await feed.sample()
+        await clock.sleep(SAMPLE_INTERVAL)
 
 
 async def _follow(stream: Stream, request: web.Request) -> web.StreamResponse:

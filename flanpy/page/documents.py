@@ -27,10 +27,12 @@ def page_document(
     events: Document,
     mesh: Document | None,
     cluster: Document,
+    day: Document | None = None,
 ) -> Document:
-    """`{status, peers, subnets, events, mesh, cluster}`, each as `/v1/...` answers it but for what is said above.
+    """`{status, peers, subnets, events, mesh, cluster, day}`, as `/v1/...` answers them but for what is said above.
 
-    Without a `mesh` of all hosts the mesh is this host's row, from `peers`. `own_expires_at` is wall time in seconds.
+    Without a `mesh` of all hosts the mesh is this host's row, from `peers`. `own_expires_at` is wall time in seconds;
+    `day` is `Day.strips`.
     """
     own = status.get("own")
     if own is not None:
@@ -43,6 +45,7 @@ def page_document(
         "events": events["events"][-EVENTS:],
         "cluster": cluster,
         "mesh": _cut(mesh if mesh is not None else own_row(name_of(status), peers)),
+        "day": day or {},
     }
 
 
@@ -62,26 +65,34 @@ def name_of(row: Document) -> str:
     return str(row.get("host") or row["node_id"] or row["subnet"] or row.get("subnet6"))
 
 
-def _cut(mesh: Document) -> Document:
-    """`mesh` with `count` of all hosts and `measured` of all pairs beside what is left of them."""
-    names = {} if not mesh["nodes"] or isinstance(mesh["nodes"][0], str) else _names(mesh["nodes"])
-    nodes = [*names.values()] if names else mesh["nodes"]
+def named(mesh: Document) -> Document:
+    """`mesh` with `nodes` and the ends of its `rows` as names for people, and `told`: what hosts told of themselves."""
+    if not mesh["nodes"] or isinstance(mesh["nodes"][0], str):
+        return {**mesh, "told": {}}
+    names = _names(mesh["nodes"])
     rows = [
         {**row, "from": names.get(row["from"], row["from"]), "to": names.get(row["to"], row["to"])}
         for row in mesh["rows"]
     ]
-    whole = {
-        **mesh,
-        "nodes": nodes,
-        "rows": rows,
-        "count": len(nodes),
-        "measured": sum(row["reach"] != "unknown" for row in rows),
-    }
+    told = {name_of(node): node["told"] for node in mesh["nodes"] if node.get("told")}
+    return {**mesh, "nodes": [*names.values()], "rows": rows, "told": told}
+
+
+def _cut(mesh: Document) -> Document:
+    """`mesh` with `count` of all hosts and `measured` of all pairs beside what is left of them."""
+    mesh = named(mesh)
+    nodes, rows = mesh["nodes"], mesh["rows"]
+    whole = {**mesh, "count": len(nodes), "measured": sum(row["reach"] != "unknown" for row in rows)}
     if len(nodes) <= MESH_NODES:
         return whole
     rows = [row for row in rows if row["reach"] not in {"unknown", "reachable"}]
     concerned = {*_ends(rows)}
-    return {**whole, "nodes": [node for node in nodes if node in concerned], "rows": rows}
+    return {
+        **whole,
+        "nodes": [node for node in nodes if node in concerned],
+        "rows": rows,
+        "told": {name: told for name, told in mesh["told"].items() if name in concerned},
+    }
 
 
 def _names(nodes: Iterable[Document]) -> dict[str, str]:

@@ -29,12 +29,25 @@ class Sink(Protocol):
     async def write(self, text: bytes) -> None: ...
 
 
+async def _no_sample() -> None:
+    """Note nothing, where nothing is measured."""
+
+
+def _no_pair(_one: str, _other: str) -> dict[str, Any]:
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """`stamp` is cheap, and another object if the document may differ; `document` makes it."""
+    """`stamp` is cheap, and another object if the document may differ; `document` makes it.
+
+    `sample` notes now and then how all directions are; `pair` gives two hosts' last day (see `Day.pair`).
+    """
 
     stamp: Callable[[], object]
     document: Callable[[], Awaitable[dict[str, Any]]]
+    sample: Callable[[], Awaitable[None]] = _no_sample
+    pair: Callable[[str, str], dict[str, Any]] = _no_pair
 
 
 class Stream:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from flanpy.clock import Clock
 from flanpy.model.address import IPAddress
 from flanpy.probe.exchange import ask
-from flanpy.probe.rows import Document, mesh_rows
+from flanpy.probe.rows import Document, mesh_rows, told_of
 
 AT_ONCE: Final = 8
 MOST_NODES: Final = 64
@@ -85,15 +85,20 @@ class Mesh:
         asked = [node for node in nodes if node.address is not None] if self._port else []
         if len(asked) > MOST_NODES:
             asked = Random().sample(asked, MOST_NODES)
-        here = [node for node in nodes[:1] if node.address is None]
-        rows = [row for node in here for row in mesh_rows(self._own(), sender=node.name, names=names)]
+        documents = {node.name: self._own() for node in nodes[:1] if node.address is None}
         room = asyncio.Semaphore(AT_ONCE)
         for node, told in zip(asked, await asyncio.gather(*(self._of(n, room) for n in asked)), strict=True):
             if told is not None:
-                rows += mesh_rows(told, sender=node.name, names=names)
-        return {"nodes": [node.as_json() for node in nodes], "rows": rows}
+                documents[node.name] = told
+        rows = [row for name, told in documents.items() for row in mesh_rows(told, sender=name, names=names)]
+        told_by = {name: told_of(document) for name, document in documents.items()}
+        return {"nodes": [_node(node, told_by.get(node.name)) for node in nodes], "rows": rows}
 
     async def _of(self, node: Node, room: asyncio.Semaphore) -> Document | None:
         async with room:
             assert node.address is not None
             return await self._ask(node.address, self._port, self._token())
+
+
+def _node(node: Node, told: Document | None) -> Document:
+    return {**node.as_json(), **({"told": told} if told is not None else {})}

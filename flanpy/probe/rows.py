@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from flanpy.model.reach import PeerReach, Reach, ReachReport, Trouble
@@ -15,6 +16,8 @@ from flanpy.model.reach import PeerReach, Reach, ReachReport, Trouble
 Document = dict[str, Any]
 
 MOST_ROWS: Final = 2048
+MOST_CONTAINERS: Final = 256
+_LONGEST: Final = 256
 _REACHES: Final = frozenset(reach.value for reach in Reach)
 _TROUBLES: Final = frozenset(trouble.value for trouble in Trouble)
 _LONGEST_MS: Final = 1e7
@@ -22,12 +25,23 @@ _LATEST: Final = 1e11
 """Wall time, in the year 5138."""
 
 
-def own_document(report: ReachReport, *, node_id: str, subnet: str, at: float) -> Document:
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a host with a page tells of itself: the page's address, and the names of its containers on the overlay."""
+
+    page: str = ""
+    containers: tuple[str, ...] = ()
+
+
+def own_document(
+    report: ReachReport, *, node_id: str, subnet: str, at: float, told: Told | None = None
+) -> Document:
     """`GET /v1/reachability`: this host's row of the mesh. `at` is wall time."""
     return {
         "node_id": node_id,
         "subnet": subnet,
         "at": at,
+        **({"told": _cut(told)} if told is not None else {}),
         "rows": [_row(peer) for peer in list(report.peers.values())[:MOST_ROWS]],
     }
 
@@ -42,6 +56,16 @@ def _row(peer: PeerReach) -> Document:
         "loss": round(peer.overlay.loss, 4) if peer.overlay.sent else None,
         "trouble": peer.diagnosis.trouble.value,
     }
+
+
+def _cut(told: Told) -> Document:
+    return {"page": told.page, "containers": list(told.containers[:MOST_CONTAINERS])}
+
+
+def told_of(document: Document) -> Document | None:
+    """Return what a host's document tells of itself, None without a page there."""
+    told = document.get("told")
+    return told if isinstance(told, dict) else None
 
 
 def mesh_rows(document: Document, *, sender: str, names: Mapping[str, str]) -> Iterator[Document]:
@@ -65,7 +89,19 @@ def read_document(octets: bytes) -> Document | None:
     rows = found.get("rows")
     if not isinstance(rows, list):
         return None
-    return {"at": found["at"], "rows": list(_good(rows[:MOST_ROWS]))}
+    told = _good_told(found.get("told"))
+    more = {"told": told} if told is not None else {}
+    return {"at": found["at"], "rows": list(_good(rows[:MOST_ROWS])), **more}
+
+
+def _good_told(told: object) -> Document | None:
+    """A link and names of bounded length, nothing else; a link of another kind than the web's is left out."""
+    if not isinstance(told, dict) or not isinstance(told.get("containers"), list):
+        return None
+    page = told.get("page")
+    is_link = isinstance(page, str) and len(page) <= _LONGEST and page.startswith(("http://", "https://"))
+    names = [name for name in told["containers"] if isinstance(name, str) and len(name) <= _LONGEST]
+    return {"page": page if is_link else "", "containers": names[:MOST_CONTAINERS]}
 
 
 def _good(rows: Iterable[object]) -> Iterator[Document]:

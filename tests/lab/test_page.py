@@ -48,7 +48,8 @@ def test_page_of_a_real_daemon_names_the_pair_whose_link_is_cut_until_it_is_well
         browser.until(REACHED, lambda found: found == 3)
         one.daemon.kill()
         state = "document.querySelector('#link-state').textContent"
-        browser.until(state, lambda text: "disconnected since" in text)
+        browser.until(state, lambda text: "No answer since" in text)
+        assert browser.text("#phase") == "UNKNOWN"
         one.daemon.up("--probe-interval=500ms")
         browser.until(state, lambda text: text == "live")
         browser.until("document.querySelectorAll('#leases tbody tr').length", lambda found: found == 3)

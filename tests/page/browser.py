@@ -144,10 +144,12 @@ class Browser:
         return found
 
     def press(self, key: str) -> None:
+        text, number = "\r" if key == "Enter" else "", 27 if key == "Escape" else 0
         for kind in ("keyDown", "keyUp"):
             self.call(
-                "Input.dispatchKeyEvent", type=kind, key=key, code=key, text="\r" if key == "Enter" else ""
-            )
+                "Input.dispatchKeyEvent",
+                type=kind, key=key, code=key, text=text, windowsVirtualKeyCode=number,
+            )  # fmt: skip
 
     def write(self, text: str) -> None:
         self.call("Input.insertText", text=text)

@@ -9,6 +9,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from flanpy.model.condition import Condition, ConditionType, Status
+from flanpy.page.day import STEP, Day
+from flanpy.status.judge.conditions import Phase
+from flanpy.status.judge.summary import of_cluster, of_host
+
 Document = dict[str, Any]
 
 _RECORDED = Path(__file__).with_name("sample.json")
@@ -24,6 +29,57 @@ def healthy() -> Document:
         condition["since"] += moved
     document["status"]["own"]["expires_at"] += round(moved)
     document["mesh"] = mesh(document["mesh"]["nodes"])
+    return judged(document)
+
+
+def judged(document: Document) -> Document:
+    """`document` with the two verdicts that the daemon computes from it."""
+    status = document["status"]
+    conditions = [
+        Condition(
+            ConditionType(row["type"]),
+            Status(row["status"]),
+            row["reason"],
+            row["message"],
+            healthy=row["healthy"],
+            cure=row["cure"],
+            depends_on=tuple(map(ConditionType, row["depends_on"])),
+        )
+        for row in status["conditions"]
+    ]
+    status["verdict"] = of_host(
+        status["node_id"], Phase(status["phase"]), conditions, ready=status["ready"]
+    ).as_json()
+    nodes = [{"node_id": name, "host": name, "subnet": ""} for name in document["mesh"]["nodes"]]
+    document["cluster"] = of_cluster({"nodes": nodes, "rows": document["mesh"]["rows"]}).as_json()
+    return document
+
+
+def with_day(document: Document) -> Document:
+    """`document` with a day of measurements up to now: well, a lossy hour, and what is broken now for some steps."""
+    day, now = Day(), time.time()
+    rows = document["mesh"]["rows"]
+    well = [{**row, "reach": "reachable", "loss": 0.0, "rtt_ms": 0.2} for row in rows]
+    pair = {row["from"] for row in rows[:1]} | {row["to"] for row in rows[:1]}
+    for ago in range(80, -1, -1):
+        lossy = [
+            {**row, "reach": "lossy", "loss": 0.15, "rtt_ms": 0.9}
+            if pair == {row["from"], row["to"]}
+            else row
+            for row in well
+        ]
+        waves = [{**row, "rtt_ms": 0.2 + 0.05 * (ago % 7)} if row["rtt_ms"] else row for row in well]
+        day.note(rows if ago < 2 else lossy if 40 <= ago < 44 else waves, now - ago * STEP)
+    document["day"] = day.strips()
+    document["pairs"] = {
+        f"{one} {other}": day.pair(one, other)
+        for one, other in {(row["from"], row["to"]) for row in rows[:200]}
+    }
+    names = sorted(document["mesh"]["nodes"])
+    document["mesh"]["told"] = {
+        names[0]: {"page": "", "containers": ["shop-web", "shop-cache"]},
+        names[-1]: {"page": "https://10.99.1.3:8474/", "containers": ["shop-db"]},
+    }
     return document
 
 
@@ -70,7 +126,7 @@ def cut(document: Document, one: str, other: str, trouble: str = "PortBlocked") 
                 reach="unreachable", trouble=trouble, rtt_ms=None, loss=1.0, evidence=evidence, cure=cure
             )
             _raise(new, peer)
-    return new
+    return judged(new)
 
 
 def _raise(document: Document, peer: Document) -> None:
@@ -81,7 +137,9 @@ def _raise(document: Document, peer: Document) -> None:
     of = next(one for one in conditions if one["type"] == "PeersReachable")
     conditions.remove(of)
     line = f"{own} -> {peer['node_id']} ({peer['public_ip']}): {why}"
-    message = f"1 of {len(document['peers'])} peers unreachable: {line}"
+    message = (
+        f"1 of {len(document['peers'])} peers unreachable: {own} -> {peer['node_id']}: {peer['trouble']}"
+    )
     bad = {
         "status": "False",
         "healthy": False,
@@ -113,4 +171,4 @@ def crowd(hosts: int) -> Document:
             document["peers"].append({**peer, **place, **state, "rtt_ms": 0.2 + number / 100})
     document["status"]["peers"].update(wanted=hosts - 1, programmed=hosts - 1)
     document["mesh"] = mesh(names)
-    return document
+    return judged(document)

@@ -66,7 +66,7 @@ class PageServer:
 
     def start(self) -> None:
         async def serve() -> Callable[[], Any]:
-            feed = Feed(lambda: self._document, self._answer)
+            feed = Feed(lambda: self._document, self._answer, pair=self._pair)
             app = page_app(self._gate, feed, SystemClock(), encrypted=self._tls is not None)
             runner = await serve_tcp(app, "127.0.0.1", self.port, tls=self._tls, ends_with_client=True)
             return runner.cleanup
@@ -78,6 +78,9 @@ class PageServer:
         if self._stop is not None:
             asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(60)
             self._stop = None
+
+    def _pair(self, one: str, other: str) -> dict[str, Any]:
+        return dict(self._document.get("pairs", {}).get(f"{one} {other}", {}))
 
     async def _answer(self) -> dict[str, Any]:
         return self._document

@@ -20,7 +20,7 @@ from flanpy.page.app import FILES, STATIC
 from flanpy.page.gate import COOKIE, PageGate
 from flanpy.page.listening import _secrets, start
 from flanpy.page.stream import MOST_LISTENERS, Feed
-from tests.page import samples
+from tests.page import pictures, samples
 from tests.page.server import PageServer, certificate
 
 TOKEN = "correct-horse-battery"
@@ -76,6 +76,17 @@ def test_no_file_is_left_unserved_and_no_other_is_served(server: PageServer) -> 
     assert {path.name for path in STATIC.iterdir()} == {*FILES}
     for path in ("/app.py", "/../app.py", "/static/main.js", "/%2e%2e/gate.py", "/entry.html"):
         assert _ask(server, path).status == 404, path
+
+
+def test_page_stays_small() -> None:
+    assert sum(path.stat().st_size for path in STATIC.iterdir()) < 70_000
+
+
+def test_docs_show_every_picture_that_is_made_for_them() -> None:
+    text = (pictures.PICTURES.parent / "explanation" / "status-page.md").read_text()
+    shown = set(re.findall(r"pictures/(page-[\w-]+)\.png", text))
+    assert shown == {shot.name for shot in pictures.shots() if shot.in_docs}
+    assert {path.stem for path in pictures.PICTURES.glob("page-*.png")} == shown
 
 
 def test_page_uses_nothing_from_elsewhere_and_nothing_inline() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flanpy.page.gate import PageGate
-from tests.page import samples
+from tests.page import pictures, samples
 from tests.page.browser import Browser
 from tests.page.server import PageServer
 
@@ -18,6 +18,32 @@ pytestmark = [pytest.mark.lab]
 
 TOKEN = "correct-horse-battery"
 SHOWN = "document.querySelectorAll('#leases tbody tr').length"
+
+
+_CONTRASTS = """(() => {
+  const numbers = (text) => text.match(/[\\d.]+/g).map(Number);
+  const light = (rgb) => rgb.slice(0, 3).map((x) => x / 255)
+    .map((x) => (x <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, x, at) => sum + x * [0.2126, 0.7152, 0.0722][at], 0);
+  const back = (node) => {
+    for (let at = node; at; at = at.parentElement) {
+      const rgb = numbers(getComputedStyle(at).backgroundColor);
+      if (rgb.length === 3 || rgb[3] === 1) return rgb;
+    }
+    return [255, 255, 255];
+  };
+  const poor = [];
+  const shown = "header *, .verdict *, #todo *, #lately *, #foot *, #heat td, #heat th, dialog *";
+  for (const node of document.querySelectorAll(shown)) {
+    if (!node.checkVisibility() || ![...node.childNodes].some((one) => one.nodeType === 3 && one.data.trim())) continue;
+    if (node.closest(".stale") && !node.closest("header, .verdict")) continue;
+    const [one, other] = [light(numbers(getComputedStyle(node).color)), light(back(node))].sort((x, y) => y - x);
+    const ratio = (one + 0.05) / (other + 0.05);
+    if (ratio < 4.5) poor.push(`${node.textContent.slice(0, 40)} ${ratio.toFixed(2)}`);
+  }
+  return poor;
+})()"""
+"""Texts whose contrast with what is behind them is below that of WCAG AA."""
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +76,9 @@ def _opened(browser: Browser, server: PageServer, rows: int = 3) -> None:
 def test_healthy_cluster_is_shown_as_healthy(browser: Browser, server: PageServer) -> None:
     _opened(browser, server)
     assert browser.text("#phase") == "READY"
-    assert "All is well." in browser.text("#wrong")
+    assert browser.text("#cluster").endswith("✓ 3 hosts, 6 of 6 directions work")
+    assert browser.text("#host").endswith("✓ h1 works")
+    assert browser.ask("document.querySelector('#todo').hidden")
     assert browser.text("#link-state") == "live"
     assert browser.ask("document.querySelectorAll('#map .link.reachable').length") == 3
     assert "none of 6 measured directions is in trouble" in browser.text("#troubled")
@@ -69,13 +97,72 @@ def test_cut_link_is_named_live_in_every_view(browser: Browser, server: PageServ
     cells = "[...document.querySelectorAll('.heat td.unreachable')].map(x => [x.dataset.from, x.dataset.to].join())"
     assert sorted(browser.ask(cells)) == ["h1,h3", "h3,h1"]
     assert "PeersReachable" in browser.text("#wrong h3")
-    for part in ("h1 -> h3 (10.99.1.3): PortBlocked", "Cure: open UDP port 8472 in both directions", "for "):
+    for part in ("h1 -> h3: PortBlocked", "Fix: open UDP port 8472 in both directions", "for "):
         assert part in browser.text("#wrong")
+    assert "h1 -> h3 (10.99.1.3): PortBlocked" in browser.ask("document.querySelector('#wrong').textContent")
+    assert browser.text("#wrong .command code") == "flanpyctl trace h3"
+    assert "✕ 1 of 3 links broken: h1 ↔ h3: PortBlocked" in browser.text("#cluster")
+    assert "✕ h1 works, but 1 of 2 peers unreachable" in browser.text("#host")
     row = "[...document.querySelectorAll('#leases tbody tr')].find(x => x.cells[0].innerText === 'h3').innerText"
     assert "PortBlocked" in browser.ask(row)
     assert "peer unreachable" in browser.text("#events tbody")
     server.show(samples.healthy())
     browser.until("document.querySelector('#phase').textContent", lambda text: text == "READY")
+
+
+def test_consequences_are_folded_under_their_cause(browser: Browser, server: PageServer) -> None:
+    document = samples.healthy()
+    for condition in document["status"]["conditions"]:
+        if condition["type"] in {"UnderlayReady", "BackendReady", "PeersProgrammed"}:
+            condition.update(healthy=False, reason="LinkDown", message=f"{condition['type']} is bad")
+    server.show(samples.judged(document))
+    _opened(browser, server)
+    browser.until("document.querySelectorAll('#wrong .card').length", lambda found: found == 1)
+    assert browser.text("#wrong h3").startswith("UnderlayReady LinkDown")
+    assert "more follow from it" in browser.text("#wrong")
+    assert "BackendReady is bad" not in browser.text("#wrong")
+    browser.ask("[...document.querySelectorAll('#wrong summary')].at(-1).click()")
+    assert "BackendReady is bad" in browser.text("#wrong")
+
+
+def test_well_is_never_said_of_what_was_not_measured(browser: Browser, server: PageServer) -> None:
+    document = samples.healthy()
+    names = document["mesh"]["nodes"]
+    document["mesh"] = samples.mesh(names, [(a, b, "unknown", "") for a in names for b in names])
+    server.show(samples.judged(document))
+    _opened(browser, server)
+    assert browser.text("#cluster p").startswith("? 3 hosts, 0 of 6 directions work")
+    assert browser.ask("document.querySelector('#cluster').className") == "verdict unknown"
+    assert browser.ask("document.title").startswith("● ")
+
+
+def test_drawer_shows_both_directions_their_day_the_containers_and_where_to_look_next(
+    browser: Browser, server: PageServer
+) -> None:
+    server.show(samples.with_day(samples.cut(samples.healthy(), "h1", "h3")))
+    _opened(browser, server)
+    browser.ask("document.querySelector('.heat').focus()")
+    browser.press("ArrowRight")
+    browser.press("Enter")
+    browser.until("document.querySelectorAll('#drawer figure').length", lambda found: found == 2)
+    said = browser.text("#drawer")
+    for part in (
+        "✕ h1 → h3: unreachable, PortBlocked, 100 % lost", "✕ h3 → h1", "h1 → h3: 3.2 % lost",
+        "2 containers: shop-web, shop-cache", "1 container: shop-db", "flanpyctl trace h3",
+    ):  # fmt: skip
+        assert part in said, part
+    assert browser.ask("document.querySelector('#drawer a').href") == "https://10.99.1.3:8474/"
+    browser.press("Escape")
+    browser.until("document.querySelector('#drawer').open", lambda is_open: not is_open)
+
+
+def test_strips_of_the_day_tell_the_worst_of_each_step(browser: Browser, server: PageServer) -> None:
+    server.show(samples.with_day(samples.cut(samples.healthy(), "h1", "h3")))
+    _opened(browser, server)
+    strips = "[...document.querySelectorAll('#day .strip')].map(x => x.innerText.trim())"
+    assert sorted(browser.ask(strips)) == ["all hosts", "h1", "h2", "h3"]
+    told = browser.ask("document.querySelector('#day svg').getAttribute('aria-label')")
+    assert told == "all hosts: unreachable in 30 min, lossy in 60 min, well in 1125 min"
 
 
 def test_one_way_fault_is_told_with_its_direction(browser: Browser, server: PageServer) -> None:
@@ -153,9 +240,9 @@ def test_heat_map_is_read_with_the_arrow_keys(browser: Browser, server: PageServ
     _opened(browser, server)
     browser.ask("document.querySelector('.heat').focus()")
     browser.press("ArrowRight")
-    assert browser.text("#heat-cell").startswith("h1 → h2: reachable")
+    assert browser.text("#heat-cell").startswith("h1 → h3: unreachable, PortBlocked"), "troubled hosts first"
     browser.press("ArrowRight")
-    assert browser.text("#heat-cell").startswith("h1 → h3: unreachable, PortBlocked")
+    assert browser.text("#heat-cell").startswith("h1 → h2: reachable")
 
 
 def test_many_hosts_are_a_count_and_their_troubled_links(browser: Browser, server: PageServer) -> None:
@@ -207,15 +294,33 @@ def test_page_tells_since_when_the_daemon_is_away_and_goes_on_when_it_is_back(
     window.window(1280, 900)
     _opened(window, server)
     server.stop()
-    window.until(
-        "document.querySelector('#link-state').textContent", lambda text: "disconnected since" in text
-    )
+    window.until("document.querySelector('#link-state').textContent", lambda text: "No answer since" in text)
     assert window.ask(SHOWN) == 3
+    assert window.text("#phase") == "UNKNOWN"
+    for verdict in ("#cluster", "#host"):
+        assert "? UNKNOWN since " in window.text(verdict)
+        assert window.ask(f"document.querySelector('{verdict}').className") == "verdict unknown"
+    assert window.ask("document.title").startswith("? ")
     server.show(samples.cut(samples.healthy(), "h1", "h3"))
     server.start()
     window.until("document.querySelector('#link-state').textContent", lambda text: text == "live")
     window.until("document.querySelector('#phase').textContent", lambda text: text == "DEGRADED")
     assert all("ERR_CONNECTION_REFUSED" in line or "ERR_INCOMPLETE" in line for line in window.problems)
+
+
+@pytest.mark.parametrize("shot", pictures.shots(), ids=lambda shot: shot.name)
+def test_every_sight_of_the_page_fits_its_window_and_is_legible(
+    window: Browser, shot: pictures.Shot, tmp_path: Path
+) -> None:
+    def look() -> None:
+        assert window.ask("document.documentElement.scrollWidth") <= shot.width
+        assert window.ask(_CONTRASTS) == []
+        bottom = window.ask("document.querySelector('#verdicts').getBoundingClientRect().bottom")
+        assert bottom <= 0.5 * shot.height, "the verdicts are on the first screen"
+
+    pictures.take(window, shot, tmp_path / "page.png", look)
+    width = struct.unpack(">I", (tmp_path / "page.png").read_bytes()[16:20])[0]
+    assert width == shot.width
 
 
 def test_token_of_the_address_opens_the_page_and_leaves_the_address(window: Browser) -> None:

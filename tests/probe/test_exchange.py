@@ -18,7 +18,7 @@ from flanpy.model.reach import PeerReach, Reach, ReachReport, RoadHealth
 from flanpy.probe import exchange
 from flanpy.probe.exchange import MeshServer, ask
 from flanpy.probe.mesh import Mesh, Node
-from flanpy.probe.rows import mesh_rows, own_document, read_document
+from flanpy.probe.rows import Told, mesh_rows, own_document, read_document
 from flanpy.probe.target import tokens_at
 from flanpy.store.schema import UNUSABLE_TOKEN
 from tests.fakes.clock import FakeClock
@@ -218,3 +218,31 @@ def test_mesh_puts_rows_of_all_together_and_asks_not_again_at_once() -> None:
         assert asked == [(HERE, TOKEN)]
 
     asyncio.run(work())
+
+
+def test_host_with_a_page_tells_its_address_and_containers_by_name() -> None:
+    told = Told("https://192.0.2.1:8474/", ("shop-db", "shop-web"))
+    document = own_document(report(), node_id="n0", subnet="10.50.0.0-24", at=5.0, told=told)
+    found = read_document(json.dumps(document).encode())
+    assert found is not None
+    assert found["told"] == {"page": told.page, "containers": list(told.containers)}
+    assert "told" not in DOCUMENT
+
+
+@pytest.mark.parametrize(
+    ("told", "taken"),
+    [
+        ({"page": "javascript:alert(1)", "containers": []}, {"page": "", "containers": []}),
+        (
+            {"page": "http://" + "x" * 300, "containers": ["a", 5, "b" * 300]},
+            {"page": "", "containers": ["a"]},
+        ),
+        ({"page": 7, "containers": ["a"] * 5000}, {"page": "", "containers": ["a"] * 256}),
+        ({"page": "http://h/"}, None),
+        ("nonsense", None),
+    ],
+)
+def test_what_a_host_tells_of_itself_is_bounded_and_its_link_is_of_the_web(told: Any, taken: Any) -> None:
+    found = read_document(json.dumps({"at": 1, "rows": [], "told": told}).encode())
+    assert found is not None
+    assert found.get("told") == taken

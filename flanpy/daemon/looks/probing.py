@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 
 from flanpy.backend import choice
 from flanpy.clock import Clock, set_within
-from flanpy.config import Settings
+from flanpy.config import ListenAddress, Settings
+from flanpy.config.settings import PageOptions
 from flanpy.errors import HostError
 from flanpy.model.address import Family, IPAddress
 from flanpy.model.naming import HostNames
@@ -22,7 +23,7 @@ from flanpy.probe.exchange import MeshServer
 from flanpy.probe.knock import knock_at
 from flanpy.probe.mesh import Mesh, Node
 from flanpy.probe.prober import Prober
-from flanpy.probe.rows import Document, own_document
+from flanpy.probe.rows import Document, Told, own_document
 from flanpy.probe.target import TUNNELS, Target, overlay_address, targets, tokens_at
 from flanpy.reconcile.outcome import Pass
 from flanpy.status.board import StatusBoard
@@ -140,7 +141,35 @@ class Probing:
         last, report = self._board.snapshot.inputs.last, self._board.snapshot.inputs.reach
         own = last.world.own if last is not None else None
         subnet = str(own.key) if own is not None else ""
-        return own_document(report or ReachReport(), node_id=self._here, subnet=subnet, at=self._clock.wall())
+        return own_document(
+            report or ReachReport(),
+            node_id=self._here,
+            subnet=subnet,
+            at=self._clock.wall(),
+            told=self._told(),
+        )
+
+    def _told(self) -> Told | None:
+        """Return what this host's page shows anyway, None without one."""
+        page, inputs = self._settings().page, self._board.snapshot.inputs
+        if page.listen is None:
+            return None
+        found = inputs.docker.found if inputs.docker is not None else None
+        networks = (found.default, found.own) if found is not None else ()
+        names = {name for network in networks if network is not None for name in network.containers}
+        return Told(self._way_to(page), tuple(sorted(names)))
+
+    def _way_to(self, page: PageOptions) -> str:
+        """Return the address at which others see this host's page, "" for one on loopback."""
+        address = page.listen
+        if address is not None and address.host.is_unspecified:
+            last = self._board.snapshot.inputs.last
+            underlay = last.world.facts.underlay if last is not None else None
+            local = underlay.address or underlay.address6 if underlay is not None else None
+            address = ListenAddress(local, address.port) if local is not None else None
+        if address is None or address.host.is_loopback:
+            return ""
+        return f"http{'s' if page.cert else ''}://{address}/"
 
     def _own_address(self) -> IPAddress | None:
         """Return the address at which other hosts ask this one: the tunnel's if there is one, else the underlay's."""

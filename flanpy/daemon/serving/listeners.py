@@ -107,8 +107,15 @@ class Listeners:
 
     def _feed(self, control: ControlRequests) -> Feed:
         """Return the page's feed; it sends no request to etcd, however many clients look."""
-        from flanpy.page.documents import page_document  # noqa: PLC0415, see run
+        from flanpy.page.day import Day  # noqa: PLC0415, see run
+        from flanpy.page.documents import named, page_document  # noqa: PLC0415
         from flanpy.page.stream import Feed  # noqa: PLC0415
+
+        day = Day()
+
+        async def sample() -> None:
+            if self.probing is not None:
+                day.note(named(await self.probing.mesh.document())["rows"], self.clock.wall())
 
         async def document() -> Any:
             measured = self.probing.mesh.recent() if self.probing is not None else None
@@ -120,9 +127,10 @@ class Listeners:
                 events=await control.events(0),
                 mesh=measured,
                 cluster=of_cluster(measured).as_json(),
+                day=day.strips(),
             )
 
-        return Feed(lambda: self.board.snapshot, document)
+        return Feed(lambda: self.board.snapshot, document, sample, day.pair)
 
     def _control(self, started_at: float) -> ControlRequests:
         from flanpy.status.http.server import ControlRequests  # noqa: PLC0415, see run

@@ -33,3 +33,25 @@ export function onChange(draw) {
     draw(...from);
   };
 }
+
+// A command with a button that puts it on the clipboard; where the browser refuses that, it is selected.
+export function copied(command) {
+  const text = el("code", {}, command);
+  const button = el("button", { type: "button", "aria-label": `Copy ${command}` }, "Copy");
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(command);
+      button.textContent = "Copied";
+    } catch {
+      getSelection().selectAllChildren(text);
+      button.textContent = "Selected";
+    }
+    setTimeout(() => { button.textContent = "Copy"; }, 2000);
+  });
+  return el("p", { class: "command" }, text, " ", button);
+}
+
+// A word of etcd's that a person may paste into a shell: plain, or its substitute.
+export function shellWord(word, otherwise = "") {
+  return /^[\w.~:/-]+$/.test(word || "") ? word : otherwise;
+}

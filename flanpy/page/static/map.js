@@ -4,7 +4,8 @@ import { byId, el, svg } from "./dom.js";
 import { degreesOf, gathered, isTroubled } from "./model.js";
 import { REACH, count } from "./words.js";
 
-const ALL_UP_TO = 40;
+const ALL_UP_TO = 12;
+const NAMED_UP_TO = 40;
 const FAINT_UP_TO = 16;
 const LABELS_AMONG_MANY = 8;
 const LINES = 30;
@@ -49,7 +50,7 @@ function byTrouble(one, other) {
 
 // Among many only those with most trouble have their name beside them, and this host.
 function labelled(nodes, degrees, self) {
-  if (nodes.length <= ALL_UP_TO) return new Set(nodes);
+  if (nodes.length <= NAMED_UP_TO) return new Set(nodes);
   const worst = [...degrees].sort((x, y) => y[1] - x[1]).slice(0, LABELS_AMONG_MANY).map(([node]) => node);
   return new Set([...worst, self]);
 }
@@ -135,7 +136,7 @@ function inWords(mesh, troubled, few) {
 }
 
 function calm(mesh) {
-  if (mesh.count < 2) return "No peer yet.";
+  if (mesh.count < 2) return "No other host has a subnet yet.";
   if (!mesh.measured) return `${count(mesh.count, "host")}; no link was measured yet.`;
   return `${count(mesh.count, "host")}; none of ${count(mesh.measured, "measured direction")} is in trouble.`;
 }

@@ -14,7 +14,7 @@ function nodeName(node) {
   return typeof node === "string" ? node : hostName(node);
 }
 
-// {self, nodes: [name], count, measured, reach(from, to) -> row, pairs: [{a, b, reach, out, back}]}
+// {self, nodes: [name], count, measured, reach(from, to) -> row, pairs: [{a, b, reach, out, back}], about: name -> host}
 export function meshOf(page) {
   const self = hostName(page.status);
   const rows = new Map();
@@ -27,7 +27,18 @@ export function meshOf(page) {
     count: page.mesh.count ?? nodes.length,
     measured: page.mesh.measured ?? 0,
     pairs: pairsOf(nodes, rows, reach),
+    about: aboutHosts(page),
   };
+}
+
+// What is known of each host: its addresses, and what it told of itself.
+function aboutHosts(page) {
+  const told = page.mesh.told ?? {};
+  return new Map(page.subnets.subnets.map((lease) => {
+    const name = hostName(lease);
+    const of = Object.hasOwn(told, name) ? told[name] : {};
+    return [name, { ...of, name, address: lease.public_ip || lease.public_ip6 || "", subnet: lease.subnet || lease.subnet6 || "" }];
+  }));
 }
 
 // What this host could not even program is worse than what its probes say of it.
