@@ -12,6 +12,7 @@ from docs.generate import (
     http,
     log,
     metrics,
+    problems,
     systems,
 )
 from docs.generate.markdown import NOTE
@@ -21,6 +22,7 @@ _PAGES = {
     "flanpyctl.md": commands.flanpyctl_page,
     "flanpyd.md": commands.flanpyd_page,
     "flanpy-store.md": commands.flanpy_store_page,
+    "problems.md": problems.index,
     "conditions.md": conditions.page,
     "alerts.md": alerts.page,
     "metrics.md": metrics.page,
@@ -46,4 +48,4 @@ def pages() -> dict[str, str]:
     """Texts by file name."""
     made = {name: page() for name, page in _PAGES.items()}
     names = "\n".join(name.removesuffix(".md") for name in _PAGES)
-    return {**made, "index.md": f"{NOTE}\n\n{_INDEX}{names}\n```\n"}
+    return {**made, **problems.pages(), "index.md": f"{NOTE}\n\n{_INDEX}{names}\n```\n"}

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from flanpy.model.problem import PROBLEMS
+
 
 class Severity(Enum):
     """ERROR: packets are lost, or will be soon. WARNING: it works, but should not stay so. NOTE: worth knowing."""
@@ -37,7 +39,7 @@ class Repair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """`id` is of the list of problems (P01 to P34), `condition` the daemon's judgement of the same, "" without one.
+    """`id` is of `flanpy.model.problem`, `condition` the daemon's judgement of the same, "" without one.
 
     `grant`: text of several lines to be copied out, ours alone. `at`: wall time of what is over already, 0 for what is
     so now. `follows` is the id of the finding that explains this one, "" if it stands for itself.
@@ -54,6 +56,11 @@ class Finding:
     at: float = 0.0
     follows: str = ""
 
+    @property
+    def page(self) -> str:
+        """Return the address of the page on this problem."""
+        return PROBLEMS[self.id].page
+
     def as_json(self) -> dict[str, Any]:
         """Keys are stable; `fix` is a line for a shell, "" where nothing is repaired by a command."""
         return {
@@ -66,4 +73,5 @@ class Finding:
             "grant": self.grant,
             "fix": str(self.repair) if self.repair else "",
             "follows": self.follows,
+            "page": self.page,
         }

@@ -14,6 +14,8 @@ from flanpy.doctor.checks import cloud, daemon, docker, filter, host, overlay, r
 from flanpy.doctor.checks.common import Problem, evidence_of
 from flanpy.doctor.facts import Facts
 from flanpy.doctor.finding import Finding, Severity
+from flanpy.model.condition import ConditionType
+from flanpy.model.problem import UNKNOWN, problem_of
 from flanpy.status.judge.causes import DEPENDS_ON
 
 
@@ -67,9 +69,11 @@ CHECKS: Final = (
     Check("P19", "packets of full size get through", docker.mtu),
     Check("P06", "this host lets the overlay's port in and out", filter.port),
     Check("P06", "peers are reached", reach.peers),
+    Check("P36", "the hosts of all peers are up", reach.peers),
+    Check("P37", "no packet to a peer is lost", reach.peers),
     Check("P26", "clocks agree", store.clocks, of_all=True),
     Check("P34", "etcd keeps its users to their rights", store.versions, of_all=True),
-    Check("P31", "settings are in force", daemon.settings, of_all=True),
+    Check("P35", "settings are in force", daemon.settings, of_all=True),
 )
 
 _EXPLAINED_BY: Final = {
@@ -78,23 +82,6 @@ _EXPLAINED_BY: Final = {
 
 _TOGETHER_S: Final = 2.0
 """Repairs within so many seconds of the last one are ordered by cause, older ones by age."""
-
-_CONDITIONS: Final = {
-    "DatastoreReachable": "P24",
-    "NetworkConfigValid": "P16",
-    "LeaseValid": "P25",
-    "UnderlayReady": "P21",
-    "BackendReady": "P11",
-    "PeersProgrammed": "P14",
-    "ForwardingEnabled": "P04",
-    "SubnetFileWritten": "P30",
-    "PeersReachable": "P06",
-    "FirewallReady": "P10",
-    "DockerConsistent": "P30",
-    "MTUConsistent": "P19",
-    "CloudRoutes": "P33",
-}
-"""The problem of a bad condition that no check has reported."""
 
 
 def checked() -> tuple[str, ...]:
@@ -161,6 +148,15 @@ def _untold(facts: Facts, told: set[str]) -> Iterator[Finding]:
         name = document.text(row, "type")
         title = f"{name or 'a condition'} is {'not known yet' if row.get('status') == 'Unknown' else 'bad'}"
         severity = Severity.ERROR if row.get("status") != "Unknown" else Severity.WARNING
-        yield Problem(_CONDITIONS.get(name, "P31"), title).found(
+        yield Problem(_id_of(row), title).found(
             *evidence_of(row), cure=document.text(row, "cure"), severity=severity, condition=name
         )
+
+
+def _id_of(row: document.Document) -> str:
+    """Return the problem's id of a bad condition that no check has reported."""
+    try:
+        kind = ConditionType(document.text(row, "type"))
+    except ValueError:  # of a newer daemon's
+        return UNKNOWN
+    return problem_of(kind, document.text(row, "reason")).id

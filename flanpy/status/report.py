@@ -16,7 +16,8 @@ from flanpy.model.event import Event
 from flanpy.model.lease import SubnetKey
 from flanpy.model.objects import OwnLink, TunnelEnd, VxlanLink
 from flanpy.model.ops import Objects
-from flanpy.model.reach import PeerReach
+from flanpy.model.problem import problem_of
+from flanpy.model.reach import PeerReach, Reach, ReachReport
 from flanpy.model.tuning import HostTuning
 from flanpy.model.world import World
 from flanpy.plan.decision import Decision
@@ -43,7 +44,7 @@ def status(snapshot: StatusSnapshot, *, now: float, head: Document) -> Document:
         ).as_json(),
         "phase": snapshot.phase.value,
         "ready": snapshot.ready,
-        "conditions": [_condition(condition) for condition in snapshot.conditions],
+        "conditions": [_condition(condition, inputs.reach) for condition in snapshot.conditions],
         "network": _network(inputs),
         "own": _own(inputs.own, now),
         "underlay": _underlay(inputs.last),
@@ -184,7 +185,7 @@ def _milliseconds(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000, 3)
 
 
-def _condition(condition: Condition) -> Document:
+def _condition(condition: Condition, reach: ReachReport | None) -> Document:
     return {
         "type": condition.type.value,
         "status": condition.status.value,
@@ -195,7 +196,15 @@ def _condition(condition: Condition) -> Document:
         "healthy": condition.healthy,
         "evidence": list(condition.evidence),
         "depends_on": [cause.value for cause in condition.depends_on],
+        "problem": None if condition.healthy else _problem(condition, reach),
     }
+
+
+def _problem(condition: Condition, reach: ReachReport | None) -> Document:
+    peers = reach.peers.values() if reach is not None else ()
+    lost = (peer.diagnosis.trouble for peer in peers if peer.reach in {Reach.UNREACHABLE, Reach.LOSSY})
+    known = problem_of(condition.type, condition.reason, lost)
+    return {"id": known.id, "meaning": known.meaning, "page": known.page}
 
 
 def _network(inputs: Inputs) -> Document | None:

@@ -90,6 +90,7 @@ STATUS: dict[str, Any] = {
             "healthy": True,
             "evidence": [],
             "depends_on": ["UnderlayReady"],
+            "problem": None,
         },
         {
             "type": "MassDeleteHeld",
@@ -101,6 +102,7 @@ STATUS: dict[str, Any] = {
             "healthy": True,
             "evidence": [],
             "depends_on": [],
+            "problem": None,
         },
     ],
     "network": {

@@ -43,8 +43,9 @@ def test_doctor_says_as_json_what_ails_the_host_and_what_was_checked(ctl: Ctl, d
     found = {finding["id"]: finding for finding in said["findings"]}
     assert said["findings"][0]["id"] == "P24"
     assert found["P26"]["condition"] == "LeaseConflict"
-    keys = {"id", "title", "severity", "condition", "evidence", "cure", "grant", "fix", "follows"}
+    keys = {"id", "title", "severity", "condition", "evidence", "cure", "grant", "fix", "follows", "page"}
     assert set(found["P26"]) == keys
+    assert found["P26"]["page"].endswith("/reference/P26.html")
     assert said["checked"] == list(checked())
 
 
@@ -54,6 +55,7 @@ def test_doctor_prints_findings_with_cures_and_no_control_characters(ctl: Ctl, d
     assert ended.code == 5
     assert "P26  error: another host claims this host's subnet\n     OwnedByAnother: node-?[31m9" in ended.out
     assert "     Fix: drain one" in ended.out
+    assert "     See: https://example.org/flanpy/docs/reference/P26.html" in ended.out
     assert "P29  ok: reservations are honoured" in ended.out
 
 
@@ -73,7 +75,7 @@ def test_fix_with_yes_leaves_alone_what_somebody_else_made(
     daemon.answers["reload"] = {"changed": [], "restart_needed": []}
     host = Host(Namespace())
     findings = [
-        Finding(id="P31", title="stale", severity=Severity.WARNING, repair=Repair(("flanpyctl", "reload"))),
+        Finding(id="P35", title="stale", severity=Severity.WARNING, repair=Repair(("flanpyctl", "reload"))),
         Finding(id="P08", title="foreign", repair=FOREIGN),
     ]
     fixed = doctor_fix.repair(findings, host, yes=True)

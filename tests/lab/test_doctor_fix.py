@@ -199,9 +199,9 @@ def test_p31_settings_of_the_file_are_put_into_force(build_lab: BuildLab, tmp_pa
         found = json.loads(_doctor(host, "-o", "json", f"--config={file}").stdout)["findings"]
         return {one["id"]: one["fix"] for one in found if one["fix"]}
 
-    assert offered() == {"P31": "flanpyctl reload"}
+    assert offered() == {"P35": "flanpyctl reload"}
     done = _doctor(host, "--fix", "--yes", f"--config={file}")
-    assert "gone: P31" in done.stdout, done
+    assert "gone: P35" in done.stdout, done
     assert done.returncode == 0
     assert offered() == {}
 

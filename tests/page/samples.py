@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from flanpy.model.condition import Condition, ConditionType, Status
+from flanpy.model.problem import problem_of
+from flanpy.model.reach import Trouble
 from flanpy.page.day import STEP, Day
 from flanpy.status.judge.conditions import Phase
 from flanpy.status.judge.summary import of_cluster, of_host
@@ -147,13 +149,19 @@ def _raise(document: Document, peer: Document) -> None:
         "message": message,
         "evidence": [line],
     }
-    conditions.insert(0, {**of, **bad, "cure": peer["cure"], "since": time.time() - 95})
+    known = problem_of(ConditionType.PEERS_REACHABLE, "Unreachable", _troubles(peer))
+    problem = {"id": known.id, "meaning": known.meaning, "page": known.page}
+    conditions.insert(0, {**of, **bad, "cure": peer["cure"], "since": time.time() - 95, "problem": problem})
     last = document["events"][-1]["number"]
     events = (("peer_unreachable", peer["node_id"], why), ("condition_raised", "PeersReachable", message))
     for number, (kind, what, reason) in enumerate(events, last + 1):
         document["events"].append(
             {"number": number, "at": time.time() - 95, "kind": kind, "what": what, "why": reason, "count": 1}
         )
+
+
+def _troubles(peer: Document) -> list[Trouble]:
+    return [one for one in Trouble if one.value == peer["trouble"]]
 
 
 def crowd(hosts: int) -> Document:

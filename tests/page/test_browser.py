@@ -101,6 +101,8 @@ def test_cut_link_is_named_live_in_every_view(browser: Browser, server: PageServ
         assert part in browser.text("#wrong")
     assert "h1 -> h3 (10.99.1.3): PortBlocked" in browser.ask("document.querySelector('#wrong').textContent")
     assert browser.text("#wrong .command code") == "flanpyctl trace h3"
+    assert browser.text("#wrong a") == "P06: the overlay's port is blocked between two hosts"
+    assert browser.ask("document.querySelector('#wrong a').href").endswith("/reference/P06.html")
     assert "✕ 1 of 3 links broken: h1 ↔ h3: PortBlocked" in browser.text("#cluster")
     assert "✕ h1 works, but 1 of 2 peers unreachable" in browser.text("#host")
     row = "[...document.querySelectorAll('#leases tbody tr')].find(x => x.cells[0].innerText === 'h3').innerText"

@@ -129,6 +129,7 @@ def _print_finding(finding: Finding, line: Any) -> None:
         line(text)
     if finding.repair:
         line(f"     --fix: {finding.repair}", "cyan")
+    line(f"     See: {finding.page}")
 
 
 def _print_following(findings: Sequence[Finding], cause: Finding, line: Any) -> None:

@@ -10,7 +10,7 @@ from flanpy.doctor.finding import Finding, Repair, Severity
 
 _SILENT = Problem("P31", "the daemon of this host does not answer")
 _LISTENERS = Problem("P31", "nobody can ask the daemon for its health")
-_RESTART = Problem("P31", "the daemon runs with other settings than it was given")
+_RESTART = Problem("P35", "the daemon runs with other settings than it was given")
 
 
 def answers(facts: Facts) -> Iterator[Finding]:

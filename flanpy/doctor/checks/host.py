@@ -16,13 +16,14 @@ from flanpy.doctor.checks.common import (
     sysctls,
     traced_finding,
 )
-from flanpy.doctor.facts import Facts, RouteSeen
+from flanpy.doctor.facts import Facts, RouteSeen, Traced
 from flanpy.doctor.finding import Finding, Severity
 from flanpy.doctor.packets import OUR_PROTO
 from flanpy.host.sysctl import sysctl_name
+from flanpy.model.reach import Trouble
 from flanpy.plan.foreign import cure_of_link
 from flanpy.plan.host_settings import FORWARD4, FORWARD6
-from flanpy.trace.hop import Cause, Place
+from flanpy.trace.hop import Cause, Hop, Place
 
 _LINK = Problem("P21", "no link of this host can carry the overlay")
 _SHARED = Problem("P21", "another host has this host's public address")
@@ -47,6 +48,8 @@ _STRICT_AGAIN = Problem(
 )
 _TABLE = Problem("P20", "the neighbour table is too small")
 
+_BENEATH: Final = frozenset({Trouble.PEER_DOWN.value, Trouble.NO_UNDERLAY.value})
+
 _FORWARDING: Final = frozenset({FORWARD4, FORWARD6})
 
 
@@ -67,7 +70,18 @@ def underlay(facts: Facts) -> Iterator[Finding]:
         if ip is not None and (ip.is_loopback or ip.is_link_local or ip.is_unspecified or ip.is_multicast):
             yield _UNFIT.found(f"{key} is {ip}", cure="set --public-ip or --iface")
     yield from _ambiguous(facts)
-    yield from traced_finding(_NO_WAY, ends(facts, [Place.UNDERLAY]))
+    yield from traced_finding(_NO_WAY, _untold_ends(facts))
+
+
+def _untold_ends(facts: Facts) -> list[tuple[Traced, Hop]]:
+    """Return the packets that end on the underlay, but for those to peers whose probes told why."""
+    told = [
+        network
+        for row in facts.rows("peers", "peers")
+        if document.text(row, "trouble") in _BENEATH
+        for network in document.networks(row, "subnet", "subnet6")
+    ]
+    return [pair for pair in ends(facts, [Place.UNDERLAY]) if not _in(pair[0].walk.destination, told)]
 
 
 def _ambiguous(facts: Facts) -> Iterator[Finding]:
@@ -123,7 +137,11 @@ def overlapping(facts: Facts) -> Iterator[Finding]:
     under = [ip for ip, link in facts.addresses.items() if link == facts.underlay and _in(ip, facts.networks)]
     if facts.underlay and under:
         line = f"{facts.underlay} has {', '.join(map(str, under))}"
-        yield _UNDERLAY.found(line, cure="move the overlay to another network: flanpyctl network set")
+        yield _UNDERLAY.found(
+            line,
+            cure="move the overlay to another network: flanpyctl network set",
+            condition=judgement(facts, "ForeignConflict", "HostInside"),
+        )
     asked = [ip for ip in facts.nameservers if _in(ip, facts.networks) and not _in(ip, facts.own)]
     if asked:
         line = f"resolv.conf asks {', '.join(map(str, asked))}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from flanpy.doctor import document
@@ -10,24 +10,32 @@ from flanpy.doctor.checks.common import Problem
 from flanpy.doctor.document import Document
 from flanpy.doctor.facts import Facts
 from flanpy.doctor.finding import Finding, Severity
+from flanpy.model.problem import OF_TROUBLE
 from flanpy.model.reach import Reach, Trouble
 
-_BY_TROUBLE: Final = {
-    Trouble.PORT_BLOCKED: Problem("P06", "the overlay's port is blocked between this host and a peer"),
-    Trouble.ONE_WAY_OUT: Problem("P06", "what this host sends over the overlay does not reach a peer"),
-    Trouble.ONE_WAY_IN: Problem("P06", "what a peer sends over the overlay does not reach this host"),
-    Trouble.MTU_BLACK_HOLE: Problem("P19", "large packets vanish on the way to a peer"),
-    Trouble.WRONG_MAC: Problem("P14", "a peer has another MAC than its lease says"),
-    Trouble.FIREWALL: Problem("P02", "a packet filter drops what the overlay carries"),
-    Trouble.REVERSE_PATH: Problem("P05", "reverse-path filters drop what peers send"),
-    Trouble.NO_UNDERLAY: Problem("P06", "a peer cannot be reached on the underlay either"),
-    Trouble.PEER_DOWN: Problem("P31", "a peer's host is down"),
-    Trouble.LOSS: Problem("P31", "packets to a peer are lost on the way"),
-    Trouble.UNEXPLAINED: Problem("P31", "a peer does not answer, and nothing explains it"),
-    Trouble.NONE: Problem("P31", "a peer does not answer"),
+_TITLES: Final = {
+    Trouble.PORT_BLOCKED: "the overlay's port is blocked between this host and a peer",
+    Trouble.ONE_WAY_OUT: "what this host sends over the overlay does not reach a peer",
+    Trouble.ONE_WAY_IN: "what a peer sends over the overlay does not reach this host",
+    Trouble.MTU_BLACK_HOLE: "large packets vanish on the way to a peer",
+    Trouble.WRONG_MAC: "a peer has another MAC than its lease says",
+    Trouble.FIREWALL: "a packet filter drops what the overlay carries",
+    Trouble.REVERSE_PATH: "reverse-path filters drop what peers send",
+    Trouble.NO_UNDERLAY: "a peer cannot be reached on the underlay either",
+    Trouble.PEER_DOWN: "a peer's host is down",
+    Trouble.LOSS: "packets to a peer are lost on the way",
+    Trouble.UNEXPLAINED: "a peer does not answer, and nothing explains it",
+    Trouble.NONE: "a peer does not answer",
 }
 
+_BY_TROUBLE: Final = {trouble: Problem(OF_TROUBLE[trouble], title) for trouble, title in _TITLES.items()}
+
 _BAD: Final = {Reach.UNREACHABLE.value, Reach.LOSSY.value}
+
+
+def problems() -> Iterable[Problem]:
+    """Return what a peer's trouble can be."""
+    return _BY_TROUBLE.values()
 
 
 def peers(facts: Facts) -> Iterator[Finding]:

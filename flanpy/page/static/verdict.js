@@ -52,7 +52,7 @@ function card(one, follows, peers, opened) {
     folded("Why we think so", evidence.map((line) => el("li", {}, line)), `${one.type} why`, opened),
     folded(`${follows.length} more ${follows.length === 1 ? "follows" : "follow"} from it`,
       follows.map((other) => el("li", {}, el("b", {}, other.type), ` ${other.reason}: ${other.message}`)), `${one.type} more`, opened),
-    one.problem ? el("p", {}, el("a", { href: one.problem.url, rel: "noreferrer" }, `${one.problem.id}: ${one.problem.title}`)) : null);
+    one.problem ? el("p", {}, el("a", { href: one.problem.page, rel: "noreferrer" }, `${one.problem.id}: ${one.problem.meaning}`)) : null);
 }
 
 function folded(title, lines, of, opened) {

@@ -8,7 +8,7 @@ from enum import Enum
 
 from flanpy.model.condition import Condition, ConditionType
 from flanpy.status.inputs import Inputs
-from flanpy.status.judge import cloud, firewall, host, lease, offload, overlay, reach, tuning
+from flanpy.status.judge import cloud, firewall, foreign, host, lease, offload, overlay, reach, tuning
 from flanpy.status.judge.causes import DEPENDS_ON
 
 
@@ -96,7 +96,7 @@ RULES: tuple[Callable[[Inputs, float], Condition], ...] = (
     overlay.peers,
     lease.peer_leases,
     lease.mass_delete,
-    overlay.foreign,
+    foreign.foreign,
     host.forwarding,
     host.subnet_file,
     host.lease_file,

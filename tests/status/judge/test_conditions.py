@@ -50,7 +50,7 @@ from flanpy.model.world import World
 from flanpy.plan.diff import Difference
 from flanpy.plan.gates import Hold
 from flanpy.status.inputs import Inputs, OwnSource, OwnStatus, StoreStatus
-from flanpy.status.judge import cloud, firewall, host, offload, overlay, reach, tuning
+from flanpy.status.judge import cloud, firewall, foreign, host, offload, overlay, reach, tuning
 from flanpy.status.judge import lease as lease_rules
 from flanpy.status.judge.conditions import NEEDED_TO_BE_READY, RULES, Phase, is_ready, judge, phase_of
 from flanpy.store.own.allocation import Usage
@@ -127,9 +127,20 @@ PREFERRED = last(
         ),
     )
 )
-STOLEN, BESIDE = (
+FREE_PART = HostRoute(IPv4Network("10.50.200.0/24"), "tun0", None)
+OVER_LAN, OVER_LAN_MEANT = (
+    last(
+        world=replace(
+            TWO_PEERS,
+            facts=replace(TWO_PEERS.facts, underlay=replace(UNDERLAY, address=IPv4Address("10.50.99.2"))),
+            policy=replace(TWO_PEERS.policy, allowed_networks=allowed),
+        )
+    )
+    for allowed in ((), (IPv4Network("10.50.0.0/16"),))
+)
+STOLEN, BESIDE, INSIDE = (
     last(world=replace(TWO_PEERS, facts=replace(TWO_PEERS.facts, routes=(*TWO_PEERS.facts.routes, route))))
-    for route in (PART, OWN_PART)
+    for route in (PART, OWN_PART, FREE_PART)
 )
 RESERVED = lease(9, reserved=True, node_id="node-0")
 RESERVED_BESIDE = last(world=replace(TWO_PEERS, view=view([OWN, RESERVED])))
@@ -308,6 +319,9 @@ CASES = [
     (C.FOREIGN_CONFLICT, LATER, F, "None", GOOD, ""),
     (C.FOREIGN_CONFLICT, RULED, T, "PolicyRouting", BAD, "rule 5270: from all lookup 52: 10.0.0.0/8 dev tun9"),
     (C.FOREIGN_CONFLICT, BESIDE, F, "None", GOOD, ""),
+    (C.FOREIGN_CONFLICT, INSIDE, F, "RouteInside", GOOD, "at no peer's subnet yet: 10.50.200.0/24 by tun0"),
+    (C.FOREIGN_CONFLICT, OVER_LAN, T, "HostInside", BAD, "lies over this host's own network: "),
+    (C.FOREIGN_CONFLICT, OVER_LAN_MEANT, F, "None", GOOD, ""),
     (C.FOREIGN_CONFLICT, WELL, F, "None", GOOD, ""),
     (C.MTU_CONSISTENT, last(world=narrow(DUAL)), F, "TooNarrow", BAD, "1349 bytes; behind a header of 70"),
     (C.MTU_CONSISTENT, last(world=narrow(V4)), U, "NotProbed", GOOD, ""),
@@ -448,7 +462,7 @@ def test_missing_key_comes_with_why_etcd_did_not_take_it_again() -> None:
 def test_table_above_has_every_reason_of_every_condition() -> None:
     source = "".join(
         inspect.getsource(module)
-        for module in (cloud, firewall, host, lease_rules, offload, overlay, reach, tuning)
+        for module in (cloud, firewall, foreign, host, lease_rules, offload, overlay, reach, tuning)
     )
     assert len(RULES) == len(ConditionType)
     written = set(
