@@ -27,7 +27,7 @@ _LATEST: Final = 1e11
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a host with a page tells of itself: the page's address, and the names of its containers on the overlay."""
+    """The address of a host's page and the names of its containers on the overlay; only a host with a page tells."""
 
     page: str = ""
     containers: tuple[str, ...] = ()
