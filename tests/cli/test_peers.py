@@ -154,3 +154,21 @@ def test_names_from_etcd_cannot_steer_the_terminal(words: tuple[str, ...], ctl: 
     ended = ctl(*words)
     assert "evil?]0;gotcha?" in ended.out
     assert "\x1b" not in ended.out + ended.err
+
+
+def test_peers_and_ping_sort_names_as_people_do(ctl: Ctl, daemon: StandIn) -> None:
+    many = [peer(node_id=name, host=name) for name in ("h10", "h2", "h1")]
+    daemon.answers["peers"] = daemon.answers["probe"] = {"peers": many}
+    for words in (("peers",), ("peers", "-o", "name"), ("ping",)):
+        names = [line.split()[0] for line in ctl(*words).out.splitlines() if line.startswith("h")]
+        assert names == ["h1", "h2", "h10"], words
+
+
+def test_peers_with_v_tell_the_evidence_and_the_fix_below_all_columns(ctl: Ctl, daemon: StandIn) -> None:
+    daemon.answers["peers"] = PEERS
+    brief, full = ctl("peers").out, ctl("peers", "-v").out
+    assert "NODE ID" in full
+    assert "NODE ID" not in brief
+    told = [line for line in full.splitlines() if line.startswith(("✕", "x ", "  Fix:"))]
+    assert "node-3: PortBlocked" in told[0]
+    assert told[1] == "  Fix: open UDP 8472 between the hosts"

@@ -54,12 +54,19 @@ def add_peers(tree: Tree) -> None:
         "peers",
         "look.peers:show",
         "show how each peer is reached",
-        "peers\n peers -o wide\n peers --watch\n peers -o json",
+        "peers\n peers -v\n peers -o wide\n peers --watch\n peers -o json",
         about="""\
 List the peers as this host's daemon reaches them. Times and losses are those of its probes over the overlay; -o wide
 adds the underlay beside them, and what the evidence says is in the way.""",
     )
     add_format(peers, "table", "wide", "json", "yaml", "name")
+    peers.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        default=False,
+        help="all columns, then the evidence and the fix of each peer in trouble",
+    )
     peers.add_argument(
         "--watch", "-w", action="store_true", default=False, help="go on, print again on each change"
     )
@@ -97,6 +104,7 @@ def add_trace(tree: Tree) -> None:
         """trace 10.50.7.3
         trace 10.50.7.3 --from 10.50.1.5
         trace 10.50.1.5 --from 10.50.7.3
+        trace web-2 -v
         trace 10.50.7.3 -o json""",
         about="""\
 Follow a packet to ADDRESS through the kernel of this host, hop by hop: lease, packet filter, route, NAT, neighbour,
@@ -105,6 +113,13 @@ own subnet it arrives from the overlay. Exit 5 if the packet would die or arrive
     )
     trace.add_argument(
         "address", metavar="ADDRESS", help="an address in the overlay, or a host by its name or subnet"
+    )
+    trace.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        default=False,
+        help="the evidence of every hop, also of those that pass",
     )
     trace.add_argument(
         "--from",

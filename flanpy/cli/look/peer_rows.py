@@ -7,7 +7,7 @@ from typing import Any
 
 from flanpy.cli.base.hosts import answers
 from flanpy.cli.base.output import Table
-from flanpy.cli.base.wording import duration
+from flanpy.cli.base.wording import duration, natural
 
 Peer = Mapping[str, Any]
 
@@ -18,6 +18,13 @@ _BAD_STATES = {"failed", "rejected"}
 def name_of(peer: Peer) -> str:
     """Return the peer's name for sentences: its host name, else its address; flannel's hosts have no name."""
     return str(peer.get("host") or peer.get("node_id") or peer.get("public_ip") or subnets_of(peer))
+
+
+def in_order(peers: Iterable[Peer]) -> list[Peer]:
+    """Return the peers as people sort their names: `h2` before `h10`, and flannel's, which have none, last."""
+    return sorted(
+        peers, key=lambda peer: (not (peer.get("host") or peer.get("node_id")), natural(name_of(peer)))
+    )
 
 
 def subnets_of(peer: Peer) -> str:

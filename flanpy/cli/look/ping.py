@@ -17,6 +17,7 @@ from flanpy.cli.base.wording import plural
 from flanpy.cli.look.peer_rows import (
     Peer,
     answers_to,
+    in_order,
     is_broken,
     milliseconds,
     name_of,
@@ -45,7 +46,9 @@ def ping(arguments: Namespace, host: Host) -> Exit:
 def _from_here(control: Control, arguments: Namespace, host: Host) -> Exit:
     said = control.post("probe")
     peers = [
-        peer for peer in said.get("peers", ()) if not arguments.target or answers_to(peer, arguments.target)
+        peer
+        for peer in in_order(said.get("peers", ()))
+        if not arguments.target or answers_to(peer, arguments.target)
     ]
     if arguments.target and not peers:
         raise CommandError(

@@ -12,6 +12,7 @@ from flanpy.cli.base.exits import CommandError, Exit
 from flanpy.cli.base.host import Host
 from flanpy.cli.base.hosts import answers
 from flanpy.cli.base.output import print_as, printable
+from flanpy.cli.base.screen import Tone, mark, say
 from flanpy.cli.base.wording import plural
 from flanpy.errors import UsageError
 from flanpy.trace.hop import Hop, HopVerdict, Walk
@@ -39,7 +40,7 @@ def show(arguments: Namespace, host: Host) -> Exit:
         )
     found = walk(seen)
     if arguments.output == "table":
-        _print(found)
+        _print(found, verbose=arguments.verbose)
     else:
         print_as(arguments.output, found.as_json())
     return _judged(found)
@@ -81,7 +82,9 @@ def _judged(found: Walk) -> Exit:
     )
 
 
-def _print(found: Walk) -> None:
+def _print(found: Walk, *, verbose: bool) -> None:
+    """Print the verdict, then each hop; the evidence of hops that pass only if `verbose`."""
+    _print_verdict(found)
     assumed = f" ({found.assumed}; --from names another)" if found.assumed else ""
     start = {
         Direction.OUT: "forwarded by this host",
@@ -90,16 +93,29 @@ def _print(found: Walk) -> None:
     }[found.direction]
     print(printable(f"{found.source or 'this host'}{assumed} -> {found.destination}, {start}"))
     for number, hop in enumerate(found.hops, 1):
-        _print_hop(number, hop)
+        _print_hop(number, hop, verbose=verbose)
     for line in found.unread:
         print(f"not read: {printable(line)}", file=sys.stderr)
 
 
-def _print_hop(number: int, hop: Hop) -> None:
+def _print_verdict(found: Walk) -> None:
+    hop = found.fatal
+    if hop is None:
+        unsure = any(one.verdict is Verdict.UNKNOWN for one in found.hops)
+        tone = Tone.UNSURE if unsure else Tone.GOOD
+        words = "would pass, as far as could be read" if unsure else "gets through"
+        say(f"{mark(tone)} a packet {words}: {plural(len(found.hops), 'hop')}", tone)
+        return
+    what = "dies" if hop.verdict is Verdict.DIES else "is harmed"
+    place = found.hops.index(hop) + 1
+    say(f"{mark(Tone.BAD)} a packet {what} at hop {place}, {hop.place.value}", Tone.BAD)
+
+
+def _print_hop(number: int, hop: Hop, *, verbose: bool) -> None:
     colour = _TONES.get(hop.verdict, "") if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else ""
     head = printable(f"{number:>2}  {_MARKS[hop.verdict]:<4}  {hop.place.value}: {hop.text}")
     print(f"{colour}{head}\x1b[0m" if colour else head)
-    for line in hop.evidence:
+    for line in hop.evidence if verbose or hop.verdict is not Verdict.PASSES else ():
         print(f"          {printable(line)}")
     if hop.cure and hop.verdict is not HopVerdict.PASSES:
         print(f"          Fix: {printable(hop.cure)}")
