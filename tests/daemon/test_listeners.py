@@ -8,15 +8,20 @@ import socket
 import stat
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from aiohttp import ClientSession, UnixConnector
 
 from flanpy.config import Settings, load
+from flanpy.daemon.looks.probing import Probing
 from flanpy.daemon.serving.listeners import PATIENCE, RETRY_INTERVAL, SOCKET_NAME, Listeners
 from flanpy.model.condition import Condition, ConditionType
+from flanpy.probe.mesh import Mesh, Node
 from flanpy.status.board import StatusBoard
 from tests.fakes.clock import FakeClock
 from tests.reconcile.rig import Rig
@@ -231,3 +236,33 @@ async def test_peers_and_events_are_served_and_a_number_that_is_none_is_refused(
         assert await served.ask(f"/v1/events?after={newest}") == (200, {"epoch": "", "events": []})
         status, said = await served.ask("/v1/events?after=-1")
         assert (status, said["error"]) == (400, "after='-1' is no event number")
+
+
+async def test_page_tells_the_verdicts_and_the_day_of_what_all_hosts_measured(tmp_path: Path) -> None:
+    """The mesh is a real one, of which only the other host's answer is made up."""
+    served = Served(_settings(tmp_path))
+    row = {"subnet": "10.50.1.0-24", "reach": "reachable", "rtt_ms": 0.2, "loss": 0.0, "trouble": ""}
+    lost = {**row, "subnet": "10.50.0.0-24", "reach": "unreachable", "trouble": "PortBlocked", "rtt_ms": None}
+
+    async def ask(_address: object, _port: int) -> dict[str, Any]:
+        return {"at": 1.0, "rows": [lost], "told": {"page": "", "containers": ["shop-db"]}}
+
+    nodes = (
+        Node("id-0", "10.50.0.0-24", host="web-0"),
+        Node("id-1", "10.50.1.0-24", IPv4Address("10.50.1.0"), host="web-1"),
+    )
+    own = {"at": 1.0, "rows": [row]}
+    mesh = Mesh(clock=served.clock, port=1, nodes=lambda: nodes, own=lambda: own, ask=ask)
+    listeners = replace(served.listeners, probing=cast("Probing", SimpleNamespace(mesh=mesh)))
+    feed = listeners._feed(listeners._control(0.0))
+    await feed.sample()
+    document = await feed.document()
+    assert document["cluster"]["text"] == "1 of 1 link broken: web-1 -> web-0: PortBlocked"
+    assert document["mesh"]["told"] == {"web-1": {"page": "", "containers": ["shop-db"]}}
+    assert {host: steps[-1] for host, steps in document["day"]["hosts"].items()} == {
+        "web-0": "3",
+        "web-1": "3",
+    }
+    pair = feed.pair("web-0", "web-1")
+    assert (pair["out"]["worst"][-1], pair["back"]["worst"][-1]) == ("1", "3")
+    assert (pair["out"]["rtt_ms"][-1], pair["back"]["rtt_ms"][-1]) == (0.2, None)
