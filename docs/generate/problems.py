@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 
 from docs.generate import markdown
 from docs.generate.alerts import alerts_of
-from docs.generate.source import CODE, modules, tree
+from docs.generate.source import CODE, ROOT, modules, tree
 from flanpy.doctor.checks.reach import problems
 from flanpy.model.problem import OF_CONDITION, OF_TROUBLE, PROBLEMS, Known
-from integration.faults.catalogue import NOT_INJECTED
-from integration.faults.catalogue import PROBLEMS as INJECTED
 
 _LEAD = """\
 What is known to go wrong with overlays like this one. Each problem has one id, for ever: `flanpyctl doctor`, conditions and the
@@ -59,11 +58,20 @@ def _facts(known: Known) -> Iterator[str]:
     troubles = [trouble.value for trouble, name in OF_TROUBLE.items() if name == known.id and trouble.value]
     if troubles:
         yield f"trouble of a peer: {', '.join(map(markdown.code, troubles))}"
-    injected = next((fault for fault in INJECTED if fault.problem == known.id), None)
-    if injected is not None:
-        yield f"to see it in a lab: `python -m integration inject {known.id}` ({injected.title})"
-    elif known.id in NOT_INJECTED:
-        yield f"not put into a lab: {NOT_INJECTED[known.id]}"
+    if known.id in _injected():
+        yield f"to see it in a lab: `python -m integration inject {known.id}`"
+
+
+@cache
+def _injected() -> frozenset[str]:
+    """Return the problems that the lab's catalogue can bring about, as its source says."""
+    found = (
+        node.value.value
+        for path in modules(ROOT / "integration/faults")
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.keyword) and node.arg == "problem" and isinstance(node.value, ast.Constant)
+    )
+    return frozenset(str(one) for one in found)
 
 
 def _titles() -> dict[str, set[str]]:

@@ -244,7 +244,7 @@ async def test_page_tells_the_verdicts_and_the_day_of_what_all_hosts_measured(tm
     row = {"subnet": "10.50.1.0-24", "reach": "reachable", "rtt_ms": 0.2, "loss": 0.0, "trouble": ""}
     lost = {**row, "subnet": "10.50.0.0-24", "reach": "unreachable", "trouble": "PortBlocked", "rtt_ms": None}
 
-    async def ask(_address: object, _port: int) -> dict[str, Any]:
+    async def ask(_address: object, _port: int, _token: str) -> dict[str, Any]:
         return {"at": 1.0, "rows": [lost], "told": {"page": "", "containers": ["shop-db"]}}
 
     nodes = (
@@ -252,7 +252,7 @@ async def test_page_tells_the_verdicts_and_the_day_of_what_all_hosts_measured(tm
         Node("id-1", "10.50.1.0-24", IPv4Address("10.50.1.0"), host="web-1"),
     )
     own = {"at": 1.0, "rows": [row]}
-    mesh = Mesh(clock=served.clock, port=1, nodes=lambda: nodes, own=lambda: own, ask=ask)
+    mesh = Mesh(clock=served.clock, port=1, nodes=lambda: nodes, own=lambda: own, token=lambda: "", ask=ask)
     listeners = replace(served.listeners, probing=cast("Probing", SimpleNamespace(mesh=mesh)))
     feed = listeners._feed(listeners._control(0.0))
     await feed.sample()

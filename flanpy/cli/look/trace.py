@@ -101,12 +101,12 @@ def _print(found: Walk, *, verbose: bool) -> None:
 def _print_verdict(found: Walk) -> None:
     hop = found.fatal
     if hop is None:
-        unsure = any(one.verdict is Verdict.UNKNOWN for one in found.hops)
+        unsure = any(one.verdict is HopVerdict.UNKNOWN for one in found.hops)
         tone = Tone.UNSURE if unsure else Tone.GOOD
         words = "would pass, as far as could be read" if unsure else "gets through"
         say(f"{mark(tone)} a packet {words}: {plural(len(found.hops), 'hop')}", tone)
         return
-    what = "dies" if hop.verdict is Verdict.DIES else "is harmed"
+    what = "dies" if hop.verdict is HopVerdict.DIES else "is harmed"
     place = found.hops.index(hop) + 1
     say(f"{mark(Tone.BAD)} a packet {what} at hop {place}, {hop.place.value}", Tone.BAD)
 
@@ -115,7 +115,7 @@ def _print_hop(number: int, hop: Hop, *, verbose: bool) -> None:
     colour = _TONES.get(hop.verdict, "") if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else ""
     head = printable(f"{number:>2}  {_MARKS[hop.verdict]:<4}  {hop.place.value}: {hop.text}")
     print(f"{colour}{head}\x1b[0m" if colour else head)
-    for line in hop.evidence if verbose or hop.verdict is not Verdict.PASSES else ():
+    for line in hop.evidence if verbose or hop.verdict is not HopVerdict.PASSES else ():
         print(f"          {printable(line)}")
     if hop.cure and hop.verdict is not HopVerdict.PASSES:
         print(f"          Fix: {printable(hop.cure)}")
