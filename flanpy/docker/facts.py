@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
 from typing import Any, Final
 
@@ -30,7 +30,7 @@ class Version:
 
     major: int
     minor: int
-    text: str = ""
+    text: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         return self.text or f"{self.major}.{self.minor}"
@@ -138,4 +138,4 @@ def _parsed(parse: Any, text: Any) -> Any:
 
 
 def _number(text: str | None) -> int:
-    return int(text) if text and text.isdigit() else 0
+    return int(text) if text and re.fullmatch("[0-9]{1,9}", text) else 0

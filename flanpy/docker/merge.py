@@ -52,14 +52,12 @@ class Merged:
 def merge(content: bytes | None, wanted: Wanted, *, name: str, keep_masquerade: bool = False) -> Merged:
     """Return what `content` (None: no such file) must become. Raises DockerError where it must not be touched.
 
-    Content that is right already comes back byte for byte.
+    Content that is right already comes back byte for byte, but for a byte-order mark.
     """
     text, notes = _decoded(content, name)
     members = json_text.read_object(text, name)
     _refuse(members, wanted, name)
     changes = tuple(_changes(members, wanted, keep_masquerade=keep_masquerade))
-    if not changes and content is not None and content.strip():
-        return Merged(content, notes=notes)
     for change in changes:
         text = _changed(text, change, name)
     notes += tuple(_wrong_types(changes))

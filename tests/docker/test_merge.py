@@ -118,6 +118,12 @@ def test_revert_keeps_what_was_edited_since_and_undoes_only_our_keys(text: str, 
             '{\n  "log-driver": "journald",\n  "bip": "10.50.7.1/24",\n  "mtu": 1450\n}\n',
         ),
         ('{"debug":true}', '{"debug":true, "bip":"10.50.7.1/24", "mtu":1450}'),
+        ('{"a":1,"b":2}', '{"a":1,"b":2,"bip":"10.50.7.1/24","mtu":1450}'),
+        (
+            '{"a": 1, "b": 2,\n "c": 3}',
+            '{"a": 1, "b": 2,\n "c": 3,\n "bip": "10.50.7.1/24",\n "mtu": 1450}',
+        ),
+        ("{\r\n}\r\n", '{\r\n    "bip": "10.50.7.1/24",\r\n    "mtu": 1450\r\n}\r\n'),
         (
             '{\n\t"mtu" :  1500,\n\n\t"debug": true\n}',
             '{\n\t"mtu" :  1450,\n\n\t"debug": true,\n\t"bip": "10.50.7.1/24"\n}',
@@ -165,6 +171,7 @@ def test_merge_refuses_what_it_does_not_understand_naming_the_place(text: str, w
         ('{"bip": 1}'.encode("utf-16"), "UTF-16"),
         ('{"bip": 1}'.encode("utf-32"), "UTF-32"),
         (b'{\n "a": "\xff"}', "line 2, byte 8"),
+        (b'\n{"\xff"}', "line 2, byte 3"),
     ],
 )
 def test_merge_refuses_other_encodings_by_name(content: bytes, word: str) -> None:
@@ -180,6 +187,7 @@ def test_merge_refuses_other_encodings_by_name(content: bytes, word: str) -> Non
         '{"fixed-cidr": "10.50.0.0/16"}',
         '{"fixed-cidr": "junk"}',
         '{"default-gateway": "192.168.1.254"}',
+        '{"default-gateway": "fd50::1"}',
     ],
 )
 def test_merge_refuses_keys_that_keep_docker_from_starting_on_our_subnet(text: str) -> None:
@@ -190,6 +198,34 @@ def test_merge_refuses_keys_that_keep_docker_from_starting_on_our_subnet(text: s
 def test_merge_takes_a_fixed_cidr_and_a_gateway_within_our_subnet() -> None:
     text = '{"fixed-cidr": "10.50.7.128/25", "default-gateway": "10.50.7.254", "bridge": ""}'
     assert json.loads(merged(text)).items() >= {**json.loads(text), **OURS}.items()
+
+
+@pytest.mark.parametrize("text", ['{"fixed-cidr": "", "default-gateway": 5}', '{"a": 1, "a": 2}'])
+def test_merge_leaves_to_docker_what_does_not_concern_our_keys(text: str) -> None:
+    assert merged(text).startswith(text[:-1])
+
+
+def test_merge_has_nothing_to_say_about_a_plain_file() -> None:
+    for text in ("{}", '{"debug": true}', '{"bip": "10.1.2.1/24", "mtu": 1500}'):
+        assert merge(text.encode(), WANTED, name=NAME).notes == ()
+
+
+def test_merge_makes_a_whole_number_of_one_with_a_point() -> None:
+    """Docker's decoder takes no 1450.0 for a whole number, where Python finds the two equal."""
+    assert merged('{"bip": "10.50.7.1/24", "mtu": 1450.0}') == '{"bip": "10.50.7.1/24", "mtu": 1450}'
+
+
+def test_merge_drops_a_byte_order_mark_from_a_file_that_is_right_otherwise() -> None:
+    right = merged("{}").encode()
+    result = merge(b"\xef\xbb\xbf" + right, WANTED, name=NAME)
+    assert (result.content, result.changes) == (right, ())
+    assert "byte-order mark" in result.notes[0]
+
+
+def test_only_member_is_removed_with_its_blanks() -> None:
+    for text in ('{"bip": 1}', '{ "bip" : 1 }', '{\n  "bip": 1\n}'):
+        members = json_text.read_object(text, NAME)
+        assert json_text.remove(text, members, members[0]) == "{}"
 
 
 def test_merge_drops_a_byte_order_mark_and_says_so() -> None:
@@ -265,6 +301,7 @@ def test_backup_is_replaced_when_others_edited_the_file_since_and_kept_otherwise
     assert not still_backs_up(old, b'{"a": 2, "bip": "10.50.3.1/24"}')
     assert not still_backs_up(old, old)
     assert not still_backs_up(None, ours)
+    assert not still_backs_up(None, b'{"bip": "10.50.3.1/24"}')
     assert not still_backs_up(b"junk", ours)
 
 

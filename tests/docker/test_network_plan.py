@@ -89,6 +89,14 @@ def test_network_that_is_wrong_is_made_anew_only_if_no_container_has_it(
     assert any(said in line for line in used.differences)
 
 
+def test_network_with_another_gateway_is_made_anew() -> None:
+    (pool,) = RIGHT.pools
+    other = made(RIGHT, IPAM={"Config": [{"Subnet": pool[0], "Gateway": "10.50.7.254"}]})
+    found = plan_network(WANTED, _docker(other), ())
+    assert found.step is NetworkStep.RECREATE
+    assert found.differences == ("gateway 10.50.7.254, needs 10.50.7.1",)
+
+
 def test_network_of_somebody_else_is_never_touched() -> None:
     assert plan_network(WANTED, _docker(made(RIGHT, Labels={})), ()).step is NetworkStep.TAKEN
 
@@ -98,7 +106,11 @@ def test_plan_says_who_masquerades_and_when_docker0_is_in_the_way() -> None:
     notes = plan_network(WANTED, taken, ()).notes
     assert any("ip-masq" in note for note in notes)
     assert any("docker0 has 10.50.7.0/24" in note for note in notes)
-    assert plan_network(replace(WANTED, masquerade=False), _docker(None), ()).notes == ()
+    kept = plan_network(WANTED, replace(taken, own=made(RIGHT)), ())
+    assert (kept.step, kept.notes) == (NetworkStep.KEEP, notes)
+    quiet = replace(WANTED, masquerade=False)
+    for default in (bridge("172.17.0.0/16"), bridge(subnet=None), None):
+        assert plan_network(quiet, running(default=default), ()).notes == ()
 
 
 def test_wanted_refuses_what_docker_cannot_be_told() -> None:
@@ -106,4 +118,11 @@ def test_wanted_refuses_what_docker_cannot_be_told() -> None:
         wanted(None, None, 1450, ipmasq=False, subnet6=DUAL.subnet6)
     with pytest.raises(DockerError, match="FLANNEL_MTU=0"):
         wanted(WANTED.network, WANTED.subnet, 0, ipmasq=False)
+    for network4, subnet in ((None, WANTED.subnet), (WANTED.network, None)):
+        with pytest.raises(DockerError, match="no IPv4"):
+            wanted(network4, subnet, 1450, ipmasq=False)
+    with pytest.raises(DockerError, match="FLANNEL_MTU=67"):
+        wanted(WANTED.network, WANTED.subnet, 67, ipmasq=False)
+    assert wanted(WANTED.network, WANTED.subnet, 68, ipmasq=False).mtu == 68
     assert wanted(WANTED.network, WANTED.subnet, 1450, ipmasq=False) == WANTED
+    assert wanted(WANTED.network, WANTED.subnet, 1450, ipmasq=False, subnet6=DUAL.subnet6) == DUAL

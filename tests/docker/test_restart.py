@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -70,3 +73,30 @@ def test_command_that_cannot_be_run_or_does_not_end_is_named(command: str, words
 def test_command_whose_quotes_do_not_close_is_refused_in_words() -> None:
     with pytest.raises(DockerError, match="docker-restart-command"):
         restart(How("sh -c 'systemctl", 60))
+
+
+@pytest.mark.parametrize(
+    ("name", "ran"), [("systemctl", ["reset-failed docker", "restart docker"]), ("rc", ["restart docker"])]
+)
+def test_systemd_is_told_to_forget_failures_before_it_restarts_docker(
+    tmp_path: Path, name: str, ran: list[str]
+) -> None:
+    program, log = tmp_path / name, tmp_path / "log"
+    program.write_text(f'#!/bin/sh\necho "$@" >>{log}\n[ "$1" = restart ]\n')
+    program.chmod(0o755)
+    restart(How(f"{program} restart docker", 60))
+    assert log.read_text().splitlines() == ran
+
+
+def test_command_reads_nothing_of_ours_and_its_errors_are_passed_on_whatever_their_bytes() -> None:
+    silent, talking = os.pipe()
+    own = os.dup(0)
+    os.dup2(silent, 0)
+    code = "import sys; sys.stdin.read(); sys.stderr.buffer.write(b'no \\xff luck'); sys.exit(3)"
+    try:
+        with pytest.raises(DockerError, match="ended with 3: no \ufffd luck"):
+            restart(How(shlex.join([sys.executable, "-c", code]), 10))
+    finally:
+        os.dup2(own, 0)
+        for one in (own, silent, talking):
+            os.close(one)

@@ -11,8 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flanpy.docker.facts import facts, network, version
-from flanpy.docker.verdict import DockerLook, DockerStandard, Mode, Silence, Silent, judge, needs_accepts
+from flanpy.docker.facts import Version, facts, network, version
+from flanpy.docker.verdict import (
+    DockerLook,
+    DockerStandard,
+    Mode,
+    Silence,
+    Silent,
+    judge,
+    judged_network,
+    needs_accepts,
+)
 from flanpy.errors import DockerError
 from flanpy.model.condition import Status
 from tests.docker.values import BIP, OPTION, WANTED, bridge, running
@@ -45,6 +54,12 @@ CASES = [
     (look(), BY_BIP, T, "Consistent", ""),
     (look(running(default=OTHER)), ASKED, F, "NotWired", ""),
     (look(running(default=None)), ASKED, F, "NotWired", ""),
+    (look(running(default=bridge(None))), ASKED, F, "NotWired", ""),
+    (look(running(default=bridge("10.50.7.0/25"))), ASKED, F, "BridgeDiffers", "docker apply"),
+    (look(running(default=OTHER, running=2), told=BIP), ASKED, F, "RestartPending", "restart Docker"),
+    (look(running("28.0.0")), replace(ASKED, accepts=False), F, "EngineDropsUs", "iptables-forward-rules"),
+    (look(running("28.0.0", own=own())), BY_NETWORK, F, "EngineDropsUs", "--mode network"),
+    (look(running("29.0.0", filter="nftables"), told_accept_mark=True), ASKED, F, "EngineDropsUs", "fwmark"),
     (look(running(default=OTHER)), BY_BIP, F, "BridgeDiffers", "docker apply"),
     (look(running(default=bridge("10.50.3.0/24"))), ASKED, F, "BridgeDiffers", "docker apply"),
     (look(running(default=bridge(gateway=IPv4Address("10.50.7.254")))), ASKED, F, "BridgeDiffers", "docker apply"),
@@ -151,7 +166,9 @@ def test_facts_are_read_from_the_documents_of_the_api() -> None:
     "document",
     [{}, {"Options": None, "IPAM": None, "Containers": None, "Labels": None},
      {"IPAM": {"Config": None}}, {"IPAM": {"Config": [{}]}},
-     {"IPAM": {"Config": [{"Subnet": "junk", "Gateway": 5}]}, "Options": {"com.docker.network.driver.mtu": "x"}}],
+     {"IPAM": {"Config": [{"Subnet": "junk", "Gateway": 5}]}, "Options": {"com.docker.network.driver.mtu": "x"}},
+     {"Options": {"com.docker.network.driver.mtu": "\u00b2"}},
+     {"Options": {"com.docker.network.driver.mtu": "9" * 5000}}],
 )  # fmt: skip
 def test_network_with_anything_missing_is_read_as_one_without_it(document: dict[str, Any]) -> None:
     found = network(document)
@@ -162,6 +179,50 @@ def test_network_with_anything_missing_is_read_as_one_without_it(document: dict[
         True,
         False,
     )
+
+
+def test_facts_of_an_idle_docker_have_no_networks_of_ours() -> None:
+    for info in ({"ServerVersion": "20.10.24"}, {"ServerVersion": "20.10.24", "ContainersRunning": 0}):
+        found = facts(info, None, {"Name": "flanpy"})
+        assert (found.running, found.default, found.live_restore, found.filter) == (0, None, False, "")
+        assert found.own is not None
+        assert found.own.name == "flanpy"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "link"),
+    [
+        ("bridge", {}, "docker0"),
+        ("web", {}, "br-0123456789ab"),
+        ("bridge", {f"{OPTION}name": "docker7"}, "docker7"),
+        ("web", {f"{OPTION}name": "web0"}, "web0"),
+    ],
+)
+def test_bridge_is_named_by_its_option_or_as_docker_names_it(
+    name: str, options: dict[str, str], link: str
+) -> None:
+    assert network({"Name": name, "Id": "0123456789abcdef", "Options": options}).bridge == link
+
+
+def test_gateway_of_the_other_family_is_none_of_the_subnet() -> None:
+    found = network({"IPAM": {"Config": [{"Subnet": "10.50.7.0/24", "Gateway": "fd50::1"}]}})
+    assert (found.subnet, found.gateway) == (bridge().subnet, None)
+
+
+def test_network_that_is_judged_is_ours_in_network_mode_and_the_default_one_otherwise() -> None:
+    found = running(own=own())
+    assert judged_network(found, Mode.AUTO) == judged_network(found, Mode.NETWORK) == found.own
+    assert judged_network(found, Mode.BIP) == found.default
+    assert judged_network(running(), Mode.AUTO) == running().default
+
+
+def test_difference_is_said_with_both_subnets_and_containers_by_a_few_names() -> None:
+    assert judge(look(running(default=OTHER)), BY_BIP).message == (
+        "docker0 is 172.17.0.0/16, leased is 10.50.7.0/24"
+    )
+    crowd = judge(look(over_mtu=("v1", "v2", "v3", "v4")), ASKED).message
+    assert crowd.startswith("4 running containers have an MTU")
+    assert "(v1, v2, v3 at docker0)" in crowd
 
 
 def test_network_of_dual_stack_keeps_both_families() -> None:
@@ -184,4 +245,6 @@ def test_version_that_is_none_is_refused(text: str) -> None:
 
 
 def test_versions_are_ordered_by_number() -> None:
+    assert str(Version(28, 0)) == "28.0"
+    assert version("28.0.1") == version("28.0.2+x") == Version(28, 0)
     assert version("9.1") < version("20.10.24+dfsg1") < version("v28.0.0-rc.1") < version("28.10.0")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 from typing import Any
 
 from flanpy.docker.facts import DockerFacts, DockerNetwork, version
@@ -15,15 +15,15 @@ BIP = "10.50.7.1/24"
 OPTION = "com.docker.network.bridge."
 
 
-def bridge(subnet: str = "10.50.7.0/24", **more: Any) -> DockerNetwork:
+def bridge(subnet: str | None = "10.50.7.0/24", **more: Any) -> DockerNetwork:
     """docker0 as Docker runs it."""
-    network = IPv4Network(subnet)
+    network = IPv4Network(subnet) if subnet is not None else None
     values: dict[str, Any] = {
         "id": "f" * 64,
         "name": "bridge",
         "bridge": "docker0",
         "subnet": network,
-        "gateway": IPv4Address(int(network.network_address) + 1),
+        "gateway": network[1] if network is not None else None,
         "mtu": 1450,
         "masquerade": True,
     }

@@ -147,7 +147,7 @@ class _Finder:
             yield self._change(node, name, index, ast.copy_location(ast.Pass(), child), child)
 
     def _of_statement(self, node: ast.stmt) -> Iterator[Change]:
-        if isinstance(node, ast.If | ast.While):
+        if isinstance(node, ast.If | ast.While) and not isinstance(node.test, ast.Constant):
             for constant in (True, False):
                 yield self._change(
                     node, "test", None, ast.copy_location(ast.Constant(constant), node.test), node.test
