@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from flanpy.model.condition import Condition, ConditionType, Status
+from flanpy.model.event import Event, EventKind, Spell
 from flanpy.model.problem import problem_of
 from flanpy.model.reach import Trouble
 from flanpy.page.day import STEP, Day
+from flanpy.status import report
 from flanpy.status.judge.conditions import Phase
 from flanpy.status.judge.summary import of_cluster, of_host
 
@@ -25,13 +27,30 @@ def healthy() -> Document:
     """Three hosts, all well; what happened is of the last minutes, and every host's row is known."""
     document: Document = json.loads(_RECORDED.read_text())
     moved = time.time() - max(event["at"] for event in document["events"]) - 120
-    for event in document["events"]:
-        event["at"] += moved
+    document["events"] = _told(_story(time.time()))
     for condition in document["status"]["conditions"]:
         condition["since"] += moved
     document["status"]["own"]["expires_at"] += round(moved)
     document["mesh"] = mesh(document["mesh"]["nodes"])
     return judged(document)
+
+
+def _story(now: float) -> list[Event]:
+    """A start, peers that joined, a flap, and a repair, as a day has them."""
+    start, flap = now - 33_000, now - 9_400
+    return [
+        Event(1, start + 0.9, EventKind.STARTED, "flanpyd 0.1.0", first_at=start, spell=Spell(start, start + 0.9, 0.9)),
+        Event(2, start + 1.0, EventKind.PEER_JOINED, "h2 10.50.58.0/24", "10.99.1.2", first_at=start + 1.0),
+        Event(3, start + 1.4, EventKind.PEER_JOINED, "h3 10.50.6.0/24", "10.99.1.3", first_at=start + 1.4),
+        Event(4, flap, EventKind.PEER_UNREACHABLE, "h3", "Loss", times=2, first_at=flap - 900, reasons=("Loss",),
+              spell=Spell(flap - 60, flap, 131.0)),
+        Event(5, now - 4_000, EventKind.REPAIRED, "route", "monitor: ip route add 10.50.58.0/24", first_at=now - 4_000),
+    ]  # fmt: skip
+
+
+def _told(happened: list[Event]) -> list[Document]:
+    told: list[Document] = json.loads(json.dumps(report.events(happened)["events"]))
+    return told
 
 
 def judged(document: Document) -> Document:
@@ -152,12 +171,17 @@ def _raise(document: Document, peer: Document) -> None:
     known = problem_of(ConditionType.PEERS_REACHABLE, "Unreachable", _troubles(peer))
     problem = {"id": known.id, "meaning": known.meaning, "page": known.page}
     conditions.insert(0, {**of, **bad, "cure": peer["cure"], "since": time.time() - 95, "problem": problem})
-    last = document["events"][-1]["number"]
-    events = (("peer_unreachable", peer["node_id"], why), ("condition_raised", "PeersReachable", message))
-    for number, (kind, what, reason) in enumerate(events, last + 1):
-        document["events"].append(
-            {"number": number, "at": time.time() - 95, "kind": kind, "what": what, "why": reason, "count": 1}
-        )
+    last, since = document["events"][-1]["number"], time.time() - 95
+    kinds = (
+        (EventKind.PEER_UNREACHABLE, peer["node_id"], why),
+        (EventKind.CONDITION_RAISED, "PeersReachable", message),
+    )
+    document["events"] += _told(
+        [
+            Event(number, since, kind, what, reason, first_at=since, spell=Spell(since))
+            for number, (kind, what, reason) in enumerate(kinds, last + 1)
+        ]
+    )
 
 
 def _troubles(peer: Document) -> list[Trouble]:

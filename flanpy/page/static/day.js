@@ -1,7 +1,8 @@
 // The last day as strips: one for the cluster, one for each host that had trouble; and the newest events in words.
 
 import { byId, el, svg } from "./dom.js";
-import { full, kindText, stamp } from "./words.js";
+import { sentence } from "./timeline.js";
+import { arrows, full, stamp } from "./words.js";
 
 const STATES = ["not measured", "well", "lossy", "unreachable"];
 const HEIGHTS = [2, 6, 12, 18];
@@ -44,7 +45,6 @@ function said(states, day) {
 
 export function drawLately(events) {
   const newest = events.slice(-NEWEST).reverse();
-  byId("lately").replaceChildren(...newest.map((event) => el("li", {},
-    el("time", { datetime: full(event.at), title: full(event.at) }, stamp(event.at)), ` ${event.what} `,
-    el("span", { class: "reason" }, kindText(event.kind)))));
+  byId("lately").replaceChildren(...newest.map((event) => el("li", { title: sentence(event) },
+    el("time", { datetime: full(event.at), title: full(event.at) }, stamp(event.at)), ` ${arrows(sentence(event))}`)));
 }

@@ -93,6 +93,6 @@ function line(event) {
 }
 
 // A daemon of an earlier version, whose stream goes on through an upgrade, makes no sentence.
-function sentence(event) {
+export function sentence(event) {
   return event.text ?? `${kindText(event.kind)} ${event.what}: ${event.why}`;
 }

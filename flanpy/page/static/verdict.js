@@ -1,7 +1,7 @@
 // The two verdicts, the cards of what to do, and the facts of this host. A page that hears nothing knows nothing.
 
 import { byId, copied, el, onChange, shellWord } from "./dom.js";
-import { age, count, full, now, span } from "./words.js";
+import { age, arrows, count, full, now, span } from "./words.js";
 
 const MARKS = { well: "✓", impaired: "✕", down: "✕", unknown: "?" };
 
@@ -12,7 +12,7 @@ export const drawVerdicts = onChange((cluster, host, silentSince) => {
 
 function show(id, title, verdict, silentSince) {
   const state = silentSince ? "unknown" : verdict.state ?? "unknown";
-  const text = (verdict.text ?? "not known").replaceAll(" <-> ", " ↔ ").replaceAll(" -> ", " → ");
+  const text = arrows(verdict.text ?? "not known");
   byId(id).className = `verdict ${state}`;
   byId(id).replaceChildren(el("h2", {}, title), el("p", {},
     el("b", {}, silentSince ? "? UNKNOWN" : MARKS[state] ?? "?"), silentSince ? ` since ${silentSince}` : ` ${text}`),
@@ -46,10 +46,10 @@ function card(one, follows, peers, opened) {
   const evidence = one.evidence.filter((line) => !one.message.includes(line));
   return el("article", { class: "card" },
     el("h3", {}, one.type, " ", el("span", { class: "reason" }, one.reason, " ", since(one.since))),
-    el("p", {}, one.message),
+    el("p", {}, arrows(one.message)),
     one.cure ? el("p", { class: "cure" }, el("b", {}, "Fix: "), one.cure) : null,
     copied(command(one, peers)),
-    folded("Why we think so", evidence.map((line) => el("li", {}, line)), `${one.type} why`, opened),
+    folded("Why we think so", evidence.map((line) => el("li", {}, arrows(line))), `${one.type} why`, opened),
     folded(`${follows.length} more ${follows.length === 1 ? "follows" : "follow"} from it`,
       follows.map((other) => el("li", {}, el("b", {}, other.type), ` ${other.reason}: ${other.message}`)), `${one.type} more`, opened),
     one.problem ? el("p", {}, el("a", { href: one.problem.page, rel: "noreferrer" }, `${one.problem.id}: ${one.problem.meaning}`)) : null);

@@ -75,3 +75,8 @@ export function percent(share) {
 export function count(number, one, many = `${one}s`) {
   return `${number} ${number === 1 ? one : many}`;
 }
+
+// The daemon writes for terminals; here arrows are one sign, which no line break takes apart.
+export function arrows(text) {
+  return text.replaceAll("<->", "↔").replaceAll("->", "→");
+}
