@@ -14,6 +14,7 @@ from typing import Final
 from flanpy.cli.base.exits import MEANINGS
 from flanpy.cli.base.pages import front
 from flanpy.cli.base.parser import Parser, Tree, add_options
+from flanpy.cli.cluster.arguments import add_cluster
 from flanpy.cli.config.arguments import add_config, add_network, add_program
 from flanpy.cli.config.host_arguments import add_host
 from flanpy.cli.docker.arguments import add_docker
@@ -32,6 +33,7 @@ from flanpy.cli.store.arguments import add_store
 from flanpy.cli.subnets.arguments import add_subnets
 
 _COMMANDS: Final[tuple[Callable[[Tree], None], ...]] = (
+    add_cluster,
     add_network,
     add_subnets,
     add_status,

@@ -19,11 +19,13 @@ import hmac
 import re
 import secrets
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from flanpy.cluster.records import OPERATOR, PREFIX
 from flanpy.errors import ConfigError
 from flanpy.store import etcdpb as pb
 from flanpy.storeserver.refusal import Refusal, RefusalReason
@@ -44,6 +46,20 @@ class CallMetadata(Protocol):
         """Return the pairs that the client sent along."""
         ...
 
+    def auth_context(self) -> Any:
+        """Return what is known of the client's certificate."""
+        ...
+
+
+class Membership(Protocol):
+    """The members of a cluster, by the common names of their certificates."""
+
+    def __contains__(self, name: object) -> bool: ...
+
+    def holding(self, name: str, lost: Callable[[], None]) -> AbstractContextManager[None]:
+        """Call `lost` if this member is struck off meanwhile."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class User:
@@ -56,9 +72,14 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """The rights of one caller; each method raises `Refusal` for what it may not do."""
+    """The rights of one caller; each method raises `Refusal` for what it may not do.
+
+    `kept` is a prefix that the caller may read and not write: the records of members are the operator's.
+    """
 
     user: User | None = None
+    kept: bytes = b""
+    member: str = ""
 
     @property
     def limited(self) -> bool:
@@ -79,7 +100,11 @@ class Rights:
         if prefixes and not any(_covers(prefix, key, end) for prefix in prefixes):
             raise Refusal(RefusalReason.PERMISSION_DENIED)
 
-    write = read
+    def write(self, key: bytes, end: bytes = b"") -> None:
+        """Let a write of a range pass."""
+        self.read(key, end)
+        if self.kept and _meets(self.kept, key, end):
+            raise Refusal(RefusalReason.PERMISSION_DENIED)
 
     def put(self, request: pb.PutRequest) -> None:
         """Let a write of a key pass."""
@@ -91,7 +116,7 @@ class Rights:
 
     def txn(self, request: pb.TxnRequest) -> None:
         """Let a transaction pass, both of its branches."""
-        if not self.limited:
+        if not self.limited and not self.kept:
             return
         for compare in request.compare:
             self.read(compare.key, compare.range_end)
@@ -125,9 +150,27 @@ class Access:
     def __init__(self, users: Iterable[User] = ()) -> None:
         self._users = {user.name: user for user in users}
         self._tokens: dict[str, User] = {}
+        self._members: Membership | None = None
+
+    def admit(self, members: Membership) -> None:
+        """Let from now on nobody in but members, whatever authority signed for them."""
+        self._members = members
 
     def of(self, call: CallMetadata) -> Rights:
-        """Return the rights of a call. Raises `Refusal` if it shows no token, or one that is not known."""
+        """Return the rights of a call. Raises `Refusal` for no member, for no token, and for one that is not known."""
+        if self._members is None:
+            return self._of_user(call)
+        name = _common_name(call)
+        if name not in self._members:
+            raise Refusal(RefusalReason.NO_MEMBER)
+        rights = self._of_user(call)
+        return rights if name == OPERATOR else replace(rights, kept=PREFIX.encode(), member=name)
+
+    def holding(self, rights: Rights, lost: Callable[[], None]) -> AbstractContextManager[None]:
+        """Call `lost` if the caller stops being a member meanwhile."""
+        return self._members.holding(rights.member, lost) if self._members else nullcontext()
+
+    def _of_user(self, call: CallMetadata) -> Rights:
         if not self._users:
             return _EVERYTHING
         sent = dict(call.invocation_metadata() or ())
@@ -215,6 +258,18 @@ def _covers(prefix: bytes, key: bytes, end: bytes) -> bool:
     if not key.startswith(prefix):
         return False
     return not end or end.startswith(prefix) or end == _after(prefix)
+
+
+def _common_name(call: CallMetadata) -> str:
+    names = call.auth_context().get("x509_common_name", ())
+    return bytes(names[0]).decode(errors="replace") if names else ""
+
+
+def _meets(prefix: bytes, key: bytes, end: bytes) -> bool:
+    """Tell whether a range has room for a key with this prefix."""
+    if not end:
+        return key.startswith(prefix)
+    return key < _after(prefix) and (end == b"\0" or end > prefix)
 
 
 def _after(prefix: bytes) -> bytes:

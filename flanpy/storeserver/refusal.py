@@ -32,6 +32,10 @@ class RefusalReason(Enum):
     NO_USER = ("INVALID_ARGUMENT", "etcdserver: user name is empty")
     INVALID_TOKEN = ("UNAUTHENTICATED", "etcdserver: invalid auth token")
     PERMISSION_DENIED = ("PERMISSION_DENIED", "etcdserver: permission denied")
+    NO_MEMBER = (
+        "PERMISSION_DENIED",
+        "flanpy-store: this certificate is no member's of the cluster: flanpyctl cluster join",
+    )
     CORRUPT = ("DATA_LOSS", "etcdserver: corrupt cluster")
     STOPPED = ("UNAVAILABLE", "etcdserver: server stopped")
 

@@ -22,6 +22,8 @@ from flanpy.store import etcdpb as pb
 from flanpy.storeserver.access import Access
 from flanpy.storeserver.backup import Backups
 from flanpy.storeserver.checks import MAX_REQUEST
+from flanpy.storeserver.joining import open_doors
+from flanpy.storeserver.members import Members
 from flanpy.storeserver.rpc.auth import Logins
 from flanpy.storeserver.rpc.calls import AbsentCalls
 from flanpy.storeserver.rpc.kv import Keys
@@ -57,6 +59,15 @@ OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
 async def serve(settings: StoreSettings, store: Store, access: Access, notifier: Notifier) -> None:
     """Serve until SIGTERM or SIGINT. Raises what makes it impossible to go on."""
     stopped = _stop_signals()
+    if settings.join_listens:
+        access.admit(Members(store))
+    async with open_doors(settings, store):
+        await _serve(settings, store, access, notifier, stopped)
+
+
+async def _serve(
+    settings: StoreSettings, store: Store, access: Access, notifier: Notifier, stopped: asyncio.Event
+) -> None:
     server = _server(settings, store, access)
     await server.start()
     backups = Backups(store, keep=settings.backups)

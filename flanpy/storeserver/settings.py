@@ -21,7 +21,7 @@ DEFAULT_DIRECTORY: Final = Path("/var/lib/flanpy-store")
 DEFAULT_URL: Final = "http://127.0.0.1:2379"
 DEFAULT_QUOTA: Final = 2 << 30
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_FILES: Final = ("cert-file", "key-file", "trusted-ca-file", "users-file")
+_FILES: Final = ("cert-file", "key-file", "trusted-ca-file", "users-file", "ca-key-file")
 _LEVELS: Final = ("debug", "info", "warning", "error")
 _FORMATS: Final = ("auto", "json", "console")
 
@@ -53,6 +53,8 @@ class StoreSettings:
     key_file: Path | None
     ca_file: Path | None
     users_file: Path | None
+    ca_key_file: Path | None
+    join_listens: tuple[Listen, ...]
     quota: int
     history_s: float
     backups: int
@@ -88,6 +90,15 @@ OPTIONS: Final = (
     StoreOption("trusted-ca-file", "FILE", "", "authority that must have signed a client's certificate, PEM"),
     StoreOption(
         "users-file", "FILE", "", "users with passwords and prefixes, TOML; none: whoever TLS lets in"
+    ),
+    StoreOption(
+        "listen-join-urls",
+        "URL,...",
+        "",
+        "https:// addresses at which hosts join by token; with one set only members' certificates count",
+    ),
+    StoreOption(
+        "ca-key-file", "FILE", "", "key of the authority, by which hosts that join get certificates, PEM"
     ),
     StoreOption(
         "quota-backend-bytes", "N", str(DEFAULT_QUOTA), "size of the file at which writes are refused"
@@ -130,11 +141,13 @@ def load(given: argparse.Namespace, environ: Mapping[str, str]) -> StoreSettings
     files = {name: _path(name, words[name], environ) for name in _FILES}
     settings = StoreSettings(
         directory=Path(words["data-dir"]),
-        listens=tuple(_listen(url.strip()) for url in words["listen-client-urls"].split(",")),
+        listens=tuple(_listen("listen-client-urls", url) for url in words["listen-client-urls"].split(",")),
         cert_file=files["cert-file"],
         key_file=files["key-file"],
         ca_file=files["trusted-ca-file"],
         users_file=files["users-file"],
+        ca_key_file=files["ca-key-file"],
+        join_listens=_joins(words["listen-join-urls"]),
         quota=_number("quota-backend-bytes", words["quota-backend-bytes"], least=1 << 20),
         history_s=_seconds(words["history"]),
         backups=_number("backups", words["backups"], least=0),
@@ -177,8 +190,16 @@ def _one_of(name: str, word: str, known: Sequence[str]) -> str:
     return word
 
 
-def _listen(url: str) -> Listen:
-    wrong = ConfigError(f"listen-client-urls: {url!r} is no URL such as https://192.0.2.1:2379: correct it")
+def _joins(word: str) -> tuple[Listen, ...]:
+    found = tuple(_listen("listen-join-urls", url) for url in word.split(",") if url.strip())
+    if any(not listen.tls for listen in found):
+        raise ConfigError(f"listen-join-urls {word!r} would take secrets without TLS: write https://")
+    return found
+
+
+def _listen(name: str, text: str) -> Listen:
+    url = text.strip()
+    wrong = ConfigError(f"{name}: {url!r} is no URL such as https://192.0.2.1:2379: correct it")
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -190,10 +211,10 @@ def _listen(url: str) -> Listen:
     try:
         address = ip_address(host)
     except ValueError:
-        raise ConfigError(f"listen-client-urls: {url!r} must have an IP address, not a name") from None
+        raise ConfigError(f"{name}: {url!r} must have an IP address, not a name") from None
     if parts.scheme == "http" and not address.is_loopback:
         raise ConfigError(
-            f"listen-client-urls: {url!r} would serve without TLS beyond this host: write https:// and set"
+            f"{name}: {url!r} would serve without TLS beyond this host: write https:// and set"
             " cert-file, key-file and trusted-ca-file"
         )
     return Listen(str(address), port, tls=parts.scheme == "https")
@@ -206,5 +227,7 @@ def _check_tls(settings: StoreSettings) -> None:
         "trusted-ca-file": settings.ca_file,
     }
     missing = [name for name, path in files.items() if path is None]
-    if missing and any(listen.tls for listen in settings.listens):
+    if missing and any(listen.tls for listen in (*settings.listens, *settings.join_listens)):
         raise ConfigError(f"an https:// address needs {' and '.join(missing)}: clients show certificates too")
+    if settings.join_listens and settings.ca_key_file is None:
+        raise ConfigError("listen-join-urls needs ca-key-file: hosts that join get certificates")

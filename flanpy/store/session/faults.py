@@ -77,6 +77,7 @@ _TOKEN_REJECTED = (
 _WRONG_LOGIN = ("authentication failed", "invalid user ID or password")
 _NOT_ENABLED = "authentication is not enabled"
 _NO_LEASE = "lease not found"
+_NO_MEMBER = "this certificate is no member's"
 _CODES: tuple[tuple[str, grpc.StatusCode], ...] = (
     ("required revision has been compacted", grpc.StatusCode.OUT_OF_RANGE),
     (_REWOUND, grpc.StatusCode.OUT_OF_RANGE),
@@ -138,7 +139,7 @@ def read_fault(
         case grpc.StatusCode.UNAUTHENTICATED:
             return _rejected(details, where, username)
         case grpc.StatusCode.PERMISSION_DENIED:
-            return Fault(StoreDenied(_forbidden(operation, where, username)), Cure.NONE)
+            return Fault(StoreDenied(_forbidden(operation, where, username, details)), Cure.NONE)
         case grpc.StatusCode.INVALID_ARGUMENT if _has(details, _WRONG_LOGIN):
             return Fault(StoreDenied(_wrong_login(where, username)), Cure.NONE)
         case grpc.StatusCode.OUT_OF_RANGE if "TTL" not in details:
@@ -188,7 +189,12 @@ def _rejected(details: str, where: str, username: str) -> Fault:
     return Fault(StoreDenied(f"{where} asks for a user: set etcd-username and etcd-password"), Cure.NONE)
 
 
-def _forbidden(operation: str, where: str, username: str) -> str:
+def _forbidden(operation: str, where: str, username: str, details: str) -> str:
+    if _NO_MEMBER in details:
+        return (
+            f"{where}, flanpy-store, does not know this host as a member of its cluster, or not any more: flanpyctl"
+            " cluster leave --force, then cluster join with a new token"
+        )
     who = f"user {username!r}" if username else "the user of this client certificate"
     return f"{where} denies {operation} to {who}: grant its role the prefix (etcdctl role grant-permission)"
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from flanpy.store import etcdpb as pb
 from flanpy.storeserver.access import Access, Rights
-from flanpy.storeserver.refusal import Refusal
+from flanpy.storeserver.refusal import Refusal, RefusalReason
 from flanpy.storeserver.rpc.calls import Context, answering, refuse
 from flanpy.storeserver.store import Store
 from flanpy.storeserver.watchers import CompactedAway, Watcher, is_empty, pieces, span_of
@@ -43,7 +43,8 @@ class Watches(pb.WatchServicer):
         stream = _Stream(self._store, rights)
         reading = asyncio.create_task(stream.read(requests), name="watch-requests")
         try:
-            await stream.tell(context)
+            with self._access.holding(rights, stream.lose):
+                await stream.tell(context)
         except Refusal as refusal:
             await refuse(context, refusal)
         finally:
@@ -64,6 +65,12 @@ class _Stream:
         self._said: deque[pb.WatchResponse] = deque()
         self._wake = asyncio.Event()
         self._progress = 0
+        self._lost = False
+
+    def lose(self) -> None:
+        """End the call: its caller is not a member any more."""
+        self._lost = True
+        self._wake.set()
 
     def close(self) -> None:
         """Forget all watches."""
@@ -90,6 +97,8 @@ class _Stream:
                 async with asyncio.timeout(self._quiet_for()):
                     await self._wake.wait()
             self._wake.clear()
+            if self._lost:
+                raise Refusal(RefusalReason.NO_MEMBER)
             while answers := self._answers():
                 for answer in answers:
                     await context.write(answer)

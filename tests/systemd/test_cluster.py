@@ -1,0 +1,160 @@
+"""One command a host: three booted hosts become a cluster, and one leaves it again."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from integration.hosts.systemd import SystemdHost, SystemdLab
+from tests.lab.overlay import eventually
+from tests.systemd.looks import DEADLINE_S
+
+pytestmark = [pytest.mark.lab, pytest.mark.netns, pytest.mark.etcd]
+
+CREATE = ("flanpyctl", "cluster", "token", "create")
+
+
+@pytest.fixture(scope="module")
+def cluster(layer: Path) -> Iterator[SystemdLab]:
+    """Hosts that know no etcd: the first one has run `cluster init`, the second one `cluster join`."""
+    with SystemdLab(hosts=3, layers=[layer]) as lab:
+        lab.boot()
+        for host in lab.hosts:
+            host.run("sh", "/opt/flanpy/install.sh", "--activate")
+        first, second, _ = lab.hosts
+        said = first.run("flanpyctl", "cluster", "init")
+        (token,) = re.findall(r"cluster join - <<< (\S+)", said.stdout)
+        second.run("flanpyctl", "cluster", "join", "-", stdin=token)
+        yield lab
+
+
+def token_of(host: SystemdHost, *words: str) -> str:
+    """Make a token."""
+    return str(host.run(*CREATE, *words).stdout)
+
+
+def refused(host: SystemdHost, *words: str, stdin: str | None = None) -> tuple[int, str]:
+    """Return the exit code and the one line of a command that is refused."""
+    done = host.run("flanpyctl", "cluster", *words, check=False, stdin=stdin)
+    assert done.returncode != 0, done.stdout
+    (line,) = done.stderr.splitlines()
+    return done.returncode, line
+
+
+def members(host: SystemdHost) -> dict[str, dict[str, Any]]:
+    """Return the members by name, as a host sees them."""
+    return {
+        row["name"]: row
+        for row in json.loads(host.run("flanpyctl", "cluster", "members", "-o", "json").stdout)
+    }
+
+
+def verdicts(host: SystemdHost, *words: str, stdin: str | None = None) -> set[str]:
+    """Run a command again; return the kinds of its steps."""
+    said = host.run("flanpyctl", "cluster", *words, "-o", "json", stdin=stdin).stdout
+    return {one["verdict"] for one in json.loads(said)["steps"]}
+
+
+def test_containers_of_two_hosts_reach_each_other_after_init_and_join(cluster: SystemdLab) -> None:
+    first, second, _ = cluster.hosts
+    one, two = (host.docker.run_container("c1", "--restart=always") for host in (first, second))
+    eventually(
+        lambda: one.ping(two).ok and two.ping(one).ok, lambda: first.journal("flanpyd"), deadline=DEADLINE_S
+    )
+    rows = members(second)
+    assert set(rows) == {first.name, second.name}
+    assert all(row["subnet"] for row in rows.values())
+
+
+def test_second_run_changes_nothing(cluster: SystemdLab) -> None:
+    first, second, _ = cluster.hosts
+    before = [host.unit("flanpyd", "MainPID") for host in (first, second)]
+    assert verdicts(first, "init") <= {"keep", "done"}
+    said = first.run("flanpyctl", "cluster", "init").stdout
+    assert not re.search(r"^(would|done) .*(key|certificate|network|runs|=)", said, re.MULTILINE), said
+    again = second.run("flanpyctl", "cluster", "join", "-", stdin=token_of(first))
+    assert "keep   member" in again.stdout
+    assert [host.unit("flanpyd", "MainPID") for host in (first, second)] == before
+
+
+def test_secrets_are_roots_alone_and_in_no_journal(cluster: SystemdLab) -> None:
+    first, second, _ = cluster.hosts
+    for host in (first, second):
+        found = host.run(
+            "find", "/etc/credstore", "-type", "f", "-name", "*key*", "-printf", "%u %m\\n"
+        ).stdout
+        assert set(found.split("\n")) - {""} == {"root 600"}
+        assert host.run("stat", "-c", "%a", "/etc/credstore").stdout.strip() == "700"
+    text = token_of(first)
+    json_text = first.run("flanpyctl", "cluster", "token", "list", "-o", "json").stdout
+    assert "digest" not in json_text
+    assert text.strip() not in first.journal("flanpy-store", lines=2000)
+    assert "PRIVATE KEY" not in first.journal("flanpy-store", lines=2000)
+
+
+def test_bad_input_is_one_line_and_leaves_the_host_as_it_was(cluster: SystemdLab) -> None:
+    first, second, third = cluster.hosts
+    token = token_of(first).strip()
+    middle = len(token) // 2
+    altered = token[:middle] + ("A" if token[middle] != "A" else "B") + token[middle + 1 :]
+    assert refused(third, "join", "-", stdin="")[0] == 2
+    assert "no token" in refused(third, "join", "-", stdin="hello")[1]
+    assert "altered" in refused(third, "join", "-", stdin=altered)[1]
+    first.run("flanpyctl", "cluster", "token", "revoke", json.loads(
+        first.run("flanpyctl", "cluster", "token", "list", "-o", "json").stdout)[-1]["id"])  # fmt: skip
+    for each in json.loads(first.run("flanpyctl", "cluster", "token", "list", "-o", "json").stdout):
+        first.run("flanpyctl", "cluster", "token", "revoke", each["id"])
+    assert "revoked" in refused(third, "join", "-", stdin=token)[1]
+    assert "runs a cluster's store" in refused(first, "join", "-", stdin=token)[1]
+    assert "leave first" in refused(second, "init")[1]
+    assert "belongs to no cluster" in refused(third, "members")[1]
+    assert refused(second, "token", "create")[0] == 7
+    assert refused(first, "remove", "nobody")[0] == 4
+    assert refused(first, "leave")[0] == 7
+    assert not third.exists("/etc/flanpy/cluster.json")
+    assert not third.exists("/etc/credstore/flanpyd.etcd-keyfile")
+    assert not third.is_active("flanpyd")
+
+
+def test_third_host_joins_by_a_word_leaves_and_may_come_again(cluster: SystemdLab) -> None:
+    first, _, third = cluster.hosts
+    third.run("flanpyctl", "cluster", "join", token_of(first, "--for", "5m").strip())
+    assert third.name in members(first)
+    third.run("flanpyctl", "cluster", "leave", "--force")
+    assert third.name not in members(first)
+    assert not third.exists("/etc/credstore/flanpyd.etcd-keyfile")
+    assert "FLANPYD_ETCD_ENDPOINTS=" not in re.sub(r"#.*", "", third.read("/etc/default/flanpyd"))
+    third.run("flanpyctl", "cluster", "join", "-", stdin=token_of(first))
+    assert third.name in members(third)
+
+
+def test_removed_host_is_refused_by_the_store_and_the_others_go_on(cluster: SystemdLab) -> None:
+    first, second, third = cluster.hosts
+    if third.name not in members(first):
+        third.run("flanpyctl", "cluster", "join", "-", stdin=token_of(first))
+    first.run("flanpyctl", "cluster", "remove", third.name)
+    code, line = refused(third, "members")
+    assert "does not know this host as a member" in line, code
+    one, two = first.docker.container("c1"), second.docker.container("c1")
+    assert one.ping(two).ok
+    assert set(members(second)) == {first.name, second.name}
+    third.run("flanpyctl", "cluster", "leave", "--force")
+    assert not third.exists("/etc/flanpy/cluster.json")
+    third.run("flanpyctl", "cluster", "join", "-", stdin=token_of(first))
+    assert third.name in members(second)
+
+
+def test_cluster_is_there_again_after_the_stores_host_rebooted(cluster: SystemdLab) -> None:
+    first, second, _ = cluster.hosts
+    first.reboot()
+    eventually(
+        lambda: first.docker.container("c1").ping(second.docker.container("c1")).ok,
+        lambda: first.journal("flanpyd"),
+        deadline=DEADLINE_S,
+    )
+    assert {first.name, second.name} <= set(members(first))
