@@ -5,7 +5,7 @@ HOSTS ?= 3
 KEEP ?=
 PYTEST_ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-lab venv demo test test-engines engines pythons check lint bench chaos soak faults lab-up lab-down
+.PHONY: help setup setup-lab venv demo test test-engines engines test-etcds etcds pythons check lint bench chaos soak faults lab-up lab-down
 .PHONY: mutants lock audit deb wheel zipapp docs reference man clean
 
 help: ## list the targets
@@ -34,6 +34,16 @@ engines: ## fetch newer Docker engines (Debian's 26.1 and 28.5, 60 MB each) to t
 
 test-engines: setup engines ## the tests on newer Docker engines, and the long ones
 	@sh tests/run.sh $(PY) -m more_engines tests/engines tests/docker $(PYTEST_ARGS)
+
+etcds: ## fetch the etcds of Debian 12, 13 and forky (3.4.23, 3.5.16, 3.5.30) to the user's cache; unpacked, not installed
+	@sh integration/etcd/fetch.sh
+
+test-etcds: setup etcds ## what is promised of an etcd, and of the embedded store beside it, on each of those
+	@status=0; for etcd in $${FLANPY_ETCDS:-$${XDG_CACHE_HOME:-$$HOME/.cache}/flanpy/etcds}/*; do \
+	  echo "== $$($$etcd/etcd --version | head -n 1)"; \
+	  FLANPY_ETCD=$$etcd sh tests/run.sh $(PY) tests/contract/test_store.py tests/contract/test_store_faults.py \
+	    tests/storeserver/test_same_as_etcd.py $(PYTEST_ARGS) || status=1; \
+	done; exit $$status
 
 pythons: ## fetch the Pythons of newer Debians (3.13 and 3.14, 20 MB each) to the user's cache; unpacked, not installed
 	@sh integration/pythons/fetch.sh
