@@ -6,8 +6,10 @@ typed `flanpyd` as root says what is imported, and in `/`, so that they hold no 
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NoReturn
 
 DIRECTORY: Final = "/"
 
@@ -16,3 +18,8 @@ def command_of(module: str) -> tuple[str, ...]:
     """The words that run `module`; its arguments follow. To be started in `DIRECTORY`."""
     quiet = ("-B",) if sys.dont_write_bytecode else ()
     return (sys.executable, "-I", *quiet, "-m", module)
+
+
+def become(words: Sequence[str]) -> NoReturn:
+    """Start this very program anew in its own place, with other `words` (of the kind of `sys.orig_argv`)."""
+    os.execv(sys.executable, list(words))  # noqa: S606, ourselves

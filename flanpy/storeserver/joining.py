@@ -83,7 +83,7 @@ class Door:
         member = Member(id_, name, node_id, address, int(time.time()))
         if isinstance(refused := await self._let_in(token, secret, member), Refused):
             return _said_no(refused)
-        log.info("member_joined", peer=name, node_id=node_id, public_ip=address)
+        log.info("member_joined", peer=name, public_ip=address)
         return {"certificate": certificate, "endpoints": self._endpoints}
 
     async def _signed(self, request: str) -> tuple[str, str]:

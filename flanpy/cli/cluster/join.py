@@ -12,6 +12,7 @@ from argparse import Namespace
 from contextlib import suppress
 from typing import Any, Final
 
+from flanpy.children import become
 from flanpy.cli.base.exits import CommandError, Exit
 from flanpy.cli.base.host import Host
 from flanpy.cli.base.output import print_json
@@ -57,7 +58,7 @@ def _hide(word: str) -> None:
     os.write(writing, word.encode("utf-8", "surrogateescape")[:_LONGEST])
     os.close(writing)
     os.dup2(reading, 0)
-    os.execv(sys.executable, ["-" if one == word else one for one in sys.orig_argv])  # noqa: S606, ourselves
+    become(["-" if one == word else one for one in sys.orig_argv])
 
 
 def _read(word: str) -> str:
