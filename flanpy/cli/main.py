@@ -84,7 +84,9 @@ def _expanded(argv: Sequence[str]) -> Sequence[str]:
 def _refuse(word: str, parser: Front, arguments: Namespace) -> NoReturn:
     command = parser.commands().get(arguments.command or "", parser)
     flag = word.partition("=")[0]
-    near = nearest(flag, {*command.flags(), *parser.flags()}) if flag.startswith("-") else ""
+    near = nearest(flag.removeprefix("--"), command.formats(), show="-o {}") if flag.startswith("--") else ""
+    if not near and flag.startswith("-"):
+        near = nearest(flag, {*command.flags(), *parser.flags()})
     command.error(f"{arguments.command or 'flanpyctl'} takes no {one_line(word)!r}{near}")
 
 

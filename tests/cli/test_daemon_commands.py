@@ -42,7 +42,8 @@ def test_command_exits_3_and_names_the_socket_when_no_daemon_runs(words: list[st
     ended = ctl(*words)
     assert ended.code == 3
     assert ended.err == (
-        f"flanpyctl: no flanpyd listens on {ctl.run_dir}/flanpyd.sock: start it, or name its directory with --run-dir\n"
+        f"flanpyctl: no flanpyd listens on {ctl.run_dir}/flanpyd.sock: "
+        "systemctl start flanpyd, or name its directory with --run-dir\n"
     )
 
 

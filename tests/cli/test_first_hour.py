@@ -6,7 +6,9 @@ from argparse import Namespace
 
 import pytest
 
+from flanpy.backend.registry import BACKENDS
 from flanpy.cli.base.host import Host
+from flanpy.model.network.fields import BACKEND_OPTIONS, FLANNELS_ALONE
 from tests.cli.conftest import Ctl, Network
 from tests.cli.stand_in import StandIn
 from tests.netns import namespace
@@ -24,9 +26,28 @@ NOWHERE = ("--etcd-endpoints", "http://127.0.0.1:1")
         (["network", "init", "fd50::/48"], "a range of the other family is IPv6Network"),
         (["network", "init", "8.8.0.0/16"], "set allowed-network to 8.8.0.0/16"),
         (["subnets"], "see that it runs and can be reached"),
-        (["status"], "no flanpyd listens on"),
+        (["network", "init", "10.50.0.0/16", "--backend", "wireguard"], "use 'vxlan'"),
+        (["network", "init", "10.50.0.0/16", "--backend", "ipip"], "use 'vxlan'"),
+        (
+            ["network", "init", "10.50.0.0/16", "--backend", "vxlam"],
+            "extension, alloc, aws-vpc, gce (nearest: vxlan)",
+        ),
+        (["subnet"], "see that it runs and can be reached"),
+        (["status"], "systemctl start flanpyd"),
+        (["peer"], "systemctl start flanpyd"),
+        (["ping", "web-2"], "systemctl start flanpyd"),
+        (["trace", "10.50.1"], "systemctl start flanpyd"),
+        (["ping", "--all", "web-2"], "leave out 'web-2', or --all"),
         (["stauts"], "did you mean 'status'?"),
-        (["trace", "10.50.1"], "no flanpyd listens on"),
+        (["docker", "aply"], "did you mean 'apply'?"),
+        (["completion", "bsh"], "no shell 'bsh'; did you mean 'bash'?"),
+        (["help", "statsu"], "did you mean 'status'?"),
+        (["nosuch"], "there are network, subnets, status"),
+        (["status", "--jsn"], "did you mean '-o json'?"),
+        (["status", "--json"], "did you mean '-o json'?"),
+        (["status", "-o", "jsn"], "did you mean 'json'?"),
+        (["doctor", "--fixx"], "did you mean '--fix'?"),
+        (["status", "--etcd-endpoint", "x"], "did you mean '--etcd-endpoints'?"),
         (["docker", "plan"], "is flanpyd running?"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -38,6 +59,41 @@ def test_mistake_is_answered_with_one_line_that_says_what_to_do(
     assert ended.code != 0
     assert ended.err.count("\n") == 1
     assert said in ended.err
+    for foreign in ("Traceback", "StatusCode", "FAILED_PRECONDITION", "ipv4:", "grpc"):
+        assert foreign not in ended.err, "a library's words"
+
+
+@pytest.mark.etcd
+@pytest.mark.parametrize(
+    ("before", "words", "code", "said"),
+    [
+        ("", ["network"], 4, "flanpyctl network init"),
+        ("", ["network", "set", "10.60.0.0/16"], 2, "flanpyctl network show -o json > network.json"),
+        ('{"Network":"10.50.0.0/16"}', ["network", "init", "10.60.0.0/16"], 6, "flanpyctl network set"),
+        ('{"Network":"10.50.0.0/16"}', ["subnets", "show", "web-9"], 4, "flanpyctl subnets"),
+        ('{"Network":', ["network"], 1, "flanpyctl network set FILE"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_order_of_first_steps_is_told(
+    before: str, words: list[str], code: int, said: str, network: Network
+) -> None:
+    if before:
+        network.configure(before)
+    ended = network(*words)
+    assert (ended.code, said in ended.err, ended.err.count("\n")) == (code, True, 1), ended
+
+
+@pytest.mark.etcd
+def test_encrypted_and_plain_etcd_mixed_up_are_told(network: Network) -> None:
+    ended = network.ctl("network", "--etcd-endpoints", network.url.replace("http://", "https://"))
+    assert ended.code == 3
+    assert "http://" in ended.err
+    assert ended.err.count("\n") == 1
+
+
+def test_backends_that_are_refused_are_never_offered() -> None:
+    assert set(BACKEND_OPTIONS) - set(BACKENDS) == FLANNELS_ALONE
 
 
 def test_name_of_etcd_that_does_not_exist_is_told_as_such(ctl: Ctl) -> None:

@@ -78,7 +78,10 @@ def test_trace_names_the_hole_while_the_daemon_is_stopped(lab: Lab) -> None:
     try:
         said = _said(here, "trace", target)
         assert said["unread"] == [
-            f"no flanpyd listens on {here.daemon.run_dir}/flanpyd.sock: start it, or name its directory with --run-dir"
+            (
+                f"no flanpyd listens on {here.daemon.run_dir}/flanpyd.sock: "
+                "systemctl start flanpyd, or name its directory with --run-dir"
+            )
         ]
         here.ip(f"neigh del {subnet.partition('/')[0]} dev flannel.1")
         assert _dies_at(here, target) == "neighbour"

@@ -157,7 +157,7 @@ class Control:
         match error:
             case FileNotFoundError() | ConnectionRefusedError() | NotADirectoryError():
                 return ControlUnreachable(
-                    f"no flanpyd listens on {self.path}: start it, or name its directory with --run-dir"
+                    f"no flanpyd listens on {self.path}: systemctl start flanpyd, or name its directory with --run-dir"
                 )
             case PermissionError():
                 return ControlUnreachable(f"no permission to use {self.path}: run as root or as its group")

@@ -58,12 +58,17 @@ class Parser(ArgumentParser):
         """Return every flag that this parser takes."""
         return tuple(flag for action in self._actions for flag in action.option_strings)
 
+    def formats(self) -> tuple[str, ...]:
+        """Return the forms of the output that this parser takes."""
+        output = (action for action in self._actions if "--output" in action.option_strings)
+        return tuple(str(choice) for action in output for choice in action.choices or ())
+
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is None or value in action.choices:
             return
         words = [str(choice) for choice in action.choices]
         is_command = isinstance(action, argparse._SubParsersAction)  # noqa: SLF001
-        what = "command" if is_command else (action.option_strings or [str(action.metavar)])[0]
+        what = "command" if is_command else (action.option_strings or [str(action.metavar or action.dest)])[0]
         near = nearest(str(value), words) or f": there are {', '.join(words)}"
         self.error(f"no {what} {one_line(str(value))!r}{near}")
 

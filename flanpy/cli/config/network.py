@@ -10,6 +10,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import suppress
+from ipaddress import ip_network
 from pathlib import Path
 
 from flanpy.backend.registry import validate_network
@@ -32,7 +33,7 @@ from flanpy.store.schema import config_key, decode_key, subnets_prefix
 
 def show(arguments: Namespace, host: Host) -> Exit:
     """Print the config in etcd with all defaults."""
-    config = _checked(_stored(host))
+    config = _checked(_stored(host), cure="; replace it with: flanpyctl network set FILE")
     if arguments.output == "table":
         _print(config)
     else:
@@ -180,13 +181,27 @@ def _read(name: str) -> str:
     try:
         return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as cause:
+        if _is_range(name):
+            shown = "flanpyctl network show -o json > network.json"
+            raise UsageError(f"{name!r} is a range, set takes a file: {shown}, change it there") from cause
         raise UsageError(f"cannot read {name!r}: {getattr(cause, 'strerror', None) or cause}") from cause
 
 
-def _checked(text: str) -> NetworkConfig:
+def _is_range(name: str) -> bool:
+    try:
+        ip_network(name, strict=False)
+    except ValueError:
+        return False
+    return True
+
+
+def _checked(text: str, cure: str = "") -> NetworkConfig:
     """Raises ConfigError as the daemon would, its backend's judgement included; warnings go to standard error."""
-    config = parse_network_config(text)
-    validate_network(config)
+    try:
+        config = parse_network_config(text)
+        validate_network(config)
+    except ConfigError as error:
+        raise ConfigError(f"{error}{cure}") from error
     for warning in config.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     return config

@@ -40,7 +40,7 @@ def show(arguments: Namespace, host: Host) -> Exit:
         )
     found = walk(seen)
     if arguments.output == "table":
-        _print(found, verbose=arguments.verbose)
+        print_walk(found, verbose=arguments.verbose)
     else:
         print_as(arguments.output, found.as_json())
     return _judged(found)
@@ -82,7 +82,7 @@ def _judged(found: Walk) -> Exit:
     )
 
 
-def _print(found: Walk, *, verbose: bool) -> None:
+def print_walk(found: Walk, *, verbose: bool) -> None:
     """Print the verdict, then each hop; the evidence of hops that pass only if `verbose`."""
     _print_verdict(found)
     assumed = f" ({found.assumed}; --from names another)" if found.assumed else ""

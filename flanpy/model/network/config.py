@@ -17,7 +17,7 @@ import json
 from types import MappingProxyType
 
 from flanpy.model.address import IPAddress, IPNetwork
-from flanpy.model.network.fields import BACKEND_OPTIONS
+from flanpy.model.network.fields import BACKEND_OPTIONS, FLANNELS_ALONE
 from flanpy.model.network.json import Spelled, decoded, json_object
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.network.pool import Pool, pool_of
@@ -107,8 +107,9 @@ def _backend(value: object, *, present: bool) -> tuple[str, dict[str, object]]:
     given = options.pop("type")
     name = given.lower() if isinstance(given, str) else ""
     if name not in BACKEND_OPTIONS:
-        close = difflib.get_close_matches(name[:40], BACKEND_OPTIONS, n=1, cutoff=0.4)
-        refuse("Backend.Type", given, f"must be one of {', '.join(BACKEND_OPTIONS)}", *close)
+        offered = [one for one in BACKEND_OPTIONS if one not in FLANNELS_ALONE]
+        close = difflib.get_close_matches(name[:40], offered, n=1, cutoff=0.4)
+        refuse("Backend.Type", given, f"must be one of {', '.join(offered)}", *close)
     return name, _as_written(name, options, value)
 
 

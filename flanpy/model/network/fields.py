@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+FLANNELS_ALONE = frozenset({"ipip", "wireguard"})
+"""Backends of flannel whose options are understood, and that flanpy does not have: never offered as a choice."""
+
 BACKEND_OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "vxlan": ("VNI", "Port", "MTU", "GBP", "Learning", "DirectRouting"),
