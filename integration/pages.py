@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import dropwhile, takewhile
 
 _COMMENT = re.compile(r"^\s*<!--\s*run(?P<elsewhere> elsewhere)?:\s*(?P<said>.+?)\s*-->\s*$")
 _FENCE = re.compile(r"^\s*```sh\s*$")
@@ -31,7 +32,7 @@ class PageError(ValueError):
 @dataclass(frozen=True, slots=True)
 class Commands:
     """One block. `line` is where it starts; `stands_for` is the page's text for what it prints, `code` what it
-    ends with in a while; without one it succeeds at once."""
+    ends with in a while; without one it succeeds at once. `shows` is the sample of its output, the `text` after it."""
 
     line: int
     text: str
@@ -40,6 +41,7 @@ class Commands:
     stands_for: str = ""
     code: int | None = None
     until_enter: bool = False
+    shows: str = ""
 
 
 def commands(page: str) -> list[Commands]:
@@ -57,9 +59,19 @@ def _blocks(lines: list[str]) -> Iterator[Commands]:
             end = next(index for index in range(at + 1, len(lines)) if lines[index].strip() == "```")
             if said is None:
                 raise PageError(f"line {at + 1}: commands without a comment that says where they run")
-            yield _block(at + 1, "\n".join(lines[at + 1 : end]), said)
+            yield replace(
+                _block(at + 1, "\n".join(lines[at + 1 : end]), said), shows=_sample(lines[end + 1 :])
+            )
             said, at = None, end
         at += 1
+
+
+def _sample(lines: list[str]) -> str:
+    """Return the `text` that follows at once, "" if there is none."""
+    left = dropwhile(lambda line: not line.strip(), lines)
+    if next(left, "").strip() != "```text":
+        return ""
+    return "\n".join(takewhile(lambda line: line.strip() != "```", left))
 
 
 def _block(line: int, text: str, said: re.Match[str]) -> Commands:

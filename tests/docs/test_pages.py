@@ -19,10 +19,12 @@ PAGES = (
     "howto/firewalls",
     "howto/troubleshoot",
     "howto/docker-engines",
+    "howto/compose",
     "howto/upgrade",
     "howto/restore-etcd",
     "howto/drain-replace",
     "howto/etcd-tls-auth",
+    "howto/uninstall",
 )
 FIRST = DOCS / f"{PAGES[0]}.md"
 ELSEWHERE = ("tutorial/laptop", "howto/migrate-from-flannel")
