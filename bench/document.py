@@ -25,7 +25,13 @@ Written by `python -m bench --docs` from the figures of `bench/results/latest.js
   a run of its own; it was not measured again here.
 - A missed target is shown, never raised: no test depends on the speed of a machine.
 
-![All figures in one picture](benchmarks.png)
+::::{container} wide chart
+```{image} benchmarks.png
+:alt: All figures in one picture
+:class: drawing
+:target: _images/benchmarks.png
+```
+::::
 """
 
 

@@ -50,7 +50,7 @@ def _said_where(_app: Sphinx, _page: str, source: list[str]) -> None:
         places = found["where"].split()
         where = _CHECKOUT if places == ["checkout"] else f"on {' and '.join(places)}"
         indent = found["indent"]
-        return f"{indent}```{{code-block}} sh\n{indent}:caption: {where}\n\n"
+        return f"{indent}```{{code-block}} text\n{indent}:caption: {where}\n\n"
 
     source[0] = _RUN.sub(headed, source[0])
 

@@ -23,8 +23,8 @@ PAGES = (
     "howto/upgrade",
     "howto/restore-etcd",
     "howto/drain-replace",
-    "howto/etcd-tls-auth",
     "howto/uninstall",
+    "howto/etcd-tls-auth",
 )
 FIRST = DOCS / f"{PAGES[0]}.md"
 ELSEWHERE = ("tutorial/laptop", "howto/migrate-from-flannel")
