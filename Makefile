@@ -6,7 +6,7 @@ KEEP ?=
 PYTEST_ARGS ?=
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-lab venv demo test test-engines engines test-etcds etcds pythons check lint bench chaos soak faults lab-up lab-down
-.PHONY: mutants lock audit deb wheel zipapp docs reference man clean
+.PHONY: mutants lock audit deb rpm wheel zipapp docs reference man clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-18s %s\n' "$$name" "$$text"; done
@@ -32,8 +32,8 @@ test: setup ## everything: lint, types, layers and all tests (root; namespaces, 
 engines: ## fetch newer Docker engines (Debian's 26.1 and 28.5, 60 MB each) to the user's cache; unpacked, not installed
 	@sh integration/hosts/engines/fetch.sh
 
-test-engines: setup engines ## the tests on newer Docker engines, and the long ones
-	@sh tests/run.sh $(PY) -m more_engines tests/engines tests/docker $(PYTEST_ARGS)
+test-engines: setup engines ## the tests on newer Docker engines and a booted Debian 13, and the long ones
+	@sh tests/run.sh $(PY) -m more_engines tests/engines tests/docker tests/package $(PYTEST_ARGS)
 
 etcds: ## fetch the etcds of Debian 12, 13 and forky (3.4.23, 3.5.16, 3.5.30) to the user's cache; unpacked, not installed
 	@sh integration/etcd/fetch.sh
@@ -83,8 +83,11 @@ lock: ## write deploy/locks anew: every package at its version of constraints.tx
 audit: ## ask for known vulnerabilities of what is locked; says so where the database is out of reach
 	@sh deploy/locks/audit.sh
 
-deb: ## a Debian package with all that flanpy needs, for this machine's Python: dist/flanpy_VERSION_ARCH.deb
+deb: ## a Debian package with all that flanpy needs, for Python 3.11 to 3.14: dist/flanpy_VERSION_ARCH.deb (DEB_ARCH=arm64)
 	@sh deploy/debian/build.sh dist
+
+rpm: ## the same as an RPM package: dist/flanpy-VERSION-1.MACHINE.rpm
+	@sh deploy/rpm/build.sh dist
 
 wheel: venv ## a Python wheel: dist/flanpy-VERSION-py3-none-any.whl
 	@SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)} \

@@ -10,22 +10,39 @@ import functools
 import hashlib
 import os
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 from integration.net.claim import PROJECT_ROOT
 
 BUILD = PROJECT_ROOT / "deploy/debian/build.sh"
+BUILD_RPM = PROJECT_ROOT / "deploy/rpm/build.sh"
 BUILD_DEADLINE_S = 840.0
 _KEPT = 3
-_INPUTS = ("flanpy", "deploy/debian", "deploy/systemd", "docs/generate")
-_FILES = ("deploy/building.sh", "pyproject.toml", "constraints.txt", "README.md", "CHANGELOG.md", "LICENSE")
+_INPUTS = ("flanpy", "deploy/debian", "deploy/rpm", "deploy/systemd", "docs/generate", "deploy/locks")
+_FILES = (
+    "deploy/building.sh",
+    "deploy/notices.py",
+    "pyproject.toml",
+    "constraints.txt",
+    "README.md",
+    "CHANGELOG.md",
+    "LICENSE",
+)
 
 
 def minor() -> int:
-    """Return the minor version of the Python that packages are built with and for."""
+    """Return the minor version of the Python that packages are built with: modules come compiled for it."""
     asked = ["/usr/bin/python3", "-c", "import sys; print(sys.version_info.minor)"]
     return int(subprocess.run(asked, capture_output=True, text=True, check=True, timeout=60).stdout)
+
+
+def pythons() -> tuple[str, ...]:
+    """Return the versions of Python that flanpy, and so the package, is for."""
+    project = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())["project"]
+    named = (one.rpartition(" ")[2] for one in project["classifiers"] if ":: Python :: 3." in one)
+    return tuple(sorted(named, key=lambda one: int(one.partition(".")[2])))
 
 
 @functools.cache
@@ -43,31 +60,44 @@ def built() -> Path:
     return next(place.glob("*.deb"))
 
 
+def built_rpm() -> Path:
+    """The RPM package of the same tree, made once from the Debian package."""
+    deb = built()
+    with (deb.parents[1] / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not any(deb.parent.glob("*.rpm")):
+            run("env", "RPM_COMPRESSION=zstd", f"RPM_FROM={deb}", "sh", str(BUILD_RPM), str(deb.parent))
+    return next(deb.parent.glob("*.rpm"))
+
+
 def as_version(package: Path, version: str, directory: Path) -> Path:
     """The same package under another version, quickly packed."""
     tree = directory / f"tree-{version}"
-    _run("dpkg-deb", "-R", str(package), str(tree))
+    run("dpkg-deb", "-R", str(package), str(tree))
     control = tree / "DEBIAN/control"
     lines = control.read_text().splitlines(keepends=True)
     control.write_text(
         "".join(f"Version: {version}\n" if line.startswith("Version:") else line for line in lines)
     )
     other = directory / f"flanpy_{version}.deb"
-    _run("dpkg-deb", "--root-owner-group", "-Zzstd", "-z1", "-b", str(tree), str(other))
+    run("dpkg-deb", "--root-owner-group", "-Zzstd", "-z1", "-b", str(tree), str(other))
     return other
 
 
 def _build(place: Path) -> None:
     work = place.with_suffix(".new")
-    _run("rm", "-rf", str(work))
-    _run("sh", str(BUILD), str(work))
+    run("rm", "-rf", str(work))
+    # Packed quickly: a release's is three times smaller, and takes a minute more.
+    run("env", "DEB_COMPRESSION=zstd", "DEB_LEVEL=3", "sh", str(BUILD), str(work))
     work.rename(place)
 
 
-def _run(*argv: str) -> None:
+def run(*argv: str) -> str:
+    """Run a step of a build to its end and return what it prints; RuntimeError with its last words when it failed."""
     done = subprocess.run(argv, capture_output=True, text=True, timeout=BUILD_DEADLINE_S, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(argv)} ended with {done.returncode}: {done.stderr[-2000:]}")
+    return done.stdout
 
 
 def _fingerprint() -> str:
@@ -90,7 +120,7 @@ def _forget_old(store: Path) -> None:
         (path for path in store.iterdir() if path.is_dir()), key=lambda path: -path.stat().st_mtime
     )
     for path in places[_KEPT:]:
-        _run("rm", "-rf", str(path))
+        run("rm", "-rf", str(path))
 
 
 if __name__ == "__main__":

@@ -63,6 +63,7 @@ missing_host_packages() {
   command -v systemd-nspawn >/dev/null || echo systemd-container
   command -v mmdebstrap >/dev/null || echo mmdebstrap
   [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || echo debian-archive-keyring
+  command -v rpm >/dev/null || echo rpm  # packages of that kind are installed on them from outside
   command -v ssh-keygen >/dev/null || echo openssh-client  # Ansible gets in by it
   command -v openssl >/dev/null || echo openssl
 }

@@ -17,7 +17,18 @@ from tests.etcd_server import EmbeddedStore, EtcdCluster
 settings.register_profile("flanpy", deadline=None)
 settings.load_profile("flanpy")
 
+LONGER = "more_engines"
+
 _numbers = count(1)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests that need fetched engines or much time, unless `-m` asks for them (`make test-engines`)."""
+    if LONGER in config.getoption("markexpr"):
+        return
+    left_out = [item for item in items if item.get_closest_marker(LONGER)]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
 
 
 @dataclass(frozen=True)

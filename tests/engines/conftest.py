@@ -11,7 +11,6 @@ import pytest
 from integration.hosts.engines import SYSTEM, DockerLab
 
 LOG_LINES = 25
-LONGER = "more_engines"
 
 _standing: list[DockerLab] = []
 
@@ -34,15 +33,6 @@ def build_lab() -> Iterator[BuildDockerLab]:
             return lab
 
         yield build
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests that need fetched engines or much time, unless `-m` asks for them (`make test-engines`)."""
-    if LONGER in config.getoption("markexpr"):
-        return
-    left_out = [item for item in items if item.get_closest_marker(LONGER)]
-    items[:] = [item for item in items if item not in left_out]
-    config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -17,19 +17,23 @@ BUILD_DEADLINE_S = 900.0
 
 
 @functools.cache
-def rootfs() -> Path:
-    """The root file system, built when there is none (a minute)."""
-    return Path(run(["sh", str(ROOTFS)], timeout=BUILD_DEADLINE_S).stdout.strip())
+def rootfs(suite: str = "") -> Path:
+    """The root file system, built when there is none (a minute); `suite` names another Debian than the machine's."""
+    wanted = {"DEBIAN_SUITE": suite} if suite else {}
+    return Path(run(["sh", str(ROOTFS)], timeout=BUILD_DEADLINE_S, env=wanted).stdout.strip())
 
 
 class SystemdLab(Lab):
-    """Hosts that are off; `layers` are trees of files laid over the root file system, the topmost first."""
+    """Hosts that are off; `layers` are trees of files laid over the root file system, the topmost first, which is of
+    the Debian named `suite`."""
 
     hosts: tuple[SystemdHost, ...]
 
-    def __init__(self, hosts: int = 2, *, layers: Sequence[Path] = (), **options: Any) -> None:
+    def __init__(
+        self, hosts: int = 2, *, layers: Sequence[Path] = (), suite: str = "", **options: Any
+    ) -> None:
         super().__init__(hosts, **options)
-        self._lower = (*layers, rootfs())
+        self._lower = (*layers, rootfs(suite))
 
     def _host(self, seat: Seat) -> SystemdHost:
         plain = super()._host(seat)
