@@ -12,7 +12,8 @@
     ├── LeaseError             no subnet can be had: pool exhausted, reservation in the way, conflict
     ├── KernelError            a netlink request failed; carries errno
     ├── HostError              a file, lock or sysctl of this host cannot be used
-    │   └── AlreadyRunning     another flanpyd owns the run directory
+    │   ├── AlreadyRunning     another flanpyd owns the run directory
+    │   └── UnableToAsk        no descriptor or memory is left to ask another host: its silence says nothing
     ├── DockerError            Docker, or its daemon.json, cannot be used as it is
     │   ├── DockerUnreachable  Docker does not run here, or gives no answer
     │   └── DockerConflict     a flag, network or container of somebody else stands in the way
@@ -136,6 +137,10 @@ class AlreadyRunning(HostError):
     def __init__(self, conflict: str, cure: str) -> None:
         super().__init__(f"{conflict}: {cure}")
         self.conflict = conflict
+
+
+class UnableToAsk(HostError):
+    """This host lacks the means to ask another, descriptors or memory; that one may well be there."""
 
 
 class DockerError(FlanpyError):

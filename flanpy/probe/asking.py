@@ -17,7 +17,10 @@ BOTH = (Road.OVERLAY, Road.UNDERLAY)
 
 @dataclass(slots=True)
 class Ask:
-    """`got` and `tried` are sizes of large packets, by a track's number; `by_tcp` are tracks that only TCP reached."""
+    """`got` and `tried` are sizes of large packets, by a track's number; `by_tcp` are tracks that only TCP reached.
+
+    `unasked` are those that answer by TCP alone, and that this host had no means to ask: nothing is learnt of them.
+    """
 
     tracks: Sequence[Track]
     roads: Sequence[Road]
@@ -25,6 +28,7 @@ class Ask:
     got: dict[int, set[int]] = field(default_factory=dict)
     tried: dict[int, set[int]] = field(default_factory=dict)
     by_tcp: set[int] = field(default_factory=set)
+    unasked: set[tuple[int, Road]] = field(default_factory=set)
     all_in: asyncio.Event = field(default_factory=asyncio.Event)
     sent_all: bool = False
 
@@ -50,7 +54,7 @@ class Ask:
         before = self._lost()
         for track in self.tracks:
             for road in self.roads:
-                if counts and (track.number, road) not in self.answered:
+                if counts and (track.number, road) not in self.answered | self.unasked:
                     track.way(road).silence += 1
             self._learn_size(track)
             track.rounds += Road.OVERLAY in self.roads

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from flanpy.clock import Clock
+from flanpy.errors import UnableToAsk
 from flanpy.model.address import IPAddress
 
 _UNABLE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -25,12 +26,10 @@ def knock_at(port: int, clock: Clock) -> Knock:
     return at
 
 
-async def knock(
-    address: IPAddress, port: int, *, clock: Clock, deadline: float, unable: float | None = None
-) -> float | None:
+async def knock(address: IPAddress, port: int, *, clock: Clock, deadline: float) -> float | None:
     """Return the seconds until the host accepted or refused, None if it did neither in time.
 
-    `unable` is returned where this host lacks the means to ask, descriptors or memory, which says nothing of the other.
+    Raises UnableToAsk where this host lacks the means, descriptors or memory: that says nothing of the other.
     """
     began = clock.monotonic()
     try:
@@ -39,7 +38,9 @@ async def knock(
     except ConnectionRefusedError:
         return clock.monotonic() - began
     except OSError as error:  # TimeoutError is one
-        return unable if error.errno in _UNABLE else None
+        if error.errno in _UNABLE:
+            raise UnableToAsk(f"cannot ask {address}: {error.strerror}; see the limits of flanpyd") from error
+        return None
     took = clock.monotonic() - began
     with suppress(OSError):
         writer.transport.abort()

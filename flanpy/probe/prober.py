@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Final, Never
 
 from flanpy.clock import Clock, set_within
+from flanpy.errors import UnableToAsk
 from flanpy.log import get_logger
 from flanpy.model.reach import Reach, ReachReport, Road
 from flanpy.outage import Transition
@@ -262,7 +263,13 @@ class Prober:
     async def _knock(self, ask: Ask, track: Track, road: Road, deadline: float) -> None:
         target = track.target
         address = target.overlay if road is Road.OVERLAY else target.underlay
-        took = await self._knock_at(address, deadline)
+        try:
+            took = await self._knock_at(address, deadline)
+        except UnableToAsk:
+            if track.mute if road is Road.OVERLAY else track.tcp:  # whose pings stay unanswered is not silent
+                ask.unasked.add((track.number, road))
+                track.way(road).probes.forget_losses()
+            return
         number = track.way(road).probes.newest
         if took is None or number is None or (track.number, road) in ask.answered:
             return

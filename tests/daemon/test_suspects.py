@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from flanpy.daemon.leasing.suspects import RETRIAL, Suspects
+from flanpy.daemon.leasing.suspects import BETWEEN, RETRIAL, TRIAL, Suspects
+from flanpy.errors import UnableToAsk
 from flanpy.model.lease import Lease, LeaseView
 from flanpy.model.world import Claim
 from tests.fakes.clock import FakeClock
@@ -32,6 +33,9 @@ class Etcd:
         self.away = 0
         self.withheld: frozenset[Claim] = frozenset()
         self.freed = 0
+        self.unable = False
+        self.longest = 0.0
+        self._since = 0.0
         self.suspects = Suspects(
             clock=self.clock, heard=self.clock.monotonic, answers=self.answers, freed=self._freed,
             withhold=self._withhold,
@@ -39,6 +43,8 @@ class Etcd:
 
     async def answers(self) -> bool:
         """Answer a knock; `away` counts down with each."""
+        if self.unable:
+            raise UnableToAsk("no descriptors")
         if self.away:
             self.away -= 1
             return False
@@ -48,6 +54,10 @@ class Etcd:
         self.freed += 1
 
     def _withhold(self, claims: frozenset[Claim]) -> None:
+        if self.withheld and not claims:
+            self.longest = max(self.longest, self.clock.monotonic() - self._since)
+        elif claims and not self.withheld:
+            self._since = self.clock.monotonic()
         self.withheld = claims
         asyncio.get_running_loop().call_soon(self.passed)
 
@@ -97,6 +107,37 @@ async def test_leases_are_not_blamed_for_an_etcd_that_was_away_meanwhile(etcd: E
     etcd.away = away
     await etcd.falls_silent()
     assert etcd.kept_out() == set()
+
+
+async def test_peers_pay_little_for_an_etcd_that_is_gone(etcd: Etcd) -> None:
+    etcd.away = 1000
+    await etcd.falls_silent()
+    assert etcd.kept_out() == set()
+    assert 0 < etcd.longest <= TRIAL + 2 * BETWEEN
+
+
+async def test_slow_answer_is_waited_for_while_others_are_asked_for(etcd: Etcd) -> None:
+    """Each knock may take its time: a packet may be lost, and the next knock's is not."""
+    answers, knocks = etcd.answers, 0
+
+    async def slow() -> bool:
+        nonlocal knocks
+        knocks += 1
+        if knocks % 2 == 0:
+            await etcd.clock.sleep(2 * TRIAL)
+        return await answers()
+
+    etcd.suspects._answers = slow
+    etcd.guilty = frozenset(PEERS[:1])
+    await etcd.falls_silent()
+    await etcd.trials()
+    assert etcd.kept_out() == {str(PEERS[0].key)}
+
+
+async def test_no_peer_pays_for_a_host_that_has_no_means_to_ask(etcd: Etcd) -> None:
+    etcd.unable = True
+    await etcd.falls_silent()
+    assert (etcd.kept_out(), etcd.longest) == (set(), 0.0)
 
 
 async def test_lease_that_was_blamed_for_no_reason_is_tried_again(etcd: Etcd) -> None:

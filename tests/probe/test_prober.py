@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import pytest
 
 from flanpy.clock import SystemClock
-from flanpy.errors import KernelError
+from flanpy.errors import KernelError, UnableToAsk
 from flanpy.model.address import Family, IPAddress
 from flanpy.model.reach import PeerReach, Reach, ReachReport, Trouble
 from flanpy.probe.chase import AT_ONCE, EVERY_S
@@ -25,7 +25,7 @@ from flanpy.probe.knock import knock_at
 from flanpy.probe.packet import Probe
 from flanpy.probe.prober import AGAIN, MTU_EVERY, SEARCHES, Prober
 from flanpy.probe.target import Target
-from flanpy.probe.track import STEPS
+from flanpy.probe.track import PATIENCE, STEPS
 from flanpy.probe.turns import AT_RANDOM, IN_DOUBT
 from tests.probe.worlds import target
 
@@ -155,6 +155,35 @@ class Running:
             peer = (await self.reports.get()).peers.get(target(number).key)
             if peer is not None and peer.reach is reach:
                 return peer
+
+
+def test_peer_that_answers_by_tcp_alone_is_not_silent_while_this_host_cannot_ask() -> None:
+    able = True
+
+    async def by_tcp(address: IPAddress, deadline: float) -> float | None:
+        if not able:
+            raise UnableToAsk("no descriptors")
+        return await KNOCK(address, deadline)
+
+    async def work() -> None:
+        nonlocal able
+        prober = Prober(
+            clock=SystemClock(), here="n0", interval=lambda: INTERVAL, targets=lambda: (target(1),),
+            snags_of=lambda _: Snags(), publish=lambda _: None, knock=by_tcp, open_socket=Cuttable,
+        )  # fmt: skip
+        Cuttable.lost = {target(1).overlay, target(1).underlay}
+        reaches = []
+        for number in range(3 * PATIENCE):
+            able = number < PATIENCE
+            report = await prober.round()
+            reaches.append(report.peers[target(1).key].reach)
+        prober.close()
+        assert set(reaches[PATIENCE - 1 :]) == {Reach.REACHABLE}
+
+    try:
+        asyncio.run(work())
+    finally:
+        Cuttable.lost = set()
 
 
 def test_cut_is_seen_long_before_three_rounds_are_over_and_its_end_as_well() -> None:

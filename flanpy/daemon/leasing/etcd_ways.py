@@ -64,18 +64,21 @@ class EtcdWays:
     async def answers(self) -> bool | None:
         """Knock at every known address; report whether one accepted or refused, None if none says anything of the way.
 
-        A port of this host may be that of a proxy, which answers for itself and not for etcd.
+        Raises UnableToAsk where no answer came, and one was not asked for. A port of this host may be that of a proxy,
+        which answers for itself and not for etcd.
         """
         ports = {str(endpoint): endpoint.port for endpoint in self._endpoints()}
         far = [one for one in self._told if not one.address.is_loopback and one.endpoint in ports]
         if not far:
             return None
-        knocks = (
-            knock(one.address, ports[one.endpoint], clock=self._clock, deadline=KNOCK, unable=0.0)
-            for one in far
-        )
-        took = await asyncio.gather(*knocks)
-        return any(one is not None for one in took)
+        knocks = (knock(one.address, ports[one.endpoint], clock=self._clock, deadline=KNOCK) for one in far)
+        took = await asyncio.gather(*knocks, return_exceptions=True)
+        if any(isinstance(one, float) for one in took):
+            return True
+        for one in took:
+            if isinstance(one, BaseException):
+                raise one
+        return False
 
     def look_again(self) -> None:
         """Look at once: the endpoints are others now, or etcd was lost."""

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from math import inf
 
 from flanpy.clock import Clock, set_within
+from flanpy.errors import UnableToAsk
 from flanpy.log import get_logger
 from flanpy.model.lease import Lease, LeaseView
 from flanpy.model.world import Claim
@@ -23,11 +24,12 @@ from flanpy.reconcile.outcome import Pass
 
 log = get_logger()
 
-TRIAL = 5.0
-"""Seconds that etcd has to answer without the newest routes."""
+TRIAL = 1.5
+"""Seconds that etcd has to answer without the newest routes, to one of several knocks: time for a lost packet, and for
+a neighbour to be found. Peers that are no suspects but new are without a route for so long whenever etcd is away."""
 
 BETWEEN = 0.25
-"""Seconds between two attempts in that time."""
+"""Seconds between two knocks in that time."""
 
 RETRIAL = 300.0
 """Seconds after which withheld leases are tried again. A guilty one costs a knock's time without etcd."""
@@ -37,8 +39,8 @@ APPLIED = 5.0
 
 
 class Suspects:
-    """`heard` is when etcd last gave a sign of life, `answers` asks for one now, `freed` is called once it did so only
-    without the suspects; `withhold` takes all leases that get no route.
+    """`heard` is when etcd last gave a sign of life, `answers` asks for one now or raises UnableToAsk, `freed` is
+    called once it did so only without the suspects; `withhold` takes all leases that get no route.
     """
 
     def __init__(
@@ -83,7 +85,7 @@ class Suspects:
             self._lost.clear()
             heard = self._heard()
             doubted = self._recent.doubted(self._peers, heard) if heard is not None else frozenset()
-            if doubted and not await self._answers():
+            if doubted and not await self._said(unable=True):
                 await self._try_without(doubted)
 
     async def _try_without(self, doubted: frozenset[Claim]) -> None:
@@ -104,7 +106,7 @@ class Suspects:
     async def _try_again(self) -> None:
         """Give withheld leases their routes back if etcd answers with them, too."""
         withheld = self._recent.withheld
-        if await self._answers() and await self._guilty_found(withheld):
+        if await self._said(unable=False) and await self._guilty_found(withheld):
             self._tell_restored(len(withheld) - len(self._recent.withheld))
         self._lost.clear()
 
@@ -120,7 +122,7 @@ class Suspects:
         while groups:
             group = groups.pop()
             await self._put(self._recent.releasing(group))
-            if await self._answers():
+            if await self._said(unable=True):
                 continue
             await self._put(self._recent.withholding(group))
             if not await self._answered():
@@ -129,12 +131,29 @@ class Suspects:
         return True
 
     async def _answered(self) -> bool:
-        until = self._clock.monotonic() + TRIAL
-        while self._clock.monotonic() < until:
-            await self._clock.sleep(BETWEEN)
-            if await self._answers():
-                return True
-        return False
+        """Report whether etcd answers one of several knocks, each made before the one before it is given up."""
+        async with asyncio.TaskGroup() as group:
+            answered = asyncio.Event()
+
+            async def ask() -> None:
+                if await self._said(unable=False):
+                    answered.set()
+
+            knocks = []
+            until = self._clock.monotonic() + TRIAL
+            while not answered.is_set() and self._clock.monotonic() < until:
+                knocks.append(group.create_task(ask()))
+                await set_within(answered, self._clock, BETWEEN)
+            for one in knocks:
+                one.cancel()
+        return answered.is_set()
+
+    async def _said(self, *, unable: bool) -> bool:
+        """Report whether etcd answers now, `unable` where this host has no means to ask: no peer pays for that."""
+        try:
+            return await self._answers()
+        except UnableToAsk:
+            return unable
 
     async def _put(self, recent: Recent) -> None:
         """Use this, and wait until a pass has carried it out."""

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from flanpy.clock import Clock, set_within
+from flanpy.errors import UnableToAsk
 from flanpy.log import get_logger
 from flanpy.model.address import IPAddress
 from flanpy.model.lease import Lease, LeaseView
@@ -48,6 +49,7 @@ class Takeovers:
         self._note = note
         self._gone: dict[str, Lease] = {}
         self._until: dict[Takeover, float] = {}
+        self._seen: set[Takeover] = set()
         self._told: tuple[str, ...] = ()
         self._news = asyncio.Event()
         self._view = LeaseView()
@@ -75,19 +77,26 @@ class Takeovers:
             now, asked = self._clock.monotonic(), list(self._until.items())
             verdicts = await asyncio.gather(*(self._holds(one, until > now) for one, until in asked))
             for (one, _), holds in zip(asked, verdicts, strict=True):
-                if not holds:
+                if holds:
+                    self._seen.add(one)
+                elif holds is not None:
                     del self._until[one]
+                    self._seen.discard(one)
             self._tell()
 
-    async def _holds(self, one: Takeover, in_time: bool) -> bool:
+    async def _holds(self, one: Takeover, in_time: bool) -> bool | None:
+        """Report whether the host of before still answers, None if this host has no means to ask: it is asked again."""
         standing = self._view.leases.get(str(one.now.key))
         if not in_time or standing is None or standing.record != one.now.record:
             return False
         addresses = (one.was.record.public_ip, one.was.record.public_ip6)
-        return any([await self._alive(address) for address in addresses if address is not None])
+        try:
+            return any([await self._alive(address) for address in addresses if address is not None])
+        except UnableToAsk:
+            return None
 
     def _tell(self) -> None:
-        told = tuple(sorted(one.message for one in self._until))
+        told = tuple(sorted(one.message for one in self._seen))
         if told != self._told:
             for line in set(told) - set(self._told):
                 log.warning("peer_changed_hands", error=line)
