@@ -32,7 +32,8 @@ T = TypeVar("T")
 class SavedLease:
     """The own lease as last known. `network_config` is the JSON text from etcd; `saved_at` is Unix time.
 
-    `border` is None in a file of a version that kept none.
+    `border` is None in a file of a version that kept none. `newest` are leases, by key and value as in etcd, whose
+    routes are so new that they would be doubted if etcd fell silent; what they say is for others to judge.
     """
 
     key: SubnetKey
@@ -44,6 +45,7 @@ class SavedLease:
     public_ip6: IPv6Address | None = None
     saved_at: float
     border: KnownBorder | None = None
+    newest: tuple[tuple[str, str], ...] = ()
 
 
 def save(state_dir: Path, lease: SavedLease) -> bool:
@@ -95,6 +97,7 @@ def _document(lease: SavedLease) -> dict[str, object]:
         "public_ip6": _text(lease.public_ip6),
         "saved_at": lease.saved_at,
         **(_border_document(lease.border) if lease.border is not None else {}),
+        **({"newest_leases": dict(lease.newest)} if lease.newest else {}),
     }
 
 
@@ -115,6 +118,13 @@ def _border(document: dict[str, Any]) -> KnownBorder | None:
             for name, address in _typed(document, "etcd_addresses", list)
         ),
     )
+
+
+def _newest(document: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    if "newest_leases" not in document:
+        return ()
+    found = _typed(document, "newest_leases", dict)
+    return tuple((key, _typed(found, key, str)) for key in found)
 
 
 def _short(found: object) -> str:
@@ -140,6 +150,7 @@ def _lease(document: Any) -> SavedLease:
         public_ip6=_optional(document, "public_ip6", IPv6Address),
         saved_at=float(document["saved_at"]),
         border=_border(document),
+        newest=_newest(document),
     )
 
 

@@ -16,6 +16,7 @@ from flanpy.daemon.leasing.suspects import BETWEEN, RETRIAL, TRIAL, Suspects
 from flanpy.errors import UnableToAsk
 from flanpy.model.lease import Lease, LeaseView
 from flanpy.model.world import Claim
+from flanpy.plan.recent import RECENT
 from tests.fakes.clock import FakeClock
 from tests.states import lease
 
@@ -33,13 +34,30 @@ class Etcd:
         self.away = 0
         self.withheld: frozenset[Claim] = frozenset()
         self.freed = 0
+        self.remembered: list[set[str]] = []
+        self._tasks: list[asyncio.Task[None]] = []
         self.unable = False
+        self.heard = 0.0
         self.longest = 0.0
         self._since = 0.0
         self.suspects = Suspects(
-            clock=self.clock, heard=self.clock.monotonic, answers=self.answers, freed=self._freed,
-            withhold=self._withhold,
+            clock=self.clock, heard=lambda: self.heard or self.clock.monotonic(), answers=self.answers,
+            freed=self._freed, withhold=self._withhold, remember=self._kept,
         )  # fmt: skip
+
+    async def begin(self, *, recalled: tuple[Lease, ...] = ()) -> None:
+        """Start anew, with what the disk has."""
+        await self.end()
+        self.suspects.recall(frozenset((one.key, one.record) for one in recalled))
+        self._tasks = [asyncio.create_task(one) for one in (self.suspects.run(), self.suspects.remember())]
+        await asyncio.sleep(0)
+
+    async def end(self) -> None:
+        """End the daemon."""
+        for task in self._tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
     async def answers(self) -> bool:
         """Answer a knock; `away` counts down with each."""
@@ -49,6 +67,9 @@ class Etcd:
             self.away -= 1
             return False
         return all((one.key, one.record) in self.withheld for one in self.guilty)
+
+    def _kept(self, claims: frozenset[Claim]) -> None:
+        self.remembered.append({str(key) for key, _ in claims})
 
     def _freed(self) -> None:
         self.freed += 1
@@ -86,12 +107,9 @@ class Etcd:
 @pytest_asyncio.fixture
 async def etcd() -> AsyncIterator[Etcd]:
     made = Etcd()
-    task = asyncio.create_task(made.suspects.run())
-    await asyncio.sleep(0)
+    await made.begin()
     yield made
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    await made.end()
 
 
 @pytest.mark.parametrize("guilty", [(), (0,), (3,), (0, 2), (0, 1, 2, 3)])
@@ -138,6 +156,38 @@ async def test_no_peer_pays_for_a_host_that_has_no_means_to_ask(etcd: Etcd) -> N
     etcd.unable = True
     await etcd.falls_silent()
     assert (etcd.kept_out(), etcd.longest) == (set(), 0.0)
+
+
+@pytest.mark.parametrize("guilty", [(), (1,), (0, 3)])
+async def test_restart_clears_no_lease_whose_route_was_new(etcd: Etcd, guilty: tuple[int, ...]) -> None:
+    etcd.guilty = frozenset(PEERS[each] for each in guilty)
+    await etcd.begin(recalled=PEERS)
+    await etcd.trials()
+    assert etcd.kept_out() == {str(one.key) for one in etcd.guilty}
+    assert etcd.freed == bool(guilty)
+
+
+async def test_restart_while_etcd_is_away_costs_new_peers_a_trial(etcd: Etcd) -> None:
+    etcd.away = 1000
+    await etcd.begin(recalled=PEERS)
+    await etcd.trials()
+    assert etcd.kept_out() == set()
+    assert 0 < etcd.longest <= TRIAL + 2 * BETWEEN
+
+
+async def test_newest_leases_are_kept_until_etcd_was_heard_long_enough_beside_them(etcd: Etcd) -> None:
+    everybody = {str(one.key) for one in PEERS}
+    await etcd.clock.advance(1.0)
+    etcd.heard = etcd.clock.monotonic()
+    etcd.passed(added=tuple(one.key.subnet for one in PEERS))
+    await etcd.clock.advance(1.0)
+    assert etcd.remembered == [everybody]
+    for _ in range(5):
+        await etcd.clock.advance(RECENT)
+    assert etcd.remembered == [everybody], "it is not heard"
+    etcd.heard = 0.0
+    await etcd.clock.advance(RECENT + 0.1)
+    assert etcd.remembered == [everybody, set()]
 
 
 async def test_lease_that_was_blamed_for_no_reason_is_tried_again(etcd: Etcd) -> None:

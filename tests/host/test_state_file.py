@@ -27,6 +27,7 @@ LEASE = SavedLease(
     public_ip=IPv4Address("192.0.2.7"),
     public_ip6=IPv6Address("2001:db8::7"),
     saved_at=1_700_000_000.25,
+    newest=(("10.50.76.0-24", '{"PublicIP":"192.0.2.8","PublicIPv6":null}'),),
 )
 
 

@@ -123,13 +123,18 @@ BEHIND, FRONT, SEAT = "10.77.5.1", "198.51.100.5", "10.77.5.0-24"
 
 def translate_etcd(lab: Lab, host: Host) -> str:
     """Put etcd behind a translation that no route of the host shows. Return the endpoint that is left to the daemon."""
-    etcd, port = etcd_address(lab), urlsplit(lab.etcd.endpoints.split(",")[0]).port
+    etcd = etcd_address(lab)
     chain = "table ip way {{ chain c {{ type nat hook {} priority -100; ip daddr {} dnat to {}; }}; }}\n"
     (member,) = lab.etcd.members
     run_in(member.namespace, ["nft", "-f", "-"], stdin=chain.format("prerouting", BEHIND, etcd))
     host.run("nft", "-f", "-", stdin=chain.format("output", FRONT, BEHIND))
     host.ip(f"route add {FRONT}/32 via {etcd}", f"route add 10.77.0.0/16 via {etcd}")
-    return f"--etcd-endpoints=http://{FRONT}:{port}"
+    return translated(lab)
+
+
+def translated(lab: Lab) -> str:
+    """Return the flag that leads there."""
+    return f"--etcd-endpoints=http://{FRONT}:{urlsplit(lab.etcd.endpoints.split(',')[0]).port}"
 
 
 def test_lease_that_takes_a_way_to_etcd_that_no_route_shows_is_taken_back_and_heals_without_a_restart(
@@ -161,3 +166,28 @@ def test_lease_that_takes_a_way_to_etcd_that_no_route_shows_is_taken_back_and_he
     eventually(lambda: not offence(one), "healed without a restart")
     assert_settled(lab)
     assert one.daemon.starts == 1
+
+
+def test_restart_clears_no_lease_that_has_just_taken_the_way_to_etcd(build_lab: BuildLab) -> None:
+    lab = build_lab(2)
+    lab.configure(config("vxlan"))
+    one, two = lab.hosts
+    two.daemon.up()
+    one.daemon.up(translate_etcd(lab, one))
+    put(lab, SEAT, lease_value("10.99.16.7"))
+    eventually(lambda: route_to(one, SEAT), "the way to etcd is taken")
+    memory = one.daemon.state_dir / "lease.json"
+    eventually(lambda: SEAT in memory.read_text(), "the disk knows")
+    one.daemon.kill()
+    assert route_to(one, SEAT), "nobody misses etcd yet"
+
+    one.daemon.launch(translated(lab))
+    eventually(lambda: "is withheld" in offence(one), "the newest lease is withheld", deadline=40)
+    eventually(one.daemon.is_ready, "etcd is heard", deadline=20)
+    assert route_to(one, SEAT) is None
+    eventually(lambda: route_to(one, own_key(lab, two)), "a peer that is as new is no suspect any more")
+    delete(lab, SEAT)
+    eventually(lambda: not offence(one), "healed without another restart")
+    eventually(
+        lambda: SEAT not in memory.read_text(), "the disk forgets what etcd was heard beside", deadline=30
+    )

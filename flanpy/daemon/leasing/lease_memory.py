@@ -6,7 +6,7 @@ lease's future: the keeper does.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from flanpy.clock import Clock
@@ -20,9 +20,15 @@ from flanpy.log import get_logger
 from flanpy.model.border import KnownBorder
 from flanpy.model.lease import Lease, LeaseRecord, SubnetKey
 from flanpy.model.network.network import NetworkConfig
+from flanpy.model.world import Claim
 from flanpy.store.own.own_lease import StoredLease
+from flanpy.store.port import KeyValue
+from flanpy.store.schema import decode_lease, encode_record
 
 log = get_logger()
+
+MOST_NEWEST = 512
+"""The newest leases kept on disk. More are new at once only where a host joins a large network."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +36,7 @@ class Recalled:
     """The values found on disk. `previous` is the subnet of an old subnet.env, a mere preference.
 
     `network_config` is the text that was in force with `stored`, "" without one. `border` is None if none was kept.
+    `newest` are the leases whose routes were new when the daemon ended.
     """
 
     previous: SubnetKey | None = None
@@ -37,6 +44,7 @@ class Recalled:
     stored: StoredLease | None = None
     network_config: str = ""
     border: KnownBorder | None = None
+    newest: tuple[Lease, ...] = ()
 
 
 class LeaseMemory:
@@ -67,10 +75,20 @@ class LeaseMemory:
         lease = Lease(saved.key, record, saved.lease_id, mod_revision=saved.revision)
         stored = StoredLease(lease, in_use=saved.key == previous)
         return Recalled(
-            previous=previous, stored=stored, network_config=saved.network_config, border=saved.border
+            previous=previous,
+            stored=stored,
+            network_config=saved.network_config,
+            border=saved.border,
+            newest=tuple(_leases(saved.newest)),
         )
 
-    def keep(self, lease: Lease | None, network: NetworkConfig | None, border: KnownBorder) -> None:
+    def keep(
+        self,
+        lease: Lease | None,
+        network: NetworkConfig | None,
+        border: KnownBorder,
+        newest: Iterable[Claim] = (),
+    ) -> None:
         """Write all to disk; a lease or a network alone is not worth a file."""
         if lease is None or network is None:
             return
@@ -85,5 +103,16 @@ class LeaseMemory:
                 public_ip6=lease.record.public_ip6,
                 saved_at=self._clock.wall(),
                 border=border,
+                newest=tuple(
+                    sorted((str(key), encode_record(record).decode()) for key, record in newest)[:MOST_NEWEST]
+                ),
             )
         )
+
+
+def _leases(saved: Iterable[tuple[str, str]]) -> Iterator[Lease]:
+    """Yield the leases that can be read as such, each judged as if etcd had said it."""
+    for key, value in saved:
+        lease = decode_lease(KeyValue(key, value.encode("utf-8", "replace"), 0, 0, 0, 0), "")
+        if isinstance(lease, Lease):
+            yield lease

@@ -31,6 +31,7 @@ from flanpy.model.address import IPAddress
 from flanpy.model.border import EtcdAddress, KnownBorder
 from flanpy.model.lease import Lease
 from flanpy.model.network.network import NetworkConfig
+from flanpy.model.world import NO_CLAIMS, Claim
 from flanpy.plan.border import guarded
 from flanpy.plan.moving import Step
 from flanpy.probe.knock import knock
@@ -69,6 +70,8 @@ class Leasing:
         self._board = board
         self._mesh_token = token_hex(16)
         self._recalled: Lease | None = None
+        self._recalled_peers: tuple[Lease, ...] = ()
+        self._newest: frozenset[Claim] = NO_CLAIMS
         self._memory = LeaseMemory(settings, node_id, clock=clock, note=self._note_lease_file)
         self._leases = LeaseWatch(
             session,
@@ -107,6 +110,7 @@ class Leasing:
             answers=self._etcd_answers,
             freed=lambda: session.reconnect("way_freed"),
             withhold=loop.withheld_changed,
+            remember=self._remember_newest,
         )
         self._takeovers = Takeovers(
             node_id,
@@ -127,6 +131,7 @@ class Leasing:
             "backend_move": self._move.run(),
             "etcd_ways": self._ways.run(),
             "suspects": self._suspects.run(),
+            "newest_leases": self._suspects.remember(),
             "takeovers": self._takeovers.run(),
         }
 
@@ -138,6 +143,10 @@ class Leasing:
             self._config.recall(known.network_config, known.border.first if known.border else None)
         if known.stored is not None:
             self._recalled = known.stored.lease
+            self._recalled_peers = known.newest
+            self._newest = frozenset((lease.key, lease.record) for lease in known.newest)
+            self._suspects.recall(self._newest)
+            self._show_leases()
         self._keeper.recall(known.stored, previous=known.previous)
         if known.drained is not None:
             self._keeper.stay_out(previous=known.drained.key)
@@ -216,8 +225,15 @@ class Leasing:
         self._keeper.observe(step.now)
 
     def _show_leases(self) -> None:
-        """Give the loop the leases as it should see them."""
-        self._loop.view_changed(self._move.shown(self._leases.shown))
+        """Give the loop the leases as it should see them.
+
+        Before the first listing these are the newest that the disk knows: their routes stand, and go for a trial if
+        etcd is silent because of one, so they must be known to be put back.
+        """
+        view = self._move.shown(self._leases.shown)
+        if not view.in_sync and self._recalled_peers:
+            view = replace(view, leases={str(lease.key): lease for lease in self._recalled_peers})
+        self._loop.view_changed(view)
 
     def _network_changed(self, network: NetworkConfig) -> None:
         own = self._keeper.state.lease
@@ -285,7 +301,11 @@ class Leasing:
 
     def _keep(self, lease: Lease | None) -> None:
         border = KnownBorder(self._config.first, self._ways.addresses)
-        self._memory.keep(lease, self._config.network, border)
+        self._memory.keep(lease, self._config.network, border, self._newest)
+
+    def _remember_newest(self, newest: frozenset[Claim]) -> None:
+        self._newest = newest
+        self._keep(self._keeper.state.lease)
 
     def _note_lease_file(self, text: str, error: str) -> None:
         self._board.note(lease_file=text, lease_file_error=error)

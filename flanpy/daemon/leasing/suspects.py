@@ -5,7 +5,8 @@ addresses, a tunnel's far end) can lie in a peer's subnet all the same, and no f
 etcd falls silent and no endpoint answers a knock, the newest peers lose their routes for a trial. If etcd answers then,
 they get them back, all and then by halves, and those by which it is lost again stay without a route: until their lease
 changes, or etcd answers in spite of them at a later trial. For etcd may have been away for reasons of its own.
-In: passes, and the view. Out: the withheld leases, to the loop.
+The newest are kept on disk until etcd was heard long enough beside them, for a restart must not clear them: etcd then
+says nothing at all. In: passes, and the view. Out: the withheld leases, to the loop, and the newest.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from flanpy.clock import Clock, set_within
 from flanpy.errors import UnableToAsk
 from flanpy.log import get_logger
 from flanpy.model.lease import Lease, LeaseView
-from flanpy.model.world import Claim
-from flanpy.plan.recent import Recent
+from flanpy.model.world import NO_CLAIMS, Claim
+from flanpy.plan.recent import RECENT, Recent
 from flanpy.reconcile.outcome import Pass
 
 log = get_logger()
@@ -40,7 +41,8 @@ APPLIED = 5.0
 
 class Suspects:
     """`heard` is when etcd last gave a sign of life, `answers` asks for one now or raises UnableToAsk, `freed` is
-    called once it did so only without the suspects; `withhold` takes all leases that get no route.
+    called once it did so only without the suspects; `withhold` takes all leases that get no route, and `remember`
+    those that would be doubted after a restart.
     """
 
     def __init__(
@@ -51,12 +53,16 @@ class Suspects:
         answers: Callable[[], Awaitable[bool]],
         freed: Callable[[], None],
         withhold: Callable[[frozenset[Claim]], None],
+        remember: Callable[[frozenset[Claim]], None],
     ) -> None:
         self._clock = clock
         self._heard = heard
         self._answers = answers
         self._freed = freed
         self._withhold = withhold
+        self._remember = remember
+        self._recalled = self._remembered = NO_CLAIMS
+        self._installed = asyncio.Event()
         self._recent = Recent()
         self._peers: tuple[Lease, ...] = ()
         self._lost = asyncio.Event()
@@ -67,6 +73,7 @@ class Suspects:
         self._peers = outcome.admission.peers
         if outcome.added:
             self._recent = self._recent.with_new(outcome.added, self._clock.monotonic())
+            self._installed.set()
         if outcome.world.withheld == self._recent.withheld:
             self._applied.set()
 
@@ -76,8 +83,14 @@ class Suspects:
             self._lost.set()
         self._use(self._recent.after(view))
 
+    def recall(self, newest: frozenset[Claim]) -> None:
+        """Before `run`: the leases whose routes were new when the daemon ended."""
+        self._recalled = self._remembered = newest
+
     async def run(self) -> None:
         """Try without the newest routes whenever etcd is lost, without end."""
+        if self._recalled and not await self._said(unable=True):
+            await self._try_without(self._recalled)
         while True:
             if not await set_within(self._lost, self._clock, RETRIAL if self._recent.withheld else inf):
                 await self._try_again()
@@ -87,6 +100,17 @@ class Suspects:
             doubted = self._recent.doubted(self._peers, heard) if heard is not None else frozenset()
             if doubted and not await self._said(unable=True):
                 await self._try_without(doubted)
+
+    async def remember(self) -> None:
+        """Have the newest leases kept, until etcd was heard for long enough after their routes came, without end."""
+        while True:
+            await set_within(self._installed, self._clock, RECENT if self._remembered else inf)
+            self._installed.clear()
+            heard = self._heard()
+            newest = self._recent.doubted(self._peers, heard) if heard is not None else self._remembered
+            if newest != self._remembered:
+                self._remembered = newest
+                self._remember(newest)
 
     async def _try_without(self, doubted: frozenset[Claim]) -> None:
         log.warning(
