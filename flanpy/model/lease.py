@@ -68,6 +68,8 @@ class LeaseRecord:
     `leaving`: the node is about to give the lease back, so nobody waits for it to come again.
     `host_name` is for people alone (`model.naming`); nothing is decided by it.
     `mesh_token`: whoever has it may ask other hosts for their row of the mesh, as this node; told to nobody.
+    `without_ipv6`: the node's packets have no room for the overlay's IPv6, so it has none of it, whatever stands here:
+    flannel drops a lease that lacks the data of a family of its key.
     """
 
     public_ip: IPv4Address | None
@@ -80,6 +82,7 @@ class LeaseRecord:
     host_name: str = ""
     leaving: bool = False
     mesh_token: str = field(default="", repr=False)
+    without_ipv6: bool = False
 
     @property
     def owner(self) -> str:

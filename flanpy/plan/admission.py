@@ -191,6 +191,8 @@ class Judge:
             if subnet is None:
                 continue
             present += 1
+            if lease.record.without_ipv6 and space.family is Family.IPV6:
+                continue  # that host says so of itself, and names the cure
             fault = self._part(lease, subnet, space, network, first, last)
             if fault is None:
                 admitted.append(space.family)

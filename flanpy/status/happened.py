@@ -167,6 +167,7 @@ def _change(old: Lease, new: Lease) -> str:
         ("backend", was.backend_type, now.backend_type),
         ("backend data", was.backend_data, now.backend_data),
         ("IPv6 backend data", was.backend_data6, now.backend_data6),
+        ("without IPv6", was.without_ipv6, now.without_ipv6),
         ("fast path", was.fast_path, now.fast_path),
         ("leaving", was.leaving, now.leaving),
     )

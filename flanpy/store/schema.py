@@ -1,7 +1,7 @@
 """The schema of `<prefix>/subnets/`: the translation between etcd's keys and values and our leases.
 
 Owns the text of a subnet key and the JSON of a lease, byte for byte as flannel writes them, with our own fields
-(`NodeID`, `FastPath`, `HostName`, `Leaving`, `MeshToken`) put last: flannel ignores what it does not know.
+(`NodeID` and those after it) put last: flannel ignores what it does not know.
 `decode_lease` returns a `Lease` or an `InvalidLease` for any bytes: one bad key must not affect the others (it cost
 flannel every peer).
 """
@@ -66,6 +66,8 @@ class _Value(msgspec.Struct):
     """the host is being drained, and deletes the key next; flanpy only."""
     mesh_token: Any = msgspec.field(name="MeshToken", default="")
     """the proof by which the host asks others what they reach (`/v1/reachability`); random, flanpy only."""
+    without_ipv6: bool = msgspec.field(name="WithoutIPv6", default=False)
+    """the host's packets have no room for the overlay's IPv6, so that nobody sends it any; flanpy only."""
 
 
 class _Vxlan(msgspec.Struct):
@@ -167,6 +169,8 @@ def encode_record(record: LeaseRecord) -> bytes:
         parts.append('"Leaving":true')
     if record.mesh_token:
         parts.append(f'"MeshToken":{_json_text(record.mesh_token)}')
+    if record.without_ipv6:
+        parts.append('"WithoutIPv6":true')
     return f"{{{','.join(parts)}}}".encode()
 
 
@@ -255,6 +259,7 @@ def _record(raw: bytes, key: SubnetKey, *, reserved: bool) -> LeaseRecord:
         host_name(value.host_name),
         value.leaving,
         _mesh_token(value.mesh_token),
+        value.without_ipv6,
     )
     _check_whole(record, key, reserved=reserved)
     return record

@@ -12,10 +12,12 @@ from flanpy.backend.vxlan import VxlanBackend, VxlanOptions, read_options, vtep_
 from flanpy.errors import ConfigError
 from flanpy.model.address import Family, Mac
 from flanpy.model.facts import HostFacts
-from flanpy.model.lease import LeaseRecord, RawData, VxlanData
+from flanpy.model.lease import LeaseRecord, RawData, SubnetKey, VxlanData
 from flanpy.model.network.config import parse_network_config
 from flanpy.model.objects import Route
 from flanpy.model.world import Policy, World
+from flanpy.plan.admission import admit
+from flanpy.probe.target import targets
 from tests.plan.pipeline import desired_of
 from tests.states import DUAL, FACTS, POLICY, V4, V6, WORLDS, crowd, lease, moved, options, world
 
@@ -68,6 +70,26 @@ def test_p22_ipv6_is_refused_below_its_least_mtu_and_ipv4_has_the_room() -> None
     assert [key for key in wanted if "flannel-v6.1" in key] == []
     assert any(isinstance(obj, Route) for obj in wanted.values())
     assert BACKEND.ground(replace(crowd(1, V6), facts=moved(mtu=1349))) is None
+
+
+def test_p22_host_with_room_plans_no_ipv6_to_a_peer_without() -> None:
+    whole = crowd(2, DUAL)
+    narrow, *others = [
+        one for one in whole.view.leases.values() if whole.own is None or one.key != whole.own.key
+    ]
+    says = replace(narrow, record=replace(narrow.record, without_ipv6=True))
+    world = replace(whole, view=replace(whole.view, leases={**whole.view.leases, str(narrow.key): says}))
+    routes = {obj.destination for obj in (desired_of(world) or {}).values() if isinstance(obj, Route)}
+    assert narrow.key.subnet in routes
+    assert narrow.key.subnet6 not in routes
+    assert {others[0].key.subnet, others[0].key.subnet6} <= routes
+    admission = admit(world)
+    assert admission.rejected == ()
+    assert {(one.key, one.family) for one in targets(world, admission.peers)} == {
+        (SubnetKey(narrow.key.subnet), Family.IPV4),
+        (others[0].key, Family.IPV4),
+        (others[0].key, Family.IPV6),
+    }
 
 
 def test_p22_host_whose_underlay_has_no_ipv6_for_want_of_mtu_advertises_its_ipv4() -> None:

@@ -49,6 +49,7 @@ NAMES = (
     "NodeID",
     "FastPath",
     "MeshToken",
+    "WithoutIPv6",
     "Else",
 )
 KEYS = ("10.50.7.0-24", "10.50.7.0-24&fd50::-64", "fd50::-64", "../../../etc/passwd", "10.50.7.0-24\n")

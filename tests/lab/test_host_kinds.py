@@ -110,6 +110,27 @@ def test_mtu_below_ipv6s_least_leaves_ipv4_working_and_names_what_ipv6_needs(bui
         lambda: str(condition(host, "MTUConsistent")),
     )
     eventually(lambda: "IPV6" in host.daemon.subnet_path.read_text(), host.daemon.subnet_path.read_text)
+    _asks_no_ipv6_of_a_narrow_peer(lab)
+
+
+def _asks_no_ipv6_of_a_narrow_peer(lab: Lab) -> None:
+    """One of two hosts has no room: the other sends it no IPv6, and holds nothing for broken."""
+    host, peer = lab.hosts
+    six = leases(lab, version=6)[peer.name].subnet
+
+    def routed() -> bool:
+        return any(one["dst"] == str(six) for one in host.ip_json("-6", "route", "show"))
+
+    eventually(routed, "both have IPv6")
+    peer.ip(f"link set {peer.daemon.nic} mtu 1280")
+    eventually(lambda: not routed(), "no way by IPv6")
+    _said(peer, "MTUConsistent", "TooNarrow")
+    assert unreached(lab.containers) == ()
+    host.run(*flanpyctl(), "ping", check=False)
+    for kind in ("PeersReachable", "PeerLeasesValid"):
+        assert condition(host, kind)["healthy"], condition(host, kind)
+    peer.ip(f"link set {peer.daemon.nic} mtu 1350")
+    eventually(routed, "IPv6 is back")
 
 
 def test_peer_that_ignores_pings_is_reached_and_said_to_ignore_them(lab: Lab) -> None:

@@ -95,10 +95,12 @@ def test_host_name_that_is_none_is_not_shown_and_costs_the_host_nothing(name: st
 
 
 def test_token_of_a_lease_stands_last_and_is_no_part_of_what_is_shown_of_it() -> None:
-    record = LeaseRecord(IPv4Address("10.9.0.1"), node_id="n-1", leaving=True, mesh_token="0f" * 16)
+    record = LeaseRecord(
+        IPv4Address("10.9.0.1"), node_id="n-1", leaving=True, mesh_token="0f" * 16, without_ipv6=True
+    )
     value = encode_record(record)
     assert record_of(value) == record
-    assert list(json.loads(value))[-1] == "MeshToken"
+    assert list(json.loads(value))[-3:] == ["Leaving", "MeshToken", "WithoutIPv6"]
     assert record.mesh_token not in f"{record} {record!r} {record.owner}"
 
 

@@ -8,13 +8,12 @@ each. In: facts and passes. Out: network, leases and own lease to the loop, and 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from random import Random
 from secrets import token_hex
 from typing import Any
 
-from flanpy.backend.registry import backend_for
 from flanpy.clock import Clock
 from flanpy.config import Settings
 from flanpy.daemon.leasing import expiries
@@ -24,6 +23,7 @@ from flanpy.daemon.leasing.etcd_ways import KNOCK, EtcdWays
 from flanpy.daemon.leasing.lease_memory import LeaseMemory
 from flanpy.daemon.leasing.lease_watch import LeaseWatch
 from flanpy.daemon.leasing.network_watch import NetworkWatch
+from flanpy.daemon.leasing.own_record import own_lease, own_record
 from flanpy.daemon.leasing.suspects import Suspects
 from flanpy.daemon.leasing.takeovers import Takeovers
 from flanpy.errors import StoreError
@@ -187,12 +187,8 @@ class Leasing:
         if network is None or not self._leases.view.in_sync:
             return
         world = self._move.advertised(self._published() or self._keeper.state.lease)
-        assert world.network is not None
-        record = backend_for(world.network.backend_type).advertise(world)
+        record = own_record(world, token=self._mesh_token)
         if record is not None:
-            # As it stands in etcd, or a restart would write every lease anew, and peers would read it.
-            token = world.own.record.mesh_token if world.own is not None else ""
-            record = replace(record, mesh_token=token.strip() or self._mesh_token)
             self._keeper.want(network, record, guarded(world))
 
     def pass_done(self, outcome: Pass) -> None:
@@ -212,7 +208,7 @@ class Leasing:
         if own.source is LeaseSource.ETCD:
             return None
         facts = self._loop.world.facts
-        return _own_in(self._leases.view.leases.values(), self._node_id, own.lease, facts.addresses)
+        return own_lease(self._leases.view.leases.values(), self._node_id, own.lease, facts.addresses)
 
     # from etcd
 
@@ -309,19 +305,3 @@ class Leasing:
 
     def _note_lease_file(self, text: str, error: str) -> None:
         self._board.note(lease_file=text, lease_file_error=error)
-
-
-def _own_in(
-    leases: Iterable[Lease], node_id: str, held: Lease | None, here: Iterable[object]
-) -> Lease | None:
-    """Our lease as etcd shows it: by node id, or without one (flannel wrote it) by an address of this host."""
-    addresses = set(here)
-    for lease in leases:
-        record = lease.record
-        if record.node_id == node_id:
-            return lease
-        if not record.node_id and (
-            record.public_ip in addresses or (held is not None and lease.key == held.key)
-        ):
-            return lease
-    return None
