@@ -14,7 +14,7 @@ from flanpy.config.environ import read_environ, without_effect
 from flanpy.config.file import read_file
 from flanpy.config.flags import CommandLine, read_flags
 from flanpy.config.options import BY_NAME, OPTIONS
-from flanpy.config.service_files import read_service_files, service_environment
+from flanpy.config.service_files import read_otherwise, read_service_files, service_environment
 from flanpy.config.settings import Origin, Settings
 from flanpy.config.sources import Given, parsed
 
@@ -64,7 +64,7 @@ def load(
     sources = (line.given, from_environ, read_credentials(environ, credential_store), from_file)
     given = _strongest(sources)
     idle = without_effect({**service_environment(service_files), **environ}, argv)
-    warnings = (*line.warnings, *idle)
+    warnings = (*line.warnings, *idle, *read_otherwise(service_files))
     return checked(_settings({**beneath(frozenset(given)), **given}, file, warnings))
 
 

@@ -4,7 +4,8 @@ systemd.exec(5) tells only part of it: a backslash outside quotes escapes anythi
 at its line's end nor at a backslash before a letter, and what follows a closing quote belongs to the value. Owns the
 reading of the text, and which assignments systemd drops. A test asks a real systemd about generated files.
 
-Since systemd 254 a backslash at the end of a comment continues nothing; older ones skip the next line too.
+Since systemd 254 a backslash at the end of a comment continues nothing; older ones skip the next line too. It is read
+as since then, and `continued_comments` tells where the others read differently.
 """
 
 from __future__ import annotations
@@ -40,6 +41,16 @@ def parse_environment(content: bytes) -> dict[str, str]:
         reader.state = reader.state(char)
     reader.end()
     return {name: value for name, value in reader.found.items() if _NAME.fullmatch(name)}
+
+
+def continued_comments(content: bytes) -> tuple[int, ...]:
+    """Return the lines, from 1, whose comment ends in a backslash: systemd before 254 has it go on in the next."""
+    text, reader, found = content.decode(errors="replace"), _Reader(), []
+    for at, char in enumerate(text):
+        if char in _LINE_ENDS and reader.state == reader.comment and text[at - 1] == "\\":
+            found.append(text.count("\n", 0, at) + 1)
+        reader.state = reader.state(char)
+    return tuple(found)
 
 
 @dataclass(slots=True)

@@ -63,6 +63,15 @@ def test_a_password_is_the_one_that_systemd_gives_the_daemon(tmp_path: Path) -> 
     assert _loaded(path).etcd.password == "a$bc"
 
 
+def test_comment_by_which_an_older_systemd_leaves_out_a_setting_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "flanpyd"
+    path.write_text("# see C:\\\nFLANPYD_IFACE=eth1\n")
+    loaded = _loaded(path)
+    assert loaded.underlay.iface == ("eth1",)
+    (said,) = loaded.warnings
+    assert said.startswith(f"line 1 of {path} is a comment that ends in a backslash: systemd before 254")
+
+
 @pytest.mark.parametrize("name", ["FLANPYD_OPTIONS", "FLANPYD_OPTS", "FLANPYD_ARGS"])
 def test_a_variable_of_arguments_that_nothing_expands_is_named_with_what_to_write(
     tmp_path: Path, name: str

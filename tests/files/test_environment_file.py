@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flanpy.files.environment_file import parse_environment
+from flanpy.files.environment_file import continued_comments, parse_environment
 from tests.files.environment_texts import PIECES
 
 CASES = {
@@ -45,6 +45,11 @@ def test_text_is_read_as_systemd_reads_it(text: str) -> None:
 @pytest.mark.parametrize("content", [b"A=b\nB=\xff\n", b"A=b\0c\n"], ids=["not UTF-8", "a null byte"])
 def test_file_that_systemd_refuses_gives_nothing(content: bytes) -> None:
     assert parse_environment(content) == {}
+
+
+def test_comments_that_an_older_systemd_continues_are_found_and_no_other_backslashes() -> None:
+    text = "# one \\\nA=b\n; two\\\nB=c \\\n# a value\n# three \\ \nC='#\\\n'\n  # four\\\nD=e\n# the end\\"
+    assert continued_comments(text.encode()) == (1, 3, 9)
 
 
 @given(st.lists(st.sampled_from(PIECES)).map("".join))

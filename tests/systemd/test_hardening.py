@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flanpy.files.environment_file import parse_environment
+from flanpy.files.environment_file import continued_comments, parse_environment
 from integration.hosts.systemd import SystemdHost, SystemdLab
 from integration.lab import LabError
 from tests.files.environment_texts import environment_texts
@@ -182,3 +182,16 @@ def test_environment_files_are_read_as_systemd_itself_reads_them(hosts: Pair) ->
         wanted = {name: value for name, _, value in said if name.startswith("TEST_")}
         ours = {n: v for n, v in parse_environment(text.encode()).items() if n.startswith("TEST_")}
         assert ours == wanted, text
+
+
+def test_comment_with_a_backslash_is_named_where_systemds_differ(hosts: Pair) -> None:
+    host, _ = hosts
+    text = "# ends in \\\nTEST_A=1\nTEST_B=2\n"
+    host.write("/run/comment", text)
+    host.run(
+        "systemd-run", "-q", "--wait", "-p", "EnvironmentFile=/run/comment", "sh", "-c", "env > /run/said"
+    )
+    said = [name for name in ("TEST_A", "TEST_B") if f"{name}=" in host.read("/run/said")]
+    version = int(host.run("systemctl", "--version").stdout.split()[1])
+    assert said == (["TEST_A", "TEST_B"] if version >= 254 else ["TEST_B"])
+    assert continued_comments(text.encode()) == (1,)
