@@ -14,6 +14,7 @@ from integration.net.namespaces import in_namespace
 from tests.lab.overlay import leases
 
 VXLAN_PORT = 8472
+UDP_PORT = 8285
 PORT = 9999
 COUNT = 5
 _SO_RCVBUFFORCE = 33
@@ -21,14 +22,18 @@ _SO_RCVBUFFORCE = 33
 
 def frame(vtep_mac: str, source: str, destination: str, payload: bytes, *, vni: int = 1) -> bytes:
     """A VXLAN payload (RFC 7348) with a UDP packet inside."""
+    ethernet = Mac.parse(vtep_mac).packed + b"\x02\x00\x00\x00\x00\xfe" + b"\x08\x00"
+    return struct.pack("!II", 0x08000000, vni << 8) + ethernet + bare(source, destination, payload)
+
+
+def bare(source: str, destination: str, payload: bytes) -> bytes:
+    """An IP packet with a UDP packet inside, which is what the udp backend wraps."""
     udp = struct.pack("!HHHH", 7, PORT, 8 + len(payload), 0) + payload
     ends = socket.inet_aton(source) + socket.inet_aton(destination)
     header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(udp), 0, 0, 64, socket.IPPROTO_UDP, 0) + ends
     summed = sum(struct.unpack("!10H", header))
     checksum = ~(summed % 0xFFFF) & 0xFFFF
-    header = header[:10] + struct.pack("!H", checksum) + header[12:]
-    ethernet = Mac.parse(vtep_mac).packed + b"\x02\x00\x00\x00\x00\xfe" + b"\x08\x00"
-    return struct.pack("!II", 0x08000000, vni << 8) + ethernet + header + udp
+    return header[:10] + struct.pack("!H", checksum) + header[12:] + udp
 
 
 def send(namespace: str, address: str, payload: bytes, *, port: int = VXLAN_PORT) -> None:

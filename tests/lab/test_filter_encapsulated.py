@@ -10,7 +10,19 @@ from integration.etcd.peers import simulated_peers, write_peers
 from integration.lab import Container, Host, Lab, flanpyctl
 from integration.traffic.pairs import Probe
 from tests.lab.conftest import BuildLab
-from tests.lab.forged import COUNT, PORT, VXLAN_PORT, dropped, forged, listening, members, send, send_as
+from tests.lab.forged import (
+    COUNT,
+    PORT,
+    UDP_PORT,
+    VXLAN_PORT,
+    bare,
+    dropped,
+    forged,
+    listening,
+    members,
+    send,
+    send_as,
+)
 from tests.lab.overlay import eventually, metric
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
@@ -24,6 +36,7 @@ class Scene:
 
     lab: Lab
     flavour: str
+    more: tuple[str, ...] = ()
 
     @property
     def here(self) -> Host:
@@ -45,7 +58,8 @@ class Scene:
         for host in self.lab.hosts[:2]:
             if host.daemon.running:
                 host.daemon.stop()
-            host.daemon.up("--ip-masq", f"--filter-backend={self.flavour}", f"--encapsulation-guard={guard}")
+            flavour = f"--filter-backend={self.flavour}"
+            host.daemon.up("--ip-masq", flavour, f"--encapsulation-guard={guard}", *self.more)
         for host in self.lab.hosts[:2] if guard != "off" else ():
             _assert_guarded(host, self.flavour, guard)
 
@@ -65,9 +79,9 @@ def _assert_guarded(host: Host, flavour: str, guard: str) -> None:
     eventually(lambda: dropped(host, flavour, reason) >= 0, f"{host.name} has its rules", deadline=30)
 
 
-def _scene(lab: Lab, flavour: str, guard: str) -> Scene:
-    lab.configure()
-    scene = Scene(lab, flavour)
+def _scene(lab: Lab, flavour: str, guard: str, *more: str, backend: str = "vxlan") -> Scene:
+    lab.configure(backend=backend)
+    scene = Scene(lab, flavour, more)
     scene.start(guard)
     scene.here.attach_container()
     scene.here.attach_container()
@@ -129,6 +143,37 @@ def _assert_nothing_stays(host: Host) -> None:
     host.run(*flanpyctl(), "cleanup", "--yes", f"--subnet-file={host.daemon.subnet_path}", check=False)
     assert host.run("nft", "list", "ruleset").stdout == ""
     assert "FLANPY" not in host.run("iptables-legacy-save").stdout
+
+
+@pytest.mark.parametrize(
+    ("flavour", "plane"), [("nft", "kernel"), ("iptables-nft", "user"), ("iptables-legacy", "kernel")]
+)
+def test_h2_datagrams_that_a_container_forges_for_the_udp_backend_end_at_its_host(
+    build_lab: BuildLab, flavour: str, plane: str
+) -> None:
+    """Masquerading lends a container its host's address, from which its peers take packets of that host's subnet."""
+    scene = _scene(build_lab(3), flavour, "off", f"--udp-plane={plane}", backend="udp")
+    attacker, victim = scene.attacker, scene.there.containers[0]
+    liar = str(scene.here.subnet_file.subnet.ip + 76)
+    with listening(victim.namespace) as ear:
+        forged_ = bare(liar, victim.address, b"unguarded")
+        send(attacker.namespace, scene.there.address, forged_, port=UDP_PORT)
+        assert ear.heard(b"unguarded") == [f"::ffff:{liar}"] * COUNT
+
+        scene.start("containers")
+        eventually(lambda: attacker.ping(victim).ok, "containers reach each other", deadline=30)
+        before = dropped(scene.here, flavour)
+        for host in (scene.there, scene.here):
+            forged_ = bare(liar, victim.address, b"guarded")
+            send(attacker.namespace, host.address, forged_, port=UDP_PORT)
+        _assert_dropped(scene.here, flavour, before + 2 * COUNT, "datagrams to the udp backend's port")
+        for source in (scene.here.address, scene.there.address, scene.outsider.address, victim.address):
+            for inner in (liar, victim.address, str(scene.there.subnet_file.subnet.ip + 77)):
+                forged_ = bare(inner, victim.address, b"forged")
+                send_as(attacker.namespace, source, scene.there.address, forged_, port=UDP_PORT)
+        send(attacker.namespace, victim.address, b"its own", port=PORT)
+        assert ear.heard_before(b"its own") == set()
+    _assert_nothing_stays(scene.here)
 
 
 def test_strangers_are_not_heard_until_they_have_a_lease_and_no_longer_than_that(build_lab: BuildLab) -> None:
