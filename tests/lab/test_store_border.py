@@ -182,10 +182,13 @@ def test_restart_clears_no_lease_that_has_just_taken_the_way_to_etcd(build_lab: 
     assert route_to(one, SEAT), "nobody misses etcd yet"
 
     one.daemon.launch(translated(lab))
-    eventually(lambda: "is withheld" in offence(one), "the newest lease is withheld", deadline=40)
-    eventually(one.daemon.is_ready, "etcd is heard", deadline=20)
-    assert route_to(one, SEAT) is None
+    eventually(
+        lambda: offence(one).startswith(f"{SEAT}: "), "the newest lease is withheld alone", deadline=40
+    )
+    eventually(lambda: conditions(one)["DatastoreReachable"]["healthy"], "etcd is heard", deadline=20)
     eventually(lambda: route_to(one, own_key(lab, two)), "a peer that is as new is no suspect any more")
+    assert route_to(one, SEAT) is None
+    assert "is withheld" in offence(one)
     delete(lab, SEAT)
     eventually(lambda: not offence(one), "healed without another restart")
     eventually(
