@@ -1,4 +1,4 @@
-"""What our lease says: the backend's word, with the fields that are flanpy's own, and which lease in etcd is ours."""
+"""The content of our lease: the backend's word and the fields of flanpy's own. Also, which lease in etcd is ours."""
 
 from __future__ import annotations
 
