@@ -33,8 +33,9 @@ class Exit(IntEnum):
 
 MEANINGS = """\
 exit codes:
-  0 ok   1 failure   2 wrong usage   3 etcd, the daemon or Docker cannot be reached
-  4 not found   5 unhealthy   6 conflict   7 refused without --force"""
+  0 ok   1 failure   2 wrong usage
+  3 etcd, the daemon or Docker cannot be reached   4 not found   5 unhealthy
+  6 conflict   7 refused without --force"""
 
 
 class CommandError(FlanpyError):

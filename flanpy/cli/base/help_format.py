@@ -7,6 +7,7 @@ on it colours. Must not know a command.
 from __future__ import annotations
 
 import argparse
+import textwrap
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
@@ -18,6 +19,17 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
         value = self._format_args(action, self._get_default_metavar_for_optional(action))
         return f"{', '.join(action.option_strings)} {value}"
 
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Fill paragraphs to the width; lines that are set in, as examples are, stay as they are."""
+        return "\n\n".join(_filled(part, width, indent) for part in text.split("\n\n"))
+
     def _set_color(self, *_: object, **__: object) -> None:
         """Keep to plain text, which `Parser` makes the usage line of. Only 3.14 and later call this."""
         super()._set_color(False)  # type: ignore[misc]
+
+
+def _filled(paragraph: str, width: int, indent: str) -> str:
+    lines = paragraph.splitlines()
+    if any(line.startswith(" ") for line in lines):
+        return "\n".join(indent + line for line in lines)
+    return textwrap.fill(" ".join(lines), width, initial_indent=indent, subsequent_indent=indent)

@@ -7,6 +7,7 @@ a command.
 from __future__ import annotations
 
 import argparse
+import shutil
 from argparse import SUPPRESS, ArgumentParser
 from typing import Any, Final, NoReturn
 
@@ -19,6 +20,7 @@ from flanpy.config.suggest import nearest, one_line
 from flanpy.errors import UsageError
 
 SETTINGS_TITLE: Final = "settings"
+_MORE: Final = " [SETTING...]"
 _SETTINGS: Final = frozenset(name.replace("-", "_") for name in (*OPTIONS, *DOCKER_OPTIONS))
 
 
@@ -34,9 +36,10 @@ class Parser(ArgumentParser):
     def format_help(self) -> str:
         """Tell what is the command's own; the settings, the same everywhere, have a page of their own."""
         own = [one for one in self._actions if one.dest not in _SETTINGS]
-        formatter = self._get_formatter()
+        width = shutil.get_terminal_size().columns - len(_MORE) - 2
+        formatter = HelpFormatter(self.prog, width=width)
         formatter.add_usage(None, own, [])
-        self.usage = formatter.format_help().removeprefix("usage: ").strip() + " [SETTING...]"
+        self.usage = formatter.format_help().removeprefix("usage: ").strip() + _MORE
         all_groups = self._action_groups
         self._action_groups = [one for one in all_groups if not (one.title or "").startswith(SETTINGS_TITLE)]
         try:

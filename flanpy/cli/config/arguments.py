@@ -54,7 +54,7 @@ def _add_network_init(tree: Tree) -> None:
         "config.network:init",
         "create the network config if there is none",
         """network init 10.50.0.0/16 --backend vxlan
-        network init 10.50.0.0/16 --subnet-len 26 --backend vxlan --option VNI=7 --option DirectRouting=true
+        network init 10.50.0.0/16 --option VNI=7 --option DirectRouting=true
         network init 10.50.0.0/16 --network6 fd50:1::/48 --backend host-gw""",
     )
     init.add_argument("network", metavar="NETWORK", help="the IPv4 range of all hosts, as 10.50.0.0/16")

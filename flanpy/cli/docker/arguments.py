@@ -60,7 +60,7 @@ _APPLY: Final = (
     "give Docker this host's subnet and MTU",
     """docker apply
     docker apply --restart if-idle
-    docker apply --restart always --docker-restart-command 'service docker restart'
+    docker apply --docker-restart-command 'service docker restart'
     docker apply --mode network""",
     """\
 bip mode (the default): put bip, mtu and, if Docker would do otherwise, ip-masq into daemon.json, restart Docker if
