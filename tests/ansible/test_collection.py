@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tarfile
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
 
+from integration.net.claim import PROJECT_ROOT
 from tests.ansible.controller import COLLECTIONS
 
 COLLECTION = COLLECTIONS / "ansible_collections/flanpy/overlay"
@@ -49,3 +52,30 @@ def test_only_modules_that_come_with_ansible_are_used() -> None:
 @pytest.mark.parametrize("playbook", PLAYBOOKS)
 def test_playbook_is_told_of_in_the_readme(playbook: str) -> None:
     assert f"flanpy.overlay.{playbook}" in (COLLECTIONS / "README.md").read_text()
+
+
+def test_collection_builds_with_its_licence_and_its_changes(tmp_path: Path) -> None:
+    subprocess.run(
+        [str(BIN / "ansible-galaxy"), "collection", "build", str(COLLECTION), "--output-path", str(tmp_path)],
+        capture_output=True, timeout=100, check=True, env={**os.environ, "HOME": str(tmp_path)},
+    )  # fmt: skip
+    (built,) = tmp_path.glob("flanpy-overlay-*.tar.gz")
+    with tarfile.open(built) as archive:
+        licence = archive.extractfile("LICENSE")
+        assert licence is not None
+        assert licence.read() == (PROJECT_ROOT / "LICENSE").read_bytes()
+        assert {"changelogs/changelog.yaml", "meta/runtime.yml", "README.md"} <= set(archive.getnames())
+    galaxy = yaml.safe_load((COLLECTION / "galaxy.yml").read_text())
+    assert (
+        galaxy["version"]
+        in yaml.safe_load((COLLECTION / "changelogs/changelog.yaml").read_text())["releases"]
+    )
+
+
+def test_collection_and_package_name_the_same_places() -> None:
+    galaxy = yaml.safe_load((COLLECTION / "galaxy.yml").read_text())
+    urls = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())["project"]["urls"]
+    assert galaxy["homepage"] == urls["Homepage"]
+    assert galaxy["documentation"] == urls["Documentation"]
+    assert galaxy["repository"] == urls["Source"]
+    assert galaxy["issues"].startswith(urls["Source"])
