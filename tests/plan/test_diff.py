@@ -87,5 +87,6 @@ def test_only_what_is_said_to_have_changed_is_looked_at() -> None:
     desired = objects_by_key([route, other])
     observed = Observed(objects_by_key([gone, stays]))
     assert diff(desired, observed, changed=()) == Difference()
+    assert diff(desired, observed, changed=(("neither", "wanted nor there"),)) == Difference()
     assert diff(desired, observed, changed=(route.key,)).ops == (Put(route),)
     assert diff(desired, observed, changed=(gone.key,)).ops == (Delete(gone),)

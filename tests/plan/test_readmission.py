@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flanpy.model.lease import Lease, LeaseView, SubnetKey
-from flanpy.model.world import World
+from flanpy.model.world import Former, World
 from flanpy.plan.admission import Judge, admit
 from flanpy.plan.readmission import Judged, admit_from
 from flanpy.plan.refusal import Reason
@@ -211,6 +211,12 @@ def test_all_are_judged_anew_when_what_they_are_measured_by_changes() -> None:
         replace(before, network=None),
     ):
         assert admit_from(admit_from(None, before), after).admission == admit(after) != admit(before)
+
+
+def test_leases_of_the_former_backend_are_admitted_once_there_is_one() -> None:
+    before = seen(ONE, STRANGER)
+    after = replace(before, former=Former(replace(V4, backend_type="udp"), OWN.record))
+    assert follow(before, after).admission.peers == (ONE, STRANGER)
 
 
 def test_renewed_own_lease_and_another_mtu_change_nothing() -> None:
