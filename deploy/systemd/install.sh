@@ -9,7 +9,7 @@
 # /var/lib/flanpy-store stay.
 set -eu
 here=$(dirname "$0")
-units='flanpyd.service flanpy-docker.service flanpy-docker.path'
+units='flanpyd.service flanpy-docker.service flanpy-docker.path flanpy-docker-networks.path'
 
 places() {
   cat <<END
@@ -18,6 +18,8 @@ flanpy-store.service /usr/lib/systemd/system/flanpy-store.service
 flanpy-docker.service /usr/lib/systemd/system/flanpy-docker.service
 flanpy-docker-changed.service /usr/lib/systemd/system/flanpy-docker-changed.service
 flanpy-docker.path /usr/lib/systemd/system/flanpy-docker.path
+flanpy-docker-networks.service /usr/lib/systemd/system/flanpy-docker-networks.service
+flanpy-docker-networks.path /usr/lib/systemd/system/flanpy-docker-networks.path
 docker.conf /usr/lib/systemd/system/docker.service.d/10-flanpy.conf
 sysusers.conf /usr/lib/sysusers.d/flanpy.conf
 tmpfiles.conf /usr/lib/tmpfiles.d/flanpy.conf
@@ -55,7 +57,8 @@ activate() {
 
 deactivate() {
   # shellcheck disable=SC2086
-  systemctl --quiet disable --now $units flanpy-docker-changed.service flanpy-store.service 2>/dev/null || true
+  systemctl --quiet disable --now $units flanpy-docker-changed.service \
+    flanpy-docker-networks.service flanpy-store.service 2>/dev/null || true
 }
 
 take_away() {

@@ -12,6 +12,7 @@ from flanpy.model.address import Mac
 from flanpy.model.lease import LeaseRecord, RawData, SubnetKey, VxlanData
 from flanpy.model.network.config import parse_network_config, render_network_config
 from flanpy.model.network.fields import BACKEND_OPTIONS, FIELDS, OPTIONS
+from flanpy.store.networks.keys import network_key, slices_prefix
 from flanpy.store.schema import WIRE_NAMES, config_key, encode_record, subnets_prefix
 
 _LEAD = """\
@@ -94,6 +95,12 @@ def _keys() -> list[tuple[str, str, str]]:
             markdown.code(f"{_PREFIX}/cloud/removing/{_KEY}"),
             "aws-vpc and gce: the host that is removing the route to a subnet which no other host leases",
             "yes, of three minutes",
+        ),
+        (markdown.code(network_key(_PREFIX, "shop")), "a named network, written by `flanpyctl networks`", "no"),
+        (
+            markdown.code(f"{slices_prefix(_PREFIX, 'shop')}10.96.3.0-24"),
+            "the host that has this slice of a named network, as a subnet's record without a backend",
+            "no: Docker keeps the range on disk for ever, and so the slice stays its host's",
         ),
     ]
 

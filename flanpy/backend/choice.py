@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from flanpy.backend import bridged
 from flanpy.backend.filtering import filter_objects, guarded
 from flanpy.backend.registry import backend_for
 from flanpy.backend.udp import UdpGround
@@ -82,11 +83,21 @@ def plan(world: World, peers: Iterable[Lease]) -> Objects | None:
 def host_objects(world: World) -> tuple[KernelObject, ...]:
     """Return the objects that every backend needs on this host. The network must be known."""
     assert world.network is not None
-    return (*host_settings(world), *blackholes(world), *filter_objects(world, links(world)))
+    return (
+        *host_settings(world),
+        *blackholes(world),
+        *bridged.objects(world),
+        *filter_objects(world, overlay_links(world)),
+    )
 
 
 def links(world: World) -> frozenset[str]:
     """Return the names of the links that we make in this world."""
+    return overlay_links(world) | bridged.links(world)
+
+
+def overlay_links(world: World) -> frozenset[str]:
+    """Return the names of the links that the overlay's packets go by."""
     if world.network is None:
         return frozenset()
     names = backend_for(world.network.backend_type).links(world)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from flanpy.backend import bridged
 from flanpy.backend.udp import read_port
 from flanpy.backend.vxlan import read_options
 from flanpy.model.address import Family
@@ -48,6 +49,7 @@ def filter_objects(world: World, links: frozenset[str]) -> tuple[KernelObject, .
         world.filter,
         sets=has_sets(world, flavour),
         guarded=any(route.link == BRIDGE for route in world.facts.routes),
+        named=bool(world.named.networks or world.facts.bridges),
         wrapped={one.family: one for one in _encapsulation(world, links, ranges)},
     )
     return tuple(packet_filter(asked, ranges))
@@ -105,6 +107,8 @@ def _ports(world: World, family: Family) -> tuple[tuple[int, ...], tuple[int, ..
             vxlan.add(read_options(config.backend_options).port)
         elif config.backend_type == "udp" and family is Family.IPV4:
             tunnel.add(read_port(config.backend_options))
+    if world.named.networks and world.network is not None:
+        vxlan.add(bridged.port(world.network))
     return tuple(sorted(vxlan | tunnel)), tuple(sorted(vxlan))
 
 

@@ -33,6 +33,7 @@ from flanpy.daemon.looks.own_addresses import OwnAddresses
 from flanpy.daemon.looks.probing import Probing
 from flanpy.daemon.looks.transit_watch import TransitWatch
 from flanpy.daemon.looks.tuning_watch import TuningWatch
+from flanpy.daemon.networks.side import NetworksSide
 from flanpy.daemon.policy import policy_of, underlay_choice
 from flanpy.daemon.serving.listeners import Listeners
 from flanpy.daemon.tasks import run_until
@@ -49,8 +50,6 @@ from flanpy.model.cloud import CloudHere
 from flanpy.model.condition import ConditionType
 from flanpy.model.facts import HostFacts
 from flanpy.model.packet_filter import FilterFacts
-from flanpy.model.transit import Transit
-from flanpy.model.tuning import HostTuning
 from flanpy.model.world import Printed
 from flanpy.netfilter.part import FilterPart
 from flanpy.reconcile.loop import ReconcileLoop
@@ -134,6 +133,7 @@ class Agent:
             note=lambda status: self._board.note(cloud=status),
             here=self._clouds_changed,
         )
+        self._networks = NetworksSide(self._session, settings, node_id, clock=clock, loop=self._loop)
         self._probing = Probing(
             lambda: self._settings, node_id, clock=clock, board=self._board, corrupted=self._offload.corrupted
         )
@@ -154,6 +154,7 @@ class Agent:
         with told_if_late(self._settings.state_dir):
             self._events.recall()
             self._leasing.recall()
+            self._networks.recall()
         self._own_addresses.look(self._loop.world)
         try:
             await run_until(self._stop, self._tasks())
@@ -161,7 +162,15 @@ class Agent:
             self._board.note(stopping=True)
             self._notifier.stopping()
             await self._data_plane.close()
-            for part in (self._leasing, self._subnet_file, self._cloud, self._offload, self._events):
+            parts = (
+                self._leasing,
+                self._networks,
+                self._subnet_file,
+                self._cloud,
+                self._offload,
+                self._events,
+            )
+            for part in parts:
                 await part.close()
             await self._session.aclose()
             self._kernel.close()
@@ -193,6 +202,7 @@ class Agent:
             "reconcile": self._loop.run(),
             "packet_filter": self._filter.watch(self._clock, lambda: self._settings.filter.iptables_resync),
             **self._leasing.tasks(),
+            **self._networks.tasks(),
             "listeners": listeners.run(),
             "pulse": self._pulse(),
             "events": self._events.run(),
@@ -200,12 +210,14 @@ class Agent:
             "prestartup": self._prestartup.run(),
             **self._cloud.tasks(),
             "tuning": TuningWatch(
-                clock=self._clock, last=lambda: self._board.snapshot.inputs.last, note=self._note_tuning
+                clock=self._clock,
+                last=lambda: self._board.snapshot.inputs.last,
+                note=lambda tuning: self._board.note(tuning=tuning),
             ).run(),
             "transit": TransitWatch(
                 clock=self._clock,
                 snapshot=lambda: self._board.snapshot,
-                note=self._note_transit,
+                note=lambda transit: self._board.note(transit=transit),
                 own_writes=self._filter.own_writes,
             ).run(),
             "probes": self._probing.run(),
@@ -258,6 +270,7 @@ class Agent:
         self._offload.pass_done(outcome)
         self._cloud.look(outcome.world, doubtful=self._peers_lost())
         self._leasing.pass_done(outcome)
+        self._networks.pass_done(outcome)
         self._board.note_pass(outcome)
         self._probing.pass_done(outcome)
         if (
@@ -294,12 +307,6 @@ class Agent:
         """Report whether probes find that peers do not answer: the provider may have lost a route."""
         conditions = self._board.snapshot.conditions
         return any(c.type is ConditionType.PEERS_REACHABLE and not c.healthy for c in conditions)
-
-    def _note_tuning(self, tuning: HostTuning) -> None:
-        self._board.note(tuning=tuning)
-
-    def _note_transit(self, transit: Transit | None) -> None:
-        self._board.note(transit=transit)
 
     def _note_docker(self, report: DockerReport) -> None:
         self._loop.docker_changed(waits=report.waits_for_forwarding)

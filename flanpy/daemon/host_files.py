@@ -21,8 +21,10 @@ from flanpy.host.disk_work import DiskWork
 from flanpy.host.state_file import SavedLease
 from flanpy.host.subnet_env import SubnetEnv, write
 from flanpy.log import get_logger
-from flanpy.model.objects import PutOrder, TunnelPeer
+from flanpy.model.bridge import is_named_port
+from flanpy.model.objects import KernelObject, PutOrder, TunnelPeer, VxlanLink
 from flanpy.model.world import World
+from flanpy.plan.ownership import link_of
 from flanpy.reconcile.outcome import Pass
 
 log = get_logger()
@@ -227,5 +229,11 @@ def subnet_env(world: World, mtu: int, *, ip_masq: bool) -> SubnetEnv:
 def device_failed(outcome: Pass) -> bool:
     """Report whether a write of the backend's device failed, or another object stands in its place."""
     conflicts = outcome.decision.difference.conflicts
-    failed = any(failure.op.obj.phase <= PutOrder.TUNNEL for failure in outcome.failures)
-    return failed or any(conflict.wanted.phase <= PutOrder.LINK_UP for conflict in conflicts)
+    failed = any(_of_device(failure.op.obj, PutOrder.TUNNEL) for failure in outcome.failures)
+    return failed or any(_of_device(conflict.wanted, PutOrder.LINK_UP) for conflict in conflicts)
+
+
+def _of_device(obj: KernelObject, last: PutOrder) -> bool:
+    """Report whether the flat overlay does not stand without an object of one of the phases up to `last`."""
+    link = obj.name if isinstance(obj, VxlanLink) else link_of(obj)
+    return obj.phase <= last and not is_named_port(link or "")

@@ -73,6 +73,10 @@ class Docker:
 
     def create(self, recipe: Recipe) -> None:
         pools = [IPAMPool(subnet=subnet, gateway=gateway) for subnet, gateway in recipe.pools]
+        if recipe.slice:
+            kept = {f"flanpy{number}": address for number, address in enumerate(recipe.kept_free)}
+            ((subnet, gateway),) = recipe.pools
+            pools = [IPAMPool(subnet=subnet, gateway=gateway, iprange=recipe.slice, aux_addresses=kept)]
         with self._translated() as api:
             api.create_network(
                 recipe.name,
@@ -81,7 +85,18 @@ class Docker:
                 ipam=IPAMConfig(pool_configs=pools),
                 labels=dict(recipe.labels),
                 enable_ipv6=len(pools) > 1,
+                internal=recipe.internal,
             )
+
+    def document(self, name: str) -> Mapping[str, Any] | None:
+        """Return Docker's document of one network, None if there is none of this name."""
+        with self._translated() as api:
+            return _network(api, name)
+
+    def labelled(self, label: str) -> tuple[Mapping[str, Any], ...]:
+        """Return Docker's documents of the networks with a label."""
+        with self._translated() as api:
+            return tuple(api.networks(filters={"label": label}))
 
     def remove(self, network_id: str) -> None:
         with self._translated() as api:

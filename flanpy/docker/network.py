@@ -18,12 +18,19 @@ from flanpy.model.bridge import BRIDGE, DOCKER_NETWORK
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """All that a network is made of. `pools` are subnet and gateway, IPv4 first."""
+    """All that a network is made of. `pools` are subnet and gateway, IPv4 first.
+
+    `slice`: the part of the IPv4 subnet that Docker gives out here, "" for all of it. `kept_free` are addresses of it
+    that Docker does not give out.
+    """
 
     name: str
     pools: tuple[tuple[str, str], ...]
     options: tuple[tuple[str, str], ...]
     labels: tuple[tuple[str, str], ...] = ((OWNER_LABEL, "1"),)
+    slice: str = ""
+    kept_free: tuple[str, ...] = ()
+    internal: bool = False
 
 
 class NetworkStep(Enum):
@@ -32,6 +39,7 @@ class NetworkStep(Enum):
     KEEP = "keep"
     CREATE = "create"
     RECREATE = "recreate"
+    REMOVE = "remove"
     HELD = "held"
     TAKEN = "taken"
 

@@ -30,7 +30,9 @@ from flanpy.kernel.sysctl import ProcSysctls, Sysctls, path_of
 from flanpy.model.objects import (
     Address,
     Blackhole,
+    BridgePort,
     FdbEntry,
+    FloodEntry,
     HostSysctl,
     LinkFeature,
     LinkSysctl,
@@ -48,7 +50,7 @@ from flanpy.netlink.framing import KernelRefusal
 from flanpy.plan.render import render
 
 _ABSENT = frozenset({errno.ESRCH, errno.ENOENT, errno.ENODEV, errno.EADDRNOTAVAIL})
-_Entry = Neighbour | FdbEntry | Route | Blackhole | OtherRoute
+_Entry = Neighbour | FdbEntry | FloodEntry | Route | Blackhole | OtherRoute
 _LINKLESS = Blackhole | OtherRoute
 
 
@@ -200,7 +202,7 @@ class NetlinkKernel:
                     failures.append(OpFailure(op, error))
         return failures
 
-    async def _apply_one(self, op: Op) -> None:  # noqa: C901 - one line for each kind
+    async def _apply_one(self, op: Op) -> None:  # noqa: C901, PLR0912 - one line for each kind
         match op:
             case Put(VxlanLink() as link, None):
                 await self._links.create(link)
@@ -216,6 +218,10 @@ class NetlinkKernel:
                 await self._links.set_admin_state(name, up=True)
             case Delete(LinkUp(name)):
                 await self._links.set_admin_state(name, up=False)
+            case Put(BridgePort(name, bridge)):
+                await self._links.set_bridge(name, bridge)
+            case Delete(BridgePort(name)):
+                await self._links.set_bridge(name, "")
             case Put(Address() as address, previous):
                 await self._links.put_address(address, replace=previous is not None)
             case Delete(Address() as address):
@@ -252,6 +258,8 @@ def _message(op: Op, index: int) -> bytearray:
             return entries.neighbour(rtnl.NEWNEIGH, _put_flags(op), index, neighbour)
         case FdbEntry() as entry:
             return entries.fdb(rtnl.NEWNEIGH, _put_flags(op), index, entry)
+        case FloodEntry() as entry:
+            return entries.flood(rtnl.NEWNEIGH, _APPENDED, index, entry)
         case Route() as route:
             return entries.route(rtnl.NEWROUTE, _put_flags(op), index, route)
         case Blackhole() as route:
@@ -279,6 +287,8 @@ def _deletion(obj: object, index: int) -> bytearray:
             return entries.neighbour(rtnl.DELNEIGH, numbers.REQUEST, index, neighbour)
         case FdbEntry() as entry:
             return entries.fdb_without_destination(rtnl.DELNEIGH, numbers.REQUEST, index, entry.mac.packed)
+        case FloodEntry() as entry:
+            return entries.flood(rtnl.DELNEIGH, numbers.REQUEST, index, entry)
         case Route() as route:
             return entries.route(rtnl.DELROUTE, numbers.REQUEST, index, route)
         case (Blackhole() | OtherRoute()) as other:
@@ -288,6 +298,7 @@ def _deletion(obj: object, index: int) -> bytearray:
 
 
 _NEW = numbers.REQUEST | numbers.CREATE | numbers.EXCL
+_APPENDED = numbers.REQUEST | numbers.CREATE | numbers.APPEND
 _CHANGE = numbers.REQUEST | numbers.CREATE | numbers.REPLACE
 
 

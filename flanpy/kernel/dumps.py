@@ -18,6 +18,7 @@ from flanpy.model.objects import (
     ROUTE_PROTO,
     Blackhole,
     FdbEntry,
+    FloodEntry,
     Neighbour,
     OtherRoute,
     Route,
@@ -100,8 +101,8 @@ def neighbours(link: str, old: Recall, new: Recall) -> Parser:
 def fdb_entries(link: str, old: Recall, new: Recall) -> Parser:
     """Return the PERMANENT FDB entries of one VXLAN device that have a destination.
 
-    Only the all-zero and multicast MACs can have several destinations, and we put none of them: one of a
-    foreign MAC's destinations is enough, as deletion removes the MAC with all of them.
+    Those of the all-zero MAC are one FloodEntry each. Multicast MACs can have several, too, and we put none of them:
+    one of a foreign MAC's destinations is enough, as deletion removes the MAC with all of them.
     """
 
     def parse(buffer: bytes, start: int, end: int) -> Known | None:
@@ -111,7 +112,8 @@ def fdb_entries(link: str, old: Recall, new: Recall) -> Parser:
         wire = (link, mac, destination)
         known = old.fdb.get(wire)
         if known is None:
-            entry = FdbEntry(link, new.mac(mac), ip_address(destination))
+            there = ip_address(destination)
+            entry = FdbEntry(link, new.mac(mac), there) if any(mac) else FloodEntry(link, there)
             known = (entry.key, entry)
         new.fdb[wire] = known
         return known

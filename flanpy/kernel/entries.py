@@ -9,12 +9,13 @@ from __future__ import annotations
 import struct
 from ipaddress import IPv6Address
 
-from flanpy.model.address import Family, IPAddress
-from flanpy.model.objects import Blackhole, FdbEntry, Neighbour, OtherRoute, Route
+from flanpy.model.address import Family, IPAddress, Mac
+from flanpy.model.objects import Blackhole, FdbEntry, FloodEntry, Neighbour, OtherRoute, Route
 from flanpy.netlink import numbers, rtnl
 from flanpy.netlink.framing import U32, attribute, frame
 from flanpy.netlink.rtnl import NDA, RTA
 
+_NO_MAC = Mac(bytes(6))
 RTNH_F_ONLINK = 4
 IPV6_DEFAULT_METRIC = 1024
 _RTN_UNICAST = 1
@@ -61,6 +62,11 @@ def fdb(kind: int, flags: int, index: int, entry: FdbEntry) -> bytearray:
             4 + len(packed), NDA["NDA_DST"], packed,
         )
     )  # fmt: skip
+
+
+def flood(kind: int, flags: int, index: int, entry: FloodEntry) -> bytearray:
+    """The same for one destination of the all-zero MAC; a deletion takes this one alone."""
+    return fdb(kind, flags, index, FdbEntry(entry.link, _NO_MAC, entry.destination))
 
 
 def fdb_without_destination(kind: int, flags: int, index: int, mac: bytes) -> bytearray:

@@ -104,6 +104,13 @@ class LinkPort:
             await self._requests.change([links.admin_state(index, up=up)]),
         )
 
+    async def set_bridge(self, name: str, bridge: str) -> None:
+        """Put a link into a bridge, out of any other; with "" only out."""
+        index = await self._existing(name)
+        master = await self._existing(bridge) if bridge else 0
+        what = f"cannot put {name} into {bridge}" if bridge else f"cannot take {name} out of its bridge"
+        _raise_refused(what, await self._requests.change([links.enslaving(index, master)]))
+
     async def put_address(self, address: Address, *, replace: bool) -> None:
         flags = numbers.CREATE | (numbers.REPLACE if replace else numbers.EXCL)
         await self._change_address("put", rtnl.NEWADDR, flags, address)

@@ -21,6 +21,7 @@ _IFINFOMSG_ATTRIBUTES_AT = HEADER_SIZE + 16
 _IFADDRMSG_ATTRIBUTES_AT = HEADER_SIZE + 8
 _FLAGS_AT, _INDEX_AT = HEADER_SIZE + 8, HEADER_SIZE + 4
 _NAME, _ALIAS, _MASK = rtnl.IFLA["IFLA_IFNAME"], rtnl.IFLA["IFLA_IFALIAS"], rtnl.IFLA["IFLA_EXT_MASK"]
+_MASTER = rtnl.IFLA["IFLA_MASTER"]
 _SKIP_STATISTICS = 8  # RTEXT_FILTER_SKIP_STATS
 _NODAD = 0x02
 _SCOPE_LINK = 253
@@ -89,6 +90,12 @@ def decode(seen: SeenLink, names: Mapping[int, str]) -> Link:
         gbp=details.get_attr("IFLA_VXLAN_GBP") is not None,
         alias=seen.alias,
     )
+
+
+def master_of(seen: SeenLink) -> int:
+    """Return the index of the bridge, bond or VRF that has the link, 0 if none has."""
+    packed_index = attributes(seen.message, _IFINFOMSG_ATTRIBUTES_AT, len(seen.message)).get(_MASTER)
+    return U32.unpack(packed_index)[0] if packed_index else 0
 
 
 def _tun(seen: SeenLink) -> TunLink | None:
@@ -173,6 +180,11 @@ def needs_new_device(link: VxlanLink, previous: VxlanLink) -> bool:
 
 def deletion(index: int) -> bytearray:
     return _link_message(rtnl.DELLINK, index=index)
+
+
+def enslaving(index: int, master: int) -> bytearray:
+    """Put a link into a bridge, or with 0 take it out."""
+    return _link_message(rtnl.NEWLINK, index=index, attrs=[("IFLA_MASTER", master)])
 
 
 def admin_state(index: int, *, up: bool) -> bytearray:

@@ -26,6 +26,7 @@ from flanpy.kernel.rules import read_rules
 from flanpy.kernel.underlay import HostLink, HostPicture, UnderlayChoice, beneath, choose, link_down
 from flanpy.log import get_logger
 from flanpy.model.address import Family, IPAddress, IPNetwork
+from flanpy.model.bridge import is_named_bridge
 from flanpy.model.facts import HostFacts, Underlay
 from flanpy.model.objects import MAIN_TABLE
 from flanpy.model.offload import LinkDriver
@@ -245,7 +246,12 @@ class Monitor:
             self._links = await host.read_links(self._requests, learn=self._board.learn)
             self._attach_filter()
             placed = frozenset((a, link.name) for link in self._links for a in link.addresses)
-            facts = replace(facts, addresses=frozenset(a for a, _ in placed), placed=placed)
+            facts = replace(
+                facts,
+                addresses=frozenset(a for a, _ in placed),
+                placed=placed,
+                bridges=frozenset(link.name for link in self._links if is_named_bridge(link.name)),
+            )
         if stale & StaleFacts.ROUTES:
             ours = self._board.links
             facts = replace(facts, routes=await host.read_routes(self._requests, self._links, ours))

@@ -18,6 +18,7 @@ from flanpy.kernel import dumps, host
 from flanpy.kernel.links import seen_address
 from flanpy.kernel.port import Moved
 from flanpy.model.address import Family, IPNetwork
+from flanpy.model.bridge import is_named_port
 from flanpy.model.objects import MAIN_TABLE, ROUTE_PROTO
 from flanpy.netlink import numbers, rtnl
 from flanpy.netlink.framing import HEADER, HEADER_SIZE, U16, U32, attributes, text
@@ -234,6 +235,8 @@ class NoticeBoard:
         ignored = _UNSETTLED if kind == rtnl.NEWNEIGH else _NUD_NOARP
         if state & ignored and not state & rtnl.NUD_PERMANENT:
             return _NOTHING
+        if is_named_port(shown.name) and family == rtnl.AF_BRIDGE and not state & rtnl.NUD_PERMANENT:
+            return _NOTHING  # learned from a container's frame
         found = attributes(buffer, start + HEADER_SIZE + _NDMSG.size, end)
         address, mac = found.get(NDA["NDA_DST"], b""), found.get(NDA["NDA_LLADDR"], b"")
         if family != rtnl.AF_BRIDGE:

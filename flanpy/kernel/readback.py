@@ -13,11 +13,13 @@ from flanpy.kernel import dumps, entries, links
 from flanpy.kernel.recall import Known, Recall
 from flanpy.kernel.request import RequestSocket
 from flanpy.model.address import Family
+from flanpy.model.bridge import is_named_port
 from flanpy.model.objects import (
     LINK_ALIAS,
     MAIN_TABLE,
     ROUTE_PROTO,
     Address,
+    BridgePort,
     KernelObject,
     Key,
     LinkUp,
@@ -41,6 +43,8 @@ async def read_back(
     for link in seen:
         if link.name in scope.links or link.alias == LINK_ALIAS:
             on_link: dict[Key, KernelObject] = {("link", link.name): links.decode(link, names)}
+            if is_named_port(link.name) and (bridge := names.get(links.master_of(link))):
+                on_link["port", link.name] = BridgePort(link.name, bridge)
             if link.up:
                 on_link["up", link.name] = LinkUp(link.name)
             try:

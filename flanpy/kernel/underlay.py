@@ -19,8 +19,8 @@ from flanpy.model.objects import LINK_ALIAS
 from flanpy.model.rules import TableRoute
 from flanpy.netlink.framing import packed
 
-_OVERLAY_NAME = re.compile(r"flannel(-v6)?[.\d].*")
-_DOCKER_BRIDGE = re.compile(r"docker\d+|docker_gwbridge|br-[0-9a-f]{12}")
+_OVERLAY_NAME = re.compile(r"flannel(-v6)?[.\d].*|fv-\d+")
+_DOCKER_BRIDGE = re.compile(r"docker\d+|docker_gwbridge|br-[0-9a-f]{12}|fb-\d+")
 
 
 @dataclass(frozen=True, slots=True)

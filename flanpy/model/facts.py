@@ -50,7 +50,7 @@ class HostFacts:
 
     `link_down` is the link that would be the underlay if it were up, "" where that is not the reason.
     `placed` are the addresses with their links. `not_forwarding` are links whose own IPv4 switch is off while the
-    host's is on: what comes in by them ends there.
+    host's is on: what comes in by them ends there. `bridges` are those of named networks, by name.
     """
 
     underlay: Underlay | None = None
@@ -64,3 +64,4 @@ class HostFacts:
     ip6_forward: bool = True
     not_forwarding: frozenset[str] = frozenset()
     kernel: tuple[int, int] | None = None
+    bridges: frozenset[str] = frozenset()

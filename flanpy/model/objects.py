@@ -144,6 +144,20 @@ class LinkSysctl:
 
 
 @dataclass(frozen=True, slots=True)
+class BridgePort:
+    """The membership of a link of ours in a bridge, by the bridge's name."""
+
+    link: str
+    bridge: str
+
+    phase = PutOrder.LINK_SETTING
+
+    @property
+    def key(self) -> Key:
+        return ("port", self.link)
+
+
+@dataclass(frozen=True, slots=True)
 class Address:
     """An address on a link of ours."""
 
@@ -286,6 +300,20 @@ class FdbEntry:
         return ("fdb", self.link, int.from_bytes(self.mac.packed, "big"))
 
 
+@dataclass(frozen=True, slots=True)
+class FloodEntry:
+    """A host to which a VXLAN device sends what it has learned no place for: one destination of the all-zero MAC."""
+
+    link: str
+    destination: IPAddress
+
+    phase = PutOrder.FDB
+
+    @property
+    def key(self) -> Key:
+        return ("flood", self.link, int(self.destination), self.destination.version)
+
+
 def _route_key(destination: IPNetwork, table: int, metric: int) -> Key:
     """Return the key by which the kernel distinguishes routes, whatever their shape."""
     base = int(destination.network_address)
@@ -368,6 +396,7 @@ KernelObject = (
     | OtherLink
     | LinkFeature
     | LinkSysctl
+    | BridgePort
     | Address
     | LinkUp
     | TunnelEnd
@@ -376,6 +405,7 @@ KernelObject = (
     | ExtensionPeer
     | Neighbour
     | FdbEntry
+    | FloodEntry
     | Route
     | Blackhole
     | OtherRoute

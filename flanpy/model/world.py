@@ -11,6 +11,7 @@ from flanpy.model.cloud import CloudHere
 from flanpy.model.facts import HostFacts
 from flanpy.model.lease import Lease, LeaseRecord, LeaseView, SubnetKey
 from flanpy.model.network.network import NetworkConfig
+from flanpy.model.networks.view import NamedView
 from flanpy.model.offload import Corruption, OffloadChoice
 from flanpy.model.packet_filter import FilterFacts, FilterPolicy
 
@@ -78,7 +79,7 @@ class World:
     route here, because etcd was lost when they had one.
     `docker_waits`: Docker's settings are such that it makes no bridge before the host forwards.
     route here, because etcd was lost when they had one. `corruption` is what peers told of packets whose checksum was
-    left to the network card.
+    left to the network card. `named` are the named networks that this host is on.
     """
 
     policy: Policy
@@ -95,3 +96,4 @@ class World:
     withheld: frozenset[Claim] = NO_CLAIMS
     docker_waits: bool = False
     corruption: Corruption | None = None
+    named: NamedView = field(default_factory=NamedView)

@@ -10,6 +10,7 @@ DUMP: Final = 0x300
 REPLACE: Final = 0x100
 EXCL: Final = 0x200
 CREATE: Final = 0x400
+APPEND: Final = 0x800
 """Flags of a request (NLM_F_...)."""
 
 DUMP_INTR: Final = 0x10

@@ -7,14 +7,24 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from flanpy.model.address import IPNetwork
-from flanpy.model.objects import ExtensionPeer, FdbEntry, KernelObject, Key, Neighbour, Route, TunnelPeer
+from flanpy.model.bridge import is_named_port
+from flanpy.model.objects import (
+    ExtensionPeer,
+    FdbEntry,
+    KernelObject,
+    Key,
+    Neighbour,
+    Route,
+    TunnelPeer,
+    VxlanLink,
+)
 from flanpy.model.ops import Delete, Objects, Op
 from flanpy.model.packet_filter import FilterMember
 from flanpy.model.world import World
 from flanpy.plan.border import guarded, stealing
 from flanpy.plan.diff import Difference, diff, in_order
 from flanpy.plan.gates import Gate, Hold, brake, closed_gate, destinations
-from flanpy.plan.ownership import Observed
+from flanpy.plan.ownership import Observed, link_of
 
 _OF_PEERS = (Route, Neighbour, FdbEntry, TunnelPeer, ExtensionPeer, FilterMember)
 
@@ -27,7 +37,8 @@ class Decision:
 
     `desired` is None while nothing can be planned yet (no lease, network or underlay). Then the only operations are
     deletions of our routes that take over this host's own paths; neither gate nor brake holds these back.
-    `gate` and `hold` say why the deletions among `difference` are not among `ops`.
+    `gate` and `hold` say why the deletions among `difference` are not among `ops`. `unlisted`: those of named networks
+    wait until etcd has told of them, and hold up no others: a user of etcd may have no right to read them.
     """
 
     desired: Objects | None = None
@@ -35,11 +46,14 @@ class Decision:
     ops: tuple[Op, ...] = ()
     gate: Gate | None = None
     hold: Hold | None = None
+    unlisted: bool = False
 
     @property
     def settles(self) -> bool:
         """Report whether desired and observed agree on every key (conflicts aside) once all of `ops` have succeeded."""
-        kept_back = self.gate is not None or self.hold is not None or self.difference.blocked > 0
+        kept_back = (
+            self.gate is not None or self.hold is not None or self.difference.blocked > 0 or self.unlisted
+        )
         return self.desired is not None and not kept_back
 
 
@@ -64,10 +78,11 @@ def decide(
         deletes = _harmful(difference.deletes, world)
         return Decision(desired, difference, in_order(deletes, difference.puts), gate, held)
     hold = brake(difference.deletes, observed.owned, world.view, held=held, withheld=_withheld(world))
-    deletes = difference.deletes
+    unlisted = not world.named.listed
+    deletes = _not_of_unlisted(difference.deletes, desired) if unlisted else difference.deletes
     if hold is not None:
         deletes = (*_not_of_peers(deletes), *_harmful(deletes, world))
-    return Decision(desired, difference, in_order(deletes, difference.puts), None, hold)
+    return Decision(desired, difference, in_order(deletes, difference.puts), None, hold, unlisted)
 
 
 def _harmful(deletes: Sequence[Delete], world: World) -> tuple[Delete, ...]:
@@ -88,3 +103,12 @@ def _withheld(world: World) -> frozenset[IPNetwork]:
 
 def _not_of_peers(deletes: Sequence[Delete]) -> tuple[Delete, ...]:
     return tuple(op for op in deletes if not isinstance(op.obj, _OF_PEERS))
+
+
+def _not_of_unlisted(deletes: Sequence[Delete], desired: Objects) -> tuple[Delete, ...]:
+    """Return the deletions that take nothing from a named network which etcd has not told of yet."""
+    return tuple(op for op in deletes if op.obj.key in desired or not is_named_port(_link(op.obj)))
+
+
+def _link(obj: KernelObject) -> str:
+    return obj.name if isinstance(obj, VxlanLink) else link_of(obj) or ""

@@ -10,6 +10,7 @@
   connections from elsewhere than the bridge and the overlay, to no published port, are dropped. It shares one chain
   with the rules of `encapsulated` about forwarded packets: in our table of nftables, or in iptables' mangle, which
   `iptables -F` spares.
+- `apart`: nothing passes between named networks and the flat overlay, by the same chain.
 - `mark`: Docker's nftables rules accept by mark only (`bridge-accept-fwmark`).
 
 An accept in a table of our own does not overrule a drop elsewhere, so plain nftables has neither `forward` nor `raw`.
@@ -24,7 +25,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
 from flanpy.model.address import Family, IPNetwork
-from flanpy.model.bridge import BRIDGE
+from flanpy.model.bridge import BRIDGE, NAMED_BRIDGES, NAMED_BRIDGES_IPTABLES
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.packet_filter import (
     NFT_TABLE,
@@ -93,7 +94,8 @@ def _automatic(network: NetworkConfig, facts: FilterFacts) -> Flavour | None:
 class RuleInputs:
     """The inputs of the rules, beside the ranges. `sets`: nftables can be used, for any `flavour`.
 
-    `guarded`: the bridge of network mode is here. `wrapped`: the encapsulated packets, by family.
+    `guarded`: the bridge of network mode is here. `named`: named networks are. `wrapped`: the encapsulated packets, by
+    family.
     """
 
     policy: FilterPolicy
@@ -101,6 +103,7 @@ class RuleInputs:
     facts: FilterFacts
     sets: bool
     guarded: bool
+    named: bool
     wrapped: Mapping[Family, Encapsulation]
 
     def masqueraded(self, family: Family) -> bool:
@@ -141,16 +144,29 @@ def _mangle(asked: RuleInputs, ranges: Ranges) -> Iterator[FilterObject]:
     """Return the one chain for all forwarded packets without nftables."""
     wrapped = asked.wrapped.get(ranges.family)
     rules = tuple(forwarded_by_name(wrapped)) if wrapped is not None else ()
-    if asked.guarded or rules:
-        whole = _whole(asked, ranges, rules)
+    if asked.guarded or asked.named or rules:
+        whole = _whole(asked, ranges, rules, NAMED_BRIDGES_IPTABLES)
         yield from _hung(asked, ranges, ("mangle", "FORWARD", GUARD), whole)
     if wrapped is not None:
         yield from without_sets(wrapped, asked.flavour)
 
 
-def _whole(asked: RuleInputs, ranges: Ranges, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
-    """Return the rules in order: packets from the overlay leave the chain at once; connection matches come last."""
-    return (*ranges.inbound(_RETURN), *rules, *(_guard() if asked.guarded else ()))
+def _whole(asked: RuleInputs, ranges: Ranges, rules: tuple[Rule, ...], bridges: str) -> tuple[Rule, ...]:
+    """Return the rules in order: what stays apart goes; packets from the overlay leave the chain at once; connection
+    matches come last."""
+    apart = _apart(ranges, bridges) if asked.named else ()
+    return (*apart, *ranges.inbound(_RETURN), *rules, *(_guard() if asked.guarded else ()))
+
+
+def _apart(ranges: Ranges, bridges: str) -> tuple[Rule, ...]:
+    """Return the rules that keep named networks and the flat overlay from each other, both ways, on every link.
+
+    Docker routes what a container sends outside its network, and would masquerade it into the flat overlay.
+    """
+    return (
+        Rule(Verdict.DROP, in_link=bridges, destination=ranges.network),
+        Rule(Verdict.DROP, out_link=bridges, source=ranges.network),
+    )
 
 
 def _nftables(asked: RuleInputs, ranges: Ranges) -> Iterator[FilterObject]:
@@ -168,8 +184,8 @@ def _nft_forward(asked: RuleInputs, ranges: Ranges) -> Iterator[FilterObject]:
     """Return the one chain for all forwarded packets, and the chains for packets to this host."""
     wrapped = asked.wrapped.get(ranges.family)
     rules = tuple(forwarded(wrapped)) if wrapped is not None else ()
-    if asked.guarded or rules:
-        whole = _whole(asked, ranges, rules)
+    if asked.guarded or asked.named or rules:
+        whole = _whole(asked, ranges, rules, NAMED_BRIDGES)
         yield _base(ranges, "forward", "filter hook forward priority -1", whole)
     if wrapped is not None:
         strangers = asked.policy.encapsulation is EncapsulationGuard.STRANGERS

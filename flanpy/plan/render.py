@@ -14,9 +14,11 @@ from flanpy.model.objects import (
     MAIN_TABLE,
     Address,
     Blackhole,
+    BridgePort,
     ExtensionPeer,
     ExtensionStart,
     FdbEntry,
+    FloodEntry,
     HostSysctl,
     KernelObject,
     LinkFeature,
@@ -72,6 +74,8 @@ def _line(obj: KernelObject, verb: str) -> str:  # noqa: C901, PLR0911, PLR0912,
             return f"sysctl -w net.{family}.conf.{obj.link.replace('.', '/')}.{obj.name}={obj.value}"
         case HostSysctl():
             return f"sysctl -w {obj.name}={obj.value}"
+        case BridgePort():
+            return f"ip link set {obj.link} {'nomaster' if verb == 'del' else f'master {obj.bridge}'}"
         case Address():
             return f"ip address {verb} {obj.interface} dev {obj.link}"
         case LinkUp():
@@ -90,6 +94,9 @@ def _line(obj: KernelObject, verb: str) -> str:  # noqa: C901, PLR0911, PLR0912,
             return f"ip neighbour {verb} {obj.address} lladdr {obj.mac} dev {obj.link} nud permanent"
         case FdbEntry():
             return f"bridge fdb {verb} {obj.mac} dev {obj.link} dst {obj.destination} self permanent"
+        case FloodEntry():
+            verb = "append" if verb == "add" else verb
+            return f"bridge fdb {verb} 00:00:00:00:00:00 dev {obj.link} dst {obj.destination} self permanent"
         case Route():
             return _route(obj, verb)
         case Blackhole():

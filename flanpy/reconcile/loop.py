@@ -29,6 +29,7 @@ from flanpy.model.cloud import CloudHere
 from flanpy.model.facts import HostFacts
 from flanpy.model.lease import Lease, LeaseView
 from flanpy.model.network.network import NetworkConfig
+from flanpy.model.networks.view import NamedView
 from flanpy.model.objects import HostSysctl, KernelObject, Key, LinkFeature, LinkSysctl
 from flanpy.model.offload import Corruption
 from flanpy.model.ops import Objects, Scope
@@ -148,6 +149,11 @@ class ReconcileLoop:
     def clouds_changed(self, here: tuple[CloudHere, ...]) -> None:
         if here != self._world.clouds:
             self._replace(clouds=here)
+
+    def named_changed(self, named: NamedView) -> None:
+        """Take the named networks that this host is on."""
+        if named != self._world.named:
+            self._replace(named=named)
 
     def filter_changed(self, facts: FilterFacts) -> None:
         self._replace(filter=facts)

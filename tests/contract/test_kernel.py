@@ -23,7 +23,9 @@ from flanpy.kernel.port import Kernel
 from flanpy.model.address import Family, Mac
 from flanpy.model.objects import (
     Address,
+    BridgePort,
     FdbEntry,
+    FloodEntry,
     HostSysctl,
     KernelObject,
     LinkFeature,
@@ -80,6 +82,13 @@ class Host:
 
     async def errors(self, *ops: Put | Delete) -> list[int]:
         return [failure.error.errno for failure in await self.kernel.apply(ops)]
+
+    def add_bridge(self, name: str) -> None:
+        if self.outside is not None:
+            self.outside.ip(f"link add {name} type bridge")
+        else:
+            assert isinstance(self.kernel, FakeKernel)
+            self.kernel.host_links[name] = ()
 
     def delete_eth0(self) -> None:
         if self.outside is not None:
@@ -373,3 +382,36 @@ async def test_deleting_a_setting_changes_nothing(kind: str) -> None:
 async def test_putting_what_is_up_again_succeeds(kind: str) -> None:
     async with with_vtep(kind) as host:
         assert await host.errors(Put(LinkUp(NAME))) == []
+
+
+NAMED = replace(VTEP, name="fv-10001", vni=10_001, learning=True)
+JOINED = BridgePort(NAMED.name, "fb-10001")
+
+
+@pytest.mark.asyncio
+async def test_a_device_floods_to_several_hosts_and_one_of_them_goes_alone(kind: str) -> None:
+    async with opened(kind) as host:
+        first, second = (FloodEntry(NAMED.name, ip_address(f"172.16.1.{n}")) for n in (1, 2))
+        await host.put(NAMED, first, second)
+        await host.put(first)
+        assert await host.standing() == {obj.key: obj for obj in (NAMED, first, second)}
+        assert await host.errors(Delete(first)) == []
+        assert await host.standing() == {obj.key: obj for obj in (NAMED, second)}
+        assert await host.errors(Delete(second), Delete(second)) == []
+        assert await host.standing() == {NAMED.key: NAMED}
+
+
+@pytest.mark.asyncio
+async def test_a_device_joins_a_bridge_leaves_it_and_waits_for_one_that_is_absent(kind: str) -> None:
+    async with opened(kind) as host:
+        await host.put(NAMED)
+        assert await host.errors(Put(JOINED)) == [errno.ENODEV]
+        host.add_bridge(JOINED.bridge)
+        await host.put(JOINED)
+        assert await host.standing() == {obj.key: obj for obj in (NAMED, JOINED)}
+        host.add_bridge("fb-10002")
+        moved = replace(JOINED, bridge="fb-10002")
+        assert await host.errors(Put(moved, JOINED)) == []
+        assert (await host.standing())[JOINED.key] == moved
+        assert await host.errors(Delete(moved)) == []
+        assert await host.standing() == {NAMED.key: NAMED}

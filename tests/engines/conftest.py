@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol
 
 import pytest
@@ -21,6 +21,16 @@ class BuildDockerLab(Protocol):
     def __call__(self, hosts: int = 2, *, engine: str = SYSTEM, legacy: bool = False) -> DockerLab: ...
 
 
+@contextmanager
+def standing(lab: DockerLab) -> Iterator[None]:
+    """While left open, failures come with this lab's logs."""
+    _standing.append(lab)
+    try:
+        yield
+    finally:
+        _standing.remove(lab)
+
+
 @pytest.fixture
 def build_lab() -> Iterator[BuildDockerLab]:
     """Hosts with an engine each."""
@@ -28,8 +38,7 @@ def build_lab() -> Iterator[BuildDockerLab]:
 
         def build(hosts: int = 2, **options: Any) -> DockerLab:
             lab = stack.enter_context(DockerLab(hosts, **options))
-            _standing.append(lab)
-            stack.callback(_standing.remove, lab)
+            stack.enter_context(standing(lab))
             return lab
 
         yield build

@@ -17,7 +17,9 @@ from flanpy.model.address import IPInterface
 from flanpy.model.objects import (
     LINK_ALIAS,
     Address,
+    BridgePort,
     FdbEntry,
+    FloodEntry,
     HostSysctl,
     KernelObject,
     Key,
@@ -36,7 +38,7 @@ HOST_LINKS: Mapping[str, tuple[IPInterface, ...]] = {
     "eth0": (IPv4Interface("172.16.0.1/16"), IPv6Interface("fd16::1/64"))
 }
 
-_ON_LINK = (Address, LinkUp, Neighbour, FdbEntry, Route)
+_ON_LINK = (Address, BridgePort, LinkUp, Neighbour, FdbEntry, FloodEntry, Route)
 
 
 class FakeKernel:
@@ -153,13 +155,21 @@ class FakeKernel:
         return 0
 
     def _put_on_link(
-        self, obj: Address | LinkUp | Neighbour | FdbEntry | Route, previous: KernelObject | None
+        self,
+        obj: Address | BridgePort | LinkUp | Neighbour | FdbEntry | FloodEntry | Route,
+        previous: KernelObject | None,
     ) -> int:
         if obj.link not in self.host_links and ("link", obj.link) not in self.objects:
             return errno.ENODEV
+        if isinstance(obj, BridgePort) and obj.bridge not in self.host_links:
+            return errno.ENODEV
         if isinstance(obj, Route) and (refused := self._refuse_route(obj)):
             return refused
-        if previous is None and obj.key in self.objects and not isinstance(obj, LinkUp):
+        if (
+            previous is None
+            and obj.key in self.objects
+            and not isinstance(obj, LinkUp | BridgePort | FloodEntry)
+        ):
             return errno.EEXIST
         self.objects[obj.key] = obj
         return 0

@@ -98,13 +98,13 @@ async def test_p14_a_destination_appended_or_replaced_by_others_is_put_right() -
 @pytest.mark.asyncio
 async def test_p14_a_mac_with_several_destinations_is_deleted_with_all() -> None:
     async with host() as (here, kernel):
-        flood = Mac.parse("00:00:00:00:00:00")
+        group = Mac.parse("01:00:5e:00:00:01")
         for destination in ("172.16.0.2", "172.16.0.3"):
-            here.bridge(f"fdb append {flood} dev {NAME} dst {destination} self permanent")
-        assert len(_destinations(here, flood)) == 2
+            here.bridge(f"fdb append {group} dev {NAME} dst {destination} self permanent")
+        assert len(_destinations(here, group)) == 2
         (found,) = [obj for obj in (await kernel.read_back(SCOPE)).values() if isinstance(obj, FdbEntry)]
         assert await kernel.apply([Delete(found)]) == ()
-        assert _destinations(here, flood) == []
+        assert _destinations(here, group) == []
 
 
 def _destinations(here: Namespace, mac: Mac) -> list[str]:

@@ -30,7 +30,7 @@ from flanpy.netfilter.nfnetlink import drain, open_events
 from flanpy.netfilter.part import FilterPart
 from flanpy.plan.diff import cleanup_ops, diff, objects_by_key
 from flanpy.plan.ownership import Observed, split
-from tests.netfilter.test_planner import moving
+from tests.netfilter.test_planner import moving, with_named
 from tests.netfilter.worlds import Namespace, facts, filtered, namespace
 from tests.states import DUAL, crowd
 
@@ -69,7 +69,11 @@ def _read(part: FilterPart) -> Objects:
     return asyncio.run(part.read_back(Scope()))
 
 
-WORLDS: dict[str, World] = {"both families": crowd(2, DUAL), "from vxlan to udp": moving()}
+WORLDS: dict[str, World] = {
+    "both families": crowd(2, DUAL),
+    "from vxlan to udp": moving(),
+    "named": with_named(crowd(2)),
+}
 
 
 @pytest.mark.parametrize("flavour", Flavour, ids=lambda flavour: flavour.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from flanpy.model.address import Family
 from flanpy.model.bridge import BRIDGE
 from flanpy.model.facts import HostRoute
+from flanpy.model.networks.view import Joined, NamedView
 from flanpy.model.ops import Put
 from flanpy.model.packet_filter import (
     DockerRules,
@@ -25,6 +27,7 @@ from flanpy.plan.diff import diff, objects_by_key
 from flanpy.plan.ownership import Observed
 from flanpy.plan.packet_filter import choose
 from flanpy.plan.render import render
+from tests.model.test_named_networks import SHOP
 from tests.netfilter.worlds import NEW, OLD, facts, filtered
 from tests.states import V4, V6, as_backend, crowd, options
 
@@ -38,6 +41,11 @@ def with_network_mode(base: World) -> World:
     route = HostRoute(V4.network, BRIDGE, None) if V4.network is not None else None
     assert route is not None
     return replace(base, facts=replace(base.facts, routes=(*base.facts.routes, route)))
+
+
+def with_named(base: World) -> World:
+    """A world whose host is on a named network."""
+    return replace(base, named=NamedView((Joined(SHOP, IPv4Network("10.96.3.0/24")),)))
 
 
 def moving() -> World:
@@ -87,6 +95,9 @@ CASES: dict[str, tuple[FilterFacts, World, FilterPolicy]] = {
         crowd(2),
         FilterPolicy(),
     ),
+    "named networks": (facts(IPT, OLD), with_named(crowd(2)), FilterPolicy()),
+    "named networks, nftables": (facts(NFT), with_named(crowd(2)), FilterPolicy()),
+    "named networks, iptables-legacy": (facts(LEGACY, OLD), with_named(crowd(2)), FilterPolicy()),
     "encapsulation guard off": (facts(IPT), crowd(2), FilterPolicy(encapsulation=EncapsulationGuard.OFF)),
 }
 

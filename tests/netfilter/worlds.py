@@ -45,7 +45,7 @@ def filtered(
     """The objects planned for a world in which the filters were seen like that."""
     one = base or crowd(2)
     policies = replace(one.policy, filter=policy or FilterPolicy())
-    planned = filter_objects(replace(one, filter=seen, policy=policies), choice.links(one))
+    planned = filter_objects(replace(one, filter=seen, policy=policies), choice.overlay_links(one))
     return tuple(obj for obj in planned if isinstance(obj, FilterObject))
 
 

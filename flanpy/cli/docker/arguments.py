@@ -44,6 +44,7 @@ def add_docker(tree: Tree) -> None:
                 default=False,
                 help="Docker is about to start and waits for this: write what it will read, and do not ask it",
             )
+    _add_networks(below)
     _add_opts(below)
 
 
@@ -88,6 +89,23 @@ def _add_settings(parser: Parser) -> None:
     add_arguments(group, DOCKER_OPTIONS)
     for flag, (name, metavar, text) in _SHORT.items():
         group.add_argument(flag, dest=name.replace("-", "_"), action="append", metavar=metavar, help=text)
+
+
+def _add_networks(tree: Tree) -> None:
+    networks = tree.command(
+        "networks",
+        "docker.networks:networks",
+        "give Docker the named networks of this host",
+        "docker networks\n docker networks --dry-run -o json",
+        about="""\
+Create, correct and remove Docker's networks, so that they are the named networks that this host is on. A network that
+containers have is left as it is, and they are named: exit 6. flanpy-docker runs this whenever something changes.""",
+    )
+    _add_settings(networks)
+    add_format(networks, *FORMATS)
+    networks.add_argument(
+        "--dry-run", action="store_true", default=False, help="show what would be done, and do nothing"
+    )
 
 
 def _add_opts(tree: Tree) -> None:

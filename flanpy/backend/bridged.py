@@ -1,0 +1,80 @@
+"""Named networks on this host: a VXLAN device in each of Docker's bridges, and its flood entries.
+
+A named network is one layer 2 on all hosts. Its frames stay within the bridge, so no route, neighbour or filter rule
+belongs to it; the device learns where addresses are, and floods what it has not learned to every other member. Docker
+makes the bridge; until it is here the device stands beside, and joins it as soon as it comes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+from flanpy.backend.vxlan import DEFAULT_PORT, VxlanOptions, read_options
+from flanpy.model.address import IPAddress, Mac
+from flanpy.model.facts import Underlay
+from flanpy.model.network.network import NetworkConfig
+from flanpy.model.networks.view import Joined
+from flanpy.model.objects import BridgePort, FloodEntry, KernelObject, LinkFeature, LinkUp, VxlanLink
+from flanpy.model.world import World
+from flanpy.plan.offload import checksum_offload
+
+
+def links(world: World) -> frozenset[str]:
+    """Return the names of the devices that we make for named networks."""
+    return frozenset(joined.port for joined in world.named.networks)
+
+
+def objects(world: World) -> Iterator[KernelObject]:
+    """Yield the objects of every named network; none while there is no underlay."""
+    underlay = world.facts.underlay
+    if underlay is None or world.network is None:
+        return
+    local = underlay.address or underlay.address6
+    if local is None:
+        return
+    options = vxlan_options(world.network)
+    for joined in world.named.networks:
+        yield from _network(world, joined, options, underlay, local)
+
+
+def port(network: NetworkConfig) -> int:
+    """Return the UDP port of named networks: the vxlan backend's, else the usual one."""
+    options = vxlan_options(network)
+    return options.port if options is not None else DEFAULT_PORT
+
+
+def vxlan_options(network: NetworkConfig) -> VxlanOptions | None:
+    """Return the options of the overlay's vxlan backend, None if it has another."""
+    return read_options(network.backend_options) if network.backend_type == "vxlan" else None
+
+
+def _network(
+    world: World, joined: Joined, options: VxlanOptions | None, underlay: Underlay, local: IPAddress
+) -> Iterator[KernelObject]:
+    name = joined.port
+    yield VxlanLink(
+        name=name,
+        vni=joined.network.vni,
+        port=options.port if options is not None else DEFAULT_PORT,
+        parent=underlay.link,
+        local=local,
+        mac=_mac(world.policy.node_id, joined.network.vni),
+        mtu=joined.network.mtu,
+        learning=True,
+        # devices on one UDP port share its socket, which either expects the extension or does not
+        gbp=options is not None and options.gbp,
+    )
+    yield LinkFeature(name, "tx-checksum-ip-generic", enabled=checksum_offload(world).on)
+    if joined.bridge in world.facts.bridges:
+        yield BridgePort(name, joined.bridge)
+    yield LinkUp(name)
+    for member in joined.members:
+        if member.version == local.version and member not in world.facts.addresses:
+            yield FloodEntry(name, member)
+
+
+def _mac(node_id: str, vni: int) -> Mac:
+    """Return the device's own MAC, the same after each start; no frame of a container bears it."""
+    digest = hashlib.sha256(f"{node_id}/{vni}/named".encode()).digest()
+    return Mac(bytes([digest[0] & 0xFC | 0x02]) + digest[1:6])

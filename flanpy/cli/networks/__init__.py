@@ -1,0 +1,1 @@
+"""Commands about named networks."""

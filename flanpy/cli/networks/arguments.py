@@ -1,0 +1,87 @@
+"""The arguments of `flanpyctl networks` and what is below it."""
+
+from __future__ import annotations
+
+from flanpy.cli.base.output import FORMATS
+from flanpy.cli.base.parser import Parser, Tree, add_force, add_format
+
+
+def add_networks(tree: Tree) -> None:
+    """Add `networks` and what is below it."""
+    networks = tree.command(
+        "networks",
+        "networks.networks:ls",
+        "named networks across hosts: create, list, show, remove",
+        "networks\n networks create shop 10.96.0.0/16\n networks show shop",
+        about="""\
+A named network is one subnet on all hosts, apart from the overlay and from the other named networks. Containers on any
+host join it by its name: docker run --network shop. The definitions are in etcd.""",
+    )
+    add_format(networks, *FORMATS)
+    below = tree.under(networks, required=False)
+    listing = below.command("ls", "networks.networks:ls", "list named networks", "networks ls -o json")
+    add_format(listing, *FORMATS)
+    show = below.command(
+        "show", "networks.networks:show", "one network, and the slice of each host", "networks show shop"
+    )
+    _add_name(show)
+    add_format(show, *FORMATS)
+    _add_create(below)
+    _add_rm(below)
+
+
+def _add_create(below: Tree) -> None:
+    create = below.command(
+        "create",
+        "networks.change:create",
+        "define a network once for all hosts",
+        """networks create shop 10.96.0.0/16
+        networks create lab 10.97.0.0/20 --slice-size 26 --internal""",
+        about="""\
+Define a network. Each host that runs flanpyd takes a slice of the subnet, and flanpy-docker makes the network in its
+Docker. The MTU of all hosts is the same; without --mtu it is what this host's overlay has room for, 1450 where there is
+no flanpyd. The subnet must not overlap the overlay, another network, or what this host uses.""",
+    )
+    _add_name(create)
+    create.add_argument(
+        "subnet", metavar="SUBNET", help="the IPv4 range of all hosts together, such as 10.96.0.0/16"
+    )
+    create.add_argument(
+        "--slice-size",
+        metavar="LEN",
+        type=int,
+        default=None,
+        help="prefix length of each host's slice (default 24, longer in a small subnet)",
+    )
+    create.add_argument(
+        "--vni",
+        metavar="VNI",
+        type=int,
+        default=None,
+        help="VXLAN network identifier (default: a free one from 10001)",
+    )
+    create.add_argument(
+        "--mtu", metavar="BYTES", type=int, default=None, help="MTU of containers on every host"
+    )
+    create.add_argument(
+        "--internal", action="store_true", default=False, help="containers reach nothing outside the network"
+    )
+    add_force(create, "define it even if the subnet overlaps what this host uses")
+    add_format(create, *FORMATS)
+
+
+def _add_rm(below: Tree) -> None:
+    rm = below.command(
+        "rm",
+        "networks.change:rm",
+        "remove a network from all hosts",
+        "networks rm shop",
+        about="""\
+Delete the definition and all slices. Hosts part at once. Docker's network goes from each host as soon as no container
+there has it; until then its containers reach each other on that host only.""",
+    )
+    _add_name(rm)
+
+
+def _add_name(parser: Parser) -> None:
+    parser.add_argument("name", metavar="NAME", help="the network's name, the same in Docker")

@@ -1,0 +1,183 @@
+"""`flanpyctl networks create` and `rm`: definitions in etcd, which every host follows.
+
+Owns the transaction by which no subnet and no VNI is given twice: it fails if any definition, or the overlay's own
+config, came or changed since they were read.
+"""
+
+from __future__ import annotations
+
+import secrets
+from argparse import Namespace
+from datetime import UTC, datetime
+from typing import Final
+
+from flanpy.backend.bridged import vxlan_options
+from flanpy.cli.base.etcd import with_etcd
+from flanpy.cli.base.exits import CommandError, Exit
+from flanpy.cli.base.host import Host
+from flanpy.cli.base.output import print_as, printable
+from flanpy.cli.base.screen import next_step
+from flanpy.cli.config.border import refuse_used
+from flanpy.cli.networks.networks import read_book, row
+from flanpy.errors import ConfigError
+from flanpy.host import subnet_env
+from flanpy.host.absent import Absent
+from flanpy.model.lease import LeaseView
+from flanpy.model.network.config import parse_network_config
+from flanpy.model.network.network import NetworkConfig
+from flanpy.model.networks.definition import (
+    FIRST_VNI,
+    USUAL_MTU,
+    NamedNetwork,
+    parse_subnet,
+    render_definition,
+    usual_slice_len,
+)
+from flanpy.plan.networks import free_vni, refuse_taken
+from flanpy.store.networks.book import Book, Known
+from flanpy.store.networks.keys import network_key, networks_prefix, pool_of, slices_prefix
+from flanpy.store.port import (
+    Compare,
+    CompareTarget,
+    DeleteKey,
+    KeyStore,
+    KeyValue,
+    PutKey,
+    Relation,
+    Txn,
+    key_absent,
+    key_unchanged,
+)
+from flanpy.store.schema import config_key
+
+_TRIES: Final = 8
+"""Definitions at the same moment that one create outlasts."""
+
+_OVERHEAD: Final = 50
+"""Bytes that VXLAN over IPv4 adds; the MTU of the other backends leaves no room for them."""
+
+
+def create(arguments: Namespace, host: Host) -> Exit:
+    """Define a network; CONFLICT if there is one of this name, REFUSED for a range or VNI in use."""
+    asked = _asked(arguments)
+    if not arguments.force:
+        refuse_used(pool_of(asked), host.effective.subnet_file)
+    prefix = host.effective.etcd.prefix
+    known = with_etcd(
+        host.effective,
+        lambda store: define(store, prefix, asked, arguments.vni, _mtu(arguments, host)),
+    )
+    if arguments.output == "table":
+        network = known.network
+        print(printable(f"network '{network.name}': {network.subnet}, VNI {network.vni}, MTU {network.mtu}"))
+        next_step(f"Next, on any host: docker run --network {network.name} ...")
+    else:
+        print_as(arguments.output, row(known))
+    return Exit.OK
+
+
+def _asked(arguments: Namespace) -> NamedNetwork:
+    """Return the network as the command line has it, to be completed by what etcd knows."""
+    subnet = parse_subnet(arguments.subnet)
+    return NamedNetwork(
+        name=arguments.name,
+        id=secrets.token_hex(8),
+        subnet=subnet,
+        slice_len=usual_slice_len(subnet) if arguments.slice_size is None else arguments.slice_size,
+        vni=FIRST_VNI if arguments.vni is None else arguments.vni,
+        mtu=USUAL_MTU if arguments.mtu is None else arguments.mtu,
+        internal=arguments.internal,
+        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    )
+
+
+def _mtu(arguments: Namespace, host: Host) -> tuple[int, bool]:
+    """Return the MTU, and whether it is that of this host's overlay, which may have no room for VXLAN."""
+    if arguments.mtu is not None:
+        return int(arguments.mtu), False
+    env = subnet_env.read(host.effective.subnet_file)
+    return (USUAL_MTU, False) if isinstance(env, Absent) or not env.mtu else (env.mtu, True)
+
+
+async def define(
+    store: KeyStore, prefix: str, asked: NamedNetwork, vni: int | None, mtu: tuple[int, bool]
+) -> Known:
+    """Write the definition, with a free VNI if none is asked for. Raises CommandError."""
+    key = network_key(prefix, asked.name)
+    for _ in range(_TRIES):
+        flat = await store.get(config_key(prefix))
+        book = await read_book(store, prefix)
+        if key in book.networks.items:
+            raise CommandError(
+                Exit.CONFLICT,
+                f"there is a network '{asked.name}': see 'flanpyctl networks show {asked.name}'",
+            )
+        network = _complete(asked, book, _config(flat, prefix), vni, mtu)
+        value = render_definition(network)
+        done = await store.txn(Txn(_guard(prefix, book, flat), (PutKey(key, value),)))
+        if done.succeeded:
+            kv = KeyValue(key, value, done.revision, done.revision, 1, 0)
+            return Known(network, kv, LeaseView())
+    raise CommandError(Exit.CONFLICT, "other networks are defined at this very moment: try again")
+
+
+def _complete(
+    asked: NamedNetwork, book: Book, config: NetworkConfig, vni: int | None, mtu: tuple[int, bool]
+) -> NamedNetwork:
+    others = [known.network for known in book.known.values()]
+    options = vxlan_options(config)
+    flat_vni = options.vni if options is not None else 0
+    size, of_overlay = mtu
+    try:
+        network = NamedNetwork(
+            name=asked.name,
+            id=asked.id,
+            subnet=asked.subnet,
+            slice_len=asked.slice_len,
+            vni=free_vni(others, flat_vni) if vni is None else vni,
+            mtu=size - _OVERHEAD if of_overlay and options is None else size,
+            internal=asked.internal,
+            created=asked.created,
+        )
+        refuse_taken(network, others, (config.network, flat_vni))
+    except ConfigError as error:
+        raise CommandError(Exit.REFUSED, str(error)) from error
+    return network
+
+
+def _config(flat: KeyValue | None, prefix: str) -> NetworkConfig:
+    if flat is None:
+        raise CommandError(
+            Exit.NOT_FOUND,
+            f"no network config under {config_key(prefix)}: make one first with 'flanpyctl network init'",
+        )
+    return parse_network_config(flat.value)
+
+
+def _guard(prefix: str, book: Book, flat: KeyValue | None) -> tuple[Compare, ...]:
+    assert flat is not None
+    newer = book.networks.revision + 1
+    nothing_new = Compare(
+        networks_prefix(prefix), CompareTarget.MOD_REVISION, newer, Relation.LESS, prefix=True
+    )
+    return (key_unchanged(flat), nothing_new)
+
+
+def rm(arguments: Namespace, host: Host) -> Exit:
+    """Delete a definition with all its slices; NOT_FOUND if there is none."""
+    prefix, name = host.effective.etcd.prefix, arguments.name
+    if not with_etcd(host.effective, lambda store: undefine(store, prefix, name)):
+        raise CommandError(
+            Exit.NOT_FOUND, printable(f"there is no network '{name}': see 'flanpyctl networks'")
+        )
+    print(
+        printable(f"network '{name}' is removed; Docker's goes from each host once no container there has it")
+    )
+    return Exit.OK
+
+
+async def undefine(store: KeyStore, prefix: str, name: str) -> bool:
+    """Delete the definition and all slices at one revision; False if there is none."""
+    key = network_key(prefix, name)
+    gone = (DeleteKey(key), DeleteKey(slices_prefix(prefix, name), prefix=True))
+    return not (await store.txn(Txn((key_absent(key),), (), gone))).succeeded

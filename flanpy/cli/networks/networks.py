@@ -1,0 +1,111 @@
+"""`flanpyctl networks`, `ls` and `show`: the named networks as etcd has them.
+
+Owns the columns and the keys of the JSON. Must not change anything.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from typing import Any
+
+from flanpy.cli.base.etcd import with_etcd
+from flanpy.cli.base.exits import CommandError, Exit
+from flanpy.cli.base.host import Host
+from flanpy.cli.base.output import Table, print_as, print_table, printable
+from flanpy.cli.base.wording import natural, yes
+from flanpy.store.networks.book import Book, Known
+from flanpy.store.networks.keys import networks_prefix, pool_of, slices_prefix
+from flanpy.store.own.allocation import usage
+from flanpy.store.port import KeyStore
+
+
+def ls(arguments: Namespace, host: Host) -> Exit:
+    """List all networks; a definition that cannot be read is named on standard error."""
+    prefix = host.effective.etcd.prefix
+    book = with_etcd(host.effective, lambda store: read_book(store, prefix))
+    for reason in book.invalid.values():
+        print(printable(f"warning: {reason}; remove it with flanpyctl networks rm"), file=sys.stderr)
+    rows = [row(known) for _, known in sorted(book.known.items(), key=lambda item: natural(item[0]))]
+    if arguments.output == "table":
+        print_table(_table(rows))
+    else:
+        print_as(arguments.output, rows)
+    return Exit.OK
+
+
+def show(arguments: Namespace, host: Host) -> Exit:
+    """Print one network with its slices; NOT_FOUND if there is none."""
+    prefix, name = host.effective.etcd.prefix, arguments.name
+    book = with_etcd(host.effective, lambda store: read_book(store, prefix))
+    if name in book.invalid:
+        raise CommandError(Exit.FAILURE, printable(book.invalid[name]))
+    if name not in book.known:
+        raise CommandError(
+            Exit.NOT_FOUND, printable(f"there is no network '{name}': see 'flanpyctl networks', or create it")
+        )
+    known = book.known[name]
+    if arguments.output != "table":
+        print_as(arguments.output, {**row(known), "slices": _slices(known)})
+        return Exit.OK
+    for title, value in row(known).items():
+        print(printable(f"{title:<12}{value}"))
+    print()
+    cells = (tuple(str(value) for value in one.values()) for one in _slices(known))
+    print_table(Table(("SLICE", "NODE", "HOST", "PUBLIC IP"), tuple(cells)))
+    return Exit.OK
+
+
+async def read_book(store: KeyStore, prefix: str) -> Book:
+    """Read definitions and slices. Raises StoreError."""
+    book = Book(prefix).networks_news(await store.list(networks_prefix(prefix)))
+    return book.slices_news(await store.list(slices_prefix(prefix)))
+
+
+def row(known: Known) -> dict[str, Any]:
+    """Return a network as `networks -o json` has it. `free` is the number of slices that no host has."""
+    network = known.network
+    used, _ = usage(pool_of(network), known.slices)
+    return {
+        "name": network.name,
+        "subnet": str(network.subnet),
+        "slice_len": network.slice_len,
+        "vni": network.vni,
+        "mtu": network.mtu,
+        "internal": network.internal,
+        "hosts": len(known.slices.leases),
+        "free": used.free if used is not None else 0,
+        "id": network.id,
+        "created": network.created,
+    }
+
+
+def _slices(known: Known) -> list[dict[str, str]]:
+    found = [
+        {
+            "slice": str(lease.key.subnet),
+            "node_id": lease.record.node_id,
+            "host": lease.record.host_name,
+            "public_ip": str(lease.record.public_ip or lease.record.public_ip6 or ""),
+        }
+        for lease in known.slices.leases.values()
+    ]
+    return sorted(found, key=lambda one: natural(one["slice"]))
+
+
+def _table(rows: list[dict[str, Any]]) -> Table:
+    titles = ("NAME", "SUBNET", "SLICE", "VNI", "MTU", "INTERNAL", "HOSTS", "FREE")
+    cells = (
+        (
+            one["name"],
+            one["subnet"],
+            f"/{one['slice_len']}",
+            str(one["vni"]),
+            str(one["mtu"]),
+            yes(one["internal"]),
+            str(one["hosts"]),
+            str(one["free"]),
+        )
+        for one in rows
+    )
+    return Table(titles, tuple(cells))

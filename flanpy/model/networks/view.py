@@ -1,0 +1,37 @@
+"""The named networks as a host sees them: those it has a slice of, with the other members."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+
+from flanpy.model.address import IPAddress
+from flanpy.model.bridge import named_bridge, named_port
+from flanpy.model.networks.definition import NamedNetwork
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A network that this host is on: its slice, and the public addresses of the other members, in order."""
+
+    network: NamedNetwork
+    slice: IPv4Network
+    members: tuple[IPAddress, ...] = ()
+
+    @property
+    def bridge(self) -> str:
+        """Return the link name of Docker's bridge."""
+        return named_bridge(self.network.vni)
+
+    @property
+    def port(self) -> str:
+        """Return the link name of our VXLAN device."""
+        return named_port(self.network.vni)
+
+
+@dataclass(frozen=True, slots=True)
+class NamedView:
+    """The networks that this host is on, by name. Until `listed` etcd has not told of them: nothing is deleted."""
+
+    networks: tuple[Joined, ...] = ()
+    listed: bool = True

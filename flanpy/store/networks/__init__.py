@@ -1,0 +1,1 @@
+"""Named networks in etcd: their definitions, and who has which slice of them."""

@@ -1,0 +1,76 @@
+"""The objects of named networks: a device in Docker's bridge, and one flood entry for each other member."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
+
+from flanpy.backend import choice
+from flanpy.model.bridge import is_named_port
+from flanpy.model.networks.view import Joined, NamedView
+from flanpy.model.objects import BridgePort, FloodEntry, LinkUp, VxlanLink
+from flanpy.model.ops import Put
+from flanpy.model.world import World
+from flanpy.plan.decision import decide
+from flanpy.plan.ownership import Observed
+from flanpy.plan.render import describe, render
+from tests.model.test_named_networks import SHOP
+from tests.states import crowd
+
+MEMBERS = (IPv4Address("192.0.2.77"), IPv4Address("192.0.2.78"))
+ON_SHOP = Joined(SHOP, IPv4Network("10.96.3.0/24"), (*MEMBERS, IPv6Address("2001:db8::9")))
+
+
+def joined(world: World, *, bridge: bool = True) -> World:
+    facts = replace(world.facts, bridges=frozenset({ON_SHOP.bridge} if bridge else ()))
+    return replace(world, named=NamedView((ON_SHOP,)), facts=facts)
+
+
+def planned(world: World) -> set[object]:
+    return set((choice.plan(world, ()) or {}).values())
+
+
+def test_device_stands_in_dockers_bridge_and_floods_to_the_other_members() -> None:
+    world = crowd(2)
+    new = planned(joined(world)) - planned(world)
+    (link,) = [obj for obj in new if isinstance(obj, VxlanLink)]
+    assert (link.name, link.vni, link.mtu, link.learning) == ("fv-10001", SHOP.vni, SHOP.mtu, True)
+    flat = next(obj for obj in planned(world) if isinstance(obj, VxlanLink))
+    assert (link.port, link.parent, link.local) == (flat.port, flat.parent, flat.local)
+    assert link.mac != flat.mac
+    assert {BridgePort("fv-10001", "fb-10001"), LinkUp("fv-10001")} < new
+    assert {obj.destination for obj in new if isinstance(obj, FloodEntry)} == set(MEMBERS)
+    assert choice.links(joined(world)) == choice.links(world) | {"fv-10001"}
+
+
+def test_device_waits_beside_while_docker_has_no_bridge() -> None:
+    objects = planned(joined(crowd(2), bridge=False))
+    assert not any(isinstance(obj, BridgePort) for obj in objects)
+    assert LinkUp("fv-10001") in objects
+
+
+def test_own_address_is_no_member() -> None:
+    world = joined(crowd(2))
+    mine = replace(world, facts=replace(world.facts, addresses=frozenset(MEMBERS[:1])))
+    assert {obj.destination for obj in planned(mine) if isinstance(obj, FloodEntry)} == {MEMBERS[1]}
+
+
+def test_nothing_of_named_networks_is_deleted_before_they_were_listed_and_all_else_is() -> None:
+    before, now = joined(crowd(2)), crowd(1)
+    observed = Observed(dict(choice.plan(before, before.view.leases.values()) or {}))
+    desired = choice.plan(now, now.view.leases.values())
+    told = decide(now, desired, observed)
+    waiting = decide(replace(now, named=NamedView(listed=False)), desired, observed)
+    named = {op.obj.key for op in told.ops if is_named_port(str(op.obj.key[1]))}
+    assert named == {("link", "fv-10001")}
+    assert {op.obj.key for op in told.ops} - {op.obj.key for op in waiting.ops} == named
+    assert len(waiting.ops) > 0
+    assert told.settles
+    assert not waiting.settles
+
+
+def test_objects_are_described_in_iproute2s_words() -> None:
+    port, flood = BridgePort("fv-10001", "fb-10001"), FloodEntry("fv-10001", MEMBERS[0])
+    assert render(Put(port)) == "ip link set fv-10001 master fb-10001"
+    assert "bridge fdb append 00:00:00:00:00:00 dev fv-10001 dst 192.0.2.77" in render(Put(flood))
+    assert describe(flood).startswith("bridge fdb show")

@@ -1,0 +1,153 @@
+"""Named networks on real engines: one subnet on two hosts, containers that reach each other, and nobody else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from integration.hosts.engines import DockerHost, DockerLab, EngineContainer
+from integration.net.namespaces import run_in
+from tests.engines.conftest import standing
+from tests.lab.overlay import eventually
+
+pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
+
+DEADLINE_S = 10.0
+HEALED_S = 5.0
+"""A repair takes well under a second; the rest is for a machine that stands still."""
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[DockerLab]:
+    """Two hosts with flanpyd and Docker on the overlay's subnet, and two named networks in Docker."""
+    with DockerLab(2) as made, standing(made):
+        for host in made.hosts:
+            host.run("sysctl", "-qw", "net.ipv4.ip_forward=0")
+            host.engine.start()
+        made.configure()
+        for host in made.hosts:
+            host.daemon.launch("--ip-masq")
+        for host in made.hosts:
+            host.daemon.wait_ready()
+            host.flanpyctl("docker", "apply", "--restart", "always")
+        made.hosts[0].flanpyctl("networks", "create", "shop", "10.96.0.0/16")
+        made.hosts[1].flanpyctl(
+            "networks", "create", "lab", "10.97.0.0/20", "--slice-size", "26", "--internal"
+        )
+        for host in made.hosts:
+            in_docker(host, "shop", "lab")
+        yield made
+
+
+def in_docker(host: DockerHost, *names: str) -> None:
+    """Have Docker's networks made as flanpy-docker does, once flanpyd has told of them."""
+
+    def told() -> bool:
+        done = host.flanpyctl("docker", "networks", "-o", "json", check=False)
+        return done.returncode == 0 and {one["name"] for one in json.loads(done.stdout)} >= set(names)
+
+    eventually(told, lambda: host.flanpyctl("docker", "networks", check=False), deadline=DEADLINE_S)
+    eventually(
+        lambda: all(is_joined(host, name) for name in names),
+        lambda: host.run("ip", "link").stdout,
+        deadline=DEADLINE_S,
+    )
+
+
+def vni(host: DockerHost, name: str) -> int:
+    return int(json.loads(host.flanpyctl("networks", "show", name, "-o", "json").stdout)["vni"])
+
+
+def is_joined(host: DockerHost, name: str) -> bool:
+    """Report whether our device is up in Docker's bridge and floods to the other host."""
+    number = vni(host, name)
+    link = host.run("ip", "-j", "link", "show", f"fv-{number}", check=False).stdout
+    entries = host.run("bridge", "fdb", "show", "dev", f"fv-{number}", check=False).stdout
+    shown: list[dict[str, Any]] = json.loads(link or "[]")
+    return bool(shown) and shown[0].get("master") == f"fb-{number}" and "00:00:00:00:00:00 dst" in entries
+
+
+def box(host: DockerHost, name: str, network: str) -> EngineContainer:
+    return host.engine.run_container(name, *(("--network", network) if network else ()))
+
+
+def pings(one: EngineContainer, address: str, *, size: int = 56) -> bool:
+    """Report whether one packet, which may not be fragmented, comes back."""
+    ping = ("ping", "-n", "-c", "1", "-W", "1", "-M", "do", "-s", str(size), address)
+    return run_in(one.as_end().namespace, ping, check=False).returncode == 0
+
+
+def test_containers_of_a_network_reach_each_other_across_hosts_and_nobody_else(lab: DockerLab) -> None:
+    here, there = lab.hosts
+    db, web = box(here, "db", "shop"), box(there, "web", "shop")
+    alone, flat, far = box(there, "alone", "lab"), box(there, "flat", ""), box(here, "far", "")
+    eventually(
+        lambda: pings(db, web.address("shop")), lambda: here.run("bridge", "fdb").stdout, deadline=DEADLINE_S
+    )
+    assert pings(web, db.address("shop"))
+    assert pings(web, db.address("shop"), size=1422)
+    eventually(lambda: pings(far, flat.address()), "the flat overlay does not work", deadline=DEADLINE_S)
+    for source, target in (
+        (db, alone.address("lab")),
+        (alone, db.address("shop")),
+        (db, flat.address()),
+        (flat, db.address("shop")),
+        (web, flat.address()),
+        (flat, web.address("shop")),
+        (far, web.address("shop")),
+        (alone, flat.address()),
+    ):
+        assert not pings(source, target), f"{source.name} reaches {target}"
+
+
+BREAKS = {
+    "device deleted": "ip link del fv-{vni}",
+    "device taken out of the bridge": "ip link set fv-{vni} nomaster",
+    "device put into another bridge": "ip link set fv-{vni} master docker0",
+    "device down": "ip link set fv-{vni} down",
+    "flood entries flushed": "bridge fdb del 00:00:00:00:00:00 dev fv-{vni} dst {there}",
+}
+
+
+def test_what_somebody_breaks_is_healed_at_once(lab: DockerLab) -> None:
+    here, there = lab.hosts
+    number = vni(here, "shop")
+    for title, command in BREAKS.items():
+        here.run(*command.format(vni=number, there=there.address).split())
+        eventually(lambda: is_joined(here, "shop"), f"not healed: {title}", deadline=HEALED_S)
+
+
+def test_network_that_somebody_removed_from_docker_comes_back(lab: DockerLab) -> None:
+    host = lab.hosts[1]
+    host.engine.remove_containers()
+    missing = host.daemon.state_dir / "networks.json"
+    eventually(lambda: "fb-" not in host.run("ip", "link").stdout, "Docker kept it", deadline=DEADLINE_S)
+    eventually(
+        lambda: f'"fb-{vni(host, "shop")}"' in missing.read_text(), missing.read_text, deadline=DEADLINE_S
+    )
+    in_docker(host, "shop", "lab")
+    assert '"Missing": []' in missing.read_text()
+
+
+def test_network_that_is_removed_goes_once_no_container_has_it(lab: DockerLab) -> None:
+    host = lab.hosts[0]
+    host.engine.remove_containers()
+    in_docker(host, "shop", "lab")
+    late = box(host, "late", "lab")
+    number = vni(host, "lab")
+    host.flanpyctl("networks", "rm", "lab")
+    eventually(
+        lambda: f"fv-{number}" not in host.run("ip", "link").stdout,
+        lambda: host.run("ip", "link").stdout,
+        deadline=DEADLINE_S,
+    )
+    held = host.flanpyctl("docker", "networks", check=False)
+    assert held.returncode == 6
+    assert "held by late" in held.stderr
+    late.remove()
+    assert host.flanpyctl("docker", "networks", check=False).returncode == 0
+    assert host.engine.docker("network", "ls", "-q", "--filter", "name=lab").stdout == ""
+    assert host.engine.docker("network", "ls", "-q", "--filter", "name=shop").stdout != ""
