@@ -15,7 +15,7 @@ from typing import Any, Final
 from flanpy.errors import MALFORMED, ConfigError
 from flanpy.files import atomic
 from flanpy.log import get_logger
-from flanpy.model.networks.definition import parse_definition, render_definition
+from flanpy.model.networks.definition import definition_fields, parse_definition
 from flanpy.model.networks.view import Joined
 
 log = get_logger()
@@ -63,7 +63,7 @@ def load(state_dir: Path) -> SavedNetworks | None:
 def _document(joined: Joined) -> dict[str, Any]:
     return {
         "Name": joined.network.name,
-        **json.loads(render_definition(joined.network)),
+        **definition_fields(joined.network),
         "Slice": str(joined.slice),
         "Members": [str(member) for member in joined.members],
     }

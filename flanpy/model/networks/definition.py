@@ -86,9 +86,9 @@ def parse_subnet(text: str) -> IPv4Network:
     return found
 
 
-def render_definition(network: NamedNetwork) -> bytes:
-    """Return the value of a definition's key; the name is in the key."""
-    value = {
+def definition_fields(network: NamedNetwork) -> dict[str, Any]:
+    """Return the fields of a definition as they stand in etcd; the name is in the key."""
+    return {
         "ID": network.id,
         "Subnet": str(network.subnet),
         "SliceLen": network.slice_len,
@@ -97,7 +97,11 @@ def render_definition(network: NamedNetwork) -> bytes:
         "Internal": network.internal,
         "Created": network.created,
     }
-    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def render_definition(network: NamedNetwork) -> bytes:
+    """Return the value of a definition's key."""
+    return json.dumps(definition_fields(network), separators=(",", ":")).encode()
 
 
 def parse_definition(name: str, value: bytes) -> NamedNetwork:
