@@ -21,10 +21,9 @@ from flanpy.host.disk_work import DiskWork
 from flanpy.host.state_file import SavedLease
 from flanpy.host.subnet_env import SubnetEnv, write
 from flanpy.log import get_logger
-from flanpy.model.bridge import is_named_port
-from flanpy.model.objects import KernelObject, PutOrder, TunnelPeer, VxlanLink
+from flanpy.model.objects import KernelObject, PutOrder, TunnelPeer
 from flanpy.model.world import World
-from flanpy.plan.ownership import link_of
+from flanpy.plan.ownership import is_of_named_network
 from flanpy.reconcile.outcome import Pass
 
 log = get_logger()
@@ -235,5 +234,4 @@ def device_failed(outcome: Pass) -> bool:
 
 def _of_device(obj: KernelObject, last: PutOrder) -> bool:
     """Report whether the flat overlay does not stand without an object of one of the phases up to `last`."""
-    link = obj.name if isinstance(obj, VxlanLink) else link_of(obj)
-    return obj.phase <= last and not is_named_port(link or "")
+    return obj.phase <= last and not is_of_named_network(obj)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from flanpy.model.address import IPNetwork
-from flanpy.model.bridge import is_named_port
 from flanpy.model.objects import (
     ExtensionPeer,
     FdbEntry,
@@ -16,7 +15,6 @@ from flanpy.model.objects import (
     Neighbour,
     Route,
     TunnelPeer,
-    VxlanLink,
 )
 from flanpy.model.ops import Delete, Objects, Op
 from flanpy.model.packet_filter import FilterMember
@@ -24,7 +22,7 @@ from flanpy.model.world import World
 from flanpy.plan.border import guarded, stealing
 from flanpy.plan.diff import Difference, diff, in_order
 from flanpy.plan.gates import Gate, Hold, brake, closed_gate, destinations
-from flanpy.plan.ownership import Observed, link_of
+from flanpy.plan.ownership import Observed, is_of_named_network
 
 _OF_PEERS = (Route, Neighbour, FdbEntry, TunnelPeer, ExtensionPeer, FilterMember)
 
@@ -107,8 +105,4 @@ def _not_of_peers(deletes: Sequence[Delete]) -> tuple[Delete, ...]:
 
 def _not_of_unlisted(deletes: Sequence[Delete], desired: Objects) -> tuple[Delete, ...]:
     """Return the deletions that take nothing from a named network which etcd has not told of yet."""
-    return tuple(op for op in deletes if op.obj.key in desired or not is_named_port(_link(op.obj)))
-
-
-def _link(obj: KernelObject) -> str:
-    return obj.name if isinstance(obj, VxlanLink) else link_of(obj) or ""
+    return tuple(op for op in deletes if op.obj.key in desired or not is_of_named_network(op.obj))

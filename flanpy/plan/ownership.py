@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from flanpy.model.bridge import is_named_port
 from flanpy.model.objects import (
     LINK_ALIAS,
     ROUTE_PROTO,
@@ -82,6 +83,11 @@ def link_of(obj: KernelObject) -> str | None:
     A tunnel does not: its processes and filters have to be ended in any case.
     """
     return None if isinstance(obj, _ON_NO_LINK) else obj.link
+
+
+def is_of_named_network(obj: KernelObject) -> bool:
+    """Report whether `obj` serves a named network alone: the flat overlay stands without it."""
+    return is_named_port((obj.name if isinstance(obj, VxlanLink) else link_of(obj)) or "")
 
 
 def split(objects: Objects) -> Observed:

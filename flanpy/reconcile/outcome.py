@@ -21,6 +21,7 @@ from flanpy.model.world import World
 from flanpy.plan.admission import Admission
 from flanpy.plan.decision import Decision
 from flanpy.plan.gates import destinations
+from flanpy.plan.ownership import is_of_named_network
 from flanpy.plan.render import render
 
 log = get_logger()
@@ -48,10 +49,13 @@ class Pass:
 
     @property
     def kept_from_peers(self) -> bool:
-        """Report whether an operation failed that traffic with peers always needs: filter rules and offloads do not
-        count."""
+        """Report whether an operation failed that traffic with peers always needs: filter rules, offloads and named
+        networks do not count."""
         spare = FilterChain | FilterJump | FilterMember | LinkFeature
-        return any(not isinstance(failure.op.obj, spare) for failure in self.failures)
+        return any(
+            not isinstance(failure.op.obj, spare) and not is_of_named_network(failure.op.obj)
+            for failure in self.failures
+        )
 
 
 def repairs_of(

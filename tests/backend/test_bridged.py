@@ -6,14 +6,18 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
 from flanpy.backend import choice
+from flanpy.daemon.host_files import device_failed
+from flanpy.errors import KernelError
 from flanpy.model.bridge import is_named_port
 from flanpy.model.networks.view import Joined, NamedView
 from flanpy.model.objects import BridgePort, FloodEntry, LinkUp, VxlanLink
-from flanpy.model.ops import Put
+from flanpy.model.ops import OpFailure, Put
 from flanpy.model.world import World
+from flanpy.plan.admission import admit
 from flanpy.plan.decision import decide
-from flanpy.plan.ownership import Observed
+from flanpy.plan.ownership import Observed, is_of_named_network
 from flanpy.plan.render import describe, render
+from flanpy.reconcile.outcome import Pass
 from tests.model.test_named_networks import SHOP
 from tests.states import crowd
 
@@ -74,3 +78,17 @@ def test_objects_are_described_in_iproute2s_words() -> None:
     assert render(Put(port)) == "ip link set fv-10001 master fb-10001"
     assert "bridge fdb append 00:00:00:00:00:00 dev fv-10001 dst 192.0.2.77" in render(Put(flood))
     assert describe(flood).startswith("bridge fdb show")
+
+
+def test_failed_device_of_a_named_network_keeps_no_host_from_its_peers() -> None:
+    world = joined(crowd(2))
+    failed = [
+        OpFailure(Put(obj), KernelError("no"))
+        for obj in (choice.plan(world, ()) or {}).values()
+        if isinstance(obj, VxlanLink)
+    ]
+    flat, named = sorted(failed, key=lambda failure: is_of_named_network(failure.op.obj))
+    outcome = Pass(1, world, admit(world), decide(world, {}, Observed()))
+    for failure, keeps in ((named, False), (flat, True)):
+        one = replace(outcome, failures=(failure,))
+        assert (one.kept_from_peers, device_failed(one)) == (keeps, keeps)
