@@ -96,7 +96,11 @@ def _keys() -> list[tuple[str, str, str]]:
             "aws-vpc and gce: the host that is removing the route to a subnet which no other host leases",
             "yes, of three minutes",
         ),
-        (markdown.code(network_key(_PREFIX, "shop")), "a named network, written by `flanpyctl networks`", "no"),
+        (
+            markdown.code(network_key(_PREFIX, "shop")),
+            "a named network, written by `flanpyctl networks`",
+            "no",
+        ),
         (
             markdown.code(f"{slices_prefix(_PREFIX, 'shop')}10.96.3.0-24"),
             "the host that has this slice of a named network, as a subnet's record without a backend",
