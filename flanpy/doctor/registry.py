@@ -38,6 +38,7 @@ CHECKS: Final = (
     Check("P26", "no two hosts hold one subnet", store.conflicts),
     Check("P21", "this host's public address is its own", host.shared),
     Check("P16", "every lease and the network config can be used", store.leases),
+    Check("P38", "no lease takes a way that this host needs", store.border),
     Check("P15", "no deletion is held back", store.held),
     Check("P25", "this host's lease is held, renewed and saved", store.own),
     Check("P28", "the network has room for one more host", store.room),

@@ -252,6 +252,12 @@ _ALL: Final = (
         "A peer answers not at all, or not always, though all that is looked at is well.",
         "`flanpyctl trace PEER` here and there, then look at the network between both hosts.",
     ),
+    Known(
+        "P38",
+        "a lease would take a way that this host needs",
+        "Its subnet holds an address of etcd, a gateway or the underlay, or etcd fell silent with it. It is left out.",
+        "`flanpyctl subnets release`; if it is meant, lay subnets apart from hosts, or set `allowed-network`.",
+    ),
 )
 
 UNKNOWN: Final = "P37"
@@ -298,6 +304,7 @@ BY_REASON: Final[Mapping[tuple[ConditionType, str], str]] = MappingProxyType(
         (_C.MTU_CONSISTENT, "TooNarrow"): "P22",
         (_C.BACKEND_READY, "TooNarrow"): "P22",
         (_C.RESTART_NEEDED, "OtherReserved"): "P29",
+        (_C.PEER_LEASES_VALID, "KeptOut"): "P38",
         (_C.DOCKER_CONSISTENT, "EngineDropsUs"): "P01",
         (_C.DOCKER_CONSISTENT, "Masquerades"): "P08",
         (_C.DOCKER_CONSISTENT, "MTUDiffers"): "P19",

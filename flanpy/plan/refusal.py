@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from flanpy.model.address import IPNetwork, Mac
 from flanpy.model.lease import Lease
@@ -31,6 +32,10 @@ class Reason(Enum):
     PUBLIC_IP_INSIDE_SUBNET = "PublicIPInsideSubnet"
     TAKES_WAY = "TakesWay"
     WITHHELD = "Withheld"
+
+
+BORDER: Final = frozenset({Reason.TAKES_WAY, Reason.COVERS_UNDERLAY, Reason.WITHHELD})
+"""The refusals by which this host keeps its ways to etcd, its gateways and its underlay."""
 
 
 @dataclass(frozen=True, slots=True)

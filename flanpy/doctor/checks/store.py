@@ -21,6 +21,7 @@ _CLOCKS = Problem("P26", "this host's clock and etcd's differ")
 _CONFLICT = Problem("P26", "another host claims this host's subnet")
 _OVERLAP = Problem("P26", "leases of two hosts overlap")
 _POISON = Problem("P16", "a lease in etcd cannot be used")
+_BORDER = Problem("P38", "a lease in etcd would take a way that this host needs, and is kept out")
 _CONFIG = Problem("P16", "the network config in etcd cannot be used")
 _HELD = Problem("P16", "most peers vanished from etcd at once, and are kept")
 _MISSED = Problem("P15", "deletions wait until they are sure")
@@ -30,6 +31,9 @@ _ENDING = Problem("P25", "this host's lease ends soon and is not renewed")
 _NOT_SAVED = Problem("P25", "the lease cannot be kept on disk")
 _FULL = Problem("P28", "the network has no subnet left")
 _RESERVED = Problem("P29", "a subnet is reserved for this host, but it holds another")
+
+_KEPT_OUT: Final = "KeptOut"
+"""The reason of `PeerLeasesValid` where a lease would cross the border; others that are unusable are told apart."""
 
 _SLOW_S: Final = 1.0
 _SKEW_S: Final = 5.0
@@ -121,10 +125,14 @@ def leases(facts: Facts) -> Iterator[Finding]:
         for row in facts.rows("subnets", "invalid")
     ]
     condition = facts.condition("PeerLeasesValid")
-    if condition is not None:
+    if condition is not None and condition.get("reason") != _KEPT_OUT:
         yield from judged(facts, "PeerLeasesValid", _POISON, more=invalid)
     elif invalid:
         yield _POISON.found(*invalid, cure="flanpyctl subnets release removes a key")
+
+
+def border(facts: Facts) -> Iterator[Finding]:
+    yield from judged(facts, "PeerLeasesValid", _BORDER, reasons=[_KEPT_OUT])
 
 
 def held(facts: Facts) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.reach import Trouble
+from flanpy.plan.refusal import BORDER
 from flanpy.status.inputs import Inputs, OwnSource
 from flanpy.status.judge.verdict import BRIEF, bad, good, named, unknown
 
@@ -98,8 +99,10 @@ def peer_leases(inputs: Inputs, _now: float) -> Condition:
     kind, last = ConditionType.PEER_LEASES_VALID, inputs.last
     if last is None:
         return good(kind, "None", "no leases yet")
-    offences = [f"{i.key}: {i.reason}" for i in last.world.view.invalid]
-    offences += [f"{r.lease.key}: {r.message}" for r in last.admission.rejected]
+    kept_out = [r for r in last.admission.rejected if r.reason in BORDER]
+    offences = [f"{r.lease.key}: {r.message}" for r in kept_out]
+    offences += [f"{i.key}: {i.reason}" for i in last.world.view.invalid]
+    offences += [f"{r.lease.key}: {r.message}" for r in last.admission.rejected if r.reason not in BORDER]
     if not offences and inputs.changed_hands:
         return _changed_hands(inputs.changed_hands)
     offences += inputs.changed_hands
@@ -107,7 +110,8 @@ def peer_leases(inputs: Inputs, _now: float) -> Condition:
         return good(kind, "Valid", "every lease can be used")
     more = f" and {len(offences) - BRIEF} more" if len(offences) > BRIEF else ""
     cure = "see flanpyctl subnets; flanpyctl subnets release removes a key"
-    return bad(kind, "Unusable", "; ".join(offences[:BRIEF]) + more, cure)
+    message = "; ".join(offences[:BRIEF]) + more
+    return bad(kind, "KeptOut", message, cure) if kept_out else bad(kind, "Unusable", message, cure)
 
 
 def _changed_hands(lines: Sequence[str]) -> Condition:

@@ -86,6 +86,7 @@ FOREIGN = OtherRoute(ROUTE.destination, "blackhole", proto=4)
 FORWARD = HostSysctl("net.ipv4.ip_forward", "1")
 JUNK = InvalidLease("/coreos.com/network/subnets/junk", "no subnet")
 JUNKED = replace(TWO_PEERS, view=view([OWN], invalid=(JUNK,)))
+WITHHELD = replace(TWO_PEERS, withheld=frozenset({(lease(1).key, lease(1).record)}))
 UNLISTED = replace(TWO_PEERS, view=LeaseView())  # the subnet is from disk
 DENIED = StoreStatus(error="permission denied", answers=True)
 KEPT = Difference(deletes=(Delete(ROUTE),))  # what stood before a restart, and no gate lets go
@@ -301,6 +302,7 @@ CASES = [
      "1 of 2 peers cannot be reached: node-3: 198.51.100.3 is behind gateway 192.0.2.1 on eth0"),
     (C.PEER_LEASES_VALID, BLANK, T, "None", GOOD, ""),
     (C.PEER_LEASES_VALID, last(world=JUNKED), F, "Unusable", BAD, "junk"),
+    (C.PEER_LEASES_VALID, last(world=WITHHELD), F, "KeptOut", BAD, "is withheld"),
     (C.PEER_LEASES_VALID, last(world=world(V4, lease(1), STRAY)), F, "Unusable", BAD, str(STRAY.key)),
     (C.PEER_LEASES_VALID, last(world=world(V4, lease(1), lease(2, mac="02:00:00:00:00:01"))), F, "Unusable", BAD,
      "02:00:00:00:00:01"),
