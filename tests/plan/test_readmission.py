@@ -14,7 +14,7 @@ from flanpy.model.world import Former, World
 from flanpy.plan.admission import Judge, admit
 from flanpy.plan.readmission import Judged, admit_from
 from flanpy.plan.refusal import Reason
-from tests.states import POLICY, V4, crowd, lease, moved, view, world
+from tests.states import POLICY, V4, crowd, lease, moved, of_backend, view, world
 
 
 def seen(*leases: Lease) -> World:
@@ -214,9 +214,11 @@ def test_all_are_judged_anew_when_what_they_are_measured_by_changes() -> None:
 
 
 def test_leases_of_the_former_backend_are_admitted_once_there_is_one() -> None:
-    before = seen(ONE, STRANGER)
-    after = replace(before, former=Former(replace(V4, backend_type="udp"), OWN.record))
-    assert follow(before, after).admission.peers == (ONE, STRANGER)
+    slow = of_backend("host-gw", TWO)
+    before = seen(ONE, slow)
+    after = replace(before, former=Former(replace(V4, backend_type="host-gw"), OWN.record))
+    assert follow(before).admission.peers == (ONE,)
+    assert follow(before, after).admission.peers == (ONE, slow)
 
 
 def test_renewed_own_lease_and_another_mtu_change_nothing() -> None:
