@@ -67,7 +67,7 @@ def ask_any(addresses: Sequence[str], context: ssl.SSLContext, question: Mapping
     troubles = []
     for address in addresses:
         try:
-            return _checked(_ask(address, context, question))
+            return checked(_ask(address, context, question))
         except ssl.SSLCertVerificationError as error:
             if error.verify_code in _NOT_NOW:
                 raise HostError(
@@ -87,7 +87,8 @@ def ask_any(addresses: Sequence[str], context: ssl.SSLContext, question: Mapping
     )
 
 
-def _checked(answer: dict[str, Any]) -> dict[str, Any]:
+def checked(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return the answer. Raises `NotAdmitted` for a refusal, `HostError` if this host's clock is off."""
     if "refused" in answer:
         raise NotAdmitted(Refused(answer["refused"]))
     off = time.time() - float(answer.get("time", time.time()))

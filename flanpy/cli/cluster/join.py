@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from flanpy.children import become
+from flanpy.cli.base.etcd import with_etcd
 from flanpy.cli.base.exits import CommandError, Exit
 from flanpy.cli.base.host import Host
 from flanpy.cli.base.output import print_json
@@ -21,7 +22,9 @@ from flanpy.cli.cluster.member_setup import host_name, start_host
 from flanpy.cli.cluster.places import HOST_CA, HOST_CERT, HOST_KEY, Belonging
 from flanpy.cli.cluster.steps import Steps
 from flanpy.cluster import authority, talk
+from flanpy.cluster.records import PREFIX
 from flanpy.cluster.token import Token, parse
+from flanpy.errors import StoreDenied
 from flanpy.files import atomic
 from flanpy.host.node_id import known_node_id
 
@@ -39,7 +42,7 @@ def join(arguments: Namespace, host: Host) -> Exit:
     places.refuse_other_etcd(host, known.endpoints if known else ())
     taken = Steps(dry=arguments.dry_run, tells=arguments.output == "table")
     part = known or Belonging(token.authority, (), token.addresses, name)
-    if not (known and known.endpoints and HOST_CERT.exists() and HOST_KEY.exists() and HOST_CA.exists()):
+    if not (known and known.endpoints and _counts(known, host)):
         part = _become_member(taken, token, part, host, is_new=known is None)
     else:
         taken.note(f"member {part.name} of the cluster at {', '.join(part.joins)}", "keep")
@@ -80,6 +83,17 @@ def _refuse_other(known: Belonging | None, token: Token) -> None:
         Exit.CONFLICT,
         f"this host belongs to another cluster, that of {', '.join(known.joins)}: flanpyctl cluster leave first",
     )
+
+
+def _counts(part: Belonging, host: Host) -> bool:
+    """Report whether the store takes this host's certificate: it was removed, or a backup knows nothing of it."""
+    if not (HOST_CERT.exists() and HOST_KEY.exists() and HOST_CA.exists()):
+        return False
+    try:
+        with_etcd(places.as_member(host.settings, part), lambda store: store.get(PREFIX))
+    except StoreDenied:
+        return False
+    return True
 
 
 def _become_member(taken: Steps, token: Token, part: Belonging, host: Host, *, is_new: bool) -> Belonging:

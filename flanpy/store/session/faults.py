@@ -193,7 +193,7 @@ def _forbidden(operation: str, where: str, username: str, details: str) -> str:
     if _NO_MEMBER in details:
         return (
             f"{where}, flanpy-store, does not know this host as a member of its cluster, or not any more: flanpyctl"
-            " cluster leave --force, then cluster join with a new token"
+            " cluster join with a new token"
         )
     who = f"user {username!r}" if username else "the user of this client certificate"
     return f"{where} denies {operation} to {who}: grant its role the prefix (etcdctl role grant-permission)"
