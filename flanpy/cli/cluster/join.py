@@ -33,7 +33,7 @@ _LONGEST: Final = 8192
 
 def join(arguments: Namespace, host: Host) -> Exit:
     """Set this host up, step by step. CONFLICT if it belongs to another cluster, or uses an etcd."""
-    _hide(arguments.token)
+    hide(arguments.token)
     token = parse(_read(arguments.token))
     name = host_name(arguments)
     places.need_root()
@@ -52,7 +52,7 @@ def join(arguments: Namespace, host: Host) -> Exit:
     return Exit.OK
 
 
-def _hide(word: str) -> None:
+def hide(word: str) -> None:
     """Start anew without the token among the words: a process list shows those to all users of this host."""
     if word == "-" or word not in sys.orig_argv:
         return
