@@ -23,6 +23,7 @@ U16 = struct.Struct("=H")
 U32 = struct.Struct("=I")
 S32 = struct.Struct("=i")
 _EXT_ACK_MESSAGE = 1
+_MAX_ERRNO = 4095  # linux/err.h
 _NESTED_AND_ORDER_FLAGS = 0xC000
 _ESCAPED: Final = re.compile(rb"\\x([0-9a-f]{2})")
 
@@ -108,6 +109,8 @@ def refusal(buffer: bytes, start: int, end: int, flags: int) -> KernelRefusal | 
     errno = -S32.unpack_from(buffer, start + HEADER_SIZE)[0]
     if errno == 0:
         return None
+    if not 0 < errno <= _MAX_ERRNO:
+        return KernelRefusal(EBADMSG)
     said = b""
     if flags & ACK_TLVS:
         after_request_header = start + HEADER_SIZE + 4 + HEADER_SIZE

@@ -116,5 +116,6 @@ NFT_FOUND: dict[str, tuple[bytes, ...]] = {
         b"\0" + _set(_SIX),
         b"\0" + _set(b""),
     ),
+    "tables_and_counters": (b"\4" + HEADER.pack(20, 2, 0, 1, 0) + struct.pack("=i", -(1 << 31)),),
 }
 """Each was read wrongly once."""
