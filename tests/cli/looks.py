@@ -119,5 +119,5 @@ EVENTS = {
             "attributes": [],
             "times": 1,
         },
-    ]
+    ],
 }

@@ -16,6 +16,7 @@ from flanpy.model.objects import KernelObject, OtherLink, OtherRoute, Route, Tun
 from flanpy.plan.foreign import cure_of_link, owner_of_link, owner_of_route, removal
 from flanpy.plan.policy_routing import led_astray
 from flanpy.plan.render import describe
+from flanpy.printable import plural
 from flanpy.reconcile.outcome import Pass
 from flanpy.status.inputs import Inputs
 from flanpy.status.judge.verdict import EVIDENCE, bad, good, named
@@ -34,9 +35,7 @@ def foreign(inputs: Inputs, _now: float) -> Condition:
         return (_within_range(inputs.last) if inputs.last else None) or good(
             kind, "None", "nobody else uses what we need", status=Status.FALSE
         )
-    message = (
-        f"{len(conflicts)} foreign objects stand where ours should, the first: {whose(conflicts[0].found)}"
-    )
+    message = f"{plural(len(conflicts), 'foreign object')} in the place of ours, the first: {whose(conflicts[0].found)}"
     first = conflicts[0].found
     what = f": {removal(first)}" if isinstance(first, Route | OtherRoute) else ""
     cure = f"remove the foreign object{what}; ours follows at once"

@@ -14,6 +14,7 @@ from flanpy.model.objects import KernelObject, LinkFeature, OtherLink, PutOrder,
 from flanpy.model.world import Former
 from flanpy.plan.admission import lease_type
 from flanpy.plan.gates import destinations
+from flanpy.printable import plural
 from flanpy.reconcile.outcome import Pass
 from flanpy.status.inputs import Inputs
 from flanpy.status.judge.foreign import whose
@@ -73,7 +74,7 @@ def _standing(inputs: Inputs, last: Pass) -> Condition:
         return unknown(
             kind, "NoCloudRoute", "the cloud provider has no route to this host yet: see CloudRoutes"
         )
-    return good(kind, "Programmed", f"{len(last.decision.desired or ())} objects stand")
+    return good(kind, "Programmed", f"{plural(len(last.decision.desired or ()), 'object')} in place")
 
 
 def _knows_no_peer(inputs: Inputs) -> bool:
@@ -139,11 +140,11 @@ def peers(inputs: Inputs, _now: float) -> Condition:
         return unknown(kind, "NotListed", "the leases of the other hosts were not listed yet")
     failed = [f for f in last.failures if PutOrder.TUNNEL < f.op.obj.phase <= PutOrder.ROUTE]
     if failed:
-        message = f"{len(failed)} operations failed, the first: {failed[0].error}"
+        message = f"{plural(len(failed), 'operation')} failed, the first: {failed[0].error}"
         return bad(kind, "Failed", message, _cure(failed[0].error))
     if last.unreached and last.world.network is not None:
         return bad(kind, "NoWay", _no_way(last), backend_for(last.world.network.backend_type).cure)
-    return good(kind, "Programmed", f"{len(last.admission.peers)} peers")
+    return good(kind, "Programmed", plural(len(last.admission.peers), "peer"))
 
 
 def _no_way(last: Pass) -> str:
@@ -152,7 +153,7 @@ def _no_way(last: Pass) -> str:
     names = HostNames.among(last.world.view.leases.values())
     named = [f"{names.of(lease) or lease.key}: {way_of(lease).reason}" for lease in last.unreached[:BRIEF]]
     more = f" and {len(last.unreached) - BRIEF} more" if len(last.unreached) > BRIEF else ""
-    count = f"{len(last.unreached)} of {len(last.admission.peers)} peers"
+    count = f"{len(last.unreached)} of {plural(len(last.admission.peers), 'peer')}"
     return f"{count} cannot be reached: {'; '.join(named)}{more}"
 
 

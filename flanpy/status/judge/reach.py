@@ -103,7 +103,7 @@ def mtu(inputs: Inputs, _now: float) -> Condition:
         return bad(kind, "ContainersTooWide", docker.condition.message, docker.condition.cure)
     if not measured:
         return unmeasured(kind, "NotProbed", "no path was measured yet")
-    return good(kind, "Consistent", f"{len(measured)} peers take packets of full size")
+    return good(kind, "Consistent", f"packets of full size reach {plural(len(measured), 'peer')}")
 
 
 def _measured(report: ReachReport) -> list[PeerReach]:

@@ -382,7 +382,7 @@ CASES = [
     (C.PEERS_REACHABLE, probed(peer(1), peer(2, Reach.LOSSY)), F, "Lossy", BAD, "1 of 2 peers"),
     (C.MTU_CONSISTENT, WELL, U, "NotProbed", GOOD, ""),
     (C.MTU_CONSISTENT, probed(peer(1)), U, "NotProbed", GOOD, ""),
-    (C.MTU_CONSISTENT, probed(peer(1, mtu=PathMtu(1450, 1450))), T, "Consistent", GOOD, "1 peers"),
+    (C.MTU_CONSISTENT, probed(peer(1, mtu=PathMtu(1450, 1450))), T, "Consistent", GOOD, "1 peer"),
     (C.MTU_CONSISTENT, probed(peer(1, mtu=PathMtu(1350, 1450))), F, "PathTooNarrow", BAD,
      "node-0 -> node-1: 1350 of 1450 bytes"),
     (C.MTU_CONSISTENT, probed(replace(BLOCKED, mtu=PathMtu(0, 1450))), U, "NotProbed", GOOD, ""),
@@ -519,7 +519,7 @@ def test_since_is_kept_while_status_and_reason_stay_and_moves_with_either() -> N
     first = judge(WELL, NOW)
     later = judge(replace(WELL, last=passed(world(V4, lease(1)))), NOW + 5, first)
     peers = next(condition for condition in later if condition.type is C.PEERS_PROGRAMMED)
-    assert (peers.message, peers.since) == ("1 peers", NOW)
+    assert (peers.message, peers.since) == ("1 peer", NOW)
     reserved = own(lease=lease(0, reserved=True), expires_at=None)
     assert _since(reserved, later, C.LEASE_VALID, NOW + 6) == NOW + 6  # another reason for True
     expired = own(expires_at=NOW)
