@@ -15,7 +15,16 @@ from pathlib import Path
 from flanpy.cli.docker import opts
 from flanpy.cli.repair import diag
 from flanpy.docker import config_file
-from flanpy.host import cloud_file, drain_file, events_file, node_id, state_file, subnet_env, tunnel_file
+from flanpy.host import (
+    cloud_file,
+    drain_file,
+    events_file,
+    networks_file,
+    node_id,
+    state_file,
+    subnet_env,
+    tunnel_file,
+)
 from flanpy.host.drain_file import Drained
 from flanpy.host.extension import ExtensionPart
 from flanpy.host.lock import RunLock
@@ -36,6 +45,7 @@ WRITERS = {
     "flanpy/host/events_file.py": "events.json",
     "flanpy/host/extension.py": "extension.json",
     "flanpy/host/lock.py": "flanpyd.lock",
+    "flanpy/host/networks_file.py": "networks.json",
     "flanpy/host/node_id.py": "node-id",
     "flanpy/host/offload_file.py": "offload.json",
     "flanpy/host/state_file.py": "lease.json",
@@ -52,6 +62,12 @@ WRITERS = {
     "flanpy/cli/store/backup.py": "the embedded store's",
     "flanpy/storeserver/backup.py": "the embedded store's",
     "flanpy/storeserver/lock.py": "the embedded store's",
+    "flanpy/cli/cluster/init.py": "the cluster's keys and certificates",
+    "flanpy/cli/cluster/join.py": "the cluster's keys and certificates",
+    "flanpy/cli/cluster/leave.py": "the cluster's keys and certificates",
+    "flanpy/cli/cluster/places.py": "the cluster's keys and certificates",
+    "flanpy/cli/cluster/steps.py": "the cluster's keys and certificates",
+    "flanpy/cluster/authority.py": "the cluster's keys and certificates",
 }
 """By module, what it writes."""
 
@@ -59,6 +75,7 @@ OTHERWISE = frozenset({
     "whatever is written as a whole", "removes what the others wrote", "/proc/sys",
     "the embedded store's",  # tests/storeserver/test_durable.py
     "units and their settings",  # by files/atomic.py
+    "the cluster's keys and certificates",  # by files/atomic.py, and again by a second run: test_cluster.py
     "flanpyd.sock",  # test_process_host: a run directory that is read-only or full
 })  # fmt: skip
 """What has no row in FILES."""
@@ -115,6 +132,11 @@ def _cloud(directory: Path, number: int) -> None:
     cloud_file.save(directory, [here])
 
 
+def _networks(directory: Path, number: int) -> object:
+    saved = networks_file.SavedNetworks("n1", missing=(f"fb-{number}",))
+    return networks_file.save(directory, saved)
+
+
 def _events(directory: Path, number: int) -> object:
     event = Event(number, 1.0, EventKind.PEER_JOINED, "web-2")
     return events_file.save(directory, History("e", number, (event,)), node_id="n1")
@@ -143,6 +165,7 @@ FILES = {
     "extension.json": Written(_extension, silent=frozenset({"full", "read-only"})),
     "cloud.json": Written(_cloud),
     "events.json": Written(_events),
+    "networks.json": Written(_networks),
     "offload.json": Written(
         lambda directory, n: OffloadFile(directory).save(Corruption((LinkDriver("eth0", "x"),), (f"n{n}",)))
     ),

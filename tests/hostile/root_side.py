@@ -20,7 +20,9 @@ from flanpy.cli.main import run
 SERVICE_FILES: Final = {
     "subnet.env": "subnet",
     "cloud.json": "state",
+    "events.json": "state",
     "lease.json": "state",
+    "networks.json": "state",
     "drained.json": "state",
     "node-id": "state",
     "tunnel.json": "run",
@@ -36,13 +38,25 @@ DIRECTORIES: Final = {"subnet": "/run/flannel", "run": "/run/flanpy", "state": "
 OF_ROOT: Final = frozenset({
     "daemon.json", "docker_opts.env", "diag.tar.gz", "/proc/sys",
     "whatever is written as a whole", "removes what the others wrote",
-    "the embedded store's", "units and their settings",
+    "the embedded store's", "units and their settings", "the cluster's keys and certificates",
 })  # fmt: skip
 """What else modules of ours write: none of it is the service user's."""
 
 SUBNET: Final = "10.50.7.0/24"
 
 COMMANDS: Final[Mapping[str, str]] = {
+    "cluster init": "--dry-run",  # else they would change the machine that the tests run on
+    "cluster join": "--dry-run -",
+    "cluster leave": "--force",  # this host is no member: nothing of the service's user makes it one
+    "cluster members": "",
+    "cluster remove": "n1",
+    "cluster token create": "",
+    "cluster token list": "",
+    "cluster token revoke": "0123456789abcdef",
+    "networks create": "shop 10.96.0.0/16",
+    "networks ls": "",
+    "networks show": "shop",
+    "networks rm": "shop",
     "network show": "",
     "network init": "10.50.0.0/16",
     "network set": "{out}/network.json",
@@ -69,6 +83,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "docker plan": "",
     "docker apply": "--restart never --before-start",
     "docker status": "",
+    "docker networks": "",
     "docker rollback": "--restart never",
     "docker opts": "-d {out}/docker_opts.env",
     "drain": "--force --cleanup",

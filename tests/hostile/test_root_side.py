@@ -72,7 +72,8 @@ def test_every_script_that_root_runs_is_in_the_list() -> None:
         for command in re.findall(r"^Exec\w+=(.*)$", unit.read_text(), re.MULTILINE):
             program, *words = command.split()
             user = "User=flanpy" in unit.read_text()
-            assert user or (program, " ".join(words[:2])) == ("/usr/bin/flanpyctl", "docker apply")
+            of_docker = {"docker apply", "docker networks"}
+            assert user or (program == "/usr/bin/flanpyctl" and " ".join(words[:2]) in of_docker)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +160,12 @@ def _asking(machine: Machine) -> dict[str, str]:
         ),
         "lease.json": json.dumps(lease),
         "drained.json": json.dumps({"subnet": SUBNET, "since": 1.0}),
+        "events.json": json.dumps(
+            {"version": 1, "node_id": "0" * 16, "epoch": "$(touch x)", "newest": 1, "events": []}
+        ),
+        "networks.json": json.dumps(
+            {"NodeID": "0" * 16, "Networks": [_network(machine)], "Missing": ["../../x"]}
+        ),
         "node-id": "0" * 16,
         "tunnel.json": json.dumps([["../../x", "10.50.9.0/24", "192.0.2.9", True]]),
         "extension.json": json.dumps({"printed": [touch, "x"], "ran": [row | {"remove": touch}]}),
@@ -166,6 +173,13 @@ def _asking(machine: Machine) -> dict[str, str]:
         "flanpyd.lock": "1 node",
         "flanpyd.sock": "",
     }
+
+
+def _network(machine: Machine) -> dict[str, object]:
+    return {
+        "Name": "shop", "ID": f"$(touch {machine.trap})", "Subnet": "10.96.0.0/16", "SliceLen": 24, "VNI": 4097,
+        "MTU": 1450, "Internal": False, "Slice": "10.96.1.0/24", "Members": ["192.0.2.9"],
+    }  # fmt: skip
 
 
 def _replace(machine: Machine, kind: str) -> None:
@@ -291,7 +305,9 @@ def _assert_written_for_root(machine: Machine) -> None:
 LIFE = """set -e
 cp -a /etc {root}/etc
 mount --bind {root}/etc /etc
-for place in /run /var/lib /usr/share /usr/lib/sysusers.d /usr/lib/tmpfiles.d; do mount -t tmpfs tmpfs $place; done
+for place in /opt /run /var/lib /usr/share /usr/lib/sysusers.d /usr/lib/tmpfiles.d; do mount -t tmpfs tmpfs $place; done
+mkdir -p /opt/flanpy/bin /opt/flanpy/lib/python3.{minor} /opt/flanpy/lib/python3/site-packages
+ln -s python3 /opt/flanpy/bin/python
 cp {deploy}/systemd/sysusers.conf /usr/lib/sysusers.d/flanpy.conf
 cp {deploy}/systemd/tmpfiles.conf /usr/lib/tmpfiles.d/flanpy.conf
 mkdir -p /usr/share/flanpy /run/flannel /run/flanpy /var/lib/flanpy
@@ -316,6 +332,12 @@ ls -d /var/lib/flanpy* /run/flanpy* 2>/dev/null || true
 """A package's life on directories of its own: what the scripts touch lies on mounts that end with this shell."""
 
 
+def _system_minor() -> str:
+    """Return the second number of the Python version that the scripts of the package choose."""
+    asked = ["/usr/bin/python3", "-c", "import sys; print(sys.version_info.minor)"]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+
+
 def _cleanup_archive(machine: Machine) -> None:
     """Make the archive as `deploy/debian/build.sh` makes it, and one of the service's user."""
     work = machine.root / "archive"
@@ -338,7 +360,7 @@ def test_no_script_of_the_package_acts_on_a_file_of_the_service_user(machine: Ma
     _cleanup_archive(machine)
     machine.trap.parent.chmod(0o777)  # so that the user's own program could tell that it ran
     before = machine.kept()
-    script = LIFE.format(root=machine.root, deploy=ROOT / "deploy", **SCRIPTS)
+    script = LIFE.format(root=machine.root, deploy=ROOT / "deploy", minor=_system_minor(), **SCRIPTS)
     done = subprocess.run(
         ["unshare", "--mount", "--net", "--propagation=private", "sh", "-c", script],
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}, capture_output=True, text=True, timeout=120, check=False,
