@@ -110,6 +110,11 @@ class RuleInputs:
         """Report whether packets may be masqueraded: by us, or by others' rules that might do so."""
         return self.policy.masquerade or bool(self.facts.docker) or family in self.facts.foreign
 
+    @property
+    def lets_out(self) -> bool:
+        """Report whether nobody but us accepts what is masqueraded: Docker has no rules (`iptables: false`)."""
+        return self.policy.masquerade and not self.facts.docker
+
 
 def packet_filter(asked: RuleInputs, ranges: Iterable[Ranges]) -> Iterator[FilterObject]:
     """Return the chains and jumps that should stand."""
@@ -125,11 +130,12 @@ def _iptables(asked: RuleInputs, ranges: Ranges) -> Iterator[FilterObject]:
     docker = asked.facts.docker_in(asked.flavour, ranges.family) or DockerRules()
     if asked.policy.forward:
         into = "DOCKER-USER" if docker.user_chain else "FORWARD"
-        yield from _hung(asked, ranges, ("filter", into, FORWARD), _forward(ranges))
+        rules = (*_forward(ranges), *(_egress(ranges) if asked.lets_out else ()))
+        yield from _hung(asked, ranges, ("filter", into, FORWARD), rules)
         if docker.direct_drops:
             yield from _hung(asked, ranges, ("raw", "PREROUTING", RAW), ranges.inbound(_ACCEPT))
-    rules = _postrouting(asked.policy, ranges, _ACCEPT)
-    yield from _hung(asked, ranges, ("nat", "POSTROUTING", POSTROUTING), rules)
+    sources = _postrouting(asked.policy, ranges, _ACCEPT)
+    yield from _hung(asked, ranges, ("nat", "POSTROUTING", POSTROUTING), sources)
 
 
 def _hung(
@@ -200,6 +206,19 @@ def _forward(ranges: Ranges) -> tuple[Rule, ...]:
     """Return the `forward` rules; none without links, as packets between containers here look like the overlay's."""
     at_home = () if ranges.links else (ranges.at_home(_RETURN),)
     return (*at_home, *ranges.inbound(_ACCEPT), *ranges.outbound(_ACCEPT))
+
+
+def _egress(ranges: Ranges) -> tuple[Rule, ...]:
+    """Return the rules that let masqueraded packets out, and their answers back, under a policy that drops.
+
+    flannel accepts all packets from and to its network. Here a stranger's first packet to a container is left to the
+    host's own rules. Connections are tracked anyway, as they are masqueraded.
+    """
+    return (
+        Rule(_ACCEPT, source=ranges.subnet, destination=ranges.network, not_destination=True),
+        Rule(_RETURN, destination=ranges.subnet, fresh=True),
+        Rule(_ACCEPT, source=ranges.network, not_source=True, destination=ranges.subnet),
+    )
 
 
 def _postrouting(policy: FilterPolicy, ranges: Ranges, keep: Verdict) -> tuple[Rule, ...]:

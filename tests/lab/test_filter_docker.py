@@ -166,6 +166,26 @@ def test_p08_nftables_rules_of_ours_keep_the_source_under_a_foreign_masquerade(b
         assert seen_as(one.namespace, overlay.outsider.address) == overlay.hosts[0].address
 
 
+@pytest.mark.parametrize("tool", ["iptables-nft", "iptables-legacy"])
+def test_f4_ip_masq_gives_egress_where_docker_has_no_rules_and_the_policy_drops(
+    build_lab: BuildLab, tool: str
+) -> None:
+    """Docker with `iptables: false` neither accepts nor masquerades: flannel's accept rules do, and so do ours."""
+    lab = build_lab(2)
+    lab.configure()
+    host, outsider = lab.hosts
+    host.run(tool, "-P", "FORWARD", "DROP")
+    host.daemon.up("--ip-masq", f"--filter-backend={tool}")
+    container = host.attach_container()
+    with telling(outsider.namespace):
+        eventually(
+            lambda: seen_as(container.namespace, outsider.address, wait=1.0) == host.address,
+            lambda: f"seen as {seen_as(container.namespace, outsider.address)!r}",
+            deadline=30,
+        )
+    assert "-P FORWARD DROP" in host.run(tool, "-S", "FORWARD").stdout
+
+
 def test_cleanup_takes_all_rules_away_and_flannels_go_on_take_over(build_lab: BuildLab) -> None:
     lab = build_lab(1)
     lab.configure()
