@@ -15,6 +15,7 @@ from flanpy.doctor.packets import packets
 from flanpy.doctor.registry import CHECKS, checked, diagnose
 from flanpy.model.condition import ConditionType
 from flanpy.trace.filter import Effect, Hook, Met, TracedRule
+from flanpy.trace.seen import RouteAnswer
 from tests.doctor import worlds
 from tests.doctor.worlds import PROBLEMS, Change, bad, reached, repaired, well
 
@@ -48,6 +49,14 @@ def test_doctor_names_the_problem(problem: str, what: str, change: Change) -> No
 def test_doctor_names_the_problem_in_any_company(problem: str, what: str, change: Change) -> None:
     for company, facts in worlds.expanded(change):
         assert problem in [finding.id for finding in diagnose(facts)], (what, company)
+
+
+@pytest.mark.parametrize("trouble", ["NoUnderlay", "PeerDown"])
+def test_packet_that_ends_beneath_the_overlay_is_told_once(trouble: str) -> None:
+    ends = worlds.packet(outer=RouteAnswer("", problem="Network is unreachable"))
+    assert [finding.id for finding in diagnose(ends(well()))] == ["P21"]
+    peer = reached("unreachable", trouble)
+    assert len(diagnose(ends(peer(well())))) == len(diagnose(peer(well()))) == 1
 
 
 def test_every_problem_that_is_checked_has_a_world() -> None:

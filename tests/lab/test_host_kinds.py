@@ -150,7 +150,7 @@ def test_peer_that_ignores_pings_is_reached_and_said_to_ignore_them(lab: Lab) ->
         (row,) = [row for row in _peers(host) if row["node_id"] == peer.name]
         assert (row["reach"], row["trouble"]) == ("reachable", "")
         assert silent in row["evidence"]
-        traced = host.run(*flanpyctl(), "trace", _container(peer), check=False)
+        traced = host.run(*flanpyctl(), "trace", "-v", _container(peer), check=False)
         assert (traced.returncode, silent in traced.stdout) == (0, True)
         assert not [one for one in _findings(host) if one["severity"] == "error"]
     finally:

@@ -85,7 +85,7 @@ def test_l3_sender_at_a_peers_address_is_told_nothing_without_the_token_of_its_l
     eventually(lambda: told(before["h1"]) is not None, "who has the token is told")
     assert told("") is None
     assert told(before["h2"]) is None
-    assert rows() == {("h1", "h2"), ("h2", "h1")}
+    eventually(lambda: rows() == {("h1", "h2"), ("h2", "h1")}, "the mesh is whole")
     one.daemon.stop()
     one.daemon.up(FAST)
     assert tokens() == before

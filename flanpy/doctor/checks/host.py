@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from flanpy.doctor import document
@@ -20,6 +20,7 @@ from flanpy.doctor.facts import Facts, RouteSeen, Traced
 from flanpy.doctor.finding import Finding, Severity
 from flanpy.doctor.packets import OUR_PROTO
 from flanpy.host.sysctl import sysctl_name
+from flanpy.model.address import IPAddress, IPNetwork
 from flanpy.model.reach import Trouble
 from flanpy.plan.foreign import cure_of_link
 from flanpy.plan.host_settings import FORWARD4, FORWARD6
@@ -81,7 +82,8 @@ def _untold_ends(facts: Facts) -> list[tuple[Traced, Hop]]:
         if document.text(row, "trouble") in _BENEATH
         for network in document.networks(row, "subnet", "subnet6")
     ]
-    return [pair for pair in ends(facts, [Place.UNDERLAY]) if not _in(pair[0].walk.destination, told)]
+    ended = ends(facts, [Place.UNDERLAY])
+    return [pair for pair in ended if not _in(document.address(pair[0].walk.destination), told)]
 
 
 def _ambiguous(facts: Facts) -> Iterator[Finding]:
@@ -149,8 +151,8 @@ def overlapping(facts: Facts) -> Iterator[Finding]:
         yield _DNS.found(line, cure=cure, severity=Severity.NOTE)
 
 
-def _in(ip: object, networks: object) -> bool:
-    return any(ip in network for network in networks)  # type: ignore[attr-defined]
+def _in(ip: IPAddress | None, networks: Iterable[IPNetwork]) -> bool:
+    return ip is not None and any(ip in network for network in networks)
 
 
 def _is_foreign(route: RouteSeen, facts: Facts) -> bool:
