@@ -57,10 +57,13 @@ class Etcd:
         assert isinstance(found, list)
         return {_plain(kv["key"]).rsplit("/", 1)[1]: json.loads(_plain(kv["value"])) for kv in found}
 
-    def put(self, key: str, value: object) -> None:
-        """Bound to a lease of a day."""
-        lease = self.call("/v3/lease/grant", TTL=DAY_S)["ID"]
-        self.call("/v3/kv/put", key=_coded(self._prefix + key), value=_coded(json.dumps(value)), lease=lease)
+    def put(self, key: str, value: object, *, absent: bool) -> bool:
+        """Bind a key to a lease of a day; False if it was to be `absent` and somebody was faster."""
+        name, lease = _coded(self._prefix + key), self.call("/v3/lease/grant", TTL=DAY_S)["ID"]
+        unmade = {"key": name, "target": "CREATE", "result": "EQUAL", "create_revision": "0"}
+        put = {"key": name, "value": _coded(json.dumps(value)), "lease": lease}
+        said = self.call("/v3/kv/txn", compare=[unmade] if absent else [], success=[{"request_put": put}])
+        return bool(said.get("succeeded"))
 
 
 def _coded(text: str) -> str:
@@ -79,12 +82,14 @@ def leases(etcd: Etcd) -> dict[str, str]:
 
 def own_subnet(etcd: Etcd, network: ipaddress.IPv4Network, address: str) -> str:
     """The lease of this public IP, or the first subnet that is free."""
-    known = leases(etcd)
-    mine = next((subnet for subnet, peer in known.items() if peer == address), None)
-    free = (str(subnet) for subnet in network.subnets(new_prefix=24) if subnet[0] != network[0])
-    subnet = mine or next(subnet for subnet in free if subnet not in known)
-    etcd.put("/subnets/" + subnet.replace("/", "-"), {"PublicIP": address, "PublicIPv6": None})
-    return subnet
+    while True:
+        known = leases(etcd)
+        mine = next((subnet for subnet, peer in known.items() if peer == address), None)
+        free = (str(subnet) for subnet in network.subnets(new_prefix=24) if subnet[0] != network[0])
+        subnet = mine or next(subnet for subnet in free if subnet not in known)
+        record = {"PublicIP": address, "PublicIPv6": None}
+        if etcd.put("/subnets/" + subnet.replace("/", "-"), record, absent=mine is None):
+            return subnet
 
 
 def open_tun() -> tuple[int, str]:
