@@ -14,6 +14,7 @@ from typing import Final
 from flanpy.docker.facts import DockerFacts, DockerNetwork, Version
 from flanpy.docker.wanted import Wanted
 from flanpy.model.condition import Condition, ConditionType, Status
+from flanpy.printable import plural
 
 GATEWAY_MODES: Final = Version(28, 0)
 """From here on Docker drops what does not come through its own bridge, and has gateway modes to open a network."""
@@ -200,7 +201,7 @@ def _judge_mtu(look: DockerLook, network: DockerNetwork, wanted: Wanted, cure: s
     if look.over_mtu:
         count, names = len(look.over_mtu), ", ".join(look.over_mtu[:3])
         text = (
-            f"{count} running container{'s have' if count > 1 else ' has'} an MTU over the overlay's {wanted.mtu} "
+            f"the MTU of {plural(count, 'running container')} is over the overlay's {wanted.mtu} "
             f"({names} at {network.bridge}): it was fixed when they started"
         )
         return _bad("MTUOfContainers", text, "start those containers anew")
