@@ -221,7 +221,7 @@ def test_difference_is_said_with_both_subnets_and_containers_by_a_few_names() ->
         "docker0 is 172.17.0.0/16, leased is 10.50.7.0/24"
     )
     crowd = judge(look(over_mtu=("v1", "v2", "v3", "v4")), ASKED).message
-    assert crowd.startswith("4 running containers have an MTU")
+    assert crowd.startswith("the MTU of 4 running containers is over")
     assert "(v1, v2, v3 at docker0)" in crowd
 
 

@@ -54,7 +54,10 @@ class Scene:
 
     def start(self, *flags: str) -> None:
         for host in self.overlay.hosts:
-            host.run("iptables", "-P", "FORWARD", "ACCEPT")  # which rules in plain nftables cannot overrule
+            # Rules in plain nftables cannot overrule Docker's drops, and nothing but ours shall stand in the way.
+            host.run("iptables", "-P", "FORWARD", "ACCEPT")
+            host.run("iptables", "-I", "DOCKER-USER", "-j", "ACCEPT")
+            host.run("iptables", "-t", "raw", "-F", "PREROUTING")
             host.daemon.stop()
             host.daemon.up("--ip-masq", *flags)
         self.overlay.assert_reach()
