@@ -79,3 +79,17 @@ def test_every_step_says_on_which_host(page: object) -> None:
     conf._said_where(None, "", source)  # type: ignore[arg-type]  # Sphinx's application is not asked
     captions = re.findall(r":caption: (?:on|in) (.+)", source[0])
     assert len(captions) == len(blocks)
+
+
+def test_smallest_label_of_every_drawn_chart_has_eleven_pixels_on_its_page() -> None:
+    (width,) = re.findall(
+        r"\.wide\.chart img \{ width: (\d+)rem; \}", (DOCS / "static/pages.css").read_text()
+    )
+    page = (DOCS / "explanation/chaos.md").read_text()
+    charts = re.findall(r"\{container\} wide chart\n```\{image\} \.\./pictures/(\w+\.svg)", page)
+    assert charts == ["chaos.svg", "soak.svg"]
+    for name in charts:
+        drawing = (DOCS / "pictures" / name).read_text()
+        (across,) = re.findall(r'viewBox="0 0 ([\d.]+) ', drawing)
+        smallest = min(map(float, re.findall(r"font-size: ([\d.]+)px", drawing)))
+        assert smallest * int(width) * 16 / float(across) >= 11, name
