@@ -50,6 +50,7 @@ depends:
   - (python3 >= 3.11 or python3.11 or python3.12 or python3.13 or python3.14)
 recommends:
   - (nftables or iptables)
+  - openssl
 mtime: $(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)
 contents:
   - { src: $tree/opt, dst: /opt, type: tree }
