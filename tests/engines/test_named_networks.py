@@ -67,7 +67,9 @@ def is_joined(host: DockerHost, name: str) -> bool:
     link = host.run("ip", "-j", "link", "show", f"fv-{number}", check=False).stdout
     entries = host.run("bridge", "fdb", "show", "dev", f"fv-{number}", check=False).stdout
     shown: list[dict[str, Any]] = json.loads(link or "[]")
-    return bool(shown) and shown[0].get("master") == f"fb-{number}" and "00:00:00:00:00:00 dst" in entries
+    if not shown or "UP" not in shown[0]["flags"]:
+        return False
+    return shown[0].get("master") == f"fb-{number}" and "00:00:00:00:00:00 dst" in entries
 
 
 def box(host: DockerHost, name: str, network: str) -> EngineContainer:
