@@ -7,7 +7,6 @@ makes the bridge; until it is here the device stands beside, and joins it as soo
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 
 from flanpy.backend.vxlan import DEFAULT_PORT, VxlanOptions, read_options
@@ -33,9 +32,8 @@ def objects(world: World) -> Iterator[KernelObject]:
     local = underlay.address or underlay.address6
     if local is None:
         return
-    options = vxlan_options(world.network)
     for joined in world.named.networks:
-        yield from _network(world, joined, options, underlay, local)
+        yield from _network(world, world.network, joined, underlay, local)
 
 
 def port(network: NetworkConfig) -> int:
@@ -50,13 +48,13 @@ def vxlan_options(network: NetworkConfig) -> VxlanOptions | None:
 
 
 def _network(
-    world: World, joined: Joined, options: VxlanOptions | None, underlay: Underlay, local: IPAddress
+    world: World, flat: NetworkConfig, joined: Joined, underlay: Underlay, local: IPAddress
 ) -> Iterator[KernelObject]:
-    name = joined.port
+    name, options = joined.port, vxlan_options(flat)
     yield VxlanLink(
         name=name,
         vni=joined.network.vni,
-        port=options.port if options is not None else DEFAULT_PORT,
+        port=port(flat),
         parent=underlay.link,
         local=local,
         mac=_mac(world.policy.node_id, joined.network.vni),
@@ -76,5 +74,4 @@ def _network(
 
 def _mac(node_id: str, vni: int) -> Mac:
     """Return the device's own MAC, the same after each start; no frame of a container bears it."""
-    digest = hashlib.sha256(f"{node_id}/{vni}/named".encode()).digest()
-    return Mac(bytes([digest[0] & 0xFC | 0x02]) + digest[1:6])
+    return Mac.derived(f"{node_id}/{vni}/named")

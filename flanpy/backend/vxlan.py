@@ -6,7 +6,6 @@ DirectRouting a peer on the same L2 segment gets a plain route through its publi
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_interface
@@ -202,16 +201,14 @@ def vtep_mac(world: World, family: Family, vni: int) -> Mac:
     """Return the MAC that our lease advertises already, else one derived from node id, VNI and family.
 
     It is deterministic, so that a recreated device needs no new publication. The advertised one comes first, so that
-    a host taken over from flannel keeps the MAC that all peers have programmed. Locally administered, unicast (IEEE
-    802c).
+    a host taken over from flannel keeps the MAC that all peers have programmed.
     """
     if world.own is not None:
         record = world.own.record
         advertised = record.data(family)
         if isinstance(advertised, VxlanData) and advertised.vni in (None, vni):
             return advertised.mac
-    digest = hashlib.sha256(f"{world.policy.node_id}/{vni}/{family.name}".encode()).digest()
-    return Mac(bytes([digest[0] & 0xFC | 0x02]) + digest[1:6])
+    return Mac.derived(f"{world.policy.node_id}/{vni}/{family.name}")
 
 
 def _way(direct: DirectRoutes, families: Iterable[Family], lease: Lease) -> Way:

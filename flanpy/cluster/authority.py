@@ -13,12 +13,12 @@ import re
 import ssl
 import subprocess
 from collections.abc import Sequence
-from ipaddress import ip_address
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
 from flanpy.errors import HostError
+from flanpy.files import atomic
 
 DAYS: Final = 3650
 _DEADLINE_S: Final = 30
@@ -45,12 +45,7 @@ def make_key(path: Path) -> None:
     """Make a private key unless the file is there."""
     if path.exists():
         return
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    _openssl("genpkey", "-algorithm", "EC", *_CURVE, "-out", str(fresh))
-    fresh.chmod(0o600)
-    fresh.replace(path)
+    atomic.write(path, _openssl("genpkey", "-algorithm", "EC", *_CURVE).encode(), mode=0o600)
 
 
 def make_authority(certificate: Path, key: Path) -> None:
@@ -59,14 +54,13 @@ def make_authority(certificate: Path, key: Path) -> None:
     if certificate.exists():
         return
     with TemporaryDirectory() as directory:
-        config, fresh = Path(directory, "config"), Path(directory, "ca")
+        config = Path(directory, "config")
         config.write_text(_CONFIG)
-        _openssl(
+        content = _openssl(
             "req", "-x509", "-new", "-config", str(config), "-extensions", "ca", "-key", str(key),
-            "-days", str(DAYS), "-subj", "/O=flanpy/CN=flanpy authority", "-out", str(fresh),
+            "-days", str(DAYS), "-subj", "/O=flanpy/CN=flanpy authority",
         )  # fmt: skip
-        content = fresh.read_bytes()
-    certificate.write_bytes(content)
+    atomic.write(certificate, content.encode())
 
 
 def request_of(key: Path) -> str:
@@ -98,7 +92,7 @@ def sign(request: str, *, authority: Path, key: Path, name: str, addresses: Sequ
         "keyUsage=critical,digitalSignature",
         f"extendedKeyUsage={usage}",
     ]
-    names = [f"{'IP' if _is_address(one) else 'DNS'}:{one}" for one in addresses] or [f"DNS:{name}.invalid"]
+    names = [f"IP:{one}" for one in addresses] or [f"DNS:{name}.invalid"]
     with TemporaryDirectory() as directory:
         extensions = Path(directory, "extensions")
         extensions.write_text("\n".join([*lines, f"subjectAltName={','.join(names)}", ""]))
@@ -107,14 +101,6 @@ def sign(request: str, *, authority: Path, key: Path, name: str, addresses: Sequ
             "-set_serial", f"0x{os.urandom(16).hex()}", "-extfile", str(extensions), "-copy_extensions", "none",
             "-subj", f"/O=flanpy/CN={name}", stdin=request,
         )  # fmt: skip
-
-
-def _is_address(word: str) -> bool:
-    try:
-        ip_address(word)
-    except ValueError:
-        return False
-    return True
 
 
 def _openssl(*words: str, stdin: str = "") -> str:

@@ -8,7 +8,7 @@ from typing import Final
 from flanpy.doctor import document
 from flanpy.doctor.document import Document
 from flanpy.doctor.facts import Facts
-from flanpy.model.address import IPAddress, IPNetwork
+from flanpy.model.address import IPAddress, IPNetwork, is_within
 
 OUR_PROTO: Final = ("70", "flanpy")
 
@@ -63,13 +63,9 @@ def _routed(facts: Facts, own: IPNetwork) -> list[IPNetwork]:
         for route in facts.routes
         if (to := route.destination).version == own.version
         and (route.link in facts.overlay_links or route.proto in OUR_PROTO)
-        and any(_is_within(to, network) for network in facts.networks)
+        and any(to != network and is_within(to, network) for network in facts.networks)
     ]
     return [to for to in dict.fromkeys(found) if not to.overlaps(own) and to.num_addresses >= 8]
-
-
-def _is_within(to: IPNetwork, network: IPNetwork) -> bool:
-    return to.version == network.version and to.prefixlen > network.prefixlen and to[0] in network
 
 
 def _is_peer(row: Document) -> bool:

@@ -5,6 +5,7 @@ Past the adapters an address is never a `str`.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from enum import IntEnum
@@ -13,6 +14,17 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6
 IPAddress = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network
 IPInterface = IPv4Interface | IPv6Interface
+
+
+def is_within(part: IPNetwork, whole: IPNetwork) -> bool:
+    """Report whether `whole` holds all of `part`; a network of the other family is in none."""
+    return part.prefixlen >= whole.prefixlen and part.network_address in whole
+
+
+def bracketed(host: IPAddress | str) -> str:
+    """Return a host as it stands before a port (RFC 3986, 3.2.2)."""
+    return f"[{host}]" if ":" in str(host) else str(host)
+
 
 _MAC = re.compile(r"[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}")
 
@@ -49,6 +61,12 @@ class Mac:
         if not _MAC.fullmatch(text):
             raise ValueError(f"{text!r} is no MAC address like 02:00:5e:10:00:01")
         return cls(bytes.fromhex(text.replace(":", "")))
+
+    @classmethod
+    def derived(cls, text: str) -> Mac:
+        """Return the same address for the same text: unicast, locally administered (IEEE 802c)."""
+        digest = hashlib.sha256(text.encode()).digest()
+        return cls(bytes([digest[0] & 0xFC | 0x02]) + digest[1:6])
 
     @property
     def is_unicast(self) -> bool:

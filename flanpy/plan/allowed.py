@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network
 
 from flanpy.errors import ConfigError
-from flanpy.model.address import IPNetwork
+from flanpy.model.address import IPNetwork, is_within
 from flanpy.model.border import PRIVATE
 from flanpy.model.network.network import NetworkConfig
 
@@ -52,10 +52,7 @@ def refuse_outside(
 
 
 def _within(range_: IPNetwork, allowed: Iterable[IPNetwork]) -> bool:
-    return any(
-        range_.version == one.version and range_.prefixlen >= one.prefixlen and range_.network_address in one
-        for one in allowed
-    )
+    return any(is_within(range_, one) for one in allowed)
 
 
 def _names(allowed: tuple[IPNetwork, ...], first: tuple[IPNetwork, ...]) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
-from flanpy.model.address import IPAddress, IPNetwork
+from flanpy.model.address import IPAddress, IPNetwork, is_within
 from flanpy.model.lease import SubnetKey
 from flanpy.model.objects import KernelObject, Route
 from flanpy.model.world import World
@@ -68,7 +68,7 @@ def holds(start: int, end: int, borders: Iterable[Guarded], subnet: IPNetwork) -
     version = subnet.version
     for one in borders:
         shared = one.first <= end and start <= one.last and one.version == version
-        if shared and not any(_is_within(subnet, meant) for meant in one.within):
+        if shared and not any(is_within(subnet, meant) for meant in one.within):
             return one
     return None
 
@@ -76,8 +76,8 @@ def holds(start: int, end: int, borders: Iterable[Guarded], subnet: IPNetwork) -
 def covering(range_: IPNetwork, borders: Iterable[Guarded]) -> Guarded | None:
     """Return the guarded range that holds all of `range_`, unless the operator allows that."""
     for one in borders:
-        meant = any(_is_within(range_, meant) for meant in one.within)
-        if not meant and _is_within(range_, one.range):
+        meant = any(is_within(range_, meant) for meant in one.within)
+        if not meant and is_within(range_, one.range):
             return one
     return None
 
@@ -95,7 +95,7 @@ def wins(destination: IPNetwork, borders: Iterable[Guarded]) -> Guarded | None:
     start, end = numbers(destination)
     for one in borders:
         if destination.version == one.version and one.first <= end and start <= one.last:
-            meant = any(_is_within(destination, range_) for range_ in one.within)
+            meant = any(is_within(destination, range_) for range_ in one.within)
             if destination.prefixlen >= one.held and not meant:
                 return one
     return None
@@ -119,7 +119,7 @@ def _connected(world: World) -> Iterator[Guarded]:
             continue
         if any(address.version == to.version and address in to for address in world.facts.addresses):
             what = f"the network {to} of this host's underlay {underlay.link}"
-            meant = tuple(one for one in world.policy.allowed_networks if _is_within(one, to))
+            meant = tuple(one for one in world.policy.allowed_networks if is_within(one, to))
             yield Guarded(to.version, *numbers(to), what, to.prefixlen, meant)
 
 
@@ -139,8 +139,3 @@ def _endpoints(world: World) -> Iterator[tuple[IPAddress, str]]:
     for one in world.etcd:
         if not one.address.is_loopback:
             yield one.address, f"{one.address}, the address of etcd's endpoint {one.endpoint}"
-
-
-def _is_within(part: IPNetwork, whole: IPNetwork) -> bool:
-    """Report whether `whole` holds all of `part`; an address is in no network of the other family."""
-    return part.prefixlen >= whole.prefixlen and part.network_address in whole

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from flanpy.model.address import IPNetwork
+from flanpy.model.address import IPNetwork, is_within
 from flanpy.model.objects import MAIN_TABLE
 from flanpy.model.rules import HostRule, TableRoute
 from flanpy.model.world import World
@@ -77,9 +77,9 @@ def _reach(rule: HostRule, subnet: IPNetwork) -> IPNetwork | None:
     """Return the part of the subnet that the rule is for; None if it is for none."""
     if rule.version != subnet.version:
         return None
-    if rule.to is None or _is_within(subnet, rule.to):
+    if rule.to is None or is_within(subnet, rule.to):
         return subnet
-    return rule.to if _is_within(rule.to, subnet) else None
+    return rule.to if is_within(rule.to, subnet) else None
 
 
 def _meets(rule: HostRule, host: _Host) -> bool:
@@ -100,11 +100,7 @@ def _ways(rule: HostRule, reach: IPNetwork) -> tuple[TableRoute | None, list[Tab
     for one in rule.routes:
         if one.destination.prefixlen > rule.suppress:
             routes.setdefault(one.destination, one)  # the kernel tells the one with the lowest metric first
-    covering = [one for one in routes if _is_within(reach, one)]
+    covering = [one for one in routes if is_within(reach, one)]
     wide = routes[max(covering, key=lambda one: one.prefixlen)] if covering else None
-    parts = [route for one, route in routes.items() if route.kind != "throw" and _is_within(one, reach)]
+    parts = [route for one, route in routes.items() if route.kind != "throw" and is_within(one, reach)]
     return wide if wide is not None and wide.kind != "throw" else None, parts
-
-
-def _is_within(part: IPNetwork, whole: IPNetwork) -> bool:
-    return part.prefixlen >= whole.prefixlen and part.network_address in whole

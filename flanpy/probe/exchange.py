@@ -18,7 +18,7 @@ from typing import Any, Final, Never
 
 from flanpy.clock import Clock
 from flanpy.log import get_logger
-from flanpy.model.address import IPAddress
+from flanpy.model.address import IPAddress, bracketed
 from flanpy.outage import Transition
 from flanpy.probe.packet import address_of
 from flanpy.probe.rows import read_document
@@ -142,9 +142,10 @@ async def ask(address: IPAddress, port: int, token: str = "") -> dict[str, Any] 
         async with asyncio.timeout(DEADLINE_S):
             reader, writer = await asyncio.open_connection(str(address), port)
             try:
-                host = f"[{address}]" if address.version == 6 else str(address)
                 proof = f"Authorization: Bearer {token}\r\n" if token else ""
-                head = f"GET {PATH} HTTP/1.1\r\nHost: {host}\r\n{proof}Connection: close\r\n\r\n"
+                head = (
+                    f"GET {PATH} HTTP/1.1\r\nHost: {bracketed(address)}\r\n{proof}Connection: close\r\n\r\n"
+                )
                 writer.write(head.encode())
                 octets = await _read_all(reader)
             finally:

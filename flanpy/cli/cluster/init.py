@@ -34,6 +34,7 @@ from flanpy.cluster.records import OPERATOR, Member
 from flanpy.errors import UsageError
 from flanpy.files import atomic
 from flanpy.host.node_id import known_node_id
+from flanpy.model.address import bracketed
 from flanpy.model.network.network import NetworkConfig
 from flanpy.store.port import PutKey, Store, Txn, key_absent
 from flanpy.store.schema import config_key
@@ -54,7 +55,7 @@ def init(arguments: Namespace, host: Host) -> Exit:
         )
     config = ranges.wanted(arguments)
     address = _address(arguments, known)
-    endpoints = (f"https://{places.bracketed(address)}:{places.PORT}",)
+    endpoints = (f"https://{bracketed(address)}:{places.PORT}",)
     places.refuse_other_etcd(host, known.endpoints if known else ())
     _refuse_other_store(endpoints[0])
     taken = Steps(dry=arguments.dry_run, tells=arguments.output == "table")
@@ -109,7 +110,7 @@ def _authority(
 
     taken.take("authority of the cluster", make, needed=not (CA.exists() and CA_KEY.exists()))
     digest = authority.digest_of(CA.read_text()) if CA.exists() else ""
-    joins = (f"{places.bracketed(address)}:{places.JOIN_PORT}",)
+    joins = (f"{bracketed(address)}:{places.JOIN_PORT}",)
     part = known or Belonging(digest, endpoints, joins, host_name(arguments), serves=True)
     taken.take(f"{places.STATE}", part.save, needed=known is None)
     return part

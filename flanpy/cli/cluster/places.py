@@ -159,8 +159,3 @@ def own_address(towards: str) -> str:
             return str(way.getsockname()[0])
     except OSError:
         return ""
-
-
-def bracketed(address: str) -> str:
-    """Return an address as it stands before a port."""
-    return f"[{address}]" if ":" in address else address

@@ -8,8 +8,6 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 from contextlib import suppress
-from ipaddress import ip_address
-from pathlib import Path
 from typing import Final
 
 from flanpy.backend.registry import validate_network
@@ -17,6 +15,8 @@ from flanpy.cli.base.exits import CommandError, Exit
 from flanpy.cli.base.host import Host
 from flanpy.cli.config.border import refuse_disallowed, refuse_used
 from flanpy.config.settings import Settings
+from flanpy.errors import HostError
+from flanpy.model.address import IPAddress
 from flanpy.model.network.config import parse_network_config
 from flanpy.model.network.network import NetworkConfig
 from flanpy.store.port import KeyValue
@@ -25,7 +25,6 @@ _CHOICES: Final = (
     *(f"10.{number}.0.0/16" for number in (*range(50, 60), *range(100, 250, 10))),
     *(f"172.{number}.0.0/16" for number in range(20, 32)),
 )
-_RESOLVERS: Final = Path("/etc/resolv.conf")
 
 
 def wanted(arguments: Namespace) -> NetworkConfig | None:
@@ -42,11 +41,11 @@ def chosen(config: NetworkConfig | None, host: Host, settings: Settings) -> Netw
         refuse_disallowed(config, settings)
         refuse_used(config, settings.subnet_file)
         return config
-    resolvers = _resolvers(_RESOLVERS)
+    resolvers = _resolvers()
     for text in _CHOICES:
         candidate = _network(text, host.arguments.backend)
         assert candidate.network is not None
-        if any(ip_address(one) in candidate.network for one in resolvers):
+        if any(one in candidate.network for one in resolvers):
             continue
         with suppress(CommandError):
             refuse_disallowed(candidate, settings)
@@ -80,16 +79,9 @@ def _network(text: str, backend: str) -> NetworkConfig:
     return config
 
 
-def _resolvers(path: Path) -> list[str]:
-    with suppress(OSError, UnicodeDecodeError):
-        words = [line.split() for line in path.read_text().splitlines()]
-        return [
-            pair[1] for pair in words if len(pair) > 1 and pair[0] == "nameserver" and _is_address(pair[1])
-        ]
-    return []
+def _resolvers() -> tuple[IPAddress, ...]:
+    from flanpy.doctor.host import nameservers
 
-
-def _is_address(word: str) -> bool:
-    with suppress(ValueError):
-        return ip_address(word) is not None
-    return False
+    with suppress(HostError):
+        return nameservers()
+    return ()

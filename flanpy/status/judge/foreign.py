@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from flanpy.backend import choice, udp
-from flanpy.model.address import IPNetwork
+from flanpy.model.address import IPNetwork, is_within
 from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.facts import HostRoute
 from flanpy.model.lease import Lease
@@ -73,10 +73,10 @@ def _routes_inside(last: Pass) -> Condition | None:
     inside = [
         route
         for route in last.world.facts.routes
-        if route.link not in mine and any(_is_within(route.destination, one) for one in _ranges(last))
+        if route.link not in mine and any(is_within(route.destination, one) for one in _ranges(last))
     ]
     leased = list(_subnets(last)) if inside else []
-    found = [route for route in inside if not any(_is_within(route.destination, one) for one in leased)]
+    found = [route for route in inside if not any(is_within(route.destination, one) for one in leased)]
     if not found:
         return None
     names = named([f"{route.destination} by {_named_link(route)}" for route in found])
@@ -125,11 +125,11 @@ def _stealing(last: Pass) -> Iterator[tuple[HostRoute, str]]:
         to = route.destination
         if _is_preferred_to_tunnel(route, network):
             yield route, f"{to} by {_named_link(route)}, with a lower metric"
-        if any(_is_within(to, one) for one in ranges) and route.link not in choice.links(last.world):
+        if any(is_within(to, one) for one in ranges) and route.link not in choice.links(last.world):
             length, version = to.prefixlen, to.version
             for peer in last.admission.peers:  # thousands, after every pass
                 subnet = peer.key.subnet if version == 4 else peer.key.subnet6
-                if subnet is None or length < subnet.prefixlen or not _is_within(to, subnet):
+                if subnet is None or length < subnet.prefixlen or not is_within(to, subnet):
                     continue
                 peer_name = HostNames.among(last.world.view.leases.values()).of(peer)
                 if length > subnet.prefixlen:
@@ -161,10 +161,6 @@ def _is_preferred_to_tunnel(route: HostRoute, network: NetworkConfig | None) -> 
         and route.link != udp.LINK
         and route.metric < udp.ROUTE_METRIC
     )
-
-
-def _is_within(part: IPNetwork, whole: IPNetwork) -> bool:
-    return part.version == whole.version and part.prefixlen >= whole.prefixlen and part[0] in whole
 
 
 def whose(found: KernelObject) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from flanpy.errors import ConfigError
+from flanpy.model.address import bracketed
 
 DEFAULT_PORT = 2379
 
@@ -46,8 +47,7 @@ class Endpoint:
 
     def __str__(self) -> str:
         """Return the endpoint as a URL, without anything secret."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'https' if self.tls else 'http'}://{host}:{self.port}"
+        return f"{'https' if self.tls else 'http'}://{bracketed(self.host)}:{self.port}"
 
     @property
     def target(self) -> str:
