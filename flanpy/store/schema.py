@@ -32,7 +32,7 @@ UNUSABLE_TOKEN: Final = " "  # noqa: S105, nobody can send it
 """A token that cannot be one: nobody asks as that host, whereas anybody at its address may where there is none."""
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{1,128}", re.ASCII)
-"""What can be said of RFC 6750's `Authorization: Bearer`."""
+"""The characters of a token in an `Authorization: Bearer` header (RFC 6750, 2.1)."""
 
 _LONGEST_SHOWN: Final = 80
 _LONGEST_TYPE: Final = 63

@@ -90,7 +90,7 @@ async def test_defined_network_gets_a_slice_a_device_and_a_file_and_all_go_with_
         assert [link.name for link in standing(rig, VxlanLink) if isinstance(link, VxlanLink)][
             -1
         ] == "fv-10001"
-        assert standing(rig, FloodEntry) == [FloodEntry("fv-10001", PEER.public_ip)]  # type: ignore[arg-type]
+        assert standing(rig, FloodEntry) == [FloodEntry("fv-10001", PEER.public_ip)]  # type: ignore[arg-type]  # every record here has one
         saved = networks_file.load(tmp_path / "state")
         assert saved is not None
         assert [one.network for one in saved.networks] == [SHOP]
@@ -131,7 +131,7 @@ async def test_network_stands_after_a_restart_without_etcd_and_keeps_its_slice_a
     cut = make(tmp_path, etcd=rig.etcd)
     cut.session.cut()
     async with joined(cut):
-        assert FloodEntry("fv-10001", PEER.public_ip) in standing(cut, FloodEntry)  # type: ignore[arg-type]
+        assert FloodEntry("fv-10001", PEER.public_ip) in standing(cut, FloodEntry)  # type: ignore[arg-type]  # as above
 
     write(rig, DeleteKey(f"{slices_prefix(PREFIX, 'shop')}{str(before.slice).replace('/', '-')}"))
     back = make(tmp_path, etcd=rig.etcd)

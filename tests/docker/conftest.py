@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 import pytest
 
 from integration.hosts.engines import DockerHost, DockerLab
 from integration.lab import LabError, flanpyctl
+from tests.docker_logs import add_logs, standing
 
 SUBNET_ENV = """\
 FLANNEL_NETWORK=10.50.0.0/16
@@ -19,9 +20,6 @@ FLANNEL_IPMASQ={ipmasq}
 """
 ASIDE = "172.17.0.1/16"
 """docker0's range in a Docker that knows nothing of us. It is said, as Docker would keep the last one it had."""
-
-
-_standing: list[DockerLab] = []
 
 
 class Wired:
@@ -71,16 +69,6 @@ class Wired:
         return self.engine.daemon_json_path.read_text()
 
 
-@contextmanager
-def standing(lab: DockerLab) -> Iterator[None]:
-    """While left open, failures come with this lab's logs."""
-    _standing.append(lab)
-    try:
-        yield
-    finally:
-        _standing.remove(lab)
-
-
 @pytest.fixture(scope="module")
 def _lab() -> Iterator[DockerLab]:
     with DockerLab(1) as lab, standing(lab):
@@ -100,7 +88,4 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     outcome = yield
     report = outcome.get_result()  # type: ignore[attr-defined]  # what pluggy sends is not typed
     if report.failed and "tests/docker" in item.nodeid:
-        for lab in _standing:
-            for host in lab.hosts:
-                report.sections.append((f"{host.name} flanpyd", host.daemon.log_tail(25)))
-                report.sections.append((f"{host.name} dockerd", host.engine.log_tail(25)))
+        add_logs(report)

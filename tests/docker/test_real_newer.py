@@ -9,7 +9,8 @@ import pytest
 
 from flanpy.cli.base.exits import Exit
 from integration.hosts.engines import FETCHED, DockerLab
-from tests.docker.conftest import Wired, standing
+from tests.docker.conftest import Wired
+from tests.docker_logs import standing
 
 pytestmark = [pytest.mark.netns, pytest.mark.lab, pytest.mark.more_engines]
 

@@ -12,7 +12,7 @@ import pytest
 
 from integration.hosts.engines import DockerHost, DockerLab
 from integration.lab import flanpyctl, wait_until
-from tests.docker.conftest import standing
+from tests.docker_logs import standing
 
 pytestmark = [pytest.mark.netns, pytest.mark.lab, pytest.mark.etcd]
 

@@ -10,7 +10,7 @@ import pytest
 
 from integration.hosts.engines import DockerHost, DockerLab, EngineContainer
 from integration.net.namespaces import run_in
-from tests.engines.conftest import standing
+from tests.docker_logs import standing
 from tests.lab.overlay import eventually
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]

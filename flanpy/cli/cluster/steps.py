@@ -7,24 +7,23 @@ kept: so a run that was cut off is continued by running the command again.
 from __future__ import annotations
 
 import subprocess
-import time
 from argparse import Namespace
 from collections.abc import Callable
 from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from flanpy.cli.base.exits import CommandError, Exit
 from flanpy.cli.base.host import Host
 from flanpy.cli.base.output import printable
+from flanpy.cli.base.waiting import is_ready, waited
 from flanpy.cli.cluster import places
 from flanpy.errors import ControlError, DockerError, FlanpyError
 from flanpy.files import atomic
 
 _DEADLINE_S: Final = 150
-_POLL_S: Final = 0.2
 
 
 @dataclass(slots=True)
@@ -107,24 +106,20 @@ def _run(*words: str) -> subprocess.CompletedProcess[str]:
 
 def wait_ready(steps: Steps, host: Host, timeout: float) -> None:
     """Wait until flanpyd is ready. UNHEALTHY after `timeout` seconds."""
-    until = time.monotonic() + timeout
 
     def do() -> None:
-        while not _is_ready(host):
-            if time.monotonic() > until:
-                raise CommandError(
-                    Exit.UNHEALTHY,
-                    f"flanpyd is not ready after {timeout:g} s: see 'flanpyctl status', then run this command again",
-                )
-            time.sleep(_POLL_S)
+        if not _is_ready(host, timeout):
+            raise CommandError(
+                Exit.UNHEALTHY,
+                f"flanpyd is not ready after {timeout:g} s: see 'flanpyctl status', then run this command again",
+            )
 
-    steps.take("flanpyd is ready", do, needed=not _is_ready(host))
+    steps.take("flanpyd is ready", do, needed=not _is_ready(host, 0.0))
 
 
-def _is_ready(host: Host) -> bool:
+def _is_ready(host: Host, timeout: float) -> bool:
     with suppress(ControlError):
-        said: dict[str, Any] = host.control.get("status")
-        return bool(said.get("ready"))
+        return is_ready(waited(host.control, timeout))
     return False
 
 

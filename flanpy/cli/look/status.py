@@ -5,33 +5,28 @@ Exits by this host's verdict alone; with `--wait` by its readiness. `-o json` is
 
 from __future__ import annotations
 
-import time
 from argparse import Namespace
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
 from flanpy.cli.base.control import Control
 from flanpy.cli.base.exits import CommandError, Exit
 from flanpy.cli.base.host import Host
 from flanpy.cli.base.output import print_as
 from flanpy.cli.base.screen import next_step
+from flanpy.cli.base.waiting import Said, is_ready, waited
 from flanpy.cli.look.status_view import is_well, show_status, show_unknown, verdict_of
 from flanpy.errors import ControlError, ControlUnreachable
 
-POLL_S: Final = 0.2
-
 TAKEN: Final = frozenset({"TunnelTaken", "PortTaken"})
 """Reasons of BackendReady: another program, flanneld, runs the tunnel."""
-
-Said = Mapping[str, Any]
 
 
 def show(arguments: Namespace, host: Host) -> Exit:
     """Print the status; UNHEALTHY unless this host is well, with `--wait` unless it is ready."""
     waits = arguments.wait or arguments.standby
-    until = _is_on_standby if arguments.standby else _is_ready
+    until = _is_on_standby if arguments.standby else is_ready
     try:
-        said = _waited(host.control, arguments.timeout, until) if waits else host.control.get("status")
+        said = waited(host.control, arguments.timeout, until) if waits else host.control.get("status")
     except ControlUnreachable:
         if arguments.output == "table":
             show_unknown()
@@ -50,33 +45,10 @@ def show(arguments: Namespace, host: Host) -> Exit:
     raise CommandError(Exit.UNHEALTHY, f"{said.get('phase')}: {'; '.join(filter(None, words))}")
 
 
-def _is_ready(said: Said) -> bool:
-    return bool(said.get("ready"))
-
-
 def _is_on_standby(said: Said) -> bool:
     """Ready, or kept from it only by another program that has the tunnel, to be taken over when that one ends."""
     reasons = {one["type"]: one["reason"] for one in said.get("conditions", ())}
-    return _is_ready(said) or reasons.get("BackendReady") in TAKEN
-
-
-def _waited(control: Control, timeout: float, until: Callable[[Said], bool]) -> Said:
-    """The first status that will do, else the last one had. ControlUnreachable if there never was any."""
-    deadline = time.monotonic() + timeout
-    last: Said | None = None
-    while True:
-        try:
-            last = control.get("status")
-            if until(last):
-                return last
-        except ControlError as error:
-            trouble = error
-        if time.monotonic() + POLL_S > deadline:
-            break
-        time.sleep(POLL_S)
-    if last is None:
-        raise ControlUnreachable(f"{trouble} (waited {timeout:g} s)") from trouble
-    return last
+    return is_ready(said) or reasons.get("BackendReady") in TAKEN
 
 
 def _cluster(control: Control) -> Said:
