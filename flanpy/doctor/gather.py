@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 
 from flanpy.doctor import document, etcd, host
 from flanpy.doctor.facts import Facts, Told, Traced
-from flanpy.doctor.packets import packets
+from flanpy.doctor.packets import is_for_idle_bridge, packets
 from flanpy.errors import MALFORMED, ControlUnreachable, FlanpyError
 from flanpy.host import subnet_env
 from flanpy.host.subnet_env import SubnetEnv
@@ -160,8 +160,10 @@ class _Gathering:
                 f"trace to {destination}",
                 lambda to=destination, of=source: Reading(ask, tunnel).look(to, of),  # type: ignore[misc]
             )
-            walked = self._try(f"trace to {destination}", lambda seen=seen: walk(seen)) if seen else None  # type: ignore[misc]
-            if seen is not None and walked is not None:
+            if seen is None or is_for_idle_bridge(seen):
+                continue
+            walked = self._try(f"trace to {destination}", lambda seen=seen: walk(seen))  # type: ignore[misc]
+            if walked is not None:
                 found.append(Traced(seen, walked))
         return found
 

@@ -9,6 +9,7 @@ from flanpy.doctor import document
 from flanpy.doctor.document import Document
 from flanpy.doctor.facts import Facts
 from flanpy.model.address import IPAddress, IPNetwork, is_within
+from flanpy.trace.seen import Direction, Seen
 
 OUR_PROTO: Final = ("70", "flanpy")
 
@@ -22,7 +23,6 @@ def packets(facts: Facts) -> Iterator[Pair]:
     """Source and destination: from a container here to containers of some peers, and from the first of them to here.
 
     A host without a bridge in its subnet has no containers yet: then it is this host that sends, and nothing comes in.
-    Nor does it while no container is attached to the bridge, which has no carrier then: nothing is wrong with that.
     """
     for key, number in (("subnet", 4), ("subnet6", 6)):
         own = next((one for one in facts.own if one.version == number), None)
@@ -32,13 +32,17 @@ def packets(facts: Facts) -> Iterator[Pair]:
         bridge = next((link for one, link in facts.addresses.items() if one in own and one != own[0]), "")
         for subnet in there:
             yield (own[2] if bridge else None), subnet[2]
-        if there and bridge and _has_carrier(facts, bridge):
+        if there and bridge:
             yield there[0][2], own[2]
 
 
-def _has_carrier(facts: Facts, link: str) -> bool:
-    device = (facts.devices or {}).get(link)
-    return device is None or device.carrier
+def is_for_idle_bridge(seen: Seen) -> bool:
+    """Report whether a packet from outside is for a bridge without carrier: no container is attached, so none misses it.
+
+    The packet's own reading decides. Containers come and go meanwhile, so an earlier reading can contradict it.
+    """
+    device = seen.device(seen.inner.link) if seen.inner is not None else None
+    return seen.direction is Direction.IN and device is not None and device.up and not device.carrier
 
 
 def _peers(facts: Facts, key: str, own: IPNetwork) -> list[IPNetwork]:

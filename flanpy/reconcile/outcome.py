@@ -88,19 +88,27 @@ def added_ways(
 
 
 def report(outcome: Pass) -> None:
-    """Log one canonical line for each pass that did something."""
+    """Log one canonical line for each pass that did something.
+
+    A pass whose operations all fail changes nothing. The failures have a line of their own, and retries come by the
+    dozen: such a pass is for debugging.
+    """
     ops = outcome.decision.ops
     if not ops:
+        return
+    reason, took_ms = outcome.resync or "news", round(outcome.took * 1000, 1)
+    if len(outcome.failures) == len(ops):
+        log.debug("pass_failed", pass_id=outcome.number, reason=reason, count=len(ops), took_ms=took_ms)
         return
     log.info(
         "pass_applied",
         pass_id=outcome.number,
-        reason=outcome.resync or "news",
+        reason=reason,
         adds=sum(isinstance(op, Put) and op.previous is None for op in ops),
         replaces=sum(isinstance(op, Put) and op.previous is not None for op in ops),
         deletes=sum(isinstance(op, Delete) for op in ops),
         count=len(outcome.failures),
-        took_ms=round(outcome.took * 1000, 1),
+        took_ms=took_ms,
     )
     if "sysctl" in outcome.repairs:
         for op in ops:

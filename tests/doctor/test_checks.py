@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from flanpy.doctor.facts import EndpointSeen
 from flanpy.doctor.finding import Severity
-from flanpy.doctor.packets import packets
+from flanpy.doctor.packets import is_for_idle_bridge, packets
 from flanpy.doctor.registry import CHECKS, checked, diagnose
 from flanpy.model.condition import ConditionType
 from flanpy.trace.filter import Effect, Hook, Met, TracedRule
-from flanpy.trace.seen import RouteAnswer
+from flanpy.trace.seen import Direction, RouteAnswer
 from tests.doctor import worlds
 from tests.doctor.worlds import PROBLEMS, Change, bad, reached, repaired, well
 
@@ -27,10 +27,22 @@ def test_doctor_finds_nothing_on_a_well_host() -> None:
 def test_a_bridge_that_no_container_is_attached_to_is_not_sent_to() -> None:
     facts = well()
     assert facts.devices is not None
-    idle = {**facts.devices, "docker0": replace(facts.devices["docker0"], carrier=False)}
-    sent = list(packets(facts))
-    assert list(packets(replace(facts, devices=idle))) == sent[:-1]
-    assert sent[-1][1] in facts.own[0]
+    *_, (source, destination) = packets(facts)
+    assert destination in facts.own[0]
+    idle = replace(facts.devices["docker0"], carrier=False)
+    enters = replace(
+        worlds.SEEN,
+        source=source,
+        destination=destination,
+        direction=Direction.IN,
+        inner=RouteAnswer("docker0"),
+        devices={**facts.devices, "docker0": idle},
+    )
+    assert is_for_idle_bridge(enters)
+    assert not is_for_idle_bridge(replace(enters, devices=facts.devices))
+    assert not is_for_idle_bridge(replace(enters, direction=Direction.OUT))
+    down = {**facts.devices, "docker0": replace(idle, up=False)}
+    assert not is_for_idle_bridge(replace(enters, devices=down)), "a device that is down is a fault"
 
 
 @pytest.mark.parametrize(

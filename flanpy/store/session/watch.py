@@ -30,6 +30,7 @@ from flanpy.store.session.record import StoreRecord, logger
 from flanpy.store.session.stream import WatchCanceled, WatchStream
 
 STARTED: Final = "started"
+NOTHING_TO_RESUME_FROM: Final = "nothing_to_resume_from"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,8 @@ class PrefixWatch:
         self._fresh, self._stale = True, False
         self._source.record.listed(reason)
         self._source.record.restarted(listed.revision)
-        if reason != STARTED:
+        # An empty prefix has no key to resume from: to list it again is the ordinary way, and what it finds is told.
+        if reason != STARTED and (listed.items or reason != NOTHING_TO_RESUME_FROM):
             logger().info("watch_relisted", prefix=self._prefix, reason=reason, revision=listed.revision)
         return Snapshot(listed.items, listed.revision, reason)
 
@@ -181,7 +183,7 @@ class PrefixWatch:
     async def _unchanged(self) -> bool:
         anchor = self._anchor
         if anchor is None:
-            self._reason = "nothing_to_resume_from"
+            self._reason = NOTHING_TO_RESUME_FROM
         elif await self._source.read_at(anchor.key, self._position) != anchor:
             self._reason = "history_replaced"
         return self._reason is None

@@ -164,6 +164,20 @@ async def test_p24_outage_is_logged_once_at_each_end_however_often_it_is_retried
         assert session.stats.outage_since is None
 
 
+@pytest.mark.asyncio
+async def test_empty_prefix_that_is_empty_again_after_an_outage_is_not_told(etcd_server: EtcdCluster) -> None:
+    async with opened(etcd_server) as session:
+        watch = session.watch("/empty/")
+        assert isinstance(await news(watch), Snapshot)
+        with capture_logs() as lines:
+            etcd_server.kill()
+            assert isinstance(await news(watch), Stale)
+            etcd_server.start()
+            again = await until(watch, Snapshot)
+        assert again == Snapshot((), again.revision, "nothing_to_resume_from")
+        assert "watch_relisted" not in [line["event"] for line in lines]
+
+
 def test_p24_watch_tries_a_few_hundred_times_when_etcd_is_away_for_ten_minutes() -> None:
     pace = WatchPace()
     for jitter in (0.0, 1.0):
