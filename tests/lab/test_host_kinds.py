@@ -171,7 +171,8 @@ def test_docker_network_out_of_a_peers_subnet_is_named_by_its_id(lab: Lab) -> No
     host, peer = lab.hosts[1], lab.hosts[0]
     name, subnet = "br-0123456789ab", peer.subnet_file.subnet.network
     host.ip(f"link add {name} type bridge", f"link set {name} up")
-    host.ip(f"route del {subnet} proto 70", f"addr add {subnet[1]}/{subnet.prefixlen} dev {name}")
+    # In this order: the daemon puts a removed route back at once, unless another one has its place by then.
+    host.ip(f"addr add {subnet[1]}/{subnet.prefixlen} dev {name}", f"route del {subnet} proto 70")
     try:
         said = _said(host, "ForeignConflict", "RouteOverlaps")
         assert (
