@@ -30,6 +30,7 @@ from flanpy.store.schema import decode_key, decode_lease, encode_record
 from flanpy.udp.forwarder.packet import VNET
 from tests.hostile.host_targets import HOST_FOUND, HOST_TARGETS
 from tests.hostile.http_targets import HTTP_FOUND, HTTP_TARGETS
+from tests.hostile.names_targets import NAMES_TARGETS
 from tests.hostile.nft_targets import NFT_FOUND, NFT_TARGETS
 from tests.hostile.texts import assert_sayable
 from tests.udp.forwarder.test_hostile import OWN, PEERS, bench, inner, is_whole, superpacket
@@ -233,6 +234,7 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], tuple[bytes, ...]]] = {
     "udp_packet": (udp_packet, (_framed(superpacket(100)), _framed(superpacket(65535), superpacket(1)))),
     **HOST_TARGETS,
     **HTTP_TARGETS,
+    **NAMES_TARGETS,
     **NFT_TARGETS,
 }
 """Each with what it is begun with."""

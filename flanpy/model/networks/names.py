@@ -1,0 +1,86 @@
+"""The names of containers: what one host tells of one network. Pure values.
+
+A flat network of the overlay stands beside the named ones as `FLAT`, a name that no named network can have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any, Final
+
+from flanpy.model.address import IPAddress
+
+FLAT: Final = "flanpy"
+"""The network of the overlay's own subnets; `RESERVED` keeps the name from named ones."""
+
+ZONE: Final = "flanpy.internal"
+"""The zone of whole names. `internal` is reserved for private use (ICANN, 2024)."""
+
+LONGEST_NAME: Final = 253 - len(f".{ZONE}")
+"""Characters of a name that a question can still ask for with the zone (RFC 1035, 2.3.4)."""
+
+LONGEST_LABEL: Final = 63
+_LONGEST_WORD: Final = 255
+MOST_ALIASES: Final = 32
+MOST_ADDRESSES: Final = 8
+MOST_CONTAINERS: Final = 4096
+"""Containers of one host on one network; further ones are not told of."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedContainer:
+    """A running container on one network: its name, its addresses there, and the further names it has there."""
+
+    name: str
+    addresses: tuple[IPAddress, ...]
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return all its names, the container's own first."""
+        return (self.name, *self.aliases)
+
+
+def containers_as_json(containers: Iterable[NamedContainer]) -> list[list[Any]]:
+    """Return the containers as they stand in etcd and in files: a list of name, addresses and aliases for each."""
+    return [[one.name, [str(address) for address in one.addresses], [*one.aliases]] for one in containers]
+
+
+def read_containers(found: Any) -> tuple[NamedContainer, ...]:
+    """Read what `containers_as_json` wrote; raises one of `errors.MALFORMED` for anything else."""
+    if not isinstance(found, list):
+        raise TypeError("the containers are no list")
+    return tuple(_container(*one) for one in found[:MOST_CONTAINERS])
+
+
+def _container(name: Any, addresses: Any, aliases: Any) -> NamedContainer:
+    return NamedContainer(
+        _word(name),
+        tuple(ip_address(_word(one)) for one in addresses[:MOST_ADDRESSES]),
+        tuple(_word(one) for one in aliases[:MOST_ALIASES]),
+    )
+
+
+def _word(found: Any) -> str:
+    if not isinstance(found, str) or len(found) > _LONGEST_WORD or not found.isprintable():
+        raise ValueError("a name or an address of a container is none")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class HostNames:
+    """The containers of one host on one network. `host` is the host's name, for `NAME.HOST.flanpy.internal`."""
+
+    network: str
+    node_id: str
+    host: str = ""
+    containers: tuple[NamedContainer, ...] = ()
+
+
+def is_askable(name: str) -> bool:
+    """Report whether a question can ask for the name: Docker allows longer ones, which DNS has no room for."""
+    if not name or len(name) > LONGEST_NAME or not name.isascii() or not name.isprintable():
+        return False
+    return all(0 < len(label) <= LONGEST_LABEL for label in name.split("."))

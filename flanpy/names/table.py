@@ -1,0 +1,173 @@
+"""The table of all names: which addresses a name has for somebody who asks from certain networks. No I/O.
+
+Owns the ways in which a name may be written and the order of what it means. Names are compared without case, as DNS
+does. Whoever asks learns only of networks that they are on: a name of another network is none.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from flanpy.model.address import IPAddress
+from flanpy.model.networks.names import FLAT, ZONE, HostNames, is_askable
+
+_SUFFIX = f".{ZONE}"
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Somebody who asks: the networks of the container, in the order in which short names are looked up.
+
+    `outside`: questions that are not ours are asked of the host's own servers for them.
+    """
+
+    networks: tuple[str, ...] = ()
+    outside: bool = True
+
+
+@dataclass(slots=True)
+class _Holder:
+    """The addresses that one host has for a name."""
+
+    host: str
+    addresses: tuple[IPAddress, ...]
+
+
+class NameTable:
+    """All names. `put` and `drop` replace what one host tells of one network; own names come first in answers."""
+
+    def __init__(self, node_id: str) -> None:
+        self._node_id = node_id
+        self._told: dict[tuple[str, str], HostNames] = {}
+        self._by_name: dict[str, dict[str, dict[str, _Holder]]] = {}
+        self._by_address: dict[IPAddress, dict[tuple[str, str], str]] = {}
+
+    def put(self, told: HostNames) -> None:
+        """Take what a host tells of one network, in place of what it told before."""
+        self.drop(told.network, told.node_id)
+        self._told[told.network, told.node_id] = told
+        names = self._by_name.setdefault(told.network, {})
+        for container in told.containers:
+            for name in filter(is_askable, dict.fromkeys(map(str.lower, container.names))):
+                holder = names.setdefault(name, {}).setdefault(told.node_id, _Holder(told.host.lower(), ()))
+                holder.addresses = tuple(dict.fromkeys((*holder.addresses, *container.addresses)))
+            if is_askable(container.name):
+                for address in container.addresses:
+                    whole = f"{container.name}.{told.host if told.network == FLAT else told.network}"
+                    self._by_address.setdefault(address, {})[told.network, told.node_id] = whole
+
+    def drop(self, network: str, node_id: str) -> None:
+        """Forget what a host told of one network."""
+        told = self._told.pop((network, node_id), None)
+        if told is None:
+            return
+        names = self._by_name.get(network, {})
+        for container in told.containers:
+            for name in map(str.lower, container.names):
+                holders = names.get(name, {})
+                holders.pop(node_id, None)
+                if not holders:
+                    names.pop(name, None)
+            for address in container.addresses:
+                known = self._by_address.get(address, {})
+                known.pop((network, node_id), None)
+                if not known:
+                    self._by_address.pop(address, None)
+        if not names:
+            self._by_name.pop(network, None)
+
+    def told(self) -> Iterator[HostNames]:
+        """Yield what is known, in the order of networks and hosts."""
+        return (self._told[key] for key in sorted(self._told))
+
+    def told_by(self, network: str, node_id: str) -> HostNames | None:
+        """Return what a host told of one network."""
+        return self._told.get((network, node_id))
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of names by network."""
+        return {network: len(names) for network, names in sorted(self._by_name.items())}
+
+    def networks_of(self, address: IPAddress) -> tuple[str, ...]:
+        """Return the networks on which a container of this host has the address."""
+        known = self._by_address.get(address, {})
+        return tuple(network for network, node_id in known if node_id == self._node_id)
+
+    def find(self, question: str, asker: Asker) -> tuple[IPAddress, ...] | None:
+        """Return the addresses of a name as it is asked for, own host first; None if the asker knows no such name."""
+        name = question.rstrip(".").lower()
+        if is_ours(name):
+            return self._whole(name.removesuffix(_SUFFIX), asker)
+        for network in asker.networks:
+            if network != FLAT and (holders := self._by_name.get(network, {}).get(name)):
+                return self._ordered(holders.items())
+        return self._of_network(name, asker)
+
+    def reverse(self, address: IPAddress, asker: Asker) -> str | None:
+        """Return the whole name of an address, None if the asker may not know it."""
+        for (network, _), name in sorted(self._by_address.get(address, {}).items()):
+            if network in asker.networks:
+                return name + _SUFFIX
+        return None
+
+    def _whole(self, name: str, asker: Asker) -> tuple[IPAddress, ...] | None:
+        found = self._of_network(name, asker)
+        return self._of_host(name, asker) if found is None else found
+
+    def _of_network(self, name: str, asker: Asker) -> tuple[IPAddress, ...] | None:
+        networks = {network.lower(): network for network in asker.networks if network != FLAT}
+        for left, right in _splits(name):
+            if holders := self._by_name.get(networks.get(right, ""), {}).get(left):
+                return self._ordered(holders.items())
+        return None
+
+    def _of_host(self, name: str, asker: Asker) -> tuple[IPAddress, ...] | None:
+        """Find `NAME.HOST` on the flat overlay; the first label of a host's name is enough."""
+        if FLAT not in asker.networks:
+            return None
+        for left, right in _splits(name):
+            holders = self._by_name.get(FLAT, {}).get(left, {})
+            here = [one for one in holders.items() if right in {one[1].host, one[1].host.partition(".")[0]}]
+            if here:
+                return self._ordered(here)
+        return None
+
+    def _ordered(self, holders: Iterable[tuple[str, _Holder]]) -> tuple[IPAddress, ...]:
+        """Return own addresses, then those of other hosts in a new order each time, which shares the load."""
+        own: list[IPAddress] = []
+        others: list[IPAddress] = []
+        for node_id, holder in holders:
+            (own if node_id == self._node_id else others).extend(holder.addresses)
+        random.shuffle(others)
+        return tuple(dict.fromkeys((*own, *others)))
+
+
+def is_ours(name: str) -> bool:
+    """Report whether nobody else can know of the name."""
+    return name == ZONE or name.endswith(_SUFFIX)
+
+
+def reverse_address(question: str) -> IPAddress | None:
+    """Return the address that a name below in-addr.arpa or ip6.arpa stands for (RFC 1035, 3.5; RFC 3596, 2.5)."""
+    name = question.rstrip(".").lower()
+    try:
+        if name.endswith(".in-addr.arpa"):
+            return ip_address(".".join(reversed(name.removesuffix(".in-addr.arpa").split("."))))
+        if name.endswith(".ip6.arpa"):
+            digits = name.removesuffix(".ip6.arpa").split(".")
+            if len(digits) == 32 and all(len(one) == 1 for one in digits):
+                return ip_address(int("".join(reversed(digits)), 16).to_bytes(16, "big"))
+    except ValueError:
+        pass
+    return None
+
+
+def _splits(name: str) -> Iterator[tuple[str, str]]:
+    """Yield the ways to cut a name in two at a dot, the longest first part first: both parts may have dots."""
+    at = name.rfind(".")
+    while at > 0:
+        yield name[:at], name[at + 1 :]
+        at = name.rfind(".", 0, at)
