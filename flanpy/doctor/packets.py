@@ -37,7 +37,7 @@ def packets(facts: Facts) -> Iterator[Pair]:
 
 
 def is_for_idle_bridge(seen: Seen) -> bool:
-    """Report whether a packet from outside is for a bridge without carrier: no container is attached, so none misses it.
+    """Report whether a packet from outside is for a bridge without carrier: no container is attached, so none loses it.
 
     The packet's own reading decides. Containers come and go meanwhile, so an earlier reading can contradict it.
     """

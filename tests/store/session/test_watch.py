@@ -174,6 +174,7 @@ async def test_empty_prefix_that_is_empty_again_after_an_outage_is_not_told(etcd
             assert isinstance(await news(watch), Stale)
             etcd_server.start()
             again = await until(watch, Snapshot)
+        assert isinstance(again, Snapshot)
         assert again == Snapshot((), again.revision, "nothing_to_resume_from")
         assert "watch_relisted" not in [line["event"] for line in lines]
 
