@@ -67,6 +67,7 @@ class StoreRecord:
         self._outage_since: float | None = None
         self._heard: float | None = None
         self._failures = 0
+        self._refusals: set[str] = set()
         self._connected = asyncio.Event()
         self._pausing = 0
 
@@ -96,6 +97,14 @@ class StoreRecord:
             self._connected_since = None
             self._connected.clear()
             logger().warning("datastore_lost", endpoint=str(endpoint), error=str(error))
+
+    def refused(self, prefix: str, error: str) -> None:
+        """Log that etcd refuses a watch. In an outage it refuses all of them for one reason, which is told once."""
+        if self._outage_since is not None:
+            if error in self._refusals:
+                return
+            self._refusals.add(error)
+        logger().warning("watch_refused", prefix=prefix, error=error)
 
     def listed(self, reason: str) -> None:
         """Note that a watch listed its prefix again."""
@@ -144,4 +153,5 @@ class StoreRecord:
             outage = round(now - self._outage_since, 3)
             logger().info("datastore_recovered", endpoint=self._endpoint, outage=outage, count=self._failures)
         self._connected_since, self._outage_since, self._failures = now, None, 0
+        self._refusals.clear()
         self._connected.set()

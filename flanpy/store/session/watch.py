@@ -238,7 +238,7 @@ class PrefixWatch:
         # reported once, until it changes or ends.
         if not isinstance(error, StoreUnavailable | StoreCompacted) and str(error) != self._refusal:
             self._refusal = str(error)
-            logger().warning("watch_refused", prefix=self._prefix, error=str(error))
+            self._source.record.refused(self._prefix, self._refusal)
 
     async def _drop_stream(self) -> None:
         stream, self._stream, self._interrupt = self._stream, None, None
