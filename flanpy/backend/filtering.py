@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from flanpy.backend import bridged
 from flanpy.backend.udp import read_port
@@ -44,12 +44,17 @@ def filter_objects(world: World, links: frozenset[str]) -> tuple[KernelObject, .
         if network is not None and subnet is not None:
             ranges.append(Ranges(family, network, subnet, through))
     asked = RuleInputs(
-        world.policy.filter,
+        replace(world.policy.filter, encapsulation=guard_of(world)),
         flavour,
         world.filter,
         sets=has_sets(world, flavour),
         guarded=any(route.link == BRIDGE for route in world.facts.routes),
         named=bool(world.named.networks or world.facts.bridges),
+        named6=tuple(
+            (one.bridge, one.network.subnet6)
+            for one in world.named.networks
+            if one.network.subnet6 is not None
+        ),
         wrapped={one.family: one for one in _encapsulation(world, links, ranges)},
     )
     return tuple(packet_filter(asked, ranges))
@@ -82,6 +87,14 @@ def _links(world: World, links: frozenset[str]) -> tuple[str, ...]:
 # Encapsulated packets
 
 
+def guard_of(world: World) -> EncapsulationGuard:
+    """Return whose encapsulated packets are dropped on this host, never AUTO."""
+    guard = world.policy.filter.encapsulation
+    if guard is not EncapsulationGuard.AUTO:
+        return guard
+    return EncapsulationGuard.STRANGERS if world.named.networks else EncapsulationGuard.CONTAINERS
+
+
 def has_sets(world: World, flavour: Flavour | None) -> bool:
     """Report whether an nftables set distinguishes hosts from others: where nft is, except with iptables-legacy.
 
@@ -93,7 +106,7 @@ def has_sets(world: World, flavour: Flavour | None) -> bool:
 
 def lets_strangers_in(world: World, flavour: Flavour) -> bool:
     """Report whether the operator wants unknown senders dropped, but the set that this needs is unavailable."""
-    guard, network = world.policy.filter.encapsulation, world.network
+    guard, network = guard_of(world), world.network
     families = network.families if network is not None else ()
     asked = guard is EncapsulationGuard.STRANGERS and any(_ports(world, family)[1] for family in families)
     return asked and not has_sets(world, flavour)
@@ -114,7 +127,7 @@ def _ports(world: World, family: Family) -> tuple[tuple[int, ...], tuple[int, ..
 
 def _encapsulation(world: World, links: frozenset[str], ranges: Iterable[Ranges]) -> Iterator[Encapsulation]:
     """Yield the encapsulation of each family; nothing if the operator wants no such rules."""
-    guard, underlay = world.policy.filter.encapsulation, world.facts.underlay
+    guard, underlay = guard_of(world), world.facts.underlay
     if guard is EncapsulationGuard.OFF or underlay is None:
         return
     for one in ranges:
@@ -153,7 +166,7 @@ def guarded(world: World, ground: Ground) -> Ground:
     flavour, network, own = filter_flavour(world), world.network, world.own
     if network is None or own is None or flavour is None or not has_sets(world, flavour):
         return ground
-    if world.policy.filter.encapsulation is EncapsulationGuard.OFF:
+    if guard_of(world) is EncapsulationGuard.OFF:
         return ground
     families = tuple(family for family in network.families if _ports(world, family)[0])
     return GuardedGround(ground, families, tuple(_members(own.record, families))) if families else ground

@@ -107,6 +107,14 @@ HOST_OPTIONS: Final[tuple[Option, ...]] = (
         help="this host's name in leases, for people; without it the node-id if set, else the system's host name",
     ),
     Option(
+        name="host-label",
+        field="host_label",
+        kind=kinds.LABELS,
+        group="host",
+        own=True,
+        help="labels of this host, by which networks create --hosts chooses it",
+    ),
+    Option(
         name="state-dir",
         field="state_dir",
         kind=kinds.PATH,

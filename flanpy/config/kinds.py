@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from flanpy.config.settings import IPAddress, ListenAddress
 from flanpy.config.suggest import nearest
 from flanpy.model.host_name import host_name
+from flanpy.model.networks.membership import is_label
 
 _ETCD_PORT: Final = 2379
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -222,6 +223,14 @@ def _host_name(text: str) -> str:
     return name
 
 
+def _labels(texts: tuple[str, ...]) -> tuple[str, ...]:
+    found = _pieces(texts)
+    for label in found:
+        if not is_label(label):
+            raise ValueError("expected labels of 1 to 63 letters, digits, '.', '_' or '-'")
+    return found
+
+
 def _auto_switch(text: str) -> str:
     word = text.lower()
     if word in _TRUE | _FALSE:  # what it was before there was auto
@@ -282,4 +291,5 @@ NETWORKS: Final = Kind(
 )
 LISTEN: Final = Kind("IP:PORT", _last(_listen), lambda value: "off" if value is None else str(value))
 NODE_ID: Final = Kind("ID", _optional(_node_id), _render)
+LABELS: Final = Kind("LABEL", _labels, ",".join, repeatable=True, listed=True)
 HOST_NAME: Final = Kind("NAME", _optional(_host_name), _render)

@@ -76,10 +76,11 @@ _TRAFFIC_OPTIONS: Final[tuple[Option, ...]] = (
     Option(
         name="encapsulation-guard",
         field="filter.encapsulation_guard",
-        kind=kinds.choice("off", "containers", "strangers"),
+        kind=kinds.choice("auto", "off", "containers", "strangers"),
         group="filter",
         own=True,
-        help="drop encapsulated packets that containers send to hosts, or of all whom no lease names",
+        help="drop encapsulated packets that containers send to hosts, or of all whom no lease names; auto: the latter "
+        "on hosts with a named network",
     ),
     Option(
         name="healthz-ip",

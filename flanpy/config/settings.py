@@ -91,7 +91,7 @@ class FilterOptions:
     iptables_forward_rules: bool = True
     ip_blackhole_route: bool = False
     backend: str = "auto"
-    encapsulation_guard: str = "containers"
+    encapsulation_guard: str = "auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +165,7 @@ class Settings:
     log: LogOptions = LogOptions()
     node_id: str | None = None
     host_name: str | None = None
+    host_label: tuple[str, ...] = ()
     state_dir: Path = Path("/var/lib/flanpy")
     run_dir: Path = Path("/run/flanpy")
     subnet_file: Path = Path("/run/flannel/subnet.env")

@@ -73,10 +73,17 @@ class Docker:
 
     def create(self, recipe: Recipe) -> None:
         pools = [IPAMPool(subnet=subnet, gateway=gateway) for subnet, gateway in recipe.pools]
-        if recipe.slice:
-            kept = {f"flanpy{number}": address for number, address in enumerate(recipe.kept_free)}
-            ((subnet, gateway),) = recipe.pools
-            pools = [IPAMPool(subnet=subnet, gateway=gateway, iprange=recipe.slice, aux_addresses=kept)]
+        if recipe.slices:
+            whole = zip(recipe.pools, recipe.slices, recipe.kept_free, strict=True)
+            pools = [
+                IPAMPool(
+                    subnet=subnet,
+                    gateway=gateway,
+                    iprange=slice_,
+                    aux_addresses={f"flanpy{number}": address for number, address in enumerate(kept)},
+                )
+                for (subnet, gateway), slice_, kept in whole
+            ]
         with self._translated() as api:
             api.create_network(
                 recipe.name,

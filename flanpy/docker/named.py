@@ -13,7 +13,9 @@ from typing import Any, Final
 
 from flanpy.docker.facts import MTU_OPTION, OPTION
 from flanpy.docker.network import NetworkStep, Recipe
+from flanpy.model.address import IPNetwork
 from flanpy.model.networks.view import Joined
+from flanpy.plan.networks import subnets
 
 LABEL: Final = "net.flanpy.named"
 """The label of named networks in Docker; its value is the definition's id."""
@@ -46,16 +48,22 @@ class NamedStep:
 
 def recipe(joined: Joined) -> Recipe:
     """Return the network on this host. Docker would give out the first address of a slice, which ends in .0."""
-    first = joined.slice.network_address
+    slices: tuple[IPNetwork, ...] = tuple(one for one in (joined.slice, joined.slice6) if one is not None)
+    pairs = tuple(zip(subnets(joined.network), slices, strict=True))
     return Recipe(
         joined.network.name,
-        ((str(joined.network.subnet), str(first + 1)),),
+        tuple((str(subnet), str(slice_.network_address + 1)) for subnet, slice_ in pairs),
         ((MTU_OPTION, str(joined.network.mtu)), (f"{OPTION}name", joined.bridge)),
         labels=((LABEL, joined.network.id),),
-        slice=str(joined.slice),
-        kept_free=() if first == joined.network.subnet.network_address else (str(first),),
+        slices=tuple(map(str, slices)),
+        kept_free=tuple(_kept_free(subnet, slice_) for subnet, slice_ in pairs),
         internal=joined.network.internal,
     )
+
+
+def _kept_free(subnet: IPNetwork, slice_: IPNetwork) -> tuple[str, ...]:
+    first = slice_.network_address
+    return () if first == subnet.network_address else (str(first),)
 
 
 def plan_one(
@@ -91,27 +99,43 @@ def plan_gone(present: Mapping[str, Any], holders: tuple[str, ...]) -> NamedStep
 
 
 def _differences(present: Mapping[str, Any], target: Recipe) -> Iterator[str]:
-    pool: Mapping[str, Any] = next(iter((present.get("IPAM") or {}).get("Config") or ()), {})
-    subnet, gateway = target.pools[0]
+    pools: Iterable[Mapping[str, Any]] = (present.get("IPAM") or {}).get("Config") or ()
     has = {
-        "subnet": str(pool.get("Subnet", "")),
-        "range": str(pool.get("IPRange", "")),
-        "gateway": str(pool.get("Gateway", "")).partition("/")[0],
+        **_pools(
+            (str(pool.get("Subnet", "")), str(pool.get("IPRange", "")), str(pool.get("Gateway", "")))
+            for pool in pools
+        ),
         "internal": str(bool(present.get("Internal"))),
         **_texts(target.options, present.get("Options") or {}),
         **_texts(target.labels, present.get("Labels") or {}),
     }
     needs = {
-        "subnet": subnet,
-        "range": target.slice,
-        "gateway": gateway,
+        **_pools(
+            (subnet, slice_, gateway)
+            for (subnet, gateway), slice_ in zip(target.pools, target.slices, strict=True)
+        ),
         "internal": str(target.internal),
         **dict(target.options),
         **dict(target.labels),
     }
     return (
-        f"{key} {has[key] or 'not set'}, needs {value}" for key, value in needs.items() if has[key] != value
+        f"{key} {has.get(key) or 'not set'}, needs {needs.get(key) or 'none'}"
+        for key in {**needs, **has}
+        if has.get(key, "") != needs.get(key, "")
     )
+
+
+def _pools(pools: Iterable[tuple[str, str, str]]) -> dict[str, str]:
+    """Return what Docker says of its pools, by words that tell the two families apart."""
+    found: dict[str, str] = {}
+    for subnet, slice_, gateway in pools:
+        family = "IPv6 " if ":" in subnet else ""
+        found |= {
+            f"{family}subnet": subnet,
+            f"{family}range": slice_,
+            f"{family}gateway": gateway.partition("/")[0],
+        }
+    return found
 
 
 def _texts(wanted: Iterable[tuple[str, str]], found: Mapping[str, Any]) -> dict[str, str]:

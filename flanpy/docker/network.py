@@ -20,7 +20,7 @@ from flanpy.model.bridge import BRIDGE, DOCKER_NETWORK
 class Recipe:
     """All that a network is made of. `pools` are subnet and gateway, IPv4 first.
 
-    `slice`: the part of the IPv4 subnet that Docker gives out here, "" for all of it. `kept_free` are addresses of it
+    `slices`: the part of each subnet that Docker gives out here; none: all of it. `kept_free` are addresses of each
     that Docker does not give out.
     """
 
@@ -28,8 +28,8 @@ class Recipe:
     pools: tuple[tuple[str, str], ...]
     options: tuple[tuple[str, str], ...]
     labels: tuple[tuple[str, str], ...] = ((OWNER_LABEL, "1"),)
-    slice: str = ""
-    kept_free: tuple[str, ...] = ()
+    slices: tuple[str, ...] = ()
+    kept_free: tuple[tuple[str, ...], ...] = ()
     internal: bool = False
 
 

@@ -26,7 +26,7 @@ _RECEIVE_BYTES = 1 << 16
 _LD_HALF, _LD_WORD, _JUMP_EQUAL, _RETURN = 0x28, 0x20, 0x15, 0x06
 _TYPE_AT, _PORT_AT, _NDM_INDEX_AT = 4, 12, 20
 _ACCEPT, _DROP = 0xFFFFFFFF, 0
-_MOST_LINKS = 100  # a jump reaches 255 instructions
+_MOST_LINKS = 2000  # two instructions each, of the 4,096 that the kernel takes (BPF_MAXINSNS)
 
 
 class EventSocket:
@@ -65,13 +65,16 @@ class EventSocket:
 def filter_program(own_port: int, indices: list[int]) -> bytes:
     """The filter as an array of struct sock_filter.
 
-    BPF loads are big-endian and netlink headers are in host order, hence htons and htonl of what is compared.
+    BPF loads are big-endian and netlink headers are in host order, hence htons and htonl of what is compared. A jump
+    reaches 255 instructions, so each link brings its own return.
     """
-    links = indices[:_MOST_LINKS]
     routes = [socket.htons(kind) for kind in (rtnl.NEWROUTE, rtnl.DELROUTE)]
     neighbours = [socket.htons(kind) for kind in (rtnl.NEWNEIGH, rtnl.DELNEIGH)]
-    of_ours = [(_JUMP_EQUAL, len(links) - at, 0, socket.htonl(index)) for at, index in enumerate(links)]
-    tail = len(of_ours)
+    of_ours = [
+        line
+        for index in indices[:_MOST_LINKS]
+        for line in ((_JUMP_EQUAL, 0, 1, socket.htonl(index)), (_RETURN, 0, 0, _ACCEPT))
+    ]
     program = [
         (_LD_HALF, 0, 0, _TYPE_AT),
         (_JUMP_EQUAL, 4, 0, neighbours[0]),
@@ -80,13 +83,14 @@ def filter_program(own_port: int, indices: list[int]) -> bytes:
         (_JUMP_EQUAL, 1, 0, routes[1]),
         (_RETURN, 0, 0, _ACCEPT),
         (_LD_WORD, 0, 0, _PORT_AT),
-        (_JUMP_EQUAL, 4 + tail, 0, socket.htonl(own_port)),
+        (_JUMP_EQUAL, 3, 0, socket.htonl(own_port)),
         (_LD_HALF, 0, 0, _TYPE_AT),
-        (_JUMP_EQUAL, 3 + tail, 0, routes[0]),
-        (_JUMP_EQUAL, 2 + tail, 0, routes[1]),
+        (_JUMP_EQUAL, 2, 0, routes[0]),
+        (_JUMP_EQUAL, 1, 2, routes[1]),
+        (_RETURN, 0, 0, _DROP),
+        (_RETURN, 0, 0, _ACCEPT),
         (_LD_WORD, 0, 0, _NDM_INDEX_AT),
         *of_ours,
         (_RETURN, 0, 0, _DROP),
-        (_RETURN, 0, 0, _ACCEPT),
     ]
     return b"".join(struct.pack("=HBBI", *line) for line in program)

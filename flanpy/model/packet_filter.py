@@ -53,8 +53,12 @@ class FilterChoice(Enum):
 
 
 class EncapsulationGuard(Enum):
-    """The setting `encapsulation-guard`: whose encapsulated packets are dropped. STRANGERS includes CONTAINERS."""
+    """The setting `encapsulation-guard`: whose encapsulated packets are dropped. STRANGERS includes CONTAINERS.
 
+    AUTO is STRANGERS on a host that is on a named network, whose layer 2 strangers would land on, else CONTAINERS.
+    """
+
+    AUTO = "auto"
     OFF = "off"
     CONTAINERS = "containers"
     STRANGERS = "strangers"
@@ -244,4 +248,4 @@ class FilterPolicy:
     forward: bool = True
     masquerade: bool = False
     random_ports: bool = True
-    encapsulation: EncapsulationGuard = EncapsulationGuard.CONTAINERS
+    encapsulation: EncapsulationGuard = EncapsulationGuard.AUTO

@@ -11,6 +11,8 @@
   with the rules of `encapsulated` about forwarded packets: in our table of nftables, or in iptables' mangle, which
   `iptables -F` spares.
 - `apart`: nothing passes between named networks and the flat overlay, by the same chain.
+- `networks`: nothing passes from one named network into another by IPv6, which Docker up to 26 filters only where its
+  settings say so (`ip6tables`).
 - `mark`: Docker's nftables rules accept by mark only (`bridge-accept-fwmark`).
 
 An accept in a table of our own does not overrule a drop elsewhere, so plain nftables has neither `forward` nor `raw`.
@@ -53,7 +55,10 @@ from flanpy.plan.overlay_ranges import Ranges
 FORWARD = "FLANPY-FORWARD"
 GUARD = "FLANPY-GUARD"
 POSTROUTING = "FLANPY-POSTROUTING"
+NETWORKS = "FLANPY-NETWORKS"
 RAW = "FLANPY-RAW"
+
+_LINK_LOCAL = IPv6Network("fe80::/10")
 
 _MULTICAST: dict[Family, IPNetwork] = {
     Family.IPV4: IPv4Network("224.0.0.0/4"),
@@ -94,8 +99,8 @@ def _automatic(network: NetworkConfig, facts: FilterFacts) -> Flavour | None:
 class RuleInputs:
     """The inputs of the rules, beside the ranges. `sets`: nftables can be used, for any `flavour`.
 
-    `guarded`: the bridge of network mode is here. `named`: named networks are. `wrapped`: the encapsulated packets, by
-    family.
+    `guarded`: the bridge of network mode is here. `named`: named networks are. `named6`: the bridges of those with
+    IPv6, and their ranges. `wrapped`: the encapsulated packets, by family.
     """
 
     policy: FilterPolicy
@@ -104,6 +109,7 @@ class RuleInputs:
     sets: bool
     guarded: bool
     named: bool
+    named6: tuple[tuple[str, IPv6Network], ...]
     wrapped: Mapping[Family, Encapsulation]
 
     def masqueraded(self, family: Family) -> bool:
@@ -124,6 +130,34 @@ def packet_filter(asked: RuleInputs, ranges: Iterable[Ranges]) -> Iterator[Filte
         else:
             yield from _iptables(asked, one)
         yield from _nft_forward(asked, one) if asked.sets else _mangle(asked, one)
+    if asked.named6:
+        yield from _networks(asked)
+
+
+def _networks(asked: RuleInputs) -> Iterator[FilterObject]:
+    """Return the chain that keeps named networks from each other by IPv6. Within a bridge packets may pass it, too."""
+    family = Family.IPV6
+    bridges = NAMED_BRIDGES if asked.sets else NAMED_BRIDGES_IPTABLES
+    rules = (
+        Rule(_RETURN, source=_LINK_LOCAL),
+        *(
+            Rule(
+                Verdict.DROP,
+                in_link=bridges,
+                out_link=bridge,
+                source=subnet,
+                not_source=True,
+                destination=subnet,
+            )
+            for bridge, subnet in asked.named6
+        ),
+    )
+    if asked.sets:
+        hook = "filter hook forward priority -1"
+        yield FilterChain(Flavour.NFT, family, NFT_TABLE, "networks", rules, hook)
+        return
+    yield FilterChain(asked.flavour, family, "mangle", NETWORKS, rules)
+    yield FilterJump(asked.flavour, family, "mangle", "FORWARD", NETWORKS)
 
 
 def _iptables(asked: RuleInputs, ranges: Ranges) -> Iterator[FilterObject]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,7 +36,13 @@ def test_networks_are_created_listed_shown_and_removed(network: Network) -> None
     assert network("networks", "ls").out.splitlines()[0].split()[:3] == ["NAME", "SUBNET", "SLICE"]
     shown = json.loads(network("networks", "show", "shop", "-o", "json").out)
     assert shown["slices"] == [
-        {"slice": "10.196.3.0/24", "node_id": "node-7", "host": "h7", "public_ip": "192.0.2.7"}
+        {
+            "slice": "10.196.3.0/24",
+            "ipv6_slice": "",
+            "node_id": "node-7",
+            "host": "h7",
+            "public_ip": "192.0.2.7",
+        }
     ]
     assert "10.196.3.0/24" in network("networks", "show", "shop").out
     assert network("networks", "rm", "shop").code == Exit.OK
@@ -59,13 +66,23 @@ def test_networks_are_created_listed_shown_and_removed(network: Network) -> None
         (("new", "10.198.0.0/16", "--mtu", "1"), Exit.FAILURE, "MTU 1 "),
         (("new", "ten"), Exit.FAILURE, "write 10.96.0.0/16"),
         (("new", "127.0.0.0/16"), Exit.FAILURE, "no container may have"),
+        (("new", "10.198.0.0/16", "--ipv6", "fe80::/64"), Exit.FAILURE, "no container may have"),
+        (("new", "10.198.0.0/16", "--ipv6", "10.198.0.0/16"), Exit.FAILURE, "no IPv6 range"),
+        (("new", "10.198.0.0/16", "--ipv6", "fd00::/112"), Exit.FAILURE, "must be from /16 to /104"),
+        (
+            ("new", "10.198.0.0/16", "--ipv6", "fd00:96::/48"),
+            Exit.REFUSED,
+            "overlaps fd00:96::/64 of network",
+        ),
+        (("new", "10.198.0.0/16", "--ipv6", "--mtu", "1200"), Exit.FAILURE, "must be 1280 bytes or more"),
+        (("new", "10.198.0.0/16", "--hosts", "a b"), Exit.FAILURE, "host 'a b' of the network is no label"),
     ],
 )
 def test_bad_network_is_refused_in_one_line(
     network: Network, words: tuple[str, ...], code: Exit, said: str
 ) -> None:
     network.configure(VXLAN)
-    create(network, "shop", "10.196.0.0/16")
+    create(network, "shop", "10.196.0.0/16", "--ipv6", "fd00:96::/64")
     ended = network("networks", "create", *words)
     assert (ended.code, len(ended.err.splitlines())) == (code, 1), ended.err
     assert said in ended.err
@@ -85,3 +102,103 @@ def test_unreadable_definition_is_named_and_hides_no_other(network: Network) -> 
     assert [one["name"] for one in json.loads(ended.out)] == ["shop"]
     assert "bad" in ended.err
     assert network("networks", "rm", "bad").code == Exit.OK
+
+
+def only_hosts(network: Network, name: str) -> list[str]:
+    hosts: list[str] = json.loads(network("networks", "show", name, "-o", "json").out)["only_hosts"]
+    return hosts
+
+
+def put(network: Network, key: str, value: str) -> None:
+    network.session(lambda session: session.put(f"{network.prefix}/{key}", value.encode()))
+
+
+def test_ipv6_subnet_is_made_up_where_none_is_named(network: Network) -> None:
+    network.configure(VXLAN)
+    shop = create(network, "shop", "10.196.0.0/16", "--ipv6")
+    assert shop["ipv6_subnet"].startswith("fd")
+    assert shop["ipv6_subnet"].endswith("/64")
+    put(network, "slices/shop/10.196.3.0-24", MINE)
+    assert "IPV6 SLICE" in network("networks", "show", "shop").out
+    lab = create(network, "lab", "10.197.0.0/16", "--ipv6", "fd00:97::/64")
+    assert lab["ipv6_subnet"] == "fd00:97::/64"
+
+
+def test_hosts_are_attached_to_a_network_and_leave_it(network: Network) -> None:
+    network.configure(VXLAN)
+    assert create(network, "shop", "10.196.0.0/16", "--hosts", "web,db", "--hosts", "h9")["only_hosts"] == [
+        "web",
+        "db",
+        "h9",
+    ]
+    network.put("10.50.7.0-24", MINE)
+    for words, after, said in (
+        (("attach", "shop", "h7"), ["web", "db", "h9", "node-7"], "is put on network 'shop'"),
+        (("attach", "shop", "node-7"), ["web", "db", "h9", "node-7"], "already"),
+        (("leave", "shop", "10.50.7.9"), ["web", "db", "h9", "node-7", "!node-7"], "'h7' leaves network"),
+        (
+            ("leave", "shop", "h7"),
+            ["web", "db", "h9", "node-7", "!node-7"],
+            "has left network 'shop' already",
+        ),
+        (("attach", "shop", "h7"), ["web", "db", "h9", "node-7"], "is put on"),
+    ):
+        ended = network("networks", *words)
+        assert ended.code == Exit.OK, ended.err
+        assert said in ended.out
+        assert only_hosts(network, "shop") == after
+    for words in (("attach", "shop", "h8"), ("leave", "nosuch", "h7")):
+        ended = network("networks", *words)
+        assert (ended.code, len(ended.err.splitlines())) == (Exit.NOT_FOUND, 1)
+
+
+def test_slices_of_a_host_that_is_gone_are_freed_and_those_of_a_living_one_are_not(network: Network) -> None:
+    network.configure(VXLAN)
+    create(network, "shop", "10.196.0.0/16")
+    create(network, "lab", "10.197.0.0/16")
+    for key in ("slices/shop/10.196.3.0-24", "slices/lab/10.197.4.0-24"):
+        put(network, key, MINE)
+    network.put("10.50.7.0-24", MINE, ttl=60)
+    refused = network("networks", "forget", "h7")
+    assert (refused.code, len(refused.err.splitlines())) == (Exit.REFUSED, 1)
+    assert "holds a lease" in refused.err
+    network.session(lambda session: session.delete(f"{network.prefix}/subnets/10.50.7.0-24"))
+    freed = network("networks", "forget", "h7")
+    assert freed.code == Exit.OK, freed.err
+    assert "freed 2 slices of 'h7': 10.197.4.0/24 of lab, 10.196.3.0/24 of shop" in freed.out
+    assert network.text("slices/shop/10.196.3.0-24") is None
+    assert network("networks", "forget", "h7").code == Exit.NOT_FOUND
+
+
+def test_what_was_exported_is_imported_where_it_is_missing_and_replaces_nothing(
+    network: Network, tmp_path: Path
+) -> None:
+    network.configure(VXLAN)
+    create(network, "shop", "10.196.0.0/16", "--ipv6", "--hosts", "web")
+    put(network, "slices/shop/10.196.3.0-24", MINE)
+    file = tmp_path / "networks.json"
+    file.write_text(network("networks", "export").out)
+    before = network.text("networks/shop")
+    assert network("networks", "import", str(file)).out == "wrote 0 keys; etcd had the others\n"
+    assert network("networks", "rm", "shop").code == Exit.OK
+    assert network("networks", "import", str(file)).out == "wrote 2 keys; etcd had the others\n"
+    assert network.text("networks/shop") == before
+    assert json.loads(network.text("slices/shop/10.196.3.0-24") or "") == json.loads(MINE)
+    network("networks", "rm", "shop")
+    create(network, "shop", "10.199.0.0/16")
+    refused = network("networks", "import", str(file))
+    assert (refused.code, len(refused.err.splitlines())) == (Exit.CONFLICT, 1)
+    network("networks", "rm", "shop")
+    create(network, "other", "10.196.0.0/16", "--vni", "77")
+    refused = network("networks", "import", str(file))
+    assert "overlaps 10.196.0.0/16 of network 'other'" in refused.err
+    assert network.text("networks/shop") is None
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"Networks": [{"Name": "shop"}]}', "[" * 3000, "\x00"])
+def test_file_that_is_no_export_is_refused_in_one_line(network: Network, tmp_path: Path, text: str) -> None:
+    network.configure(VXLAN)
+    file = tmp_path / "networks.json"
+    file.write_text(text)
+    refused = network("networks", "import", str(file))
+    assert (refused.code, len(refused.err.splitlines())) == (Exit.FAILURE, 1), refused.err

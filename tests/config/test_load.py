@@ -88,6 +88,7 @@ VALUES: list[tuple[str, str, str, Any]] = [
     ("log-level", "debug", "log.level", "debug"),
     ("node-id", "h1.example", "node_id", "h1.example"),
     ("host-name", "web-1.example", "host_name", "web-1.example"),
+    ("host-label", "web,rack-1", "host_label", ("web", "rack-1")),
     ("state-dir", "/s", "state_dir", Path("/s")),
     ("run-dir", "/r", "run_dir", Path("/r")),
     ("resync-interval", "1m30s", "resync_interval", 90.0),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 import pytest
@@ -14,19 +14,24 @@ from flanpy.model.networks.view import Joined
 from tests.model.test_named_networks import SHOP
 
 ON_SHOP = Joined(SHOP, IPv4Network("10.96.3.0/24"))
+ON_BOTH = replace(ON_SHOP, network=replace(SHOP, subnet6=IPv6Network("fd00:96::/64")))
 
 
 def document(joined: Joined = ON_SHOP, **changes: Any) -> dict[str, Any]:
     """Docker's document of the network as our recipe makes it."""
     made = recipe(joined)
-    subnet, gateway = made.pools[0]
     return {
         "Id": "d0c",
         "Name": made.name,
         "Internal": made.internal,
         "Labels": dict(made.labels),
         "Options": dict(made.options),
-        "IPAM": {"Config": [{"Subnet": subnet, "IPRange": made.slice, "Gateway": gateway}]},
+        "IPAM": {
+            "Config": [
+                {"Subnet": subnet, "IPRange": slice_, "Gateway": gateway}
+                for (subnet, gateway), slice_ in zip(made.pools, made.slices, strict=True)
+            ]
+        },
         **changes,
     }
 
@@ -34,12 +39,19 @@ def document(joined: Joined = ON_SHOP, **changes: Any) -> dict[str, Any]:
 def test_network_has_the_whole_subnet_and_gives_out_this_hosts_slice() -> None:
     made = recipe(ON_SHOP)
     assert made.pools == (("10.96.0.0/16", "10.96.3.1"),)
-    assert (made.slice, made.kept_free, made.internal) == ("10.96.3.0/24", ("10.96.3.0",), False)
+    assert (made.slices, made.kept_free, made.internal) == (("10.96.3.0/24",), (("10.96.3.0",),), False)
     assert dict(made.options) == {
         "com.docker.network.driver.mtu": "1450",
         "com.docker.network.bridge.name": "fb-10001",
     }
-    assert recipe(Joined(SHOP, IPv4Network("10.96.0.0/24"))).kept_free == ()
+    assert recipe(Joined(SHOP, IPv4Network("10.96.0.0/24"))).kept_free == ((),)
+
+
+def test_ipv6_slice_has_the_place_of_the_ipv4_one() -> None:
+    made = recipe(ON_BOTH)
+    assert made.pools == (("10.96.0.0/16", "10.96.3.1"), ("fd00:96::/64", "fd00:96::300:0:0:1"))
+    assert made.slices == ("10.96.3.0/24", "fd00:96:0:0:300::/72")
+    assert made.kept_free == (("10.96.3.0",), ("fd00:96:0:0:300::",))
 
 
 def test_network_is_made_where_there_is_none_and_kept_where_it_is_right() -> None:
@@ -53,6 +65,7 @@ WRONG = [
     document(Options={**dict(recipe(ON_SHOP).options), "com.docker.network.driver.mtu": "1500"}),
     document(Joined(SHOP, IPv4Network("10.96.4.0/24"))),
     document(Joined(replace(SHOP, vni=10_002), ON_SHOP.slice)),
+    document(ON_BOTH),
 ]
 
 

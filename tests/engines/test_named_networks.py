@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from tests.lab.overlay import eventually
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
 
 DEADLINE_S = 10.0
+SHOP6, LAB6 = "fd00:96::/64", "fd00:97::/64"
 HEALED_S = 5.0
 """A repair takes well under a second; the rest is for a machine that stands still."""
 
@@ -29,13 +31,13 @@ def lab() -> Iterator[DockerLab]:
             host.engine.start()
         made.configure()
         for host in made.hosts:
-            host.daemon.launch("--ip-masq")
+            host.daemon.launch("--ip-masq", "--host-label", f"rack-{host.name}")
         for host in made.hosts:
             host.daemon.wait_ready()
             host.flanpyctl("docker", "apply", "--restart", "always")
-        made.hosts[0].flanpyctl("networks", "create", "shop", "10.96.0.0/16")
+        made.hosts[0].flanpyctl("networks", "create", "shop", "10.96.0.0/16", "--ipv6", SHOP6)
         made.hosts[1].flanpyctl(
-            "networks", "create", "lab", "10.97.0.0/20", "--slice-size", "26", "--internal"
+            "networks", "create", "lab", "10.97.0.0/20", "--slice-size", "26", "--internal", "--ipv6", LAB6
         )
         for host in made.hosts:
             in_docker(host, "shop", "lab")
@@ -103,6 +105,63 @@ def test_containers_of_a_network_reach_each_other_across_hosts_and_nobody_else(l
         (alone, flat.address()),
     ):
         assert not pings(source, target), f"{source.name} reaches {target}"
+
+
+def address6(one: EngineContainer, network: str) -> str:
+    found: str = one.inspect()["NetworkSettings"]["Networks"][network]["GlobalIPv6Address"]
+    return found
+
+
+def test_ipv6_reaches_across_hosts_and_no_other_named_network_of_the_same_host(lab: DockerLab) -> None:
+    here, there = lab.hosts
+    one, far = box(here, "one6", "shop"), box(there, "far6", "shop")
+    eventually(
+        lambda: pings(one, address6(far, "shop")),
+        lambda: here.run("bridge", "fdb").stdout,
+        deadline=DEADLINE_S,
+    )
+    assert pings(far, address6(one, "shop"), size=1402)
+    other = box(there, "other6", "lab")
+    gateway = str(ip_network(there.engine.inspect("network", "lab")["IPAM"]["Config"][1]["IPRange"])[1])
+    run_in(other.as_end().namespace, ("ip", "-6", "route", "replace", "default", "via", gateway))
+    assert pings(other, gateway)
+    for source, target in ((other, address6(far, "shop")), (far, address6(other, "lab"))):
+        assert not pings(source, target), f"{source.name} reaches {target}"
+    for container in (one, far, other):
+        container.remove()
+
+
+def test_network_is_on_the_hosts_that_its_list_says_and_no_others(lab: DockerLab) -> None:
+    here, there = lab.hosts
+    here.flanpyctl("networks", "create", "few", "10.98.0.0/16", "--hosts", f"rack-{here.name}")
+    number = vni(here, "few")
+
+    def are_on(*hosts: DockerHost) -> bool:
+        slices = json.loads(here.flanpyctl("networks", "show", "few", "-o", "json").stdout)["slices"]
+        links = [
+            one for one in lab.hosts if one.run("ip", "link", "show", f"fv-{number}", check=False).stdout
+        ]
+        return len(slices) == len(hosts) and links == list(hosts)
+
+    def shown() -> str:
+        return here.flanpyctl("networks", "show", "few").stdout
+
+    eventually(lambda: are_on(here), shown, deadline=DEADLINE_S)
+    there.flanpyctl("networks", "attach", "few")
+    eventually(lambda: are_on(here, there), shown, deadline=DEADLINE_S)
+    in_docker(there, "few")
+    there.flanpyctl("networks", "leave", "few")
+    eventually(lambda: are_on(here), shown, deadline=DEADLINE_S)
+    assert there.flanpyctl("docker", "networks").returncode == 0
+    assert there.engine.docker("network", "ls", "-q", "--filter", "name=few").stdout == ""
+    here.flanpyctl("networks", "rm", "few")
+    eventually(
+        lambda: (
+            not any(one.run("ip", "link", "show", f"fv-{number}", check=False).stdout for one in lab.hosts)
+        ),
+        "a device stayed",
+        deadline=DEADLINE_S,
+    )
 
 
 BREAKS = {

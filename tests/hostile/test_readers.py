@@ -13,6 +13,7 @@ _WHOLE = ("RecursionError", "MALFORMED", "UNUSABLE", "_FAILURES")
 
 _RAISING = {
     "flanpy/cli/config/network.py": "what flanpyctl rendered itself",
+    "flanpy/cli/networks/copies.py": "slices that were read as leases before",
     "flanpy/cluster/talk.py": "`ask_any` catches MALFORMED",
     "flanpy/docker/api.py": "`look` catches NOT_DOCKER",
     "flanpy/host/extension.py": "`parse` raises one of UNUSABLE, as its callers know",

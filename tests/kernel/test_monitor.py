@@ -570,5 +570,22 @@ async def test_the_kernel_drops_our_own_and_foreign_links_neighbours_by_filter()
             events.close()
 
 
-def test_the_filter_stays_within_reach_of_its_jumps_with_many_links() -> None:
-    assert len(filter_program(1, list(range(1, 1000)))) // 8 <= 255
+@pytest.mark.asyncio
+async def test_the_kernel_takes_the_filter_of_many_links_and_lets_the_last_one_through() -> None:
+    assert len(filter_program(1, list(range(1, 5000)))) // 8 <= 4096
+    with namespace() as here:
+        here.ip("link add eth0 type veth peer name far0")
+        here.ip("link set eth0 up")
+        here.ip("link set far0 up")
+        (index,) = [link["ifindex"] for link in here.json("link show eth0")]
+        events = EventSocket(lambda: here.do(open_netlink))
+        try:
+            events.attach_filter(1, [*range(10_000, 11_999), index])
+            while events.receive() is not None:
+                pass
+            here.ip("neigh add fd00::2 lladdr 02:00:00:00:00:02 dev far0 nud permanent")
+            assert events.receive() is None
+            here.ip("neigh add fd00::3 lladdr 02:00:00:00:00:03 dev eth0 nud permanent")
+            assert events.receive() is not None
+        finally:
+            events.close()

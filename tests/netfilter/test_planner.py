@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 import pytest
@@ -43,9 +43,10 @@ def with_network_mode(base: World) -> World:
     return replace(base, facts=replace(base.facts, routes=(*base.facts.routes, route)))
 
 
-def with_named(base: World) -> World:
+def with_named(base: World, *, subnet6: str | None = None) -> World:
     """A world whose host is on a named network."""
-    return replace(base, named=NamedView((Joined(SHOP, IPv4Network("10.96.3.0/24")),)))
+    shop = replace(SHOP, subnet6=IPv6Network(subnet6)) if subnet6 else SHOP
+    return replace(base, named=NamedView((Joined(shop, IPv4Network("10.96.3.0/24")),)))
 
 
 def moving() -> World:
@@ -98,6 +99,16 @@ CASES: dict[str, tuple[FilterFacts, World, FilterPolicy]] = {
     "named networks": (facts(IPT, OLD), with_named(crowd(2)), FilterPolicy()),
     "named networks, nftables": (facts(NFT), with_named(crowd(2)), FilterPolicy()),
     "named networks, iptables-legacy": (facts(LEGACY, OLD), with_named(crowd(2)), FilterPolicy()),
+    "named networks with IPv6": (
+        facts(IPT, OLD),
+        with_named(crowd(2), subnet6="fd00:96::/64"),
+        FilterPolicy(encapsulation=EncapsulationGuard.CONTAINERS),
+    ),
+    "named networks with IPv6, iptables-legacy": (
+        facts(LEGACY, OLD),
+        with_named(crowd(2), subnet6="fd00:96::/64"),
+        FilterPolicy(),
+    ),
     "encapsulation guard off": (facts(IPT), crowd(2), FilterPolicy(encapsulation=EncapsulationGuard.OFF)),
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import pytest
 
@@ -11,12 +11,12 @@ from flanpy.errors import ConfigError
 from flanpy.model.border import EtcdAddress
 from flanpy.model.networks.definition import FIRST_VNI, NamedNetwork
 from flanpy.model.networks.view import Joined
-from flanpy.plan.networks import free_vni, refusals, refuse_taken
+from flanpy.plan.networks import Flat, free_vni, refusals, refuse_taken
 from tests.model.test_named_networks import SHOP
 from tests.states import crowd
 
 LAB = replace(SHOP, name="lab", id="b2", subnet=IPv4Network("10.97.0.0/16"), vni=10_002)
-FLAT = (IPv4Network("10.50.0.0/16"), 1)
+FLAT: Flat = ((IPv4Network("10.50.0.0/16"), IPv6Network("fd00:50::/64")), 1)
 
 
 def on(network: NamedNetwork = SHOP) -> Joined:
@@ -40,12 +40,17 @@ def test_network_beside_all_others_is_taken() -> None:
         (replace(LAB, subnet=IPv4Network("10.50.0.0/20")), "overlaps the overlay's own network 10.50.0.0/16"),
         (replace(LAB, subnet=IPv4Network("10.0.0.0/8"), slice_len=20), "overlaps"),
         (replace(LAB, vni=SHOP.vni), "VNI 10001 is that of network 'shop'"),
+        (
+            replace(LAB, subnet6=IPv6Network("fd00:50::/60")),
+            "overlaps the overlay's own network fd00:50::/64",
+        ),
+        (replace(LAB, subnet6=IPv6Network("fd00:96::/68")), "overlaps fd00:96::/64 of network 'shop'"),
         (replace(LAB, vni=1), "VNI 1 is the overlay's own"),
     ],
 )
 def test_range_or_vni_in_use_is_refused_with_its_user(new: NamedNetwork, said: str) -> None:
     with pytest.raises(ConfigError) as refused:
-        refuse_taken(new, (SHOP,), FLAT)
+        refuse_taken(new, (replace(SHOP, subnet6=IPv6Network("fd00:96::/64")),), FLAT)
     assert said in str(refused.value)
 
 
@@ -56,6 +61,10 @@ def test_host_keeps_out_of_a_network_that_holds_its_own_or_etcds_address() -> No
     inside = IPv4Address("10.96.7.7")
     mine = replace(world, facts=replace(world.facts, placed=frozenset({(inside, "eth0")})))
     assert "holds 10.96.7.7 of eth0" in refusals((joined,), mine)["shop"]
+    both = on(replace(SHOP, subnet6=IPv6Network("fd00:96::/64")))
+    six = IPv6Address("fd00:96::7")
+    mine6 = replace(world, facts=replace(world.facts, placed=frozenset({(six, "eth0")})))
+    assert "holds fd00:96::7 of eth0" in refusals((both,), mine6)["shop"]
     bridge = replace(world, facts=replace(world.facts, placed=frozenset({(inside, joined.bridge)})))
     assert refusals((joined,), bridge) == {}
     etcd = replace(world, etcd=(EtcdAddress("http://etcd:2379", inside),))

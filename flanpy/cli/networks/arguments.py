@@ -11,7 +11,7 @@ def add_networks(tree: Tree) -> None:
     networks = tree.command(
         "networks",
         "networks.networks:ls",
-        "named networks across hosts: create, list, show, remove",
+        "named networks across hosts: create, list, attach hosts, remove",
         "networks\n networks create shop 10.96.0.0/16\n networks show shop",
         about="""\
 A named network is one subnet on all hosts, apart from the overlay and from the other named networks. Containers on any
@@ -28,6 +28,8 @@ host join it by its name: docker run --network shop. The definitions are in etcd
     add_format(show, *FORMATS)
     _add_create(below)
     _add_rm(below)
+    _add_membership(below)
+    _add_copies(below)
 
 
 def _add_create(below: Tree) -> None:
@@ -36,11 +38,13 @@ def _add_create(below: Tree) -> None:
         "networks.change:create",
         "define a network once for all hosts",
         """networks create shop 10.96.0.0/16
-        networks create lab 10.97.0.0/20 --slice-size 26 --internal""",
+        networks create lab 10.97.0.0/20 --slice-size 26 --internal
+        networks create web 10.98.0.0/16 --ipv6 --hosts frontend,web-9""",
         about="""\
-Define a network. Each host that runs flanpyd takes a slice of the subnet, and flanpy-docker makes the network in its
-Docker. The MTU of all hosts is the same; without --mtu it is what this host's overlay has room for, 1450 where there is
-no flanpyd. The subnet must not overlap the overlay, another network, or what this host uses.""",
+Define a network. Each host that runs flanpyd (with --hosts: each that is called so) takes a slice of the subnet, and
+flanpy-docker makes the network in its Docker. The MTU of all hosts is the same; without --mtu it is what this host's
+overlay has room for, 1450 where there is no flanpyd. The subnet must not overlap the overlay, another network, or
+what this host uses.""",
     )
     _add_name(create)
     create.add_argument(
@@ -52,6 +56,21 @@ no flanpyd. The subnet must not overlap the overlay, another network, or what th
         type=int,
         default=None,
         help="prefix length of each host's slice (default 24, longer in a small subnet)",
+    )
+    create.add_argument(
+        "--ipv6",
+        metavar="SUBNET",
+        nargs="?",
+        const="auto",
+        default=None,
+        help="IPv6 as well; without a subnet a /64 of its own in fd00::/8",
+    )
+    create.add_argument(
+        "--hosts",
+        metavar="LABEL",
+        action="append",
+        default=None,
+        help="only hosts with one of these labels (host-label), host names or node ids, separated by commas",
     )
     create.add_argument(
         "--vni",
@@ -81,6 +100,67 @@ Delete the definition and all slices. Hosts part at once. Docker's network goes 
 there has it; until then its containers reach each other on that host only.""",
     )
     _add_name(rm)
+
+
+def _add_membership(below: Tree) -> None:
+    attach = below.command(
+        "attach",
+        "networks.members:attach",
+        "put a host on a network",
+        "networks attach shop\n networks attach shop web-2",
+        about="""\
+Put this host, or another, on a network that it has left or was not chosen for (--hosts). It takes a slice, and
+flanpy-docker makes the network in its Docker.""",
+    )
+    _add_name(attach)
+    _add_host(attach)
+    leave = below.command(
+        "leave",
+        "networks.members:leave",
+        "take a host from a network",
+        "networks leave shop\n networks leave shop web-2",
+        about="""\
+Take this host, or another, from a network. It parts at once and gives its slice back; Docker's network goes as soon as
+no container there has it.""",
+    )
+    _add_name(leave)
+    _add_host(leave)
+    forget = below.command(
+        "forget",
+        "networks.members:forget",
+        "free the slices of a host that is gone for good",
+        "networks forget web-2",
+        about="""\
+Free the slices of a host that does not come back, in all networks. Refused while the host holds a lease: one that runs
+would take a slice again at once, and its Docker still gives out the old one.""",
+    )
+    forget.add_argument("node", metavar="HOST", help="host name or node id, as networks show has it")
+    add_force(forget, "free them even if the host holds a lease")
+
+
+def _add_host(parser: Parser) -> None:
+    parser.add_argument(
+        "host", metavar="HOST", nargs="?", default="", help="name, address or node id; this host without"
+    )
+
+
+def _add_copies(below: Tree) -> None:
+    below.command(
+        "export",
+        "networks.copies:export",
+        "print all definitions and slices, to be kept elsewhere",
+        "networks export > networks.json",
+    )
+    copied = below.command(
+        "import",
+        "networks.copies:import_",
+        "write definitions and slices that etcd does not have",
+        "networks import networks.json",
+        about="""\
+Write what networks export printed, as far as etcd does not have it. Nothing is replaced: a network that is there with
+another definition, or whose range or VNI another one has by now, is refused, and nothing is written.""",
+    )
+    copied.add_argument("file", metavar="FILE", help="what networks export printed; - reads standard input")
 
 
 def _add_name(parser: Parser) -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import secrets
 from argparse import Namespace
+from dataclasses import replace
 from datetime import UTC, datetime
+from ipaddress import IPv6Network
 from typing import Final
 
 from flanpy.backend.bridged import vxlan_options
@@ -30,10 +32,11 @@ from flanpy.model.networks.definition import (
     USUAL_MTU,
     NamedNetwork,
     parse_subnet,
+    parse_subnet6,
     render_definition,
     usual_slice_len,
 )
-from flanpy.plan.networks import free_vni, refuse_taken
+from flanpy.plan.networks import flat_ranges, free_vni, refuse_taken
 from flanpy.store.networks.book import Book, Known
 from flanpy.store.networks.keys import network_key, networks_prefix, pool_of, slices_prefix
 from flanpy.store.port import (
@@ -53,6 +56,9 @@ from flanpy.store.schema import config_key
 _TRIES: Final = 8
 """Definitions at the same moment that one create outlasts."""
 
+OF_ITS_OWN: Final = "auto"
+"""The word for an IPv6 subnet that is made up."""
+
 _OVERHEAD: Final = 50
 """Bytes that VXLAN over IPv4 adds; the MTU of the other backends leaves no room for them."""
 
@@ -61,7 +67,7 @@ def create(arguments: Namespace, host: Host) -> Exit:
     """Define a network; CONFLICT if there is one of this name, REFUSED for a range or VNI in use."""
     asked = _asked(arguments)
     if not arguments.force:
-        refuse_used(pool_of(asked), host.effective.subnet_file)
+        refuse_used(replace(pool_of(asked), network6=asked.subnet6), host.effective.subnet_file)
     prefix = host.effective.etcd.prefix
     known = with_etcd(
         host.effective,
@@ -88,7 +94,18 @@ def _asked(arguments: Namespace) -> NamedNetwork:
         mtu=USUAL_MTU if arguments.mtu is None else arguments.mtu,
         internal=arguments.internal,
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        subnet6=_subnet6(arguments.ipv6),
+        hosts=tuple(filter(None, ",".join(arguments.hosts or ()).split(","))),
     )
+
+
+def _subnet6(asked: str | None) -> IPv6Network | None:
+    """Return the IPv6 subnet: none, one that is named, or one of our own making (RFC 4193)."""
+    if asked is None:
+        return None
+    if asked != OF_ITS_OWN:
+        return parse_subnet6(asked)
+    return IPv6Network(((0xFD << 120) | (secrets.randbits(56) << 64), 64))
 
 
 def _mtu(arguments: Namespace, host: Host) -> tuple[int, bool]:
@@ -129,17 +146,12 @@ def _complete(
     flat_vni = options.vni if options is not None else 0
     size, of_overlay = mtu
     try:
-        network = NamedNetwork(
-            name=asked.name,
-            id=asked.id,
-            subnet=asked.subnet,
-            slice_len=asked.slice_len,
+        network = replace(
+            asked,
             vni=free_vni(others, flat_vni) if vni is None else vni,
             mtu=size - _OVERHEAD if of_overlay and options is None else size,
-            internal=asked.internal,
-            created=asked.created,
         )
-        refuse_taken(network, others, (config.network, flat_vni))
+        refuse_taken(network, others, (flat_ranges(config), flat_vni))
     except ConfigError as error:
         raise CommandError(Exit.REFUSED, str(error)) from error
     return network

@@ -14,6 +14,7 @@ from flanpy.cli.base.exits import CommandError, Exit
 from flanpy.cli.base.host import Host
 from flanpy.cli.base.output import Table, print_as, print_table, printable
 from flanpy.cli.base.wording import natural, yes
+from flanpy.model.lease import Lease
 from flanpy.store.networks.book import Book, Known
 from flanpy.store.networks.keys import networks_prefix, pool_of, slices_prefix
 from flanpy.store.own.allocation import usage
@@ -49,10 +50,16 @@ def show(arguments: Namespace, host: Host) -> Exit:
         print_as(arguments.output, {**row(known), "slices": _slices(known)})
         return Exit.OK
     for title, value in row(known).items():
-        print(printable(f"{title:<12}{value}"))
+        text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        if text:
+            print(printable(f"{title:<12}{text}"))
     print()
-    cells = (tuple(str(value) for value in one.values()) for one in _slices(known))
-    print_table(Table(("SLICE", "NODE", "HOST", "PUBLIC IP"), tuple(cells)))
+    cells = (
+        (one["slice"], *([one["ipv6_slice"]] if known.network.subnet6 else []), *list(one.values())[2:])
+        for one in _slices(known)
+    )
+    more = ("IPV6 SLICE",) if known.network.subnet6 else ()
+    print_table(Table(("SLICE", *more, "NODE", "HOST", "PUBLIC IP"), tuple(cells)))
     return Exit.OK
 
 
@@ -77,6 +84,8 @@ def row(known: Known) -> dict[str, Any]:
         "free": used.free if used is not None else 0,
         "id": network.id,
         "created": network.created,
+        "ipv6_subnet": str(network.subnet6 or ""),
+        "only_hosts": list(network.hosts),
     }
 
 
@@ -84,6 +93,7 @@ def _slices(known: Known) -> list[dict[str, str]]:
     found = [
         {
             "slice": str(lease.key.subnet),
+            "ipv6_slice": _slice6(known, lease),
             "node_id": lease.record.node_id,
             "host": lease.record.host_name,
             "public_ip": str(lease.record.public_ip or lease.record.public_ip6 or ""),
@@ -91,6 +101,10 @@ def _slices(known: Known) -> list[dict[str, str]]:
         for lease in known.slices.leases.values()
     ]
     return sorted(found, key=lambda one: natural(one["slice"]))
+
+
+def _slice6(known: Known, lease: Lease) -> str:
+    return str((lease.key.subnet and known.network.slice6(lease.key.subnet)) or "")
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:

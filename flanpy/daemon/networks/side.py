@@ -63,6 +63,7 @@ class NetworksSide:
         self._store = store
         self._state_dir = settings.state_dir
         self._node_id = node_id
+        self._labels = settings.host_label
         self._clock = clock
         self._loop = loop
         self._rng = Random()
@@ -113,6 +114,12 @@ class NetworksSide:
             self._show()
         self._save(world)
 
+    @property
+    def _called(self) -> tuple[str, ...]:
+        """Return what this host is chosen by: its labels and both its names."""
+        name = self._loop.world.policy.host_name
+        return (*self._labels, *((name,) if name else ()), self._node_id)
+
     async def close(self) -> None:
         """Let the disk take what it was given, within reason."""
         await self._disk.settled(CLOSE_PATIENCE)
@@ -129,7 +136,7 @@ class NetworksSide:
 
     def _show(self) -> None:
         """Give the loop the networks that this host may be on."""
-        view = joined(self._book, self._node_id)
+        view = joined(self._book, self._node_id, self._called)
         refused = refusals(view.networks, self._loop.world)
         for name, reason in self._refused.news({**self._book.invalid, **refused}):
             log.warning("network_refused", network=name, reason=reason)
@@ -149,7 +156,7 @@ class NetworksSide:
 
     async def _write(self, record: LeaseRecord) -> bool:
         """Carry out the next writes; report whether all of them held. The watches tell what came of them."""
-        steps = next_steps(self._book, Wish(record, self._previous), self._rng)
+        steps = next_steps(self._book, Wish(record, self._previous, self._called), self._rng)
         for name, reason in self._without.news(steps.refused):
             log.warning("slice_refused", network=name, reason=reason)
         held = True

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from ipaddress import IPv4Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, Final, NoReturn
 
 from flanpy.errors import MALFORMED, ConfigError
+from flanpy.model.networks.membership import is_entry
 from flanpy.model.quoting import quoted
 
 NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}", re.ASCII)
@@ -27,11 +28,14 @@ FIRST_VNI, LAST_VNI = 10_001, (1 << 24) - 1
 """VNIs that are given out. Below are those that people write into a network config."""
 
 USUAL_MTU: Final = 1450
-_LEAST_MTU, _MOST_MTU = 576, 65_485
+_LEAST_MTU, _LEAST_MTU6, _MOST_MTU = 576, 1280, 65_485
 _WIDEST, _NARROWEST_SLICE = 8, 29
 _MOST_SLICES_BITS: Final = 12
+_WIDEST6, _NARROWEST_SLICE6 = 16, 112
+_MOST_HOSTS: Final = 1000
 _LARGEST: Final = 64 << 10
 
+_NEVER6: Final = tuple(map(IPv6Network, ("::/8", "fe80::/10", "ff00::/8")))
 _NEVER: Final = tuple(map(IPv4Network, ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")))
 
 
@@ -41,6 +45,8 @@ class NamedNetwork:
 
     `id` tells it from an earlier network of the same name. `mtu` is that of containers in bytes: layer 2 has no path
     MTU discovery, so all hosts have the same. `internal`: containers reach nothing outside. `created` is for people.
+    `subnet6` is divided as `subnet` is: the slice of a host has the same place in both. `hosts` says who is on it
+    (`membership`), all without.
     """
 
     name: str
@@ -51,6 +57,8 @@ class NamedNetwork:
     mtu: int = USUAL_MTU
     internal: bool = False
     created: str = ""
+    subnet6: IPv6Network | None = None
+    hosts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise ConfigError for values that Docker or the kernel cannot take."""
@@ -61,11 +69,22 @@ class NamedNetwork:
             _refuse("VNI", self.vni, f"must be from 1 to {LAST_VNI}")
         if not _LEAST_MTU <= self.mtu <= _MOST_MTU:
             _refuse("MTU", self.mtu, f"must be from {_LEAST_MTU} to {_MOST_MTU} bytes")
+        if self.subnet6 is not None:
+            _check_subnet6(self.subnet6, self.slice_len - self.subnet.prefixlen, self.mtu)
+        _check_hosts(self.hosts)
 
     @property
     def slices(self) -> int:
         """Return the number of hosts that the subnet has room for."""
         return 1 << (self.slice_len - self.subnet.prefixlen)
+
+    def slice6(self, slice_: IPv4Network) -> IPv6Network | None:
+        """Return the IPv6 slice that goes with an IPv4 slice, None without IPv6."""
+        if self.subnet6 is None:
+            return None
+        place = (int(slice_.network_address) - int(self.subnet.network_address)) >> (32 - self.slice_len)
+        length = self.subnet6.prefixlen + self.slice_len - self.subnet.prefixlen
+        return IPv6Network((int(self.subnet6.network_address) + (place << (128 - length)), length))
 
 
 def usual_slice_len(subnet: IPv4Network) -> int:
@@ -86,6 +105,19 @@ def parse_subnet(text: str) -> IPv4Network:
     return found
 
 
+def parse_subnet6(text: str) -> IPv6Network:
+    """Read the IPv6 subnet of a network. Raises ConfigError."""
+    try:
+        found = ip_network(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"IPv6 subnet {quoted(text)} of the network: {error}; write fd00:96::/64"
+        ) from error
+    if not isinstance(found, IPv6Network):
+        _refuse("IPv6 subnet", text, "is no IPv6 range; write fd00:96::/64")
+    return found
+
+
 def definition_fields(network: NamedNetwork) -> dict[str, Any]:
     """Return the fields of a definition as they stand in etcd; the name is in the key."""
     return {
@@ -96,6 +128,8 @@ def definition_fields(network: NamedNetwork) -> dict[str, Any]:
         "MTU": network.mtu,
         "Internal": network.internal,
         "Created": network.created,
+        **({"IPv6Subnet": str(network.subnet6)} if network.subnet6 is not None else {}),
+        **({"Hosts": list(network.hosts)} if network.hosts else {}),
     }
 
 
@@ -110,6 +144,7 @@ def parse_definition(name: str, value: bytes) -> NamedNetwork:
         if len(value) > _LARGEST:
             raise ValueError(f"{len(value)} bytes are more than the {_LARGEST} of a definition")
         found: dict[str, Any] = json.loads(value)
+        subnet6 = _typed(found, "IPv6Subnet", str, "")
         network = NamedNetwork(
             name=name,
             id=_typed(found, "ID", str, ""),
@@ -119,6 +154,8 @@ def parse_definition(name: str, value: bytes) -> NamedNetwork:
             mtu=_typed(found, "MTU", int, USUAL_MTU),
             internal=_typed(found, "Internal", bool, False),
             created=_typed(found, "Created", str, ""),
+            subnet6=parse_subnet6(subnet6) if subnet6 else None,
+            hosts=tuple(map(str, _typed(found, "Hosts", list, []))),
         )
     except MALFORMED as error:
         raise ConfigError(
@@ -166,6 +203,28 @@ def _check_slices(subnet: IPv4Network, length: int) -> None:
             length,
             f"makes more than {1 << _MOST_SLICES_BITS} slices of {subnet}; at most /{least}",
         )
+
+
+def _check_subnet6(subnet: IPv6Network, bits: int, mtu: int) -> None:
+    if subnet.prefixlen < _WIDEST6 or subnet.prefixlen + bits > _NARROWEST_SLICE6:
+        most = _NARROWEST_SLICE6 - bits
+        _refuse(
+            "IPv6 subnet", str(subnet), f"must be from /{_WIDEST6} to /{most} for slices like those of IPv4"
+        )
+    if any(subnet.overlaps(one) for one in _NEVER6):
+        _refuse(
+            "IPv6 subnet", str(subnet), "holds addresses that no container may have; choose one in fd00::/8"
+        )
+    if mtu < _LEAST_MTU6:
+        _refuse("MTU", mtu, f"must be {_LEAST_MTU6} bytes or more with IPv6")
+
+
+def _check_hosts(hosts: tuple[str, ...]) -> None:
+    if len(hosts) > _MOST_HOSTS:
+        _refuse("list of hosts", len(hosts), f"has more than {_MOST_HOSTS} entries: choose hosts by a label")
+    for one in hosts:
+        if not is_entry(one):
+            _refuse("host", one, "is no label, host name or node id: letters, digits, '.', '_', '-'")
 
 
 def _refuse(field: str, value: object, reason: str) -> NoReturn:

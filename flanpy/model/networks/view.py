@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 
 from flanpy.model.address import IPAddress
 from flanpy.model.bridge import named_bridge, named_port
@@ -17,6 +17,11 @@ class Joined:
     network: NamedNetwork
     slice: IPv4Network
     members: tuple[IPAddress, ...] = ()
+
+    @property
+    def slice6(self) -> IPv6Network | None:
+        """Return this host's IPv6 slice, None without IPv6."""
+        return self.network.slice6(self.slice)
 
     @property
     def bridge(self) -> str:

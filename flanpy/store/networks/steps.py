@@ -15,6 +15,7 @@ from types import MappingProxyType
 from flanpy.errors import LeaseError
 from flanpy.model.address import IPAddress
 from flanpy.model.lease import Lease, LeaseRecord, SubnetKey
+from flanpy.model.networks.membership import is_member
 from flanpy.model.networks.view import Joined, NamedView
 from flanpy.store.networks.book import Book, Known
 from flanpy.store.networks.keys import pool_of, slices_prefix
@@ -26,10 +27,14 @@ from flanpy.store.schema import encode_record
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """The host that asks for slices: its record, and the slice that it had of a network, by the network's id."""
+    """The host that asks for slices: its record, and the slice that it had of a network, by the network's id.
+
+    `called`: its labels and names, by which it is on a network or not.
+    """
 
     record: LeaseRecord
     previous: Mapping[str, IPv4Network]
+    called: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +64,24 @@ def _again(kv: KeyValue) -> Txn:
 
 def _of_network(book: Book, known: Known, wish: Wish, rng: Random) -> Iterator[Txn]:
     held = known.held_by(wish.record.node_id)
+    prefix = slices_prefix(book.prefix, known.network.name)
+    if not is_member(known.network.hosts, wish.called):
+        yield from (_given_back(book, f"{prefix}{lease.key}") for lease in held)
+        return
     if not held:
         if known.key not in book.networks.lost:  # its definition comes first
             yield _first(book, known, wish, rng)
         return
     first, *more = held
     items = book.slices.items
-    prefix = slices_prefix(book.prefix, known.network.name)
-    for lease in more:
-        yield Txn((key_unchanged(items[f"{prefix}{lease.key}"]),), (DeleteKey(f"{prefix}{lease.key}"),))
+    yield from (_given_back(book, f"{prefix}{lease.key}") for lease in more)
     if first.record != wish.record and items[f"{prefix}{first.key}"] not in book.slices.lost:
         key = f"{prefix}{first.key}"
         yield Txn((key_unchanged(items[key]),), (PutKey(key, encode_record(wish.record)),))
+
+
+def _given_back(book: Book, key: str) -> Txn:
+    return Txn((key_unchanged(book.slices.items[key]),), (DeleteKey(key),))
 
 
 def _first(book: Book, known: Known, wish: Wish, rng: Random) -> Txn:
@@ -87,11 +98,11 @@ def _first(book: Book, known: Known, wish: Wish, rng: Random) -> Txn:
     )
 
 
-def joined(book: Book, node_id: str) -> NamedView:
+def joined(book: Book, node_id: str, called: tuple[str, ...] = ()) -> NamedView:
     """Return the networks that this host has a slice of, with the addresses of the others."""
     found = []
     for known in sorted(book.known.values(), key=lambda one: one.network.name):
-        mine = known.held_by(node_id)
+        mine = known.held_by(node_id) if is_member(known.network.hosts, called) else ()
         if mine and (subnet := mine[0].key.subnet) is not None and not _is_contested(known, mine[0]):
             found.append(Joined(known.network, subnet, _members(known, node_id)))
     return NamedView(tuple(found), book.listed)
