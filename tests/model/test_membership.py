@@ -1,4 +1,4 @@
-"""Which hosts are on a named network: everybody, or those that are called as its list says."""
+"""Membership of hosts in a named network: everybody, or those that are called as its list says."""
 
 from __future__ import annotations
 
