@@ -6,7 +6,7 @@ KEEP ?=
 PYTEST_ARGS ?=
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-lab venv demo test test-engines engines test-etcds etcds pythons check lint bench chaos soak faults lab-up lab-down
-.PHONY: mutants lock audit deb rpm wheel zipapp docs reference man clean
+.PHONY: mutants lock audit deb rpm image wheel zipapp docs reference man clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-18s %s\n' "$$name" "$$text"; done
@@ -88,6 +88,9 @@ deb: ## a Debian package with all that flanpy needs, for Python 3.11 to 3.14: di
 
 rpm: ## the same as an RPM package: dist/flanpy-VERSION-1.MACHINE.rpm
 	@sh deploy/rpm/build.sh dist
+
+image: ## a container image, as root and without a registry: dist/flanpy-image-VERSION-ARCH.tar.gz (DEB_ARCH=arm64)
+	@sh deploy/image/build.sh dist
 
 wheel: venv ## a Python wheel: dist/flanpy-VERSION-py3-none-any.whl
 	@SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)} \

@@ -18,9 +18,18 @@ from integration.net.claim import PROJECT_ROOT
 
 BUILD = PROJECT_ROOT / "deploy/debian/build.sh"
 BUILD_RPM = PROJECT_ROOT / "deploy/rpm/build.sh"
+BUILD_IMAGE = PROJECT_ROOT / "deploy/image/build.sh"
 BUILD_DEADLINE_S = 840.0
 _KEPT = 3
-_INPUTS = ("flanpy", "deploy/debian", "deploy/rpm", "deploy/systemd", "docs/generate", "deploy/locks")
+_INPUTS = (
+    "flanpy",
+    "deploy/debian",
+    "deploy/rpm",
+    "deploy/image",
+    "deploy/systemd",
+    "docs/generate",
+    "deploy/locks",
+)
 _FILES = (
     "deploy/building.sh",
     "deploy/notices.py",
@@ -62,12 +71,22 @@ def built() -> Path:
 
 def built_rpm() -> Path:
     """The RPM package of the same tree, made once from the Debian package."""
+    return _made("*.rpm", BUILD_RPM, "RPM_COMPRESSION=zstd", "RPM_FROM")
+
+
+def built_image() -> Path:
+    """The container image of the same tree, made once from the Debian package."""
+    return _made("*-image-*.tar.gz", BUILD_IMAGE, "IMAGE_LEVEL=1", "IMAGE_FROM")
+
+
+def _made(pattern: str, script: Path, quickly: str, source: str) -> Path:
+    """Return what the script makes of the Debian package, which its variable `source` names."""
     deb = built()
     with (deb.parents[1] / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not any(deb.parent.glob("*.rpm")):
-            run("env", "RPM_COMPRESSION=zstd", f"RPM_FROM={deb}", "sh", str(BUILD_RPM), str(deb.parent))
-    return next(deb.parent.glob("*.rpm"))
+        if not any(deb.parent.glob(pattern)):
+            run("env", quickly, f"{source}={deb}", "sh", str(script), str(deb.parent))
+    return next(deb.parent.glob(pattern))
 
 
 def as_version(package: Path, version: str, directory: Path) -> Path:

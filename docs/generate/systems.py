@@ -24,7 +24,7 @@ What was tested, on which system, and by what. What is not in these tables was n
 | Debian 13, amd64 | the package on booted hosts: installed, started, packets, upgrade, purge; its Docker and its Python on a Debian 12 | `make test-engines`, `make check` |
 | systems with RPM (RHEL 9 and its family, Fedora, openSUSE) | the RPM package by rpm itself on a booted Debian 12: installed, started, upgraded, erased; not on such a system, and not its requirements | `make test` |
 | Ubuntu 22.04 and 24.04 | not tested | |
-| arm64 | the packages are built; `flanpyd --version`, `flanpyctl version` and `config show` run under qemu-user, with the compiled libraries loaded; no daemon, no kernel | `make test-engines` |
+| arm64 | the packages and the container image are built; `flanpyd --version`, `flanpyctl version` and `config show` run under qemu-user, with the compiled libraries loaded, and the image's nft, iptables and setpriv; no daemon, no kernel | `make test-engines` |
 
 The package is for Python 3.11 to 3.14. Where there is neither of its kinds, pip and `flanpyctl host install` do what it does: see
 [The service on a host](../explanation/service.md).
@@ -52,6 +52,7 @@ while Docker keeps its own rules in iptables: containers of two hosts did not re
 | flannel | its records in etcd, its settings, its subnet.env, taking over from it and going back |
 | CNI bridge plugin 1.1.1 | on two hosts with the file of [CNI and Podman](../howto/cni.md) |
 | Podman 4.3.1 with netavark 1.4.0, as root | on two hosts with the network of [CNI and Podman](../howto/cni.md) |
+| the container image | on Docker 20.10, 26.1 and 28.5 with iptables on nftables: two hosts, upgrade, restart of Docker, undo, by the commands of [In a container](../howto/image.md); not with AppArmor, iptables-legacy or Podman |
 | Nomad, nerdctl | not tested |
 | NetworkManager, systemd-networkd, ufw, firewalld, nftables | beside flanpyd on booted Debian 12 hosts |
 """

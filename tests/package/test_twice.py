@@ -36,6 +36,12 @@ def test_rpm_package_is_the_same_twice(deb: Path, tmp_path: Path) -> None:
     assert first == second
 
 
+def test_container_image_is_the_same_twice(deb: Path, tmp_path: Path) -> None:
+    quickly = {"IMAGE_FROM": str(deb), "IMAGE_LEVEL": "1"}
+    first, second = (_built("image/build.sh", tmp_path / name, **quickly) for name in ("one", "two"))
+    assert first == second
+
+
 def test_one_file_flanpyctl_is_the_same_twice(tmp_path: Path) -> None:
     first, second = (_built("zipapp/build.sh", tmp_path / name) for name in ("one", "two"))
     assert first == second
