@@ -67,7 +67,7 @@ def test_users_are_made_once_and_no_password_is_part_of_a_command_line(ctl: Ctl)
     assert ctl.may_write("flanpy", LATER, f"{PREFIX}/config")
     refused = ctl.set_up("wrong", "wrong")
     assert refused.returncode == 1
-    assert "does not take etcd_root_password" in refused.stderr
+    assert "does not take flanpy_etcd_root_password" in refused.stderr
     lines = ctl.seen.read_text()
     assert "user add" in lines
     assert [word for word in (ROOT, USER, LATER) if word in lines] == []

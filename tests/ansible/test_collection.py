@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -19,6 +20,7 @@ COLLECTION = COLLECTIONS / "ansible_collections/flanpy/overlay"
 ROLES = sorted(path.name for path in (COLLECTION / "roles").iterdir())
 PLAYBOOKS = sorted(path.stem for path in (COLLECTION / "playbooks").glob("*.yml"))
 BIN = Path(sys.executable).parent
+_OLD_NAME = re.compile(r"\{\{ \w+ \| default\((?P<value>true|false|\d+|'[^']*'|\[[^\]]*\])\) \}\}")
 
 
 def test_ansible_lint_finds_nothing_by_the_production_profile(tmp_path: Path) -> None:
@@ -39,8 +41,36 @@ def test_role_specifies_exactly_the_variables_that_it_has_defaults_for(role: str
     ]
     options = specs["main"]["options"]
     assert {name for name, option in options.items() if not option.get("required")} == set(defaults)
-    plain = {name: value for name, value in defaults.items() if "{{" not in str(value)}
+    plain = {name: _plain(value) for name, value in defaults.items() if "{{" not in str(_plain(value))}
+    assert len(plain) > len(defaults) / 2
     assert {name: options[name]["default"] for name in plain} == plain
+
+
+def _plain(value: object) -> object:
+    """Return what a default is where its name of before is not set."""
+    found = _OLD_NAME.fullmatch(str(value))
+    return yaml.safe_load(found["value"]) if found else value
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_variable_of_a_role_has_the_collections_prefix(role: str) -> None:
+    """The names etcd_user and docker_packages are those of other people's roles, too."""
+    files = [path for path in (COLLECTION / "roles" / role).rglob("*.yml") if "meta" not in path.parts]
+    texts = [path.read_text() for path in (*files, *(COLLECTION / "playbooks").glob("*.yml"))]
+    registered = {name for text in texts for name in re.findall(r"^ *register: (\w+)", text, re.MULTILINE)}
+    assert registered
+    top = {name for path in files for name in _mapping(path) if path.parent.name in {"defaults", "vars"}}
+    assert [name for name in sorted(registered | top) if not name.startswith(("flanpy_", "flanpyd_"))] == []
+
+
+def _mapping(path: Path) -> dict[str, object]:
+    found = yaml.safe_load(path.read_text())
+    return found if isinstance(found, dict) else {}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_role_is_told_of_in_the_collections_readme(role: str) -> None:
+    assert f"`flanpy.overlay.{role}`" in (COLLECTION / "README.md").read_text()
 
 
 def test_only_modules_that_come_with_ansible_are_used() -> None:

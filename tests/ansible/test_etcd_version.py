@@ -32,7 +32,7 @@ def _play(directory: Path, versions: tuple[str, ...], policy: str) -> subprocess
     look = {"name": "flanpy.overlay.etcd", "tasks_from": "version.yml"}
     task = {
         "ansible.builtin.include_role": look,
-        "vars": {"etcd_bin_dir": f"{directory}/{{{{ item }}}}", "etcd_unsafe_version": policy},
+        "vars": {"flanpy_etcd_bin_dir": f"{directory}/{{{{ item }}}}", "flanpy_etcd_unsafe_version": policy},
         "loop": list(versions),
     }
     play = directory / "play.yml"
@@ -48,7 +48,7 @@ def _play(directory: Path, versions: tuple[str, ...], policy: str) -> subprocess
 def test_role_has_the_minimal_versions_that_doctor_has() -> None:
     variables = yaml.safe_load((ROLE / "vars/main.yml").read_text())
     wanted = [".".join(map(str, version)) for version in etcd_versions.MINIMAL.values()]
-    assert variables["etcd_minimal"] == wanted
+    assert variables["flanpy_etcd_minimal"] == wanted
 
 
 @pytest.mark.timeout(300)

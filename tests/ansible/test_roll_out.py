@@ -26,7 +26,7 @@ from tests.ansible.traces import Traces, traces_of
 SCENARIO = COLLECTIONS / "ansible_collections/flanpy/overlay/extensions"
 pytestmark = [pytest.mark.lab, pytest.mark.netns, pytest.mark.timeout(1800)]
 
-PASSWORDS = {"etcd_password": "pass#1'word$"}
+PASSWORDS = {"flanpy_etcd_password": "pass#1'word$"}
 """root's is made by the role."""
 LONGEST_GAP_MS = 1000.0
 _ASK = """
@@ -76,7 +76,7 @@ def site(deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
                 "flanpyd_network": "10.50.0.0/16",
                 "flanpy_verify_image": IMAGE,
                 # molecule has a directory of its own for what it takes for its inventory's
-                "etcd_pki_dir": str(controller.directory / "pki"),
+                "flanpy_etcd_pki_dir": str(controller.directory / "pki"),
                 **PASSWORDS,
             },
         )
@@ -140,13 +140,13 @@ def test_etcd_of_the_role_refuses_whoever_has_no_certificate_or_another_password
             check=False,
         )
 
-    assert get(ca, *pair, f"--user=flanpy:{PASSWORDS['etcd_password']}").returncode == 0
+    assert get(ca, *pair, f"--user=flanpy:{PASSWORDS['flanpy_etcd_password']}").returncode == 0
     assert "permission denied" in get(ca, *pair).stderr
     assert "invalid user ID or password" in get(ca, *pair, "--user=flanpy:wrong").stderr
-    assert get(ca, f"--user=flanpy:{PASSWORDS['etcd_password']}").returncode != 0
+    assert get(ca, f"--user=flanpy:{PASSWORDS['flanpy_etcd_password']}").returncode != 0
     elsewhere = host.run(
         "env", "ETCDCTL_API=3", "etcdctl", f"--endpoints={url}", ca, *pair,
-        f"--user=flanpy:{PASSWORDS['etcd_password']}", "put", "/elsewhere", "1", check=False,
+        f"--user=flanpy:{PASSWORDS['flanpy_etcd_password']}", "put", "/elsewhere", "1", check=False,
     )  # fmt: skip
     assert "permission denied" in elsewhere.stderr
 
@@ -171,11 +171,11 @@ def test_certificate_of_a_host_opens_no_port_of_members(site: Site) -> None:
 def test_check_mode_tells_of_a_change_and_makes_none(site: Site) -> None:
     before = {host.name: host.read("/etc/flanpy/flanpyd.toml") for host in site.hosts}
     pids = {host.name: host.unit("flanpyd.service", "MainPID") for host in site.hosts}
-    wanted = {"flanpyd_settings": {"log-level": "debug"}, "etcd_renew": True}
+    wanted = {"flanpyd_settings": {"log-level": "debug"}, "flanpy_etcd_renew": True}
     told = site.controller.play("site", "--check", "-vvv", flanpy_serial=2, **wanted)
     root = (site.controller.directory / "pki/etcd-root-password").read_text().strip()
     assert "Set users and passwords up" in told.text
-    assert [word for word in (root, PASSWORDS["etcd_password"]) if word in told.text] == []
+    assert [word for word in (root, PASSWORDS["flanpy_etcd_password"]) if word in told.text] == []
     assert "Write the settings" in told.changes()
     assert "Issue the certificate where it is due" in told.changes()
     assert {host.name: host.read("/etc/flanpy/flanpyd.toml") for host in site.hosts} == before
@@ -223,7 +223,7 @@ def test_expired_certificate_is_named_in_status_and_rotation_cures_it_under_a_ru
     serial = served_serial(site.hosts[0])
     with Stream(one, other) as stream:
         stream.wait_flowing()
-        site.controller.play("site", flanpy_serial=2, etcd_renew=True)
+        site.controller.play("site", flanpy_serial=2, flanpy_etcd_renew=True)
         stream.mark()
         report = stream.stop()
     assert report.whole

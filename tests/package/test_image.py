@@ -77,7 +77,7 @@ def test_image_is_for_one_python_which_is_there(image: _Image) -> None:
     assert tagged
     assert all(tag in name for name in tagged)
     assert f"usr/bin/python3.{package.minor()}" in image.files
-    assert sum(member.size for member in image.files.values()) < 120e6
+    assert sum(member.size for member in image.files.values()) < 130e6
 
 
 def test_only_setpriv_gives_capabilities_and_no_file_another_user(image: _Image) -> None:

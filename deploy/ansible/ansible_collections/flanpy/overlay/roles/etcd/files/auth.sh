@@ -43,6 +43,6 @@ elif refusal=$(as_root user list 2>&1 >/dev/null); then
   did "user $NAME"
   [ -n "$dry" ] || make_overlay_user as_root
 else
-  echo "etcd cannot be reached, or asks for users and does not take etcd_root_password: $(printf '%s' "$refusal" | tail -n 1)" >&2
+  echo "etcd cannot be reached, or asks for users and does not take flanpy_etcd_root_password: $(printf '%s' "$refusal" | tail -n 1)" >&2
   exit 1
 fi
