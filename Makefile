@@ -6,7 +6,7 @@ KEEP ?=
 PYTEST_ARGS ?=
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-lab venv demo test test-engines engines test-etcds etcds pythons check lint bench chaos soak faults lab-up lab-down
-.PHONY: mutants lock audit deb rpm image wheel zipapp docs reference man clean
+.PHONY: mutants lock audit deb rpm image wheel zipapp checksums docs reference man clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-18s %s\n' "$$name" "$$text"; done
@@ -33,7 +33,7 @@ engines: ## fetch newer Docker engines (Debian's 26.1 and 28.5, 60 MB each) to t
 	@sh integration/hosts/engines/fetch.sh
 
 test-engines: setup engines ## the tests on newer Docker engines and a booted Debian 13, and the long ones
-	@sh tests/run.sh $(PY) -m more_engines tests/engines tests/docker tests/package $(PYTEST_ARGS)
+	@sh tests/run.sh $(PY) -m more_engines tests/engines tests/docker tests/package tests/docs $(PYTEST_ARGS)
 
 etcds: ## fetch the etcds of Debian 12, 13 and forky (3.4.23, 3.5.16, 3.5.30) to the user's cache; unpacked, not installed
 	@sh integration/etcd/fetch.sh
@@ -98,6 +98,9 @@ wheel: venv ## a Python wheel: dist/flanpy-VERSION-py3-none-any.whl
 
 zipapp: ## flanpyctl as one file, for hosts on which nothing is to be installed: dist/flanpyctl-VERSION-cp3N-MACHINE.pyz
 	@sh deploy/zipapp/build.sh dist
+
+checksums: ## SHA256SUMS of what is in dist, signed if SIGNING_KEY names an SSH key
+	@sh deploy/checksums.sh dist
 
 docs: venv ## the documentation as web pages: docs/_build/html/index.html; a warning fails it
 	@.venv/bin/sphinx-build -W --keep-going -q -b html docs docs/_build/html && echo docs/_build/html/index.html

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import pytest
 
@@ -56,9 +57,15 @@ AFTER: Mapping[str, Mapping[str, str]] = {
 
 @pytest.fixture(scope="module")
 def reader() -> Iterator[Reader]:
+    with reader_of_debian() as provided:
+        yield provided
+
+
+@contextmanager
+def reader_of_debian(suite: str = "") -> Iterator[Reader]:
     """Provide two hosts as Debian gives them, Docker running; the package in /root, and an image, as no
     registry is reached."""
-    with SystemdLab(hosts=2) as lab:
+    with SystemdLab(hosts=2, suite=suite) as lab:
         lab.boot()
         first, second = lab.hosts
         for host in lab.hosts:
@@ -76,6 +83,13 @@ def test_a_page_does_what_it_says_when_its_commands_are_typed(reader: Reader, pa
     reader.prepare(BEFORE.get(page, {}))
     reader.follow(DOCS / f"{page}.md")
     reader.prepare(AFTER.get(page, {}))
+
+
+@pytest.mark.more_engines
+def test_the_first_page_and_the_last_do_what_they_say_on_debian_13() -> None:
+    with reader_of_debian("trixie") as reader:
+        for page in (PAGES[0], "howto/upgrade", "howto/uninstall"):
+            reader.follow(DOCS / f"{page}.md")
 
 
 def test_the_laptop_page_does_what_it_says_when_its_commands_are_typed() -> None:
