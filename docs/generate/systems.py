@@ -50,8 +50,8 @@ while Docker keeps its own rules in iptables: containers of two hosts did not re
 |---|---|
 | etcd 3.4.23, 3.5.1, 3.5.16 | as the store, with TLS and users |
 | flannel | its records in etcd, its settings, its subnet.env, taking over from it and going back |
-| CNI bridge plugin 1.1.1 | on two hosts with the file of [CNI and Podman](../howto/cni.md) |
-| Podman 4.3.1 with netavark 1.4.0, as root | on two hosts with the network of [CNI and Podman](../howto/cni.md) |
+| CNI plugins bridge and portmap 1.1.1 | on two hosts with the file of [CNI, Nomad and Podman](../howto/cni.md), with a published port |
+| Podman 4.3.1 with netavark 1.4.0, as root | on two hosts with the network of [CNI, Nomad and Podman](../howto/cni.md) |
 | the container image | on Docker 20.10, 26.1 and 28.5 with iptables on nftables: two hosts, upgrade, restart of Docker, undo, by the commands of [In a container](../howto/image.md); not with AppArmor, iptables-legacy or Podman |
 | Nomad, nerdctl | not tested |
 | NetworkManager, systemd-networkd, ufw, firewalld, nftables | beside flanpyd on booted Debian 12 hosts |
