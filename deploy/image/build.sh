@@ -96,7 +96,7 @@ podman_here() { podman --root "$work/storage" --runroot "$work/run" --storage-dr
 
 write_image() {
   cp "$here/Containerfile" "$work/context/"
-  podman_here build -q --format docker --network none --timestamp "$SOURCE_DATE_EPOCH" --platform "linux/$arch" --build-arg "VERSION=$version" \
+  podman_here build -q --format oci --network none --timestamp "$SOURCE_DATE_EPOCH" --platform "linux/$arch" --build-arg "VERSION=$version" \
     --tag "localhost/flanpy:$version" "$work/context" >&2
   podman_here save -q --format "${IMAGE_FORMAT:-docker-archive}" --output "$work/image.tar" "localhost/flanpy:$version" >&2
   podman_here rmi -f "localhost/flanpy:$version" >&2
