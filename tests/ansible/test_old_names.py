@@ -16,7 +16,7 @@ from tests.ansible.controller import COLLECTIONS
 
 BIN = Path(sys.executable).parent
 ROLES = COLLECTIONS / "ansible_collections/flanpy/overlay/roles"
-OF_OTHERS = {
+OF_OTHERS: dict[str, dict[str, object]] = {
     "etcd": {"etcd_user": "earlier", "etcd_password": "p", "etcd_root_password": "p", "etcd_tls": False},
     "docker": {"docker_mode": "network", "docker_packages": ["docker-ce"]},
     "pki": {"pki_days": 7},
