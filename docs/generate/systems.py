@@ -24,7 +24,7 @@ What was tested, on which system, and by what. What is not in these tables was n
 | Debian 13, amd64 | the package on booted hosts: installed, started, packets, upgrade, purge; its Docker and its Python on a Debian 12 | `make test-engines`, `make check` |
 | systems with RPM (RHEL 9 and its family, Fedora, openSUSE) | the RPM package by rpm itself on a booted Debian 12: installed, started, upgraded, erased; not on such a system, and not its requirements | `make test` |
 | Ubuntu 22.04 and 24.04 | not tested | |
-| arm64 | the packages and the container image are built; `flanpyd --version`, `flanpyctl version` and `config show` run under qemu-user, with the compiled libraries loaded, and the image's nft, iptables and setpriv; no daemon, no kernel | `make test-engines` |
+| arm64 | the packages and the container image are built; `flanpyd --version`, `flanpyctl version` and `config show` run under qemu-user, with the compiled libraries loaded, and the image's ip and setpriv; no daemon, no kernel | `make test-engines` |
 
 The package is for Python 3.11 to 3.14. Where there is neither of its kinds, pip and `flanpyctl host install` do what it does: see
 [The service on a host](../explanation/service.md).
