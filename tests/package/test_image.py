@@ -1,4 +1,4 @@
-"""What is in the container image, for this architecture and for arm64, of which nothing runs here but by qemu-user."""
+"""The container image for this architecture and for arm64, of which nothing runs here but by qemu-user."""
 
 from __future__ import annotations
 
