@@ -41,7 +41,7 @@ etcds: ## fetch the etcds of Debian 12, 13 and forky (3.4.23, 3.5.16, 3.5.30) to
 test-etcds: setup etcds ## what is promised of an etcd, and of the embedded store beside it, on each of those
 	@status=0; for etcd in $${FLANPY_ETCDS:-$${XDG_CACHE_HOME:-$$HOME/.cache}/flanpy/etcds}/*; do \
 	  echo "== $$($$etcd/etcd --version | head -n 1)"; \
-	  FLANPY_ETCD=$$etcd sh tests/run.sh $(PY) tests/contract/test_store.py tests/contract/test_store_faults.py \
+	  FLANPY_ETCD=$$etcd sh tests/run.sh $(PY) tests/contract/test_store.py tests/contract/test_store_faults.py tests/store/session \
 	    tests/storeserver/test_same_as_etcd.py $(PYTEST_ARGS) || status=1; \
 	done; exit $$status
 

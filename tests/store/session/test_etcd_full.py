@@ -12,8 +12,9 @@ pytestmark = pytest.mark.etcd
 
 
 async def fill(session: EtcdSession) -> None:
-    for number in range(100):
-        await session.put(f"/fill/{number}", b"x" * 20_000)
+    """Write until etcd refuses, which it does from its next commit on, a tenth of a second later."""
+    for number in range(20_000):
+        await session.put(f"/fill/{number % 100}", b"x" * 20_000)
 
 
 @pytest.mark.asyncio
