@@ -93,6 +93,10 @@ class StoreDenied(StoreError):
     """Wrong credentials, an untrusted certificate, or a missing permission."""
 
 
+class ListRefused(StoreError):
+    """A list of hosts cannot be read or used; the message names the host, the field, its value and what is wrong."""
+
+
 class StoreCompacted(StoreError):
     """etcd does not have the revision asked for; only a new listing helps.
 

@@ -208,7 +208,12 @@ def vtep_mac(world: World, family: Family, vni: int) -> Mac:
         advertised = record.data(family)
         if isinstance(advertised, VxlanData) and advertised.vni in (None, vni):
             return advertised.mac
-    return Mac.derived(f"{world.policy.node_id}/{vni}/{family.name}")
+    return derived_mac(world.policy.node_id, vni, family)
+
+
+def derived_mac(identity: str, vni: int, family: Family) -> Mac:
+    """Return the MAC that a host of this identity takes where none is advertised yet."""
+    return Mac.derived(f"{identity}/{vni}/{family.name}")
 
 
 def _way(direct: DirectRoutes, families: Iterable[Family], lease: Lease) -> Way:

@@ -9,9 +9,10 @@ import dataclasses
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from flanpy.config.options import BY_NAME
-from flanpy.config.settings import Origin, Settings
+from flanpy.config.settings import Origin, Settings, is_loopback
 from flanpy.errors import ConfigError
 
 _LONGEST_SOCKET_DIR: Final = 80  # unix(7): 108 bytes for a socket's path with its name and the final NUL
@@ -26,6 +27,7 @@ def checked(settings: Settings) -> Settings:
     _check_password(settings)
     _check_page(settings)
     _check_run_dir(settings)
+    _check_lease_list(settings)
     settings = _with_margin(settings)
     return dataclasses.replace(settings, warnings=(*settings.warnings, *_warnings(settings)))
 
@@ -104,6 +106,23 @@ def _check_run_dir(settings: Settings) -> None:
         )
 
 
+def _check_lease_list(settings: Settings) -> None:
+    place, cafile = settings.leases.place, settings.leases.cafile
+    if cafile is not None and not place.startswith("https://"):
+        raise ConfigError(
+            f"{_named(settings, 'leases-cafile')} is useless without an https:// URL in leases-from"
+        )
+    if cafile is not None:
+        _check_readable(settings, "leases-cafile", cafile)
+    if place.startswith("http://") and not is_loopback(urlsplit(place).hostname or ""):
+        raise ConfigError(
+            f"{_named(settings, 'leases-from')} would come unprotected over the network, and whoever changes it on the"
+            " way leads all packets: use https://"
+        )
+    if "://" in place and not place.startswith(("http://", "https://")):
+        raise ConfigError(f"{_named(settings, 'leases-from')} is neither a path nor an https:// URL")
+
+
 def _with_margin(settings: Settings) -> Settings:
     """flannel's margin of an hour must not outlive a shorter lease; one that was asked for is not bent."""
     name, ttl = "subnet-lease-renew-margin", settings.subnet_lease_ttl
@@ -137,6 +156,8 @@ def _warnings(settings: Settings) -> list[str]:
     without = [name for name in _PAGE_FILES if BY_NAME[name].of(settings) is not None]
     if without and settings.page.listen is None:
         lines.append(f"{_named(settings, without[0])} has no effect: page-listen is off")
+    if settings.leases.place and settings.origins["etcd-endpoints"].source != "default":
+        lines.append(f"{_named(settings, 'etcd-endpoints')} has no effect: the leases come from leases-from")
     token = settings.page.token_file
     if token is not None and settings.page.listen and _world_readable(token):
         lines.append(f"{token} holds the status page's token and every user can read it: chmod o-r")

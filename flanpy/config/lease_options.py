@@ -80,6 +80,22 @@ LEASE_OPTIONS: Final[tuple[Option, ...]] = (
         help="send etcd-password to http:// endpoints of other hosts, too, where everybody on the way reads it",
     ),
     Option(
+        name="leases-from",
+        field="leases.place",
+        kind=kinds.TEXT,
+        group="subnet",
+        own=True,
+        help="file or https:// URL with a list of all hosts, in place of etcd",
+    ),
+    Option(
+        name="leases-cafile",
+        field="leases.cafile",
+        kind=kinds.OPTIONAL_PATH,
+        group="subnet",
+        own=True,
+        help="authority that signed the certificate of leases-from (PEM); without it the system's are trusted",
+    ),
+    Option(
         name="iface",
         field="underlay.iface",
         kind=kinds.INTERFACES,

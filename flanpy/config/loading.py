@@ -28,6 +28,7 @@ _GROUPS: Final = {
     "probe": shape.ProbeOptions,
     "docker": shape.DockerOptions,
     "cloud": shape.CloudOptions,
+    "leases": shape.LeaseListOptions,
     "log": shape.LogOptions,
 }
 

@@ -17,7 +17,8 @@ IPAddress = IPv4Address | IPv6Address
 ANY_ADDRESS = IPv4Address(0)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Report whether a URL's host is this machine."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -67,7 +68,15 @@ class EtcdOptions:
     @property
     def off_host(self) -> tuple[str, ...]:
         """Return the endpoints that are not on this host's loopback: what is sent there passes a network."""
-        return tuple(url for url in self.endpoints if not _is_loopback(urlsplit(url).hostname or ""))
+        return tuple(url for url in self.endpoints if not is_loopback(urlsplit(url).hostname or ""))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseListOptions:
+    """The list of hosts that stands in for etcd, a path or URL ("": etcd has the leases), and who vouches for a URL."""
+
+    place: str = ""
+    cafile: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +164,7 @@ class Settings:
     """Everything an operator can set on one host."""
 
     etcd: EtcdOptions = EtcdOptions()
+    leases: LeaseListOptions = LeaseListOptions()
     underlay: UnderlayOptions = UnderlayOptions()
     filter: FilterOptions = FilterOptions()
     listen: ListenOptions = ListenOptions()

@@ -18,7 +18,7 @@ from typing import Any
 from flanpy.backend import choice
 from flanpy.clock import Clock, set_within
 from flanpy.config import Settings, changed, in_force, needing_restart
-from flanpy.config.etcd import session_settings
+from flanpy.daemon import store_choice
 from flanpy.daemon.cloud.side import CloudSide
 from flanpy.daemon.data_plane import DataPlane
 from flanpy.daemon.event_memory import EventMemory
@@ -56,7 +56,6 @@ from flanpy.reconcile.loop import ReconcileLoop
 from flanpy.reconcile.outcome import Pass
 from flanpy.status.board import StatusBoard, StatusSnapshot
 from flanpy.status.judge.conditions import Phase
-from flanpy.store.session.etcd import EtcdSession
 from flanpy.systemd import Notifier, watchdog_interval
 
 log = get_logger()
@@ -98,7 +97,9 @@ class Agent:
         self._waiting = asyncio.Event()
         self._board = StatusBoard(clock, self._status_changed, on_waiting=self._waiting.set)
         self._events = EventMemory(settings.state_dir, node_id, clock=clock, board=self._board)
-        self._session = EtcdSession(session_settings(settings.etcd), clock=clock)
+        self._session = store_choice.store_of(
+            settings, node_id, clock=clock, addresses=lambda: self._loop.world.facts.addresses
+        )
         self._kernel = NetlinkKernel()
         self._data_plane = DataPlane(
             settings,
@@ -201,6 +202,7 @@ class Agent:
             "monitor": self._watch_kernel(),
             "reconcile": self._loop.run(),
             "packet_filter": self._filter.watch(self._clock, lambda: self._settings.filter.iptables_resync),
+            **self._session.tasks(),
             **self._leasing.tasks(),
             **self._networks.tasks(),
             "listeners": listeners.run(),
@@ -237,9 +239,9 @@ class Agent:
         before = self._loop.world.facts
         if before.underlay != facts.underlay or before.problem != facts.problem:
             _log_underlay(facts)
-        if (gone := before.addresses - facts.addresses) and self._session.stands_on(gone):
-            self._session.reconnect("underlay_address_changed")
         self._loop.facts_changed(facts)
+        if before.addresses != facts.addresses:
+            self._session.addresses_changed(before.addresses - facts.addresses)
         self._leasing.world_changed()
 
     def kernel_moved(self, moved: Moved) -> None:
@@ -374,7 +376,7 @@ class Agent:
         try:
             new = self._reload_settings()
             merged = in_force(self._settings, new)
-            self._session.use(session_settings(merged.etcd))
+            store_choice.use(self._session, merged)
             self._leasing.look_for_etcd()
         except FlanpyError as error:
             log.error("reload_refused", error=str(error))

@@ -133,6 +133,8 @@ class _Gathering:
         return None, found.reason or f"there is no {path}"
 
     def _endpoints(self, settings: Mapping[str, str]) -> list[Any]:
+        if settings.get("leases-from") and not self._sources.etcd_named:
+            return []  # a list stands in for etcd
         chosen = self._sources.settings if self._sources.etcd_named else settings
         urls = [url.strip() for url in chosen.get("etcd-endpoints", "").split(",") if url.strip()]
         files = {name: chosen.get(f"etcd-{name}", "") for name in ("cafile", "certfile", "keyfile")}

@@ -171,8 +171,8 @@ _ALL: Final = (
     Known(
         "P24",
         "etcd does not answer, or not soon",
-        "`DatastoreReachable` is False. Packets flow on; nobody joins.",
-        "Bring etcd back; see its own log, and the endpoints in `flanpyctl config show`.",
+        "`DatastoreReachable` is False. Packets flow on; nobody joins. Or the list of hosts cannot be used.",
+        "Bring etcd back; see its own log, and the endpoints in `flanpyctl config show`. Mend a list where it stands.",
     ),
     Known(
         "P25",

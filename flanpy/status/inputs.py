@@ -55,6 +55,7 @@ class StoreStatus:
     """The connection to etcd. `contacted` is false until the first news of the leases; `error` is the present outage's.
 
     `answers`: etcd answers some request at present, if not that for the leases.
+    `listed`: a list of hosts stands in for etcd, and `endpoint` is where it stands.
     """
 
     endpoint: str = ""
@@ -63,6 +64,7 @@ class StoreStatus:
     error: str = ""
     outage_since: float | None = None
     answers: bool = False
+    listed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,7 @@ def status(snapshot: StatusSnapshot, *, now: float, head: Document) -> Document:
             "revision": inputs.last.world.view.revision if inputs.last else 0,
             "stale": inputs.store.stale,
             "outage_since": inputs.store.outage_since,
+            "listed": inputs.store.listed,
         },
         "docker": _docker(inputs),
         "tuning": _tuning(inputs.tuning),

@@ -10,10 +10,14 @@ Every method raises `StoreError` or one of its subclasses, never anything of grp
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Coroutine
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
+
+from flanpy.model.address import IPAddress
+from flanpy.store.endpoint import Endpoint
+from flanpy.store.record import StoreStats
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,3 +267,38 @@ class WatchStore(Protocol):
 
 class Store(KeyStore, LeaseStore, WatchStore, Protocol):
     """The complete store: keys, leases and watches."""
+
+
+class StoreSession(Store, Protocol):
+    """A store as the daemon has it: with a place, counters and the news of this host's addresses."""
+
+    @property
+    def stats(self) -> StoreStats:
+        """Return counters and outages, for the metrics."""
+        ...
+
+    @property
+    def is_list(self) -> bool:
+        """Report whether a list of hosts stands in for etcd."""
+        ...
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Return the servers that it is read from; no route of the overlay may lead away from them."""
+        ...
+
+    def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """Return the coroutines that must run for it, by task name."""
+        ...
+
+    def addresses_changed(self, gone: Collection[IPAddress]) -> None:
+        """Take note that this host's addresses changed, and that it has these no more."""
+        ...
+
+    def reconnect(self, reason: str) -> None:
+        """Leave the present connection for a new one, and list every watch again."""
+        ...
+
+    async def aclose(self) -> None:
+        """End the watches and the connections."""
+        ...

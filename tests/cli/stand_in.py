@@ -149,7 +149,13 @@ STATUS: dict[str, Any] = {
         "data_plane": None,
     },
     "peers": {"wanted": 3, "programmed": 2, "pending": 0, "failed": 1, "rejected": 0},
-    "store": {"endpoint": "http://192.0.2.1:2379", "revision": 77, "stale": False, "outage_since": None},
+    "store": {
+        "endpoint": "http://192.0.2.1:2379",
+        "revision": 77,
+        "stale": False,
+        "outage_since": None,
+        "listed": False,
+    },
     "docker": None,
     "tuning": {
         "reverse_path": {"strict": [], "drops": 0, "drops_lately": 0},

@@ -319,3 +319,29 @@ def _refuse() -> dict[str, Any]:
 def _interrupt() -> dict[str, Any]:
     os.kill(os.getpid(), signal.SIGINT)
     return SUBNETS
+
+
+@pytest.mark.etcd
+def test_export_prints_a_list_and_names_what_it_leaves_out(network: Network) -> None:
+    network.configure('{"Network":"10.50.0.0/16","Backend":{"Type":"vxlan"}}')
+    value = (
+        '{"PublicIP":"192.0.2.%d","PublicIPv6":null,"BackendType":"vxlan",'
+        '"BackendData":{"VNI":1,"VtepMAC":"02:00:5e:10:00:01"},"NodeID":"node-%d"}'
+    )
+    network.put("10.50.7.0-24", value % (7, 7), ttl=60)
+    network.put("10.50.8.0-24", '{"PublicIP":"192.0.2.7","PublicIPv6":null}')
+    network.put("10.50.9.0-24", "{")
+    ended = network("subnets", "export")
+    assert ended.code == 0
+    listed = json.loads(ended.out)
+    assert listed["hosts"] == [
+        {"name": "node-7", "subnet": "10.50.7.0/24", "address": "192.0.2.7", "mac": "02:00:5e:10:00:01"}
+    ]
+    assert "left out 10.50.9.0-24: value '{' cannot be read" in ended.err
+
+
+@pytest.mark.etcd
+def test_export_needs_a_network_config(network: Network) -> None:
+    ended = network("subnets", "export")
+    assert ended.code == 4
+    assert "there is no network config at" in ended.err

@@ -20,7 +20,7 @@ from flanpy.status.board import StatusBoard
 from flanpy.store.port import PutKey, Txn
 from flanpy.store.schema import encode_record
 from flanpy.store.session.etcd import EtcdSession
-from flanpy.store.session.settings import EtcdSettings
+from flanpy.store.session.settings import EtcdSettings, parse_endpoints
 from tests.fakes.clock import FakeClock
 from tests.fakes.etcd import FakeEtcd, FakeSession
 from tests.fakes.kernel import FakeKernel
@@ -36,7 +36,8 @@ class Session(FakeSession):
     """A fake session with the counters that the daemon reads."""
 
     stats = SimpleNamespace(endpoint="fake", heard=None, connected_since=None)
-    settings = EtcdSettings()
+    endpoints = parse_endpoints(EtcdSettings())
+    is_list = False
 
 
 @dataclass

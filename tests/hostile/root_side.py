@@ -68,6 +68,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "network validate": "{out}/network.json",
     "subnets list": "",
     "subnets show": SUBNET,
+    "subnets export": "",
     "subnets reserve": f"{SUBNET} --for-node n1",
     "subnets pin": SUBNET,
     "subnets unpin": SUBNET,

@@ -17,6 +17,7 @@ _RAISING = {
     "flanpy/cluster/talk.py": "`ask_any` catches MALFORMED",
     "flanpy/docker/api.py": "`look` catches NOT_DOCKER",
     "flanpy/host/extension.py": "`parse` raises one of UNUSABLE, as its callers know",
+    "flanpy/store/listed/document.py": "`write_list` loads what was parsed as a network config before",
     "flanpy/trace/nft_json.py": "`read_ruleset` catches MALFORMED",
     "flanpy/trace/transit.py": "a child of flanpyd, which reads what flanpyd wrote and may end with an error",
 }

@@ -16,7 +16,9 @@ from flanpy.config.settings import Origin
 from flanpy.config.sources import Given, parsed
 from flanpy.errors import FlanpyError
 
-_LENT: Final = frozenset({*ETCD_OPTIONS, "subnet-file", "allowed-network", "subnet-lease-ttl"})
+_LENT: Final = frozenset(
+    {*ETCD_OPTIONS, "leases-from", "leases-cafile", "subnet-file", "allowed-network", "subnet-lease-ttl"}
+)
 
 
 def from_daemon(control: Control, given: frozenset[str]) -> Mapping[str, Given]:

@@ -13,13 +13,19 @@ from typing import TypeVar
 from flanpy import log
 from flanpy.config.etcd import session_settings
 from flanpy.config.settings import Settings
+from flanpy.errors import ConfigError
 from flanpy.store.session.etcd import EtcdSession
 
 T = TypeVar("T")
 
 
 def with_etcd(settings: Settings, work: Callable[[EtcdSession], Awaitable[T]]) -> T:
-    """Run `work` with a session, then close it. Raises the session's `StoreError`s."""
+    """Run `work` with a session, then close it. Raises the session's `StoreError`s, ConfigError where a list of
+    hosts stands in for etcd."""
+    if settings.leases.place:
+        raise ConfigError(
+            f"the leases of this host come from {settings.leases.place}, not from etcd: change them there"
+        )
     log.configure("console", "error")  # outages are told once, by the error that ends the command
 
     async def run() -> T:

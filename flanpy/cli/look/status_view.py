@@ -109,7 +109,8 @@ def _lines(said: Said, now: float, *, verbose: bool) -> Iterator[tuple[str, str]
     if plane := (said.get("backend") or {}).get("data_plane"):
         yield "Data plane", str(plane)
     yield "Peers", _reached(said.get("peers"), said.get("backend"))
-    yield "etcd", _store(said.get("store"))
+    store = said.get("store") or {}
+    yield "List" if store.get("listed") else "etcd", _store(store)
     if verbose:
         yield "Passes", _passes(said.get("passes"))
     up = duration(now - said["started_at"])
@@ -177,12 +178,13 @@ def _counts(counts: Said | None) -> str:
     return ", ".join(shown) or "none"
 
 
-def _store(store: Said | None) -> str:
+def _store(store: Said) -> str:
     if not store:
         return "not asked yet"
     words = f"{store.get('endpoint') or 'no endpoint yet'}, revision {store.get('revision')}"
     if outage := store.get("outage_since"):
-        return f"{words}, out of reach for {duration(time.time() - outage)}: the last view is used"
+        lost = "unusable" if store.get("listed") else "out of reach"
+        return f"{words}, {lost} for {duration(time.time() - outage)}: the last view is used"
     return words + (", stale" if store.get("stale") else "")
 
 

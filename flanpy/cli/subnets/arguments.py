@@ -36,6 +36,14 @@ is asked anyway and has no more than 200 leases.""",
     show.add_argument("subnet", metavar="SUBNET", help="a subnet, a node, a public IP, or 'own'")
     _add_source(show)
     add_format(show, *FORMATS)
+    below.command(
+        "export",
+        "subnets.export:export",
+        "print the cluster as a list of hosts",
+        "subnets export > hosts.json",
+        about="""\
+Print the network config and all leases as one JSON document. flanpyd with --leases-from takes it in place of etcd.""",
+    )
     _add_reserve(below)
     _add_holds(below)
 

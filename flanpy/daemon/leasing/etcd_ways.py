@@ -16,7 +16,7 @@ from flanpy.clock import Clock, set_within
 from flanpy.model.address import IPAddress
 from flanpy.model.border import EtcdAddress
 from flanpy.probe.knock import knock
-from flanpy.store.session.settings import Endpoint
+from flanpy.store.endpoint import Endpoint
 
 LOOK_AGAIN = 60.0
 """Seconds between two look-ups of the names."""

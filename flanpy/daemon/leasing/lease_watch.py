@@ -18,8 +18,7 @@ from flanpy.status.board import StatusBoard
 from flanpy.status.inputs import StoreStatus
 from flanpy.store.lease_view import fold
 from flanpy.store.linger import Lingering
-from flanpy.store.port import Delta, News, Snapshot, Stale
-from flanpy.store.session.etcd import EtcdSession
+from flanpy.store.port import Delta, News, Snapshot, Stale, StoreSession
 
 
 class LeaseWatch:
@@ -30,7 +29,7 @@ class LeaseWatch:
 
     def __init__(
         self,
-        session: EtcdSession,
+        session: StoreSession,
         prefix: str,
         *,
         clock: Clock,
@@ -117,6 +116,8 @@ class LeaseWatch:
         error = news.error if isinstance(news, Stale) else ""
         since = (known.outage_since or self._clock.wall()) if stale else None
         answers = stats.connected_since is not None
-        status = StoreStatus(stats.endpoint, self._contacted, stale, error, since, answers)
+        status = StoreStatus(
+            stats.endpoint, self._contacted, stale, error, since, answers, self._session.is_list
+        )
         if status != known:
             self._board.note(store=status)

@@ -41,9 +41,8 @@ from flanpy.status.board import StatusBoard
 from flanpy.status.inputs import OwnSource, OwnStatus
 from flanpy.store.own.keeper import LeaseKeeper
 from flanpy.store.own.own_lease import LeaseSource, LeaseTerms, OwnLeaseState
+from flanpy.store.port import StoreSession
 from flanpy.store.schema import config_key, subnets_prefix
-from flanpy.store.session.etcd import EtcdSession
-from flanpy.store.session.settings import parse_endpoints
 
 RELIST_INTERVAL = 600.0
 """Seconds between two listings made for no reason but to be sure."""
@@ -54,7 +53,7 @@ class Leasing:
 
     def __init__(
         self,
-        session: EtcdSession,
+        session: StoreSession,
         settings: Settings,
         node_id: str,
         *,
@@ -101,9 +100,7 @@ class Leasing:
         self._move = BackendMove(
             clock=clock, loop=loop, view=lambda: self._leases.view, show=self._show_leases
         )
-        self._ways = EtcdWays(
-            lambda: parse_endpoints(session.settings), clock=clock, changed=self._etcd_moved
-        )
+        self._ways = EtcdWays(lambda: session.endpoints, clock=clock, changed=self._etcd_moved)
         self._suspects = Suspects(
             clock=clock,
             heard=lambda: session.stats.heard,
@@ -251,6 +248,8 @@ class Leasing:
         return await knock(address, port, clock=self._clock, deadline=KNOCK) is not None
 
     async def _etcd_answers(self) -> bool:
+        if not self._session.endpoints:
+            return True  # a file: no route can lead away from it
         answered = await self._ways.answers()
         if answered is not None:
             return answered

@@ -21,8 +21,7 @@ from flanpy.plan.allowed import believed, refuse_outside
 from flanpy.status.board import StatusBoard
 from flanpy.store.own.allocation import excluded
 from flanpy.store.own.own_lease import LeaseSource, OwnLeaseState
-from flanpy.store.port import Delta, Snapshot
-from flanpy.store.session.etcd import EtcdSession
+from flanpy.store.port import Delta, Snapshot, StoreSession
 
 log = get_logger()
 
@@ -32,7 +31,7 @@ class NetworkWatch:
 
     def __init__(
         self,
-        session: EtcdSession,
+        session: StoreSession,
         key: str,
         *,
         board: StatusBoard,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from flanpy.store.session.record import OK, StoreStats
+from flanpy.store.record import OK, StoreStats
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric

@@ -13,6 +13,7 @@ from flanpy.doctor.facts import Facts
 from flanpy.doctor.finding import Finding, Severity
 
 _ETCD = Problem("P24", "etcd cannot be reached")
+_LIST = Problem("P24", "the list of hosts cannot be used")
 _HOLES = Problem("P34", "etcd has known holes: a user's password there opens more than the user may")
 _SOME_ETCD = Problem("P24", "some etcd endpoints are not well")
 _SLOW_ETCD = Problem("P24", "etcd answers slowly")
@@ -82,8 +83,11 @@ def watched(facts: Facts) -> Iterator[Finding]:
     """The daemon is cut off while we are not."""
     if facts.endpoints and all(one.problem for one in facts.endpoints):
         return
-    problem = _WATCH if facts.endpoints else _ETCD
-    yield from judged(facts, "DatastoreReachable", problem)
+    condition = facts.condition("DatastoreReachable")
+    if condition is not None and condition.get("reason") == "ListUnusable":
+        yield from judged(facts, "DatastoreReachable", _LIST)
+        return
+    yield from judged(facts, "DatastoreReachable", _WATCH if facts.endpoints else _ETCD)
 
 
 def clocks(facts: Facts) -> Iterator[Finding]:

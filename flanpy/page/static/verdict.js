@@ -78,7 +78,7 @@ export function drawFoot(page) {
     ["Backend", status.backend ? `${status.backend.type}, MTU ${status.backend.mtu || "not known"}` : "none yet"],
     ["Peers", `${status.peers.programmed} of ${status.peers.wanted} programmed`],
     ["Lease", leaseText(status.own)],
-    ["etcd", etcdText(status.store)],
+    [status.store.listed ? "List" : "etcd", etcdText(status.store)],
     ["Repairs", repairs ? `${repairs} in ${age(status.started_at)}` : "none needed"],
     ["Docker", status.docker ? `${status.docker.version}, ${count(status.docker.running_containers, "container")}` : "not seen"],
     ["flanpy", `${status.version}, up ${age(status.started_at)}`],
@@ -90,7 +90,7 @@ const showFoot = onChange((facts) => byId("foot").replaceChildren(...facts.map((
 
 function etcdText(store) {
   const where = (store.endpoint || "").replace(/^\w+:\/\//, "");
-  return store.stale ? `does not answer${store.outage_since ? ` for ${age(store.outage_since)}` : ""}` : `${where || "answers"}, revision ${store.revision}`;
+  return store.stale ? `${store.listed ? "unusable" : "does not answer"}${store.outage_since ? ` for ${age(store.outage_since)}` : ""}` : `${where || "answers"}, revision ${store.revision}`;
 }
 
 function leaseText(own) {

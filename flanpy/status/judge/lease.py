@@ -16,6 +16,9 @@ _NOBODY = frozenset({Trouble.NO_UNDERLAY, Trouble.PEER_DOWN})
 
 def datastore(inputs: Inputs, _now: float) -> Condition:
     kind, store = ConditionType.DATASTORE_REACHABLE, inputs.store
+    if store.listed and store.error:
+        cure = "mend the list, which is then taken by itself; forwarding goes on with what was last read"
+        return bad(kind, "ListUnusable", store.error, cure)
     if not store.contacted and not store.error:
         return unknown(kind, "NotContacted", "no answer from etcd yet since start")
     if (store.stale or store.error) and (link := _without_carrier(inputs)):

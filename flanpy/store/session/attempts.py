@@ -17,10 +17,10 @@ import grpc.aio
 
 from flanpy.clock import Clock
 from flanpy.errors import StoreUnavailable
+from flanpy.store.record import StoreRecord
 from flanpy.store.session.auth import Metadata, Tokens
 from flanpy.store.session.channel import Connection, Connections, Stubs
 from flanpy.store.session.faults import Cure, Fault, Tries, code_of, read_fault
-from flanpy.store.session.record import StoreRecord
 from flanpy.store.session.settings import EtcdSettings
 
 Reply = TypeVar("Reply")

@@ -14,9 +14,9 @@ import grpc
 from grpc.aio import AioRpcError
 
 from flanpy.store import etcdpb as pb
+from flanpy.store.record import StoreRecord
 from flanpy.store.session.channel import Connections
 from flanpy.store.session.faults import auth_is_off, code_of
-from flanpy.store.session.record import StoreRecord
 from flanpy.store.session.settings import EtcdSettings
 
 Metadata = tuple[tuple[str, str], ...]

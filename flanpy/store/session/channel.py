@@ -20,8 +20,9 @@ import grpc.aio
 
 from flanpy.errors import StoreError, StoreUnavailable
 from flanpy.store import etcdpb as pb
+from flanpy.store.endpoint import Endpoint
 from flanpy.store.session import tls_files
-from flanpy.store.session.settings import Endpoint, EtcdSettings, parse_endpoints
+from flanpy.store.session.settings import EtcdSettings, parse_endpoints
 
 KEEPALIVE_S = 10
 PING_TIMEOUT_S = 3

@@ -7,7 +7,7 @@ runs on grpc.aio over the etcd3 package's builders (`wire.py`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Coroutine
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
@@ -21,13 +21,14 @@ from flanpy.clock import Clock, SystemClock
 from flanpy.errors import LeaseGone, ReplyTooLarge, StoreCompacted, StoreUnavailable
 from flanpy.model.address import IPAddress
 from flanpy.store import etcdpb as pb
+from flanpy.store.endpoint import Endpoint
 from flanpy.store.port import DeleteKey, KeyValue, LeaseState, PutKey, ServerStatus, Snapshot, Txn, TxnResult
+from flanpy.store.record import StoreRecord, StoreStats
 from flanpy.store.session import wire
 from flanpy.store.session.attempts import Attempts
 from flanpy.store.session.auth import Metadata, Tokens
 from flanpy.store.session.channel import Connections, Stubs
 from flanpy.store.session.local_ends import local_ends
-from flanpy.store.session.record import StoreRecord, StoreStats
 from flanpy.store.session.saving import saved
 from flanpy.store.session.settings import EtcdSettings
 from flanpy.store.session.stream import WatchCanceled, WatchStream
@@ -80,9 +81,28 @@ class EtcdSession:
         for watch in tuple(self._watches):
             watch.relist(reason)
 
+    def addresses_changed(self, gone: Collection[IPAddress]) -> None:
+        """Connect anew if a connection to etcd has one of these as its local address."""
+        if gone and self.stands_on(gone):
+            self.reconnect("underlay_address_changed")
+
     def stands_on(self, addresses: Collection[IPAddress]) -> bool:
         """Report whether a connection to etcd has one of these as its local address."""
-        return not local_ends({each.port for each in self._connections.endpoints}).isdisjoint(addresses)
+        return not local_ends({each.port for each in self.endpoints}).isdisjoint(addresses)
+
+    @property
+    def is_list(self) -> bool:
+        """See `port.StoreSession`."""
+        return False
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Return etcd's members, as the settings name them."""
+        return self._connections.endpoints
+
+    def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """Return nothing: calls and watches carry a session with etcd."""
+        return {}
 
     def use(self, settings: EtcdSettings) -> None:
         """Take other settings from the next call on. Raises `ConfigError`, and everything stays as it was then.

@@ -5,13 +5,12 @@ Owns the endpoint syntax. Must not import grpc: the configuration is read by com
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from flanpy.errors import ConfigError
-from flanpy.model.address import bracketed
+from flanpy.store.endpoint import Endpoint
 
 DEFAULT_PORT = 2379
 
@@ -35,28 +34,6 @@ class EtcdSettings:
     def tls_files(self) -> tuple[Path, ...]:
         """Return the files that are set, in a fixed order."""
         return tuple(path for path in (self.ca_file, self.cert_file, self.key_file) if path is not None)
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """One member's client address. `host` carries no brackets."""
-
-    host: str
-    port: int
-    tls: bool
-
-    def __str__(self) -> str:
-        """Return the endpoint as a URL, without anything secret."""
-        return f"{'https' if self.tls else 'http'}://{bracketed(self.host)}:{self.port}"
-
-    @property
-    def target(self) -> str:
-        """Return the endpoint as a gRPC target name (grpc/doc/naming.md)."""
-        try:
-            address = ipaddress.ip_address(self.host)
-        except ValueError:
-            return f"dns:///{self.host}:{self.port}"
-        return f"ipv4:{self.host}:{self.port}" if address.version == 4 else f"ipv6:[{self.host}]:{self.port}"
 
 
 def parse_endpoints(settings: EtcdSettings) -> tuple[Endpoint, ...]:

@@ -25,8 +25,8 @@ from typing import Final, Protocol
 from flanpy.errors import StoreCompacted, StoreDenied, StoreError, StoreUnavailable
 from flanpy.store import etcdpb as pb
 from flanpy.store.port import Delta, KeyValue, News, Progress, Snapshot, Stale
+from flanpy.store.record import StoreRecord, logger
 from flanpy.store.session import wire
-from flanpy.store.session.record import StoreRecord, logger
 from flanpy.store.session.stream import WatchCanceled, WatchStream
 
 STARTED: Final = "started"

@@ -251,6 +251,8 @@ CASES = [
     (C.DATASTORE_REACHABLE, BLANK, U, "NotContacted", BAD, "since start"),
     (C.DATASTORE_REACHABLE, replace(BLANK, store=StoreStatus(error="refused")), F, "Unreachable", BAD, "refused"),
     (C.DATASTORE_REACHABLE, replace(WELL, store=StoreStatus(contacted=True)), F, "Unreachable", BAD, "watch"),
+    (C.DATASTORE_REACHABLE, replace(WELL, store=StoreStatus(error="line 1", listed=True)), F, "ListUnusable", BAD,
+     "line 1"),
     (C.DATASTORE_REACHABLE, replace(probed(ALONE), store=StoreStatus(error="timed out")), F, "CutOff", BAD,
      "eth0 reaches neither etcd"),
     (C.DATASTORE_REACHABLE, replace(last(world=UNPLUGGED), store=StoreStatus(error="timed out")), F, "NoCarrier", BAD,

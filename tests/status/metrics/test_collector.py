@@ -23,7 +23,7 @@ from flanpy.plan.gates import Hold
 from flanpy.status.board import StatusBoard
 from flanpy.status.inputs import Inputs
 from flanpy.status.metrics.collector import registry
-from flanpy.store.session.record import StoreStats
+from flanpy.store.record import StoreStats
 from tests.docker.values import running
 from tests.fakes.clock import FakeClock
 from tests.status.passes import NOW, WELL, last, link, own, passed, refused

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from flanpy.errors import ConfigError, StoreDenied, StoreError, StoreUnavailable
+from flanpy.store.endpoint import Endpoint
 from flanpy.store.session.etcd import EtcdSession
-from flanpy.store.session.settings import Endpoint, EtcdSettings, parse_endpoints
+from flanpy.store.session.settings import EtcdSettings, parse_endpoints
 from tests.etcd_server import EtcdCluster, make_ca, make_certificate
 
 

@@ -6,7 +6,7 @@ from structlog.testing import capture_logs
 
 from flanpy.clock import SystemClock
 from flanpy.errors import StoreDenied
-from flanpy.store.session.record import StoreRecord
+from flanpy.store.record import StoreRecord
 
 PREFIXES = ("/n/config", "/n/subnets/", "/n/networks/")
 
