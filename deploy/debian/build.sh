@@ -4,7 +4,8 @@
 #   sh build.sh [DIRECTORY]     writes flanpy_VERSION_ARCH.deb there (dist), prints its path
 # The same commit gives the same bytes. DEB_VERSION names another version, DEB_COMPRESSION (zstd) another compressor,
 # DEB_EXTRAS extras to take along: udp-bulk is numpy, 50 MB installed and for each Python, for the user-space plane of the udp
-# backend. DEB_ARCH=arm64 builds for another architecture than this machine's, on which nothing of it is run.
+# backend. DEB_ARCH=arm64 builds for another architecture than this machine's, on which nothing of it is run. A package for one
+# Python alone is less than half: DEB_PYTHON=3.13 names it, and DEB_COMPILED=no leaves compiling to the installation.
 . "$(dirname "$0")/../building.sh"
 export PATH="/usr/sbin:/usr/bin:/sbin:/bin"
 python=/usr/bin/python3
@@ -25,7 +26,10 @@ case $arch in
   *) die "no libraries are known for $arch: there are amd64 and arm64" ;;
 esac
 minor=$("$python" -c 'import sys; print(sys.version_info.minor)')
-minors=$(sed -n 's/.*Python :: 3\.\([0-9]*\).*/\1/p' "$root/pyproject.toml")
+known=$(sed -n 's/.*Python :: 3\.\([0-9]*\).*/\1/p' "$root/pyproject.toml")
+minors=${DEB_PYTHON:-$known}
+minors=${minors#3.}
+case " $(echo $known) " in *" $(echo $minors) "*) ;; *) die "DEB_PYTHON=$DEB_PYTHON: there are $(echo $known | sed 's/[0-9]*/3.&/g')" ;; esac
 
 tree=$work/tree
 home=$tree/opt/flanpy
@@ -96,6 +100,7 @@ write_programs() {
 # The daemon runs as a user who may not write these, so they come along, for the Python of the machine that builds; for another
 # one postinst makes them. Unchecked: dpkg puts both or neither.
 compile_programs() {
+  [ "${DEB_COMPILED:-yes}" != no ] || return 0
   "$python" -m compileall -q -s "$tree" --invalidation-mode unchecked-hash "$site" ||
     die "some module does not compile"
 }
@@ -121,10 +126,12 @@ install_units() {
   done
 }
 
-# What programs of ours write is the same for every architecture; the package's libraries may be for another one.
+# What programs of ours write is the same for every architecture and Python; the package's libraries may be for others.
 fetch_own_libraries() {
   ours=$site
-  [ "$arch" != "$(dpkg --print-architecture)" ] || return 0
+  case " $(echo $minors) " in
+    *" $minor "*) [ "$arch" != "$(dpkg --print-architecture)" ] || return 0 ;;
+  esac
   ours=$work/own
   quietly "$work/build/bin/python" -m pip --disable-pip-version-check -qq install --no-compile --no-deps --target "$ours" \
     --require-hashes -r "$locks/run.txt"
@@ -180,6 +187,6 @@ install_papers
 write_control
 find "$tree" -type d -exec chmod 755 {} +
 package=$directory/flanpy_${version}_$arch.deb
-dpkg-deb --root-owner-group -Z"${DEB_COMPRESSION:-xz}" -z"${DEB_LEVEL:-6}" --build "$tree" "$package" >&2
+dpkg-deb --root-owner-group -Z"${DEB_COMPRESSION:-xz}" -z"${DEB_LEVEL:-9}" --build "$tree" "$package" >&2
 say "$(du -h "$package" | cut -f1) packed, $(($(sed -n 's/^Installed-Size: //p' "$tree/DEBIAN/control") / 1024)) MB installed"
 printf '%s\n' "$package"

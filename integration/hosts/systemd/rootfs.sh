@@ -14,6 +14,7 @@ packages=systemd,systemd-sysv,dbus,udev,kmod,procps,ca-certificates,openssl
 packages=$packages,iproute2,iptables,nftables,iputils-ping,network-manager
 packages=$packages,python3,python3-venv,python3-apt,openssh-server,sudo
 packages=$packages,docker.io,etcd-server,etcd-client,ufw,firewalld
+[ "$suite" = bookworm ] || packages=$packages,docker-cli  # a package of its own since Debian 13
 # What a test has to start itself: they would be in the way of the others.
 asleep="NetworkManager.service NetworkManager-wait-online.service NetworkManager-dispatcher.service wpa_supplicant.service etcd.service ufw.service firewalld.service
  apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service"
