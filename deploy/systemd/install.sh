@@ -20,6 +20,7 @@ flanpy-docker-changed.service /usr/lib/systemd/system/flanpy-docker-changed.serv
 flanpy-docker.path /usr/lib/systemd/system/flanpy-docker.path
 flanpy-docker-networks.service /usr/lib/systemd/system/flanpy-docker-networks.service
 flanpy-docker-networks.path /usr/lib/systemd/system/flanpy-docker-networks.path
+flanpy-docker-names.service /usr/lib/systemd/system/flanpy-docker-names.service
 docker.conf /usr/lib/systemd/system/docker.service.d/10-flanpy.conf
 sysusers.conf /usr/lib/sysusers.d/flanpy.conf
 tmpfiles.conf /usr/lib/tmpfiles.d/flanpy.conf
@@ -58,7 +59,7 @@ activate() {
 deactivate() {
   # shellcheck disable=SC2086
   systemctl --quiet disable --now $units flanpy-docker-changed.service \
-    flanpy-docker-networks.service flanpy-store.service 2>/dev/null || true
+    flanpy-docker-networks.service flanpy-docker-names.service flanpy-store.service 2>/dev/null || true
 }
 
 take_away() {
@@ -67,7 +68,7 @@ take_away() {
     rmdir -p --ignore-fail-on-non-empty "$(dirname "$place")" 2>/dev/null || true
   done
   [ ! -d /run/systemd/system ] || systemctl daemon-reload
-  rm -rf /run/flanpy /run/flannel
+  rm -rf /run/flanpy /run/flanpy-docker /run/flannel
 }
 
 case ${1:-/} in

@@ -12,6 +12,9 @@ from flanpy.model.address import Mac
 from flanpy.model.lease import LeaseRecord, RawData, SubnetKey, VxlanData
 from flanpy.model.network.config import parse_network_config, render_network_config
 from flanpy.model.network.fields import BACKEND_OPTIONS, FIELDS, OPTIONS
+from flanpy.model.networks.names import FLAT
+from flanpy.names.publish import TTL_S
+from flanpy.names.records import names_key
 from flanpy.store.networks.keys import network_key, slices_prefix
 from flanpy.store.schema import WIRE_NAMES, config_key, encode_record, subnets_prefix
 
@@ -105,6 +108,11 @@ def _keys() -> list[tuple[str, str, str]]:
             markdown.code(f"{slices_prefix(_PREFIX, 'shop')}10.96.3.0-24"),
             "the host that has this slice of a named network, as a subnet's record without a backend",
             "no: Docker keeps the range on disk for ever, and so the slice stays its host's",
+        ),
+        (
+            markdown.code(names_key(_PREFIX, "shop", "n1")),
+            f"the containers of a host on a network (`{FLAT}`: the overlay), each as name, addresses and aliases",
+            f"yes, of {TTL_S} seconds",
         ),
     ]
 

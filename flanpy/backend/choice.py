@@ -21,7 +21,7 @@ from flanpy.model.ops import Objects
 from flanpy.model.world import World
 from flanpy.plan.admission import lease_type
 from flanpy.plan.desired import Ground, plan_all
-from flanpy.plan.host_settings import blackholes, host_settings
+from flanpy.plan.host_settings import blackholes, host_settings, resolver_address
 from flanpy.plan.ipv6_room import Narrow
 
 
@@ -86,6 +86,7 @@ def host_objects(world: World) -> tuple[KernelObject, ...]:
     return (
         *host_settings(world),
         *blackholes(world),
+        *resolver_address(world),
         *bridged.objects(world),
         *filter_objects(world, overlay_links(world)),
     )

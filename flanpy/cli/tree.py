@@ -28,7 +28,7 @@ from flanpy.cli.look.arguments import (
     add_top,
     add_trace,
 )
-from flanpy.cli.networks.arguments import add_networks
+from flanpy.cli.networks.arguments import add_names, add_networks
 from flanpy.cli.repair.arguments import add_diag, add_doctor
 from flanpy.cli.store.arguments import add_store
 from flanpy.cli.subnets.arguments import add_subnets
@@ -37,6 +37,7 @@ _COMMANDS: Final[tuple[Callable[[Tree], None], ...]] = (
     add_cluster,
     add_network,
     add_networks,
+    add_names,
     add_subnets,
     add_status,
     add_diff,

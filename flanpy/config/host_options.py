@@ -140,6 +140,15 @@ HOST_OPTIONS: Final[tuple[Option, ...]] = (
         help="how often the kernel is read back without a cause",
     ),
     Option(
+        name="dns-listen",
+        field="dns_listen",
+        kind=kinds.DNS_LISTEN,
+        group="host",
+        own=True,
+        help="address and port of this host at which its containers ask for the names of others, such as"
+        " 169.254.53.53:53; off: none",
+    ),
+    Option(
         name="vxlan-tx-checksum",
         field="vxlan_tx_checksum",
         kind=kinds.AUTO_SWITCH,

@@ -208,6 +208,13 @@ def _listen(text: str) -> ListenAddress | None:
         raise ValueError("expected ADDRESS:PORT such as 127.0.0.1:8475 or [::]:8475, or off") from cause
 
 
+def _dns_listen(text: str) -> ListenAddress | None:
+    found = _listen(text)
+    if found is not None and (not isinstance(found.host, IPv4Address) or found.host.is_unspecified):
+        raise ValueError("expected one IPv4 address with a port such as 169.254.53.53:53, or off")
+    return found
+
+
 def _node_id(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", text):
         raise ValueError("expected 1 to 63 letters, digits, '.', '_' or '-', a letter or digit at both ends")
@@ -290,6 +297,7 @@ NETWORKS: Final = Kind(
     "NETWORK", _networks, lambda value: ",".join(map(str, value)), repeatable=True, listed=True
 )
 LISTEN: Final = Kind("IP:PORT", _last(_listen), lambda value: "off" if value is None else str(value))
+DNS_LISTEN: Final = Kind("IP:PORT", _last(_dns_listen), lambda value: "off" if value is None else str(value))
 NODE_ID: Final = Kind("ID", _optional(_node_id), _render)
 LABELS: Final = Kind("LABEL", _labels, ",".join, repeatable=True, listed=True)
 HOST_NAME: Final = Kind("NAME", _optional(_host_name), _render)

@@ -182,6 +182,7 @@ class Settings:
     subnet_lease_ttl: int = 86400
     subnet_lease_renew_margin: float = 3600.0
     resync_interval: float = 60.0
+    dns_listen: ListenAddress | None = None
     vxlan_tx_checksum: str = "auto"
     extension_command: tuple[str, ...] = ()
     allowed_network: tuple[IPv4Network | IPv6Network, ...] = ()

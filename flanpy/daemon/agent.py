@@ -33,6 +33,7 @@ from flanpy.daemon.looks.own_addresses import OwnAddresses
 from flanpy.daemon.looks.probing import Probing
 from flanpy.daemon.looks.transit_watch import TransitWatch
 from flanpy.daemon.looks.tuning_watch import TuningWatch
+from flanpy.daemon.names.side import NamesSide
 from flanpy.daemon.networks.side import NetworksSide
 from flanpy.daemon.policy import policy_of, underlay_choice
 from flanpy.daemon.serving.listeners import Listeners
@@ -135,6 +136,14 @@ class Agent:
             here=self._clouds_changed,
         )
         self._networks = NetworksSide(self._session, settings, node_id, clock=clock, loop=self._loop)
+        self._names = NamesSide(
+            self._session,
+            settings,
+            node_id,
+            clock=clock,
+            world=lambda: self._loop.world,
+            board=self._board,
+        )
         self._probing = Probing(
             lambda: self._settings, node_id, clock=clock, board=self._board, corrupted=self._offload.corrupted
         )
@@ -156,6 +165,7 @@ class Agent:
             self._events.recall()
             self._leasing.recall()
             self._networks.recall()
+            self._names.recall()
         self._own_addresses.look(self._loop.world)
         try:
             await run_until(self._stop, self._tasks())
@@ -166,6 +176,7 @@ class Agent:
             parts = (
                 self._leasing,
                 self._networks,
+                self._names,
                 self._subnet_file,
                 self._cloud,
                 self._offload,
@@ -193,6 +204,7 @@ class Agent:
                 self._data_plane.counts(),
                 filter_counts(),
                 self._cloud.counts(),
+                self._names.counts(),
             ),
             remaining=self._leasing.remaining,
             programmed=self._programmed,
@@ -205,6 +217,7 @@ class Agent:
             **self._session.tasks(),
             **self._leasing.tasks(),
             **self._networks.tasks(),
+            **self._names.tasks(),
             "listeners": listeners.run(),
             "pulse": self._pulse(),
             "events": self._events.run(),
@@ -273,6 +286,7 @@ class Agent:
         self._cloud.look(outcome.world, doubtful=self._peers_lost())
         self._leasing.pass_done(outcome)
         self._networks.pass_done(outcome)
+        self._names.pass_done(outcome)
         self._board.note_pass(outcome)
         self._probing.pass_done(outcome)
         if (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
+
 from flanpy.config import Settings
 from flanpy.host.node_id import advertised_name
 from flanpy.kernel.underlay import UnderlayChoice
@@ -22,8 +24,14 @@ def policy_of(settings: Settings, node_id: str) -> Policy:
         filter=_filter_policy(settings),
         blackhole=settings.filter.ip_blackhole_route,
         allowed_networks=settings.allowed_network,
+        dns_address=_dns_address(settings),
         host_name=advertised_name(settings.host_name, node_id=settings.node_id),
     )
+
+
+def _dns_address(settings: Settings) -> IPv4Address | None:
+    listen = settings.dns_listen
+    return listen.host if listen is not None and isinstance(listen.host, IPv4Address) else None
 
 
 def _filter_policy(settings: Settings) -> FilterPolicy:

@@ -11,9 +11,11 @@ import json
 import os
 import socket as sockets
 import struct
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from flanpy.docker import dockerd
 from flanpy.docker.facts import DockerFacts, facts
@@ -29,7 +31,7 @@ _LARGEST: Final = 8 << 20
 _PEER: Final = struct.Struct("=iII")
 
 
-class _Elsewhere(Exception):
+class DockerElsewhere(Exception):
     """The socket leads to a process of another network namespace."""
 
 
@@ -50,7 +52,7 @@ async def look(path: Path, told: dict[str, Any], *, deadline: float = DEADLINE_S
         return Silent(Silence.HUNG, f"Docker on {path} gave no answer in {deadline:g} s")
     except PermissionError:
         return _forbidden(path)
-    except _Elsewhere:
+    except DockerElsewhere:
         return Silent(Silence.ELSEWHERE, f"the Docker on {path} runs in another network namespace")
     except (OSError, EOFError):
         return Silent(Silence.NOT_RUNNING, f"no Docker listens on {path}")
@@ -74,11 +76,19 @@ def _forbidden(path: Path) -> Silent:
 
 async def _get(path: Path, resource: str) -> dict[str, Any] | None:
     """The document, None if there is none. Raises OSError, EOFError, ValueError."""
-    reader, writer = await asyncio.open_unix_connection(str(path))
+    document = await get(path, resource)
+    if document is not None and not isinstance(document, dict):
+        raise ValueError(f"no object for {resource}")
+    return document
+
+
+async def get(path: Path, resource: str) -> Any:
+    """Return any document, None if there is none.
+
+    Raises OSError, EOFError, ValueError, DockerElsewhere.
+    """
+    reader, writer = await _asked(path, resource)
     try:
-        _refuse_elsewhere(writer.get_extra_info("socket"))
-        writer.write(f"GET {resource} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
-        await writer.drain()
         answer = await _read_all(reader)
     finally:
         writer.close()
@@ -89,9 +99,40 @@ async def _get(path: Path, resource: str) -> dict[str, Any] | None:
     if status == 404:
         return None
     document = json.loads(body)
-    if status != 200 or not isinstance(document, dict):
+    if status != 200:
         raise ValueError(f"HTTP {status} for {resource}")
     return document
+
+
+async def events(path: Path, kinds: Sequence[str], told: asyncio.Event) -> None:
+    """Set `told` at once, as Docker listens from then on, and at each event, until Docker ends the stream.
+
+    Raises as `get`, and EOFError when the stream ends. What an event says is left unread: the state is looked at anew.
+    """
+    wanted = quote(json.dumps({"type": ["container", "network"], "event": list(kinds)}))
+    reader, writer = await _asked(path, f"/events?filters={wanted}")
+    try:
+        head = await reader.readuntil(b"\r\n\r\n")
+        if head.split(maxsplit=2)[1] != b"200":
+            raise ValueError("HTTP error for /events")
+        told.set()
+        while await reader.read(1 << 16):
+            told.set()
+        raise EOFError
+    finally:
+        writer.close()
+
+
+async def _asked(path: Path, resource: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_unix_connection(str(path))
+    try:
+        _refuse_elsewhere(writer.get_extra_info("socket"))
+        writer.write(f"GET {resource} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
+        await writer.drain()
+    except BaseException:
+        writer.close()
+        raise
+    return reader, writer
 
 
 async def _read_all(reader: asyncio.StreamReader) -> bytes:
@@ -106,7 +147,7 @@ async def _read_all(reader: asyncio.StreamReader) -> bytes:
 
 
 def _refuse_elsewhere(connection: sockets.socket) -> None:
-    """Raise _Elsewhere if the socket's maker (unix(7)) is in another network namespace.
+    """Raise DockerElsewhere if the socket's maker (unix(7)) is in another network namespace.
 
     A maker that we may not inspect is taken for this host's.
     """
@@ -115,4 +156,4 @@ def _refuse_elsewhere(connection: sockets.socket) -> None:
         pid = _PEER.unpack(credentials)[0]
         # A peer of another PID namespace has no number here.
         if pid and os.readlink(f"/proc/{pid}/ns/net") != os.readlink("/proc/self/ns/net"):  # noqa: PTH115
-            raise _Elsewhere
+            raise DockerElsewhere

@@ -68,6 +68,7 @@ CHECKS: Final = (
     Check("P30", "Docker starts after the overlay", docker.order),
     Check("P19", "containers' packets fit the overlay", docker.containers),
     Check("P19", "packets of full size get through", docker.mtu),
+    Check("P39", "containers are found by name", docker.names),
     Check("P06", "this host lets the overlay's port in and out", filter.port),
     Check("P06", "peers are reached", reach.peers),
     Check("P36", "the hosts of all peers are up", reach.peers),

@@ -37,6 +37,7 @@ from flanpy.model.objects import (
     LinkFeature,
     LinkSysctl,
     LinkUp,
+    LocalRoute,
     Neighbour,
     OtherLink,
     OtherRoute,
@@ -50,8 +51,8 @@ from flanpy.netlink.framing import KernelRefusal
 from flanpy.plan.render import render
 
 _ABSENT = frozenset({errno.ESRCH, errno.ENOENT, errno.ENODEV, errno.EADDRNOTAVAIL})
-_Entry = Neighbour | FdbEntry | FloodEntry | Route | Blackhole | OtherRoute
-_LINKLESS = Blackhole | OtherRoute
+_Entry = Neighbour | FdbEntry | FloodEntry | Route | Blackhole | LocalRoute | OtherRoute
+_LINKLESS = Blackhole | LocalRoute | OtherRoute
 
 
 class NetlinkKernel:
@@ -264,6 +265,8 @@ def _message(op: Op, index: int) -> bytearray:
             return entries.route(rtnl.NEWROUTE, _put_flags(op), index, route)
         case Blackhole() as route:
             return entries.blackhole(_put_flags(op), route)
+        case LocalRoute() as route:
+            return entries.local_route(_put_flags(op), route)
         case _:
             raise KernelError(f"'{render(op)}' is nothing that flanpy does", errno=errno.EOPNOTSUPP)
 
@@ -291,7 +294,7 @@ def _deletion(obj: object, index: int) -> bytearray:
             return entries.flood(rtnl.DELNEIGH, numbers.REQUEST, index, entry)
         case Route() as route:
             return entries.route(rtnl.DELROUTE, numbers.REQUEST, index, route)
-        case (Blackhole() | OtherRoute()) as other:
+        case (Blackhole() | LocalRoute() | OtherRoute()) as other:
             return entries.other_route_deletion(other)
         case _:
             raise TypeError(f"{obj!r} is no entry")

@@ -19,6 +19,7 @@ from flanpy.model.objects import (
     Blackhole,
     FdbEntry,
     FloodEntry,
+    LocalRoute,
     Neighbour,
     OtherRoute,
     Route,
@@ -175,7 +176,7 @@ def _usual_route(buffer: bytes, start: int, end: int, names: Mapping[int, str]) 
 
 def _any_route(
     buffer: bytes, start: int, end: int, names: Mapping[int, str]
-) -> RouteWire | Blackhole | OtherRoute | None:
+) -> RouteWire | Blackhole | LocalRoute | OtherRoute | None:
     family, length, source_length, tos, table, proto, _, kind, flags = _RTMSG.unpack_from(
         buffer, start + HEADER_SIZE
     )
@@ -191,6 +192,8 @@ def _any_route(
         shape = strange or "unicast"
         if (shape, metric, proto) == ("blackhole", BLACKHOLE_METRIC, ROUTE_PROTO):
             return Blackhole(ip_network(base, length), metric, table, proto)
+        if (shape, proto) == ("local", ROUTE_PROTO):
+            return LocalRoute(ip_network(base, length), model_metric(base, metric), table, proto)
         return OtherRoute(ip_network(base, length), shape, table, model_metric(base, metric), proto)
     index = U32.unpack(found[_RTA_OIF])[0]
     link = names.get(index) or f"if{index}"

@@ -10,7 +10,7 @@ import struct
 from ipaddress import IPv6Address
 
 from flanpy.model.address import Family, IPAddress, Mac
-from flanpy.model.objects import Blackhole, FdbEntry, FloodEntry, Neighbour, OtherRoute, Route
+from flanpy.model.objects import Blackhole, FdbEntry, FloodEntry, LocalRoute, Neighbour, OtherRoute, Route
 from flanpy.netlink import numbers, rtnl
 from flanpy.netlink.framing import U32, attribute, frame
 from flanpy.netlink.rtnl import NDA, RTA
@@ -19,7 +19,9 @@ _NO_MAC = Mac(bytes(6))
 RTNH_F_ONLINK = 4
 IPV6_DEFAULT_METRIC = 1024
 _RTN_UNICAST = 1
-_SCOPE_UNIVERSE, _SCOPE_LINK, _SCOPE_NOWHERE = 0, 253, 255
+_SCOPE_UNIVERSE, _SCOPE_LINK, _SCOPE_HOST, _SCOPE_NOWHERE = 0, 253, 254, 255
+_LOOPBACK = 1
+"""The index of `lo`, the same in every network namespace."""
 _TABLE_UNSPEC, _TABLES_IN_HEADER = 0, 256
 
 # ndmsg: family, pad, pad, ifindex, state, flags, type; then two attributes (linux/neighbour.h)
@@ -118,9 +120,25 @@ def blackhole(flags: int, entry: Blackhole) -> bytearray:
     return frame(rtnl.NEWROUTE, flags, head + _destination(entry) + _metric_and_table(entry))
 
 
-def other_route_deletion(entry: Blackhole | OtherRoute) -> bytearray:
-    """RTM_DELROUTE for a route of a shape that we never make, by its key, protocol and type."""
-    kind = entry.kind if isinstance(entry, OtherRoute) else "blackhole"
+def local_route(flags: int, entry: LocalRoute) -> bytearray:
+    """RTM_NEWROUTE for a route that ends in this host, by its loopback device."""
+    head = _RTMSG.pack(
+        Family.of(entry.destination), entry.destination.prefixlen, 0, 0, _table_in_header(entry.table),
+        entry.proto, _SCOPE_HOST, rtnl.ROUTE_TYPES["local"], 0,
+    )  # fmt: skip
+    oif = attribute(RTA["RTA_OIF"], U32.pack(_LOOPBACK))
+    return frame(rtnl.NEWROUTE, flags, head + _destination(entry) + oif + _metric_and_table(entry))
+
+
+def other_route_deletion(entry: Blackhole | LocalRoute | OtherRoute) -> bytearray:
+    """RTM_DELROUTE for a route of no link of ours, by its key, protocol and type."""
+    match entry:
+        case OtherRoute():
+            kind = entry.kind
+        case LocalRoute():
+            kind = "local"
+        case Blackhole():
+            kind = "blackhole"
     head = _RTMSG.pack(
         Family.of(entry.destination), entry.destination.prefixlen, 0, 0, _table_in_header(entry.table),
         entry.proto, _SCOPE_NOWHERE, rtnl.ROUTE_TYPES.get(kind, _RTN_UNICAST), 0,
@@ -132,16 +150,16 @@ def _table_in_header(table: int) -> int:
     return table if table < _TABLES_IN_HEADER else _TABLE_UNSPEC
 
 
-def _destination(entry: Route | Blackhole | OtherRoute) -> bytes:
+def _destination(entry: Route | Blackhole | LocalRoute | OtherRoute) -> bytes:
     return attribute(RTA["RTA_DST"], entry.destination.network_address.packed)
 
 
-def kernel_metric(entry: Route | Blackhole | OtherRoute) -> int:
+def kernel_metric(entry: Route | Blackhole | LocalRoute | OtherRoute) -> int:
     """The metric as the kernel holds it: IPv6 knows no 0 and makes it 1024 (IP6_RT_PRIO_USER)."""
     return entry.metric or (IPV6_DEFAULT_METRIC if entry.destination.version == 6 else 0)
 
 
-def _metric_and_table(entry: Route | Blackhole | OtherRoute) -> bytes:
+def _metric_and_table(entry: Route | Blackhole | LocalRoute | OtherRoute) -> bytes:
     rest = b""
     metric = kernel_metric(entry)
     if metric:

@@ -55,6 +55,8 @@ class ConditionType(Enum):
     """one more host would find a free subnet."""
     CLOUD_ROUTES = "CloudRoutes"
     """the cloud provider's route tables lead this host's subnet here. Well where no backend asks for it."""
+    NAMES_SERVED = "NamesServed"
+    """containers of this host get answers when they ask for the names of others. Well where no resolver is wanted."""
     HOST_TUNED = "HostTuned"
     """no reverse-path filter drops what peers send."""
     CHECKSUM_OFFLOAD = "ChecksumOffload"

@@ -360,6 +360,22 @@ class Blackhole:
 
 
 @dataclass(frozen=True, slots=True)
+class LocalRoute:
+    """A route that makes a destination one of this host's own addresses, on no link that could go."""
+
+    destination: IPNetwork
+    metric: int = 0
+    table: int = MAIN_TABLE
+    proto: int = ROUTE_PROTO
+
+    phase = PutOrder.ROUTE
+
+    @property
+    def key(self) -> Key:
+        return _route_key(self.destination, self.table, self.metric)
+
+
+@dataclass(frozen=True, slots=True)
 class OtherRoute:
     """A route of a shape that we never make (multipath, blackhole, another family's gateway), on a key we may want."""
 
@@ -408,6 +424,7 @@ KernelObject = (
     | FloodEntry
     | Route
     | Blackhole
+    | LocalRoute
     | OtherRoute
     | HostSysctl
     | FilterChain

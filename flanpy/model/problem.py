@@ -258,6 +258,12 @@ _ALL: Final = (
         "Its subnet holds an address of etcd, a gateway or the underlay, or etcd fell silent with it. It is left out.",
         "`flanpyctl subnets release`; if it is meant, lay subnets apart from hosts, or set `allowed-network`.",
     ),
+    Known(
+        "P39",
+        "containers are not found by name",
+        "The resolver does not listen, or nobody tells flanpyd what Docker's containers are called.",
+        "`flanpyctl status` has the reason of `NamesServed`; `systemctl enable --now flanpy-docker-names.service`.",
+    ),
 )
 
 UNKNOWN: Final = "P37"
@@ -291,6 +297,7 @@ OF_CONDITION: Final[Mapping[ConditionType, str]] = MappingProxyType(
         _C.NEIGHBOURS_FIT: "P20",
         _C.SUBNETS_AVAILABLE: "P28",
         _C.CLOUD_ROUTES: "P33",
+        _C.NAMES_SERVED: "P39",
         _C.HOST_TUNED: "P05",
         _C.CHECKSUM_OFFLOAD: "P07",
     }

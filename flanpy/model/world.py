@@ -32,6 +32,7 @@ class Policy:
     `blackhole`: packets to our subnet are dropped while no bridge has it, not sent back to their origin.
     `fast_path`: the in-kernel plane of the udp backend can run here and is not switched off.
     `allowed_networks`: the only ranges that the overlay may have here; empty while the operator named none.
+    `dns_address` is where containers of this host ask for names; None for nowhere.
     `fast_path_offered`: it is advertised to peers. `fast_path_quiet`: peers may not know yet, and get no packets by it.
     """
 
@@ -47,6 +48,7 @@ class Policy:
     blackhole: bool = False
     allowed_networks: tuple[IPNetwork, ...] = ()
     host_name: str = ""
+    dns_address: IPv4Address | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from flanpy.model.address import IPAddress
-from flanpy.model.networks.names import FLAT, ZONE, HostNames, is_askable
+from flanpy.model.networks.names import FLAT, ZONE, ToldNames, is_askable
 
 _SUFFIX = f".{ZONE}"
 
@@ -41,11 +41,11 @@ class NameTable:
 
     def __init__(self, node_id: str) -> None:
         self._node_id = node_id
-        self._told: dict[tuple[str, str], HostNames] = {}
+        self._told: dict[tuple[str, str], ToldNames] = {}
         self._by_name: dict[str, dict[str, dict[str, _Holder]]] = {}
         self._by_address: dict[IPAddress, dict[tuple[str, str], str]] = {}
 
-    def put(self, told: HostNames) -> None:
+    def put(self, told: ToldNames) -> None:
         """Take what a host tells of one network, in place of what it told before."""
         self.drop(told.network, told.node_id)
         self._told[told.network, told.node_id] = told
@@ -79,11 +79,11 @@ class NameTable:
         if not names:
             self._by_name.pop(network, None)
 
-    def told(self) -> Iterator[HostNames]:
+    def told(self) -> Iterator[ToldNames]:
         """Yield what is known, in the order of networks and hosts."""
         return (self._told[key] for key in sorted(self._told))
 
-    def told_by(self, network: str, node_id: str) -> HostNames | None:
+    def told_by(self, network: str, node_id: str) -> ToldNames | None:
         """Return what a host told of one network."""
         return self._told.get((network, node_id))
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network
+
 from flanpy.model.address import Family, IPAddress, IPNetwork
-from flanpy.model.objects import Blackhole, HostSysctl, LinkSysctl
+from flanpy.model.objects import Blackhole, HostSysctl, LinkSysctl, LocalRoute
 from flanpy.model.world import World
 
 FORWARD4 = "net.ipv4.ip_forward"
@@ -19,6 +21,17 @@ def blackholes(world: World) -> tuple[Blackhole, ...]:
     if world.own is None or not world.policy.blackhole:
         return ()
     return tuple(map(Blackhole, world.own.key.subnets))
+
+
+def resolver_address(world: World) -> tuple[LocalRoute, ...]:
+    """Return the route that makes the resolver's address one of this host's.
+
+    It stays when the daemon ends: a port that nobody has refuses at once, so that Docker asks its next server; to an
+    address that nobody has it would wait for 4 s. Rejected: an address on `lo`, which every look at this host's
+    addresses would meet.
+    """
+    address = world.policy.dns_address
+    return () if address is None else (LocalRoute(IPv4Network(address)),)
 
 
 def host_settings(world: World) -> tuple[HostSysctl, ...]:

@@ -25,6 +25,7 @@ from flanpy.model.objects import (
     KernelObject,
     Key,
     Link,
+    LocalRoute,
     OtherLink,
     OtherRoute,
     Route,
@@ -49,6 +50,7 @@ _OWN_AFFAIRS = (
     FilterJump,
     FilterMember,
     Blackhole,
+    LocalRoute,
 )
 """Objects that nobody else makes: they are ours wherever they are seen."""
 

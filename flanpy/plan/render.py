@@ -24,6 +24,7 @@ from flanpy.model.objects import (
     LinkFeature,
     LinkSysctl,
     LinkUp,
+    LocalRoute,
     Neighbour,
     OtherLink,
     OtherRoute,
@@ -101,6 +102,8 @@ def _line(obj: KernelObject, verb: str) -> str:  # noqa: C901, PLR0911, PLR0912,
             return _route(obj, verb)
         case Blackhole():
             return _blackhole(obj, verb)
+        case LocalRoute():
+            return f"ip route {verb} local {obj.destination} dev lo proto {obj.proto}"
         case OtherRoute():
             return f"ip route {verb} {obj.kind} {obj.destination} proto {obj.proto}"
         case FilterChain() | FilterJump():

@@ -13,6 +13,7 @@ from flanpy.model.cloud import CloudStatus
 from flanpy.model.histogram import Histogram
 from flanpy.model.lease import Lease
 from flanpy.model.network.network import NetworkConfig
+from flanpy.model.networks.names import NamesStatus
 from flanpy.model.reach import ReachReport
 from flanpy.model.transit import Transit
 from flanpy.model.tuning import HostTuning
@@ -92,6 +93,7 @@ class Inputs:
     All texts are one line for people, empty when there is nothing to say; `listeners` is None before any is
     tried, `docker`, `tuning` and `transit` before the first look at them, `reach` before the first round of probes.
     `cloud` is None while no backend asks a provider for routes.
+    `names` is None where no resolver is wanted.
     `changed_hands` names peers whose lease leads to another host now, though the one before answers still.
     `pools` is the network's usage by family; it is recomputed periodically, not on every pass.
     """
@@ -115,6 +117,7 @@ class Inputs:
     transit: Transit | None = None
     pools: tuple[Usage | None, ...] = ()
     cloud: CloudStatus | None = None
+    names: NamesStatus | None = None
     changed_hands: tuple[str, ...] = ()
     data_plane: str = ""
     backend_error: str = ""

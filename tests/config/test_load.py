@@ -94,6 +94,7 @@ VALUES: list[tuple[str, str, str, Any]] = [
     ("state-dir", "/s", "state_dir", Path("/s")),
     ("run-dir", "/r", "run_dir", Path("/r")),
     ("resync-interval", "1m30s", "resync_interval", 90.0),
+    ("dns-listen", "169.254.53.53:53", "dns_listen", ListenAddress(ip_address("169.254.53.53"), 53)),
     ("vxlan-tx-checksum", "on", "vxlan_tx_checksum", "on"),
     ("udp-plane", "user", "udp_plane", "user"),
     ("extension-command", "/x/add --fast", "extension_command", ("/x/add --fast",)),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,8 +29,8 @@ PEER = LeaseRecord(IPv4Address("192.0.2.77"), node_id="peer")
 
 
 @asynccontextmanager
-async def joined(rig: Rig) -> AsyncIterator[NetworksSide]:
-    """The side runs beside leasing and the loop."""
+async def joined(rig: Rig, *more: Coroutine[Any, Any, None]) -> AsyncIterator[NetworksSide]:
+    """The side runs beside leasing and the loop, and more beside it."""
     side = NetworksSide(rig.session, rig.settings, NODE, clock=rig.clock, loop=rig.loop)
     before = rig.loop._on_pass
 
@@ -40,7 +41,7 @@ async def joined(rig: Rig) -> AsyncIterator[NetworksSide]:
     rig.loop._on_pass = pass_done
     side.recall()
     async with running(rig):
-        tasks = [asyncio.create_task(work) for work in side.tasks().values()]
+        tasks = [asyncio.create_task(work) for work in (*side.tasks().values(), *more)]
         try:
             await settle(rig, side)
             yield side

@@ -289,6 +289,7 @@ PROBLEMS: tuple[tuple[str, str, Change], ...] = (
     ("P33", "a source check is on", bad(_C.CLOUD_ROUTES, "HostUnfit")),
     ("P33", "a table is the wrong one", bad(_C.CLOUD_ROUTES, "WrongTable")),
     ("P38", "a lease takes the way to etcd", bad(_C.PEER_LEASES_VALID, "KeptOut")),
+    ("P39", "no resolver listens", bad(_C.NAMES_SERVED, "NotListening")),
     ("P34", "an etcd with holes", lambda seen: replace(
         _etcd(version="3.4.23")(seen), told=Told(etcd_user="flanpy"))),
     ("P32", "a name server inside", facts(nameservers=(ip_address("10.50.200.1"),))),

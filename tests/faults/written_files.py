@@ -19,6 +19,8 @@ from flanpy.host import (
     cloud_file,
     drain_file,
     events_file,
+    names_file,
+    names_view_file,
     networks_file,
     node_id,
     state_file,
@@ -34,9 +36,11 @@ from flanpy.host.subnet_env import SubnetEnv
 from flanpy.model.cloud import CloudHere
 from flanpy.model.event import Event, EventKind, History
 from flanpy.model.lease import SubnetKey
+from flanpy.model.networks.names import ToldNames
 from flanpy.model.objects import ExtensionPeer, TunnelPeer
 from flanpy.model.offload import Corruption, LinkDriver
 from flanpy.model.ops import Put
+from tests.names.test_table import box
 
 WRITERS = {
     "flanpy/files/atomic.py": "whatever is written as a whole",
@@ -45,6 +49,8 @@ WRITERS = {
     "flanpy/host/events_file.py": "events.json",
     "flanpy/host/extension.py": "extension.json",
     "flanpy/host/lock.py": "flanpyd.lock",
+    "flanpy/host/names_file.py": "names.json",
+    "flanpy/host/names_view_file.py": "names-view.json",
     "flanpy/host/networks_file.py": "networks.json",
     "flanpy/host/node_id.py": "node-id",
     "flanpy/host/offload_file.py": "offload.json",
@@ -137,6 +143,14 @@ def _networks(directory: Path, number: int) -> object:
     return networks_file.save(directory, saved)
 
 
+def _names(directory: Path, number: int) -> object:
+    return names_file.save(directory / "names.json", {"shop": (box(f"c{number}", "10.96.1.2"),)})
+
+
+def _names_view(directory: Path, number: int) -> object:
+    return names_view_file.save(directory, "n1", (ToldNames("shop", f"n{number}"),))
+
+
 def _events(directory: Path, number: int) -> object:
     event = Event(number, 1.0, EventKind.PEER_JOINED, "web-2")
     return events_file.save(directory, History("e", number, (event,)), node_id="n1")
@@ -165,6 +179,8 @@ FILES = {
     "extension.json": Written(_extension, silent=frozenset({"full", "read-only"})),
     "cloud.json": Written(_cloud),
     "events.json": Written(_events),
+    "names.json": Written(_names),
+    "names-view.json": Written(_names_view),
     "networks.json": Written(_networks),
     "offload.json": Written(
         lambda directory, n: OffloadFile(directory).save(Corruption((LinkDriver("eth0", "x"),), (f"n{n}",)))

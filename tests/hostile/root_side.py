@@ -23,6 +23,7 @@ SERVICE_FILES: Final = {
     "events.json": "state",
     "lease.json": "state",
     "networks.json": "state",
+    "names-view.json": "state",
     "drained.json": "state",
     "node-id": "state",
     "tunnel.json": "run",
@@ -36,7 +37,7 @@ SERVICE_FILES: Final = {
 DIRECTORIES: Final = {"subnet": "/run/flannel", "run": "/run/flanpy", "state": "/var/lib/flanpy"}
 
 OF_ROOT: Final = frozenset({
-    "daemon.json", "docker_opts.env", "diag.tar.gz", "/proc/sys",
+    "daemon.json", "docker_opts.env", "names.json", "diag.tar.gz", "/proc/sys",
     "whatever is written as a whole", "removes what the others wrote",
     "the embedded store's", "units and their settings", "the cluster's keys and certificates",
 })  # fmt: skip
@@ -62,6 +63,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "networks forget": "n1",
     "networks export": "",
     "networks import": "{out}/network.json",
+    "names": "db",
     "network show": "",
     "network init": "10.50.0.0/16",
     "network set": "{out}/network.json",
@@ -90,6 +92,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "docker apply": "--restart never --before-start",
     "docker status": "",
     "docker networks": "",
+    "docker names": "",
     "docker rollback": "--restart never",
     "docker opts": "-d {out}/docker_opts.env",
     "drain": "--force --cleanup",

@@ -72,7 +72,7 @@ def test_every_script_that_root_runs_is_in_the_list() -> None:
         for command in re.findall(r"^Exec\w+=(.*)$", unit.read_text(), re.MULTILINE):
             program, *words = command.split()
             user = "User=flanpy" in unit.read_text()
-            of_docker = {"docker apply", "docker networks"}
+            of_docker = {"docker apply", "docker names", "docker networks"}
             assert user or (program == "/usr/bin/flanpyctl" and " ".join(words[:2]) in of_docker)
 
 
@@ -166,6 +166,7 @@ def _asking(machine: Machine) -> dict[str, str]:
         "networks.json": json.dumps(
             {"NodeID": "0" * 16, "Networks": [_network(machine)], "Missing": ["../../x"]}
         ),
+        "names-view.json": json.dumps({"NodeID": "0" * 16, "Names": [["shop", "../../x", "$(touch x)", []]]}),
         "node-id": "0" * 16,
         "tunnel.json": json.dumps([["../../x", "10.50.9.0/24", "192.0.2.9", True]]),
         "extension.json": json.dumps({"printed": [touch, "x"], "ran": [row | {"remove": touch}]}),

@@ -28,6 +28,7 @@ from flanpy.model.objects import (
     FdbEntry,
     KernelObject,
     LinkUp,
+    LocalRoute,
     Neighbour,
     OtherLink,
     OtherRoute,
@@ -213,6 +214,19 @@ async def test_blackhole_gives_way_to_a_bridge_and_is_found_again(subnet: IPv4Ne
             here.ip("link del br0")
             assert await kernel.apply([Delete(hole)]) == ()
             assert hole.key not in await kernel.read_back(SCOPE)
+
+
+@pytest.mark.asyncio
+async def test_address_by_a_route_is_this_host_s_and_is_found_again() -> None:
+    async with host() as (here, kernel):
+        own = LocalRoute(IPv4Network("169.254.53.53/32"))
+        for _ in range(2):
+            assert await kernel.apply([Put(own)]) == ()
+            assert (await kernel.read_back(SCOPE))[own.key] == own
+            assert here.run("ip", "route", "get", "169.254.53.53").startswith("local 169.254.53.53 dev lo")
+            assert here.run("ping", "-nqc1", "-W1", "169.254.53.53")
+            assert await kernel.apply([Delete(own)]) == ()
+            assert own.key not in await kernel.read_back(SCOPE)
 
 
 @pytest.mark.asyncio

@@ -17,6 +17,7 @@ from flanpy.model.objects import (
     LinkFeature,
     LinkSysctl,
     LinkUp,
+    LocalRoute,
     Neighbour,
     OtherLink,
     OtherRoute,
@@ -49,6 +50,7 @@ DISTINCT: list[KernelObject] = [
     replace(ROUTE, destination=IPv6Network("::a00:0/24", strict=False)),
     replace(ROUTE, metric=1),
     replace(ROUTE, table=100),
+    LocalRoute(IPv4Network("10.0.0.0/26")),
 ]
 
 SAME = [

@@ -15,6 +15,7 @@ from flanpy.config import load
 from flanpy.daemon.data_plane import DataPlane
 from flanpy.daemon.leasing.store_metrics import store_counts
 from flanpy.daemon.looks.filter_counts import filter_counts
+from flanpy.daemon.names.counts import names_counts
 from flanpy.docker.watcher import DockerReport
 from flanpy.model.address import Family
 from flanpy.model.cloud import AWS, CloudStatus, CloudTable
@@ -23,6 +24,8 @@ from flanpy.model.histogram import Histogram
 from flanpy.model.ops import Put
 from flanpy.model.tuning import HostTuning, NeighbourTable
 from flanpy.model.world import Policy
+from flanpy.names.resolver.answers import Outcome
+from flanpy.names.resolver.counts import ResolverCounts
 from flanpy.status.board import StatusBoard, StatusSnapshot
 from flanpy.status.http.limits import limit_counts
 from flanpy.status.metrics.cloud import cloud_counts
@@ -85,7 +88,10 @@ def more_counts(directory: Path) -> Iterator[Metric]:
         calls=MappingProxyType({("ec2:CreateRoute", "ok"): 1}),
         changes=MappingProxyType({"create": 1}),
     )
-    return chain(store_counts(STATS), plane.counts(), dropped, limit_counts(), cloud_counts(cloud, now=1.0))
+    asked = names_counts({"shop": 3}, 2, ResolverCounts().after(Outcome.OWN, 0.0002))
+    return chain(
+        store_counts(STATS), plane.counts(), dropped, limit_counts(), cloud_counts(cloud, now=1.0), asked
+    )
 
 
 def page(directory: Path, accept: str = "") -> str:

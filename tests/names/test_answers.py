@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flanpy.model.networks.names import HostNames, NamedContainer
+from flanpy.model.networks.names import NamedContainer, ToldNames
 from flanpy.names.resolver.answers import LARGEST_UDP, MOST_RECORDS, TTL_S, Outcome, Question, Reply, answer
 from flanpy.names.table import Asker, NameTable
 from tests.names.test_table import SHOP, table
@@ -75,7 +75,7 @@ def many() -> NameTable:
         NamedContainer(f"web{i}", (ip_address(f"10.96.{i // 250}.{i % 250 + 1}"),), ("svc",))
         for i in range(300)
     )
-    made.put(HostNames("shop", "n1", "h1", boxes))
+    made.put(ToldNames("shop", "n1", "h1", boxes))
     return made
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flanpy.errors import ConfigError
-from flanpy.model.networks.names import MOST_CONTAINERS, HostNames
+from flanpy.model.networks.names import MOST_CONTAINERS, ToldNames
 from flanpy.names.records import LARGEST, decode_names, encode_names, names_key, read_key
 from tests.names.test_table import TOLD, box
 
@@ -18,7 +18,7 @@ PREFIX = "/coreos.com/network"
 
 
 @given(TOLD)
-def test_record_is_read_as_it_was_written(told: HostNames) -> None:
+def test_record_is_read_as_it_was_written(told: ToldNames) -> None:
     key = names_key(PREFIX, told.network, told.node_id)
     assert decode_names(*read_key(PREFIX, key), encode_names(told)) == told
 
@@ -51,7 +51,7 @@ def test_broken_record_is_one_line(value: bytes) -> None:
 
 
 def test_record_of_too_many_containers_is_cut_off() -> None:
-    told = HostNames("shop", "n1", "h1", tuple(box(f"c{i}", "10.96.1.2") for i in range(MOST_CONTAINERS + 5)))
+    told = ToldNames("shop", "n1", "h1", tuple(box(f"c{i}", "10.96.1.2") for i in range(MOST_CONTAINERS + 5)))
     assert len(decode_names("shop", "n1", encode_names(told)).containers) == MOST_CONTAINERS
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flanpy.model.address import IPAddress
-from flanpy.model.networks.names import FLAT, HostNames, NamedContainer
+from flanpy.model.networks.names import FLAT, NamedContainer, ToldNames
 from flanpy.names.table import Asker, NameTable, reverse_address
 
 SHOP, BOTH, FLAT_ONLY = Asker(("shop",)), Asker(("lab", "shop")), Asker((FLAT,))
@@ -21,17 +21,17 @@ def box(name: str, *addresses: str, aliases: tuple[str, ...] = ()) -> NamedConta
 def table() -> NameTable:
     """Two hosts on `shop`, one on `lab`, and both on the flat overlay."""
     made = NameTable("n1")
-    made.put(HostNames("shop", "n2", "h2.example", (box("web", "10.96.2.2", aliases=("svc",)),)))
+    made.put(ToldNames("shop", "n2", "h2.example", (box("web", "10.96.2.2", aliases=("svc",)),)))
     made.put(
-        HostNames(
+        ToldNames(
             "shop",
             "n1",
             "h1",
             (box("Web-1", "10.96.1.2", "fd96::2", aliases=("svc",)), box("a.b", "10.96.1.3")),
         )
     )
-    made.put(HostNames("lab", "n2", "h2.example", (box("web", "10.97.0.9"),)))
-    made.put(HostNames(FLAT, "n2", "h2.example", (box("web", "10.50.2.2"),)))
+    made.put(ToldNames("lab", "n2", "h2.example", (box("web", "10.97.0.9"),)))
+    made.put(ToldNames(FLAT, "n2", "h2.example", (box("web", "10.50.2.2"),)))
     return made
 
 
@@ -82,7 +82,7 @@ def test_address_has_the_whole_name() -> None:
 
 def test_what_a_host_tells_replaces_what_it_told() -> None:
     made = table()
-    made.put(HostNames("shop", "n2", "h2", (box("db", "10.96.2.7"),)))
+    made.put(ToldNames("shop", "n2", "h2", (box("db", "10.96.2.7"),)))
     assert made.find("web", SHOP) is None
     assert made.find("db", SHOP) == (IPv4Address("10.96.2.7"),)
     made.drop("shop", "n2")
@@ -103,7 +103,7 @@ def test_name_that_no_question_can_ask_for_is_left_out() -> None:
         "\u00e4",
         ".".join(["y" * 60] * 5),
     )
-    made.put(HostNames("shop", "n1", "h1", tuple(box(name, "10.96.1.2") for name in (*bad, "x" * 63, "a_b"))))
+    made.put(ToldNames("shop", "n1", "h1", tuple(box(name, "10.96.1.2") for name in (*bad, "x" * 63, "a_b"))))
     assert made.counts() == {"shop": 2}
     made.drop("shop", "n1")
     assert made.counts() == {}
@@ -118,7 +118,7 @@ BOXES = st.builds(
     st.lists(NAMES, max_size=2).map(tuple),
 )
 TOLD = st.builds(
-    HostNames,
+    ToldNames,
     st.sampled_from(["shop", "lab", FLAT]),
     st.sampled_from(["n1", "n2"]),
     st.sampled_from(["h1", ""]),
@@ -127,7 +127,7 @@ TOLD = st.builds(
 
 
 @given(st.lists(TOLD, max_size=8))
-def test_table_depends_on_what_was_told_last_and_not_on_the_way_there(told: list[HostNames]) -> None:
+def test_table_depends_on_what_was_told_last_and_not_on_the_way_there(told: list[ToldNames]) -> None:
     made, fresh = NameTable("n1"), NameTable("n1")
     for one in told:
         made.put(one)

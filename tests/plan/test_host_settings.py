@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
 import pytest
 
+from flanpy.backend.choice import host_objects
 from flanpy.model.address import Family, IPAddress
-from flanpy.model.objects import Blackhole, HostSysctl
-from flanpy.plan.host_settings import FORWARD4, FORWARD6, blackholes, bridges, host_settings, link_settings
+from flanpy.model.objects import Blackhole, HostSysctl, LocalRoute
+from flanpy.plan.host_settings import (
+    FORWARD4,
+    FORWARD6,
+    blackholes,
+    bridges,
+    host_settings,
+    link_settings,
+    resolver_address,
+)
 from tests.states import DUAL, FACTS, lease, world
 
 UNDERLAY = IPv4Address("192.0.2.10")
@@ -75,6 +84,14 @@ def test_our_own_subnets_end_in_a_blackhole_when_the_operator_wants_that() -> No
     assert blackholes(wanting) == (Blackhole(one.own.key.subnet), Blackhole(one.own.key.subnet6))
     assert blackholes(replace(wanting, own=None)) == ()
     assert blackholes(one) == ()
+
+
+def test_address_of_the_resolver_is_this_hosts_where_the_operator_wants_one() -> None:
+    one = world(DUAL)
+    assert resolver_address(one) == ()
+    wanting = replace(one, policy=replace(one.policy, dns_address=IPv4Address("169.254.53.53")))
+    assert resolver_address(wanting) == (LocalRoute(IPv4Network("169.254.53.53/32")),)
+    assert set(resolver_address(wanting)) <= set(host_objects(wanting))
 
 
 def test_docker_that_waits_for_forwarding_is_not_waited_for() -> None:

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.lab
 UNITS = (
     "flanpyd.service", "flanpy-docker.service", "flanpy-docker-changed.service", "flanpy-docker.path", "docker.service",
     "flanpy-store.service", "flanpy-docker-networks.service", "flanpy-docker-networks.path",
+    "flanpy-docker-names.service",
 )  # fmt: skip
 MOST_EXPOSED = 25
 KERNEL_UDP = "/usr/share/flanpy/kernel-udp.conf"

@@ -11,7 +11,7 @@ GROUPS: Final = (
     ("Is it well?", ("status", "doctor", "top", "events")),
     ("Who reaches whom?", ("peers", "ping", "trace")),
     ("This host", ("host", "docker", "config", "reload", "drain", "diff", "cleanup")),
-    ("The whole network", ("cluster", "network", "networks", "subnets", "store")),
+    ("The whole network", ("cluster", "network", "networks", "names", "subnets", "store")),
     ("Support", ("diag", "version", "completion", "help")),
 )
 

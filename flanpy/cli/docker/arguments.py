@@ -45,6 +45,7 @@ def add_docker(tree: Tree) -> None:
                 help="Docker is about to start and waits for this: write what it will read, and do not ask it",
             )
     _add_networks(below)
+    _add_names(below)
     _add_opts(below)
 
 
@@ -105,6 +106,26 @@ containers have is left as it is, and they are named: exit 6. flanpy-docker runs
     add_format(networks, *FORMATS)
     networks.add_argument(
         "--dry-run", action="store_true", default=False, help="show what would be done, and do nothing"
+    )
+
+
+def _add_names(tree: Tree) -> None:
+    names = tree.command(
+        "names",
+        "docker.names:names",
+        "tell flanpyd what Docker's containers are called",
+        "docker names\n docker names --dry-run -o json\n docker names --follow",
+        about="""\
+Write the names, aliases and addresses of all running containers to a file that flanpyd reads and tells the other hosts.
+With --follow do so at each change, without end: flanpy-docker-names.service runs that. Docker is never started.""",
+    )
+    _add_settings(names)
+    add_format(names, *FORMATS)
+    names.add_argument(
+        "--follow", action="store_true", default=False, help="go on at each change until ended"
+    )
+    names.add_argument(
+        "--dry-run", action="store_true", default=False, help="show what would be told, and write nothing"
     )
 
 

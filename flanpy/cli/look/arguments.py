@@ -112,7 +112,9 @@ FDB entry, underlay. Nothing is sent. To an address of another host it starts at
 own subnet it arrives from the overlay. Exit 5 if the packet would die or arrive changed.""",
     )
     trace.add_argument(
-        "address", metavar="ADDRESS", help="an address in the overlay, or a host by its name or subnet"
+        "address",
+        metavar="ADDRESS",
+        help="an address in the overlay, a host by its name or subnet, or a container by its name",
     )
     trace.add_argument(
         "-v",

@@ -53,15 +53,35 @@ def _destination(word: str, host: Host) -> IPv4Address | IPv6Address:
     except ValueError:
         rows = [row for row in host.control.get("subnets").get("subnets", ()) if answers(row, word)]
     if not rows:
-        raise UsageError(
-            f"{word!r} is neither an address nor a host: see 'flanpyctl peers' for those there are"
-        )
+        return _container(word, host)
     if len(rows) > 1:
         subnets = ", ".join(str(row.get("subnet") or row.get("subnet6")) for row in rows)
         raise UsageError(
             f"{word!r} names {plural(len(rows), 'host')} ({subnets}): give an address in one of them"
         )
     return ip_network(rows[0].get("subnet") or rows[0]["subnet6"])[1]
+
+
+def _container(word: str, host: Host) -> IPv4Address | IPv6Address:
+    """Return the overlay's address of a container by its name; whoever is on a named network has no way to walk."""
+    from flanpy.cli.base.names import called, read_names
+
+    found = tuple(called(read_names(host)[0], word))
+    if not found:
+        raise UsageError(
+            f"{word!r} is neither an address nor a host nor a container: see 'flanpyctl peers' and 'flanpyctl names'"
+        )
+    if flat := [one.box.addresses[0] for one in found if not one.network and one.box.addresses]:
+        if len(flat) > 1:
+            raise UsageError(f"{word!r} names {plural(len(flat), 'container')}: write {word}.HOST")
+        return flat[0]
+    one = found[0]
+    addresses = ", ".join(map(str, one.box.addresses))
+    raise CommandError(
+        Exit.NOT_FOUND,
+        f"{word!r} is {addresses} on host {one.told.host}, on the named network '{one.network}': a bridge, with no hops"
+        f" to trace; see 'flanpyctl networks show {one.network}'",
+    )
 
 
 def _address(name: str, text: str) -> IPv4Address | IPv6Address:

@@ -32,6 +32,21 @@ host join it by its name: docker run --network shop. The definitions are in etcd
     _add_copies(below)
 
 
+def add_names(tree: Tree) -> None:
+    """Add `names`."""
+    names = tree.command(
+        "names",
+        "networks.names:show",
+        "the containers of all hosts by name",
+        "names\n names db\n names db.shop.flanpy.internal -o json",
+        about="""\
+List the containers that hosts tell of, by name, network and host; with NAME those that are called so, also by an alias,
+as NAME.NETWORK, NAME.HOST or with .flanpy.internal at the end. Exit 4 if nobody is. The names are in etcd.""",
+    )
+    names.add_argument("name", metavar="NAME", nargs="?", default=None, help="only who is called so")
+    add_format(names, *FORMATS)
+
+
 def _add_create(below: Tree) -> None:
     create = below.command(
         "create",

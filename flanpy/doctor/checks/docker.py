@@ -16,6 +16,7 @@ _ORDER = Problem("P30", "Docker may start before the overlay is ready")
 _FILE = Problem("P30", "subnet.env, which Docker is configured from, is not as it should be")
 _CONTAINERS = Problem("P19", "containers send larger packets than the overlay carries")
 _LARGE = Problem("P19", "the overlay takes larger packets than the underlay carries")
+_NAMES = Problem("P39", "containers do not find each other by name")
 _PATH = Problem("P19", "large packets vanish on the way to a peer")
 
 MTU_REASONS: Final = ("MTUDiffers", "MTUOfContainers")
@@ -85,3 +86,7 @@ def _node(facts: Facts) -> str:
 
 def _peer(row: document.Document) -> str:
     return document.host(row) or document.text(row, "subnet") or "a peer"
+
+
+def names(facts: Facts) -> Iterator[Finding]:
+    yield from judged(facts, "NamesServed", _NAMES, severity=Severity.WARNING)

@@ -70,7 +70,7 @@ def _word(found: Any) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class HostNames:
+class ToldNames:
     """The containers of one host on one network. `host` is the host's name, for `NAME.HOST.flanpy.internal`."""
 
     network: str
@@ -84,3 +84,18 @@ def is_askable(name: str) -> bool:
     if not name or len(name) > LONGEST_NAME or not name.isascii() or not name.isprintable():
         return False
     return all(0 < len(label) <= LONGEST_LABEL for label in name.split("."))
+
+
+@dataclass(frozen=True, slots=True)
+class NamesStatus:
+    """The state of the names on this host. Texts are one line for people, "" for nothing to say.
+
+    `listen` is the resolver's address; `error` says why it does not listen. `told`: root's side tells of Docker's
+    containers. `stale`: names of other hosts are those last heard. `servers` are the host's own, for all other names.
+    """
+
+    listen: str
+    error: str = ""
+    told: bool = False
+    stale: bool = True
+    servers: tuple[str, ...] = ()

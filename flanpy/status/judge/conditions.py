@@ -8,7 +8,7 @@ from enum import Enum
 
 from flanpy.model.condition import Condition, ConditionType
 from flanpy.status.inputs import Inputs
-from flanpy.status.judge import cloud, firewall, foreign, host, lease, offload, overlay, reach, tuning
+from flanpy.status.judge import cloud, firewall, foreign, host, lease, names, offload, overlay, reach, tuning
 from flanpy.status.judge.causes import DEPENDS_ON
 
 
@@ -111,4 +111,5 @@ RULES: tuple[Callable[[Inputs, float], Condition], ...] = (
     tuning.tuned,
     offload.offload,
     cloud.routes,
+    names.served,
 )

@@ -22,6 +22,7 @@ GRACE_S: Mapping[ConditionType, float] = MappingProxyType(
         _C.DOCKER_CONSISTENT: 3.0,  # a dockerd that starts shows its networks one by one
         _C.PEERS_REACHABLE: 5.0,  # the probes have waited for several rounds already
         _C.SUBNETS_AVAILABLE: 2.0,  # a lease released and one taken
+        _C.NAMES_SERVED: 5.0,  # at boot Docker starts after us
         _C.HOST_TUNED: 5.0,
     }
 )

@@ -30,6 +30,7 @@ from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.facts import HostFacts, HostRoute
 from flanpy.model.lease import InvalidLease, LeaseView, SubnetKey
 from flanpy.model.network.network import NetworkConfig
+from flanpy.model.networks.names import NamesStatus
 from flanpy.model.objects import HostSysctl, LinkFeature, OtherLink, OtherRoute, Route, TunLink, TunnelEnd
 from flanpy.model.offload import Corruption, LinkDriver, OffloadChoice, OffloadReason
 from flanpy.model.ops import Delete, OpFailure, Put
@@ -50,7 +51,7 @@ from flanpy.model.world import World
 from flanpy.plan.diff import Difference
 from flanpy.plan.gates import Hold
 from flanpy.status.inputs import Inputs, OwnSource, OwnStatus, StoreStatus
-from flanpy.status.judge import cloud, firewall, foreign, host, offload, overlay, reach, tuning
+from flanpy.status.judge import cloud, firewall, foreign, host, names, offload, overlay, reach, tuning
 from flanpy.status.judge import lease as lease_rules
 from flanpy.status.judge.conditions import NEEDED_TO_BE_READY, RULES, Phase, is_ready, judge, phase_of
 from flanpy.store.own.allocation import Usage
@@ -243,6 +244,11 @@ def clouded(**more: object) -> Inputs:
     return replace(WELL, cloud=replace(well, **more))  # type: ignore[arg-type]  # the cases name fields of it
 
 
+def naming(**more: object) -> Inputs:
+    """A host whose resolver listens."""
+    return replace(WELL, names=replace(NamesStatus("169.254.53.53:53"), **more))  # type: ignore[arg-type]  # as above
+
+
 BLOCKED = peer(2, Reach.UNREACHABLE, Trouble.PORT_BLOCKED)
 ALONE = peer(1, Reach.UNREACHABLE, Trouble.NO_UNDERLAY)
 ROOMY = NeighbourTable(Family.IPV4, limit=1024, needed=1024, refused=9)
@@ -417,6 +423,11 @@ CASES = [
     (C.CHECKSUM_OFFLOAD, offloaded(OffloadChoice.OFF, corruption=SEEN, drivers=CARD), F, "Set", GOOD, "off: vxlan-tx"),
     (C.CHECKSUM_OFFLOAD, last(failures=(refused(FEATURE, errno.EPERM),)), F, "Refused", BAD, "cannot be switched on"),
     (C.BACKEND_READY, last(failures=(refused(FEATURE, errno.EPERM),)), T, "Programmed", GOOD, ""),
+    (C.NAMES_SERVED, WELL, T, "NotAsked", GOOD, ""),
+    (C.NAMES_SERVED, naming(error="cannot listen"), F, "NotListening", BAD, "cannot listen"),
+    (C.NAMES_SERVED, naming(), F, "NoNames", BAD, "nobody tells"),
+    (C.NAMES_SERVED, naming(told=True), T, "Serving", GOOD, "those last heard"),
+    (C.NAMES_SERVED, naming(told=True, stale=False), T, "Serving", GOOD, "answers on 169.254.53.53:53"),
     (C.CLOUD_ROUTES, WELL, T, "NotAsked", GOOD, ""),
     (C.CLOUD_ROUTES, replace(WELL, network=replace(V4, backend_type=AWS)), U, "NotRead", BAD, ""),
     *((C.CLOUD_ROUTES, clouded(trouble=CloudTrouble(fault, "ec2:Do", "No.")), F, fault.value, BAD, "ec2:Do: No.")
@@ -466,7 +477,7 @@ def test_missing_key_comes_with_why_etcd_did_not_take_it_again() -> None:
 def test_table_above_has_every_reason_of_every_condition() -> None:
     source = "".join(
         inspect.getsource(module)
-        for module in (cloud, firewall, foreign, host, lease_rules, offload, overlay, reach, tuning)
+        for module in (cloud, firewall, foreign, host, lease_rules, names, offload, overlay, reach, tuning)
     )
     assert len(RULES) == len(ConditionType)
     written = set(

@@ -1,0 +1,1 @@
+"""Names of containers between root's file, etcd, the disk and the resolver."""
