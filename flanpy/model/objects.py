@@ -314,14 +314,23 @@ class FloodEntry:
         return ("flood", self.link, int(self.destination), self.destination.version)
 
 
-def _route_key(destination: IPNetwork, table: int, metric: int) -> Key:
-    """Return the key by which the kernel distinguishes routes, whatever their shape."""
-    base = int(destination.network_address)
-    return ("route", table, base, destination.prefixlen, metric, destination.version)
+class _Keyed:
+    """The key by which the kernel distinguishes routes, whatever their shape."""
+
+    __slots__ = ()
+    destination: IPNetwork
+    table: int
+    metric: int
+    phase = PutOrder.ROUTE
+
+    @property
+    def key(self) -> Key:
+        base, length = int(self.destination.network_address), self.destination.prefixlen
+        return ("route", self.table, base, length, self.metric, self.destination.version)
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class Route(_Keyed):
     """A unicast route. `link` is the output link's name; `gateway` None means directly connected."""
 
     destination: IPNetwork
@@ -332,19 +341,13 @@ class Route:
     metric: int = 0
     proto: int = ROUTE_PROTO
 
-    phase = PutOrder.ROUTE
-
-    @property
-    def key(self) -> Key:
-        return _route_key(self.destination, self.table, self.metric)
-
 
 BLACKHOLE_METRIC = 0xFFFFFFFF
 """The last choice: behind the route that a bridge with our subnet brings along."""
 
 
 @dataclass(frozen=True, slots=True)
-class Blackhole:
+class Blackhole(_Keyed):
     """A route that drops packets to a destination that no better route has."""
 
     destination: IPNetwork
@@ -352,15 +355,9 @@ class Blackhole:
     table: int = MAIN_TABLE
     proto: int = ROUTE_PROTO
 
-    phase = PutOrder.ROUTE
-
-    @property
-    def key(self) -> Key:
-        return _route_key(self.destination, self.table, self.metric)
-
 
 @dataclass(frozen=True, slots=True)
-class LocalRoute:
+class LocalRoute(_Keyed):
     """A route that makes a destination one of this host's own addresses, on no link that could go."""
 
     destination: IPNetwork
@@ -368,15 +365,9 @@ class LocalRoute:
     table: int = MAIN_TABLE
     proto: int = ROUTE_PROTO
 
-    phase = PutOrder.ROUTE
-
-    @property
-    def key(self) -> Key:
-        return _route_key(self.destination, self.table, self.metric)
-
 
 @dataclass(frozen=True, slots=True)
-class OtherRoute:
+class OtherRoute(_Keyed):
     """A route of a shape that we never make (multipath, blackhole, another family's gateway), on a key we may want."""
 
     destination: IPNetwork
@@ -384,12 +375,6 @@ class OtherRoute:
     table: int = MAIN_TABLE
     metric: int = 0
     proto: int = 0
-
-    phase = PutOrder.ROUTE
-
-    @property
-    def key(self) -> Key:
-        return _route_key(self.destination, self.table, self.metric)
 
 
 @dataclass(frozen=True, slots=True)

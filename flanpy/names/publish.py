@@ -27,7 +27,7 @@ MOST_BYTES: Final = 1 << 20
 
 
 class Publisher:
-    """What etcd was told. `bring` after each change and every `KEEP_ALIVE_S`."""
+    """Tells etcd of this host. `bring` after each change and every `KEEP_ALIVE_S`."""
 
     def __init__(self, store: Store, prefix: str, node_id: str, *, clock: Clock) -> None:
         self._store = store

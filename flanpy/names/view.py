@@ -25,7 +25,7 @@ Teller = tuple[str, str]
 
 
 class NamesView:
-    """What is known of others' names. `table` has what counts."""
+    """The known names of other hosts. `table` has what counts."""
 
     def __init__(self, prefix: str, node_id: str) -> None:
         self._prefix = prefix

@@ -1,4 +1,4 @@
-"""What Docker's documents tell of names, as 20.10 and 28 write them, and the follower on a Docker of this test's."""
+"""Names as Docker's documents tell them, as 20.10 and 28 write them, and the follower on a Docker of this test's."""
 
 from __future__ import annotations
 
