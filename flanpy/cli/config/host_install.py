@@ -87,7 +87,8 @@ def _remove(place: PurePosixPath) -> None:
 
 def _forget_run() -> None:
     """Remove what the units keep over a restart of the daemon; flannel's directory only if nobody has a file in it."""
-    shutil.rmtree("/run/flanpy", ignore_errors=True)
+    for directory in ("/run/flanpy", "/run/flanpy-docker"):
+        shutil.rmtree(directory, ignore_errors=True)
     with suppress(OSError):
         Path("/run/flannel").rmdir()
     if _is_booted():
