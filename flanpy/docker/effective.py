@@ -79,6 +79,16 @@ def pools_within(settings: Mapping[str, Any], flags: Sequence[str], overlay: IPv
     )
 
 
+def names_unasked(settings: Mapping[str, Any], flags: Sequence[str], resolver: str) -> tuple[str, ...]:
+    """Return one line if containers do not ask our resolver unless each is told to, none if they do."""
+    servers = settings.get("dns")
+    named = [*(servers if isinstance(servers, list) else ()), *_values(flags, "dns")]
+    if resolver in named:
+        return ()
+    cure = f'put "dns": ["{resolver}", ...] with two servers of your own into daemon.json, or start them with --dns'
+    return (f"containers do not ask {resolver} for names of other hosts: {cure} {resolver}",)
+
+
 def _without_rules(why: str, wanted: Wanted) -> str:
     if wanted.masquerade:
         return _no_egress(why)
@@ -100,11 +110,16 @@ def _pools_of_file(settings: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _pools_of_flags(flags: Sequence[str]) -> Iterator[str]:
+    for text in _values(flags, _POOL_FLAG):
+        yield from (part[5:] for part in text.split(",") if part.startswith("base="))
+
+
+def _values(flags: Sequence[str], flag: str) -> Iterator[str]:
+    """Yield the values of a flag that may be given several times."""
     for position, word in enumerate(flags):
         name, equals, value = word.lstrip("-").partition("=")
-        if name == _POOL_FLAG and word.startswith("-"):
-            text = value if equals else next(iter(flags[position + 1 : position + 2]), "")
-            yield from (part[5:] for part in text.split(",") if part.startswith("base="))
+        if name == flag and word.startswith("-"):
+            yield value if equals else next(iter(flags[position + 1 : position + 2]), "")
 
 
 def _overlaps(pool: str, overlay: IPv4Network) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from flanpy.docker.dockerd import Started, refuse_outside
-from flanpy.docker.effective import by_flags, goal, pools_within, waits_for_forwarding
+from flanpy.docker.effective import by_flags, goal, names_unasked, pools_within, waits_for_forwarding
 from flanpy.errors import DockerConflict
 from tests.docker.values import WANTED
 
@@ -82,6 +82,24 @@ def test_dockers_usual_pools_are_named_where_nobody_chose_any() -> None:
         pools_within({"default-address-pools": [{"base": "10.99.0.0/16"}]}, [], IPv4Network("172.20.0.0/16"))
         == ()
     )
+
+
+@pytest.mark.parametrize(
+    ("settings", "flags", "asks"),
+    [
+        ({}, [], False),
+        ({"dns": ["192.0.2.1"]}, ["--dns=192.0.2.2"], False),
+        ({"dns": "169.254.53.53"}, ["--dns-search", "169.254.53.53"], False),
+        ({"dns": ["192.0.2.1", "169.254.53.53"]}, [], True),
+        ({}, ["--dns", "192.0.2.1", "--dns", "169.254.53.53"], True),
+        ({}, ["--dns=169.254.53.53"], True),
+    ],
+)
+def test_resolver_that_no_container_asks_is_told_of(
+    settings: dict[str, Any], flags: list[str], asks: bool
+) -> None:
+    said = names_unasked(settings, flags, "169.254.53.53")
+    assert (said == ()) is asks
 
 
 @pytest.mark.parametrize(

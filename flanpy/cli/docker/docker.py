@@ -96,7 +96,7 @@ def status(arguments: Namespace, host: Host) -> Exit:
     condition = judge(
         look, DockerStandard(mode=mode, wanted=asked, accepts=host.effective.filter.iptables_forward_rules)
     )
-    text.show_status(arguments.output, look, asked, condition, warnings=_pools(host, asked))
+    text.show_status(arguments.output, look, asked, condition, warnings=_remarks(host, asked))
     if isinstance(look.found, Silent):
         raise DockerUnreachable(look.found.detail)
     if condition.status is not Status.TRUE:
@@ -107,18 +107,20 @@ def status(arguments: Namespace, host: Host) -> Exit:
 
 def _warned(plan: _Plan, host: Host, asked: Wanted) -> _Plan:
     """Return the plan with what it warns of besides."""
-    return replace(plan, notes=(*plan.notes, *_pools(host, asked)))
+    return replace(plan, notes=(*plan.notes, *_remarks(host, asked)))
 
 
-def _pools(host: Host, asked: Wanted) -> tuple[str, ...]:
-    """Return a line for each pool from which Docker may take a peer's subnet."""
+def _remarks(host: Host, asked: Wanted) -> tuple[str, ...]:
+    """Return a line for each pool from which Docker may take a peer's subnet, and for names that nobody asks for."""
     from flanpy.docker import dockerd
-    from flanpy.docker.effective import pools_within
+    from flanpy.docker.effective import names_unasked, pools_within
     from flanpy.docker.local import told_settings
 
     settings = told_settings(host.effective.docker.config_file)
     flags = dockerd.started(dockerd.running_pid(settings)).flags
-    return pools_within(settings, flags, asked.network)
+    listen = host.effective.dns_listen
+    unasked = names_unasked(settings, flags, str(listen.host)) if listen is not None else ()
+    return (*pools_within(settings, flags, asked.network), *unasked)
 
 
 def _mode(host: Host) -> Mode:
