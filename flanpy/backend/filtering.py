@@ -22,6 +22,7 @@ from flanpy.model.packet_filter import (
 from flanpy.model.world import World
 from flanpy.plan.desired import Ground
 from flanpy.plan.encapsulated import Encapsulation
+from flanpy.plan.linked_networks import linked
 from flanpy.plan.overlay_ranges import Ranges
 from flanpy.plan.packet_filter import RuleInputs, choose, packet_filter
 
@@ -55,6 +56,7 @@ def filter_objects(world: World, links: frozenset[str]) -> tuple[KernelObject, .
             for one in world.named.networks
             if one.network.subnet6 is not None
         ),
+        linked=linked(world.named.networks),
         wrapped={one.family: one for one in _encapsulation(world, links, ranges)},
     )
     return tuple(packet_filter(asked, ranges))

@@ -89,11 +89,12 @@ class Rule:
     """A rule: every match given must hold; `not_` inverts a match. "" and None match anything.
 
     `fresh`: the packet neither belongs nor relates to a known connection, nor was its destination translated.
-    `ports`: it is UDP to one of these ports. `not_udp`: it is something else. `to_member`, `from_member`,
+    `known`: it belongs or relates to a known connection. `ports`: it is UDP to one of these ports, with `tcp` TCP.
+    `not_udp`: it is something else. `to_member`, `from_member`,
     `not_from_member`: by the set of the overlay's hosts. `to_host`: it is for this host, or for all in a network.
     `by_bridge`: it came in by a link that is a bridge. `no_way_back`, `off_link`: no route leads to its source, or to
     its destination, by the link that it came in by. `counted` names the counter of what matched. Of all these, iptables
-    knows `fresh` and `ports`.
+    knows `fresh`, `known` and `ports`.
     """
 
     verdict: Verdict
@@ -106,7 +107,9 @@ class Rule:
     not_in_link: bool = False
     not_out_link: bool = False
     fresh: bool = False
+    known: bool = False
     ports: tuple[int, ...] = ()
+    tcp: bool = False
     not_udp: bool = False
     to_member: bool = False
     from_member: bool = False

@@ -36,9 +36,10 @@ _TARGETS = {
 }
 _BY_TARGET = {text: verdict for verdict, text in _TARGETS.items()}
 _FRESH = "-m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT"
+_KNOWN = "-m conntrack --ctstate RELATED,ESTABLISHED"
 
 _IPTABLES_PORTS = re.compile(
-    r"-p udp -m (?:udp --dport|multiport --dports) ([0-9]{1,5}(?:,[0-9]{1,5})*)(?= |$)"
+    r"-p (udp|tcp) -m (?:\1 --dport|multiport --dports) ([0-9]{1,5}(?:,[0-9]{1,5})*)(?= |$)"
 )
 
 _MATCHES = {"-s": "source", "-d": "destination", "-i": "in_link", "-o": "out_link"}
@@ -59,8 +60,9 @@ def iptables_rule(rule: Rule | OtherRule) -> str:
         _match("-d", rule.destination, rule.not_destination),
         _match("-i", rule.in_link, rule.not_in_link),
         _match("-o", rule.out_link, rule.not_out_link),
-        port_match(rule.ports) if rule.ports else "",
+        port_match(rule.ports, "tcp" if rule.tcp else "udp") if rule.ports else "",
         _FRESH if rule.fresh else "",
+        _KNOWN if rule.known else "",
         f"-j {_TARGETS[rule.verdict]}",
     ]
     return " ".join(filter(None, words))
@@ -79,22 +81,23 @@ def read_iptables_rule(text: str) -> Rule | OtherRule:
 
 
 def _iptables_rule(text: str) -> Rule | None:
-    fresh, ports = _FRESH in text, _IPTABLES_PORTS.search(text)
+    fresh, known, ports = _FRESH in text, f"{_KNOWN} " in text, _IPTABLES_PORTS.search(text)
     matches = text.replace(ports[0], "", 1) if ports is not None else text
-    body, _, target = matches.replace(_FRESH, "").partition("-j ")
+    body, _, target = matches.replace(_FRESH, "").replace(f"{_KNOWN} ", "").partition("-j ")
     verdict = _BY_TARGET.get(target.strip())
     found = _read_matches(shlex.split(body), _MATCHES)
     if verdict is None or found is None:
         return None
-    wanted = tuple(map(int, ports[1].split(","))) if ports is not None else ()
-    return Rule(verdict, fresh=fresh, ports=wanted, **found)
+    wanted = tuple(map(int, ports[2].split(","))) if ports is not None else ()
+    tcp = ports is not None and ports[1] == "tcp"
+    return Rule(verdict, fresh=fresh, known=known, ports=wanted, tcp=tcp, **found)
 
 
-def port_match(ports: Sequence[int]) -> str:
-    """Return the match for UDP to one of these ports, as iptables prints it."""
+def port_match(ports: Sequence[int], protocol: str = "udp") -> str:
+    """Return the match for one of these ports, as iptables prints it."""
     if len(ports) == 1:
-        return f"-p udp -m udp --dport {ports[0]}"
-    return f"-p udp -m multiport --dports {','.join(map(str, ports))}"
+        return f"-p {protocol} -m {protocol} --dport {ports[0]}"
+    return f"-p {protocol} -m multiport --dports {','.join(map(str, ports))}"
 
 
 def nft_rules(rule: Rule | OtherRule, family: Family) -> tuple[str, ...]:
@@ -104,7 +107,7 @@ def nft_rules(rule: Rule | OtherRule, family: Family) -> tuple[str, ...]:
     ip = nft_family(family)
     words = [
         _NOT_UDP if rule.not_udp else "",
-        f"udp dport {_nft_ports(rule.ports)}" if rule.ports else "",
+        f"{'tcp' if rule.tcp else 'udp'} dport {_nft_ports(rule.ports)}" if rule.ports else "",
         _BY_BRIDGE if rule.by_bridge else "",
         _nft_match("iifname", rule.in_link and f'"{rule.in_link}"', rule.not_in_link),
         _nft_match("oifname", rule.out_link and f'"{rule.out_link}"', rule.not_out_link),
@@ -116,6 +119,7 @@ def nft_rules(rule: Rule | OtherRule, family: Family) -> tuple[str, ...]:
         _NFT_TO_HOST if rule.to_host else "",
         _NO_WAY_BACK if rule.no_way_back else "",
         _OFF_LINK if rule.off_link else "",
+        _NFT_STATE if rule.known else "",
         f'counter name "{rule.counted}"' if rule.counted else "",
     ]
     matches = " ".join(filter(None, words))
@@ -134,7 +138,7 @@ def _nft_ports(ports: Sequence[int]) -> str:
 
 
 _NOT_UDP = "meta l4proto != udp"
-_PORTS = re.compile(r"udp dport ([0-9]{1,5}|\{ [0-9]{1,5}(?:, [0-9]{1,5})* \}) ")
+_PORTS = re.compile(r"(udp|tcp) dport ([0-9]{1,5}|\{ [0-9]{1,5}(?:, [0-9]{1,5})* \}) ")
 _BY_BRIDGE = 'meta iifkind "bridge"'
 _FROM_MEMBER = f"saddr @{MEMBERS}"
 _NOT_FROM_MEMBER = f"saddr != @{MEMBERS}"
@@ -142,6 +146,7 @@ _TO_MEMBER = f"daddr @{MEMBERS}"
 _NFT_TO_HOST = "fib daddr type != unicast"
 _NO_WAY_BACK = "fib saddr . iif oif missing"
 _OFF_LINK = "fib daddr . iif oif missing"
+_NFT_STATE = "ct state established,related"
 _COUNTED = re.compile(r'counter name "([a-z]+)" ')
 
 
@@ -194,6 +199,7 @@ _PHRASES = {
     "to_host": _NFT_TO_HOST,
     "no_way_back": _NO_WAY_BACK,
     "off_link": _OFF_LINK,
+    "known": _NFT_STATE,
 }
 
 
@@ -204,7 +210,8 @@ def _read_phrases(text: str) -> tuple[str, dict[str, Any]]:
         if phrase in text:
             found[name], text = True, text.replace(phrase, "", 1)
     if (ports := _PORTS.search(text)) is not None:
-        found["ports"] = tuple(map(int, ports[1].strip("{ }").split(", ")))
+        found["ports"] = tuple(map(int, ports[2].strip("{ }").split(", ")))
+        found["tcp"] = ports[1] == "tcp"
         text = text.replace(ports[0], "", 1)
     if (counted := _COUNTED.search(text)) is not None:
         found["counted"], text = counted[1], text.replace(counted[0], "", 1)

@@ -10,6 +10,7 @@
   connections from elsewhere than the bridge and the overlay, to no published port, are dropped. It shares one chain
   with the rules of `encapsulated` about forwarded packets: in our table of nftables, or in iptables' mangle, which
   `iptables -F` spares.
+- `linked`: two named networks that are linked may talk, before Docker's rules that isolate its networks.
 - `apart`: nothing passes between named networks and the flat overlay, by the same chain.
 - `networks`: nothing passes from one named network into another by IPv6, which Docker up to 26 filters only where its
   settings say so (`ip6tables`).
@@ -50,6 +51,7 @@ from flanpy.plan.encapsulated import (
     with_sets,
     without_sets,
 )
+from flanpy.plan.linked_networks import LinkedBridges, accepted, reaching
 from flanpy.plan.overlay_ranges import Ranges
 
 FORWARD = "FLANPY-FORWARD"
@@ -100,7 +102,8 @@ class RuleInputs:
     """The inputs of the rules, beside the ranges. `sets`: nftables can be used, for any `flavour`.
 
     `guarded`: the bridge of network mode is here. `named`: named networks are. `named6`: the bridges of those with
-    IPv6, and their ranges. `wrapped`: the encapsulated packets, by family.
+    IPv6, and their ranges. `wrapped`: the encapsulated packets, by family. `linked`: named networks
+    that may talk.
     """
 
     policy: FilterPolicy
@@ -111,6 +114,7 @@ class RuleInputs:
     named: bool
     named6: tuple[tuple[str, IPv6Network], ...]
     wrapped: Mapping[Family, Encapsulation]
+    linked: tuple[LinkedBridges, ...] = ()
 
     def masqueraded(self, family: Family) -> bool:
         """Report whether packets may be masqueraded: by us, or by others' rules that might do so."""
@@ -164,10 +168,12 @@ def _iptables(asked: RuleInputs, ranges: Ranges) -> Iterator[FilterObject]:
     docker = asked.facts.docker_in(asked.flavour, ranges.family) or DockerRules()
     if asked.policy.forward:
         into = "DOCKER-USER" if docker.user_chain else "FORWARD"
-        rules = (*_forward(ranges), *(_egress(ranges) if asked.lets_out else ()))
+        linked = accepted(asked.linked, _ACCEPT) if ranges.family is Family.IPV4 else ()
+        rules = (*linked, *_forward(ranges), *(_egress(ranges) if asked.lets_out else ()))
         yield from _hung(asked, ranges, ("filter", into, FORWARD), rules)
         if docker.direct_drops:
-            yield from _hung(asked, ranges, ("raw", "PREROUTING", RAW), ranges.inbound(_ACCEPT))
+            linked = reaching(asked.linked) if ranges.family is Family.IPV4 else ()
+            yield from _hung(asked, ranges, ("raw", "PREROUTING", RAW), (*linked, *ranges.inbound(_ACCEPT)))
     sources = _postrouting(asked.policy, ranges, _ACCEPT)
     yield from _hung(asked, ranges, ("nat", "POSTROUTING", POSTROUTING), sources)
 
@@ -211,7 +217,8 @@ def _apart(ranges: Ranges, bridges: str) -> tuple[Rule, ...]:
 
 def _nftables(asked: RuleInputs, ranges: Ranges) -> Iterator[FilterObject]:
     if asked.policy.forward and asked.facts.docker_in(Flavour.NFT, ranges.family) is not None:
-        marks = ranges.inbound(Verdict.MARK)
+        linked = accepted(asked.linked, Verdict.MARK) if ranges.family is Family.IPV4 else ()
+        marks = (*linked, *ranges.inbound(Verdict.MARK))
         yield _base(ranges, "overlay", "filter hook forward priority -10", marks)
     if asked.masqueraded(ranges.family):
         # Before everybody's: the first chain that settles the source of a connection settles it for all. It has

@@ -156,10 +156,14 @@ class Met:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A hook passed or not: what dropped, accepted and rewrote the packet, and what may do so to some."""
+    """A hook passed or not: what dropped, accepted and rewrote the packet, and what may do so to some.
+
+    `spared` would have accepted some packets before the drop.
+    """
 
     mark: int = 0
     dropped: Met | None = None
     accepted: tuple[Met, ...] = ()
     rewritten: Met | None = None
     perhaps: tuple[Met, ...] = ()
+    spared: tuple[Met, ...] = ()

@@ -24,6 +24,7 @@ class Place(Enum):
     """The place of a packet. The value is what people and machines see."""
 
     LEASE = "lease"
+    NETWORK = "network"
     FORWARDING = "forwarding"
     FILTER_BEFORE_ROUTE = "filter before the route"
     ROUTE = "route"

@@ -35,7 +35,7 @@ def passage(tables: Iterable[TracedTable], hook: Hook, packet: Packet) -> Passag
         so_far = replace(so_far, mark=walk.packet.mark, perhaps=(*so_far.perhaps, *walk.perhaps))
         match end.effect if end else None:
             case Effect.DROP:
-                return replace(so_far, dropped=end)
+                return replace(so_far, dropped=end, spared=tuple(walk.spared))
             case Effect.KEEP_SOURCE:
                 kept = True
             case Effect.REWRITE_SOURCE | Effect.REWRITE_DESTINATION:
@@ -58,6 +58,7 @@ class _Walk:
     def __init__(self, table: TracedTable, packet: Packet) -> None:
         self.packet = packet
         self.perhaps: list[Met] = []
+        self.spared: list[Met] = []
         self._table = table
 
     def through(self, base: Chain) -> Met | None:
@@ -90,6 +91,8 @@ class _Walk:
     def _note(self, chain: Chain, rule: TracedRule) -> None:
         if rule.effect in _TELL_PERHAPS:
             self.perhaps.append(self._met(chain, rule.effect, rule.text, rule.packets))
+        elif rule.effect is Effect.ACCEPT:
+            self.spared.append(self._met(chain, rule.effect, rule.text, rule.packets))
 
     def _below(self, rule: TracedRule, truth: Truth, depth: int) -> Met | None:
         target = self._table.chains.get(rule.target)

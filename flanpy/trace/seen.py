@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from flanpy.model.address import IPAddress, IPNetwork
+from flanpy.model.bridge import is_named_bridge
 from flanpy.trace.filter import TracedTable
 
 
@@ -121,7 +122,7 @@ class Seen:
     `rules` are routing rules that are none of the kernel's own three, as `ip rule` prints them, by their table; those
     that end packets by "".
     `inner` is the lookup for the packet, `back` for its answer, `outer` for its wrapping; `addresses` are this host's
-    with their links, `fdb` maps MACs to underlay addresses.
+    with their links, `fdb` maps MACs to underlay addresses. `protocol` and `port` are "" and 0 unless asked for.
     `unread` has a line for each fact that could not be had.
     """
 
@@ -131,6 +132,8 @@ class Seen:
     overlay: Overlay
     assumed: str = ""
     in_link: str = ""
+    protocol: str = ""
+    port: int = 0
     peer: LeaseSeen | None = None
     devices: Mapping[str, Device] | None = None
     addresses: Mapping[IPAddress, str] = field(default_factory=dict)
@@ -146,6 +149,12 @@ class Seen:
     sysctls: Mapping[str, str] = field(default_factory=dict)
     probed: Probed | None = None
     unread: tuple[str, ...] = ()
+
+    @property
+    def named_bridge(self) -> str:
+        """Return the bridge of the named network that the packet is for, "" if it is for none on this host."""
+        link = self.inner.link if self.inner is not None else ""
+        return link if is_named_bridge(link) else ""
 
     def device(self, name: str) -> Device | None:
         return (self.devices or {}).get(name)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from flanpy.host.sysctl import sysctl_name
+from flanpy.model.bridge import is_named_bridge
 from flanpy.trace.encapsulation import hops_before, hops_beneath
 from flanpy.trace.filter import Hook, Met, Packet, Passage
 from flanpy.trace.hop import Cause, Hop, HopVerdict, Place, Walk
@@ -26,7 +27,9 @@ def walk(seen: Seen) -> Walk:
     """The whole way."""
     here: tuple[Station, ...] = (_room, _forwarding, _prerouting, route_hops, _device, _on_the_way)
     stations = (_lease, *here, hops_beneath, _probes)
-    if seen.direction is Direction.IN:
+    if seen.named_bridge:
+        stations = (_network, *(here if seen.in_link != seen.named_bridge else (_device,)), _delivery)
+    elif seen.direction is Direction.IN:
         stations = (_lease, hops_before, *here, _delivery)
     return Walk(
         destination=str(seen.destination),
@@ -36,6 +39,18 @@ def walk(seen: Seen) -> Walk:
         hops=tuple(hop for station in stations for hop in station(seen)),
         unread=seen.unread,
     )
+
+
+def _network(seen: Seen) -> Iterator[Hop]:
+    """Named networks are reached by their own bridges; what is between two of one network stays within the bridge."""
+    bridge = seen.named_bridge
+    if seen.in_link == bridge:
+        text = f"both are on one named network: {bridge} of this host takes frames to it"
+    elif is_named_bridge(seen.in_link):
+        text = f"from one named network ({seen.in_link} here) into another ({bridge})"
+    else:
+        text = f"{seen.destination} is on a named network, by {bridge} of this host"
+    yield Hop(Place.NETWORK, _PASSES, text)
 
 
 def _lease(seen: Seen) -> Iterator[Hop]:
@@ -97,7 +112,14 @@ def _packet(seen: Seen, out_link: str = "", mark: int = 0) -> Packet | None:
     if seen.source is None or seen.source.version != seen.destination.version:
         return None
     return Packet(
-        seen.source, seen.destination, seen.in_link, out_link, mark=mark, local=frozenset(seen.addresses)
+        seen.source,
+        seen.destination,
+        seen.in_link,
+        out_link,
+        protocol=seen.protocol,
+        port=seen.port,
+        mark=mark,
+        local=frozenset(seen.addresses),
     )
 
 
@@ -154,8 +176,8 @@ def _judged(place: Place, seen: Seen, passed: Passage) -> Iterator[Hop]:
             place,
             _DIES,
             f"dropped by {passed.dropped.where}",
-            (passed.dropped.rule,),
-            _cure_of(passed.dropped),
+            (passed.dropped.rule, *(f"some packets pass: {met}" for met in passed.spared)),
+            _cure_of(passed.dropped, seen),
             Cause.DROPPED_BY_DOCKER if passed.dropped.is_dockers else Cause.DROPPED,
             passed.dropped,
         )
@@ -175,7 +197,11 @@ def _judged(place: Place, seen: Seen, passed: Passage) -> Iterator[Hop]:
         yield Hop(place, _PASSES, f"accepted by {accepted}" if accepted else "no rule stops it", perhaps)
 
 
-def _cure_of(met: Met) -> str:
+def _cure_of(met: Met, seen: Seen) -> str:
+    if seen.named_bridge:
+        return (
+            "networks are apart unless they are linked: flanpyctl networks link; by ports: trace with --port"
+        )
     if met.is_policy:
         return (
             "accept the overlay's traffic, as flanpyd does by itself: see FirewallReady in 'flanpyctl status'"
@@ -194,6 +220,12 @@ def _translation(seen: Seen, passed: Passage) -> Iterator[Hop]:
     perhaps = tuple(f"some packets: {met}" for met in passed.perhaps)
     if passed.rewritten is None:
         yield Hop(Place.SOURCE_ADDRESS, _PASSES, f"stays {seen.source}", perhaps)
+        return
+    if (
+        seen.named_bridge
+    ):  # as all that leaves a network: the answer comes back to this host, which knows whose it is
+        text = f"becomes that of this host on {seen.named_bridge}, by {passed.rewritten.where}"
+        yield Hop(Place.SOURCE_ADDRESS, _PASSES, text, (passed.rewritten.rule,))
         return
     foreign = "" if passed.rewritten.is_ours else "somebody else's rule: "
     yield Hop(

@@ -202,3 +202,67 @@ def test_file_that_is_no_export_is_refused_in_one_line(network: Network, tmp_pat
     file.write_text(text)
     refused = network("networks", "import", str(file))
     assert (refused.code, len(refused.err.splitlines())) == (Exit.FAILURE, 1), refused.err
+
+
+def linked(network: Network, name: str) -> list[dict[str, Any]]:
+    shown: dict[str, Any] = json.loads(network("networks", "show", name, "-o", "json").out)
+    return list(shown["links"])
+
+
+def test_networks_are_linked_and_unlinked_in_either_order(network: Network) -> None:
+    network.configure(VXLAN)
+    create(network, "shop", "10.196.0.0/16")
+    create(network, "billing", "10.197.0.0/16")
+    ended = network("networks", "link", "shop", "billing", "--port", "5432", "--port", "53/udp")
+    assert (
+        ended.out
+        == "networks 'shop' and 'billing' may talk by 53/udp, 5432/tcp, on every host that is on both\n"
+    )
+    for name, other in (("shop", "billing"), ("billing", "shop")):
+        assert linked(network, name) == [{"network": other, "ports": ["53/udp", "5432/tcp"]}]
+        assert f"linked      {other} by 53/udp, 5432/tcp" in network("networks", "show", name).out
+    assert network("networks", "unlink", "billing", "shop").code == Exit.OK
+    assert linked(network, "shop") == linked(network, "billing") == []
+    assert network("networks", "link", "shop", "billing").code == Exit.OK
+    assert linked(network, "shop") == [{"network": "billing", "ports": []}]
+
+
+def test_link_goes_with_a_network_and_is_not_that_of_another_one_of_its_name(network: Network) -> None:
+    network.configure(VXLAN)
+    for name, subnet in (("shop", "10.196.0.0/16"), ("billing", "10.197.0.0/16")):
+        create(network, name, subnet)
+    network("networks", "link", "shop", "billing")
+    network("networks", "rm", "shop")
+    create(network, "shop", "10.196.0.0/16")
+    assert linked(network, "shop") == linked(network, "billing") == []
+    create(network, "lab", "10.198.0.0/16")
+    assert network("networks", "link", "billing", "lab").code == Exit.OK
+    assert (network.text("networks/billing") or "").count('"Ports"') == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("link", "shop", "billing"), Exit.CONFLICT, "linked already"),
+        (("link", "billing", "shop", "--port", "80"), Exit.CONFLICT, "linked already"),
+        (("link", "shop", "nowhere"), Exit.NOT_FOUND, "there is no network 'nowhere'"),
+        (("link", "shop", "shop"), Exit.USAGE, "with itself"),
+        (("link", "shop", "inside"), Exit.REFUSED, "'inside' is internal"),
+        (("link", "shop", "lab", "--port", "http"), Exit.USAGE, "write 5432"),
+        (("unlink", "shop", "lab"), Exit.NOT_FOUND, "are not linked"),
+        (("unlink", "shop", "nowhere"), Exit.NOT_FOUND, "there is no network 'nowhere'"),
+    ],
+)
+def test_bad_link_is_refused_in_one_line(
+    network: Network, words: tuple[str, ...], code: Exit, said: str
+) -> None:
+    network.configure(VXLAN)
+    for name, subnet in (("shop", "10.196.0.0/24"), ("billing", "10.197.0.0/24"), ("lab", "10.198.0.0/24")):
+        create(network, name, subnet)
+    create(network, "inside", "10.199.0.0/24", "--internal")
+    network("networks", "link", "shop", "billing")
+    before = network.text("networks/billing"), network.text("networks/shop")
+    ended = network("networks", *words)
+    assert (ended.code, len(ended.err.splitlines())) == (code, 1), ended.err
+    assert said in ended.err
+    assert (network.text("networks/billing"), network.text("networks/shop")) == before

@@ -69,7 +69,7 @@ def test_lines_outside_of_a_chain_and_blank_ones_are_no_rules() -> None:
 def test_two_rules_on_what_is_known_are_one_rule_only_with_a_third() -> None:
     assert read_nft_rules([*KNOWN, "drop"]) == (Rule(Verdict.DROP, fresh=True),)
     first, second = read_nft_rules(KNOWN)
-    assert (first, second) == (OtherRule(KNOWN[0]), OtherRule(KNOWN[1]))
+    assert (first, second) == (Rule(Verdict.RETURN, known=True), OtherRule(KNOWN[1]))
     assert len(read_nft_rules([*KNOWN, "drop", *KNOWN])) == 3
 
 

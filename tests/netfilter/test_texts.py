@@ -45,7 +45,13 @@ def _rules(verdicts: list[Verdict], *, sets: bool = False) -> st.SearchStrategy[
         st.tuples(flags, flags, flags, flags),
         flags,
     )
-    ported = st.builds(lambda rule, ports: replace(rule, ports=ports), plain, PORTS)
+    ported = st.builds(
+        lambda rule, ports, tcp, known: replace(rule, ports=ports, tcp=tcp and bool(ports), known=known),
+        plain,
+        PORTS,
+        flags,
+        flags,
+    )
     return ported.flatmap(_with_sets) if sets else ported
 
 
@@ -100,7 +106,7 @@ def test_rule_of_another_form_is_none_of_ours(text: str) -> None:
     assert read_iptables_rule(text) == OtherRule(text)
 
 
-@pytest.mark.parametrize("text", ["tcp dport 80 accept", "log", "ip saddr 10.50.0.0/16 counter accept", ""])
+@pytest.mark.parametrize("text", ["sctp dport 80 accept", "log", "ip saddr 10.50.0.0/16 counter accept", ""])
 def test_nft_rule_of_another_form_is_none_of_ours(text: str) -> None:
     assert read_nft_rules([text]) == (OtherRule(text),)
 

@@ -104,17 +104,19 @@ def add_trace(tree: Tree) -> None:
         """trace 10.50.7.3
         trace 10.50.7.3 --from 10.50.1.5
         trace 10.50.1.5 --from 10.50.7.3
+        trace 10.97.2.5 --from 10.96.1.5 --port 5432
         trace web-2 -v
         trace 10.50.7.3 -o json""",
         about="""\
 Follow a packet to ADDRESS through the kernel of this host, hop by hop: lease, packet filter, route, NAT, neighbour,
 FDB entry, underlay. Nothing is sent. To an address of another host it starts at a container here, to one of this host's
-own subnet it arrives from the overlay. Exit 5 if the packet would die or arrive changed.""",
+own subnet it arrives from the overlay. To a named network it starts at the address of --from, in that one or another.
+Exit 5 if the packet would die or arrive changed.""",
     )
     trace.add_argument(
         "address",
         metavar="ADDRESS",
-        help="an address in the overlay, a host by its name or subnet, or a container by its name",
+        help="an address in the overlay or a named network, a host by its name or subnet, or a container by its name",
     )
     trace.add_argument(
         "-v",
@@ -129,6 +131,12 @@ own subnet it arrives from the overlay. Exit 5 if the packet would die or arrive
         metavar="CONTAINER_IP",
         default="",
         help="where the packet comes from; without it, a container of the right subnet",
+    )
+    trace.add_argument(
+        "--port",
+        metavar="PORT",
+        default="",
+        help="follow a packet to this port (5432, 5432/tcp or 53/udp) through rules that ask for it",
     )
     add_format(trace, *FORMATS)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from argparse import Namespace
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
@@ -14,10 +15,11 @@ from flanpy.cli.base.hosts import answers
 from flanpy.cli.base.output import print_as, printable
 from flanpy.cli.base.screen import Tone, mark, say
 from flanpy.cli.base.wording import plural
-from flanpy.errors import UsageError
+from flanpy.errors import ConfigError, UsageError
+from flanpy.model.networks.links import parse_port
 from flanpy.trace.hop import Hop, HopVerdict, Walk
 from flanpy.trace.read import Reading
-from flanpy.trace.seen import Direction
+from flanpy.trace.seen import Direction, Seen
 from flanpy.trace.walk import walk
 
 _TUNNEL: Final = "tunnel.json"  # flanpy.host.tunnel_file, which would import the log
@@ -32,8 +34,9 @@ def show(arguments: Namespace, host: Host) -> Exit:
     if source is not None and source.version != destination.version:
         raise UsageError(f"--from {source} and {destination} are of two families: give two of one")
     seen = Reading(host.control.get, host.settings.run_dir / _TUNNEL).look(destination, source)
+    seen = _with_port(seen, arguments.port)
     networks = seen.overlay.networks
-    if networks and not any(destination in network for network in networks):
+    if networks and not seen.named_bridge and not any(destination in network for network in networks):
         names = ", ".join(map(str, networks))
         raise CommandError(
             Exit.NOT_FOUND, f"{destination} is not in the overlay ({names}): see 'ip route get'"
@@ -82,6 +85,16 @@ def _container(word: str, host: Host) -> IPv4Address | IPv6Address:
         f"{word!r} is {addresses} on host {one.told.host}, on the named network '{one.network}': a bridge, with no hops"
         f" to trace; see 'flanpyctl networks show {one.network}'",
     )
+
+
+def _with_port(seen: Seen, text: str) -> Seen:
+    if not text:
+        return seen
+    try:
+        port = parse_port(text)
+    except ConfigError as error:
+        raise UsageError(f"--port: {error}") from error
+    return replace(seen, protocol=port.protocol.value, port=port.number)
 
 
 def _address(name: str, text: str) -> IPv4Address | IPv6Address:

@@ -11,7 +11,7 @@ def add_networks(tree: Tree) -> None:
     networks = tree.command(
         "networks",
         "networks.networks:ls",
-        "named networks across hosts: create, list, attach hosts, remove",
+        "named networks across hosts: create, list, link, remove",
         "networks\n networks create shop 10.96.0.0/16\n networks show shop",
         about="""\
 A named network is one subnet on all hosts, apart from the overlay and from the other named networks. Containers on any
@@ -30,6 +30,7 @@ host join it by its name: docker run --network shop. The definitions are in etcd
     _add_rm(below)
     _add_membership(below)
     _add_copies(below)
+    _add_links(below)
 
 
 def add_names(tree: Tree) -> None:
@@ -176,6 +177,35 @@ Write what networks export printed, as far as etcd does not have it. Nothing is 
 another definition, or whose range or VNI another one has by now, is refused, and nothing is written.""",
     )
     copied.add_argument("file", metavar="FILE", help="what networks export printed; - reads standard input")
+
+
+def _add_links(below: Tree) -> None:
+    link = below.command(
+        "link",
+        "networks.links:link",
+        "let two networks talk",
+        "networks link shop billing\n networks link shop billing --port 5432 --port 53/udp",
+        about="""\
+Let the containers of two networks reach each other by their addresses, both ways, on every host that is on both; with
+--port only by these ports of the one asked. It sees the asking host's address, as with all that leaves a network. The
+link goes with either network.""",
+    )
+    unlink = below.command(
+        "unlink",
+        "networks.links:unlink",
+        "keep two linked networks apart again",
+        "networks unlink shop billing",
+    )
+    for parser in (link, unlink):
+        parser.add_argument("first", metavar="NAME", help="a network")
+        parser.add_argument("second", metavar="OTHER", help="the other one")
+    link.add_argument(
+        "--port",
+        metavar="PORT",
+        action="append",
+        default=None,
+        help="5432, 5432/tcp or 53/udp; may be given again (default: all)",
+    )
 
 
 def _add_name(parser: Parser) -> None:

@@ -47,12 +47,15 @@ def show(arguments: Namespace, host: Host) -> Exit:
         )
     known = book.known[name]
     if arguments.output != "table":
-        print_as(arguments.output, {**row(known), "slices": _slices(known)})
+        print_as(arguments.output, {**row(known), "links": _links(known, book), "slices": _slices(known)})
         return Exit.OK
     for title, value in row(known).items():
         text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
         if text:
             print(printable(f"{title:<12}{text}"))
+    for other in _links(known, book):
+        by = f" by {', '.join(other['ports'])}" if other["ports"] else ""
+        print(printable(f"{'linked':<12}{other['network']}{by}"))
     print()
     cells = (
         (one["slice"], *([one["ipv6_slice"]] if known.network.subnet6 else []), *list(one.values())[2:])
@@ -87,6 +90,17 @@ def row(known: Known) -> dict[str, Any]:
         "ipv6_subnet": str(network.subnet6 or ""),
         "only_hosts": list(network.hosts),
     }
+
+
+def _links(known: Known, book: Book) -> list[dict[str, Any]]:
+    """Return the networks that this one may talk with, whichever of the two definitions says so."""
+    found: dict[str, list[str]] = {}
+    for name, other in book.known.items():
+        for one, to in ((known, other), (other, known)):
+            for link in one.network.links:
+                if link.id == to.network.id and one is not to:
+                    found[name] = [str(port) for port in link.ports]
+    return [{"network": name, "ports": ports} for name, ports in sorted(found.items())]
 
 
 def _slices(known: Known) -> list[dict[str, str]]:

@@ -13,6 +13,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, Final, NoReturn
 
 from flanpy.errors import MALFORMED, ConfigError
+from flanpy.model.networks.links import NetworkLink, links_field, read_links
 from flanpy.model.networks.membership import is_entry
 from flanpy.model.quoting import quoted
 
@@ -59,6 +60,7 @@ class NamedNetwork:
     created: str = ""
     subnet6: IPv6Network | None = None
     hosts: tuple[str, ...] = ()
+    links: tuple[NetworkLink, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise ConfigError for values that Docker or the kernel cannot take."""
@@ -130,6 +132,7 @@ def definition_fields(network: NamedNetwork) -> dict[str, Any]:
         "Created": network.created,
         **({"IPv6Subnet": str(network.subnet6)} if network.subnet6 is not None else {}),
         **({"Hosts": list(network.hosts)} if network.hosts else {}),
+        **({"Links": links_field(network.links)} if network.links else {}),
     }
 
 
@@ -156,6 +159,7 @@ def parse_definition(name: str, value: bytes) -> NamedNetwork:
             created=_typed(found, "Created", str, ""),
             subnet6=parse_subnet6(subnet6) if subnet6 else None,
             hosts=tuple(map(str, _typed(found, "Hosts", list, []))),
+            links=read_links(_typed(found, "Links", list, [])),
         )
     except MALFORMED as error:
         raise ConfigError(
