@@ -16,6 +16,7 @@
     │   └── UnableToAsk        no descriptor or memory is left to ask another host: its silence says nothing
     ├── DockerError            Docker, or its daemon.json, cannot be used as it is
     │   ├── DockerUnreachable  Docker does not run here, or gives no answer
+    │   ├── DockerAbsent       Docker here has no such container or network
     │   └── DockerConflict     a flag, network or container of somebody else stands in the way
     ├── OutputError            standard output takes no text: full, or closed
     ├── CloudError             a cloud provider's API refused, or gave no answer
@@ -157,6 +158,10 @@ class DockerUnreachable(DockerError):
     def __init__(self, problem: str, cure: str = "") -> None:
         super().__init__(f"{problem}: {cure}" if cure else problem)
         self.problem = problem
+
+
+class DockerAbsent(DockerError):
+    """Docker on this host has no container or network of this name."""
 
 
 class DockerConflict(DockerError):

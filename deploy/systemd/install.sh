@@ -9,7 +9,7 @@
 # /var/lib/flanpy-store stay.
 set -eu
 here=$(dirname "$0")
-units='flanpyd.service flanpy-docker.service flanpy-docker.path flanpy-docker-networks.path'
+units='flanpyd.service flanpy-docker.service flanpy-docker.path flanpy-docker-networks.path flanpy-docker-links.path'
 
 places() {
   cat <<END
@@ -21,6 +21,8 @@ flanpy-docker.path /usr/lib/systemd/system/flanpy-docker.path
 flanpy-docker-networks.service /usr/lib/systemd/system/flanpy-docker-networks.service
 flanpy-docker-networks.path /usr/lib/systemd/system/flanpy-docker-networks.path
 flanpy-docker-names.service /usr/lib/systemd/system/flanpy-docker-names.service
+flanpy-docker-links.service /usr/lib/systemd/system/flanpy-docker-links.service
+flanpy-docker-links.path /usr/lib/systemd/system/flanpy-docker-links.path
 docker.conf /usr/lib/systemd/system/docker.service.d/10-flanpy.conf
 sysusers.conf /usr/lib/sysusers.d/flanpy.conf
 tmpfiles.conf /usr/lib/tmpfiles.d/flanpy.conf
@@ -59,7 +61,8 @@ activate() {
 deactivate() {
   # shellcheck disable=SC2086
   systemctl --quiet disable --now $units flanpy-docker-changed.service \
-    flanpy-docker-networks.service flanpy-docker-names.service flanpy-store.service 2>/dev/null || true
+    flanpy-docker-networks.service flanpy-docker-names.service flanpy-docker-links.service flanpy-store.service \
+    2>/dev/null || true
 }
 
 take_away() {

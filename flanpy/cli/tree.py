@@ -17,6 +17,7 @@ from flanpy.cli.base.parser import Parser, Tree, add_options
 from flanpy.cli.cluster.arguments import add_cluster
 from flanpy.cli.config.arguments import add_config, add_network, add_program
 from flanpy.cli.config.host_arguments import add_host
+from flanpy.cli.containers.arguments import add_attach, add_link
 from flanpy.cli.docker.arguments import add_docker
 from flanpy.cli.leave.arguments import add_cleanup, add_drain
 from flanpy.cli.look.arguments import (
@@ -50,6 +51,8 @@ _COMMANDS: Final[tuple[Callable[[Tree], None], ...]] = (
     add_top,
     add_diag,
     add_docker,
+    add_attach,
+    add_link,
     add_store,
     add_drain,
     add_cleanup,

@@ -109,6 +109,30 @@ class Docker:
         with self._translated() as api:
             api.remove_network(network_id)
 
+    def container(self, name: str) -> Mapping[str, Any] | None:
+        """Return Docker's document of one container, by name or id; None if there is none."""
+        with self._translated() as api:
+            try:
+                found: Mapping[str, Any] = api.inspect_container(name)
+            except docker.errors.NotFound:
+                return None
+            return found
+
+    def on_network(self, network_id: str) -> tuple[Mapping[str, Any], ...]:
+        """Return Docker's rows of the containers that have the network, stopped ones too."""
+        with self._translated() as api:
+            return tuple(api.containers(all=True, filters={"network": network_id}))
+
+    def connect(self, network: str, container_id: str, address: str = "") -> None:
+        """Put a container on a network, at an address that Docker chooses if none is given."""
+        with self._translated() as api:
+            api.connect_container_to_network(container_id, network, ipv4_address=address or None)
+
+    def disconnect(self, network: str, container_id: str, *, force: bool = False) -> None:
+        """Take a container off a network; with `force` also off one that Docker only believes it to be on."""
+        with self._translated() as api:
+            api.disconnect_container_from_network(container_id, network, force=force)
+
     def close(self) -> None:
         if self._client is not None:
             self._client.close()

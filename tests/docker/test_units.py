@@ -15,12 +15,8 @@ SYSTEMD = shutil.which("systemd-analyze")
 
 
 def test_units_are_there() -> None:
-    names = [
-        "flanpy-docker-changed.service",
-        "flanpy-docker-names.service",
-        "flanpy-docker-networks.path",
-        "flanpy-docker-networks.service",
-    ]
+    names = ["flanpy-docker-changed.service", "flanpy-docker-links.path", "flanpy-docker-links.service"]
+    names += ["flanpy-docker-names.service", "flanpy-docker-networks.path", "flanpy-docker-networks.service"]
     names += ["flanpy-docker.path", "flanpy-docker.service"]
     assert [unit.name for unit in OURS] == names
 

@@ -59,6 +59,8 @@ WRITERS = {
     "flanpy/host/tunnel_file.py": "tunnel.json",
     "flanpy/status/http/server.py": "flanpyd.sock",
     "flanpy/docker/config_file.py": "daemon.json",
+    "flanpy/docker/turn.py": "the links of containers",
+    "flanpy/links/record.py": "the links of containers",
     "flanpy/cli/docker/opts.py": "docker_opts.env",
     "flanpy/cli/repair/diag.py": "diag.tar.gz",
     "flanpy/cli/leave/cleanup.py": "removes what the others wrote",
@@ -82,6 +84,7 @@ OTHERWISE = frozenset({
     "the embedded store's",  # tests/storeserver/test_durable.py
     "units and their settings",  # by files/atomic.py
     "the cluster's keys and certificates",  # by files/atomic.py, and again by a second run: test_cluster.py
+    "the links of containers",  # by files/atomic.py; tests/links
     "flanpyd.sock",  # test_process_host: a run directory that is read-only or full
 })  # fmt: skip
 """What has no row in FILES."""

@@ -39,6 +39,7 @@ DIRECTORIES: Final = {"subnet": "/run/flannel", "run": "/run/flanpy", "state": "
 OF_ROOT: Final = frozenset({
     "daemon.json", "docker_opts.env", "names.json", "diag.tar.gz", "/proc/sys",
     "whatever is written as a whole", "removes what the others wrote",
+    "the links of containers",
     "the embedded store's", "units and their settings", "the cluster's keys and certificates",
 })  # fmt: skip
 """What else modules of ours write: none of it is the service user's."""
@@ -57,6 +58,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "networks create": "shop 10.96.0.0/16",
     "networks ls": "",
     "networks show": "shop",
+    "networks link": "shop billing --port 5432",
+    "networks unlink": "shop billing",
     "networks rm": "shop",
     "networks attach": "shop",
     "networks leave": "shop",
@@ -88,11 +91,16 @@ COMMANDS: Final[Mapping[str, str]] = {
     "events": "",
     "top": "",
     "diag": "-f {out}/diag.tar.gz",
+    "attach": "db --network shop --ip 10.96.1.77",  # no Docker answers here: tests/engines/test_attach.py
+    "detach": "db",
     "docker plan": "",
     "docker apply": "--restart never --before-start",
     "docker status": "",
     "docker networks": "",
     "docker names": "",
+    "docker links": "--follow",  # there are none: tests/engines/test_attach.py
+    "link": "web db",
+    "unlink": "web db",
     "docker rollback": "--restart never",
     "docker opts": "-d {out}/docker_opts.env",
     "drain": "--force --cleanup",

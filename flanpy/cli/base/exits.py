@@ -10,6 +10,7 @@ from enum import IntEnum
 from flanpy.errors import (
     ConfigError,
     ControlUnreachable,
+    DockerAbsent,
     DockerConflict,
     DockerUnreachable,
     FlanpyError,
@@ -55,6 +56,8 @@ def code_of(error: FlanpyError) -> Exit:
             return Exit.USAGE
         case ControlUnreachable() | StoreUnavailable() | DockerUnreachable():
             return Exit.UNREACHABLE
+        case DockerAbsent():
+            return Exit.NOT_FOUND
         case DockerConflict():
             return Exit.CONFLICT
         case ConfigError():

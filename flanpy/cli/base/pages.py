@@ -10,10 +10,28 @@ from typing import Final
 GROUPS: Final = (
     ("Is it well?", ("status", "doctor", "top", "events")),
     ("Who reaches whom?", ("peers", "ping", "trace")),
-    ("This host", ("host", "docker", "config", "reload", "drain", "diff", "cleanup")),
+    (
+        "This host",
+        (
+            "host",
+            "docker",
+            "attach",
+            "detach",
+            "link",
+            "unlink",
+            "config",
+            "reload",
+            "drain",
+            "diff",
+            "cleanup",
+        ),
+    ),
     ("The whole network", ("cluster", "network", "networks", "names", "subnets", "store")),
     ("Support", ("diag", "version", "completion", "help")),
 )
+
+_WITH: Final = {"detach": "attach", "unlink": "link"}
+"""Commands that share the line of the one that they undo."""
 
 SETTINGS_LINE: Final = "settings of etcd and of this host: flanpyctl help settings"
 
@@ -27,10 +45,14 @@ same environment and file, and what is set nowhere else it takes from the runnin
 
 def front(summaries: dict[str, str]) -> str:
     """Return the first page: every command in its group, a line each."""
-    width = max(map(len, summaries), default=0)
+    heads = {name: name for name in summaries if name not in _WITH}
+    for other, name in _WITH.items():
+        heads[name] += f", {other}"
+    width = max(map(len, heads.values()), default=0)
     lines = [_USAGE]
     for title, names in GROUPS:
-        lines += ["", title, *(f"  {name:<{width}}  {summaries[name]}".rstrip() for name in names)]
+        rows = (f"  {heads[name]:<{width}}  {summaries[name]}" for name in names if name in heads)
+        lines += ["", title, *map(str.rstrip, rows)]
     return "\n".join([*lines, "", _FOOT, ""])
 
 

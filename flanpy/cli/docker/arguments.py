@@ -46,6 +46,7 @@ def add_docker(tree: Tree) -> None:
             )
     _add_networks(below)
     _add_names(below)
+    _add_links(below)
     _add_opts(below)
 
 
@@ -126,6 +127,25 @@ With --follow do so at each change, without end: flanpy-docker-names.service run
     )
     names.add_argument(
         "--dry-run", action="store_true", default=False, help="show what would be told, and write nothing"
+    )
+
+
+def _add_links(tree: Tree) -> None:
+    links = tree.command(
+        "links",
+        "containers.links:links",
+        "bring back the links of containers that started again",
+        "docker links",
+        about="""\
+Make the devices of 'flanpyctl link' again for containers that were started anew, and forget the links of those that
+Docker has no more. flanpy-docker-links runs this with --follow as long as there are links. Needs root.""",
+    )
+    _add_settings(links)
+    links.add_argument(
+        "--follow",
+        action="store_true",
+        default=False,
+        help="go on at each start of a container and of Docker, until no link is left",
     )
 
 

@@ -23,6 +23,7 @@ from flanpy.cli.base.exits import CommandError, Exit
 from flanpy.cli.base.host import Host
 from flanpy.cli.base.wording import plural
 from flanpy.cli.leave.cloud_routes import CloudLeft, cloud_left
+from flanpy.cli.leave.container_links import links_left, remove_links
 from flanpy.errors import AlreadyRunning, KernelError
 from flanpy.files.atomic import host_error
 from flanpy.host import (
@@ -101,8 +102,10 @@ def cleanup(arguments: Namespace, host: Host) -> Exit:
         cloud = CloudLeft() if in_use else cloud_left(host)
         remains = found(host, in_use=in_use, keep_subnet_file=arguments.keep_subnet_file)
         remains = _told(cloud.problems, remains)
+        linked = links_left()
         lines = [
             *cloud.lines,
+            *linked,
             *remains.lines,
             *(["flanpyctl subnets release own"] if arguments.release else []),
         ]
@@ -115,6 +118,7 @@ def cleanup(arguments: Namespace, host: Host) -> Exit:
             return Exit.OK
         _ask(arguments, len(lines))
         stay = cloud.remove(host)
+        held_links = remove_links(host, linked)
         remains = _told(stay, remains)
         _remove(remains, host)
         if arguments.release:
@@ -122,7 +126,8 @@ def cleanup(arguments: Namespace, host: Host) -> Exit:
     finally:
         if held is not None:
             held.release()
-    print(f"removed: {plural(len(cloud.lines) - len(stay) + len(remains.lines), 'object')}")
+    gone = len(cloud.lines) - len(stay) + len(linked) - held_links + len(remains.lines)
+    print(f"removed: {plural(gone, 'object')}")
     return Exit.OK
 
 

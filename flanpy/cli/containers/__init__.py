@@ -1,0 +1,1 @@
+"""Commands about the networks of single containers: attach, detach, link."""
