@@ -42,7 +42,7 @@ NOWHERE = ("--etcd-endpoints", "http://127.0.0.1:1")
         (["docker", "aply"], "did you mean 'apply'?"),
         (["completion", "bsh"], "no shell 'bsh'; did you mean 'bash'?"),
         (["help", "statsu"], "did you mean 'status'?"),
-        (["nosuch"], "there are cluster, network, networks, subnets, status"),
+        (["nosuch"], "there are cluster, network, networks, names, subnets, status"),
         (["status", "--jsn"], "did you mean '-o json'?"),
         (["status", "--json"], "did you mean '-o json'?"),
         (["status", "-o", "jsn"], "did you mean 'json'?"),
