@@ -66,7 +66,7 @@ def _destination(word: str, host: Host) -> IPv4Address | IPv6Address:
 
 
 def _container(word: str, host: Host) -> IPv4Address | IPv6Address:
-    """Return the overlay's address of a container by its name; whoever is on a named network has no way to walk."""
+    """Return the overlay's address of a container by its name; on a named network the way depends on --from."""
     from flanpy.cli.base.names import called, read_names
 
     found = tuple(called(read_names(host)[0], word))
@@ -82,8 +82,8 @@ def _container(word: str, host: Host) -> IPv4Address | IPv6Address:
     addresses = ", ".join(map(str, one.box.addresses))
     raise CommandError(
         Exit.NOT_FOUND,
-        f"{word!r} is {addresses} on host {one.told.host}, on the named network '{one.network}': a bridge, with no hops"
-        f" to trace; see 'flanpyctl networks show {one.network}'",
+        f"{word!r} is {addresses} on host {one.told.host}, on the named network '{one.network}': trace that address,"
+        " and say with --from where the packet comes from",
     )
 
 
