@@ -4,6 +4,7 @@ in etcd heals by itself."""
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -120,14 +121,36 @@ def test_saved_network_that_is_no_longer_allowed_is_not_obeyed_after_a_restart(b
 BEHIND, FRONT, SEAT = "10.77.5.1", "198.51.100.5", "10.77.5.0-24"
 """The address of etcd that packets really go to, the one that flanpyd knows, and a subnet that holds the first."""
 
+CHAIN = "table ip way {{ chain c {{ type nat hook {} priority -100; ip daddr {} dnat to {}; }}; }}\n"
+
+
+def tunnel_to_etcd(lab: Lab, host: Host) -> str:
+    """Have the host reach etcd by a tunnel of somebody else's, whose far end no route to etcd shows."""
+    (member,) = lab.etcd.members
+    etcd = etcd_address(lab)
+    host.ip(f"route add 10.77.0.0/16 via {etcd}")
+    run_in(member.namespace, ["nft", "-f", "-"], stdin=CHAIN.format("prerouting", FRONT, etcd))
+    ends = (
+        (host.namespace, host.address, BEHIND, "198.51.100.6"),
+        (member.namespace, BEHIND, host.address, FRONT),
+    )
+    for namespace, here, there, inner in ends:
+        lines = [
+            *([f"address add {here}/32 dev lo"] if here == BEHIND else []),
+            f"link add far type vxlan id 9 local {here} remote {there} dstport 4790",
+            f"address add {inner}/30 dev far",
+            "link set far up",
+        ]
+        run_in(namespace, ["ip", "-batch", "-"], stdin="\n".join(lines) + "\n")
+    return translated(lab)
+
 
 def translate_etcd(lab: Lab, host: Host) -> str:
     """Put etcd behind a translation that no route of the host shows. Return the endpoint that is left to the daemon."""
     etcd = etcd_address(lab)
-    chain = "table ip way {{ chain c {{ type nat hook {} priority -100; ip daddr {} dnat to {}; }}; }}\n"
     (member,) = lab.etcd.members
-    run_in(member.namespace, ["nft", "-f", "-"], stdin=chain.format("prerouting", BEHIND, etcd))
-    host.run("nft", "-f", "-", stdin=chain.format("output", FRONT, BEHIND))
+    run_in(member.namespace, ["nft", "-f", "-"], stdin=CHAIN.format("prerouting", BEHIND, etcd))
+    host.run("nft", "-f", "-", stdin=CHAIN.format("output", FRONT, BEHIND))
     host.ip(f"route add {FRONT}/32 via {etcd}", f"route add 10.77.0.0/16 via {etcd}")
     return translated(lab)
 
@@ -137,13 +160,14 @@ def translated(lab: Lab) -> str:
     return f"--etcd-endpoints=http://{FRONT}:{urlsplit(lab.etcd.endpoints.split(',')[0]).port}"
 
 
+@pytest.mark.parametrize("hide", [translate_etcd, tunnel_to_etcd])
 def test_lease_that_takes_a_way_to_etcd_that_no_route_shows_is_taken_back_and_heals_without_a_restart(
-    build_lab: BuildLab,
+    build_lab: BuildLab, hide: Callable[[Lab, Host], str]
 ) -> None:
     lab = build_lab(2)
     lab.configure(config("vxlan"))
     one, two = lab.hosts
-    one.daemon.up(translate_etcd(lab, one))
+    one.daemon.up(hide(lab, one))
     two.daemon.up()
     lab.attach_containers()
     eventually(lambda: unreached(lab.containers) == (), "the hosts know each other")
