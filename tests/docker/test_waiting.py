@@ -1,4 +1,4 @@
-"""What a wait for Docker ends with: an answer that is wanted, the first of the new process, or none."""
+"""The end of a wait for Docker: an answer that is wanted, the first of the new process, or none."""
 
 from __future__ import annotations
 
@@ -151,6 +151,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, took: float, *, answers: bool) -> None:
         self.now = 100.0
+        self.closed = 0
         self.deadlines: list[float] = []
         self.slept: list[float] = []
         clock = self
@@ -165,7 +166,8 @@ class Clock:
                     return running()
                 raise DockerUnreachable("silence")
 
-            def close(self) -> None: ...
+            def close(self) -> None:
+                clock.closed += 1
 
         monkeypatch.setattr(restart, "Docker", NoDocker)
         time = SimpleNamespace(monotonic=lambda: self.now, sleep=self.slept.append)
@@ -181,6 +183,7 @@ def test_each_look_has_a_deadline_of_what_is_left_between_one_and_five_seconds_a
         wait_for(path, 10.0, lambda _: False, ended=lambda: False)
     assert clock.deadlines == [5.0, 5.0, 5.0, 2.5, 1.0]
     assert clock.slept == [0.01] * 4
+    assert clock.closed == 5
 
 
 @pytest.mark.parametrize("live_restore", [True, False])
