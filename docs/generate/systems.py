@@ -21,7 +21,7 @@ What was tested, on which system, and by what. What is not in these tables was n
 | system | tested there | by |
 |---|---|---|
 | Debian 12, amd64 | everything: package, units, Docker, Ansible roles, every backend, faults, chaos | `make test` on booted hosts and in namespaces |
-| Debian 13, amd64 | the package on booted hosts: installed, started, packets, upgrade, purge; its Docker and its Python on a Debian 12 | `make test-engines`, `make check` |
+| Debian 13, amd64 | the package on booted hosts: installed, started, packets, upgrade, purge; the tutorial, *Upgrade* and *Uninstall* as a reader types them, with its Docker 26.1 and etcd 3.5; its Docker and its Python on a Debian 12 | `make test-engines`, `make check` |
 | systems with RPM (RHEL 9 and its family, Fedora, openSUSE) | the RPM package by rpm itself on a booted Debian 12: installed, started, upgraded, erased; not on such a system, and not its requirements | `make test` |
 | Ubuntu 22.04 and 24.04 | not tested | |
 | arm64 | the packages and the container image are built; `flanpyd --version`, `flanpyctl version` and `config show` run under qemu-user, with the compiled libraries loaded, and the image's ip and setpriv; no daemon, no kernel | `make test-engines` |
