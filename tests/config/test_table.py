@@ -44,7 +44,8 @@ def _fields(settings: object, prefix: str = "") -> list[str]:
     found: list[str] = []
     for field in dataclasses.fields(settings):  # type: ignore[arg-type]
         value = getattr(settings, field.name)
-        nested = not prefix and dataclasses.is_dataclass(value) and field.name in GROUPS
+        grouped = any(option.field.startswith(f"{field.name}.") for option in OPTIONS)
+        nested = not prefix and dataclasses.is_dataclass(value) and grouped
         found += _fields(value, f"{field.name}.") if nested else [prefix + field.name]
     return found
 
