@@ -13,6 +13,7 @@ from flanpy.backend.vxlan import DEFAULT_PORT, VxlanOptions, read_options
 from flanpy.model.address import IPAddress, Mac
 from flanpy.model.facts import Underlay
 from flanpy.model.network.network import NetworkConfig
+from flanpy.model.networks.announcement import Segment
 from flanpy.model.networks.view import Joined
 from flanpy.model.objects import BridgePort, FloodEntry, KernelObject, LinkFeature, LinkUp, VxlanLink
 from flanpy.model.world import World
@@ -26,14 +27,31 @@ def links(world: World) -> frozenset[str]:
 
 def objects(world: World) -> Iterator[KernelObject]:
     """Yield the objects of every named network; none while there is no underlay."""
-    underlay = world.facts.underlay
-    if underlay is None or world.network is None:
-        return
-    local = underlay.address or underlay.address6
-    if local is None:
+    underlay, local = world.facts.underlay, _local(world)
+    if underlay is None or world.network is None or local is None:
         return
     for joined in world.named.networks:
         yield from _network(world, world.network, joined, underlay, local)
+
+
+def segment(world: World, link: str) -> Segment | None:
+    """Return the way to the other members of the network whose device this is, None if this host is not on it."""
+    local = _local(world)
+    joined = next((one for one in world.named.networks if one.port == link), None)
+    if joined is None or local is None or world.network is None:
+        return None
+    return Segment(joined.network.vni, port(world.network), local, tuple(_others(world, joined, local)))
+
+
+def _local(world: World) -> IPAddress | None:
+    underlay = world.facts.underlay
+    return None if underlay is None else underlay.address or underlay.address6
+
+
+def _others(world: World, joined: Joined, local: IPAddress) -> Iterator[IPAddress]:
+    for member in joined.members:
+        if member.version == local.version and member not in world.facts.addresses:
+            yield member
 
 
 def port(network: NetworkConfig) -> int:
@@ -67,9 +85,8 @@ def _network(
     if joined.bridge in world.facts.bridges:
         yield BridgePort(name, joined.bridge)
     yield LinkUp(name)
-    for member in joined.members:
-        if member.version == local.version and member not in world.facts.addresses:
-            yield FloodEntry(name, member)
+    for member in _others(world, joined, local):
+        yield FloodEntry(name, member)
 
 
 def _mac(node_id: str, vni: int) -> Mac:

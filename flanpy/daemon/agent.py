@@ -16,6 +16,7 @@ from itertools import chain
 from typing import Any
 
 from flanpy.backend import choice
+from flanpy.backend.bridged import segment
 from flanpy.clock import Clock, set_within
 from flanpy.config import Settings, changed, in_force, needing_restart
 from flanpy.daemon import store_choice
@@ -43,6 +44,7 @@ from flanpy.errors import FlanpyError
 from flanpy.host.disk_work import told_if_late
 from flanpy.host.extension import ExtensionPart
 from flanpy.kernel.adapter import NetlinkKernel
+from flanpy.kernel.announcer import Announcer
 from flanpy.kernel.composite import CompositeKernel
 from flanpy.kernel.monitor import Monitor
 from flanpy.kernel.port import Moved
@@ -122,7 +124,14 @@ class Agent:
             fit=self._data_plane.fit,
         )
         self._offload = OffloadWatch(self._loop, settings.run_dir)
-        self._monitor = Monitor(underlay_choice(settings), self, writer=self._kernel)
+        self._announcer = Announcer(
+            clock,
+            way=lambda device: segment(self._loop.world, device),
+            counted=lambda counts: self._board.note(containers=counts),
+        )
+        self._monitor = Monitor(
+            underlay_choice(settings), self, writer=self._kernel, on_links=self._announcer.links_changed
+        )
         self._own_addresses = OwnAddresses(self._monitor.prefer)
         self._leasing = Leasing(
             self._session, settings, node_id, clock=clock, loop=self._loop, board=self._board
@@ -135,7 +144,14 @@ class Agent:
             note=lambda status: self._board.note(cloud=status),
             here=self._clouds_changed,
         )
-        self._networks = NetworksSide(self._session, settings, node_id, clock=clock, loop=self._loop)
+        self._networks = NetworksSide(
+            self._session,
+            settings,
+            node_id,
+            clock=clock,
+            loop=self._loop,
+            note=lambda kept_out: self._board.note(kept_out=kept_out),
+        )
         self._names = NamesSide(
             self._session,
             settings,
@@ -212,6 +228,7 @@ class Agent:
         )
         return {
             "monitor": self._watch_kernel(),
+            "announcer": self._announcer.run(),
             "reconcile": self._loop.run(),
             "packet_filter": self._filter.watch(self._clock, lambda: self._settings.filter.iptables_resync),
             **self._session.tasks(),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from flanpy.doctor import document
-from flanpy.doctor.checks import cloud, daemon, docker, filter, host, overlay, reach, store  # noqa: A004
+from flanpy.doctor.checks import cloud, daemon, docker, filter, host, networks, overlay, reach, store  # noqa: A004
 from flanpy.doctor.checks.common import Problem, evidence_of
 from flanpy.doctor.facts import Facts
 from flanpy.doctor.finding import Finding, Severity
@@ -63,6 +63,7 @@ CHECKS: Final = (
     Check("P14", "entries of peers are right", overlay.entries),
     Check("P18", "the backend has a way to every peer", overlay.way),
     Check("P33", "the cloud provider has this host's route", cloud.routes),
+    Check("P40", "named networks stand as they are defined", networks.ready),
     Check("P30", "Docker uses this host's subnet", docker.consistent),
     Check("P30", "subnet.env is right", docker.file),
     Check("P30", "Docker starts after the overlay", docker.order),

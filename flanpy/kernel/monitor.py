@@ -65,11 +65,13 @@ class Monitor:
         writer: KernelWriter | None = None,
         open_socket: SocketFactory = open_netlink,
         settle_s: float = SETTLE_S,
+        on_links: Callable[[Sequence[HostLink]], None] = lambda _: None,
     ) -> None:
         self._choice = choice
         self._sink = sink
         self._open_socket = open_socket
         self._settle_s = settle_s
+        self._on_links = on_links
         self._board = NoticeBoard(own_port=writer.port if writer is not None else _NO_PORT)
         self._requests = RequestSocket(open_socket())
         self._ethtool = Ethtool()
@@ -245,6 +247,7 @@ class Monitor:
         if stale & StaleFacts.LINKS:
             self._links = await host.read_links(self._requests, learn=self._board.learn)
             self._attach_filter()
+            self._on_links(self._links)
             placed = frozenset((a, link.name) for link in self._links for a in link.addresses)
             facts = replace(
                 facts,

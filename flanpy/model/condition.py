@@ -57,6 +57,8 @@ class ConditionType(Enum):
     """the cloud provider's route tables lead this host's subnet here. Well where no backend asks for it."""
     NAMES_SERVED = "NamesServed"
     """containers of this host get answers when they ask for the names of others. Well where no resolver is wanted."""
+    NETWORKS_READY = "NetworksReady"
+    """every named network that is defined for this host stands here, in Docker as well. Well where there is none."""
     HOST_TUNED = "HostTuned"
     """no reverse-path filter drops what peers send."""
     CHECKSUM_OFFLOAD = "ChecksumOffload"

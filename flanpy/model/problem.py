@@ -264,6 +264,12 @@ _ALL: Final = (
         "The resolver does not listen, or nobody tells flanpyd what Docker's containers are called.",
         "`flanpyctl status` has the reason of `NamesServed`; `systemctl enable --now flanpy-docker-names.service`.",
     ),
+    Known(
+        "P40",
+        "a named network does not work on this host",
+        "It overlaps what the host uses, has no free slice, is not in Docker, or is wider than the underlay.",
+        "`NetworksReady` says which; `flanpyctl docker networks` makes in Docker what is missing.",
+    ),
 )
 
 UNKNOWN: Final = "P37"
@@ -299,6 +305,7 @@ OF_CONDITION: Final[Mapping[ConditionType, str]] = MappingProxyType(
         _C.CLOUD_ROUTES: "P33",
         _C.NAMES_SERVED: "P39",
         _C.HOST_TUNED: "P05",
+        _C.NETWORKS_READY: "P40",
         _C.CHECKSUM_OFFLOAD: "P07",
     }
 )

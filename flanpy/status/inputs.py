@@ -14,6 +14,7 @@ from flanpy.model.histogram import Histogram
 from flanpy.model.lease import Lease
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.networks.names import NamesStatus
+from flanpy.model.networks.view import KeptOut
 from flanpy.model.reach import ReachReport
 from flanpy.model.transit import Transit
 from flanpy.model.tuning import HostTuning
@@ -92,8 +93,9 @@ class Inputs:
     so outside the kernel's own devices.
     All texts are one line for people, empty when there is nothing to say; `listeners` is None before any is
     tried, `docker`, `tuning` and `transit` before the first look at them, `reach` before the first round of probes.
-    `cloud` is None while no backend asks a provider for routes.
     `names` is None where no resolver is wanted.
+    `cloud` is None while no backend asks a provider for routes. `kept_out` tells of named networks, `containers` how
+    many are on each, by the device.
     `changed_hands` names peers whose lease leads to another host now, though the one before answers still.
     `pools` is the network's usage by family; it is recomputed periodically, not on every pass.
     """
@@ -118,6 +120,8 @@ class Inputs:
     pools: tuple[Usage | None, ...] = ()
     cloud: CloudStatus | None = None
     names: NamesStatus | None = None
+    kept_out: KeptOut = field(default_factory=KeptOut)
+    containers: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     changed_hands: tuple[str, ...] = ()
     data_plane: str = ""
     backend_error: str = ""

@@ -26,6 +26,7 @@ from flanpy.plan.render import describe, render
 from flanpy.reconcile.outcome import Pass
 from flanpy.status.board import StatusSnapshot
 from flanpy.status.inputs import Inputs, OwnStatus
+from flanpy.status.judge.networks import free_addresses
 from flanpy.status.judge.summary import of_cluster, of_host
 from flanpy.status.lease_rows import peer_counts, rows
 from flanpy.status.story import sentence
@@ -59,6 +60,7 @@ def status(snapshot: StatusSnapshot, *, now: float, head: Document) -> Document:
         },
         "docker": _docker(inputs),
         "tuning": _tuning(inputs.tuning),
+        "networks": _networks(inputs),
         "pools": [{"total": pool.total, "free": pool.free} for pool in inputs.pools if pool is not None],
         "passes": {
             "count": snapshot.totals.passes,
@@ -68,6 +70,30 @@ def status(snapshot: StatusSnapshot, *, now: float, head: Document) -> Document:
             "repairs": dict(snapshot.totals.repairs),
         },
     }
+
+
+def _networks(inputs: Inputs) -> list[Document]:
+    """Return the named networks of this host; `members` are the other hosts, `free` addresses of the slice."""
+    if inputs.last is None:
+        return []
+    world = inputs.last.world
+    return [
+        {
+            "name": one.network.name,
+            "subnet": str(one.network.subnet),
+            "ipv6_subnet": str(one.network.subnet6 or ""),
+            "slice": str(one.slice),
+            "vni": one.network.vni,
+            "mtu": one.network.mtu,
+            "bridge": one.bridge,
+            "port": one.port,
+            "in_docker": one.bridge in world.facts.bridges,
+            "members": [str(member) for member in one.members],
+            "containers": inputs.containers.get(one.port, 0),
+            "free": free_addresses(inputs, one),
+        }
+        for one in world.named.networks
+    ]
 
 
 def name_here(snapshot: StatusSnapshot, head: Document) -> str:

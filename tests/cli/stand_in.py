@@ -165,6 +165,7 @@ STATUS: dict[str, Any] = {
         ],
         "bridge_filter": None,
     },
+    "networks": [],
     "pools": [{"total": 255, "free": 251}],
     "passes": {
         "count": 12,

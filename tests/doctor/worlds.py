@@ -290,6 +290,10 @@ PROBLEMS: tuple[tuple[str, str, Change], ...] = (
     ("P33", "a table is the wrong one", bad(_C.CLOUD_ROUTES, "WrongTable")),
     ("P38", "a lease takes the way to etcd", bad(_C.PEER_LEASES_VALID, "KeptOut")),
     ("P39", "no resolver listens", bad(_C.NAMES_SERVED, "NotListening")),
+    ("P40", "a range is this host's own", bad(_C.NETWORKS_READY, "KeptOut")),
+    ("P40", "a network is full", bad(_C.NETWORKS_READY, "NoSlice")),
+    ("P40", "Docker lacks a network", bad(_C.NETWORKS_READY, "NotInDocker")),
+    ("P40", "a network is too wide", bad(_C.NETWORKS_READY, "TooNarrow")),
     ("P34", "an etcd with holes", lambda seen: replace(
         _etcd(version="3.4.23")(seen), told=Told(etcd_user="flanpy"))),
     ("P32", "a name server inside", facts(nameservers=(ip_address("10.50.200.1"),))),

@@ -11,6 +11,7 @@ import pytest
 
 from integration.hosts.engines import DockerHost, DockerLab, EngineContainer
 from integration.net.namespaces import run_in
+from integration.traffic.pairs import Probe
 from tests.docker_logs import standing
 from tests.lab.overlay import eventually
 
@@ -18,6 +19,9 @@ pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
 
 DEADLINE_S = 10.0
 SHOP6, LAB6 = "fd00:96::/64", "fd00:97::/64"
+MOVED_S = 3.0
+"""Without an announcement it takes 300 s on engines up to 27."""
+
 HEALED_S = 5.0
 """A repair takes well under a second; the rest is for a machine that stands still."""
 
@@ -28,7 +32,7 @@ def lab() -> Iterator[DockerLab]:
     with DockerLab(2) as made, standing(made):
         for host in made.hosts:
             host.run("sysctl", "-qw", "net.ipv4.ip_forward=0")
-            host.engine.start()
+            host.engine.start(daemon_json={"live-restore": True})
         made.configure()
         for host in made.hosts:
             host.daemon.launch("--ip-masq", "--host-label", f"rack-{host.name}")
@@ -164,6 +168,42 @@ def test_network_is_on_the_hosts_that_its_list_says_and_no_others(lab: DockerLab
     )
 
 
+@pytest.mark.parametrize("address", ["10.96.77.5", "fd00:96::77:5"])
+def test_address_that_moves_to_another_host_is_reached_there_at_once_though_it_is_silent(
+    lab: DockerLab, address: str
+) -> None:
+    here, there = lab.hosts
+    options = ("--network", "shop", "--ip", "10.96.77.5", "--ip6", "fd00:96::77:5")
+    near, far = box(here, "near", "shop"), box(there, "far", "shop")
+    moving = there.engine.run_container("moving", *options)
+    eventually(lambda: pings(near, address) and pings(far, address), "not reached", deadline=DEADLINE_S)
+    for host in (here, there):
+        moving.remove()
+        moving = host.engine.run_container("moving", *options)
+        eventually(
+            lambda: pings(near, address) and pings(far, address),
+            lambda: here.run("bridge", "fdb").stdout,
+            deadline=MOVED_S,
+        )
+    for container in (near, far, moving):
+        container.remove()
+
+
+def test_container_goes_over_from_an_old_network_without_a_restart(lab: DockerLab) -> None:
+    here, there = lab.hosts
+    here.engine.docker("network", "create", "old")
+    moving, far = box(here, "moving", "old"), box(there, "far", "shop")
+    namespace = moving.as_end("old").namespace
+    here.engine.docker("network", "connect", "shop", "moving")
+    eventually(lambda: pings(far, moving.address("shop")), "not reached", deadline=DEADLINE_S)
+    here.engine.docker("network", "disconnect", "old", "moving")
+    assert pings(moving, far.address("shop"))
+    assert moving.as_end("shop").namespace == namespace
+    for container in (moving, far):
+        container.remove()
+    here.engine.docker("network", "rm", "old")
+
+
 BREAKS = {
     "device deleted": "ip link del fv-{vni}",
     "device taken out of the bridge": "ip link set fv-{vni} nomaster",
@@ -179,6 +219,47 @@ def test_what_somebody_breaks_is_healed_at_once(lab: DockerLab) -> None:
     for title, command in BREAKS.items():
         here.run(*command.format(vni=number, there=there.address).split())
         eventually(lambda: is_joined(here, "shop"), f"not healed: {title}", deadline=HEALED_S)
+
+
+def test_no_datagram_is_lost_while_docker_flanpyd_and_etcd_are_killed_and_come_back(lab: DockerLab) -> None:
+    here, there = lab.hosts
+    one, two = box(here, "one", "shop"), box(there, "two", "shop")
+    eventually(lambda: pings(one, two.address("shop")), "not reached", deadline=DEADLINE_S)
+    with Probe(one.as_end("shop"), two.as_end("shop")) as probe:
+        for host in lab.hosts:
+            host.engine.kill()
+            host.engine.start()
+            host.daemon.kill()
+            host.daemon.relaunch()
+            host.daemon.wait_ready()
+        lab.etcd.restart()
+        for host in lab.hosts:
+            in_docker(host, "shop")
+        report = probe.stop()
+    assert report.received > 0
+    assert report.lost == 0, report
+
+
+def test_containers_start_and_talk_while_flanpyd_and_etcd_are_away(lab: DockerLab) -> None:
+    here, there = lab.hosts
+    for host in lab.hosts:
+        host.daemon.kill()
+    lab.etcd.stop()
+    one, two = box(here, "early", "shop"), box(there, "late", "shop")
+    try:
+        assert pings(one, two.address("shop"))
+        assert pings(two, address6(one, "shop"))
+        two.remove()
+        two = box(there, "late", "shop")
+        assert pings(two, one.address("shop"))
+    finally:
+        lab.etcd.start()
+        for host in lab.hosts:
+            host.daemon.relaunch()
+        for host in lab.hosts:
+            host.daemon.wait_ready()
+    for container in (one, two):
+        container.remove()
 
 
 def test_network_that_somebody_removed_from_docker_comes_back(lab: DockerLab) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +22,7 @@ from flanpy.model.address import Family
 from flanpy.model.cloud import AWS, CloudStatus, CloudTable
 from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.histogram import Histogram
+from flanpy.model.networks.view import Joined, NamedView
 from flanpy.model.ops import Put
 from flanpy.model.tuning import HostTuning, NeighbourTable
 from flanpy.model.world import Policy
@@ -32,10 +34,11 @@ from flanpy.status.metrics.cloud import cloud_counts
 from flanpy.status.metrics.page import ScrapeForm, render
 from tests.docker.values import running
 from tests.fakes.clock import FakeClock
+from tests.model.test_named_networks import SHOP
 from tests.states import V4
 from tests.status.metrics.test_collector import STATS
 from tests.status.metrics.test_peers import cut_off, peer, reached
-from tests.status.passes import NOW, WELL, conflicting, link, passed, refused
+from tests.status.passes import NOW, TWO_PEERS, WELL, conflicting, link, passed, refused
 
 PROBED = reached(
     peer(1),
@@ -59,7 +62,9 @@ def snapshot() -> StatusSnapshot:
         own=own, network=WELL.network, store=WELL.store, reach=PROBED.reach, docker=docker, tuning=tuning
     )
     device = replace(link(), name="lo")
+    shop = Joined(SHOP, IPv4Network("10.96.3.0/24"), (IPv4Address("192.0.2.77"),))
     outcome = passed(
+        replace(TWO_PEERS, named=NamedView((shop,))),
         desired={device.key: device},
         difference=conflicting((link(), link())),
         ops=(Put(link()),),

@@ -8,7 +8,7 @@ Docker, which makes its networks by flanpy-docker from the file.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Network
 from random import Random
@@ -22,7 +22,7 @@ from flanpy.host.disk_work import DiskWork
 from flanpy.host.networks_file import SavedNetworks
 from flanpy.log import get_logger
 from flanpy.model.lease import LeaseRecord
-from flanpy.model.networks.view import NamedView
+from flanpy.model.networks.view import KeptOut, NamedView
 from flanpy.model.world import World
 from flanpy.outage import Transition
 from flanpy.plan.networks import refusals
@@ -58,7 +58,14 @@ class NetworksSide:
     """The named networks of one host. `tasks` are root tasks of the daemon."""
 
     def __init__(
-        self, store: Store, settings: Settings, node_id: str, *, clock: Clock, loop: ReconcileLoop
+        self,
+        store: Store,
+        settings: Settings,
+        node_id: str,
+        *,
+        clock: Clock,
+        loop: ReconcileLoop,
+        note: Callable[[KeptOut], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._state_dir = settings.state_dir
@@ -66,6 +73,8 @@ class NetworksSide:
         self._labels = settings.host_label
         self._clock = clock
         self._loop = loop
+        self._note = note
+        self._kept_out = KeptOut()
         self._rng = Random()
         prefix = settings.etcd.prefix
         self._book = Book(prefix)
@@ -73,6 +82,7 @@ class NetworksSide:
         self._slices = store.watch(slices_prefix(prefix))
         self._previous: dict[str, IPv4Network] = {}
         self._record: LeaseRecord | None = None
+        self._written = 0
         self._due = asyncio.Event()
         self._outage = Transition()
         self._refused, self._without = _Reasons(), _Reasons()
@@ -138,18 +148,24 @@ class NetworksSide:
         """Give the loop the networks that this host may be on."""
         view = joined(self._book, self._node_id, self._called)
         refused = refusals(view.networks, self._loop.world)
+        self._tell(replace(self._kept_out, refused={**self._book.invalid, **refused}))
         for name, reason in self._refused.news({**self._book.invalid, **refused}):
             log.warning("network_refused", network=name, reason=reason)
         kept = tuple(one for one in view.networks if one.network.name not in refused)
         self._loop.named_changed(replace(view, networks=kept))
+
+    def _tell(self, kept_out: KeptOut) -> None:
+        if kept_out != self._kept_out:
+            self._kept_out = kept_out
+            self._note(kept_out)
 
     async def _keep(self) -> None:
         """Write this host's slices whenever something changed, without end."""
         while True:
             await self._due.wait()
             self._due.clear()
-            if self._record is None or not self._book.listed:
-                continue
+            if self._record is None or not self._book.listed or self._book.slices.revision < self._written:
+                continue  # the watch has yet to tell of what was written last
             if not await self._write(self._record):
                 await set_within(self._due, self._clock, RETRY_S * self._rng.uniform(0.5, 1.5))
                 self._due.set()
@@ -157,6 +173,7 @@ class NetworksSide:
     async def _write(self, record: LeaseRecord) -> bool:
         """Carry out the next writes; report whether all of them held. The watches tell what came of them."""
         steps = next_steps(self._book, Wish(record, self._previous, self._called), self._rng)
+        self._tell(replace(self._kept_out, without=dict(steps.refused)))
         for name, reason in self._without.news(steps.refused):
             log.warning("slice_refused", network=name, reason=reason)
         held = True
@@ -164,6 +181,8 @@ class NetworksSide:
             for txn in steps.writes:
                 done = await self._store.txn(txn)
                 held &= done.succeeded
+                if done.succeeded and txn.success[0].key.startswith(slices_prefix(self._book.prefix)):
+                    self._written = done.revision
                 if done.succeeded and isinstance(txn.success[0], PutKey):
                     log.info("slice_written", key=txn.success[0].key)
         except StoreError as error:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
+from types import MappingProxyType
 
 from flanpy.model.address import IPAddress
 from flanpy.model.bridge import named_bridge, named_port
@@ -40,3 +42,14 @@ class NamedView:
 
     networks: tuple[Joined, ...] = ()
     listed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class KeptOut:
+    """Why this host is not on networks that are defined for it, by their names.
+
+    `refused`: the definition cannot be used here. `without`: no slice is to be had.
+    """
+
+    refused: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    without: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

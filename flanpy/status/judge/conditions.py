@@ -8,7 +8,19 @@ from enum import Enum
 
 from flanpy.model.condition import Condition, ConditionType
 from flanpy.status.inputs import Inputs
-from flanpy.status.judge import cloud, firewall, foreign, host, lease, names, offload, overlay, reach, tuning
+from flanpy.status.judge import (
+    cloud,
+    firewall,
+    foreign,
+    host,
+    lease,
+    names,
+    networks,
+    offload,
+    overlay,
+    reach,
+    tuning,
+)
 from flanpy.status.judge.causes import DEPENDS_ON
 
 
@@ -112,4 +124,5 @@ RULES: tuple[Callable[[Inputs, float], Condition], ...] = (
     offload.offload,
     cloud.routes,
     names.served,
+    networks.ready,
 )

@@ -17,6 +17,7 @@ from flanpy.status.metrics.docker import docker
 from flanpy.status.metrics.families import counter, gauge
 from flanpy.status.metrics.health import health
 from flanpy.status.metrics.lease import leases
+from flanpy.status.metrics.networks import networks
 from flanpy.status.metrics.peers import peers
 from flanpy.status.metrics.tuning import tuning
 from flanpy.status.metrics.work import work
@@ -53,4 +54,5 @@ class SnapshotCollector:
         yield from devices(snapshot.inputs)
         yield from docker(snapshot.inputs)
         yield from tuning(snapshot.inputs)
+        yield from networks(snapshot.inputs)
         yield from self._more_counts()

@@ -428,6 +428,7 @@ CASES = [
     (C.NAMES_SERVED, naming(), F, "NoNames", BAD, "nobody tells"),
     (C.NAMES_SERVED, naming(told=True), T, "Serving", GOOD, "those last heard"),
     (C.NAMES_SERVED, naming(told=True, stale=False), T, "Serving", GOOD, "answers on 169.254.53.53:53"),
+    (C.NETWORKS_READY, WELL, T, "NotAsked", GOOD, "no named network"),
     (C.CLOUD_ROUTES, WELL, T, "NotAsked", GOOD, ""),
     (C.CLOUD_ROUTES, replace(WELL, network=replace(V4, backend_type=AWS)), U, "NotRead", BAD, ""),
     *((C.CLOUD_ROUTES, clouded(trouble=CloudTrouble(fault, "ec2:Do", "No.")), F, fault.value, BAD, "ec2:Do: No.")
@@ -587,6 +588,7 @@ def test_ready_is_false_when_a_needed_condition_was_not_judged_at_all() -> None:
 
 
 MAY_BE_UNKNOWN = {
+    C.NETWORKS_READY,
     C.DOCKER_CONSISTENT,
     C.FIREWALL_READY,
     C.PEERS_REACHABLE,

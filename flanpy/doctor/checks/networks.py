@@ -1,0 +1,35 @@
+"""Named networks, as the daemon judges them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from flanpy.doctor import document
+from flanpy.doctor.checks.common import Problem, evidence_of
+from flanpy.doctor.facts import Facts
+from flanpy.doctor.finding import Finding, Severity
+
+_TITLES: Final = {
+    "KeptOut": "this host keeps out of a named network",
+    "NoSlice": "a named network has no slice for this host",
+    "Refused": "the kernel refuses what a named network needs",
+    "TooNarrow": "a named network is wider than the underlay",
+    "NotInDocker": "Docker lacks a named network",
+}
+_WARNINGS: Final = frozenset({"NotInDocker"})
+"""Reasons while which containers that run go on."""
+
+
+def ready(facts: Facts) -> Iterator[Finding]:
+    """The condition, by what it is about."""
+    condition = facts.condition("NetworksReady")
+    if condition is None or condition.get("healthy") is not False or condition.get("status") == "Unknown":
+        return
+    reason = document.text(condition, "reason")
+    severity = Severity.WARNING if reason in _WARNINGS else Severity.ERROR
+    title = _TITLES.get(reason, "a named network does not work on this host")
+    cure = document.text(condition, "cure")
+    yield Problem("P40", title).found(
+        *evidence_of(condition), cure=cure, severity=severity, condition="NetworksReady"
+    )
