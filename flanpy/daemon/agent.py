@@ -16,7 +16,6 @@ from itertools import chain
 from typing import Any
 
 from flanpy.backend import choice
-from flanpy.backend.bridged import segment
 from flanpy.clock import Clock, set_within
 from flanpy.config import Settings, changed, in_force, needing_restart
 from flanpy.daemon import store_choice
@@ -35,6 +34,7 @@ from flanpy.daemon.looks.probing import Probing
 from flanpy.daemon.looks.transit_watch import TransitWatch
 from flanpy.daemon.looks.tuning_watch import TuningWatch
 from flanpy.daemon.names.side import NamesSide
+from flanpy.daemon.networks.announcing import announcer
 from flanpy.daemon.networks.side import NetworksSide
 from flanpy.daemon.policy import policy_of, underlay_choice
 from flanpy.daemon.serving.listeners import Listeners
@@ -44,7 +44,6 @@ from flanpy.errors import FlanpyError
 from flanpy.host.disk_work import told_if_late
 from flanpy.host.extension import ExtensionPart
 from flanpy.kernel.adapter import NetlinkKernel
-from flanpy.kernel.announcer import Announcer
 from flanpy.kernel.composite import CompositeKernel
 from flanpy.kernel.monitor import Monitor
 from flanpy.kernel.port import Moved
@@ -52,6 +51,7 @@ from flanpy.log import configure, get_logger
 from flanpy.model.cloud import CloudHere
 from flanpy.model.condition import ConditionType
 from flanpy.model.facts import HostFacts
+from flanpy.model.networks.view import KeptOut
 from flanpy.model.packet_filter import FilterFacts
 from flanpy.model.world import Printed
 from flanpy.netfilter.part import FilterPart
@@ -124,11 +124,7 @@ class Agent:
             fit=self._data_plane.fit,
         )
         self._offload = OffloadWatch(self._loop, settings.run_dir)
-        self._announcer = Announcer(
-            clock,
-            way=lambda device: segment(self._loop.world, device),
-            counted=lambda counts: self._board.note(containers=counts),
-        )
+        self._announcer = announcer(clock, self._loop, self._board)
         self._monitor = Monitor(
             underlay_choice(settings), self, writer=self._kernel, on_links=self._announcer.links_changed
         )
@@ -145,20 +141,10 @@ class Agent:
             here=self._clouds_changed,
         )
         self._networks = NetworksSide(
-            self._session,
-            settings,
-            node_id,
-            clock=clock,
-            loop=self._loop,
-            note=lambda kept_out: self._board.note(kept_out=kept_out),
+            self._session, settings, node_id, clock=clock, loop=self._loop, note=self._note_kept_out
         )
         self._names = NamesSide(
-            self._session,
-            settings,
-            node_id,
-            clock=clock,
-            world=lambda: self._loop.world,
-            board=self._board,
+            self._session, settings, node_id, clock=clock, world=lambda: self._loop.world, board=self._board
         )
         self._probing = Probing(
             lambda: self._settings, node_id, clock=clock, board=self._board, corrupted=self._offload.corrupted
@@ -189,16 +175,8 @@ class Agent:
             self._board.note(stopping=True)
             self._notifier.stopping()
             await self._data_plane.close()
-            parts = (
-                self._leasing,
-                self._networks,
-                self._names,
-                self._subnet_file,
-                self._cloud,
-                self._offload,
-                self._events,
-            )
-            for part in parts:
+            sides = (self._leasing, self._networks, self._names, self._subnet_file)
+            for part in (*sides, self._cloud, self._offload, self._events):
                 await part.close()
             await self._session.aclose()
             self._kernel.close()
@@ -340,6 +318,9 @@ class Agent:
         """Report whether probes find that peers do not answer: the provider may have lost a route."""
         conditions = self._board.snapshot.conditions
         return any(c.type is ConditionType.PEERS_REACHABLE and not c.healthy for c in conditions)
+
+    def _note_kept_out(self, kept_out: KeptOut) -> None:
+        self._board.note(kept_out=kept_out)
 
     def _note_docker(self, report: DockerReport) -> None:
         self._loop.docker_changed(waits=report.waits_for_forwarding)
