@@ -28,6 +28,9 @@ DEADLINE_S: Final = 10.0
 RESCAN_S: Final = 30.0
 """Seconds after which a look is taken without an event."""
 
+AGAIN_S: Final = (0.25, 1.0)
+"""Seconds after which a look follows the one at an event: Docker tells of a connect before its listing shows it."""
+
 PACE_S: Final = 0.05
 """Seconds between two looks at least: a start of Compose is a storm of events."""
 
@@ -55,8 +58,10 @@ class NamesFollower:
                 async with asyncio.TaskGroup() as group:
                     told = asyncio.Event()
                     group.create_task(events(self.socket_of_running(), EVENTS, told))
+                    looks = 0
                     while True:
-                        await set_within(told, self.clock, RESCAN_S)
+                        pause = AGAIN_S[looks] if looks < len(AGAIN_S) else RESCAN_S
+                        looks = 0 if await set_within(told, self.clock, pause) else looks + 1
                         told.clear()
                         found = await self.look()
                         silent("")
