@@ -1,0 +1,314 @@
+"""Names on real engines: found from the other host at once, gone with their containers, kept in bad days."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from ipaddress import ip_address
+
+import pytest
+
+from integration.hosts.daemon import flanpyctl
+from integration.hosts.engines import DockerHost, DockerLab, EngineContainer
+from integration.hosts.engines.host import PATH
+from integration.net.child import Child
+from integration.net.namespaces import run_in
+from tests.docker_logs import standing
+from tests.engines.test_named_networks import in_docker
+from tests.lab.overlay import eventually
+
+pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
+
+RESOLVER = "169.254.53.53"
+ASKS = ("--dns", RESOLVER)
+DEADLINE_S = 15.0
+FRESH_S = 1.0
+"""The promise: from the return of `docker run` until another host finds the name."""
+
+
+class Follower:
+    """The program of flanpy-docker-names.service on one host."""
+
+    def __init__(self, host: DockerHost) -> None:
+        self.host = host
+        self._child = Child(f"{host.name} names", "", log=host.directory / "names.log")
+
+    def start(self) -> None:
+        environment = {**self.host.daemon.environment, "PATH": PATH}
+        self._child.start(
+            [*self.host.enter_argv(), *flanpyctl(), "docker", "names", "--follow"], env=environment
+        )
+
+    def stop(self) -> None:
+        self._child.stop()
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[DockerLab]:
+    """Two hosts with flanpyd, Docker, the network `shop`, and names."""
+    with DockerLab(2) as made, standing(made):
+        for host in made.hosts:
+            host.run("sysctl", "-qw", "net.ipv4.ip_forward=0")
+            host.path("/etc/resolv.conf").write_text("nameserver 127.0.0.1\n")
+            host.engine.start()
+        made.configure()
+        for host in made.hosts:
+            host.daemon.launch("--ip-masq", f"--dns-listen={RESOLVER}:53")
+        followers = [Follower(host) for host in made.hosts]
+        outside = [Child(f"{host.name} dns", "", log=host.directory / "dns.log") for host in made.hosts]
+        try:
+            for host, server in zip(made.hosts, outside, strict=True):
+                server.start([*host.enter_argv(), sys.executable, "-c", OUTSIDE])
+            for host, follower in zip(made.hosts, followers, strict=True):
+                host.daemon.wait_ready()
+                host.flanpyctl("docker", "apply", "--restart", "always")
+                follower.start()
+            made.hosts[0].flanpyctl("networks", "create", "shop", "10.96.0.0/16", "--ipv6", "fd00:96::/64")
+            made.hosts[0].flanpyctl("networks", "create", "lab", "10.97.0.0/16")
+            for host in made.hosts:
+                in_docker(host, "shop", "lab")
+                eventually(lambda host=host: served(host), "no resolver", deadline=DEADLINE_S)  # type: ignore[misc]
+            yield made
+        finally:
+            for follower in followers:
+                follower.stop()
+            for server in outside:
+                server.stop()
+
+
+def served(host: DockerHost) -> bool:
+    conditions = json.loads(host.flanpyctl("status", "-o", "json", check=False).stdout)["conditions"]
+    return any(one["type"] == "NamesServed" and one["reason"] == "Serving" for one in conditions)
+
+
+def box(host: DockerHost, name: str, network: str = "shop", *more: str) -> EngineContainer:
+    return host.engine.run_container(name, *(("--network", network) if network else ()), *ASKS, *more)
+
+
+LOOK_UP = """
+import sys, dns.exception, dns.resolver
+resolver = dns.resolver.Resolver(configure=False)
+resolver.nameservers, resolver.lifetime = [sys.argv[1]], 3
+try:
+    print(*resolver.resolve(sys.argv[2], sys.argv[3], search=False), sep="\\n")
+except dns.exception.DNSException:
+    pass
+"""
+"""Prints what a name server says to a name."""
+
+OUTSIDE = """
+import socket, dns.message, dns.rcode, dns.rrset
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+    s.bind(("127.0.0.1", 53))
+    while True:
+        octets, sender = s.recvfrom(4096)
+        reply = dns.message.make_response(query := dns.message.from_wire(octets))
+        if query.question[0].name.to_text().lower() == "outside.example.":
+            reply.answer.append(dns.rrset.from_text("outside.example.", 60, "IN", "A", "192.0.2.80"))
+        else:
+            reply.set_rcode(dns.rcode.NXDOMAIN)
+        s.sendto(reply.to_wire(), sender)
+"""
+"""A host's own name server, which knows one name."""
+
+
+def asked(one: EngineContainer, name: str, kind: str = "A", *, server: str = "127.0.0.11") -> list[str]:
+    """Return what a container hears for a name from its embedded DNS, nothing if there is no such name."""
+    words = (sys.executable, "-c", LOOK_UP, server, name, kind)
+    return run_in(one.as_end().namespace, words).stdout.split()
+
+
+def found(one: EngineContainer, name: str, *, deadline: float = DEADLINE_S) -> None:
+    eventually(lambda: bool(asked(one, name)), f"{name} is not found", deadline=deadline)
+
+
+def gone(one: EngineContainer, name: str, *, deadline: float = DEADLINE_S) -> None:
+    eventually(lambda: not asked(one, name), f"{name} is still found", deadline=deadline)
+
+
+def test_ping_by_name_reaches_the_other_host_and_the_ways_to_write_it(lab: DockerLab) -> None:
+    here, there = lab.hosts
+    db = box(there, "db", "shop", "--network-alias", "pg")
+    web = box(here, "web")
+    found(web, "db")
+    assert web.exec("ping", "-c", "1", "-W", "5", "db").returncode == 0
+    address = db.address("shop")
+    for name in ("db", "pg", "db.shop", "DB.shop.flanpy.internal", "pg.shop.flanpy.internal"):
+        assert address in asked(web, name), name
+    assert [one.startswith("fd00:96::") for one in asked(web, "db", "AAAA")] == [True]
+    assert asked(web, "outside.example") == ["192.0.2.80"], "what is not ours is asked of the host's server"
+    assert asked(web, ip_address(address).reverse_pointer, "PTR") == ["db.shop.flanpy.internal."]
+    assert web.address("shop") in asked(db, "web")
+    rows = json.loads(here.flanpyctl("names", "pg.shop", "-o", "json").stdout)
+    assert [(one["name"], one["network"], address in one["addresses"]) for one in rows] == [
+        ("db", "shop", True)
+    ]
+    traced = here.flanpyctl("trace", "db", check=False)
+    assert traced.returncode == 4
+    assert address in traced.stderr
+
+
+def test_name_is_no_business_of_other_networks_nor_of_the_underlay(lab: DockerLab) -> None:
+    here, there = lab.hosts
+    stranger = box(here, "stranger", "lab")
+    found(lab_box(lab, "web"), "db")
+    for name in ("db.shop", "db.shop.flanpy.internal"):
+        assert not asked(stranger, name)
+    assert heard(there) == "answered answered"
+    there.run("ip", "rule", "add", "to", RESOLVER, "lookup", "153", "pref", "1")
+    there.run("ip", "route", "add", "default", "via", here.address, "table", "153")
+    try:
+        assert heard(there) == "silent silent", "a neighbour asks over the underlay"
+    finally:
+        there.run("ip", "rule", "del", "pref", "1")
+        there.run("ip", "route", "flush", "table", "153")
+    stranger.remove()
+
+
+ASK = """
+import socket
+asked = bytes.fromhex("0001010000010000000000000264620473686f7006666c616e707908696e7465726e616c0000010001")
+def udp():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.settimeout(1)
+        s.sendto(asked, ("169.254.53.53", 53))
+        return s.recv(512)
+def tcp():
+    with socket.create_connection(("169.254.53.53", 53), timeout=1) as s:
+        s.sendall(len(asked).to_bytes(2, "big") + asked)
+        return s.recv(512)
+def heard(ask):
+    try:
+        return "answered" if ask() else "silent"
+    except OSError:
+        return "silent"
+print(heard(udp), heard(tcp))
+"""
+"""Asks the resolver of this host for db.shop.flanpy.internal by both protocols."""
+
+
+REFUSED = """
+import socket
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+    s.settimeout(1)
+    s.connect(("169.254.53.53", 53))
+    s.send(bytes(12))
+    try:
+        print(s.recv(512))
+    except OSError as error:
+        print("refused" if isinstance(error, ConnectionRefusedError) else error)
+"""
+
+
+def heard(host: DockerHost) -> str:
+    return host.run("python3", "-c", ASK).stdout.strip()
+
+
+def lab_box(lab: DockerLab, name: str) -> EngineContainer:
+    """Return a container that an earlier test started on the first host."""
+    return EngineContainer(lab.hosts[0].engine, name)
+
+
+def test_name_is_found_within_a_second_and_gone_with_its_container(lab: DockerLab) -> None:
+    web, there = lab_box(lab, "web"), lab.hosts[1]
+    took = []
+    for number in range(5):
+        late = box(there, f"late{number}")
+        began = time.monotonic()
+        found(web, f"late{number}", deadline=DEADLINE_S)
+        took.append(time.monotonic() - began)
+        late.remove()
+        gone(web, f"late{number}")
+    print(f"found on the other host after docker run returned: p50 {statistics.median(took) * 1000:.0f} ms")
+    assert statistics.median(took) < FRESH_S
+
+
+PACE = """
+import sys, time, dns.message, dns.query
+query = dns.message.make_query(sys.argv[1], "A")
+took = []
+for _ in range(200):
+    began = time.perf_counter()
+    answer = dns.query.udp(query, "127.0.0.11", timeout=5)
+    took.append((time.perf_counter() - began) * 1000)
+took.sort()
+print(f"{sys.argv[1]}: {len(answer.answer)} records, p50 {took[100]:.2f} ms, p99 {took[198]:.2f} ms")
+"""
+"""Asks the embedded DNS of a container 200 times in a row."""
+
+
+def test_lookups_are_answered_each_time_and_how_long_they_take(lab: DockerLab) -> None:
+    namespace = lab_box(lab, "web").as_end().namespace
+    for name, records in (("web", 1), ("db", 1), ("nobody", 0)):
+        said = run_in(namespace, (sys.executable, "-c", PACE, name)).stdout
+        print(said.strip())
+        assert f"{name}: {records} records" in said
+
+
+def test_names_follow_rename_connect_and_disconnect(lab: DockerLab) -> None:
+    web, there = lab_box(lab, "web"), lab.hosts[1]
+    one = box(there, "before", "lab")
+    there.engine.docker("network", "connect", "--alias", "late-alias", "shop", "before")
+    found(web, "late-alias")
+    there.engine.docker("rename", "before", "after")
+    found(web, "after")
+    gone(web, "before")
+    there.engine.docker("network", "disconnect", "shop", "after")
+    gone(web, "after")
+    EngineContainer(one.engine, "after").remove()
+
+
+def test_flat_overlay_is_asked_by_the_names_of_hosts(lab: DockerLab) -> None:
+    here, there = lab.hosts
+    near, far = box(here, "near", ""), box(there, "far", "")
+    name = f"far.{there.name}.flanpy.internal"
+    eventually(
+        lambda: asked(near, name, server=RESOLVER) == [far.address()], "not found", deadline=DEADLINE_S
+    )
+    eventually(
+        lambda: near.exec("ping", "-c1", "-W1", name, check=False).returncode == 0,
+        "no ping",
+        deadline=DEADLINE_S,
+    )
+    assert here.flanpyctl("trace", f"far.{there.name}", check=False).stdout.count(far.address()) >= 1
+    near.remove()
+    far.remove()
+
+
+def test_names_stay_while_etcd_is_away_and_those_of_this_host_stay_current(lab: DockerLab) -> None:
+    here, there = lab.hosts
+    web = lab_box(lab, "web")
+    lab.etcd.kill()
+    try:
+        assert asked(web, "db")
+        local = box(here, "local")
+        found(web, "local.shop.flanpy.internal")
+        here.daemon.kill()
+        here.daemon.relaunch()
+        here.daemon.wait_ready()
+        found(web, "db")
+        during = box(there, "during")
+    finally:
+        lab.etcd.start()
+    found(web, "during", deadline=30.0)
+    for one in (local, during):
+        one.remove()
+
+
+def test_names_outlive_restarts_of_docker_and_of_flanpyd(lab: DockerLab) -> None:
+    here, there = lab.hosts
+    web = lab_box(lab, "web")
+    there.engine.restart()
+    EngineContainer(there.engine, "db").start()
+    found(web, "db", deadline=30.0)
+    there.daemon.restart(*there.daemon.extra[0])
+    found(web, "db")
+    here.daemon.kill()
+    refused = run_in(web.as_end().namespace, ("python3", "-c", REFUSED)).stdout
+    assert refused.strip() == "refused", "Docker goes on to its next server at once"
+    here.daemon.relaunch()
+    here.daemon.wait_ready()
+    found(web, "db")
