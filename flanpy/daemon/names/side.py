@@ -47,7 +47,8 @@ RETRY_S: Final = 1.0
 SETTLE_S: Final = 5.0
 """Seconds between two looks whether hosts whose names ran out answer probes."""
 SAVE_S: Final = 30.0
-"""Seconds between two writes of the view to the disk at least: of 50,000 containers it has 4 MB."""
+"""Seconds between two writes of the view to the disk at least: of 50,000 containers it has 4 MB. It is written at once
+when etcd is lost, as a start from then on has nothing else."""
 CLOSE_PATIENCE: Final = 2.0
 _OFTEN_S, _RARELY_S = 5.0, 60.0
 
@@ -75,6 +76,7 @@ class NamesSide:
         self._seen: Mapping[str, tuple[NamedContainer, ...]] | None = None
         self._told: dict[str, ToldNames] = {}
         self._due, self._doubts, self._unsaved = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._hurry = asyncio.Event()
         self._outage = Transition()
         prefix = settings.etcd.prefix
         self._publisher = Publisher(store, prefix, node_id, clock=clock)
@@ -189,6 +191,7 @@ class NamesSide:
             if self._view.changes != changes:
                 self._unsaved.set()
             if self._view.stale != stale:
+                self._hurry.set()
                 self._note()
 
     def _own_lost(self, news: News) -> None:
@@ -231,8 +234,9 @@ class NamesSide:
         while True:
             await self._unsaved.wait()
             self._unsaved.clear()
+            self._hurry.clear()
             self._disk.give(partial(names_view_file.save, self._state_dir, self._node_id, self._view.known()))
-            await self._clock.sleep(SAVE_S)
+            await set_within(self._hurry, self._clock, SAVE_S)
 
     def _not_saved(self, error: HostError) -> None:
         log.warning(
