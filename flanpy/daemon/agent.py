@@ -69,6 +69,9 @@ JUDGE_INTERVAL = 5.0
 WAITING_INTERVAL = 1.0
 """The same while a condition waits for its time to be shown."""
 
+STARTING_INTERVAL = 1.0
+"""The same before READY, so that systemd is asked for time before a short limit is over."""
+
 MORE_TIME = 60.0
 """Seconds that systemd is asked for while a first pass works; three times what lies between two questions."""
 LONGEST_START = 1800.0
@@ -352,7 +355,8 @@ class Agent:
             self._ask_for_time()
             if not self._board.is_waiting:
                 self._waiting.clear()
-                await set_within(self._waiting, self._clock, min(interval or JUDGE_INTERVAL, JUDGE_INTERVAL))
+                often = JUDGE_INTERVAL if self._ready_said else STARTING_INTERVAL
+                await set_within(self._waiting, self._clock, min(interval or often, often))
             if self._board.is_waiting:
                 await self._clock.sleep(min(interval or WAITING_INTERVAL, WAITING_INTERVAL))
 

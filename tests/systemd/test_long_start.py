@@ -7,15 +7,17 @@ from pathlib import Path
 import pytest
 
 from integration.etcd.peers import simulated_peers, write_peers
+from integration.hosts.systemd import SystemdHost
 from tests.systemd.conftest import installed
 from tests.systemd.looks import DAEMON
 
 pytestmark = [pytest.mark.lab, pytest.mark.netns, pytest.mark.etcd]
 
 NETWORK = "10.128.0.0/9"
-PEERS = 15_000
-ALLOWED_S = 10
-LONGEST_S = 180.0
+PEERS = 30_000
+ALLOWED_S = (10, 5, 3)
+"""Limits that are tried in turn: a quick machine starts within the first of them."""
+LONGEST_S = 240.0
 
 
 def test_m9_first_start_among_many_peers_outlives_the_units_timeout(layer: Path) -> None:
@@ -23,15 +25,38 @@ def test_m9_first_start_among_many_peers_outlives_the_units_timeout(layer: Path)
         (host,) = lab.hosts
         lab.configure({"Network": NETWORK, "SubnetLen": 24, "Backend": {"Type": "vxlan"}})
         write_peers(lab.etcd.api, simulated_peers(PEERS, network=NETWORK))
-        host.write(f"/etc/systemd/system/{DAEMON}.d/test.conf", f"[Service]\nTimeoutStartSec={ALLOWED_S}\n")
-        host.switch_on()
-        host.wait_booted(deadline=LONGEST_S)
-        seen = host.unit(
-            DAEMON, "NRestarts", "InactiveExitTimestampMonotonic", "ActiveEnterTimestampMonotonic"
-        )
-        begun, ready = (int(seen[f"{name}TimestampMonotonic"]) for name in ("InactiveExit", "ActiveEnter"))
-        print(f"{PEERS} peers: ready after {(ready - begun) / 1e6:.1f} s, {ALLOWED_S} s are allowed")
-        assert seen["NRestarts"] == "0", host.journal(DAEMON)
-        assert host.failed_units() == []
+        took = dict.fromkeys(ALLOWED_S, 0.0)
+        for allowed in ALLOWED_S:
+            _limit(host, allowed)
+            if host.is_on:
+                _start_anew(host)
+            else:
+                host.switch_on()
+                host.wait_booted(deadline=LONGEST_S)
+            assert host.unit(DAEMON, "NRestarts")["NRestarts"] == "0", host.journal(DAEMON)
+            assert host.failed_units() == []
+            took[allowed] = _seconds_to_ready(host)
+            if took[allowed] > allowed:
+                break
+        print(f"{PEERS} peers: seconds to ready by those allowed: {took}")
+        assert took[allowed] > allowed
         assert host.is_active("docker.service")
-        assert ready - begun > ALLOWED_S * 1e6
+
+
+def _limit(host: SystemdHost, seconds: int) -> None:
+    host.write(f"/etc/systemd/system/{DAEMON}.d/test.conf", f"[Service]\nTimeoutStartSec={seconds}\n")
+
+
+def _start_anew(host: SystemdHost) -> None:
+    """Start once more as on a new host: neither a saved lease nor anything in the kernel."""
+    host.run("systemctl", "daemon-reload")
+    host.run("systemctl", "stop", DAEMON)
+    host.run("ip", "link", "del", "flannel.1")
+    host.path("/var/lib/flanpy/lease.json").unlink()
+    host.run("systemctl", "start", DAEMON)
+
+
+def _seconds_to_ready(host: SystemdHost) -> float:
+    seen = host.unit(DAEMON, "InactiveExitTimestampMonotonic", "ActiveEnterTimestampMonotonic")
+    begun, ready = (int(seen[f"{name}TimestampMonotonic"]) for name in ("InactiveExit", "ActiveEnter"))
+    return (ready - begun) / 1e6
