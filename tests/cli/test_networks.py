@@ -75,6 +75,7 @@ def test_networks_are_created_listed_shown_and_removed(network: Network) -> None
             "overlaps fd00:96::/64 of network",
         ),
         (("new", "10.198.0.0/16", "--ipv6", "--mtu", "1200"), Exit.FAILURE, "must be 1280 bytes or more"),
+        (("--ipv6", "new", "10.198.0.0/16"), Exit.USAGE, "'new' is no IPv6 subnet: put --ipv6 behind NAME"),
         (("new", "10.198.0.0/16", "--hosts", "a b"), Exit.FAILURE, "host 'a b' of the network is no label"),
     ],
 )

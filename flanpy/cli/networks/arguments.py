@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
+
 from flanpy.cli.base.output import FORMATS
 from flanpy.cli.base.parser import Parser, Tree, add_force, add_format
+
+
+def _ipv6(text: str) -> str:
+    """Return the text of an IPv6 subnet, which is judged later. A name that stands behind the option is none."""
+    if text != "auto" and not any(mark in text for mark in ".:/"):
+        raise ArgumentTypeError(f"{text!r} is no IPv6 subnet: put --ipv6 behind NAME and SUBNET")
+    return text
 
 
 def add_networks(tree: Tree) -> None:
@@ -76,6 +85,7 @@ what this host uses.""",
     create.add_argument(
         "--ipv6",
         metavar="SUBNET",
+        type=_ipv6,
         nargs="?",
         const="auto",
         default=None,
