@@ -271,7 +271,10 @@ class ListedSession:
 
 
 class ListedWatch:
-    """See `port.Watch`. A relisting reads the list again first, so that two listings are two readings."""
+    """See `port.Watch`. A relisting reads the list again first, so that two listings are two readings.
+
+    A list that is mended in part is told again: its next mistake needs another cure.
+    """
 
     def __init__(self, session: ListedSession, prefix: str) -> None:
         self._session = session
@@ -280,7 +283,7 @@ class ListedWatch:
         self._after = 0
         self._position = 0
         self._known: frozenset[str] = frozenset()
-        self._stale = False
+        self._stale = ""
         self._closed = False
         self._news = asyncio.Event()
 
@@ -314,11 +317,11 @@ class ListedWatch:
     def _next(self) -> News | None:
         session = self._session
         if session.error:
-            if self._stale or not session.reads:
+            if self._stale == session.error or not session.reads:
                 return None
-            self._stale = True
+            self._stale = session.error
             return Stale(session.error)
-        was_stale, self._stale = self._stale, False
+        was_stale, self._stale = bool(self._stale), ""
         if self._reason and (session.reads > self._after):
             reason, self._reason = self._reason, ""
             return self._listed(reason)

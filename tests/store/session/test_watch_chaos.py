@@ -17,6 +17,7 @@ from tests.store.session.test_watch import Mirror, news, write_anyhow
 pytestmark = pytest.mark.etcd
 
 KEYS = 40
+WRITES = 100
 FAULTS = ("kill", "stop", "freeze", "compact", "kill_all")
 
 
@@ -29,12 +30,16 @@ async def test_p23_p24_mirror_equals_etcd_after_any_faults_and_a_calm(seed: int)
         async with EtcdSession(etcd.settings(timeout=1.0), pace=pace) as session:
             watch = session.watch("/w/")
             mirror = Mirror()
-            calm, moved = asyncio.Event(), asyncio.Event()
+            calm, enough, moved = asyncio.Event(), asyncio.Event(), asyncio.Event()
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(keep_writing(etcd, random.Random(seed), calm))
+                tasks.create_task(keep_writing(etcd, random.Random(seed), calm, enough))
                 follower = tasks.create_task(keep_following(watch, mirror, moved))
                 for _ in range(8):
                     await asyncio.to_thread(hurt, etcd, chance)
+                async with asyncio.timeout(
+                    30
+                ):  # a machine that stands still lets few writes through meanwhile
+                    await enough.wait()
                 calm.set()
                 await until_level(mirror, await write_anyhow(etcd, "end"), moved)
                 follower.cancel()
@@ -63,8 +68,11 @@ def hurt(etcd: EtcdCluster, chance: random.Random) -> None:
     etcd.start()
 
 
-async def keep_writing(etcd: EtcdCluster, chance: random.Random, calm: asyncio.Event) -> None:
-    """Put and delete keys until the calm; failures are part of it."""
+async def keep_writing(
+    etcd: EtcdCluster, chance: random.Random, calm: asyncio.Event, enough: asyncio.Event
+) -> None:
+    """Put and delete keys until the calm; failures are part of it. WRITES that succeed are `enough`."""
+    written = 0
     async with EtcdSession(etcd.settings(timeout=0.5)) as session:
         while not calm.is_set():
             key = f"/w/{chance.randrange(KEYS)}"
@@ -73,8 +81,11 @@ async def keep_writing(etcd: EtcdCluster, chance: random.Random, calm: asyncio.E
                     await session.delete(key)
                 else:
                     await session.put(key, chance.randbytes(8))
+                written += 1
             except StoreError:
                 pass
+            if written >= WRITES:
+                enough.set()
             await asyncio.sleep(0.01)
 
 
