@@ -8,7 +8,6 @@ into its place. A symbolic link stays; what it points to is replaced. Must not k
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
 import time
@@ -20,6 +19,7 @@ from typing import Final
 
 from flanpy.errors import DockerError
 from flanpy.files import atomic
+from flanpy.files.locking import lock_by
 
 BACKUP_SUFFIX: Final = ".flanpy-backup"
 NO_FILE: Final = b"{ }\n"
@@ -158,20 +158,12 @@ def held(path: Path) -> Iterator[None]:
 
 
 def _lock(descriptor: int, path: Path) -> None:
-    deadline = time.monotonic() + _LOCK_PATIENCE_S
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as cause:
-            if time.monotonic() > deadline:
-                raise DockerError(
-                    f"another flanpyctl docker is at work on '{path}': let it end, then run this again"
-                ) from cause
-            time.sleep(0.05)
-        except OSError as cause:
-            raise _error("lock", path, cause) from cause
-        else:
-            return
+    try:
+        locked = lock_by(descriptor, time.monotonic() + _LOCK_PATIENCE_S)
+    except OSError as cause:
+        raise _error("lock", path, cause) from cause
+    if not locked:
+        raise DockerError(f"another flanpyctl docker is at work on '{path}': let it end, then run this again")
 
 
 def _content(path: Path) -> bytes | None:

@@ -5,7 +5,6 @@ Owns the lock file. Only who holds it removes it, and who then gets a file witho
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from typing import Final
 
 from flanpy.errors import DockerConflict
 from flanpy.files.atomic import host_error, make_directory
+from flanpy.files.locking import lock_by
 
 DIRECTORY: Final = Path("/var/lib/flanpy-docker")
 """Root's own, unlike the daemon's: what is in it says what root does to containers."""
@@ -22,7 +22,6 @@ DIRECTORY: Final = Path("/var/lib/flanpy-docker")
 LOCK: Final = DIRECTORY / "lock"
 
 PATIENCE_S: Final = 20.0
-_STEP_S: Final = 0.05
 
 
 @contextmanager
@@ -61,14 +60,7 @@ def _taken(lock: Path, deadline: float) -> int:
 
 
 def _wait(descriptor: int, lock: Path, deadline: float) -> None:
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            if time.monotonic() > deadline:
-                raise DockerConflict(
-                    f"another command changes networks of containers on this host ('{lock}'): try again when it is done"
-                ) from error
-            time.sleep(_STEP_S)
-        else:
-            return
+    if not lock_by(descriptor, deadline):
+        raise DockerConflict(
+            f"another command changes networks of containers on this host ('{lock}'): try again when it is done"
+        )

@@ -9,6 +9,7 @@ The MAC of a host's VXLAN device follows from the host's name: the first six byt
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -207,10 +208,11 @@ def _named(leases: Iterable[Lease]) -> list[tuple[str, Lease]]:
     """Give each lease its host's name; where two hosts have one name, or none, the node id or the address stands."""
     rows = sorted(leases, key=lambda lease: [(s.version, int(s.network_address)) for s in lease.key.subnets])
     names = [lease.record.host_name or lease.record.node_id for lease in rows]
+    holders = Counter(names)
     return [
         (
             name
-            if name and names.count(name) == 1
+            if name and holders[name] == 1
             else lease.record.node_id or str(lease.record.public_ip or lease.record.public_ip6),
             lease,
         )
