@@ -95,6 +95,17 @@ def assert_settled(lab: Lab, hosts: Iterable[Host] | None = None, *, deadline: f
         _assert_host_settled(lab, host, deadline)
 
 
+def assert_told(lab: Lab, host: Host, *, deadline: float = DEADLINE_S) -> None:
+    """Wait until the host's lease names the address that the host has now.
+
+    Hosts that still route to the old address agree with a lease that still names it: `assert_settled` holds then."""
+    eventually(
+        lambda: leases(lab)[host.name].public_ip == host.address,
+        lambda: f"{host.name} is at {host.address}: {leases(lab)}",
+        deadline=deadline,
+    )
+
+
 def _assert_host_settled(lab: Lab, host: Host, deadline: float) -> None:
     eventually(lambda: not wrongs(lab, host), lambda: wrongs(lab, host), deadline=deadline)
     eventually(host.daemon.is_ready, lambda: host.daemon.fetch("/readyz"), deadline=deadline)

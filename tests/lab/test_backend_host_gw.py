@@ -12,6 +12,7 @@ from tests.lab.conftest import BuildLab
 from tests.lab.overlay import (
     add_decoys,
     assert_settled,
+    assert_told,
     eventually,
     foreign_state,
     leases,
@@ -131,9 +132,11 @@ def test_host_gw_follows_the_underlays_mtu_address_and_link(build_lab: BuildLab)
     with lab.faults.set_mtu(one, 1400):
         eventually(lambda: one.subnet_file.mtu == 1400, "subnet.env follows")
     with lab.faults.set_address(two, "10.99.7.7"):
+        assert_told(lab, two)
         assert_settled(lab, deadline=15)
         assert f"route {leases(lab)['h2'].subnet} via 10.99.7.7" in str(standing(lab, one))
         eventually(lambda: unreached(lab.containers) == (), "containers reach each other", deadline=10)
+    assert_told(lab, two)
     assert_settled(lab, deadline=15)
     with lab.faults.link_down(one):
         eventually(lambda: not one.daemon.is_ready(), "not ready without the underlay")

@@ -7,7 +7,16 @@ import json
 import pytest
 
 from integration.lab import ETCD_PREFIX, Host, Lab, Probe, Stream, unreached
-from tests.lab.overlay import assert_settled, eventually, foreign_state, leases, metric_sum, standing, wrongs
+from tests.lab.overlay import (
+    assert_settled,
+    assert_told,
+    eventually,
+    foreign_state,
+    leases,
+    metric_sum,
+    standing,
+    wrongs,
+)
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
 
@@ -115,12 +124,14 @@ def test_p27_flannel_failure_10_changed_address_is_followed_by_all_hosts(lab: La
     with Stream(one.containers[0], two.containers[0]) as stream:
         stream.wait_flowing()
         with lab.faults.set_address(two, "10.99.7.77"):
+            assert_told(lab, two)
             assert_settled(lab, deadline=10)
             new = leases(lab)["h2"]
             assert (new.subnet, new.mac, new.public_ip) == (old.subnet, old.mac, "10.99.7.77")
             assert f"fdb flannel.1 {new.mac} dst 10.99.7.77" in standing(lab, one)
             stream.wait_flowing(deadline=20)
             assert unreached(lab.containers) == ()
+        assert_told(lab, two)
         assert_settled(lab, deadline=10)
         stream.wait_flowing(deadline=20)
         report = stream.stop()

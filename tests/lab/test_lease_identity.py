@@ -26,7 +26,7 @@ from tests.lab.etcd_side import (
     status,
     undisturbed,
 )
-from tests.lab.overlay import assert_settled, eventually, never, standing
+from tests.lab.overlay import assert_settled, assert_told, eventually, never, standing
 
 pytestmark = pytest.mark.lab
 
@@ -97,10 +97,12 @@ def test_p27_address_change_while_running_keeps_the_subnet(lab: Lab) -> None:
     one = lab.hosts[0]
     key, starts = own_key(lab, one), one.daemon.starts
     with lab.faults.set_address(one, "10.99.1.78"):
+        assert_told(lab, one)
         assert_settled(lab, deadline=10)
         assert own_key(lab, one) == key
         assert json.loads(keys(lab)[key].value)["PublicIP"] == "10.99.1.78"
         assert all(a.ping(b, wait=3).ok for a, b in ring(lab))
+    assert_told(lab, one)
     assert_settled(lab, deadline=10)
     assert one.daemon.starts == starts
 

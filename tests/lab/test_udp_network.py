@@ -22,7 +22,16 @@ from integration.lab import (
     transfer,
     unreached,
 )
-from tests.lab.overlay import assert_settled, condition, events, eventually, repairs, standing, wrongs
+from tests.lab.overlay import (
+    assert_settled,
+    assert_told,
+    condition,
+    events,
+    eventually,
+    repairs,
+    standing,
+    wrongs,
+)
 from tests.lab.udp_side import carried, data_plane, dropped, filters, forwarders, signal_forwarders, starts
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
@@ -306,10 +315,12 @@ def _inner(source: str, target: str) -> bytes:
 def test_underlay_with_another_address_is_followed(lab: Lab) -> None:
     _, two, three = lab.hosts
     with lab.faults.set_address(two, "10.99.1.77"):
+        assert_told(lab, two, deadline=60)
         assert_settled(lab, deadline=60)
         eventually(
             lambda: three.containers[0].ping(two.containers[0]).ok, "the new address carries", deadline=30
         )
+    assert_told(lab, two, deadline=60)
     assert_settled(lab, deadline=60)
     eventually(lambda: unreached(lab.containers) == (), "the old address carries again", deadline=30)
 
