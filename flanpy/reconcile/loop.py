@@ -115,48 +115,48 @@ class ReconcileLoop:
         for config in (former.network if former is not None else None, network):
             if config is not None:
                 policy = self._fit(policy, config)
-        self._replace(network=network, former=former, policy=policy)
+        self._take(replace(self._world, network=network, former=former, policy=policy))
 
     def policy_changed(self, policy: Policy) -> None:
-        self._replace(policy=policy)
+        self._take(replace(self._world, policy=policy))
 
     def own_changed(self, own: Lease | None, *, confirmed: bool) -> None:
-        self._replace(own=own, own_confirmed=confirmed)
+        self._take(replace(self._world, own=own, own_confirmed=confirmed))
 
     def view_changed(self, view: LeaseView) -> None:
-        self._replace(view=view)
+        self._take(replace(self._world, view=view))
 
     def facts_changed(self, facts: HostFacts) -> None:
-        self._replace(facts=facts)
+        self._take(replace(self._world, facts=facts))
 
     def printed_changed(self, printed: Printed) -> None:
         self._distrust("command")  # what other commands did may have gone with what this one made anew
-        self._replace(printed=printed)
+        self._take(replace(self._world, printed=printed))
 
     def etcd_moved(self, addresses: tuple[EtcdAddress, ...]) -> None:
         """Take the addresses of etcd's endpoints, which no route of ours may lead away from."""
-        self._replace(etcd=addresses)
+        self._take(replace(self._world, etcd=addresses))
 
     def withheld_changed(self, withheld: frozenset[Claim]) -> None:
         """Take the leases that get no route, because etcd was lost when they had one."""
-        self._replace(withheld=withheld)
+        self._take(replace(self._world, withheld=withheld))
 
     def docker_changed(self, *, waits: bool) -> None:
         """Take whether Docker waits for the host to forward before it makes a bridge."""
         if waits is not self._world.docker_waits:
-            self._replace(docker_waits=waits)
+            self._take(replace(self._world, docker_waits=waits))
 
     def clouds_changed(self, here: tuple[CloudHere, ...]) -> None:
         if here != self._world.clouds:
-            self._replace(clouds=here)
+            self._take(replace(self._world, clouds=here))
 
     def named_changed(self, named: NamedView) -> None:
         """Take the named networks that this host is on."""
         if named != self._world.named:
-            self._replace(named=named)
+            self._take(replace(self._world, named=named))
 
     def filter_changed(self, facts: FilterFacts) -> None:
-        self._replace(filter=facts)
+        self._take(replace(self._world, filter=facts))
 
     def look_again(self, reason: str) -> None:
         """Read everything back before the next pass: a command of root's may have taken away what we put."""
@@ -164,7 +164,7 @@ class ReconcileLoop:
         self._wake.set()
 
     def corruption_changed(self, corruption: Corruption | None) -> None:
-        self._replace(corruption=corruption)
+        self._take(replace(self._world, corruption=corruption))
 
     def kernel_moved(self, moved: Moved) -> None:
         self._distrust(moved.value)
@@ -326,8 +326,8 @@ class ReconcileLoop:
 
     # When to run again
 
-    def _replace(self, **changes: object) -> None:
-        self._world = replace(self._world, **changes)  # type: ignore[arg-type]  # the callers above are typed
+    def _take(self, world: World) -> None:
+        self._world = world
         self._wake.set()
 
     def _distrust(self, reason: str) -> None:

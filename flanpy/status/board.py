@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TypeVar
+from typing import TypeVar, Unpack
 
 from flanpy.clock import Clock
 from flanpy.log import get_logger
@@ -22,7 +22,7 @@ from flanpy.model.ops import Delete, Op
 from flanpy.reconcile.outcome import Pass
 from flanpy.status.events import EventRing, Happening
 from flanpy.status.happened import changed_conditions, of_conditions, of_inputs, of_pass, over
-from flanpy.status.inputs import Inputs, Totals
+from flanpy.status.inputs import InputChanges, Inputs, Totals
 from flanpy.status.judge.causes import in_order, root_causes
 from flanpy.status.judge.conditions import Phase, is_ready, judge, phase_of
 from flanpy.status.judge.visible import Memory, settle
@@ -85,10 +85,10 @@ class StatusBoard:
         self.events.add([Happening(EventKind.STARTED, f"flanpyd {version}")], now)
         self._starting = True
 
-    def note(self, **changes: object) -> None:
+    def note(self, **changes: Unpack[InputChanges]) -> None:
         """Replace inputs by name (see `Inputs`) and judge again."""
         self._follow_wall_clock()
-        inputs = replace(self.snapshot.inputs, **changes)  # type: ignore[arg-type]  # names are those of Inputs
+        inputs = replace(self.snapshot.inputs, **changes)
         self._publish(inputs, self.snapshot.totals)
 
     def note_pass(self, outcome: Pass) -> None:

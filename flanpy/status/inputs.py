@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
+from typing import TypedDict
 
 from flanpy.backend import choice
 from flanpy.docker.watcher import DockerReport
@@ -132,3 +133,34 @@ class Inputs:
     def own_links(self) -> frozenset[str]:
         """The links that are ours to make, as of the last pass."""
         return choice.links(self.last.world) if self.last is not None else frozenset()
+
+
+class InputChanges(TypedDict, total=False):
+    """The inputs that one note replaces, by their names in `Inputs`; the board itself recomputes `pools`."""
+
+    network: NetworkConfig | None
+    network_error: str
+    pending_settings: str
+    pending_network: str
+    pending_lease: str
+    own: OwnStatus
+    store: StoreStatus
+    subnet_file: str
+    subnet_file_error: str
+    lease_file: str
+    lease_file_error: str
+    listeners: str | None
+    listeners_error: str
+    docker: DockerReport | None
+    reach: ReachReport | None
+    tuning: HostTuning | None
+    transit: Transit | None
+    cloud: CloudStatus | None
+    names: NamesStatus | None
+    kept_out: KeptOut
+    containers: Mapping[str, int]
+    changed_hands: tuple[str, ...]
+    data_plane: str
+    backend_error: str
+    last: Pass | None
+    stopping: bool

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 from structlog.testing import capture_logs
@@ -12,7 +12,7 @@ from flanpy.model.condition import ConditionType
 from flanpy.model.objects import Route
 from flanpy.model.ops import Delete, Put
 from flanpy.status.board import StatusBoard, StatusSnapshot
-from flanpy.status.inputs import Inputs
+from flanpy.status.inputs import InputChanges, Inputs
 from flanpy.status.judge.conditions import Phase
 from tests.fakes.clock import FakeClock
 from tests.status.passes import NOW, WELL, desired, link, own, passed, refused
@@ -151,3 +151,9 @@ def test_totals_count_passes_operations_errors_repairs_and_read_backs(board: Sta
     assert totals.repairs == {"route": 3, "link": 1}
     assert totals.repairs_by_reason == {("route", "timer"): 3, ("link", "timer"): 1}
     assert totals.resyncs == {"timer": 2}
+
+
+def test_changes_are_the_inputs_by_name_and_type() -> None:
+    inputs = get_type_hints(Inputs)
+    assert get_type_hints(InputChanges).items() <= inputs.items()
+    assert inputs.keys() - get_type_hints(InputChanges) == {"pools"}

@@ -9,12 +9,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Unpack
 
 from flanpy.clock import Clock
 from flanpy.log import get_logger
 from flanpy.model.lease import Lease, LeaseRecord, LeaseView, SubnetKey
 from flanpy.store.own.lease_step import OwnState, duplicate_public_ip
-from flanpy.store.own.own_lease import LeaseSource, LeaseTerms, OwnLeaseState, StoredLease
+from flanpy.store.own.own_lease import (
+    LeaseSource,
+    LeaseTerms,
+    OwnLeaseChanges,
+    OwnLeaseLines,
+    OwnLeaseState,
+    StoredLease,
+)
 
 log = get_logger()
 
@@ -149,7 +157,7 @@ class Holding:
             yielded=False,
         )
 
-    def show(self, **lines: str) -> None:
+    def show(self, **lines: Unpack[OwnLeaseLines]) -> None:
         """Publish lines for people, and log those that are new."""
         lines["duplicate_ip"] = duplicate_public_ip(self.own, self.view)
         for name, line in lines.items():
@@ -157,9 +165,9 @@ class Holding:
                 log.warning("lease_trouble_found", kind=name, reason=line)
         self.publish(**lines)
 
-    def publish(self, **changes: object) -> None:
+    def publish(self, **changes: Unpack[OwnLeaseChanges]) -> None:
         """Publish the state to all listeners, if anything changed."""
-        state = replace(self._state, **changes)  # type: ignore[arg-type]
+        state = replace(self._state, **changes)
         if state != self._state:
             self._state = state
             self._on_change(state)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import TypedDict
 
 from flanpy.model.lease import Lease, LeaseRecord, SubnetKey
 from flanpy.model.network.network import NetworkConfig
@@ -46,6 +47,28 @@ class OwnLeaseState:
     def lease_id(self) -> int:
         """Return the id of the etcd lease; 0 for a reservation or without a lease."""
         return self.lease.lease_id if self.lease is not None else 0
+
+
+class OwnLeaseLines(TypedDict, total=False):
+    """The lines for people of the published state, by their names in `OwnLeaseState`."""
+
+    conflict: str
+    duplicate_ip: str
+    waiting: str
+    missing: str
+    restart_needed: str
+    last_error: str
+
+
+class OwnLeaseChanges(OwnLeaseLines, total=False):
+    """The parts of the published state that one change replaces, by their names in `OwnLeaseState`."""
+
+    lease: Lease | None
+    source: LeaseSource
+    expires_at: float | None
+    yielded: bool
+    moved_from: SubnetKey | None
+    drained: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from random import Random
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
@@ -26,6 +26,7 @@ from flanpy.store.own.lease_step import (
     duplicate_public_ip,
     next_step,
 )
+from flanpy.store.own.own_lease import OwnLeaseChanges, OwnLeaseLines, OwnLeaseState
 from flanpy.store.schema import decode_key
 from tests.store.own.lease_hosts import DUAL, network, record
 
@@ -232,3 +233,8 @@ def test_lease_that_overlaps_an_older_one_is_kept_and_the_conflict_named() -> No
     found = step(HELD, MINE, lease("10.50.8.0-23", THEIRS, created=1))
     assert isinstance(found, Keep)
     assert "other" in found.conflict
+
+
+def test_changes_are_the_published_state_by_name_and_type() -> None:
+    assert get_type_hints(OwnLeaseChanges) == get_type_hints(OwnLeaseState)
+    assert {*get_type_hints(OwnLeaseLines).values()} == {str}
