@@ -196,6 +196,9 @@ WORLDS: Mapping[str, World] = MappingProxyType(
         "host-gw, dual stack": as_backend("host-gw", crowd(2, DUAL)),
         "host-gw, one peer behind a router": as_backend("host-gw", world(V4, lease(1), ROUTED)),
         "udp": as_backend("udp", crowd(2)),
+        "ipip": as_backend("ipip", crowd(2)),
+        "ipip, DirectRouting, one peer behind a router": as_backend("ipip", world(DIRECT, lease(1), ROUTED)),
+        "moving from vxlan to ipip, one peer came along": moving(crowd(2), as_backend("ipip", crowd(2)), 2),
         "alloc": as_backend("alloc", crowd(2)),
         "moving from vxlan to host-gw, nobody came along": moving(
             crowd(2), as_backend("host-gw", crowd(2)), 1, 2

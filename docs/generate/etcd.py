@@ -46,6 +46,10 @@ _RECORDS = {
         _KEY,
         LeaseRecord(IPv4Address("192.0.2.7"), backend_type="host-gw", node_id="3f1c9a7be2d04586"),
     ),
+    "ipip": (
+        _KEY,
+        LeaseRecord(IPv4Address("192.0.2.7"), backend_type="ipip", node_id="3f1c9a7be2d04586"),
+    ),
     "aws-vpc": (
         _KEY,
         LeaseRecord(

@@ -110,7 +110,9 @@ def lets_strangers_in(world: World, flavour: Flavour) -> bool:
     """Report whether the operator wants unknown senders dropped, but the set that this needs is unavailable."""
     guard, network = guard_of(world), world.network
     families = network.families if network is not None else ()
-    asked = guard is EncapsulationGuard.STRANGERS and any(_ports(world, family)[1] for family in families)
+    asked = guard is EncapsulationGuard.STRANGERS and any(
+        _ports(world, family)[1] or _has_ipip(world, family) for family in families
+    )
     return asked and not has_sets(world, flavour)
 
 
@@ -127,6 +129,11 @@ def _ports(world: World, family: Family) -> tuple[tuple[int, ...], tuple[int, ..
     return tuple(sorted(vxlan | tunnel)), tuple(sorted(vxlan))
 
 
+def _has_ipip(world: World, family: Family) -> bool:
+    """Report whether packets of this family arrive in IPIP."""
+    return family is Family.IPV4 and any(config.backend_type == "ipip" for config in _configs(world))
+
+
 def _encapsulation(world: World, links: frozenset[str], ranges: Iterable[Ranges]) -> Iterator[Encapsulation]:
     """Yield the encapsulation of each family; nothing if the operator wants no such rules."""
     guard, underlay = guard_of(world), world.facts.underlay
@@ -134,7 +141,8 @@ def _encapsulation(world: World, links: frozenset[str], ranges: Iterable[Ranges]
         return
     for one in ranges:
         ports, vxlan = _ports(world, one.family)
-        yield Encapsulation(one, ports, vxlan, tuple(sorted(links)), underlay.link)
+        ipip = _has_ipip(world, one.family)
+        yield Encapsulation(one, ports, vxlan, tuple(sorted(links)), underlay.link, ipip)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,5 +178,7 @@ def guarded(world: World, ground: Ground) -> Ground:
         return ground
     if guard_of(world) is EncapsulationGuard.OFF:
         return ground
-    families = tuple(family for family in network.families if _ports(world, family)[0])
+    families = tuple(
+        family for family in network.families if _ports(world, family)[0] or _has_ipip(world, family)
+    )
     return GuardedGround(ground, families, tuple(_members(own.record, families))) if families else ground

@@ -10,6 +10,7 @@ from flanpy.backend.alloc import AllocBackend
 from flanpy.backend.cloud import BACKENDS as CLOUD_BACKENDS
 from flanpy.backend.extension import ExtensionBackend
 from flanpy.backend.host_gw import HostGwBackend
+from flanpy.backend.ipip import IpipBackend
 from flanpy.backend.port import Backend
 from flanpy.backend.udp import UdpBackend
 from flanpy.backend.vxlan import VxlanBackend
@@ -24,6 +25,7 @@ BACKENDS: Mapping[str, Backend] = MappingProxyType(
     {
         "vxlan": _VXLAN,
         "host-gw": HostGwBackend(),
+        "ipip": IpipBackend(),
         "alloc": AllocBackend(),
         "udp": UdpBackend(),
         "extension": ExtensionBackend(),
@@ -31,10 +33,10 @@ BACKENDS: Mapping[str, Backend] = MappingProxyType(
     }
 )
 
-_FLANNELS: Mapping[str, str] = MappingProxyType({"ipip": "vxlan", "wireguard": "vxlan"})
+_FLANNELS: Mapping[str, str] = MappingProxyType({"wireguard": "vxlan"})
 """Backends of flannel's that are not here yet, and which one carries packets over the same networks instead."""
 
-_IPV4_ONLY = frozenset({"udp", *CLOUDS})
+_IPV4_ONLY = frozenset({"udp", "ipip", *CLOUDS})
 
 
 def backend_for(name: str) -> Backend:

@@ -21,7 +21,11 @@ from flanpy.host.disk_work import DiskWork
 from flanpy.host.state_file import SavedLease
 from flanpy.host.subnet_env import SubnetEnv, write
 from flanpy.log import get_logger
-from flanpy.model.objects import KernelObject, PutOrder, TunnelPeer
+from flanpy.model.objects import (
+    KernelObject,
+    TunnelPeer,
+)
+from flanpy.model.put_order import PutOrder
 from flanpy.model.world import World
 from flanpy.plan.ownership import is_of_named_network
 from flanpy.reconcile.outcome import Pass

@@ -123,7 +123,7 @@ class Facts:
         named = tuple(name for link in self.links if (name := document.text(link, "name")))
         if named or self.answers.get("status") is not None:
             return named
-        kinds = {"vxlan", "tun"}
+        kinds = {"vxlan", "tun", "ipip"}
         return tuple(
             n for n, d in (self.devices or {}).items() if d.kind in kinds and n.startswith("flannel")
         )

@@ -27,6 +27,7 @@ from flanpy.kernel.request import (
     open_netlink,
 )
 from flanpy.kernel.sysctl import ProcSysctls, Sysctls, path_of
+from flanpy.model.ipip import IpipLink
 from flanpy.model.objects import (
     Address,
     Blackhole,
@@ -213,8 +214,12 @@ class NetlinkKernel:
                 await self._links.create_tun(link)
             case Put(TunLink() as link, TunLink() as previous):
                 await self._links.change_tun(link, previous)
-            case Delete(VxlanLink(name=name) | TunLink(name=name) | OtherLink(name=name)):
-                await self._links.delete(name)
+            case Put(IpipLink() as link, None):
+                await self._links.create_ipip(link)
+            case Put(IpipLink() as link, IpipLink() as previous):
+                await self._links.change_ipip(link, previous)
+            case Delete((VxlanLink() | TunLink() | IpipLink() | OtherLink()) as link):
+                await self._links.delete(link.name)
             case Put(LinkUp(name)):
                 await self._links.set_admin_state(name, up=True)
             case Delete(LinkUp(name)):

@@ -16,7 +16,11 @@ from flanpy.kernel.request import RequestSocket
 from flanpy.kernel.underlay import HostLink
 from flanpy.model.address import Family, IPAddress
 from flanpy.model.facts import HostRoute
-from flanpy.model.objects import LINK_ALIAS, MAIN_TABLE, ROUTE_PROTO
+from flanpy.model.objects import (
+    MAIN_TABLE,
+    ROUTE_PROTO,
+)
+from flanpy.model.put_order import LINK_ALIAS
 from flanpy.netlink import framing, numbers, rtnl
 from flanpy.netlink.framing import HEADER_SIZE, S32, U32, attribute, attributes, frame
 

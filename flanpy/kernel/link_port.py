@@ -8,10 +8,11 @@ from __future__ import annotations
 import errno
 
 from flanpy.errors import KernelError
-from flanpy.kernel import dumps, entries, links, tun
+from flanpy.kernel import dumps, entries, ipip, links, tun
 from flanpy.kernel.recall import Recall
 from flanpy.kernel.request import RequestSocket
 from flanpy.model.address import Family
+from flanpy.model.ipip import IpipLink
 from flanpy.model.objects import Address, Neighbour, OwnLink, TunLink, VxlanLink
 from flanpy.netlink import numbers, rtnl
 from flanpy.netlink.framing import KernelRefusal, packed
@@ -92,6 +93,38 @@ class LinkPort:
         index = await self._existing(link.name)
         changes = links.settled(link, previous, index)
         _raise_refused(f"cannot change {link.name}", await self._requests.change(changes))
+
+    async def create_ipip(self, link: IpipLink) -> None:
+        """Make an IPIP device, down, and check that it is what was asked for."""
+        refusal, *rest = await self._requests.change(ipip.creation(link))
+        if refusal is not None:
+            raise await self._why_no_ipip(link, refusal)
+        _raise_refused(f"cannot mark {link.name}", rest)
+        await self._check(link)
+
+    async def change_ipip(self, link: IpipLink, previous: IpipLink) -> None:
+        """Change an IPIP device in place; its routes stay."""
+        index = await self._existing(link.name)
+        changes = [*ipip.change(link, previous, index), *links.settled(link, previous, index)]
+        _raise_refused(f"cannot change {link.name}", await self._requests.change(changes))
+        await self._check(link)
+
+    async def _why_no_ipip(self, link: IpipLink, refusal: KernelRefusal) -> KernelError:
+        """Say why there is no device. The kernel has one place for each pair of addresses, whatever the name."""
+        said = f" ({refusal.text})" if refusal.text else ""
+        if refusal.errno == errno.EOPNOTSUPP:
+            said = ": the kernel has no ipip (modprobe ipip)"
+        elif refusal.errno == errno.EEXIST:
+            owner = next(
+                (
+                    seen.name
+                    for seen in (await self._all_links()).values()
+                    if ipip.is_same(seen.message, link)
+                ),
+                "",
+            )
+            said = f": {owner or 'another ipip device'} has local {link.local} and any remote (delete it)"
+        return KernelError(f"cannot make {link.name}{said}", errno=refusal.errno)
 
     async def delete(self, name: str) -> None:
         index = await self._existing(name)

@@ -1,7 +1,7 @@
 """Links and addresses as rtnetlink messages, by pyroute2's message types.
 
-Owns the wire format of a VxlanLink, both ways, and the reading of a TUN device. Must not: open a socket, or choose
-what to write.
+Owns the wire format of a VxlanLink, both ways, and the reading of a TUN device (`kernel.ipip` has that of an IpipLink).
+Must not: open a socket, or choose what to write.
 pyroute2 silently drops attributes that it does not know, so the creator of a link reads it back and compares.
 """
 
@@ -12,7 +12,9 @@ from dataclasses import dataclass, fields
 from ipaddress import IPv4Address, ip_address, ip_interface
 from typing import Any
 
+from flanpy.kernel import ipip
 from flanpy.model.address import Family, IPAddress, IPInterface, Mac
+from flanpy.model.ipip import IpipLink
 from flanpy.model.objects import Address, Link, OtherLink, OwnLink, TunLink, VxlanLink
 from flanpy.netlink import numbers, rtnl
 from flanpy.netlink.framing import HEADER_SIZE, U32, attribute, attributes, frame, packed, text
@@ -75,6 +77,8 @@ def decode(seen: SeenLink, names: Mapping[int, str]) -> Link:
     linkinfo = message.get_attr("IFLA_LINKINFO")
     kind = linkinfo.get_attr("IFLA_INFO_KIND") if linkinfo else None
     details = linkinfo.get_attr("IFLA_INFO_DATA") if linkinfo else None
+    if kind == "ipip":
+        return ipip.decode(seen.message, seen.name, seen.alias)
     if kind != "vxlan" or details is None:
         return OtherLink(seen.name, kind or "physical", seen.alias)
     parent = details.get_attr("IFLA_VXLAN_LINK") or 0
@@ -161,8 +165,8 @@ def change(link: VxlanLink, previous: VxlanLink, index: int, parent: int) -> lis
     return changes
 
 
-def settled(link: TunLink, previous: TunLink | None, index: int) -> list[bytearray]:
-    """Give a TUN device its alias and MTU, as far as `previous` has others."""
+def settled(link: TunLink | IpipLink, previous: TunLink | IpipLink | None, index: int) -> list[bytearray]:
+    """Give a device its alias and MTU, as far as `previous` has others."""
     attrs: list[tuple[str, Any]] = []
     if previous is None or link.alias != previous.alias:
         attrs.append(("IFLA_IFALIAS", link.alias))

@@ -15,7 +15,6 @@ from flanpy.kernel.request import RequestSocket
 from flanpy.model.address import Family
 from flanpy.model.bridge import is_named_port
 from flanpy.model.objects import (
-    LINK_ALIAS,
     MAIN_TABLE,
     ROUTE_PROTO,
     Address,
@@ -27,6 +26,7 @@ from flanpy.model.objects import (
     Route,
 )
 from flanpy.model.ops import Scope
+from flanpy.model.put_order import LINK_ALIAS
 from flanpy.netlink import rtnl
 
 

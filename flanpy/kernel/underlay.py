@@ -15,7 +15,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from flanpy.model.address import IPAddress
 from flanpy.model.facts import HostRoute, Underlay
-from flanpy.model.objects import LINK_ALIAS
+from flanpy.model.put_order import LINK_ALIAS
 from flanpy.model.rules import TableRoute
 from flanpy.netlink.framing import packed
 

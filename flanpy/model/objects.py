@@ -13,12 +13,13 @@ are put in the opposite order: a route that stands first would make the kernel A
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 from ipaddress import IPv4Address, IPv4Network
 
 from flanpy.model.address import Family, IPAddress, IPInterface, IPNetwork, Mac
+from flanpy.model.ipip import IpipLink
 from flanpy.model.lease import SubnetKey
 from flanpy.model.packet_filter import FilterChain, FilterJump, FilterMember
+from flanpy.model.put_order import LINK_ALIAS, PutOrder
 
 Key = tuple[str | int, ...]
 
@@ -27,23 +28,6 @@ ROUTE_PROTO = 70
 
 MAIN_TABLE = 254
 """RT_TABLE_MAIN of rtnetlink(7)."""
-
-LINK_ALIAS = "flanpy"
-"""The `ifalias` that marks a link as ours."""
-
-
-class PutOrder(IntEnum):
-    """The order in which objects are put; they are deleted in the opposite order."""
-
-    LINK = 0
-    LINK_SETTING = 1
-    ADDRESS = 2
-    LINK_UP = 3
-    TUNNEL = 4
-    NEIGHBOUR = 5
-    FDB = 6
-    ROUTE = 7
-    HOST_SETTING = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +90,7 @@ class OtherLink:
         return ("link", self.name)
 
 
-OwnLink = VxlanLink | TunLink
+OwnLink = VxlanLink | TunLink | IpipLink
 """Links of the kinds that we make."""
 
 Link = OwnLink | OtherLink
@@ -394,6 +378,7 @@ class HostSysctl:
 KernelObject = (
     VxlanLink
     | TunLink
+    | IpipLink
     | OtherLink
     | LinkFeature
     | LinkSysctl

@@ -65,7 +65,7 @@ class EncapsulationGuard(Enum):
 
 
 class FilterPhase(IntEnum):
-    """Beside `objects.PutOrder`. A host is known before anything leads to it; a chain stands before a jump to it."""
+    """Beside `put_order.PutOrder`. A host is known before anything leads to it; a chain stands before a jump to it."""
 
     MEMBER = 4
     CHAIN = 20
@@ -90,11 +90,11 @@ class Rule:
 
     `fresh`: the packet neither belongs nor relates to a known connection, nor was its destination translated.
     `known`: it belongs or relates to a known connection. `ports`: it is UDP to one of these ports, with `tcp` TCP.
-    `not_udp`: it is something else. `to_member`, `from_member`,
+    `ipip`: it is IPv4 in IPv4 (protocol 4). `not_udp`, `not_ipip`: it is something else. `to_member`, `from_member`,
     `not_from_member`: by the set of the overlay's hosts. `to_host`: it is for this host, or for all in a network.
     `by_bridge`: it came in by a link that is a bridge. `no_way_back`, `off_link`: no route leads to its source, or to
     its destination, by the link that it came in by. `counted` names the counter of what matched. Of all these, iptables
-    knows `fresh`, `known` and `ports`.
+    knows `fresh`, `known`, `ports` and `ipip`.
     """
 
     verdict: Verdict
@@ -110,7 +110,9 @@ class Rule:
     known: bool = False
     ports: tuple[int, ...] = ()
     tcp: bool = False
+    ipip: bool = False
     not_udp: bool = False
+    not_ipip: bool = False
     to_member: bool = False
     from_member: bool = False
     not_from_member: bool = False

@@ -17,7 +17,7 @@ from flanpy.model.packet_filter import (
     FilterObject,
     Flavour,
 )
-from flanpy.plan.filter_text import read_iptables_rule, read_nft_rules
+from flanpy.plan.filter_text import by_number, read_iptables_rule, read_nft_rules
 
 _OURS = (CHAIN_PREFIX, LEFTOVER_PREFIX)
 _JUMP = re.compile(r"(?:(.*) )?-j ([^ ]+)$")
@@ -71,7 +71,7 @@ def _jumps(
     for place, text in enumerate(texts, 1):
         found = _JUMP.match(text)
         if found is not None and found[2].startswith(_OURS):
-            places.setdefault((found[1] or "", found[2]), []).append(place)
+            places.setdefault((by_number(found[1] or ""), found[2]), []).append(place)
     for (match, target), where in places.items():
         yield FilterJump(flavour, family, table, chain, target, tuple(where), match)
 

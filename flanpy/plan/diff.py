@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from flanpy.model.ipip import IpipLink
 from flanpy.model.objects import (
     HostSysctl,
     KernelObject,
@@ -23,13 +24,13 @@ from flanpy.model.objects import (
     OtherLink,
     OtherRoute,
     OwnLink,
-    PutOrder,
     Route,
     TunnelEnd,
     TunnelPeer,
     VxlanLink,
 )
 from flanpy.model.ops import Delete, Objects, Op, Put
+from flanpy.model.put_order import PutOrder
 from flanpy.plan.ownership import Observed, link_of
 
 IN_PLACE = ("mac", "mtu", "alias", "local", "parent", "learning")
@@ -37,6 +38,9 @@ IN_PLACE = ("mac", "mtu", "alias", "local", "parent", "learning")
 
 IN_PLACE_TUN = ("mtu", "alias")
 """Those of a TunLink (drivers/net/tun.c, tun_set_iff: whether there are several queues is settled at creation)."""
+
+IN_PLACE_IPIP = ("local", "mtu", "alias")
+"""Those of an IpipLink: all (net/ipv4/ip_tunnel.c, ip_tunnel_changelink)."""
 
 _NEVER_DELETED = (LinkFeature, LinkSysctl, HostSysctl, LinkUp, OtherLink, OtherRoute)
 """Settings always have some value, links of ours are never merely taken down, and the last two are never ours."""
@@ -177,6 +181,8 @@ def _changeable(wanted: OwnLink, found: OwnLink) -> bool:
 
 
 def _in_place(link: OwnLink) -> tuple[str, ...]:
+    if isinstance(link, IpipLink):
+        return IN_PLACE_IPIP
     return IN_PLACE if isinstance(link, VxlanLink) else IN_PLACE_TUN
 
 

@@ -13,6 +13,8 @@ any source address. The kernel checks only the VNI.
 - `strangers`: only hosts with a lease may send to this one. It is off by default: a host behind NAT, or with several
   underlay addresses, sends from another address than its lease names.
 
+IPIP has no ports: its packets are those of IP protocol 4, and the kernel takes them from anybody, as VXLAN's.
+
 The host's own packets meet neither `forward` nor bridges. Overlay packets between containers leave `forward` by its
 first rules. Ports are matched, never excluded: only the first fragment of a packet has any. Packets that
 containers send each other at the same port, in an overlay of their own, are not affected.
@@ -26,7 +28,7 @@ and unknown senders are not told from peers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from flanpy.model.address import Family
@@ -40,7 +42,7 @@ from flanpy.model.packet_filter import (
     Rule,
     Verdict,
 )
-from flanpy.plan.filter_text import port_match
+from flanpy.plan.filter_text import IPIP_MATCH, port_match
 from flanpy.plan.overlay_ranges import Ranges
 
 ENCAPSULATED = "encapsulated"
@@ -61,7 +63,8 @@ class Encapsulation:
     """The encapsulated packets of one family, as they come to this host from others.
 
     `ports` are the UDP ports, `vxlan` those of them at which the kernel itself listens without checking the sender;
-    the UDP tunnel knows its peers. `links` are the overlay's links, `underlay` is the link by which the packets
+    the UDP tunnel knows its peers. `ipip`: there are packets of protocol 4 as well, whose sender nobody checks either.
+    `links` are the overlay's links, `underlay` is the link by which the packets
     arrive.
     """
 
@@ -70,6 +73,7 @@ class Encapsulation:
     vxlan: tuple[int, ...]
     links: tuple[str, ...]
     underlay: str
+    ipip: bool = False
 
     @property
     def family(self) -> Family:
@@ -83,7 +87,8 @@ class Encapsulation:
     def heard(self) -> Iterator[Rule]:
         """Return the rules for packets to this host. The first port rule matches the regular traffic between hosts."""
         network, underlay = self.ranges.network, self.underlay
-        yield Rule(_RETURN, not_udp=True)
+        if not (self.ports and self.ipip):
+            yield Rule(_RETURN, not_udp=not self.ipip, not_ipip=self.ipip)
         rules = (
             Rule(_RETURN, source=network, not_source=True, in_link=underlay),
             Rule(_RETURN, in_link=underlay, from_member=True),
@@ -93,7 +98,7 @@ class Encapsulation:
             replace(_WRAPPED, source=network),
             self._elsewhere,
         )
-        yield from (replace(rule, ports=self.ports) for rule in rules)
+        yield from self.of_each(rules)
 
     def led_on(self) -> Iterator[Rule]:
         """Return the rules for packets to others, once traffic between containers has left the chain."""
@@ -103,7 +108,18 @@ class Encapsulation:
             *(replace(_WRAPPED, in_link=link, to_member=True) for link in self.links),
             replace(_WRAPPED, source=self.ranges.network, to_member=True, not_from_member=True),
         )
-        yield from (replace(rule, ports=self.ports) for rule in rules)
+        yield from self.of_each(rules)
+
+    def of_each(self, rules: Iterable[Rule]) -> Iterator[Rule]:
+        """Yield the rules for UDP, then for protocol 4, as far as there are such packets."""
+        rules = tuple(rules)
+        yield from (replace(rule, ports=self.ports) for rule in rules if self.ports)
+        yield from (replace(rule, ipip=True) for rule in rules if self.ipip)
+
+    @property
+    def any(self) -> bool:
+        """Report whether there are encapsulated packets at all."""
+        return bool(self.ports) or self.ipip
 
     def passing(self) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
         """Return the rules for container traffic: by tunnel, and by the underlay (part of it may be encapsulated)."""
@@ -115,12 +131,15 @@ class Encapsulation:
 
 def with_sets(one: Encapsulation, *, strangers: bool) -> Iterator[FilterObject]:
     """Return the chains in nftables, except `forward`, which other rules share."""
-    if one.ports:
+    if one.any:
         yield _chain(one, "input", "filter hook input priority -1", tuple(one.heard()))
-    if strangers and one.vxlan:
+    if strangers and (one.vxlan or one.ipip):
         # before connections are tracked: a flood of strangers shall not fill that table
-        rule = Rule(_DROP, ports=one.vxlan, not_from_member=True, to_host=True, counted=STRANGERS)
-        yield _chain(one, STRANGERS, "filter hook prerouting priority -300", (rule,))
+        rule = Rule(_DROP, not_from_member=True, to_host=True, counted=STRANGERS)
+        unchecked = replace(one, ports=one.vxlan)
+        yield _chain(
+            one, STRANGERS, "filter hook prerouting priority -300", tuple(unchecked.of_each((rule,)))
+        )
 
 
 def _chain(one: Encapsulation, name: str, hook: str, rules: tuple[Rule, ...]) -> FilterChain:
@@ -131,7 +150,7 @@ def forwarded(one: Encapsulation) -> Iterator[Rule]:
     """Return the rules of `forward` in nftables about encapsulated packets and about source addresses."""
     by_tunnel, plain = one.passing()
     yield from by_tunnel
-    yield from one.led_on() if one.ports else ()
+    yield from one.led_on()
     yield from plain
     for link in one.ranges.links:
         rule = Rule(_DROP, destination=one.ranges.network, out_link=link, counted=SPOOFED)
@@ -140,10 +159,10 @@ def forwarded(one: Encapsulation) -> Iterator[Rule]:
 
 def without_sets(one: Encapsulation, flavour: Flavour) -> Iterator[FilterObject]:
     """Return the chain in iptables for this host, and the one rule that all other packets pass."""
-    if one.ports:
+    if one.any:
         rules = (Rule(_RETURN, in_link=one.underlay), Rule(_RETURN, in_link="lo"), Rule(_DROP))
         yield FilterChain(flavour, one.family, "mangle", IPTABLES_CHAIN, rules)
-        match = port_match(one.ports)
+    for match in filter(None, (port_match(one.ports) if one.ports else "", IPIP_MATCH if one.ipip else "")):
         yield FilterJump(flavour, one.family, "mangle", "INPUT", IPTABLES_CHAIN, match=match)
 
 
@@ -152,10 +171,10 @@ def forwarded_by_name(one: Encapsulation) -> Iterator[Rule]:
     by_tunnel, plain = one.passing()
     elsewhere = Rule(_DROP, in_link=one.underlay, not_in_link=True)
     yield from by_tunnel
-    if one.ports:
-        yield replace(elsewhere, out_link=one.underlay, ports=one.ports)
+    if one.any:
+        yield from one.of_each((replace(elsewhere, out_link=one.underlay),))
         yield from (Rule(_RETURN, out_link=link) for link in _CONTAINERS)
-        yield replace(elsewhere, out_link=BRIDGE, not_out_link=True, ports=one.ports)
+        yield from one.of_each((replace(elsewhere, out_link=BRIDGE, not_out_link=True),))
     yield from plain
     yield from (Rule(_RETURN, in_link=link, out_link=BRIDGE, not_out_link=True) for link in one.links)
     network = one.ranges.network

@@ -38,6 +38,11 @@ _BY_TARGET = {text: verdict for verdict, text in _TARGETS.items()}
 _FRESH = "-m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT"
 _KNOWN = "-m conntrack --ctstate RELATED,ESTABLISHED"
 
+IPIP_MATCH = "-p 4"
+"""IP protocol 4, by number: its name is /etc/protocols' affair (`ipencap` in most)."""
+
+_IPTABLES_IPIP = re.compile(r"-p (?:4|ipencap|ipip)(?= |$)")
+
 _IPTABLES_PORTS = re.compile(
     r"-p (udp|tcp) -m (?:\1 --dport|multiport --dports) ([0-9]{1,5}(?:,[0-9]{1,5})*)(?= |$)"
 )
@@ -61,6 +66,7 @@ def iptables_rule(rule: Rule | OtherRule) -> str:
         _match("-i", rule.in_link, rule.not_in_link),
         _match("-o", rule.out_link, rule.not_out_link),
         port_match(rule.ports, "tcp" if rule.tcp else "udp") if rule.ports else "",
+        IPIP_MATCH if rule.ipip else "",
         _FRESH if rule.fresh else "",
         _KNOWN if rule.known else "",
         f"-j {_TARGETS[rule.verdict]}",
@@ -82,7 +88,9 @@ def read_iptables_rule(text: str) -> Rule | OtherRule:
 
 def _iptables_rule(text: str) -> Rule | None:
     fresh, known, ports = _FRESH in text, f"{_KNOWN} " in text, _IPTABLES_PORTS.search(text)
-    matches = text.replace(ports[0], "", 1) if ports is not None else text
+    matches, wrapped = _IPTABLES_IPIP.subn(
+        "", text.replace(ports[0], "", 1) if ports is not None else text, count=1
+    )
     body, _, target = matches.replace(_FRESH, "").replace(f"{_KNOWN} ", "").partition("-j ")
     verdict = _BY_TARGET.get(target.strip())
     found = _read_matches(shlex.split(body), _MATCHES)
@@ -90,7 +98,12 @@ def _iptables_rule(text: str) -> Rule | None:
         return None
     wanted = tuple(map(int, ports[2].split(","))) if ports is not None else ()
     tcp = ports is not None and ports[1] == "tcp"
-    return Rule(verdict, fresh=fresh, known=known, ports=wanted, tcp=tcp, **found)
+    return Rule(verdict, fresh=fresh, known=known, ports=wanted, tcp=tcp, ipip=bool(wrapped), **found)
+
+
+def by_number(match: str) -> str:
+    """Return a match with protocol 4 by its number, however `iptables-save` calls it here."""
+    return _IPTABLES_IPIP.sub(IPIP_MATCH, match)
 
 
 def port_match(ports: Sequence[int], protocol: str = "udp") -> str:
@@ -107,6 +120,8 @@ def nft_rules(rule: Rule | OtherRule, family: Family) -> tuple[str, ...]:
     ip = nft_family(family)
     words = [
         _NOT_UDP if rule.not_udp else "",
+        _NOT_IPIP if rule.not_ipip else "",
+        _IPIP if rule.ipip else "",
         f"{'tcp' if rule.tcp else 'udp'} dport {_nft_ports(rule.ports)}" if rule.ports else "",
         _BY_BRIDGE if rule.by_bridge else "",
         _nft_match("iifname", rule.in_link and f'"{rule.in_link}"', rule.not_in_link),
@@ -138,6 +153,9 @@ def _nft_ports(ports: Sequence[int]) -> str:
 
 
 _NOT_UDP = "meta l4proto != udp"
+_IPIP, _NOT_IPIP = "meta l4proto 4", "meta l4proto != 4"
+_NAMED_IPIP = re.compile(r"(meta l4proto (?:!= )?)(?:ipencap|ipip)(?= |$)")
+"""Protocol 4 as nft prints it: by the name that /etc/protocols has for it."""
 _PORTS = re.compile(r"(udp|tcp) dport ([0-9]{1,5}|\{ [0-9]{1,5}(?:, [0-9]{1,5})* \}) ")
 _BY_BRIDGE = 'meta iifkind "bridge"'
 _FROM_MEMBER = f"saddr @{MEMBERS}"
@@ -192,6 +210,8 @@ def _read_nft_rule(text: str, *, fresh: bool) -> Rule | OtherRule:
 
 _PHRASES = {
     "not_udp": _NOT_UDP,
+    "not_ipip": _NOT_IPIP,
+    "ipip": _IPIP,
     "by_bridge": _BY_BRIDGE,
     "from_member": _FROM_MEMBER,
     "not_from_member": _NOT_FROM_MEMBER,
@@ -206,6 +226,7 @@ _PHRASES = {
 def _read_phrases(text: str) -> tuple[str, dict[str, Any]]:
     """Read the phrases without a value, the ports and the counter name; return the remaining text and the fields."""
     found: dict[str, Any] = {}
+    text = _NAMED_IPIP.sub(r"\g<1>4", text)
     for name, phrase in _PHRASES.items():
         if phrase in text:
             found[name], text = True, text.replace(phrase, "", 1)

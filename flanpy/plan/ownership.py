@@ -1,9 +1,9 @@
 """Ownership of kernel objects. Only our own may ever be changed or deleted.
 
 A link is ours by name *and* kind: it has our alias, or it is an unmarked VXLAN device that flannel left under
-flannel's name for its VNI (then we adopt it; its TUN device leaves nothing, as it goes with flanneld). Objects on our
-links are ours. A route is ours by its protocol number, or because it leaves through a link of ours. Everything else
-is foreign: on a key that we want it is a conflict to be reported, never something to replace.
+flannel's name for its VNI, or its IPIP device (then we adopt it; its TUN device leaves nothing, as it goes with
+flanneld). Objects on our links are ours. A route is ours by its protocol number, or because it leaves through a link of
+ours. Everything else is foreign: on a key that we want it is a conflict to be reported, never something to replace.
 
 Two kinds of unmarked routes are still taken for ours (`claim`): `ip route replace` typed by hand over a
 route of ours, and the plain routes that flannel's host-gw leaves. Both are `proto boot`, rtnetlink's default protocol;
@@ -15,8 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from flanpy.model.bridge import is_named_port
+from flanpy.model.ipip import IpipLink
 from flanpy.model.objects import (
-    LINK_ALIAS,
     ROUTE_PROTO,
     Blackhole,
     ExtensionPeer,
@@ -36,11 +36,12 @@ from flanpy.model.objects import (
 )
 from flanpy.model.ops import Objects
 from flanpy.model.packet_filter import FilterChain, FilterJump, FilterMember
+from flanpy.model.put_order import LINK_ALIAS
 
 PROTO_BOOT = 3
 """RTPROT_BOOT of rtnetlink(7): what `ip route` and flannel put without thinking of it."""
 
-_LINKS = (VxlanLink, TunLink, OtherLink)
+_LINKS = (VxlanLink, TunLink, IpipLink, OtherLink)
 _OWN_AFFAIRS = (
     TunnelEnd,
     TunnelPeer,
@@ -75,7 +76,9 @@ def owns_link(link: Link) -> bool:
             return False
         case VxlanLink(alias="", name=name, vni=vni):
             return name in {f"flannel.{vni}", f"flannel-v6.{vni}"}
-        case VxlanLink(alias=alias) | TunLink(alias=alias):
+        case IpipLink(alias="", name=name):
+            return name == "flannel.ipip"
+        case VxlanLink(alias=alias) | TunLink(alias=alias) | IpipLink(alias=alias):
             return alias == LINK_ALIAS
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import assert_never
 
 from flanpy.model.address import Family
+from flanpy.model.ipip import IpipLink
 from flanpy.model.objects import (
     MAIN_TABLE,
     Address,
@@ -49,6 +50,8 @@ def render(op: Op) -> str:
             return _link_change(link, previous)
         case TunLink() as link, TunLink() as previous:
             return f"ip link set {link.name} {_words(link, previous, (('mtu', 'mtu'), ('alias', 'alias')))}"
+        case IpipLink() as link, IpipLink() as previous:
+            return _ipip_change(link, previous)
         case (FilterChain() | FilterJump()) as obj, previous:
             return describe_change(obj, verb, previous)
         case obj, _:
@@ -66,6 +69,8 @@ def _line(obj: KernelObject, verb: str) -> str:  # noqa: C901, PLR0911, PLR0912,
             return _link(obj, verb)
         case TunLink():
             return _tun(obj, verb)
+        case IpipLink():
+            return _ipip(obj, verb)
         case OtherLink():
             return f"ip link {verb} {obj.name} type {obj.kind}"
         case LinkFeature():
@@ -147,6 +152,20 @@ def _tun(link: TunLink, verb: str) -> str:
     queues = " multi_queue" if link.multi_queue else ""
     make = f"ip tuntap add {link.name} mode tun{queues} vnet_hdr"
     return f"{make} && ip link set {link.name} mtu {link.mtu} alias {link.alias}"
+
+
+def _ipip(link: IpipLink, verb: str) -> str:
+    if verb != "add":
+        return f"ip link {verb} {link.name}"
+    ends = f"type ipip local {link.local} remote any nopmtudisc"
+    return f"ip link add {link.name} mtu {link.mtu} alias {link.alias} {ends}"
+
+
+def _ipip_change(link: IpipLink, previous: IpipLink) -> str:
+    words = [_words(link, previous, (("mtu", "mtu"), ("alias", "alias")))]
+    if link.local != previous.local:
+        words.append(f"type ipip local {link.local} remote any nopmtudisc")
+    return f"ip link set {link.name} {' '.join(filter(None, words))}"
 
 
 def _tunnel_end(end: TunnelEnd, verb: str) -> str:

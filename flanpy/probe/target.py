@@ -14,7 +14,7 @@ from flanpy.model.naming import HostNames
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.world import World
 
-TUNNELS = frozenset({"vxlan", "", "udp"})
+TUNNELS = frozenset({"vxlan", "", "udp", "ipip"})
 """Backends whose hosts have the first address of their subnet on the tunnel's device; "" is udp in a lease."""
 
 PACKETLESS = frozenset({"alloc"})
@@ -94,6 +94,8 @@ def overlay_address(subnet: IPNetwork, *, tunnel: bool) -> IPAddress:
 
 def carrier(network: NetworkConfig) -> str:
     """Return the traffic that the underlay must let through, for an operator; "" where packets are not wrapped."""
+    if network.backend_type == "ipip":
+        return "IP protocol 4"
     default = {"vxlan": VXLAN_PORT, "udp": UDP_PORT}.get(network.backend_type)
     if default is None:
         return ""

@@ -11,6 +11,7 @@ from dataclasses import fields
 
 from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.event import ABOUT_UP_TO, WHOLE, Event, EventKind
+from flanpy.model.ipip import IpipLink
 from flanpy.model.lease import Lease, SubnetKey
 from flanpy.model.naming import HostNames
 from flanpy.model.objects import HostSysctl, LinkFeature, LinkSysctl, TunLink, VxlanLink
@@ -82,7 +83,7 @@ def changed_attributes(op: Op) -> Iterator[str]:
     match op:
         case Put(HostSysctl(name=name) | LinkSysctl(name=name) | LinkFeature(feature=name)):
             yield name
-        case Put(VxlanLink() | TunLink() as new, previous) if type(previous) is type(new):
+        case Put(VxlanLink() | TunLink() | IpipLink() as new, previous) if type(previous) is type(new):
             yield from (
                 one.name for one in fields(new) if getattr(new, one.name) != getattr(previous, one.name)
             )

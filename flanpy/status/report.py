@@ -13,6 +13,7 @@ from flanpy.backend import choice
 from flanpy.docker.facts import DockerNetwork
 from flanpy.model.condition import Condition
 from flanpy.model.event import Event
+from flanpy.model.ipip import IpipLink
 from flanpy.model.lease import SubnetKey
 from flanpy.model.objects import OwnLink, TunnelEnd, VxlanLink
 from flanpy.model.ops import Objects
@@ -301,6 +302,7 @@ def _link(link: OwnLink, desired: Objects) -> Document:
     if isinstance(link, VxlanLink):
         mac, vni, port, local = str(link.mac), link.vni, link.port, str(link.local)
         return {"name": link.name, "mac": mac, "vni": vni, "port": port, "mtu": link.mtu, "local": local}
+    source = str(link.local) if isinstance(link, IpipLink) else None
     end = desired.get(("tunnel", link.name))
     where = {"port": end.port, "local": str(end.local)} if isinstance(end, TunnelEnd) else {}
     return {
@@ -309,7 +311,7 @@ def _link(link: OwnLink, desired: Objects) -> Document:
         "vni": None,
         "port": None,
         "mtu": link.mtu,
-        "local": None,
+        "local": source,
         **where,
     }
 

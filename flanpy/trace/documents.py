@@ -69,12 +69,18 @@ def _device(backend: Document, version: int) -> Device | None:
         up=True,
         carrier=True,
         mtu=int(link.get("mtu") or 0),
-        kind="vxlan" if link.get("mac") else "tun",
+        kind=_kind(link),
         mac=str(link.get("mac") or "").lower(),
         vni=link.get("vni"),
         port=link.get("port"),
         local=str(link.get("local") or ""),
     )
+
+
+def _kind(link: Document) -> str:
+    if link.get("mac"):
+        return "vxlan"
+    return "tun" if link.get("port") else "ipip"
 
 
 def probed(peers: Document, lease: LeaseSeen) -> Probed | None:

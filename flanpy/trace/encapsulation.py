@@ -1,4 +1,4 @@
-"""The transport of a routed packet to the other host: VXLAN entries, the UDP tunnel's table, or a gateway. Pure.
+"""The transport of a routed packet to the other host: VXLAN entries, the UDP tunnel's table, IPIP, or a gateway. Pure.
 
 Ends with the wrapped packet's own way: its route on the underlay, rules that would drop it, and whether it fits.
 """
@@ -10,14 +10,14 @@ from ipaddress import ip_address
 from typing import Final
 
 from flanpy.model.address import IPAddress
-from flanpy.trace.filter import Hook, Packet
+from flanpy.trace.filter import IPIP, Hook, Packet
 from flanpy.trace.hop import Cause, Hop, HopVerdict, Place
 from flanpy.trace.passage import passage
 from flanpy.trace.seen import Device, Entry, LeaseSeen, Seen
 
 _PASSES, _HARMS, _DIES, _UNKNOWN = HopVerdict.PASSES, HopVerdict.HARMS, HopVerdict.DIES, HopVerdict.UNKNOWN
 
-_OVERHEAD: Final = {("vxlan", 4): 50, ("vxlan", 6): 70, ("tun", 4): 28}
+_OVERHEAD: Final = {("vxlan", 4): 50, ("vxlan", 6): 70, ("tun", 4): 28, ("ipip", 4): 20}
 """Bytes that the wrapping takes: outer IP and UDP headers, and for VXLAN its own and the inner Ethernet header."""
 
 _DIFF: Final = "flanpyd repairs this: see 'flanpyctl diff' and 'flanpyctl events'"
@@ -35,6 +35,9 @@ def hops_beneath(seen: Seen) -> Iterator[Hop]:
     elif device.kind == "tun":
         yield from _tunnel(seen)
         yield from _wrapped(seen, device, seen.peer.public_ip if seen.peer else "")
+    elif device.kind == "ipip":
+        # the route's gateway is the far end: `trace.routing` judged it
+        yield from _wrapped(seen, device, str(way.gateway or ""))
     elif seen.peer is not None and seen.peer.way == "direct":
         yield from _gateway(seen, way.gateway)
 
@@ -177,7 +180,7 @@ def _underlay_rules(seen: Seen, device: Device, target: str) -> Iterator[Hop]:
             ip_address(target),
             "",
             seen.outer.link,
-            "udp",
+            _protocol(device),
             port,
             local=frozenset(seen.addresses),
         )
@@ -187,21 +190,30 @@ def _underlay_rules(seen: Seen, device: Device, target: str) -> Iterator[Hop]:
 def hops_before(seen: Seen) -> Iterator[Hop]:
     """A wrapped packet that arrives: rules on the underlay may keep it from being unwrapped."""
     wanted, peer, outer = seen.overlay.device, seen.peer, seen.outer
-    if wanted is None or not wanted.port or not wanted.local or peer is None or peer.way == "direct":
+    if wanted is None or not wanted.local or peer is None or peer.way == "direct":
+        return
+    if not wanted.port and wanted.kind != "ipip":
         return
     if outer is None or not outer.link or not peer.public_ip:
         return
     source, local = ip_address(peer.public_ip), ip_address(wanted.local)
-    packet = Packet(source, local, outer.link, "", "udp", wanted.port, local=frozenset(seen.addresses))
+    packet = Packet(
+        source, local, outer.link, "", _protocol(wanted), wanted.port or 0, local=frozenset(seen.addresses)
+    )
     yield _wrapped_filter(seen, packet, (Hook.PREROUTING, Hook.INPUT), "reaches")
 
 
+def _protocol(device: Device) -> str:
+    return IPIP if device.kind == "ipip" else "udp"
+
+
 def _wrapped_filter(seen: Seen, packet: Packet, hooks: Iterable[Hook], verb: str) -> Hop:
+    what = f"UDP port {packet.port}" if packet.port else "IP protocol 4"
     for hook in hooks:
         passed = passage(seen.tables, hook, packet)
         if passed.dropped is not None:
-            text = f"the wrapped packet (UDP port {packet.port}) is dropped by {passed.dropped.where}"
-            cure = f"let UDP port {packet.port} pass between the hosts"
+            text = f"the wrapped packet ({what}) is dropped by {passed.dropped.where}"
+            cure = f"let {what} pass between the hosts"
             return Hop(
                 Place.UNDERLAY_FILTER,
                 _DIES,
@@ -213,7 +225,7 @@ def _wrapped_filter(seen: Seen, packet: Packet, hooks: Iterable[Hook], verb: str
             )
     if not seen.tables_read:
         return Hop(Place.UNDERLAY_FILTER, _UNKNOWN, "the packet filter cannot be read")
-    return Hop(Place.UNDERLAY_FILTER, _PASSES, f"UDP port {packet.port} {verb} this host")
+    return Hop(Place.UNDERLAY_FILTER, _PASSES, f"{what} {verb} this host")
 
 
 def _size(device: Device, link: Device, target: str) -> Hop:

@@ -14,6 +14,10 @@ NFT: Final = "nft"
 """The tool that reads and writes nftables; the others are kinds of iptables."""
 
 
+IPIP: Final = "ipencap"
+"""IP protocol 4, as /etc/protocols has it; tools also write `ipip`, and without that file the number."""
+
+
 class Hook(Enum):
     """The points where a packet meets base chains (netfilter's hooks, without those of bridges)."""
 

@@ -12,7 +12,7 @@ from ipaddress import ip_network
 from typing import Final
 
 from flanpy.model.address import IPAddress
-from flanpy.trace.filter import Field, Packet, Test
+from flanpy.trace.filter import IPIP, Field, Packet, Test
 
 
 class Truth(Enum):
@@ -66,6 +66,10 @@ def _said(value: str, values: Iterable[str]) -> Truth:
     return _of(value in known) if value and all(one.isalnum() for one in known) else Truth.SOME
 
 
+def _protocol(value: str) -> str:
+    return IPIP if value in {"4", "ipip"} else value
+
+
 def _has_mark(mark: int, wanted: str) -> bool:
     value, mask = map(int, wanted.split("/"))
     return mark & mask == value
@@ -82,7 +86,7 @@ _LOOKS: Final[Mapping[Field, Callable[[Packet, tuple[str, ...]], Truth]]] = {
     Field.DESTINATION: lambda packet, values: _in_networks(packet.destination, values),
     Field.IN_LINK: lambda packet, values: _named(packet.in_link, values),
     Field.OUT_LINK: lambda packet, values: _named(packet.out_link, values),
-    Field.PROTOCOL: lambda packet, values: _said(packet.protocol, values),
+    Field.PROTOCOL: lambda packet, values: _said(packet.protocol, map(_protocol, values)),
     Field.PORT: lambda packet, values: _said(str(packet.port or ""), values),
     Field.MARK: lambda packet, values: _of(any(_has_mark(packet.mark, value) for value in values)),
     Field.STATE: lambda _packet, values: _of("new" in values),

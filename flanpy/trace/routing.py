@@ -111,6 +111,8 @@ def _misled(seen: Seen, way: RouteAnswer) -> _Wrong | None:
     elif overlay.backend == "vxlan" and way.gateway != peer.subnet[0]:
         text = f"the route to {peer.subnet} does not lead to {peer.subnet[0]}, its VTEP"
         return _Wrong(text, _FOREIGN_ROUTE)
+    elif overlay.backend == "ipip" and str(way.gateway) != peer.public_ip:
+        return _Wrong(f"the route to {peer.subnet} does not lead to {peer.public_ip}", _FOREIGN_ROUTE)
     return None
 
 

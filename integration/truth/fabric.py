@@ -15,7 +15,7 @@ from integration.etcd.peers import Peer
 from integration.hosts.lab import NETWORK
 
 NETWORK6 = "fd50::/48"
-OVERHEAD = {"vxlan": {4: 50, 6: 70}, "udp": {4: 28}}
+OVERHEAD = {"vxlan": {4: 50, 6: 70}, "udp": {4: 28}, "ipip": {4: 20}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,11 @@ class Fabric:
     @property
     def devices(self) -> tuple[Device, ...]:
         """A device for each IP version; none where packets are routed as they are."""
-        names = {"vxlan": {4: f"flannel.{self.vni}", 6: f"flannel-v6.{self.vni}"}, "udp": {4: "flannel0"}}
+        names = {
+            "vxlan": {4: f"flannel.{self.vni}", 6: f"flannel-v6.{self.vni}"},
+            "udp": {4: "flannel0"},
+            "ipip": {4: "flannel.ipip"},
+        }
         return tuple(
             Device(name, f"-{version}", OVERHEAD[self.kind][version])
             for version, name in names.get(self.kind, {}).items()
@@ -103,6 +107,7 @@ FABRICS = {
         _fabric("vxlan", "vxlan"),
         _fabric("host-gw", "host-gw"),
         _fabric("udp", "udp"),
+        _fabric("ipip", "ipip"),
         _fabric("dual", "vxlan", EnableIPv6=True, IPv6Network=NETWORK6),
     )
 }

@@ -1,8 +1,9 @@
 """The expected objects on a host, computed from leases in etcd and the network config alone. Nothing of flanpy is used.
 
 Written from flannel's documented facts. With vxlan: per lease of another host one neighbour, one FDB entry and one
-route on the device, which has the own subnet's base as a /32; with host-gw one route through the other host; with udp
-one route for all. What must stand and what does are lines, so a difference reads as what to type.
+route on the device, which has the own subnet's base as a /32; with host-gw one route through the other host; with ipip
+one by the device, whose gateway is the other host; with udp one route for all. What must stand and what does are lines,
+so a difference reads as what to type.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from itertools import chain
 from typing import Any
 
 from integration.etcd.api import ETCD_PREFIX, Entry
@@ -119,6 +121,9 @@ def _wanted(host: Host, own: Lease, known: list[Lease], net: tuple[Fabric, int])
         yield from _direct(host, peers, f"-{version}")
     elif device is not None and fabric.kind == "udp":
         yield from _tunnel(host, device, own, fabric)
+    elif device is not None and fabric.kind == "ipip":
+        yield from _ipip(host, device, own)
+        yield from chain.from_iterable(_through_ipip(host, device, peer, fabric) for peer in peers)
     elif device is not None:
         yield from _vxlan(host, device, own, fabric)
         for peer in peers:
@@ -133,6 +138,20 @@ def _tunnel(host: Host, device: Device, own: Lease, fabric: Fabric) -> Iterator[
     yield f"link {device.name} tun {kept} mtu {mtu - device.overhead}{_alias(host)} UP"
     yield f"addr {device.name} {own.subnet.network_address}/32"
     yield f"route {fabric.config['Network']} via None dev {device.name}{_proto(host)}"
+
+
+def _ipip(host: Host, device: Device, own: Lease) -> Iterator[str]:
+    assert own.subnet is not None
+    address, mtu = _underlay(host, device.family)
+    yield f"link {device.name} ipip remote any mtu {mtu - device.overhead} local {address}{_alias(host)} UP"
+    yield f"addr {device.name} {own.subnet.network_address}/32"
+
+
+def _through_ipip(host: Host, device: Device, peer: Lease, fabric: Fabric) -> Iterator[str]:
+    if fabric.backend.get("DirectRouting") and _on_link(host, peer.public_ip):
+        yield from _direct(host, [peer], device.family)
+    else:
+        yield f"route {peer.subnet} via {peer.public_ip} dev {device.name}{_proto(host)} onlink"
 
 
 def _vxlan(host: Host, device: Device, own: Lease, fabric: Fabric) -> Iterator[str]:

@@ -49,6 +49,9 @@ def _link_line(link: Mapping[str, Any], marks: Marks) -> str:
     if details.get("info_kind") == "tun":
         kept = "persistent" if data.get("persist") else "fleeting"
         return f"link {link['ifname']} {data.get('type')} {kept} mtu {link['mtu']}{tail}"
+    if details.get("info_kind") == "ipip":
+        ends = f"remote {data.get('remote')} mtu {link['mtu']} local {data.get('local')}"
+        return f"link {link['ifname']} ipip {ends}{tail}"
     learning = " learning" if data.get("learning") else ""
     return (
         f"link {link['ifname']} {link.get('address')} mtu {link['mtu']} vni {data.get('id')}"

@@ -27,7 +27,6 @@ NOWHERE = ("--etcd-endpoints", "http://127.0.0.1:1")
         (["network", "init", "8.8.0.0/16"], "set allowed-network to 8.8.0.0/16"),
         (["subnets"], "see that it runs and can be reached"),
         (["network", "init", "10.50.0.0/16", "--backend", "wireguard"], "use 'vxlan'"),
-        (["network", "init", "10.50.0.0/16", "--backend", "ipip"], "use 'vxlan'"),
         (
             ["network", "init", "10.50.0.0/16", "--backend", "vxlam"],
             "extension, alloc, aws-vpc, gce (nearest: vxlan)",

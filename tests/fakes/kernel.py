@@ -14,8 +14,8 @@ from flanpy.errors import KernelError
 from flanpy.kernel.links import needs_new_device
 from flanpy.kernel.port import OpFailure
 from flanpy.model.address import IPInterface
+from flanpy.model.ipip import IpipLink
 from flanpy.model.objects import (
-    LINK_ALIAS,
     Address,
     BridgePort,
     FdbEntry,
@@ -33,6 +33,7 @@ from flanpy.model.objects import (
     VxlanLink,
 )
 from flanpy.model.ops import Delete, Objects, Op, Put, Scope, Setting
+from flanpy.model.put_order import LINK_ALIAS
 
 HOST_LINKS: Mapping[str, tuple[IPInterface, ...]] = {
     "eth0": (IPv4Interface("172.16.0.1/16"), IPv6Interface("fd16::1/64"))
@@ -131,6 +132,8 @@ class FakeKernel:
             return 0
         if isinstance(obj, VxlanLink):
             return self._put_link(obj, op.previous)
+        if isinstance(obj, IpipLink):
+            return self._put_ipip(obj, op.previous)
         if isinstance(obj, _ON_LINK):
             return self._put_on_link(obj, op.previous)
         return errno.EOPNOTSUPP
@@ -151,6 +154,16 @@ class FakeKernel:
             return errno.ENODEV
         elif not isinstance(standing, VxlanLink) or needs_new_device(link, standing):
             return errno.EOPNOTSUPP
+        self.objects[link.key] = link
+        return 0
+
+    def _put_ipip(self, link: IpipLink, previous: KernelObject | None) -> int:
+        standing = self.objects.get(link.key)
+        if previous is not None and standing is None:
+            return errno.ENODEV
+        ends = [o.local for o in self._links() if isinstance(o, IpipLink) and o.name != link.name]
+        if (previous is None and standing is not None) or link.local in ends:
+            return errno.EEXIST
         self.objects[link.key] = link
         return 0
 
@@ -186,7 +199,7 @@ class FakeKernel:
     def _delete(self, obj: KernelObject) -> None:
         del self.objects[obj.key]
         match obj:
-            case VxlanLink(name=name) | OtherLink(name=name):
+            case VxlanLink(name=name) | IpipLink(name=name) | OtherLink(name=name):
                 self._drop(self._on(name))
                 for key in [k for k, other in self.settings.items() if getattr(other, "link", None) == name]:
                     del self.settings[key]
@@ -229,8 +242,8 @@ class FakeKernel:
                 default = HostSysctl(name, "0")
         return self.settings.get(setting.key, default)
 
-    def _links(self) -> list[VxlanLink | OtherLink]:
-        return [obj for obj in self.objects.values() if isinstance(obj, VxlanLink | OtherLink)]
+    def _links(self) -> list[VxlanLink | IpipLink | OtherLink]:
+        return [obj for obj in self.objects.values() if isinstance(obj, VxlanLink | IpipLink | OtherLink)]
 
     def _exists(self, link: str) -> bool:
         return link in self.host_links or ("link", link) in self.objects
@@ -253,7 +266,7 @@ def _is_read(obj: KernelObject, links: set[str]) -> bool:
     match obj:
         case Route() | OtherRoute():
             return True
-        case VxlanLink() | OtherLink():
+        case VxlanLink() | IpipLink() | OtherLink():
             return obj.name in links
         case _:
             return getattr(obj, "link", None) in links

@@ -21,10 +21,10 @@ from flanpy.model.objects import (
     Neighbour,
     OtherLink,
     OtherRoute,
-    PutOrder,
     Route,
     VxlanLink,
 )
+from flanpy.model.put_order import PutOrder
 
 MAC = Mac(bytes([2, 0, 0, 0, 0, 1]))
 LINK = VxlanLink("l", 1, 8472, "eth0", IPv4Address("192.0.2.1"), MAC, 1450)

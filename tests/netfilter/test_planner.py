@@ -49,9 +49,9 @@ def with_named(base: World, *, subnet6: str | None = None) -> World:
     return replace(base, named=NamedView((Joined(shop, IPv4Network("10.96.3.0/24")),)))
 
 
-def moving() -> World:
-    """A world on its way from vxlan to udp."""
-    before, after = crowd(2), as_backend("udp", crowd(2))
+def moving(to: str = "udp") -> World:
+    """A world on its way from vxlan to another backend."""
+    before, after = crowd(2), as_backend(to, crowd(2))
     assert before.network is not None
     assert before.own is not None
     return replace(after, former=Former(before.network, before.own.record))
@@ -71,6 +71,11 @@ CASES: dict[str, tuple[FilterFacts, World, FilterPolicy]] = {
     "host-gw": (facts(IPT, OLD), as_backend("host-gw", crowd(2)), FilterPolicy()),
     "vxlan with DirectRouting": (facts(IPT, OLD), crowd(2, options(V4, directrouting=True)), FilterPolicy()),
     "udp": (facts(IPT, OLD), as_backend("udp", crowd(2)), FilterPolicy()),
+    "ipip": (facts(IPT, OLD), as_backend("ipip", crowd(2)), FilterPolicy()),
+    "ipip, iptables-legacy": (facts(LEGACY, OLD), as_backend("ipip", crowd(2)), FilterPolicy()),
+    "ipip, strangers, nftables": (facts(NFT), as_backend("ipip", crowd(2)), STRANGERS),
+    "from vxlan to ipip": (facts(IPT), moving("ipip"), FilterPolicy()),
+    "from vxlan to ipip, iptables-legacy": (facts(LEGACY), moving("ipip"), FilterPolicy()),
     "alloc": (facts(IPT, OLD), as_backend("alloc", crowd(2)), FilterPolicy()),
     "strangers, nftables, IPv6": (facts(NFT), crowd(2, V6), STRANGERS),
     "strangers, udp": (facts(IPT), as_backend("udp", crowd(2)), STRANGERS),

@@ -46,9 +46,12 @@ def _rules(verdicts: list[Verdict], *, sets: bool = False) -> st.SearchStrategy[
         flags,
     )
     ported = st.builds(
-        lambda rule, ports, tcp, known: replace(rule, ports=ports, tcp=tcp and bool(ports), known=known),
+        lambda rule, ports, tcp, known, ipip: replace(
+            rule, ports=ports, tcp=tcp and bool(ports), known=known, ipip=ipip and not ports
+        ),
         plain,
         PORTS,
+        flags,
         flags,
         flags,
     )
@@ -63,6 +66,7 @@ _SET_WORDS = (
     "no_way_back",
     "off_link",
     "not_udp",
+    "not_ipip",
     "fresh",
 )
 
@@ -88,6 +92,19 @@ def test_rule_is_read_as_it_was_written_for_iptables(rule: Rule) -> None:
 def test_rules_are_read_as_they_were_written_for_nft(rules: list[Rule]) -> None:
     lines = [line for rule in rules for line in nft_rules(rule, Family.IPV4)]
     assert read_nft_rules(lines) == tuple(rules)
+
+
+@pytest.mark.parametrize("name", ["4", "ipencap", "ipip"])
+def test_protocol_4_is_read_by_whatever_name_the_system_has_for_it(name: str) -> None:
+    rule = Rule(Verdict.DROP, in_link="eth0", ipip=True)
+    assert read_iptables_rule(f"-i eth0 -p {name} -j DROP") == rule
+    assert read_nft_rules([f'meta l4proto {name} iifname "eth0" drop', f"meta l4proto != {name} return"]) == (
+        rule,
+        Rule(Verdict.RETURN, not_ipip=True),
+    )
+    listed = f"*mangle\n:INPUT ACCEPT [0:0]\n-A INPUT -p {name} -j FLANPY-ENCAP\nCOMMIT\n"
+    (jump,) = read_saved(listed, Flavour.IPTABLES_NFT, Family.IPV4).objects
+    assert getattr(jump, "match", "") == "-p 4"
 
 
 @pytest.mark.parametrize(

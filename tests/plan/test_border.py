@@ -196,7 +196,7 @@ def _worlds(draw: st.DrawFn) -> World:
     etcd = tuple(EtcdAddress("http://e", address) for address in draw(st.lists(_ADDRESSES, max_size=2)))
     seen = world(parse_network_config(text), facts=facts, own=ours)
     seen = replace(seen, view=view([ours, *{one.key: one for one in peers}.values()]), etcd=etcd)
-    return as_backend(draw(st.sampled_from(["vxlan", "udp", "host-gw"])), seen)
+    return as_backend(draw(st.sampled_from(["vxlan", "udp", "host-gw", "ipip"])), seen)
 
 
 @settings(

@@ -217,7 +217,7 @@ def test_kept_device_has_the_mac_that_peers_know_though_our_lease_names_none_any
     assert str(link.mac) == "42:84:f6:70:e1:f3"
 
 
-@pytest.mark.parametrize(("old", "new"), list(permutations(("vxlan", "host-gw", "udp"), 2)))
+@pytest.mark.parametrize(("old", "new"), list(permutations(("vxlan", "host-gw", "udp", "ipip"), 2)))
 def test_p16_move_of_a_crowd_is_no_mass_deletion(old: str, new: str) -> None:
     """All peers change their way in one pass, and nobody vanishes: the brake has no business here."""
     first, last = (crowd(40) if name == "vxlan" else as_backend(name, crowd(40)) for name in (old, new))

@@ -9,7 +9,6 @@ import pytest
 
 from flanpy.model.address import Mac
 from flanpy.model.objects import (
-    LINK_ALIAS,
     Address,
     FdbEntry,
     KernelObject,
@@ -22,6 +21,7 @@ from flanpy.model.objects import (
     VxlanLink,
 )
 from flanpy.model.ops import Delete, Objects, Put
+from flanpy.model.put_order import LINK_ALIAS
 from flanpy.plan.diff import cleanup_ops
 from flanpy.plan.ownership import PROTO_BOOT, claim, owns_link, split
 from tests.plan.pipeline import Run, Standing, agree, desired_of

@@ -26,11 +26,11 @@ from flanpy.model.objects import (
     Neighbour,
     OtherLink,
     OtherRoute,
-    PutOrder,
     Route,
     VxlanLink,
 )
 from flanpy.model.ops import Delete, Op
+from flanpy.model.put_order import PutOrder
 from flanpy.model.world import World
 from flanpy.plan.diff import Difference, diff, objects_by_key
 from flanpy.plan.ownership import Observed, link_of, split

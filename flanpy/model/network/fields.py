@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-FLANNELS_ALONE = frozenset({"ipip", "wireguard"})
+FLANNELS_ALONE = frozenset({"wireguard"})
 """Backends of flannel whose options are understood, and that flanpy does not have: never offered as a choice."""
 
 BACKEND_OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(

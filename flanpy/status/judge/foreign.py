@@ -9,6 +9,7 @@ from flanpy.backend import choice, udp
 from flanpy.model.address import IPNetwork, is_within
 from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.facts import HostRoute
+from flanpy.model.ipip import IpipLink
 from flanpy.model.lease import Lease
 from flanpy.model.naming import HostNames
 from flanpy.model.network.network import NetworkConfig
@@ -172,6 +173,9 @@ def whose(found: KernelObject) -> str:
         case TunLink(name=name, alias=alias):
             marked = f"marked {alias!r}" if alias else "unmarked"
             return f"{name} is another's TUN device ({marked})"
+        case IpipLink(name=name, alias=alias):
+            marked = f"marked {alias!r}" if alias else "unmarked"
+            return f"{name} is another's IPIP device ({marked})"
         case OtherLink(name=name, kind=kind):
             return f"{name} is another's link of kind {kind}"
         case Route() | OtherRoute():

@@ -8,9 +8,17 @@ from flanpy.backend import choice
 from flanpy.backend.cloud import stands
 from flanpy.backend.registry import backend_for
 from flanpy.errors import KernelError
+from flanpy.kernel.port import OpFailure
 from flanpy.model.condition import Condition, ConditionType
+from flanpy.model.ipip import IpipLink
 from flanpy.model.naming import HostNames
-from flanpy.model.objects import KernelObject, LinkFeature, OtherLink, PutOrder, TunLink
+from flanpy.model.objects import (
+    KernelObject,
+    LinkFeature,
+    OtherLink,
+    TunLink,
+)
+from flanpy.model.put_order import PutOrder
 from flanpy.model.world import Former
 from flanpy.plan.admission import lease_type
 from flanpy.plan.gates import destinations
@@ -22,9 +30,11 @@ from flanpy.status.judge.verdict import BRIEF, bad, good, unknown
 
 _CURES = {
     EPERM: "give flanpyd the capability CAP_NET_ADMIN, or run it as root",
-    EOPNOTSUPP: "this kernel has no VXLAN: load the module vxlan, or boot a kernel that has it",
 }
 
+
+_MODULES = {TunLink: ("TUN devices", "tun"), IpipLink: ("IPIP", "ipip")}
+"""What a kernel lacks that refuses the device, and the module that has it; else VXLAN."""
 
 _TUNNEL_CURES = {
     EADDRINUSE: "end what holds the port (ss -ulpn), or choose another with Backend.Port; ours follows",
@@ -100,7 +110,7 @@ def _backend_failed(last: Pass) -> Condition | None:
         return None
     error = failed[0].error
     if failed[0].op.obj.phase is not PutOrder.TUNNEL:
-        return bad(kind, "LinkFailed", str(error), _cure(error))
+        return bad(kind, "LinkFailed", str(error), _link_cure(failed[0]))
     cure = _TUNNEL_CURES.get(error.errno, "it is tried again; see the log")
     if error.errno == EADDRINUSE:
         return bad(kind, "PortTaken", str(error), cure)
@@ -155,6 +165,13 @@ def _no_way(last: Pass) -> str:
     more = f" and {len(last.unreached) - BRIEF} more" if len(last.unreached) > BRIEF else ""
     count = f"{len(last.unreached)} of {plural(len(last.admission.peers), 'peer')}"
     return f"{count} cannot be reached: {'; '.join(named)}{more}"
+
+
+def _link_cure(failure: OpFailure) -> str:
+    if failure.error.errno != EOPNOTSUPP:
+        return _cure(failure.error)
+    what, module = _MODULES.get(type(failure.op.obj), ("VXLAN", "vxlan"))
+    return f"this kernel has no {what}: load the module {module} (modprobe {module}), or boot a kernel that has it"
 
 
 def _cure(error: KernelError) -> str:
