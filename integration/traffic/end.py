@@ -157,17 +157,23 @@ def receive_probe(address: str, port: int, gauge: Gauge) -> dict[str, object]:
 
 
 def send_probe(address: str, port: int, interval_ns: int) -> dict[str, object]:
-    """Send a numbered datagram each interval; one that cannot be sent (no route) counts as sent and lost."""
+    """Send a numbered datagram each interval; one that cannot be sent (no route) counts as sent and lost.
+
+    The end comes between two datagrams: one that was counted and not sent, or sent and not counted, would be a loss
+    that never was.
+    """
     sent = refused = 0
     with contextlib.suppress(Ended), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as outbox:
         print("connected", flush=True)
         for sequence in _ticks(interval_ns):
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
             datagram = HEADER.pack(sequence, time.monotonic_ns()).ljust(DATAGRAM, b"\0")
-            sent += 1
             try:
                 outbox.sendto(datagram, (address, port))
             except OSError:
                 refused += 1
+            sent += 1
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     return {"sent": sent, "refused": refused}
 
 

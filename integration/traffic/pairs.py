@@ -29,6 +29,8 @@ from integration.traffic import end as traffic_end
 _PORTS = itertools.count(20_000)
 _NS_PER_MS = 1e6
 DRAIN_S = 20.0
+STILL_COMING_S = 1.0
+"""How long nothing comes before what is missing is lost: a starved end or forwarder has it in a queue until then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +172,11 @@ class _Traffic:
         self._stopped_at = time.monotonic_ns()
         sender.send_signal(signal.SIGTERM)
         sent = _report(sender)
-        received = self._drained(receiver)
+        received = self._drained(receiver, sent)
         self._ends = []
         return sent, received
 
-    def _drained(self, receiver: subprocess.Popen[str]) -> dict[str, Any]:
+    def _drained(self, receiver: subprocess.Popen[str], sent: dict[str, Any]) -> dict[str, Any]:
         raise NotImplementedError
 
 
@@ -199,7 +201,7 @@ class Stream(_Traffic):
             oldest_ms=got["oldest"] / _NS_PER_MS,
         )
 
-    def _drained(self, receiver: subprocess.Popen[str]) -> dict[str, Any]:
+    def _drained(self, receiver: subprocess.Popen[str], sent: dict[str, Any]) -> dict[str, Any]:
         try:
             return _report(receiver, deadline=DRAIN_S)
         except subprocess.TimeoutExpired:  # the path is dead: the end of the stream never comes
@@ -216,7 +218,7 @@ class Probe(_Traffic):
         super().__init__(source, target, interval_ms=interval_ms)
 
     def stop(self) -> ProbeReport:
-        """End both ends and report; what was under way at the end has 50 ms to come."""
+        """End both ends and report; what was under way at the end comes first, or is lost after STILL_COMING_S."""
         sent, got = self._finish()
         return ProbeReport(
             sent=sent["sent"],
@@ -227,8 +229,13 @@ class Probe(_Traffic):
             refused=sent["refused"],
         )
 
-    def _drained(self, receiver: subprocess.Popen[str]) -> dict[str, Any]:
-        time.sleep(0.05)
+    def _drained(self, receiver: subprocess.Popen[str], sent: dict[str, Any]) -> dict[str, Any]:
+        whole, since = sent["sent"] * traffic_end.DATAGRAM, time.monotonic_ns()
+        while self.received_bytes < whole:
+            quiet = time.monotonic_ns() - max(since, self._cells[traffic_end.LAST])
+            if quiet > STILL_COMING_S * 1e9:
+                break
+            time.sleep(0.005)
         receiver.send_signal(signal.SIGTERM)
         return _report(receiver)
 
