@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from integration.hosts.engines import FETCHED, DockerHost, DockerLab
-from integration.lab import NETWORK
+from integration.lab import NETWORK, LabError
 from tests.engines.conftest import BuildDockerLab
 from tests.engines.outside import SILENT, ask, serving
 from tests.engines.overlay_hosts import MOST_GAP_MS, Overlay, box, policy, set_up, stream
@@ -98,11 +98,11 @@ def test_p10_rules_are_tried_again_until_they_stand(overlay: Overlay) -> None:
     overlay.assert_reach()
     _have_docker_mend(one)
     overlay.assert_works()
-    assert _firewall_ready(one) == "True"
+    eventually(lambda: _firewall_ready(one) == "True", "it says so", deadline=20)
 
 
 def _firewall_ready(host: DockerHost) -> str:
-    with suppress(ValueError):  # nobody answers yet
+    with suppress(LabError):  # nobody answers yet
         return str(condition(host, "FirewallReady")["status"])
     return "Unknown"
 

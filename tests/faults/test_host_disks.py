@@ -16,7 +16,7 @@ import pytest
 from integration.drivers.matrix.outcome import in_full, noted
 from integration.faults.means.own_disks import HungDisk, hangs
 from integration.hosts.daemon import flanpyctl, flanpyd
-from integration.lab import Host, Lab, Stream, unreached
+from integration.lab import Host, Lab, LabError, Stream, unreached
 from tests.faults.flows import gap_of_whole
 from tests.lab.daemon_side import kernel_state, stopped
 from tests.lab.etcd_side import owned
@@ -59,7 +59,7 @@ def _launch(host: Host, disk: HungDisk, *flags: str) -> None:
 def _says_it_hangs(host: Host, kind: str, name: str) -> bool:
     try:
         found = condition(host, kind)
-    except ValueError:  # the control socket is not there yet
+    except LabError:  # the control socket is not there yet
         return False
     return not found["healthy"] and f"{name}': no answer from its disk" in found["message"]
 

@@ -80,7 +80,7 @@ def route_to(host: Host, key: str) -> dict[str, Any] | None:
 def undisturbed(*pairs: tuple[Container, Container]) -> Iterator[None]:
     """Datagrams flow between the pairs all the while, and not one may be lost."""
     for one, other in pairs:
-        assert one.ping(other, count=2).ok
+        assert one.ping(other, count=2, wait=10).ok
     probes = [Probe(one, other) for one, other in pairs]
     try:
         for probe in probes:

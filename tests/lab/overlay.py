@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Any
 
-from integration.hosts.daemon import FLANPY_MARKS
+from integration.hosts.daemon import FLANPY_MARKS, ReadyBy
 from integration.lab import ETCD_PREFIX, Host, Lab, LabError, flanpyctl
 from integration.net.namespaces import sysctl
 from integration.net.waiting import PATIENCE
@@ -90,7 +90,10 @@ def wrongs(lab: Lab, host: Host) -> list[str]:
 
 
 def assert_settled(lab: Lab, hosts: Iterable[Host] | None = None, *, deadline: float = DEADLINE_S) -> None:
-    """Wait until exactly what must stand stands on each host, and the daemon says it is ready."""
+    """Wait until exactly what must stand stands on each host, and the daemon has read every lease and says it is ready.
+
+    A host may agree with leases that it has not read yet, where a new one asks nothing of its kernel. What a daemon
+    reports of a change that it heard from the kernel may still come later: await it with `eventually`."""
     for host in lab.hosts if hosts is None else hosts:
         _assert_host_settled(lab, host, deadline)
 
@@ -108,7 +111,25 @@ def assert_told(lab: Lab, host: Host, *, deadline: float = DEADLINE_S) -> None:
 
 def _assert_host_settled(lab: Lab, host: Host, deadline: float) -> None:
     eventually(lambda: not wrongs(lab, host), lambda: wrongs(lab, host), deadline=deadline)
+    if host.daemon.program.ready_by is ReadyBy.READYZ:
+        _assert_read(host, newest_lease(lab), deadline)
     eventually(host.daemon.is_ready, lambda: host.daemon.fetch("/readyz"), deadline=deadline)
+
+
+def newest_lease(lab: Lab) -> int:
+    """Return the etcd revision of the last write below the subnets."""
+    return max((entry.mod_revision for entry in lab.etcd.api.list(oracle.SUBNETS)), default=0)
+
+
+def _assert_read(host: Host, revision: int, deadline: float) -> None:
+    """Wait until the last pass knew the leases of this etcd revision."""
+    eventually(
+        lambda: metric(host, "flanpy_store_revision") >= revision,
+        lambda: (
+            f"{host.name} has passed with revision {metric(host, 'flanpy_store_revision')}, not {revision}"
+        ),
+        deadline=deadline,
+    )
 
 
 def eventually(
@@ -163,8 +184,11 @@ def repairs(host: Host, kind: str) -> float:
 
 
 def condition(host: Host, kind: str) -> dict[str, Any]:
-    """A condition from `flanpyctl status`."""
-    said = json.loads(host.run(*flanpyctl(), "status", "-o", "json", check=False).stdout)
+    """A condition from `flanpyctl status`; LabError while nobody answers."""
+    text = host.run(*flanpyctl(), "status", "-o", "json", check=False).stdout
+    if not text:  # the control socket is opened beside the health port, not before it
+        raise LabError(f"{host.name}: no daemon answers")
+    said = json.loads(text)
     found: dict[str, Any] = next(c for c in said["conditions"] if c["type"] == kind)
     return found
 

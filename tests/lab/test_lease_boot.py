@@ -43,9 +43,10 @@ def test_p30_rebooted_host_boots_with_its_lease_from_disk_while_etcd_is_down(lab
         assert host.daemon.subnet_path.read_text() == file
         assert standing_of(host) == ["flannel.1"]
         assert host.has_link("flannel.1")
-        said = conditions(host)
-        assert said["LeaseValid"]["reason"] == "FromDisk"
-        assert not said["DatastoreReachable"]["healthy"]
+        eventually(
+            lambda: not conditions(host)["DatastoreReachable"]["healthy"], "etcd is missed", deadline=20
+        )
+        assert conditions(host)["LeaseValid"]["reason"] == "FromDisk"
         assert status(host)["own"]["source"] == "disk"
 
         lab.etcd.start()
@@ -85,19 +86,20 @@ def test_failure_13_subnet_file_deleted_or_altered_by_hand_is_back_at_once(lab: 
     eventually(lambda: path.read_text() == text, "its contents are back", deadline=3)
     path.chmod(0o600)
     eventually(lambda: path.stat().st_mode & 0o777 == 0o644, "its mode is back", deadline=3)
-    assert host.daemon.is_ready()
+    eventually(host.daemon.is_ready, "it is ready")
 
 
 def test_failure_13_readiness_goes_and_comes_with_the_subnet_file(lab: Lab) -> None:
     host = lab.hosts[0]
     path, text = host.daemon.subnet_path, host.daemon.subnet_path.read_text()
     with undisturbed(*ring(lab)):
+        host.daemon.freeze()  # else the file may be back before the directory has its place
         path.unlink()
         path.mkdir()
+        host.daemon.thaw()
         eventually(lambda: host.daemon.fetch("/readyz")[0] == 503, "it is not ready")
-        said = conditions(host)["SubnetFileWritten"]
-        assert said["reason"] == "WriteFailed"
-        assert str(path) in said["message"]
+        eventually(lambda: conditions(host)["SubnetFileWritten"]["reason"] == "WriteFailed", "it says why")
+        assert str(path) in conditions(host)["SubnetFileWritten"]["message"]
         assert host.daemon.answers("/healthz")
         path.rmdir()
         eventually(host.daemon.is_ready, "it is ready again")
@@ -113,7 +115,7 @@ def test_failure_13_readiness_goes_and_comes_with_the_lease(build_lab: BuildLab)
     with undisturbed(*ring(lab)):
         lab.etcd.freeze()
         eventually(lambda: host.daemon.fetch("/readyz")[0] == 503, "the lease has run out", deadline=15)
-        assert conditions(host)["LeaseValid"]["reason"] == "Expired"
+        eventually(lambda: conditions(host)["LeaseValid"]["reason"] == "Expired", "it says why")
         lab.etcd.thaw()
         eventually(host.daemon.is_ready, "it is renewed", deadline=25)
         assert_settled(lab, deadline=20)
@@ -124,10 +126,9 @@ def test_failure_13_readiness_goes_and_comes_with_the_device(lab: Lab) -> None:
     host.daemon.stop()
     host.ip("link del flannel.1", "link add flannel.1 type bridge")
     host.daemon.launch()
-    eventually(lambda: host.daemon.fetch("/readyz")[0] == 503, "it runs", deadline=10)
-    said = conditions(host)["BackendReady"]
-    assert said["reason"] == "LinkTaken"
-    assert "flannel.1" in said["message"]
+    eventually(lambda: conditions(host)["BackendReady"]["reason"] == "LinkTaken", "it says why", deadline=10)
+    assert "flannel.1" in conditions(host)["BackendReady"]["message"]
+    assert host.daemon.fetch("/readyz")[0] == 503
     host.ip("link del flannel.1")
     eventually(host.daemon.is_ready, "the name is free")
     assert_settled(lab)

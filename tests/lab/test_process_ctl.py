@@ -50,7 +50,7 @@ def test_status_wait_returns_as_soon_as_the_daemon_is_ready(build_lab: BuildLab)
 def test_status_wait_exits_5_with_names_when_time_is_up(build_lab: BuildLab) -> None:
     host = build_lab(1).hosts[0]
     host.daemon.launch()
-    eventually(lambda: host.daemon.answers("/healthz"), host.daemon.log_tail)
+    eventually(lambda: "flanpyctl network init" in _ctl(host, "status").stdout, host.daemon.log_tail)
     done = _ctl(host, "status", "--wait", "--timeout", "1")
     assert done.returncode == 5
     assert len(done.stderr.splitlines()) == 1
@@ -78,9 +78,8 @@ def test_status_exits_3_in_time_when_the_daemon_is_frozen(host: Host) -> None:
 
 def test_diff_is_empty_when_all_stands_and_changes_nothing(host: Host) -> None:
     before = kernel_state(host)
-    assert _said(host, "diff") == {
-        "trusted": True, "lines": [], "kinds": [], "held": "", "held_lines": [], "conflicts": [],
-    }  # fmt: skip
+    empty = {"trusted": True, "lines": [], "kinds": [], "held": "", "held_lines": [], "conflicts": []}
+    eventually(lambda: _said(host, "diff") == empty, lambda: _said(host, "diff"))
     assert kernel_state(host) == before
 
 
@@ -111,7 +110,7 @@ def test_subnets_of_the_socket_and_of_etcd_agree(host: Host) -> None:
         found = _said(host, "subnets", *words)["subnets"]
         return [{k: v for k, v in row.items() if k not in of_this_host} for row in found]
 
-    assert rows() == rows("--etcd")
+    eventually(lambda: rows() == rows("--etcd"), lambda: str((rows(), rows("--etcd"))))
     assert {row["node_id"] for row in rows()} == {"h1", "h2", "h3"}
 
 

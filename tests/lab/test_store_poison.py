@@ -88,7 +88,7 @@ def test_p16_poison_is_named_and_harms_nothing(lab: Lab, name: str) -> None:
         eventually(lambda: unusable(host) == 0, "the condition is cleared")
 
     assert all(each.daemon.starts == 1 and each.daemon.is_ready() for each in lab.hosts)
-    assert conditions(host)["PeerLeasesValid"]["healthy"]
+    eventually(lambda: conditions(host)["PeerLeasesValid"]["healthy"], "nothing is named any more")
 
 
 def unusable(host: Host) -> float:
@@ -151,7 +151,7 @@ def test_p16_overlapping_leases_are_refused_by_age_and_named(lab: Lab) -> None:
             assert half in message
             assert theirs in message
             assert two.name in message
-        assert half in conditions(two)["PeerLeasesValid"]["message"]
+        eventually(lambda: half in conditions(two)["PeerLeasesValid"]["message"], "the owner is told")
         assert two.daemon.is_ready()
         assert_routes_only_to(lab, theirs)
         delete(lab, half)
@@ -175,16 +175,30 @@ def test_p16_deleting_the_prefix_tears_nothing_down_and_all_register_anew(lab: L
         lab.etcd.api.delete_prefix(SUBNETS)
         eventually(lambda: own_keys(lab) == subnets, lambda: own_keys(lab))
         for host in lab.hosts:
-            on_each([host], lambda host: metric(host, "flanpy_held_deletions") == 14, "14 peers are held")
-            assert route_to(host, gone[0].key)
-        held = conditions(lab.hosts[0])["MassDeleteHeld"]
-        assert held["status"] == "True"
-        assert held["message"].startswith("14 of 16 peers")
+            # The brake holds for some seconds only: what it said is read from the log.
+            on_each([host], lambda host: holds(host, gone[0].key) or released(host), "14 peers are held")
+            on_each([host], lambda host: held_peers(host)[-1:] == ["14 of 16 peers"], "the log says so")
         # The second listing agrees: what is really gone goes.
         assert_settled(lab, deadline=15)
 
-    assert all(metric(host, "flanpy_held_deletions") == 0 for host in lab.hosts)
+    on_each(lab.hosts, lambda host: metric(host, "flanpy_held_deletions") == 0, "nothing is held")
     assert all(host.daemon.starts == 1 for host in lab.hosts)
+
+
+def holds(host: Host, key: str) -> bool:
+    """Report whether the brake holds 14 peers, and with them the one of this key."""
+    return route_to(host, key) is not None and metric(host, "flanpy_held_deletions") == 14
+
+
+def released(host: Host) -> bool:
+    """Report whether the brake has held peers and let go of them."""
+    return bool(host.daemon.events("mass_delete_released"))
+
+
+def held_peers(host: Host) -> list[str]:
+    """Return how many of how many peers the brake held, each time that it did."""
+    raised = [one for one in host.daemon.events("condition_raised") if one["condition"] == "MassDeleteHeld"]
+    return [one["error"].partition(" vanished")[0] for one in raised]
 
 
 def test_p16_keys_beside_the_subnets_are_left_alone(lab: Lab) -> None:

@@ -137,8 +137,8 @@ async def test_expired_packet_is_answered(ends: tuple[End, End], ttl: int, end: 
 
 async def test_datagrams_larger_than_the_mtu_arrive_as_fragments(ends: tuple[End, End]) -> None:
     one, two = ends
-    said = await asyncio.to_thread(one.here.run, "ping", "-c3", "-i0.2", "-W20", "-s", "6000", two.address)
-    assert "3 received" in said
+    # With -w ping waits for three answers; without, for the last no longer than twice a round trip.
+    await asyncio.to_thread(one.here.run, "ping", "-c3", "-i0.2", "-w60", "-s", "6000", two.address)
 
 
 async def test_what_is_larger_than_the_tables_mtu_is_refused_with_that_mtu(ends: tuple[End, End]) -> None:
