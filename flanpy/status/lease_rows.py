@@ -6,34 +6,44 @@ Nothing here is kept: rows are made from the last pass when they are asked for.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Final
 
+from flanpy.api.leases import (
+    ExpiringSubnetDocument,
+    InvalidKeyDocument,
+    PeerDocument,
+    PeersDocument,
+    SubnetDocument,
+    SubnetsDocument,
+)
+from flanpy.api.status import PeerCountsDocument
 from flanpy.backend import choice
-from flanpy.model.lease import BackendData, Lease, VxlanData
+from flanpy.backend.way import Way
+from flanpy.model.lease import BackendData, Lease, SubnetKey, VxlanData
 from flanpy.model.naming import HostNames
 from flanpy.model.objects import ExtensionPeer, KernelObject, OwnLink, Route, TunnelPeer
+from flanpy.model.reach import PeerReach, ReachReport
 from flanpy.reconcile.outcome import Pass
 
-Document = dict[str, Any]
 
-
-def peer_counts(last: Pass | None) -> Document:
-    """Peers by what became of them: `wanted` = `programmed` + `pending` + `failed`; `rejected` beside them."""
+def peer_counts(last: Pass | None) -> PeerCountsDocument:
+    """Count peers by what became of them."""
     if last is None:
-        return dict.fromkeys(("wanted", "programmed", "pending", "failed", "rejected"), 0)
+        return PeerCountsDocument(wanted=0, programmed=0, pending=0, failed=0, rejected=0)
     wanted = len(last.admission.peers)
     planned = last.decision.desired is not None
     broken = _broken_subnets(last)
     failed = sum(_is_broken(peer, broken) for peer in last.admission.peers) if broken else 0
     if last.unreached:
         failed += sum(not _is_broken(peer, broken) for peer in last.unreached)
-    return {
-        "wanted": wanted,
-        "programmed": wanted - failed if planned else 0,
-        "pending": 0 if planned else wanted,
-        "failed": failed if planned else 0,
-        "rejected": len(last.admission.rejected),
-    }
+    return PeerCountsDocument(
+        wanted=wanted,
+        programmed=wanted - failed if planned else 0,
+        pending=0 if planned else wanted,
+        failed=failed if planned else 0,
+        rejected=len(last.admission.rejected),
+    )
 
 
 def _broken_subnets(last: Pass) -> set[object]:
@@ -65,41 +75,112 @@ def _is_broken(lease: Lease, broken: set[object]) -> bool:
     return lease.key.subnet in broken or lease.key.subnet6 in broken
 
 
-def rows(
-    last: Pass, remaining: Mapping[int, float], *, only_peers: bool = False
-) -> Iterator[tuple[Document, Lease]]:
-    own, names = last.world.own, HostNames.among(last.world.view.leases.values())
-    rejected = {str(r.lease.key): r.message for r in last.admission.rejected}
-    broken = _broken_subnets(last)
-    lost = {str(lease.key) for lease in last.unreached}
-    peers = {str(lease.key): lease for lease in last.admission.peers}
+def subnets(last: Pass, remaining: Mapping[int, float]) -> SubnetsDocument:
+    """Return every lease; rows have no `expires_in` if `remaining` (seconds by etcd lease) is empty."""
+    view = last.world.view
+    return SubnetsDocument(
+        revision=view.revision,
+        stale=view.stale,
+        subnets=tuple(
+            _expiring(row, remaining.get(lease.lease_id)) if remaining else row for row, lease in rows(last)
+        ),
+        invalid=tuple(InvalidKeyDocument(invalid.key, invalid.reason) for invalid in view.invalid),
+    )
+
+
+def peers(last: Pass, report: ReachReport | None) -> PeersDocument:
+    """Return every admitted peer, and how probes reach it."""
+    reached = report.peers if report is not None else {}
+    found = rows(last, only_peers=True)
+    return PeersDocument(tuple(_peer(row, reached.get(lease.key, _NEVER_PROBED)) for row, lease in found))
+
+
+def rows(last: Pass, *, only_peers: bool = False) -> Iterator[tuple[SubnetDocument, Lease]]:
+    """Yield each lease with its row, in the order of the subnets."""
+    fates = _Fates.of_pass(last)
+    names = HostNames.among(last.world.view.leases.values())
     way_of = choice.ways(last.world) if last.world.network is not None else None
-    leases = peers if only_peers else last.world.view.leases
+    leases = fates.peers if only_peers else last.world.view.leases
     for text, lease in sorted(leases.items(), key=lambda item: _order(item[1])):
-        state, reason = "programmed", ""
-        way = way_of(lease) if way_of is not None and text in peers else None
-        if own is not None and lease.key == own.key:
-            state = "own"
-        elif text in rejected:
-            state, reason = "rejected", rejected[text]
-        elif lease.is_reservation and text not in peers:
-            state = "reserved"
-        elif last.decision.desired is None:
-            state = "pending"
-        elif _is_broken(lease, broken):
-            state, reason = "failed", "its route does not stand; see flanpyctl status"
-        elif text in lost and way is not None:
-            state, reason = "failed", way.reason
-        row = {
-            **_lease(lease, names),
-            "way": "" if way is None else str(way),
-            "way_reason": "" if way is None else way.reason,
-            "own": state == "own",
-            "state": state,
-            "reason": reason,
-            **({"expires_in": remaining.get(lease.lease_id)} if remaining else {}),
-        }
-        yield row, lease
+        way = way_of(lease) if way_of is not None and text in fates.peers else None
+        yield _row(lease, names.of(lease), way, *fates.of(text, lease, way)), lease
+
+
+def _expiring(row: SubnetDocument, left: float | None) -> ExpiringSubnetDocument:
+    return ExpiringSubnetDocument(**{name: getattr(row, name) for name in _ROW}, expires_in=left)
+
+
+_ROW: Final = tuple(field.name for field in fields(SubnetDocument))
+
+
+def _peer(row: SubnetDocument, peer: PeerReach) -> PeerDocument:
+    return PeerDocument(
+        node_id=row.node_id,
+        host=row.host,
+        subnet=row.subnet,
+        subnet6=row.subnet6,
+        way=row.way,
+        state=row.state,
+        reason=row.reason,
+        public_ip=row.public_ip or row.public_ip6,
+        reach=peer.reach.value,
+        trouble=peer.diagnosis.trouble.value,
+        evidence=peer.diagnosis.evidence,
+        cure=peer.diagnosis.cure,
+        rtt_ms=_milliseconds(peer.overlay.rtt),
+        loss=peer.overlay.loss if peer.overlay.sent else None,
+        underlay_rtt_ms=_milliseconds(peer.underlay.rtt),
+        underlay_loss=peer.underlay.loss if peer.underlay.sent else None,
+        path_mtu=peer.mtu.passed,
+        path_mtu_wanted=peer.mtu.wanted,
+        changed_at=peer.changed_at or None,
+    )
+
+
+_NEVER_PROBED = PeerReach(SubnetKey(None), "", None, None)
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fates:
+    """What became of the leases in one pass; `rejected` gives the reason by the lease's key."""
+
+    own: Lease | None
+    peers: Mapping[str, Lease]
+    rejected: Mapping[str, str]
+    unreached: frozenset[str]
+    broken: set[object]
+    planned: bool
+
+    @classmethod
+    def of_pass(cls, last: Pass) -> _Fates:
+        return cls(
+            own=last.world.own,
+            peers={str(lease.key): lease for lease in last.admission.peers},
+            rejected={str(one.lease.key): one.message for one in last.admission.rejected},
+            unreached=frozenset(str(lease.key) for lease in last.unreached),
+            broken=_broken_subnets(last),
+            planned=last.decision.desired is not None,
+        )
+
+    def of(self, text: str, lease: Lease, way: Way | None) -> tuple[str, str]:
+        """Return the lease's state and the reason for it."""
+        if self.own is not None and lease.key == self.own.key:
+            return "own", ""
+        if text in self.rejected:
+            return "rejected", self.rejected[text]
+        if lease.is_reservation and text not in self.peers:
+            return "reserved", ""
+        if not self.planned:
+            return "pending", ""
+        if _is_broken(lease, self.broken):
+            return "failed", "its route does not stand; see flanpyctl status"
+        if text in self.unreached and way is not None:
+            return "failed", way.reason
+        return "programmed", ""
 
 
 def _order(lease: Lease) -> tuple[int, int]:
@@ -110,23 +191,28 @@ def _order(lease: Lease) -> tuple[int, int]:
     )
 
 
-def _lease(lease: Lease, names: HostNames) -> Document:
+def _row(lease: Lease, host: str, way: Way | None, state: str, reason: str) -> SubnetDocument:
     record = lease.record
-    return {
-        "key": str(lease.key),
-        "subnet": _text(lease.key.subnet),
-        "subnet6": _text(lease.key.subnet6),
-        "node_id": record.node_id,
-        "host": names.of(lease),
-        "public_ip": _text(record.public_ip),
-        "public_ip6": _text(record.public_ip6),
-        "backend_type": record.backend_type,
-        "vtep_mac": _mac(record.backend_data),
-        "vtep_mac6": _mac(record.backend_data6),
-        "vni": record.backend_data.vni if isinstance(record.backend_data, VxlanData) else None,
-        "lease_id": lease.lease_id,
-        "reservation": lease.is_reservation,
-    }
+    return SubnetDocument(
+        key=str(lease.key),
+        subnet=_text(lease.key.subnet),
+        subnet6=_text(lease.key.subnet6),
+        node_id=record.node_id,
+        host=host,
+        public_ip=_text(record.public_ip),
+        public_ip6=_text(record.public_ip6),
+        backend_type=record.backend_type,
+        vtep_mac=_mac(record.backend_data),
+        vtep_mac6=_mac(record.backend_data6),
+        vni=record.backend_data.vni if isinstance(record.backend_data, VxlanData) else None,
+        lease_id=lease.lease_id,
+        reservation=lease.is_reservation,
+        way="" if way is None else str(way),
+        way_reason="" if way is None else way.reason,
+        own=state == "own",
+        state=state,
+        reason=reason,
+    )
 
 
 def _mac(extra: BackendData | None) -> str | None:

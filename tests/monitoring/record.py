@@ -40,17 +40,17 @@ _EVENTS = (
     ),
     Event(42, NOW + 460, EventKind.REPAIRED, "route", "ip route replace 10.50.7.0/24", 3, first_at=NOW + 460),
 )
-_HEAD = {"version": "0.1.0", "node_id": "node-0", "pid": 4711, "started_at": NOW}
+_HEAD = report.DaemonHead("0.1.0", "node-0", 4711, NOW)
 
 
 def samples() -> dict[str, str]:
     """Return the texts by file name: a metrics page, and an answer of each document by its path."""
     snapshot = everything.snapshot()
     answers = {
-        "/v1/status": report.status(snapshot, now=NOW, head=_HEAD),
-        "/v1/subnets": report.subnets(snapshot, {}),
-        "/v1/peers": report.peers(snapshot),
-        "/v1/events": report.events(_EVENTS, epoch="1700000000.000000"),
+        "/v1/status": report.plain(report.status(snapshot, now=NOW, head=_HEAD)),
+        "/v1/subnets": report.plain(report.subnets(snapshot, {})),
+        "/v1/peers": report.plain(report.peers(snapshot)),
+        "/v1/events": report.plain(report.events(_EVENTS, epoch="1700000000.000000")),
     }
     with tempfile.TemporaryDirectory() as directory:
         page = _COUNTED_HERE.sub(r"\1 0.0", everything.page(Path(directory)))

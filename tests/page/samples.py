@@ -49,7 +49,7 @@ def _story(now: float) -> list[Event]:
 
 
 def _told(happened: list[Event]) -> list[Document]:
-    told: list[Document] = json.loads(json.dumps(report.events(happened)["events"]))
+    told: list[Document] = json.loads(json.dumps(report.plain(report.events(happened))["events"]))
     return told
 
 

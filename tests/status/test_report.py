@@ -32,7 +32,7 @@ from tests.cli import stand_in
 from tests.states import DUAL, V4, as_backend, crowd, lease, view, world
 from tests.status.passes import NOW, OWN, TWO_PEERS, WELL, conflicting, desired, last, link, passed, refused
 
-HEAD = {"version": "1", "node_id": "node-0", "pid": 1, "started_at": NOW}
+HEAD = report.DaemonHead("1", "node-0", 1, NOW)
 ROUTES = [obj for obj in desired().values() if isinstance(obj, Route)]
 ROUTE = ROUTES[0]
 TABLE = NeighbourTable(Family.IPV4, limit=1024, needed=2, refused=3)
@@ -45,7 +45,8 @@ def _snapshot(inputs: Inputs = WELL) -> StatusSnapshot:
 
 
 def _status(inputs: Inputs) -> dict[str, Any]:
-    return report.status(_snapshot(inputs), now=NOW, head=HEAD)
+    said: dict[str, Any] = report.plain(report.status(_snapshot(inputs), now=NOW, head=HEAD))
+    return said
 
 
 def _shape(value: Any) -> Any:
@@ -84,19 +85,19 @@ def test_status_tells_what_is_left_of_the_lease_or_nothing_for_a_reservation() -
 
 
 def test_subnets_have_the_keys_that_flanpyctl_reads() -> None:
-    said = report.subnets(_snapshot(), {1001: 40.0})
+    said = report.plain(report.subnets(_snapshot(), {1001: 40.0}))
     assert said.keys() == stand_in.SUBNETS.keys()
     wanted = stand_in.SUBNETS["subnets"][0].keys() - {"expires_in"}
     for row in json.loads(json.dumps(said["subnets"])):
         assert row.keys() - {"expires_in"} == wanted
-    assert report.subnets(_snapshot(Inputs()), {}).keys() == said.keys()
+    assert report.plain(report.subnets(_snapshot(Inputs()), {})).keys() == said.keys()
 
 
 def test_subnets_are_in_order_with_what_became_of_each() -> None:
     stray = replace(lease(3), key=replace(lease(3).key, subnet=IPv4Network("10.99.3.0/24")))
     peers = (lease(2), lease(1), stray)
     inputs = replace(WELL, last=passed(world(V4, *peers), failures=(refused(ROUTE),)))
-    rows = report.subnets(_snapshot(inputs), {})["subnets"]
+    rows = report.plain(report.subnets(_snapshot(inputs), {}))["subnets"]
     assert [(row["subnet"], row["state"], row["own"]) for row in rows] == [
         ("10.50.10.0/24", "own", True),
         ("10.50.11.0/24", "failed", False),
@@ -104,14 +105,14 @@ def test_subnets_are_in_order_with_what_became_of_each() -> None:
         ("10.99.3.0/24", "rejected", False),
     ]
     assert all(bool(row["reason"]) == (row["state"] in {"failed", "rejected"}) for row in rows)
-    pending = report.subnets(_snapshot(last(desired=None)), {})["subnets"]
+    pending = report.plain(report.subnets(_snapshot(last(desired=None)), {}))["subnets"]
     assert [row["state"] for row in pending] == ["own", "pending", "pending"]
 
 
 def test_subnets_name_keys_that_cannot_be_read() -> None:
     junk = InvalidLease("/coreos.com/network/subnets/junk", "no subnet")
     inputs = replace(WELL, last=passed(replace(TWO_PEERS, view=view([OWN], invalid=(junk,), stale=True))))
-    said = report.subnets(_snapshot(inputs), {})
+    said = report.plain(report.subnets(_snapshot(inputs), {}))
     assert said["invalid"] == [{"key": junk.key, "reason": "no subnet"}]
     assert said["stale"] is True
 
@@ -140,13 +141,13 @@ def test_peers_are_counted_by_what_became_of_them(
     outcome: Pass | None, programmed: int, pending: int, failed: int
 ) -> None:
     counts = peer_counts(outcome)
-    assert (counts["programmed"], counts["pending"], counts["failed"]) == (programmed, pending, failed)
-    assert counts["wanted"] == programmed + pending + failed
+    assert (counts.programmed, counts.pending, counts.failed) == (programmed, pending, failed)
+    assert counts.wanted == programmed + pending + failed
 
 
 def test_peers_in_the_status_and_rows_of_the_subnets_agree_when_a_foreign_link_is_in_the_way() -> None:
     inputs = last(difference=conflicting((link(), OtherLink("flannel.1", "bridge"))))
-    rows = report.subnets(_snapshot(inputs), {})["subnets"]
+    rows = report.plain(report.subnets(_snapshot(inputs), {}))["subnets"]
     assert [row["state"] for row in rows] == ["own", "failed", "failed"]
     assert _status(inputs)["peers"]["failed"] == 2
 
@@ -158,7 +159,7 @@ def test_difference_has_the_keys_that_flanpyctl_reads_and_tells_held_lines_apart
         ops=(Put(link()),),
         gate=Gate.LEASES_NOT_LISTED,
     )
-    said = report.difference(decision)
+    said = report.plain(report.difference(decision))
     assert said.keys() == stand_in.DIFF.keys()
     assert said["trusted"] is True
     assert [line.split()[:3] for line in said["lines"]] == [["ip", "link", "add"]]
@@ -166,12 +167,12 @@ def test_difference_has_the_keys_that_flanpyctl_reads_and_tells_held_lines_apart
     assert [line.split()[:3] for line in said["held_lines"]] == [["ip", "route", "del"]]
     assert said["held"] == Gate.LEASES_NOT_LISTED.value
     braked = replace(decision, gate=None, hold=Hold(30, 40, 1))
-    assert report.difference(braked)["held"] == "30 of 40 peers vanished at once"
-    assert report.difference(Decision())["trusted"] is False
+    assert report.plain(report.difference(braked))["held"] == "30 of 40 peers vanished at once"
+    assert report.plain(report.difference(Decision()))["trusted"] is False
 
 
 def test_difference_names_what_is_held_only_when_something_is() -> None:
-    assert report.difference(Decision(desired(), gate=Gate.LEASES_NOT_LISTED))["held"] == ""
+    assert report.plain(report.difference(Decision(desired(), gate=Gate.LEASES_NOT_LISTED)))["held"] == ""
 
 
 @pytest.mark.parametrize(("backend", "shown"), [("udp", "kernel (eBPF)"), ("host-gw", None)])
@@ -192,7 +193,7 @@ def test_peers_of_a_tunnel_that_refused_its_table_are_failed() -> None:
     tunnelled = as_backend("udp", TWO_PEERS)
     (first, _) = [obj for obj in desired(tunnelled).values() if isinstance(obj, TunnelPeer)]
     counts = peer_counts(passed(tunnelled, failures=(refused(first),)))
-    assert (counts["programmed"], counts["failed"]) == (1, 1)
+    assert (counts.programmed, counts.failed) == (1, 1)
 
 
 # Peers
@@ -216,7 +217,7 @@ def test_peers_are_told_with_what_became_of_them_and_how_probes_reach_them() -> 
     inputs = replace(
         last(failures=(refused(ROUTE),)), reach=ReachReport({one.key: one for one in (_probed(1), cut)}, of=2)
     )
-    first, second = json.loads(json.dumps(report.peers(_snapshot(inputs))))["peers"]
+    first, second = json.loads(json.dumps(report.plain(report.peers(_snapshot(inputs)))))["peers"]
     assert second == {
         "node_id": "node-2",
         "host": "node-2",
@@ -248,9 +249,9 @@ def test_peers_are_told_with_what_became_of_them_and_how_probes_reach_them() -> 
 
 def test_peers_are_listed_before_any_probe_and_leave_out_ourselves_and_rejected_leases() -> None:
     stray = replace(lease(3), key=replace(lease(3).key, subnet=IPv4Network("10.99.3.0/24")))
-    rows = report.peers(_snapshot(last(world=world(V4, lease(1), stray))))["peers"]
+    rows = report.plain(report.peers(_snapshot(last(world=world(V4, lease(1), stray)))))["peers"]
     assert [row["node_id"] for row in rows] == ["node-1"]
-    assert report.peers(_snapshot(Inputs())) == {"peers": []}
+    assert report.plain(report.peers(_snapshot(Inputs()))) == {"peers": []}
 
 
 def test_events_are_told_oldest_first() -> None:
@@ -258,7 +259,7 @@ def test_events_are_told_oldest_first() -> None:
     ring.add(
         [Happening(EventKind.REPAIRED, "route", "link: gone"), Happening(EventKind.PEER_LEFT, "node-2")], NOW
     )
-    said = json.loads(json.dumps(report.events(ring.after(), epoch="e")))
+    said = json.loads(json.dumps(report.plain(report.events(ring.after(), epoch="e"))))
     rest = {
         "at": NOW,
         "first_at": NOW,

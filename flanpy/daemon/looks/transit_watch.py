@@ -89,12 +89,13 @@ class TransitWatch:
         assert last is not None
         found: list[Any] = []
         others = 0
-        for row, _ in rows(last, {}):
-            others += bool(row["way"])
-            if row["own"] or (row["way"] and others <= _PEERS):
+        for row, _ in rows(last):
+            others += bool(row.way)
+            if row.own or (row.way and others <= _PEERS):
                 found.append(row)
-        status = report.status(snapshot, now=self._clock.wall(), head={})
-        return {"status": status, "subnets": {"subnets": found}}
+        head = report.DaemonHead("", "", 0, 0.0)
+        status = report.status(snapshot, now=self._clock.wall(), head=head)
+        return {"status": report.plain(status), "subnets": {"subnets": report.plain(found)}}
 
     def _say(self, found: Transit | None) -> None:
         if found != self._said:

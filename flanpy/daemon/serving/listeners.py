@@ -123,7 +123,7 @@ class Listeners:
                 status=await control.status(),
                 own_expires_at=self.board.snapshot.inputs.own.expires_at,
                 peers=await control.peers(),
-                subnets=report.subnets(self.board.snapshot, {}),
+                subnets=report.plain(report.subnets(self.board.snapshot, {})),
                 events=await control.events(0),
                 mesh=measured,
                 cluster=of_cluster(measured).as_json(),
@@ -135,39 +135,41 @@ class Listeners:
     def _control(self, started_at: float) -> ControlRequests:
         from flanpy.status.http.server import ControlRequests  # noqa: PLC0415, see run
 
-        head = {"version": __version__, "node_id": self.node_id, "pid": os.getpid(), "started_at": started_at}
+        head = report.DaemonHead(__version__, self.node_id, os.getpid(), started_at)
 
         async def status() -> Any:
-            return report.status(self.board.snapshot, now=self.clock.wall(), head=head)
+            return report.plain(report.status(self.board.snapshot, now=self.clock.wall(), head=head))
 
         async def subnets() -> Any:
             last = self.board.snapshot.inputs.last
             leases = last.world.view.leases.values() if last else ()
-            return report.subnets(self.board.snapshot, await self.remaining([x.lease_id for x in leases]))
+            return report.plain(
+                report.subnets(self.board.snapshot, await self.remaining([x.lease_id for x in leases]))
+            )
 
         async def diff() -> Any:
-            return report.difference(await self.loop.preview())
+            return report.plain(report.difference(await self.loop.preview()))
 
         async def config() -> Any:
             return [row._asdict() for row in describe(self.settings())]
 
         async def peers() -> Any:
-            return report.peers(self.board.snapshot)
+            return report.plain(report.peers(self.board.snapshot))
 
         async def events(after: int) -> Any:
             ring = self.board.events
-            return report.events(ring.after(after), epoch=ring.epoch)
+            return report.plain(report.events(ring.after(after), epoch=ring.epoch))
 
         async def mesh() -> Any:
             return await self._probing().mesh.document()
 
         async def verdict() -> Any:
             measured = await self.probing.mesh.document() if self.probing is not None else None
-            return report.verdicts(self.board.snapshot, measured, head)
+            return report.plain(report.verdicts(self.board.snapshot, measured, self.node_id))
 
         async def probe() -> Any:
             await self._probing().probe_now()
-            return report.peers(self.board.snapshot)
+            return report.plain(report.peers(self.board.snapshot))
 
         return ControlRequests(
             status=status,

@@ -28,9 +28,17 @@ _Value = Callable[[PeerReach], float | None]
 
 def peers(inputs: Inputs) -> Iterator[Metric]:
     counts = peer_counts(inputs.last)
-    states = ("programmed", "pending", "failed", "rejected")
+    states = {
+        "programmed": counts.programmed,
+        "pending": counts.pending,
+        "failed": counts.failed,
+        "rejected": counts.rejected,
+    }
     yield gauges(
-        "flanpy_peers", "Peers by what became of them here.", ("state",), (((s,), counts[s]) for s in states)
+        "flanpy_peers",
+        "Peers by what became of them here.",
+        ("state",),
+        (((s,), n) for s, n in states.items()),
     )
     hold = inputs.last.decision.hold if inputs.last else None
     yield gauge("flanpy_held_deletions", "Peers whose removal the brake holds.", hold.peers if hold else 0)
@@ -40,7 +48,7 @@ def peers(inputs: Inputs) -> Iterator[Metric]:
     )
     conflicts = len(inputs.last.decision.difference.conflicts) if inputs.last else 0
     yield gauge("flanpy_foreign_conflicts", "Foreign kernel objects where ours should stand.", conflicts)
-    report = inputs.reach or ReachReport(of=counts["wanted"])
+    report = inputs.reach or ReachReport(of=counts.wanted)
     yield from _rounds(report)
     yield from _aggregates(report)
     yield from _each(report)
