@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from docs.generate import markdown
+from docs.generate import documents, markdown
 from docs.generate.source import constants, docstring, members, said, sample, tree
 
 _LEAD = """\
@@ -39,7 +39,8 @@ def page() -> str:
         _LEAD.strip(),
         markdown.section("Health and metrics", _table(_served("flanpy/status/http/server.py", "health_app"))),
         markdown.section("Status page", _table(_served("flanpy/page/app.py", "page_app"))),
-        markdown.section("Control socket", _CONTROL.strip(), _table(control)),
+        markdown.section("Control socket", _CONTROL.strip(), _answers(control)),
+        documents.section(),
         markdown.section("Examples", *shown),
     )
 
@@ -47,6 +48,14 @@ def page() -> str:
 def _table(routes: Iterator[Route] | list[Route]) -> str:
     rows = [(markdown.code(f"{each.method} {each.path}"), each.meaning) for each in routes]
     return markdown.table(("request", "answer"), rows)
+
+
+def _answers(routes: list[Route]) -> str:
+    rows = [
+        (markdown.code(f"{each.method} {each.path}"), each.meaning, documents.link(each.path))
+        for each in routes
+    ]
+    return markdown.table(("request", "answer", "document"), rows)
 
 
 def _control() -> Iterator[Route]:

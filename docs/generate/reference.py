@@ -7,6 +7,7 @@ from docs.generate import (
     commands,
     conditions,
     configuration,
+    documents,
     etcd,
     events,
     http,
@@ -48,4 +49,9 @@ def pages() -> dict[str, str]:
     """Texts by file name."""
     made = {name: page() for name, page in _PAGES.items()}
     names = "\n".join(name.removesuffix(".md") for name in _PAGES)
-    return {**made, **problems.pages(), "index.md": f"{NOTE}\n\n{_INDEX}{names}\n```\n"}
+    return {
+        **made,
+        **problems.pages(),
+        documents.SCHEMA: documents.schema(),
+        "index.md": f"{NOTE}\n\n{_INDEX}{names}\n```\n",
+    }

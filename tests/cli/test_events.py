@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from flanpy.api.reading import read
+from flanpy.api.status import StatusDocument
 from flanpy.cli.look.top_view import Counters, TopSample, counters_of, scaled, text_of
 from tests.cli.conftest import Ctl
 from tests.cli.looks import BLOCKED, EVENTS, NOW, PEERS, peer
@@ -240,9 +242,12 @@ def _drain(terminal: int) -> None:
         pass
 
 
+SAID = read(StatusDocument, STATUS)
+
+
 def test_rates_are_the_difference_of_two_looks() -> None:
     def look(at: float, *figures: int) -> TopSample:
-        return TopSample(at, NOW, STATUS, (), {"flannel.1": Counters(*figures)})
+        return TopSample(at, NOW, SAID, (), {"flannel.1": Counters(*figures)})
 
     before = look(10.0, 1000, 0, 10, 0, 0, 0, 0, 0)
     now = look(12.0, 3_001_000, 500, 30, 2, 1, 0, 0, 0)
@@ -251,8 +256,8 @@ def test_rates_are_the_difference_of_two_looks() -> None:
 
 
 def test_rates_start_anew_when_the_device_was_made_anew() -> None:
-    new = TopSample(12.0, NOW, STATUS, (), {"flannel.1": Counters(5, 5, 1, 1, 0, 0, 0, 0)})
-    old = TopSample(10.0, NOW, STATUS, (), {"flannel.1": Counters(900, 900, 9, 9, 0, 0, 0, 0)})
+    new = TopSample(12.0, NOW, SAID, (), {"flannel.1": Counters(5, 5, 1, 1, 0, 0, 0, 0)})
+    old = TopSample(10.0, NOW, SAID, (), {"flannel.1": Counters(900, 900, 9, 9, 0, 0, 0, 0)})
     assert ["flannel.1", "5", "B", "5", "B", "1", "1", "0"] in [line.split() for line, _ in text_of(new, old)]
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from docs.generate import conditions, http, log, metrics, source, systems
 from docs.generate.programs import exit_codes, flanpyctl
 from docs.generate.reference import pages
+from flanpy.api.answers import ANSWERS
+from flanpy.api.reading import read
 from flanpy.cli.base.exits import Exit
 from flanpy.config.options import OPTIONS
 from flanpy.model.condition import ConditionType
@@ -97,6 +102,18 @@ def test_reference_has_every_request_that_is_answered(made: dict[str, str]) -> N
     assert (
         served == len(re.findall(r"\.add_(?:get|post)\(", text)) - 1
     )  # but for the page's files, added in a loop
+
+
+def test_examples_fit_their_documents_by_name_and_type(made: dict[str, str]) -> None:
+    examples = {path: kind for path, kind in ANSWERS.items() if path in source.sample("answers.json")}
+    assert examples.keys() >= {"/v1/status", "/v1/subnets", "/v1/peers", "/v1/events"}
+    for path, kind in examples.items():
+        example = json.loads(source.sample("answers.json"))[path]
+        assert msgspec.to_builtins(msgspec.convert(example, kind)) == msgspec.to_builtins(read(kind, example))
+        assert f"### {kind.__name__}\n" in made["http.md"]
+        assert json.loads(made["http.schema.json"])["$defs"][kind.__name__]["properties"].keys() == {
+            field.name for field in fields(kind)
+        }
 
 
 def test_a_member_without_words_is_refused_by_its_name(

@@ -5,31 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from flanpy.cli.base.hosts import answers
+from flanpy.api.leases import PeerDocument, PeersDocument
+from flanpy.api.reading import read
 from flanpy.cli.base.output import Table
 from flanpy.cli.base.wording import duration, natural
-
-Peer = Mapping[str, Any]
 
 _TONES = {"unreachable": "red", "lossy": "yellow"}
 _BAD_STATES = {"failed", "rejected"}
 
 
-def name_of(peer: Peer) -> str:
+def peers_of(said: Mapping[str, Any]) -> list[PeerDocument]:
+    """Return a `/v1/peers`' as people sort names: `h2` before `h10`, and flannel's, which have none, last."""
+    peers = read(PeersDocument, said).peers
+    return sorted(peers, key=lambda peer: (not (peer.host or peer.node_id), natural(name_of(peer))))
+
+
+def name_of(peer: PeerDocument) -> str:
     """Return the peer's name for sentences: its host name, else its address; flannel's hosts have no name."""
-    return str(peer.get("host") or peer.get("node_id") or peer.get("public_ip") or subnets_of(peer))
+    return peer.host or peer.node_id or peer.public_ip or subnets_of(peer)
 
 
-def in_order(peers: Iterable[Peer]) -> list[Peer]:
-    """Return the peers as people sort their names: `h2` before `h10`, and flannel's, which have none, last."""
-    return sorted(
-        peers, key=lambda peer: (not (peer.get("host") or peer.get("node_id")), natural(name_of(peer)))
-    )
-
-
-def subnets_of(peer: Peer) -> str:
+def subnets_of(peer: PeerDocument) -> str:
     """Of both families, as `10.50.2.0/24,fd50:1:0:2::/64`."""
-    return ",".join(filter(None, (peer.get("subnet"), peer.get("subnet6"))))
+    return ",".join(filter(None, (peer.subnet, peer.subnet6)))
 
 
 def milliseconds(value: float | None) -> str:
@@ -46,27 +44,26 @@ def share(loss: float | None) -> str:
     return "<1 %" if 0 < loss < 0.01 else f"{loss * 100:.0f} %"
 
 
-def path_mtu(peer: Peer) -> str:
+def path_mtu(peer: PeerDocument) -> str:
     """`1450`, or `1350 of 1450` where less passes than should."""
-    passed, wanted = int(peer.get("path_mtu") or 0), int(peer.get("path_mtu_wanted") or 0)
+    passed, wanted = peer.path_mtu, peer.path_mtu_wanted
     if not wanted:
         return ""
     return str(passed) if passed >= wanted else f"{passed or 'none'} of {wanted}"
 
 
-def why(peer: Peer) -> str:
+def why(peer: PeerDocument) -> str:
     """Return the peer's faults in one line."""
-    trouble, evidence = peer.get("trouble") or "", peer.get("evidence") or ""
-    probed = f"{trouble}: {evidence}" if trouble and evidence else trouble or evidence
-    return "; ".join(filter(None, (peer.get("reason"), probed)))
+    probed = ": ".join(filter(None, (peer.trouble, peer.evidence)))
+    return "; ".join(filter(None, (peer.reason, probed)))
 
 
-def is_broken(peer: Peer) -> bool:
+def is_broken(peer: PeerDocument) -> bool:
     """Report whether probes found a fault: the peer does not answer, or not to every probe, or there is a diagnosis."""
-    return peer.get("reach") in {"unreachable", "lossy"} or bool(peer.get("trouble"))
+    return peer.reach in {"unreachable", "lossy"} or bool(peer.trouble)
 
 
-def table_of(peers: Iterable[Peer], *, now: float, wide: bool = False) -> Table:
+def table_of(peers: Iterable[PeerDocument], *, now: float, wide: bool = False) -> Table:
     """The columns; RTT and loss are of the overlay."""
     rows = tuple(peers)
     titles = ("HOST", "SUBNET", "STATE", "REACH", "RTT", "LOSS", "PATH MTU", "CHANGED")
@@ -76,37 +73,32 @@ def table_of(peers: Iterable[Peer], *, now: float, wide: bool = False) -> Table:
     return Table((*titles, *more, "REASON"), cells, _styles(rows), drops)
 
 
-def _cells(peer: Peer, now: float, *, wide: bool) -> tuple[str, ...]:
-    changed = peer.get("changed_at")
+def _cells(peer: PeerDocument, now: float, *, wide: bool) -> tuple[str, ...]:
+    changed = peer.changed_at
     cells = [
-        str(peer.get("host") or peer.get("node_id") or ""),
+        peer.host or peer.node_id,
         subnets_of(peer),
-        str(peer.get("state") or ""),
-        str(peer.get("reach") or ""),
-        milliseconds(peer.get("rtt_ms")),
-        share(peer.get("loss")),
+        peer.state,
+        peer.reach,
+        milliseconds(peer.rtt_ms),
+        share(peer.loss),
         path_mtu(peer),
         f"{duration(now - changed)} ago" if changed else "",
     ]
     if wide:
         cells += [
-            str(peer.get("node_id") or ""),
-            str(peer.get("public_ip") or ""),
-            str(peer.get("way") or ""),
-            milliseconds(peer.get("underlay_rtt_ms")),
-            share(peer.get("underlay_loss")),
+            peer.node_id,
+            peer.public_ip or "",
+            peer.way,
+            milliseconds(peer.underlay_rtt_ms),
+            share(peer.underlay_loss),
         ]
     return (*cells, why(peer))
 
 
-def _styles(peers: tuple[Peer, ...]) -> dict[int, str]:
+def _styles(peers: tuple[PeerDocument, ...]) -> dict[int, str]:
     tones = {
-        number: "red" if peer.get("state") in _BAD_STATES else _TONES.get(str(peer.get("reach")), "")
+        number: "red" if peer.state in _BAD_STATES else _TONES.get(peer.reach, "")
         for number, peer in enumerate(peers)
     }
     return {number: tone for number, tone in tones.items() if tone}
-
-
-def answers_to(peer: Peer, word: str) -> bool:
-    """Report whether an operator's word names the peer: its host, its subnet, an address in that, or its public IP."""
-    return answers(peer, word)

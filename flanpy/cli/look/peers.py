@@ -8,12 +8,13 @@ from argparse import Namespace
 from collections.abc import Sequence
 from typing import Any, Final
 
+from flanpy.api.leases import PeerDocument
 from flanpy.cli.base.exits import Exit
 from flanpy.cli.base.host import Host
 from flanpy.cli.base.output import print_as, print_json, print_table
 from flanpy.cli.base.screen import Tone, is_terminal, mark, say
 from flanpy.cli.base.wording import plural
-from flanpy.cli.look.peer_rows import Peer, in_order, is_broken, name_of, table_of, why
+from flanpy.cli.look.peer_rows import is_broken, name_of, peers_of, table_of, why
 
 _NAMED: Final = 8
 """Peers in trouble that the first line names."""
@@ -37,7 +38,7 @@ def show(arguments: Namespace, host: Host) -> Exit:
 
 
 def _print(said: Any, arguments: Namespace, *, compact: bool = False) -> None:
-    peers = in_order(said.get("peers", ()))
+    peers = peers_of(said)
     match arguments.output:
         case "json":
             print_json(said, compact=compact)
@@ -54,10 +55,10 @@ def _print(said: Any, arguments: Namespace, *, compact: bool = False) -> None:
                 _reasons(peers)
 
 
-def _verdict(peers: Sequence[Peer]) -> None:
+def _verdict(peers: Sequence[PeerDocument]) -> None:
     """Print the sum first: how many are reached, and who is not."""
     bad = [name_of(peer) for peer in peers if is_broken(peer)]
-    reached = sum(peer.get("reach") == "reachable" for peer in peers) if not bad else 0
+    reached = sum(peer.reach == "reachable" for peer in peers) if not bad else 0
     count = plural(len(peers), "peer")
     if bad:
         say(
@@ -73,9 +74,9 @@ def _verdict(peers: Sequence[Peer]) -> None:
         )
 
 
-def _reasons(peers: Sequence[Peer]) -> None:
+def _reasons(peers: Sequence[PeerDocument]) -> None:
     """Print what the evidence says of each broken peer, and the fix."""
     for peer in filter(is_broken, peers):
-        say(f"{mark(Tone.BAD)} {name_of(peer)}: {why(peer) or peer.get('reach')}", Tone.BAD)
-        if peer.get("cure"):
-            say(f"Fix: {peer['cure']}", Tone.FIX, indent=2, hang=7)
+        say(f"{mark(Tone.BAD)} {name_of(peer)}: {why(peer) or peer.reach}", Tone.BAD)
+        if peer.cure:
+            say(f"Fix: {peer.cure}", Tone.FIX, indent=2, hang=7)

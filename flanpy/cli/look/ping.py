@@ -9,19 +9,19 @@ from argparse import Namespace
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from flanpy.api.leases import PeerDocument
 from flanpy.cli.base.control import Control
 from flanpy.cli.base.exits import CommandError, Exit
 from flanpy.cli.base.host import Host
+from flanpy.cli.base.hosts import answers
 from flanpy.cli.base.output import Table, print_as, print_table, printable
 from flanpy.cli.base.wording import plural
 from flanpy.cli.look.peer_rows import (
-    Peer,
-    answers_to,
-    in_order,
     is_broken,
     milliseconds,
     name_of,
     path_mtu,
+    peers_of,
     share,
     subnets_of,
     why,
@@ -45,11 +45,9 @@ def ping(arguments: Namespace, host: Host) -> Exit:
 
 def _from_here(control: Control, arguments: Namespace, host: Host) -> Exit:
     said = control.post("probe")
-    peers = [
-        peer
-        for peer in in_order(said.get("peers", ()))
-        if not arguments.target or answers_to(peer, arguments.target)
-    ]
+    rows = said.get("peers", ())
+    said = {**said, "peers": [row for row in rows if not arguments.target or answers(row, arguments.target)]}
+    peers = peers_of(said)
     if arguments.target and not peers:
         raise CommandError(
             Exit.NOT_FOUND, f"no peer {arguments.target!r}: see 'flanpyctl peers' for those there are"
@@ -57,7 +55,7 @@ def _from_here(control: Control, arguments: Namespace, host: Host) -> Exit:
     if arguments.output == "table":
         print_table(_table(peers))
     else:
-        print_as(arguments.output, {**said, "peers": peers})
+        print_as(arguments.output, said)
     broken = [peer for peer in peers if is_broken(peer)]
     here = _here(host) if broken else ""
     return _judged([f"{here} -> {name_of(peer)} ({_complaint(peer)})" for peer in broken])
@@ -68,23 +66,23 @@ def _here(host: Host) -> str:
     return str(said.get("host") or said.get("node_id") or "this host")
 
 
-def _complaint(peer: Peer) -> str:
-    words = why(peer) or str(peer.get("reach"))
-    return f"{words}; {peer['cure']}" if peer.get("cure") else words
+def _complaint(peer: PeerDocument) -> str:
+    words = why(peer) or peer.reach
+    return f"{words}; {peer.cure}" if peer.cure else words
 
 
-def _table(peers: Iterable[Peer]) -> Table:
+def _table(peers: Iterable[PeerDocument]) -> Table:
     rows = tuple(peers)
     cells = tuple(
         (
             name_of(peer),
             subnets_of(peer),
-            str(peer.get("reach") or ""),
-            milliseconds(peer.get("rtt_ms")),
-            share(peer.get("loss")),
+            peer.reach,
+            milliseconds(peer.rtt_ms),
+            share(peer.loss),
             path_mtu(peer),
-            milliseconds(peer.get("underlay_rtt_ms")),
-            str(peer.get("trouble") or ""),
+            milliseconds(peer.underlay_rtt_ms),
+            peer.trouble,
         )
         for peer in rows
     )

@@ -8,13 +8,15 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import Final
 
+from flanpy.api.reading import read
+from flanpy.api.status import StatusDocument, VerdictDocument, VerdictsDocument
 from flanpy.cli.base.control import Control
 from flanpy.cli.base.exits import CommandError, Exit
 from flanpy.cli.base.host import Host
 from flanpy.cli.base.output import print_as
 from flanpy.cli.base.screen import next_step
 from flanpy.cli.base.waiting import Said, is_ready, waited
-from flanpy.cli.look.status_view import is_well, show_status, show_unknown, verdict_of
+from flanpy.cli.look.status_view import is_well, show_status, show_unknown, unknown, verdict_of
 from flanpy.errors import ControlError, ControlUnreachable
 
 TAKEN: Final = frozenset({"TunnelTaken", "PortTaken"})
@@ -31,29 +33,31 @@ def show(arguments: Namespace, host: Host) -> Exit:
         if arguments.output == "table":
             show_unknown()
         raise
+    status = read(StatusDocument, said)
+    verdict = verdict_of(status)
     if arguments.output != "table":
         print_as(arguments.output, said)
     else:
-        show_status(said, _cluster(host.control), verbose=arguments.verbose)
-        if not is_well(said):
+        show_status(status, _cluster(host.control), verbose=arguments.verbose)
+        if not is_well(verdict):
             next_step("Next: flanpyctl doctor")
-    if until(said) if waits else is_well(said):
+    if until(said) if waits else is_well(verdict):
         return Exit.OK
-    verdict = verdict_of(said)
-    cause = f" ({verdict['cause']})" if verdict.get("cause") else ""
-    words = [f"{verdict.get('text')}{cause}", str(verdict.get("cure") or "")]
-    raise CommandError(Exit.UNHEALTHY, f"{said.get('phase')}: {'; '.join(filter(None, words))}")
+    cause = f" ({verdict.cause})" if verdict.cause else ""
+    raise CommandError(
+        Exit.UNHEALTHY, f"{status.phase}: {'; '.join(filter(None, (f'{verdict.text}{cause}', verdict.cure)))}"
+    )
 
 
 def _is_on_standby(said: Said) -> bool:
     """Ready, or kept from it only by another program that has the tunnel, to be taken over when that one ends."""
-    reasons = {one["type"]: one["reason"] for one in said.get("conditions", ())}
+    reasons = {one.type: one.reason for one in read(StatusDocument, said).conditions}
     return is_ready(said) or reasons.get("BackendReady") in TAKEN
 
 
-def _cluster(control: Control) -> Said:
-    """Return the daemon's verdict on the cluster; one of an older version gives none."""
+def _cluster(control: Control) -> VerdictDocument:
+    """Return the daemon's verdict on the cluster; that of an older version is without a text."""
     try:
-        return control.get("verdict").get("cluster") or {}
+        return read(VerdictsDocument, control.get("verdict")).cluster
     except ControlError as error:
-        return {"state": "unknown", "text": str(error)}
+        return unknown(str(error))

@@ -9,37 +9,53 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from flanpy.api.status import (
+    BackendDocument,
+    ConditionDocument,
+    NetworkDocument,
+    OwnDocument,
+    PassesDocument,
+    PeerCountsDocument,
+    StatusDocument,
+    StoreDocument,
+    UnderlayDocument,
+    VerdictDocument,
+)
 from flanpy.cli.base.output import Table, print_table
 from flanpy.cli.base.screen import Tone, mark, say
 from flanpy.cli.base.wording import duration, plural
 
-Said = Mapping[str, Any]
 Block = tuple[Any, ...]
 
 _TONES: Final = {"well": Tone.GOOD, "impaired": Tone.WARN, "down": Tone.BAD, "unknown": Tone.UNSURE}
 
 
-def verdict_of(said: Said) -> Said:
+def verdict_of(said: StatusDocument) -> VerdictDocument:
     """Return the daemon's verdict on its host; of an older daemon, which gives none, its phase."""
-    if found := said.get("verdict"):
-        return dict(found)
-    well = said.get("ready") and all(one.get("healthy") for one in said.get("conditions") or ())
-    return {"state": "well" if well else "down", "text": f"this host is {said.get('phase')}"}
+    if said.verdict is not None:
+        return said.verdict
+    well = said.ready and all(one.healthy for one in said.conditions)
+    return VerdictDocument("well" if well else "down", f"this host is {said.phase}", "", "", ())
 
 
-def is_well(said: Said) -> bool:
-    """Report whether nothing is wrong with this host."""
-    return verdict_of(said).get("state") == "well"
+def unknown(text: str) -> VerdictDocument:
+    """Return the verdict on what cannot be told."""
+    return VerdictDocument("unknown", text, "", "", ())
 
 
-def show_status(said: Said, cluster: Said, *, verbose: bool) -> None:
-    """Print it."""
-    now, conditions = time.time(), said.get("conditions") or ()
+def is_well(verdict: VerdictDocument) -> bool:
+    """Report whether nothing is wrong."""
+    return verdict.state == "well"
+
+
+def show_status(said: StatusDocument, cluster: VerdictDocument, *, verbose: bool) -> None:
+    """Print it; a `cluster` without a text is left out."""
+    now = time.time()
     _verdict("This host", verdict_of(said))
-    if cluster:
+    if cluster.text:
         _verdict("Cluster", cluster)
     print()
-    for block in troubles(conditions, now, verbose=verbose):
+    for block in troubles(said.conditions, now, verbose=verbose):
         say(f"{mark(Tone.BAD)} {block[0]}", Tone.BAD)
         for title, text in block[1:]:
             say(f"{title:<9} {text}", Tone.FIX if title == "Fix" else Tone.PLAIN, indent=2, hang=12)
@@ -48,22 +64,21 @@ def show_status(said: Said, cluster: Said, *, verbose: bool) -> None:
     width = max(len(title) for title, _ in lines)
     for title, text in lines:
         say(f"{title:<{width}}  {text}", hang=width + 2)
-    _well([one for one in conditions if one.get("healthy")], now, verbose=verbose)
+    _well([one for one in said.conditions if one.healthy], now, verbose=verbose)
 
 
 def show_unknown() -> None:
     """Print the verdict of a host whose daemon does not answer: never the last one that it gave."""
-    text = "unknown: flanpyd does not answer; packets go on as the kernel has it"
-    _verdict("This host", {"state": "unknown", "text": text})
-    _verdict("Cluster", {"state": "unknown", "text": "unknown: nobody here can ask the other hosts"})
+    _verdict("This host", unknown("unknown: flanpyd does not answer; packets go on as the kernel has it"))
+    _verdict("Cluster", unknown("unknown: nobody here can ask the other hosts"))
 
 
-def _verdict(title: str, verdict: Said) -> None:
-    tone = _TONES.get(str(verdict.get("state")), Tone.UNSURE)
-    say(f"{mark(tone)} {title:<10} {verdict.get('text')}", tone, hang=13)
+def _verdict(title: str, verdict: VerdictDocument) -> None:
+    tone = _TONES.get(verdict.state, Tone.UNSURE)
+    say(f"{mark(tone)} {title:<10} {verdict.text}", tone, hang=13)
 
 
-def _well(conditions: Sequence[Said], now: float, *, verbose: bool) -> None:
+def _well(conditions: Sequence[ConditionDocument], now: float, *, verbose: bool) -> None:
     if verbose and conditions:
         print()
         print_table(conditions_table(conditions, now))
@@ -72,144 +87,144 @@ def _well(conditions: Sequence[Said], now: float, *, verbose: bool) -> None:
         say(f"{plural(len(conditions), 'condition')} well (-v shows each)", Tone.FAINT)
 
 
-def troubles(conditions: Sequence[Said], now: float, *, verbose: bool = False) -> Iterator[Block]:
+def troubles(
+    conditions: Sequence[ConditionDocument], now: float, *, verbose: bool = False
+) -> Iterator[Block]:
     """Of each cause (all that is bad if `verbose`), in the daemon's order, a title and lines (what they say, text)."""
-    bad = {one["type"]: one for one in conditions if not one.get("healthy")}
+    bad = {one.type: one for one in conditions if not one.healthy}
     for one in bad.values():
-        causes = [name for name in one.get("depends_on") or () if name in bad]
+        causes = [name for name in one.depends_on if name in bad]
         if causes and not verbose:
             continue
-        since = f", for {duration(now - one['since'])}" if one.get("since") else ""
-        evidence = [line for line in one.get("evidence") or () if line not in one.get("message", "")]
-        follows = [] if verbose else _following(one["type"], bad)
+        since = f", for {duration(now - one.since)}" if one.since else ""
+        evidence = [line for line in one.evidence if line not in one.message]
+        follows = [] if verbose else _following(one.type, bad)
         yield (
-            f"{one.get('message') or one['type']} ({one['type']} {one['reason']}{since})",
+            f"{one.message or one.type} ({one.type} {one.reason}{since})",
             *(("", line) for line in evidence),
-            *([("Fix", one["cure"])] if one.get("cure") else []),
+            *([("Fix", one.cure)] if one.cure else []),
             *([("See first", ", ".join(causes))] if causes else []),
             *([("", f"{plural(len(follows), 'consequence')} (-v): {', '.join(follows)}")] if follows else []),
         )
 
 
-def _following(cause: str, bad: Mapping[str, Said]) -> list[str]:
+def _following(cause: str, bad: Mapping[str, ConditionDocument]) -> list[str]:
     """Return what is bad and explained by this cause, through others too; the daemon has causes first."""
     explained = [cause]
     for name, one in bad.items():
-        if name not in explained and not {*explained}.isdisjoint(one.get("depends_on") or ()):
+        if name not in explained and not {*explained}.isdisjoint(one.depends_on):
             explained.append(name)
     return explained[1:]
 
 
-def _lines(said: Said, now: float, *, verbose: bool) -> Iterator[tuple[str, str]]:
+def _lines(said: StatusDocument, now: float, *, verbose: bool) -> Iterator[tuple[str, str]]:
     yield "Host", _host(said)
-    yield "Network", _network(said.get("network"))
-    yield "Subnet", _own(said.get("own"))
-    yield "Underlay", _underlay(said.get("underlay"))
-    yield "Backend", _backend(said.get("backend"))
-    if plane := (said.get("backend") or {}).get("data_plane"):
-        yield "Data plane", str(plane)
-    yield "Peers", _reached(said.get("peers"), said.get("backend"))
-    store = said.get("store") or {}
-    yield "List" if store.get("listed") else "etcd", _store(store)
+    yield "Network", _network(said.network)
+    yield "Subnet", _own(said.own)
+    yield "Underlay", _underlay(said.underlay)
+    yield "Backend", _backend(said.backend)
+    if said.backend is not None and said.backend.data_plane:
+        yield "Data plane", said.backend.data_plane
+    yield "Peers", _reached(said.peers, said.backend)
+    yield "List" if said.store.listed else "etcd", _store(said.store)
     if verbose:
-        yield "Passes", _passes(said.get("passes"))
-    up = duration(now - said["started_at"])
-    yield "Daemon", f"{said['phase']}, flanpyd {said['version']}, pid {said['pid']}, up {up}"
+        yield "Passes", _passes(said.passes)
+    up = duration(now - said.started_at)
+    yield "Daemon", f"{said.phase}, flanpyd {said.version}, pid {said.pid}, up {up}"
 
 
-def _host(said: Said) -> str:
+def _host(said: StatusDocument) -> str:
     """`web-1, node id 8b59ba4216721489`; the node id alone where it is the name."""
-    host, node_id = said.get("host"), str(said["node_id"])
-    return node_id if host in {None, "", node_id} else f"{host}, node id {node_id}"
+    return said.node_id if said.host in {"", said.node_id} else f"{said.host}, node id {said.node_id}"
 
 
-def _network(network: Said | None) -> str:
-    if not network:
+def _network(network: NetworkDocument | None) -> str:
+    if network is None:
         return "no network config yet"
-    ranges = ", ".join(filter(None, (network.get("network"), network.get("network6"))))
-    return f"{ranges}, a /{network.get('subnet_len')} for each host, backend {network.get('backend_type')}"
+    ranges = _both(network.network, network.network6)
+    return f"{ranges}, a /{network.subnet_len} for each host, backend {network.backend_type}"
 
 
-def _own(own: Said | None) -> str:
-    if not own:
+def _own(own: OwnDocument | None) -> str:
+    if own is None:
         return "none leased yet"
-    subnets = ", ".join(filter(None, (own.get("subnet"), own.get("subnet6"))))
-    addresses = ", ".join(filter(None, (own.get("public_ip"), own.get("public_ip6"))))
-    source = " (from disk, etcd has not confirmed it)" if own.get("source") == "disk" else ""
-    return f"{subnets} as {addresses}, {_end(own)}{source}"
+    source = " (from disk, etcd has not confirmed it)" if own.source == "disk" else ""
+    return f"{_both(own.subnet, own.subnet6)} as {_both(own.public_ip, own.public_ip6)}, {_end(own)}{source}"
 
 
-def _end(own: Said) -> str:
-    if own.get("reservation"):
+def _end(own: OwnDocument) -> str:
+    if own.reservation:
         return "reserved"
-    left = own.get("expires_in")
-    return "leased" if left is None else f"leased for {duration(left)}, renews itself"
+    return "leased" if own.expires_in is None else f"leased for {duration(own.expires_in)}, renews itself"
 
 
-def _underlay(underlay: Said | None) -> str:
-    if not underlay:
+def _both(first: str | None, second: str | None) -> str:
+    return ", ".join(filter(None, (first, second)))
+
+
+def _underlay(underlay: UnderlayDocument | None) -> str:
+    if underlay is None:
         return "no link chosen yet"
-    addresses = ", ".join(filter(None, (underlay.get("address"), underlay.get("address6"))))
-    reason = str(underlay.get("reason", "")).removeprefix(f"{underlay.get('link')}: ")
-    return f"{underlay.get('link')} {addresses}, MTU {underlay.get('mtu')} ({reason})"
+    reason = underlay.reason.removeprefix(f"{underlay.link}: ")
+    return f"{underlay.link} {_both(underlay.address, underlay.address6)}, MTU {underlay.mtu} ({reason})"
 
 
-def _backend(backend: Said | None) -> str:
-    if not backend:
+def _backend(backend: BackendDocument | None) -> str:
+    if backend is None:
         return "none yet"
-    links = ", ".join(link["name"] for link in backend.get("links") or ()) or "no link"
-    moving = f", moving from {backend['moving_from']}" if backend.get("moving_from") else ""
-    return f"{backend.get('type')} on {links}, MTU {backend.get('mtu')}{moving}"
+    links = ", ".join(link.name for link in backend.links) or "no link"
+    moving = f", moving from {backend.moving_from}" if backend.moving_from else ""
+    return f"{backend.type} on {links}, MTU {backend.mtu}{moving}"
 
 
-def _reached(peers: Said | None, backend: Said | None) -> str:
+def _reached(peers: PeerCountsDocument, backend: BackendDocument | None) -> str:
     """`3 wanted, 3 programmed (1 direct, 2 tunnel)`: the ways only where they differ."""
-    ways = (backend or {}).get("ways") or {}
-    return _counts(peers) + (f" ({_ways(ways)})" if len(ways) > 1 else "")
+    ways = backend.ways if backend is not None else {}
+    known = ", ".join(f"{count} {name}" for name, count in sorted(ways.items()))
+    others = {
+        "programmed": peers.programmed,
+        "pending": peers.pending,
+        "failed": peers.failed,
+        "rejected": peers.rejected,
+    }
+    return ", ".join((f"{peers.wanted} wanted", *_counts(others))) + (f" ({known})" if len(ways) > 1 else "")
 
 
-def _ways(ways: Said) -> str:
-    return ", ".join(f"{count} {name}" for name, count in sorted(ways.items()))
+def _counts(counts: Mapping[str, int]) -> Iterator[str]:
+    """Yield `2 programmed`, `1 failed`: all but the zeros."""
+    return (f"{count} {name}" for name, count in counts.items() if count)
 
 
-def _counts(counts: Said | None) -> str:
-    """`3 wanted, 2 programmed, 1 failed`: all but the zeros, wanted always."""
-    shown = [f"{count} {name}" for name, count in (counts or {}).items() if count or name == "wanted"]
-    return ", ".join(shown) or "none"
+def _store(store: StoreDocument) -> str:
+    words = f"{store.endpoint or 'no endpoint yet'}, revision {store.revision}"
+    if store.outage_since:
+        lost = "unusable" if store.listed else "out of reach"
+        return f"{words}, {lost} for {duration(time.time() - store.outage_since)}: the last view is used"
+    return words + (", stale" if store.stale else "")
 
 
-def _store(store: Said) -> str:
-    if not store:
-        return "not asked yet"
-    words = f"{store.get('endpoint') or 'no endpoint yet'}, revision {store.get('revision')}"
-    if outage := store.get("outage_since"):
-        lost = "unusable" if store.get("listed") else "out of reach"
-        return f"{words}, {lost} for {duration(time.time() - outage)}: the last view is used"
-    return words + (", stale" if store.get("stale") else "")
-
-
-def _passes(passes: Said | None) -> str:
-    if not passes:
+def _passes(passes: PassesDocument) -> str:
+    if not passes.count:
         return "none"
-    words = f"{passes.get('count')}, the last took {passes.get('last_took_ms') or 0:.1f} ms"
+    words = f"{passes.count}, the last took {passes.last_took_ms or 0:.1f} ms"
     extra = [
-        f"{title} {_counts(passes.get(title))}"
-        for title in ("resyncs", "repairs")
-        if any((passes.get(title) or {}).values())
+        f"{title} {', '.join(_counts(found))}"
+        for title, found in (("resyncs", passes.resyncs), ("repairs", passes.repairs))
+        if any(found.values())
     ]
-    return "; ".join([f"{words} for {plural(int(passes.get('last_ops') or 0), 'change')}", *extra])
+    return "; ".join([f"{words} for {plural(passes.last_ops, 'change')}", *extra])
 
 
-def conditions_table(conditions: Sequence[Said], now: float) -> Table:
+def conditions_table(conditions: Sequence[ConditionDocument], now: float) -> Table:
     """Healthy ones, in the daemon's order; a dash marks what is not known, and need not be."""
     rows = tuple(
         (
-            "-" if one["status"] == "Unknown" else "ok",
-            str(one["type"]),
-            str(one["status"]),
-            duration(now - one["since"]) if one.get("since") else "",
-            str(one.get("reason", "")),
-            str(one.get("message", "")),
+            "-" if one.status == "Unknown" else "ok",
+            one.type,
+            one.status,
+            duration(now - one.since) if one.since else "",
+            one.reason,
+            one.message,
         )
         for one in conditions
     )

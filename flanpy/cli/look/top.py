@@ -16,8 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from flanpy.api.reading import read
+from flanpy.api.status import StatusDocument
 from flanpy.cli.base.exits import Exit
 from flanpy.cli.base.host import Host
+from flanpy.cli.look.peer_rows import peers_of
 from flanpy.cli.look.top_view import Counters, TopSample, counters_of, text_of
 from flanpy.errors import ControlError, UsageError
 from flanpy.netlink.framing import text
@@ -49,15 +52,15 @@ def show(arguments: Namespace, host: Host) -> Exit:
 def look(host: Host) -> TopSample:
     """Everything that is shown, now. Raises ControlError."""
     control = host.control
-    status = control.get("status")
-    links = [link["name"] for link in (status.get("backend") or {}).get("links") or ()]
-    underlay = (status.get("underlay") or {}).get("link")
+    status = read(StatusDocument, control.get("status"))
+    links = [link.name for link in status.backend.links] if status.backend is not None else []
+    underlay = status.underlay.link if status.underlay is not None else ""
     found = _counters()
     return TopSample(
         at=time.monotonic(),
         wall=time.time(),
         status=status,
-        peers=tuple(control.get("peers").get("peers", ())),
+        peers=peers_of(control.get("peers")),
         counters={name: found[name] for name in (*links, underlay) if name in found},
     )
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
-from typing import Any, Final
+from typing import Final
 
+from flanpy.api.leases import PeerDocument
+from flanpy.api.status import StatusDocument
 from flanpy.cli.base.output import Table, plain_table, printable
 from flanpy.cli.base.wording import duration
-from flanpy.cli.look.peer_rows import Peer, table_of
+from flanpy.cli.look.peer_rows import table_of
 
 PEERS: Final = 20
 """The worst of them; an operator of thousands looks at the metrics."""
@@ -56,8 +58,8 @@ class TopSample:
 
     at: float
     wall: float
-    status: Mapping[str, Any]
-    peers: Sequence[Peer]
+    status: StatusDocument
+    peers: Sequence[PeerDocument]
     counters: Mapping[str, Counters]
 
 
@@ -69,35 +71,32 @@ def text_of(now: TopSample, before: TopSample | None) -> list[Line]:
 
 def _head(now: TopSample) -> Iterator[Line]:
     said = now.status
-    counts = said.get("peers") or {}
-    passes = said.get("passes") or {}
-    repairs = sum((passes.get("repairs") or {}).values())
-    subnet = (said.get("own") or {}).get("subnet") or "no subnet yet"
-    up = duration(now.wall - said.get("started_at", 0))
+    subnet = (said.own.subnet if said.own is not None else None) or "no subnet yet"
+    up = duration(now.wall - said.started_at)
     yield (
-        f"{said.get('host') or said.get('node_id')} {said.get('phase')}, {subnet}, up {up}",
-        "bold green" if said.get("ready") else "bold red",
+        f"{said.host or said.node_id} {said.phase}, {subnet}, up {up}",
+        "bold green" if said.ready else "bold red",
     )
-    programmed = f"peers {counts.get('programmed', 0)} of {counts.get('wanted', 0)} programmed"
-    made = f"passes {passes.get('count', 0)}, repairs {_repairs(repairs, passes.get('repairs') or {})}"
+    programmed = f"peers {said.peers.programmed} of {said.peers.wanted} programmed"
+    made = f"passes {said.passes.count}, repairs {_repairs(said.passes.repairs)}"
     yield f"{programmed}, {made}", ""
 
 
-def _repairs(total: int, kinds: Mapping[str, int]) -> str:
+def _repairs(kinds: Mapping[str, int]) -> str:
     found = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()) if count)
-    return f"{total} ({found})" if found else "0"
+    return f"{sum(kinds.values())} ({found})" if found else "0"
 
 
 def _conditions(now: TopSample) -> Iterator[Line]:
-    conditions = now.status.get("conditions") or ()
-    bad = [one for one in conditions if not one.get("healthy")]
+    conditions = now.status.conditions
+    bad = [one for one in conditions if not one.healthy]
     if not bad:
         yield f"all {len(conditions)} conditions are good", "green"
     for one in bad:
-        since = f" for {duration(now.wall - one['since'])}" if one.get("since") else ""
-        yield f"! {one['type']} {one['status']} {one['reason']}{since}: {one.get('message', '')}", "red"
-        if one.get("cure"):
-            yield f"  Fix: {one['cure']}", ""
+        since = f" for {duration(now.wall - one.since)}" if one.since else ""
+        yield f"! {one.type} {one.status} {one.reason}{since}: {one.message}", "red"
+        if one.cure:
+            yield f"  Fix: {one.cure}", ""
 
 
 def _peers(now: TopSample) -> Iterator[Line]:
@@ -109,12 +108,12 @@ def _peers(now: TopSample) -> Iterator[Line]:
         yield f"and {len(worst) - PEERS} more", "dim"
 
 
-def _badness(peer: Peer) -> tuple[bool, float, float]:
+def _badness(peer: PeerDocument) -> tuple[bool, float, float]:
     """Failed first, then by loss, then by round trip, the longest first."""
     return (
-        peer.get("state") not in {"failed", "rejected"},
-        -float(peer.get("loss") or 0),
-        -float(peer.get("rtt_ms") or 0),
+        peer.state not in {"failed", "rejected"},
+        -(peer.loss or 0),
+        -(peer.rtt_ms or 0),
     )
 
 
