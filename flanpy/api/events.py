@@ -1,4 +1,4 @@
-"""`GET /v1/events` and `GET /v1/diff`: what happened, and what the next pass would do."""
+"""`GET /v1/events` and `GET /v1/diff`: events, and the changes of the next pass."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class EventsDocument:
 
 @dataclass(frozen=True, slots=True)
 class DifferenceDocument:
-    """What the next pass would do, as lines of `ip` and `bridge`, and the kind of each one's object.
+    """The changes of the next pass as lines of `ip` and `bridge`, and the kind of each one's object.
 
     `held` says why some lines wait (`held_lines`), "" if none does. `trusted` is false before all inputs are known.
     """

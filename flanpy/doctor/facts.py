@@ -7,14 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from flanpy.doctor import document
-from flanpy.doctor.document import Document
+from flanpy.api.events import DifferenceDocument, EventsDocument
+from flanpy.api.leases import PeersDocument, SubnetsDocument
+from flanpy.api.reading import read
+from flanpy.api.status import (
+    ConditionDocument,
+    LinkDocument,
+    StatusDocument,
+    VerdictDocument,
+    VerdictsDocument,
+)
 from flanpy.model.address import IPAddress, IPNetwork
 from flanpy.model.condition import Condition
 from flanpy.trace.hop import Walk
 from flanpy.trace.seen import Device, Seen
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,36 +102,74 @@ class Facts:
     """Units that Docker's is ordered after; None without systemd or Docker."""
     traced: tuple[Traced, ...] = ()
     told: Told = Told()
+    _read: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    def part(self, resource: str, *keys: str) -> Document:
-        """A mapping in one of the daemon's documents."""
-        return document.part(self.answers.get(resource), *keys)
-
-    def rows(self, resource: str, key: str) -> tuple[Document, ...]:
-        """Mappings in a list of one of the daemon's documents."""
-        return tuple(document.rows(self.answers.get(resource), key))
-
-    def condition(self, name: str) -> Document | None:
-        """The daemon's judgement if it is bad, None if it is good or not known."""
-        for row in self.rows("status", "conditions"):
-            if row.get("type") == name and row.get("healthy") is False:
-                return row
-        return None
-
-    def judgement(self, name: str) -> Document | None:
-        """The daemon's judgement, good or bad; None without a daemon."""
-        return next((row for row in self.rows("status", "conditions") if row.get("type") == name), None)
+    def _document(self, resource: str, kind: type[T]) -> T:
+        """Return the daemon's document, read once; an empty one if there is none."""
+        if resource not in self._read:
+            self._read[resource] = read(kind, self.answers.get(resource))
+        found: T = self._read[resource]
+        return found
 
     @property
-    def links(self) -> tuple[Document, ...]:
+    def has_status(self) -> bool:
+        """Report whether the daemon told its status."""
+        return self.answers.get("status") is not None
+
+    @property
+    def status(self) -> StatusDocument:
+        return self._document("status", StatusDocument)
+
+    @property
+    def subnets(self) -> SubnetsDocument:
+        return self._document("subnets", SubnetsDocument)
+
+    @property
+    def peers(self) -> PeersDocument:
+        return self._document("peers", PeersDocument)
+
+    @property
+    def events(self) -> EventsDocument:
+        return self._document("events", EventsDocument)
+
+    @property
+    def diff(self) -> DifferenceDocument:
+        return self._document("diff", DifferenceDocument)
+
+    @property
+    def cluster(self) -> VerdictDocument:
+        """The daemon's verdict on the cluster."""
+        return self._document("verdict", VerdictsDocument).cluster
+
+    def condition(self, name: str) -> ConditionDocument | None:
+        """The daemon's judgement if it is bad, None if it is good or not known."""
+        bad = (one for one in self.status.conditions if one.type == name and not one.healthy)
+        return next(bad, None)
+
+    def judgement(self, name: str) -> ConditionDocument | None:
+        """The daemon's judgement, good or bad; None without a daemon."""
+        return next((one for one in self.status.conditions if one.type == name), None)
+
+    def reason(self, name: str) -> str:
+        """The reason of the daemon's judgement if it is bad, else ""."""
+        found = self.condition(name)
+        return "" if found is None else found.reason
+
+    @property
+    def here(self) -> str:
+        """This host's name for people, "" if the daemon did not tell it."""
+        return self.status.host or self.status.node_id
+
+    @property
+    def links(self) -> tuple[LinkDocument, ...]:
         """The overlay's links as the daemon wants them."""
-        return tuple(document.rows(self.part("status", "backend"), "links"))
+        return self.status.backend.links if self.status.backend is not None else ()
 
     @property
     def overlay_links(self) -> tuple[str, ...]:
         """Their names; without a daemon those that look so."""
-        named = tuple(name for link in self.links if (name := document.text(link, "name")))
-        if named or self.answers.get("status") is not None:
+        named = tuple(link.name for link in self.links if link.name)
+        if named or self.has_status:
             return named
         kinds = {"vxlan", "tun", "ipip"}
         return tuple(
@@ -131,4 +179,4 @@ class Facts:
     @property
     def underlay(self) -> str:
         """The name of the link that carries the overlay, "" if not known."""
-        return document.text(self.part("status", "underlay"), "link")
+        return self.status.underlay.link if self.status.underlay is not None else ""

@@ -14,7 +14,10 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from flanpy.doctor import document, etcd, host
+from flanpy.api.reading import read
+from flanpy.api.status import StatusDocument
+from flanpy.doctor import etcd, host
+from flanpy.doctor.addresses import networks
 from flanpy.doctor.facts import Facts, Told, Traced
 from flanpy.doctor.packets import is_for_idle_bridge, packets
 from flanpy.errors import MALFORMED, ControlUnreachable, FlanpyError
@@ -182,12 +185,12 @@ def _subnets(env: SubnetEnv | None) -> tuple[IPv4Network | IPv6Network, ...]:
 
 
 def _overlay(answers: Mapping[str, Any], env: SubnetEnv | None) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    status = answers.get("status")
-    networks = document.networks(document.part(status, "network"), "network", "network6")
-    own = document.networks(document.part(status, "own"), "subnet", "subnet6")
-    if not networks and env is not None:
-        networks = tuple(filter(None, (env.network, env.ipv6_network)))
-    return networks, own or _subnets(env)
+    status = read(StatusDocument, answers.get("status"))
+    whole = networks(status.network.network, status.network.network6) if status.network is not None else ()
+    own = networks(status.own.subnet, status.own.subnet6) if status.own is not None else ()
+    if not whole and env is not None:
+        whole = tuple(filter(None, (env.network, env.ipv6_network)))
+    return whole, own or _subnets(env)
 
 
 def _told(sources: Sources, settings: Mapping[str, str], in_force: Mapping[str, str]) -> Told:

@@ -10,7 +10,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final
 
-from flanpy.doctor.document import address
+from flanpy.doctor.addresses import address
 from flanpy.doctor.facts import RouteSeen
 from flanpy.errors import HostError, KernelError
 from flanpy.host.sysctl import SysctlFiles, sysctl_name

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from flanpy.doctor import document
-from flanpy.doctor.document import Document
+from flanpy.api.leases import PeerDocument, SubnetDocument
+from flanpy.doctor.addresses import networks
 from flanpy.doctor.facts import Facts
 from flanpy.model.address import IPAddress, IPNetwork, is_within
 from flanpy.trace.seen import Direction, Seen
@@ -24,11 +24,11 @@ def packets(facts: Facts) -> Iterator[Pair]:
 
     A host without a bridge in its subnet has no containers yet: then it is this host that sends, and nothing comes in.
     """
-    for key, number in (("subnet", 4), ("subnet6", 6)):
+    for number in (4, 6):
         own = next((one for one in facts.own if one.version == number), None)
         if own is None or own.num_addresses < 8:
             continue
-        there = _peers(facts, key, own)
+        there = _peers(facts, own)
         bridge = next((link for one, link in facts.addresses.items() if one in own and one != own[0]), "")
         for subnet in there:
             yield (own[2] if bridge else None), subnet[2]
@@ -45,18 +45,16 @@ def is_for_idle_bridge(seen: Seen) -> bool:
     return seen.direction is Direction.IN and device is not None and device.up and not device.carrier
 
 
-def _peers(facts: Facts, key: str, own: IPNetwork) -> list[IPNetwork]:
+def _peers(facts: Facts, own: IPNetwork) -> list[IPNetwork]:
     """Subnets of peers, the worst first; without a daemon to name them those that this host has routes to."""
     if "subnets" not in facts.answers:
         return _routed(facts, own)[:_PEERS]
-    ailing = {
-        document.text(row, key)
-        for row in facts.rows("peers", "peers")
-        if document.text(row, "reach") in {"unreachable", "lossy"}
-    }
-    rows = [row for row in facts.rows("subnets", "subnets") if row.get("own") is not True and _is_peer(row)]
-    rows.sort(key=lambda row: (document.text(row, key) not in ailing, row.get("state") == "programmed"))
-    found = [subnet for row in rows for subnet in document.networks(row, key)]
+    ailing = {_range(row, own) for row in facts.peers.peers if row.reach in {"unreachable", "lossy"}}
+    rows = [
+        row for row in facts.subnets.subnets if not row.own and row.way
+    ]  # without a way nothing is sent to it
+    rows.sort(key=lambda row: (_range(row, own) not in ailing, row.state == "programmed"))
+    found = [subnet for row in rows for subnet in networks(_range(row, own))]
     fit = [one for one in found if one.version == own.version and one != own and one.num_addresses >= 8]
     return fit[:_PEERS]
 
@@ -72,6 +70,6 @@ def _routed(facts: Facts, own: IPNetwork) -> list[IPNetwork]:
     return [to for to in dict.fromkeys(found) if not to.overlaps(own) and to.num_addresses >= 8]
 
 
-def _is_peer(row: Document) -> bool:
-    """A reservation, or a lease that cannot be used, has no way: nothing is sent to it."""
-    return row.get("way") != ""
+def _range(row: SubnetDocument | PeerDocument, own: IPNetwork) -> str | None:
+    """Return the row's subnet of the family of ours."""
+    return row.subnet if own.version == 4 else row.subnet6

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from flanpy.doctor import document
+from flanpy.api.status import ConditionDocument
 from flanpy.doctor.checks import cloud, daemon, docker, filter, host, networks, overlay, reach, store  # noqa: A004
 from flanpy.doctor.checks.common import Problem, evidence_of
 from flanpy.doctor.facts import Facts
@@ -141,25 +141,20 @@ def _last_place(id_: str) -> int:
 
 def _untold(facts: Facts, told: set[str]) -> Iterator[Finding]:
     """A bad condition is a finding, whatever checks know of it; one not judged yet only if nothing else explains it."""
-    bad = [
-        row
-        for row in facts.rows("status", "conditions")
-        if row.get("healthy") is False and document.text(row, "type") not in told
-    ]
-    judged = [row for row in bad if row.get("status") != "Unknown"]
+    bad = [row for row in facts.status.conditions if not row.healthy and row.type not in told]
+    judged = [row for row in bad if row.status != "Unknown"]
     for row in judged or ([] if told - {""} else bad):
-        name = document.text(row, "type")
-        title = f"{name or 'a condition'} is {'not known yet' if row.get('status') == 'Unknown' else 'bad'}"
-        severity = Severity.ERROR if row.get("status") != "Unknown" else Severity.WARNING
+        title = f"{row.type or 'a condition'} is {'not known yet' if row.status == 'Unknown' else 'bad'}"
+        severity = Severity.ERROR if row.status != "Unknown" else Severity.WARNING
         yield Problem(_id_of(row), title).found(
-            *evidence_of(row), cure=document.text(row, "cure"), severity=severity, condition=name
+            *evidence_of(row), cure=row.cure, severity=severity, condition=row.type
         )
 
 
-def _id_of(row: document.Document) -> str:
+def _id_of(row: ConditionDocument) -> str:
     """Return the problem's id of a bad condition that no check has reported."""
     try:
-        kind = ConditionType(document.text(row, "type"))
+        kind = ConditionType(row.type)
     except ValueError:  # of a newer daemon's
         return UNKNOWN
-    return problem_of(kind, document.text(row, "reason")).id
+    return problem_of(kind, row.reason).id

@@ -146,7 +146,7 @@ def _milliseconds(seconds: float | None) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class _Fates:
-    """What became of the leases in one pass; `rejected` gives the reason by the lease's key."""
+    """The outcome of one pass for each lease; `rejected` gives the reason by the lease's key."""
 
     own: Lease | None
     peers: Mapping[str, Lease]

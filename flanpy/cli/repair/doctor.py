@@ -15,7 +15,6 @@ from flanpy.cli.base.exits import CommandError, Exit
 from flanpy.cli.base.host import Host
 from flanpy.cli.base.output import print_as, printable
 from flanpy.cli.base.wording import plural
-from flanpy.doctor import document
 from flanpy.doctor.finding import Finding, Severity
 from flanpy.errors import UsageError
 
@@ -37,8 +36,7 @@ def show(arguments: Namespace, host: Host) -> Exit:
     facts = gather(_sources(host))
     findings: Sequence[Finding] = diagnose(facts)
     if arguments.output == "table":
-        cluster = document.text(facts.part("verdict", "cluster"), "text")
-        _print(findings, facts.unread, cluster, verbose=getattr(arguments, "verbose", False))
+        _print(findings, facts.unread, facts.cluster.text, verbose=getattr(arguments, "verbose", False))
     else:
         print_as(arguments.output, _document(findings, facts.unread))
     if getattr(arguments, "fix", False):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from flanpy.doctor import document
 from flanpy.doctor.checks.common import Problem, evidence_of
 from flanpy.doctor.facts import Facts
 from flanpy.doctor.finding import Finding, Severity
@@ -34,16 +33,14 @@ _WARNINGS: Final = frozenset(
 def routes(facts: Facts) -> Iterator[Finding]:
     """The condition, with what is to be granted spelt out."""
     condition = facts.condition("CloudRoutes")
-    if condition is None or condition.get("healthy") is not False or condition.get("status") == "Unknown":
+    if condition is None or condition.status == "Unknown":
         return
-    reason = document.text(condition, "reason")
-    cure = document.text(condition, "cure")
-    grant = ""
-    backend = document.text(facts.part("status", "backend"), "cloud")
+    reason, grant = condition.reason, ""
+    backend = (facts.status.backend.cloud if facts.status.backend is not None else None) or ""
     if reason == CloudFault.DENIED.value or (reason == CloudFault.UNFIT.value and backend == AWS):
         grant = needed(backend)
     severity = Severity.WARNING if reason in _WARNINGS else Severity.ERROR
     title = _TITLES.get(reason, "the cloud provider refuses this host's route")
     yield Problem("P33", title).found(
-        *evidence_of(condition), cure=cure, grant=grant, severity=severity, condition="CloudRoutes"
+        *evidence_of(condition), cure=condition.cure, grant=grant, severity=severity, condition="CloudRoutes"
     )

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from flanpy.doctor import document
-from flanpy.doctor.document import Document
+from flanpy.api.events import EventDocument
+from flanpy.api.status import ConditionDocument
 from flanpy.doctor.facts import Facts, Traced
 from flanpy.doctor.finding import Finding, Repair, Severity
 from flanpy.model.event import WHOLE, EventKind
@@ -25,6 +25,9 @@ _OFTEN: Final = 5
 _LINES: Final = 8
 _WIDE: Final = 240
 """Lines of evidence, and characters of a repair in one."""
+
+_LONGEST: Final = 1000
+"""Characters of a line of evidence, and of a cure: the daemon's user says what the operator reads."""
 
 _AT_ONCE_S: Final = 2.0
 
@@ -52,7 +55,7 @@ class Problem:
             severity=severity,
             condition=condition,
             evidence=some(evidence),
-            cure=cure,
+            cure=cure[:_LONGEST],
             grant=grant,
             repair=repair,
             at=at,
@@ -61,21 +64,19 @@ class Problem:
 
 def some(lines: Iterable[str]) -> tuple[str, ...]:
     """The first of them, each once, and how many more."""
-    found = tuple(dict.fromkeys(line for line in lines if line))
+    found = tuple(dict.fromkeys(line[:_LONGEST] for line in lines if line))
     more = len(found) - _LINES
     return (*found[:_LINES], f"and {more} more") if more > 0 else found
 
 
-def evidence_of(condition: Document) -> tuple[str, ...]:
+def evidence_of(condition: ConditionDocument) -> tuple[str, ...]:
     """Reason and message, then what was measured."""
-    reason, message = document.text(condition, "reason"), document.text(condition, "message")
-    return (": ".join(filter(None, (reason, message))), *document.texts(condition, "evidence"))
+    return (": ".join(filter(None, (condition.reason, condition.message))), *condition.evidence)
 
 
 def judgement(facts: Facts, name: str, reason: str) -> str:
     """The condition's name, if the daemon has come to that judgement; "" if it has not."""
-    condition = facts.condition(name)
-    return name if condition is not None and condition.get("reason") == reason else ""
+    return name if facts.reason(name) == reason else ""
 
 
 def judged(
@@ -90,14 +91,14 @@ def judged(
 ) -> Iterator[Finding]:
     """The finding that a bad condition is, if its reason is one of `reasons` (empty: any)."""
     condition = facts.condition(name)
-    if condition is None or condition.get("status") == "Unknown":
+    if condition is None or condition.status == "Unknown":
         return
-    if reasons and condition.get("reason") not in reasons:
+    if reasons and condition.reason not in reasons:
         return
     yield problem.found(
         *evidence_of(condition),
         *more,
-        cure=document.text(condition, "cure"),
+        cure=condition.cure,
         severity=severity,
         condition=name,
         repair=repair,
@@ -117,53 +118,36 @@ def repaired(
     events = [
         event
         for event in _lately(facts)
-        if document.text(event, "what") in wanted
-        and where(_attributes(event))
-        and not _is_consequence(facts, event)
+        if event.what in wanted and where(frozenset(event.attributes)) and not _is_consequence(facts, event)
     ]
     if not events:
         return
-    times = max(sum(_times(one) for one in events if one["what"] == what) for what in wanted)
-    last = max(map(_at, events))
+    times = max(sum(one.times for one in events if one.what == what) for what in wanted)
+    last = max(event.at for event in events)
     head = f"flanpyd put it right {times} times in the last {LATELY_S / 60:.0f} minutes" if times > 1 else ""
-    lines = [
-        f"{facts.now - _at(event):.0f} s ago: {document.text(event, 'why')[:_WIDE]}"
-        for event in reversed(events)
-    ]
+    lines = [f"{facts.now - event.at:.0f} s ago: {event.why[:_WIDE]}" for event in reversed(events)]
     severity = Severity.WARNING if times >= _OFTEN else Severity.NOTE
     yield problem.found(head, *lines, cure=cure, severity=severity, at=last)
 
 
-def _at(event: Document) -> float:
-    return document.number(event, "at") or 0.0
-
-
-def _lately(facts: Facts) -> Iterator[Document]:
-    for event in facts.rows("events", "events"):
-        if event.get("kind") == EventKind.REPAIRED.value and 0 <= facts.now - _at(event) <= LATELY_S:
+def _lately(facts: Facts) -> Iterator[EventDocument]:
+    for event in facts.events.events:
+        if event.kind == EventKind.REPAIRED.value and 0 <= facts.now - event.at <= LATELY_S:
             yield event
-
-
-def _times(event: Document) -> int:
-    return max(1, document.count(event, "times"))
-
-
-def _attributes(event: Document) -> Attributes:
-    return frozenset(document.texts(event, "attributes"))
 
 
 _FLUSHING: Final = frozenset({WHOLE, "mac"})
 """A device made again, or its MAC put back: the kernel drops what stands on it."""
 
 
-def _is_consequence(facts: Facts, event: Document) -> bool:
+def _is_consequence(facts: Facts, event: EventDocument) -> bool:
     """Report whether the device itself was repaired at the same time."""
-    if document.text(event, "what") in {"link", "filter", "filterjump", "sysctl"}:
+    if event.what in {"link", "filter", "filterjump", "sysctl"}:
         return False
     return any(
-        document.text(other, "what") == "link"
-        and abs(_at(other) - _at(event)) <= _AT_ONCE_S
-        and _attributes(other) & _FLUSHING
+        other.what == "link"
+        and abs(other.at - event.at) <= _AT_ONCE_S
+        and not _FLUSHING.isdisjoint(other.attributes)
         for other in _lately(facts)
     )
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from flanpy.doctor import document
+from flanpy.api.leases import PeerDocument
+from flanpy.doctor.addresses import networks
 from flanpy.doctor.checks.common import Problem, ends, judged, traced_finding
 from flanpy.doctor.facts import Facts
 from flanpy.doctor.finding import Finding, Severity
@@ -24,8 +25,7 @@ _ELSEWHERE: Final = (*MTU_REASONS, "EngineDropsUs", "Masquerades")
 
 
 def consistent(facts: Facts) -> Iterator[Finding]:
-    reason = (facts.condition("DockerConsistent") or {}).get("reason")
-    if reason not in _ELSEWHERE:
+    if facts.reason("DockerConsistent") not in _ELSEWHERE:
         yield from judged(facts, "DockerConsistent", _DIFFERS)
     docker = facts.docker
     if docker is not None and not docker.healthy and docker.reason not in _ELSEWHERE:
@@ -45,7 +45,8 @@ def file(facts: Facts) -> Iterator[Finding]:
     yield from judged(facts, "SubnetFileWritten", _FILE)
     if facts.condition("SubnetFileWritten") is not None:
         return
-    leased = document.networks(facts.part("status", "own"), "subnet", "subnet6")
+    own = facts.status.own
+    leased = networks(own.subnet, own.subnet6) if own is not None else ()
     if leased and facts.env_text:
         yield _FILE.found(facts.env_text, cure="flanpyd writes it: correct --subnet-file or restart it")
     elif leased and set(facts.env_own) != set(leased):
@@ -63,29 +64,24 @@ def containers(facts: Facts) -> Iterator[Finding]:
 def mtu(facts: Facts) -> Iterator[Finding]:
     yield from traced_finding(_LARGE, ends(facts, [Place.DEVICE, Place.UNDERLAY_MTU], [Cause.MTU]))
     narrow = [
-        f"{_node(facts)} -> {_peer(row)}: {document.count(row, 'path_mtu')} of "
-        f"{document.count(row, 'path_mtu_wanted')} bytes get through"
-        for row in facts.rows("peers", "peers")
-        if 0 < document.count(row, "path_mtu") < document.count(row, "path_mtu_wanted")
+        f"{facts.here or 'this host'} -> {_peer(row)}: {row.path_mtu} of {row.path_mtu_wanted} bytes get through"
+        for row in facts.peers.peers
+        if 0 < row.path_mtu < row.path_mtu_wanted
     ]
     if facts.condition("MTUConsistent") is None:
         if narrow:
             cure = "let ICMP 'fragmentation needed' pass, or lower the MTU of the underlay link"
             yield _PATH.found(*narrow, cure=cure)
         return
-    reason = (facts.condition("MTUConsistent") or {}).get("reason")
+    reason = facts.reason("MTUConsistent")
     if reason == "ContainersTooWide":
         yield from judged(facts, "MTUConsistent", _CONTAINERS)
     elif reason != "TooNarrow":  # P22 tells of it
         yield from judged(facts, "MTUConsistent", _PATH, more=narrow)
 
 
-def _node(facts: Facts) -> str:
-    return document.host(facts.part("status")) or "this host"
-
-
-def _peer(row: document.Document) -> str:
-    return document.host(row) or document.text(row, "subnet") or "a peer"
+def _peer(row: PeerDocument) -> str:
+    return row.host or row.node_id or row.subnet or "a peer"
 
 
 def names(facts: Facts) -> Iterator[Finding]:

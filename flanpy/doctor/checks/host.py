@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from flanpy.doctor import document
+from flanpy.doctor.addresses import address, networks
 from flanpy.doctor.checks.common import (
     Problem,
     ends,
@@ -65,9 +65,10 @@ def link(facts: Facts) -> Iterator[Finding]:
 
 
 def underlay(facts: Facts) -> Iterator[Finding]:
-    mine = facts.part("status", "own")
-    for key in ("public_ip", "public_ip6"):
-        ip = document.address(mine.get(key))
+    own = facts.status.own
+    told = {"public_ip": own.public_ip, "public_ip6": own.public_ip6} if own is not None else {}
+    for key, text in told.items():
+        ip = address(text)
         if ip is not None and (ip.is_loopback or ip.is_link_local or ip.is_unspecified or ip.is_multicast):
             yield _UNFIT.found(f"{key} is {ip}", cure="set --public-ip or --iface")
     yield from _ambiguous(facts)
@@ -78,17 +79,17 @@ def _untold_ends(facts: Facts) -> list[tuple[Traced, Hop]]:
     """Return the packets that end on the underlay, but for those to peers whose probes told why."""
     told = [
         network
-        for row in facts.rows("peers", "peers")
-        if document.text(row, "trouble") in _BENEATH
-        for network in document.networks(row, "subnet", "subnet6")
+        for row in facts.peers.peers
+        if row.trouble in _BENEATH
+        for network in networks(row.subnet, row.subnet6)
     ]
     ended = ends(facts, [Place.UNDERLAY])
-    return [pair for pair in ended if not _in(document.address(pair[0].walk.destination), told)]
+    return [pair for pair in ended if not _in(address(pair[0].walk.destination), told)]
 
 
 def _ambiguous(facts: Facts) -> Iterator[Finding]:
     """Default routes of the same metric by several links."""
-    if facts.told.underlay_named or facts.answers.get("status") is None:
+    if facts.told.underlay_named or not facts.has_status:
         return
     for version in (4, 6):
         defaults = [
@@ -100,9 +101,8 @@ def _ambiguous(facts: Facts) -> Iterator[Finding]:
         best = [route for route in defaults if route.metric == least]
         links = {link for route in best for link in route.link.split(",")}
         if len(links) > 1 and version == 4:
-            chosen = (
-                f"chosen is {facts.underlay}: {document.text(facts.part('status', 'underlay'), 'reason')}"
-            )
+            reason = facts.status.underlay.reason if facts.status.underlay is not None else ""
+            chosen = f"chosen is {facts.underlay}: {reason}"
             cure = "name the link with --iface"
             lines = [route.text or f"default by {route.link}" for route in best]
             yield _TWO.found(*lines, chosen, cure=cure, severity=Severity.NOTE)
@@ -110,10 +110,10 @@ def _ambiguous(facts: Facts) -> Iterator[Finding]:
 
 def moved(facts: Facts) -> Iterator[Finding]:
     """Yield a finding for a moved address. An address behind a translation is set by hand; no link here has it."""
-    ip = document.address(facts.part("status", "own").get("public_ip"))
+    ip = address(facts.status.own.public_ip) if facts.status.own is not None else None
     if ip is None or facts.told.public_ip_named or not facts.addresses or ip in facts.addresses:
         return
-    has = document.text(facts.part("status", "underlay"), "address")
+    has = (facts.status.underlay.address if facts.status.underlay is not None else None) or "no address"
     cure = "is flanpyd running? It updates the lease when the address changes; behind NAT set --public-ip"
     yield _MOVED.found(f"the lease says {ip}", f"the underlay {facts.underlay} has {has}", cure=cure)
 
@@ -123,8 +123,8 @@ def overlapping(facts: Facts) -> Iterator[Finding]:
     routes = [route for route in facts.routes if route.link not in ours and _is_foreign(route, facts)]
     if routes:
         shadowing = any(_shadows(route, facts) for route in routes)
-        told = facts.condition("ForeignConflict") or {}
-        cure = document.text(told, "cure") if told.get("reason") == "RouteOverlaps" else ""
+        told = facts.condition("ForeignConflict")
+        cure = told.cure if told is not None and told.reason == "RouteOverlaps" else ""
         cure = cure or cure_of_link(routes[0].link, None)
         severity = Severity.ERROR if shadowing else Severity.WARNING
         yield _ROUTE.found(
@@ -168,9 +168,7 @@ def _is_foreign(route: RouteSeen, facts: Facts) -> bool:
 
 def _shadows(route: RouteSeen, facts: Facts) -> bool:
     """Report whether the route takes packets from a peer's route."""
-    leased = [
-        net for row in facts.rows("subnets", "subnets") for net in document.networks(row, "subnet", "subnet6")
-    ]
+    leased = [net for row in facts.subnets.subnets for net in networks(row.subnet, row.subnet6)]
     to = route.destination
     return any(
         to.version == net.version and to.overlaps(net) and to.prefixlen >= net.prefixlen for net in leased
@@ -196,8 +194,8 @@ def forwarding(facts: Facts) -> Iterator[Finding]:
     off = facts.sysctls.get(name) == "0"
     lost = ends(facts, [Place.FORWARDING])
     condition = facts.condition("ForwardingEnabled")
-    refused = condition is not None and condition.get("status") != "Unknown"
-    if off and (lost or refused or (facts.answers.get("status") is None and facts.overlay_links)):
+    refused = condition is not None and condition.status != "Unknown"
+    if off and (lost or refused or (not facts.has_status and facts.overlay_links)):
         cure = f"sysctl -w {name}=1, and find what resets it: grep -r ip_forward /etc/sysctl.d /run/sysctl.d"
         named = "ForwardingEnabled" if refused else ""
         yield _FORWARD.found(f"{name} = 0", cure=cure, condition=named, repair=sysctl(name, 1))
@@ -225,7 +223,7 @@ def _links_off(facts: Facts) -> list[str]:
     Those are bridges with our subnet, the overlay's devices, and the underlay where peers send packets unwrapped.
     """
     used = {link for ip, link in facts.addresses.items() if _in(ip, facts.own)} | {*facts.overlay_links}
-    direct = any(row.get("way") == "direct" for row in facts.rows("subnets", "subnets"))
+    direct = any(row.way == "direct" for row in facts.subnets.subnets)
     if facts.underlay and direct:
         used.add(facts.underlay)
     present = sorted(used & (facts.devices or {}).keys())
@@ -238,7 +236,7 @@ def _links_off(facts: Facts) -> list[str]:
 
 
 def reverse_path(facts: Facts) -> Iterator[Finding]:
-    told = document.texts(facts.part("status", "tuning", "reverse_path"), "strict")
+    told = facts.status.tuning.reverse_path.strict if facts.status.tuning is not None else ()
     # Root is to write there, so the daemon only chooses among the links that are here.
     strict = [link for link in told if link in (facts.devices or {})]
     repair = (
@@ -254,7 +252,7 @@ def reverse_path(facts: Facts) -> Iterator[Finding]:
 
 def _strict_without_daemon(facts: Facts) -> Iterator[Finding]:
     """On the overlay's own device a strict filter is never right."""
-    if facts.answers.get("status") is not None:
+    if facts.has_status:
         return
     of_all = facts.sysctls.get("net.ipv4.conf.all.rp_filter", "0")
     for link in facts.overlay_links:
@@ -267,12 +265,10 @@ def neighbours(facts: Facts) -> Iterator[Finding]:
     condition = facts.condition("NeighboursFit")
     if condition is None:
         return
-    wanted = 0
-    for table in document.rows(facts.part("status", "tuning"), "neighbours"):
-        needed, limit = document.count(table, "needed"), document.count(table, "limit")
-        if needed > limit or document.count(table, "refused_lately"):
-            family = "ipv6" if table.get("family") == "ipv6" else "ipv4"
-            wanted = 1 << max(needed * 2, limit * 2, 1).bit_length()
+    for table in facts.status.tuning.neighbours if facts.status.tuning is not None else ():
+        if table.needed > table.limit or table.refused_lately:
+            family = "ipv6" if table.family == "ipv6" else "ipv4"
+            wanted = 1 << max(table.needed * 2, table.limit * 2, 1).bit_length()
             repair = sysctl(f"net.{family}.neigh.default.gc_thresh3", wanted)
             yield from judged(facts, "NeighboursFit", _TABLE, repair=repair)
             return

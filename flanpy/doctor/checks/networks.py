@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from flanpy.doctor import document
 from flanpy.doctor.checks.common import Problem, evidence_of
 from flanpy.doctor.facts import Facts
 from flanpy.doctor.finding import Finding, Severity
@@ -24,12 +23,10 @@ _WARNINGS: Final = frozenset({"NotInDocker"})
 def ready(facts: Facts) -> Iterator[Finding]:
     """The condition, by what it is about."""
     condition = facts.condition("NetworksReady")
-    if condition is None or condition.get("healthy") is not False or condition.get("status") == "Unknown":
+    if condition is None or condition.status == "Unknown":
         return
-    reason = document.text(condition, "reason")
-    severity = Severity.WARNING if reason in _WARNINGS else Severity.ERROR
-    title = _TITLES.get(reason, "a named network does not work on this host")
-    cure = document.text(condition, "cure")
+    severity = Severity.WARNING if condition.reason in _WARNINGS else Severity.ERROR
+    title = _TITLES.get(condition.reason, "a named network does not work on this host")
     yield Problem("P40", title).found(
-        *evidence_of(condition), cure=cure, severity=severity, condition="NetworksReady"
+        *evidence_of(condition), cure=condition.cure, severity=severity, condition="NetworksReady"
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Set
 from typing import Final
 
-from flanpy.doctor import document
 from flanpy.doctor.checks.common import Problem, ends, evidence_of, judged, repaired, traced_finding
 from flanpy.doctor.facts import Facts
 from flanpy.doctor.finding import Finding, Repair, Severity
@@ -42,7 +41,7 @@ _RIVALS: Final = (
 
 
 def device(facts: Facts) -> Iterator[Finding]:
-    if (facts.condition("BackendReady") or {}).get("reason") != "TooNarrow":  # P22 tells of it
+    if facts.reason("BackendReady") != "TooNarrow":  # P22 tells of it
         yield from judged(facts, "BackendReady", _BACKEND)
     if facts.condition("BackendReady") is None:
         missing = _missing(facts)
@@ -65,7 +64,7 @@ def _missing(facts: Facts) -> list[str]:
 
 def mac(facts: Facts) -> Iterator[Finding]:
     for link in facts.links:
-        name, wanted = document.text(link, "name"), document.text(link, "mac").lower()
+        name, wanted = link.name, (link.mac or "").lower()
         has = (facts.devices or {}).get(name)
         if wanted and has is not None and has.mac.lower() != wanted:
             # No repair: with its MAC a device loses its neighbours, so only flanpyd can put all of it back.
@@ -96,8 +95,8 @@ def checksum(facts: Facts) -> Iterator[Finding]:
 
 def _slow(facts: Facts) -> Iterator[Finding]:
     """A note that the offload is off on purpose: it explains what an operator measures."""
-    said = facts.judgement("ChecksumOffload") or {}
-    if said.get("status") == "False" and said.get("healthy") is True:
+    said = facts.judgement("ChecksumOffload")
+    if said is not None and said.status == "False" and said.healthy:
         cure = "if that is not wanted, set vxlan-tx-checksum to auto, or to on, and reload"
         yield _CHECKSUM_OFF.found(
             *evidence_of(said), cure=cure, severity=Severity.NOTE, condition="ChecksumOffload"
@@ -106,21 +105,17 @@ def _slow(facts: Facts) -> Iterator[Finding]:
 
 def _wanted_offload(facts: Facts) -> bool | None:
     """As the daemon decided; without one as set, and None for what only the daemon can decide."""
-    said = facts.judgement("ChecksumOffload") or {}
-    match said.get("reason"):
-        case "Refused" | "NotPlanned" | "NotNeeded":
-            return None
-        case "CorruptedAndOn":
-            return True
-        case str():
-            return said.get("status") == "True"
-    return {"on": True, "off": False}.get(facts.told.tx_checksum)
+    said = facts.judgement("ChecksumOffload")
+    if said is None:
+        return {"on": True, "off": False}.get(facts.told.tx_checksum)
+    if said.reason in {"Refused", "NotPlanned", "NotNeeded"}:
+        return None
+    return said.reason == "CorruptedAndOn" or said.status == "True"
 
 
 def routes(facts: Facts) -> Iterator[Finding]:
     """A packet into this host without a bridge to go to is Docker's affair, a filtered one that of the filter."""
-    conflicts = document.texts(facts.part("diff"), "conflicts")
-    yield from judged(facts, "ForeignConflict", _FOREIGN, reasons=("Foreign",), more=conflicts)
+    yield from judged(facts, "ForeignConflict", _FOREIGN, reasons=("Foreign",), more=facts.diff.conflicts)
     astray = ends(facts, [Place.ROUTE], but=[Cause.REVERSE_PATH, Cause.NO_BRIDGE, Cause.RULE])
     yield from traced_finding(_ROUTES, astray)
     if not astray:
@@ -129,17 +124,15 @@ def routes(facts: Facts) -> Iterator[Finding]:
 
 
 def _different(facts: Facts, problem: Problem, kinds: Set[str]) -> Iterator[Finding]:
-    diff = facts.part("diff")
-    pairs = zip(document.texts(diff, "kinds"), document.texts(diff, "lines"), strict=False)
+    pairs = zip(facts.diff.kinds, facts.diff.lines, strict=False)
     lines = [line for kind, line in pairs if kind in kinds]
-    if lines and diff.get("trusted") is True:
+    if lines and facts.diff.trusted:
         cure = "flanpyd does this next; if it stays so, see its log"
         yield problem.found(*lines, cure=cure, severity=Severity.WARNING)
 
 
 def entries(facts: Facts) -> Iterator[Finding]:
-    reason = (facts.condition("PeersProgrammed") or {}).get("reason")
-    if reason != "NoWay":
+    if facts.reason("PeersProgrammed") != "NoWay":
         yield from judged(facts, "PeersProgrammed", _PEERS)
     wrong = ends(facts, [Place.NEIGHBOUR, Place.FDB_ENTRY, Place.TUNNEL_TABLE])
     yield from traced_finding(_ENTRIES, wrong)

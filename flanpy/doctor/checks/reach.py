@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from flanpy.doctor import document
+from flanpy.api.leases import PeerDocument
 from flanpy.doctor.checks.common import Problem
-from flanpy.doctor.document import Document
 from flanpy.doctor.facts import Facts
 from flanpy.doctor.finding import Finding, Severity
 from flanpy.model.problem import OF_TROUBLE
@@ -41,40 +40,38 @@ def problems() -> Iterable[Problem]:
 def peers(facts: Facts) -> Iterator[Finding]:
     """By kind of trouble, in the order in which one explains another."""
     for trouble, problem in _BY_TROUBLE.items():
-        rows = [row for row in facts.rows("peers", "peers") if _is_ailing(row) and _trouble(row) is trouble]
+        rows = [row for row in facts.peers.peers if _is_ailing(row) and _trouble(row) is trouble]
         if not rows:
             continue
-        lost = any(row.get("reach") == Reach.UNREACHABLE.value for row in rows)
+        lost = any(row.reach == Reach.UNREACHABLE.value for row in rows)
         name = "MTUConsistent" if trouble is Trouble.MTU_BLACK_HOLE else "PeersReachable"
         yield problem.found(
             *(_line(facts, row) for row in rows),
-            cure=next((cure for row in rows if (cure := document.text(row, "cure"))), ""),
+            cure=next((cure for row in rows if (cure := row.cure)), ""),
             severity=Severity.ERROR if lost or trouble is Trouble.MTU_BLACK_HOLE else Severity.WARNING,
             condition=name if facts.condition(name) is not None else "",
         )
 
 
-def _is_ailing(row: Document) -> bool:
-    return document.text(row, "reach") in _BAD or _trouble(row) is Trouble.MTU_BLACK_HOLE
+def _is_ailing(row: PeerDocument) -> bool:
+    return row.reach in _BAD or _trouble(row) is Trouble.MTU_BLACK_HOLE
 
 
-def _trouble(row: Document) -> Trouble:
+def _trouble(row: PeerDocument) -> Trouble:
     try:
-        return Trouble(document.text(row, "trouble"))
+        return Trouble(row.trouble)
     except ValueError:
         return Trouble.UNEXPLAINED
 
 
-def _line(facts: Facts, row: Document) -> str:
-    here = document.host(facts.part("status")) or "this host"
-    there = document.host(row) or document.text(row, "subnet") or "a peer"
-    ip = document.text(row, "public_ip")
-    why = ", ".join(filter(None, (document.text(row, "trouble"), document.text(row, "evidence"))))
-    loss = document.number(row, "loss")
-    lost = f"{loss:.0%} lost" if loss and row.get("reach") == Reach.LOSSY.value else ""
+def _line(facts: Facts, row: PeerDocument) -> str:
+    here = facts.here or "this host"
+    there = row.host or row.node_id or row.subnet or "a peer"
+    why = ", ".join(filter(None, (row.trouble, row.evidence)))
+    lost = f"{row.loss:.0%} lost" if row.loss and row.reach == Reach.LOSSY.value else ""
     return ": ".join(
         filter(
             None,
-            (f"{here} -> {there}" + (f" ({ip})" if ip else ""), lost or document.text(row, "reach"), why),
+            (f"{here} -> {there}" + (f" ({row.public_ip})" if row.public_ip else ""), lost or row.reach, why),
         )
     )

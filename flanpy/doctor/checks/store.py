@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Final
 
-from flanpy.doctor import document, etcd_versions
+from flanpy.api.leases import SubnetDocument
+from flanpy.doctor import etcd_versions
+from flanpy.doctor.addresses import networks
 from flanpy.doctor.checks.common import Problem, evidence_of, judged, judgement
-from flanpy.doctor.document import Document
 from flanpy.doctor.facts import Facts
 from flanpy.doctor.finding import Finding, Severity
 
@@ -83,8 +84,7 @@ def watched(facts: Facts) -> Iterator[Finding]:
     """The daemon is cut off while we are not."""
     if facts.endpoints and all(one.problem for one in facts.endpoints):
         return
-    condition = facts.condition("DatastoreReachable")
-    if condition is not None and condition.get("reason") == "ListUnusable":
+    if facts.reason("DatastoreReachable") == "ListUnusable":
         yield from judged(facts, "DatastoreReachable", _LIST)
         return
     yield from judged(facts, "DatastoreReachable", _WATCH if facts.endpoints else _ETCD)
@@ -105,8 +105,9 @@ def clocks(facts: Facts) -> Iterator[Finding]:
 
 def conflicts(facts: Facts) -> Iterator[Finding]:
     yield from judged(facts, "LeaseConflict", _CONFLICT)
-    for key in ("subnet", "subnet6"):
-        rows = [(net, row) for row in facts.rows("subnets", "subnets") for net in document.networks(row, key)]
+    leased = facts.subnets.subnets
+    for pairs in ([(one.subnet, one) for one in leased], [(one.subnet6, one) for one in leased]):
+        rows = [(net, row) for text, row in pairs for net in networks(text)]
         rows.sort(key=lambda pair: (pair[0].version, int(pair[0].network_address), pair[0].prefixlen))
         lines = [
             f"{one} of {_name(row)} and {two} of {_name(other)}"
@@ -117,19 +118,15 @@ def conflicts(facts: Facts) -> Iterator[Finding]:
             yield _OVERLAP.found(*lines, cure="drain one of each two: flanpyctl drain on that host")
 
 
-def _name(row: Document) -> str:
-    return document.host(row) or document.text(row, "public_ip") or "an unnamed host"
+def _name(row: SubnetDocument) -> str:
+    return row.host or row.node_id or row.public_ip or "an unnamed host"
 
 
 def leases(facts: Facts) -> Iterator[Finding]:
     yield from judged(facts, "NetworkConfigValid", _CONFIG)
     yield from judged(facts, "MassDeleteHeld", _HELD, severity=Severity.WARNING)
-    invalid = [
-        f"{document.text(row, 'key')}: {document.text(row, 'reason')}"
-        for row in facts.rows("subnets", "invalid")
-    ]
-    condition = facts.condition("PeerLeasesValid")
-    if condition is not None and condition.get("reason") != _KEPT_OUT:
+    invalid = [f"{row.key}: {row.reason}" for row in facts.subnets.invalid]
+    if facts.reason("PeerLeasesValid") not in {"", _KEPT_OUT}:
         yield from judged(facts, "PeerLeasesValid", _POISON, more=invalid)
     elif invalid:
         yield _POISON.found(*invalid, cure="flanpyctl subnets release removes a key")
@@ -140,16 +137,16 @@ def border(facts: Facts) -> Iterator[Finding]:
 
 
 def held(facts: Facts) -> Iterator[Finding]:
-    diff = facts.part("diff")
-    waiting = document.texts(diff, "held_lines")
+    waiting = facts.diff.held_lines
     if waiting and facts.condition("MassDeleteHeld") is None:
-        why = document.text(diff, "held")
-        yield _MISSED.found(why, *waiting, cure="if this was meant, do nothing", severity=Severity.WARNING)
+        yield _MISSED.found(
+            facts.diff.held, *waiting, cure="if this was meant, do nothing", severity=Severity.WARNING
+        )
 
 
 def is_drained(facts: Facts) -> bool:
     """Report whether there is no lease on purpose."""
-    return (facts.condition("LeaseValid") or {}).get("reason") == "Drained"
+    return facts.reason("LeaseValid") == "Drained"
 
 
 def drained(facts: Facts) -> Iterator[Finding]:
@@ -160,7 +157,7 @@ def drained(facts: Facts) -> Iterator[Finding]:
 def own(facts: Facts) -> Iterator[Finding]:
     if not is_drained(facts):
         yield from judged(facts, "LeaseValid", _LOST)
-    left = document.number(facts.part("status", "own"), "expires_in")
+    left = facts.status.own.expires_in if facts.status.own is not None else None
     if left is not None and left < _ENDS_S and facts.condition("LeaseValid") is None:
         cure = "bring etcd back: another host may be given the subnet once the lease has ended"
         yield _ENDING.found(f"it ends in {left:.0f} s", cure=cure, severity=Severity.WARNING)
@@ -170,24 +167,21 @@ def own(facts: Facts) -> Iterator[Finding]:
 def room(facts: Facts) -> Iterator[Finding]:
     """Hosts that have a lease go on: only one more would get none."""
     severity = Severity.WARNING if facts.condition("LeaseValid") is None else Severity.ERROR
-    lines = [
-        f"{document.count(pool, 'free')} of {document.count(pool, 'total')} subnets are free"
-        for pool in document.rows(facts.answers.get("status"), "pools")
-    ]
+    lines = [f"{pool.free} of {pool.total} subnets are free" for pool in facts.status.pools]
     yield from judged(facts, "SubnetsAvailable", _FULL, severity=severity, more=lines)
 
 
 def reserved(facts: Facts) -> Iterator[Finding]:
-    mine = facts.part("status", "own")
-    ip, node = document.text(mine, "public_ip"), document.text(facts.part("status"), "node_id")
-    whom = document.host(facts.part("status")) or ip
+    mine, node = facts.status.own, facts.status.node_id
+    if mine is None:
+        return
     lines = [
-        f"{document.text(row, 'key') or document.text(row, 'subnet')} is reserved for {whom}"
-        for row in facts.rows("subnets", "subnets")
-        if row.get("reservation") is True and row.get("own") is not True and mine and _is_for(row, ip, node)
+        f"{row.key or row.subnet} is reserved for {facts.here or mine.public_ip}"
+        for row in facts.subnets.subnets
+        if row.reservation and not row.own and _is_for(row, mine.public_ip, node)
     ]
     if lines:
-        line = f"held is {document.text(mine, 'subnet')}"
+        line = f"held is {mine.subnet}"
         yield _RESERVED.found(
             *lines,
             line,
@@ -197,7 +191,7 @@ def reserved(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _is_for(row: Document, ip: str, node: str) -> bool:
-    if named := document.text(row, "node_id"):
-        return named == node
-    return bool(ip) and document.text(row, "public_ip") == ip
+def _is_for(row: SubnetDocument, ip: str | None, node: str) -> bool:
+    if row.node_id:
+        return row.node_id == node
+    return bool(ip) and row.public_ip == ip
