@@ -503,10 +503,17 @@ def test_all_conditions_are_judged_once_each_and_healthy_when_all_is_well() -> N
 
 @pytest.mark.parametrize(
     ("code", "cure"),
-    [(errno.EPERM, "CAP_NET_ADMIN"), (errno.EOPNOTSUPP, "VXLAN"), (errno.ENOMEM, "tried again")],
+    [(errno.EPERM, "CAP_NET_ADMIN"), (errno.EOPNOTSUPP, "module vxlan"), (errno.ENOMEM, "tried again")],
 )
-def test_refusal_of_the_kernel_comes_with_its_cure(code: int, cure: str) -> None:
+def test_refusal_of_the_device_comes_with_its_cure(code: int, cure: str) -> None:
     assert cure in _judged(last(failures=(refused(link(), code),)), C.BACKEND_READY).cure
+
+
+@pytest.mark.parametrize(
+    ("code", "cure"),
+    [(errno.EPERM, "CAP_NET_ADMIN"), (errno.EOPNOTSUPP, "tried again"), (errno.ENOMEM, "tried again")],
+)
+def test_refusal_of_a_route_comes_with_its_cure(code: int, cure: str) -> None:
     assert cure in _judged(last(failures=(refused(ROUTE, code),)), C.PEERS_PROGRAMMED).cure
 
 
