@@ -36,9 +36,30 @@ _PEM_KEY: Final = re.compile(r"-----BEGIN PUBLIC KEY-----\s+([A-Za-z0-9+/=\s]+)-
 _ID_DIGITS: Final = 16
 
 
-def digest_of(certificate: str) -> str:
-    """Return the SHA-256 of a certificate in PEM, in hex. Raises `ValueError`."""
-    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate.strip())).hexdigest()
+_PEM_CERTIFICATE: Final = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+
+
+def digest_of(certificates: str) -> str:
+    """Return the SHA-256 of certificates in PEM, in hex: of one, or of all that a promoted store goes by, in order.
+
+    Raises `ValueError`.
+    """
+    found = _PEM_CERTIFICATE.findall(certificates)
+    if not found:
+        raise ValueError("no certificate")
+    return hashlib.sha256(b"".join(map(ssl.PEM_cert_to_DER_cert, found))).hexdigest()
+
+
+def joined(*texts: str) -> str:
+    """Return all certificates of several texts in PEM, each once, in their order. The first is the one that signs."""
+    found = (one for text in texts for one in _PEM_CERTIFICATE.findall(text))
+    return "".join(f"{one}\n" for one in dict.fromkeys(found))
+
+
+def speaks_for(certificate: Path, address: str) -> bool:
+    """Tell whether a certificate is a server's at an address."""
+    told = _openssl("x509", "-noout", "-in", str(certificate), "-checkip", address)
+    return "does match" in told
 
 
 def make_key(path: Path) -> None:

@@ -33,6 +33,7 @@ class Refused(Enum):
     SPENT = "spent"
     NAME_TAKEN = "name_taken"
     NO_MEMBER = "no_member"
+    MOVED = "moved"
     MALFORMED = "malformed"
     FAILED = "failed"
 
@@ -46,6 +47,8 @@ REASONS: Final = {
     Refused.NAME_TAKEN: "another member has this host's name: say --name, or remove that member with"
     " 'flanpyctl cluster remove NAME' on the store's host",
     Refused.NO_MEMBER: "this host is not a member, or was removed: join again with a new token",
+    Refused.MOVED: "the cluster's store is elsewhere by now, see 'flanpyctl cluster members' on a member: after 'store"
+    " promote' make a token on the new store's host; with an etcd set the host up for that",
     Refused.MALFORMED: "the store's host did not understand: do the versions of flanpy match?",
     Refused.FAILED: "the store's host could not sign or write: see 'journalctl -u flanpy-store' there",
 }

@@ -80,6 +80,14 @@ LEASE_OPTIONS: Final[tuple[Option, ...]] = (
         help="send etcd-password to http:// endpoints of other hosts, too, where everybody on the way reads it",
     ),
     Option(
+        name="etcd-follow",
+        field="etcd.follow",
+        kind=kinds.SWITCH,
+        group="etcd",
+        own=True,
+        help="go to where the cluster's store is after 'store promote' or 'store move', and keep a copy of its keys",
+    ),
+    Option(
         name="leases-from",
         field="leases.place",
         kind=kinds.TEXT,

@@ -59,6 +59,7 @@ class EtcdOptions:
     username: str = ""
     password: str = field(default="", repr=False)
     plain_password: bool = False
+    follow: bool = False
 
     @property
     def tls(self) -> bool:

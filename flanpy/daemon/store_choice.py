@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from flanpy.clock import Clock
 from flanpy.config import Settings
 from flanpy.config.etcd import session_settings
+from flanpy.daemon.following.session import FollowingSession
 from flanpy.host.node_id import advertised_name
 from flanpy.model.address import IPAddress
 from flanpy.store.listed.session import ListedSession, ThisHost
@@ -20,6 +21,8 @@ def store_of(
     """Return the store that the settings name. Raises ConfigError for one that cannot be used."""
     place = settings.leases.place
     if not place:
+        if settings.etcd.follow:
+            return FollowingSession(settings, clock=clock)
         return EtcdSession(session_settings(settings.etcd), clock=clock)
     return ListedSession(
         list_source(place, settings.leases.cafile),
@@ -32,5 +35,7 @@ def store_of(
 
 def use(session: EtcdSession | ListedSession, settings: Settings) -> None:
     """Have the session use other settings from now on. Raises ConfigError, and all stays as it was."""
-    if isinstance(session, EtcdSession):
+    if isinstance(session, FollowingSession):
+        session.follow_settings(settings)
+    elif isinstance(session, EtcdSession):
         session.use(session_settings(settings.etcd))

@@ -56,6 +56,11 @@ class Membership(Protocol):
 
     def __contains__(self, name: object) -> bool: ...
 
+    @property
+    def moved(self) -> bool:
+        """Tell whether the cluster's store is elsewhere by now."""
+        ...
+
     def holding(self, name: str, lost: Callable[[], None]) -> AbstractContextManager[None]:
         """Call `lost` if this member is struck off meanwhile."""
         ...
@@ -74,12 +79,14 @@ class User:
 class Rights:
     """The rights of one caller; each method raises `Refusal` for what it may not do.
 
-    `kept` is a prefix that the caller may read and not write: the records of members are the operator's.
+    `kept` is a prefix that the caller may read and not write: the records of members are the operator's. Once the
+    store has `moved` the caller writes nothing.
     """
 
     user: User | None = None
     kept: bytes = b""
     member: str = ""
+    moved: bool = False
 
     @property
     def limited(self) -> bool:
@@ -102,6 +109,8 @@ class Rights:
 
     def write(self, key: bytes, end: bytes = b"") -> None:
         """Let a write of a range pass."""
+        if self.moved:
+            raise Refusal(RefusalReason.MOVED)
         self.read(key, end)
         if self.kept and _meets(self.kept, key, end):
             raise Refusal(RefusalReason.PERMISSION_DENIED)
@@ -164,7 +173,9 @@ class Access:
         if name not in self._members:
             raise Refusal(RefusalReason.NO_MEMBER)
         rights = self._of_user(call)
-        return rights if name == OPERATOR else replace(rights, kept=PREFIX.encode(), member=name)
+        if name == OPERATOR:
+            return rights
+        return replace(rights, kept=PREFIX.encode(), member=name, moved=self._members.moved)
 
     def holding(self, rights: Rights, lost: Callable[[], None]) -> AbstractContextManager[None]:
         """Call `lost` if the caller stops being a member meanwhile."""

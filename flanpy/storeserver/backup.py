@@ -1,8 +1,8 @@
 """Backups: what a file of one may be, daily ones by themselves, and a store made from one.
 
-Owns the backups directory and the sequence of a restore. A restored store goes on with a revision far beyond the one
-that clients may have seen, and with its history compacted up to there: so each of them lists anew. Its generation is
-one higher. The file that was there before is kept.
+Owns the backups directory, the sequence of a restore, and that of a promotion, which makes a store of a member's copy.
+Such a store goes on with a revision far beyond the one that clients may have seen, and with its history compacted up to
+there: so each of them lists anew. Its generation is one higher. The file that was there before is kept.
 """
 
 from __future__ import annotations
@@ -19,11 +19,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from flanpy.cluster.copy import Copy
+from flanpy.cluster.place import KEY as PLACE_KEY
+from flanpy.cluster.place import Place
 from flanpy.errors import HostError
 from flanpy.files.atomic import host_error, take_name
 from flanpy.files.rights import rights_of_owner
 from flanpy.log import get_logger
-from flanpy.storeserver.database import PAGE_SIZE, Damaged, Database, StoreState
+from flanpy.store import etcdpb as pb
+from flanpy.storeserver.database import PAGE_SIZE, Damaged, Database, LeaseRow, StoreState
 from flanpy.storeserver.lock import FILE_NAME, locked
 from flanpy.storeserver.refusal import Refusal
 from flanpy.storeserver.store import Store
@@ -32,6 +36,8 @@ log = get_logger()
 
 DAY_S: Final = 86_400.0
 RETRY_S: Final = 600.0
+LEASE_S: Final = 86_400
+"""Seconds that leases get in a promoted store, as nobody knows how long theirs were: flannel's, and the default."""
 LEAP: Final = 1_000_000_000
 """Revisions that a restored store skips: more than clients can have seen since the backup (etcd's advice)."""
 _MAGIC: Final = b"SQLite format 3\0"
@@ -125,6 +131,43 @@ def restore(source: Path, data: Path) -> tuple[StoreState, Path | None]:
         kept = _keep_old(data / FILE_NAME)
         take_name(fresh, data / FILE_NAME)
     return state, kept
+
+
+def found(copy: Copy, place: Place, data: Path) -> Path | None:
+    """Put a store made of a member's copy into a data directory, as the one of `place`. Return where the old file is.
+
+    Raises `HostError`, `AlreadyRunning`. Hosts keep their leases, by the ids that they know, and list anew.
+    """
+    with rights_of_owner(data), locked(data), _beside(data) as directory:
+        fresh = directory / "store.db"
+        _fill(fresh, copy, place)
+        fresh.chmod(0o600)
+        kept = _keep_old(data / FILE_NAME)
+        take_name(fresh, data / FILE_NAME)
+    return kept
+
+
+def _fill(path: Path, copy: Copy, place: Place) -> None:
+    database = Database(path, write=True)
+    try:
+        revision = copy.revision + LEAP
+        state = StoreState(place.cluster_id, place.member, place.generation, revision, revision)
+        items = {**copy.items, PLACE_KEY: (place.encoded(), 0)}
+        database.execute("BEGIN IMMEDIATE")
+        for lease in {lease for _, lease in items.values() if lease}:
+            database.write_lease(LeaseRow(lease, LEASE_S, float(LEASE_S)))
+        for number, (key, (value, lease)) in enumerate(sorted(items.items())):
+            name = key.encode("utf-8", "surrogateescape")
+            kv = pb.KeyValue(
+                key=name, value=value, lease=lease, version=1, create_revision=revision, mod_revision=revision
+            )
+            database.write(kv, number)
+        database.set_state(state)
+        database.execute("COMMIT")
+    finally:
+        database.close()
+    for rest in ("-wal", "-shm"):
+        path.with_name(path.name + rest).unlink(missing_ok=True)
 
 
 @contextmanager

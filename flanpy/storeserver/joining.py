@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from flanpy.cluster import authority, records
 from flanpy.cluster.records import MEMBERS, TOKENS, Member, Refused, TokenRecord
@@ -22,7 +23,7 @@ from flanpy.cluster.talk import LONGEST
 from flanpy.errors import MALFORMED, FlanpyError, HostError
 from flanpy.log import get_logger
 from flanpy.store import etcdpb as pb
-from flanpy.storeserver.members import SPAN
+from flanpy.storeserver.members import SPAN, Members
 from flanpy.storeserver.settings import Listen, StoreSettings
 from flanpy.storeserver.store import Store
 
@@ -40,31 +41,38 @@ Answer = dict[str, Any]
 class Door:
     """The answers to all questions."""
 
-    def __init__(self, settings: StoreSettings, store: Store) -> None:
+    def __init__(self, settings: StoreSettings, store: Store, members: Members) -> None:
         assert settings.ca_file is not None
         assert settings.ca_key_file is not None
         self._ca, self._ca_key = settings.ca_file, settings.ca_key_file
         self._endpoints = [str(listen) for listen in settings.listens if listen.tls]
         self._store = store
+        self._everyone = members
         self._turns = asyncio.Semaphore(_MOST)
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection: a question, an answer, the end."""
         with suppress(OSError, TimeoutError, ValueError, asyncio.IncompleteReadError):
             async with asyncio.timeout(_PATIENCE_S), self._turns:
-                said = await self._answer(await reader.readline(), _name_of(writer))
+                said = await self._answer(await reader.readline(), _name_of(writer), _address_of(writer))
                 writer.write(json.dumps({**said, "time": time.time()}).encode() + b"\n")
                 await writer.drain()
         writer.close()
 
-    async def _answer(self, line: bytes, name: str) -> Answer:
+    async def _answer(self, line: bytes, name: str, from_: str) -> Answer:
         try:
             asked = json.loads(line)
             match asked["do"]:
                 case "authority":
                     return {"authority": self._ca.read_text()}
+                case "store":
+                    return self._head()
+                case "join" | "renew" | "leave" if self._everyone.moved:
+                    return _said_no(Refused.MOVED)
                 case "join":
-                    return await self._join(asked)
+                    return await self._join(asked, from_)
+                case "renew":
+                    return await self._renew(asked, name, from_)
                 case "leave":
                     return await self._leave(name)
         except MALFORMED:
@@ -74,11 +82,17 @@ class Door:
             return _refused(Refused.FAILED)
         return _refused(Refused.MALFORMED)
 
-    async def _join(self, asked: Mapping[str, Any]) -> Answer:
+    def _head(self) -> Answer:
+        """Say which store this is: an older one of the same cluster ends upon it."""
+        state = self._store.state
+        head = {"cluster_id": state.cluster_id, "generation": state.generation, "member": state.member_id}
+        return {**head, "endpoints": self._endpoints}
+
+    async def _join(self, asked: Mapping[str, Any], from_: str) -> Answer:
         token, secret = str(asked["token"]), str(asked["secret"])
         if isinstance(known := self._admitted(token, secret, ""), Refused) and known is not Refused.SPENT:
             return _said_no(known)
-        id_, certificate = await self._signed(str(asked["request"]))
+        id_, certificate = await self._signed(str(asked["request"]), from_)
         name, node_id, address = (str(asked[key])[:_LONGEST_NAME] for key in ("name", "node_id", "address"))
         member = Member(id_, name, node_id, address, int(time.time()))
         if isinstance(refused := await self._let_in(token, secret, member), Refused):
@@ -86,11 +100,27 @@ class Door:
         log.info("member_joined", peer=name, public_ip=address)
         return {"certificate": certificate, "endpoints": self._endpoints}
 
-    async def _signed(self, request: str) -> tuple[str, str]:
-        """Return the member's id and certificate; before anything is written, as this proves that it has the key."""
+    async def _renew(self, asked: Mapping[str, Any], name: str, from_: str) -> Answer:
+        """Sign for a member anew: for the key that it has, so that it stays the same member."""
+        if not name or self._read(MEMBERS + name) is None:
+            return _said_no(Refused.NO_MEMBER)
+        request = str(asked["request"])
+        if await asyncio.to_thread(authority.member_id, request) != name:
+            return _said_no(Refused.NO_MEMBER)
+        _, certificate = await self._signed(request, from_)
+        log.info("certificate_renewed", peer=name, public_ip=from_)
+        return {"certificate": certificate, "authority": self._ca.read_text(), "endpoints": self._endpoints}
+
+    async def _signed(self, request: str, from_: str) -> tuple[str, str]:
+        """Return the member's id and certificate; before anything is written, as this proves that it has the key.
+
+        The certificate is a server's too, for the address that the host called from: there the store may be promoted.
+        What a host says of its address does not count, or it could speak for the store's host.
+        """
         id_ = await asyncio.to_thread(authority.member_id, request)
+        addresses = () if any(urlsplit(url).hostname == from_ for url in self._endpoints) else (from_,)
         signed = await asyncio.to_thread(
-            authority.sign, request, authority=self._ca, key=self._ca_key, name=id_
+            authority.sign, request, authority=self._ca, key=self._ca_key, name=id_, addresses=addresses
         )
         return id_, signed
 
@@ -141,11 +171,11 @@ class Door:
 
 
 @asynccontextmanager
-async def open_doors(settings: StoreSettings, store: Store) -> AsyncIterator[None]:
+async def open_doors(settings: StoreSettings, store: Store, members: Members | None) -> AsyncIterator[None]:
     """Listen at every address of `listen-join-urls`, if there is one."""
     servers: list[asyncio.Server] = []
-    if settings.join_listens:
-        door, context = Door(settings, store), _context(settings)
+    if members is not None:
+        door, context = Door(settings, store, members), _context(settings)
         servers = [await _open(door, listen, context) for listen in settings.join_listens]
     try:
         yield
@@ -179,6 +209,11 @@ def _name_of(writer: asyncio.StreamWriter) -> str:
     return next(
         (value for part in shown.get("subject", ()) for key, value in part if key == "commonName"), ""
     )
+
+
+def _address_of(writer: asyncio.StreamWriter) -> str:
+    """Return the address that the client called from, without an IPv6 address's zone."""
+    return str(writer.get_extra_info("peername")[0]).partition("%")[0]
 
 
 def _said_no(reason: Refused) -> Answer:

@@ -16,15 +16,17 @@ from flanpy.log import configure
 from flanpy.storeserver.access import Access, hashed, load_users
 from flanpy.storeserver.database import Damaged
 from flanpy.storeserver.lock import FILE_NAME, locked
+from flanpy.storeserver.refusal import Overtaken
 from flanpy.storeserver.settings import StoreSettings, load, parser
 from flanpy.systemd import Notifier
 
-EXIT_FAILURE, EXIT_USAGE, EXIT_DAMAGED, EXIT_BUSY, EXIT_CONFIG = 1, 2, 66, 75, 78
+EXIT_FAILURE, EXIT_USAGE, EXIT_DAMAGED, EXIT_OVERTAKEN, EXIT_BUSY, EXIT_CONFIG = 1, 2, 66, 67, 75, 78
 EXIT_CODES: Final = {
     0: "stopped by a signal",
     EXIT_FAILURE: "a failure; systemd starts it again",
     EXIT_USAGE: "wrong usage",
     EXIT_DAMAGED: "the file is damaged; it is kept, and no start helps",
+    EXIT_OVERTAKEN: "a newer store serves the cluster; this one is over",
     EXIT_BUSY: "another instance uses the data directory",
     EXIT_CONFIG: "a setting that cannot be used",
 }
@@ -33,6 +35,7 @@ _CODES: Final[tuple[tuple[type[FlanpyError], int], ...]] = (
     (ConfigError, EXIT_CONFIG),
     (AlreadyRunning, EXIT_BUSY),
     (Damaged, EXIT_DAMAGED),
+    (Overtaken, EXIT_OVERTAKEN),
 )
 
 

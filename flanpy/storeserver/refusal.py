@@ -36,6 +36,10 @@ class RefusalReason(Enum):
         "PERMISSION_DENIED",
         "flanpy-store: this certificate is no member's of the cluster: flanpyctl cluster join",
     )
+    MOVED = (
+        "FAILED_PRECONDITION",
+        "flanpy-store: the cluster's store has moved, see flanpyctl status: nothing is written here any more",
+    )
     CORRUPT = ("DATA_LOSS", "etcdserver: corrupt cluster")
     STOPPED = ("UNAVAILABLE", "etcdserver: server stopped")
 
@@ -56,3 +60,7 @@ class Refusal(FlanpyError):
     def __init__(self, reason: RefusalReason) -> None:
         super().__init__(reason.text)
         self.reason = reason
+
+
+class Overtaken(FlanpyError):
+    """A newer store serves the cluster, so this one must not; the message says where."""

@@ -24,6 +24,7 @@ from flanpy.storeserver.backup import Backups
 from flanpy.storeserver.checks import MAX_REQUEST
 from flanpy.storeserver.joining import open_doors
 from flanpy.storeserver.members import Members
+from flanpy.storeserver.rivals import Rivals
 from flanpy.storeserver.rpc.auth import Logins
 from flanpy.storeserver.rpc.calls import AbsentCalls
 from flanpy.storeserver.rpc.kv import Keys
@@ -59,14 +60,23 @@ OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
 async def serve(settings: StoreSettings, store: Store, access: Access, notifier: Notifier) -> None:
     """Serve until SIGTERM or SIGINT. Raises what makes it impossible to go on."""
     stopped = _stop_signals()
+    rivals = members = None
     if settings.join_listens:
-        access.admit(Members(store))
-    async with open_doors(settings, store):
-        await _serve(settings, store, access, notifier, stopped)
+        members = Members(store)
+        access.admit(members)
+        rivals = Rivals(settings, store)
+        await rivals.look()
+    async with open_doors(settings, store, members):
+        await _serve(settings, store, access, notifier, stopped, rivals)
 
 
 async def _serve(
-    settings: StoreSettings, store: Store, access: Access, notifier: Notifier, stopped: asyncio.Event
+    settings: StoreSettings,
+    store: Store,
+    access: Access,
+    notifier: Notifier,
+    stopped: asyncio.Event,
+    rivals: Rivals | None,
 ) -> None:
     server = _server(settings, store, access)
     await server.start()
@@ -81,6 +91,8 @@ async def _serve(
         asyncio.create_task(backups.run(), name="backups"),
         asyncio.create_task(_show_life(notifier), name="watchdog"),
     }
+    if rivals is not None:
+        tasks.add(asyncio.create_task(rivals.run(), name="rivals"))
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:

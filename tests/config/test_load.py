@@ -51,6 +51,7 @@ VALUES: list[tuple[str, str, str, Any]] = [
     ("etcd-username", "root", "etcd.username", "root"),
     ("etcd-password", "pass word=1", "etcd.password", "pass word=1"),
     ("etcd-plain-password", "true", "etcd.plain_password", True),
+    ("etcd-follow", "true", "etcd.follow", True),
     ("leases-from", "/etc/flanpy/hosts.json", "leases.place", "/etc/flanpy/hosts.json"),
     ("leases-cafile", "{pem}", "leases.cafile", "{pem}"),
     ("iface", "eth1,10.0.0.1", "underlay.iface", ("eth1", "10.0.0.1")),

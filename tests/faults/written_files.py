@@ -14,6 +14,9 @@ from pathlib import Path
 
 from flanpy.cli.docker import opts
 from flanpy.cli.repair import diag
+from flanpy.cluster import copy, place
+from flanpy.cluster.copy import Copy
+from flanpy.cluster.place import Place
 from flanpy.docker import config_file
 from flanpy.host import (
     cloud_file,
@@ -75,6 +78,10 @@ WRITERS = {
     "flanpy/cli/cluster/leave.py": "the cluster's keys and certificates",
     "flanpy/cli/cluster/places.py": "the cluster's keys and certificates",
     "flanpy/cli/cluster/steps.py": "the cluster's keys and certificates",
+    "flanpy/cli/cluster/move.py": "the cluster's keys and certificates",
+    "flanpy/cli/cluster/promote.py": "the cluster's keys and certificates",
+    "flanpy/cluster/copy.py": "store-copy.json",
+    "flanpy/cluster/place.py": "store-place.json",
     "flanpy/cluster/authority.py": "the cluster's keys and certificates",
 }
 """By module, what it writes."""
@@ -154,6 +161,16 @@ def _names_view(directory: Path, number: int) -> object:
     return names_view_file.save(directory, "n1", (ToldNames("shop", f"n{number}"),))
 
 
+def _store_copy(directory: Path, number: int) -> None:
+    copy.save(directory, Copy(number, {"/coreos.com/network/config": (b"{}", 0)}))
+
+
+def _store_place(directory: Path, number: int) -> None:
+    place.remember(
+        directory, Place(number=number, kind=place.EMBEDDED, endpoints=("https://192.0.2.1:2379",))
+    )
+
+
 def _events(directory: Path, number: int) -> object:
     event = Event(number, 1.0, EventKind.PEER_JOINED, "web-2")
     return events_file.save(directory, History("e", number, (event,)), node_id="n1")
@@ -185,6 +202,8 @@ FILES = {
     "names.json": Written(_names),
     "names-view.json": Written(_names_view),
     "networks.json": Written(_networks),
+    "store-copy.json": Written(_store_copy),
+    "store-place.json": Written(_store_place),
     "offload.json": Written(
         lambda directory, n: OffloadFile(directory).save(Corruption((LinkDriver("eth0", "x"),), (f"n{n}",)))
     ),

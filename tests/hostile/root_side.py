@@ -24,6 +24,8 @@ SERVICE_FILES: Final = {
     "lease.json": "state",
     "networks.json": "state",
     "names-view.json": "state",
+    "store-copy.json": "state",
+    "store-place.json": "state",
     "drained.json": "state",
     "node-id": "state",
     "tunnel.json": "run",
@@ -107,6 +109,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "cleanup": "--yes --force",
     "store backup": "{out}/store.db",  # no store answers here
     "store restore": "{out}/store.db --data-dir {out}/store",  # tests/cli/test_store.py
+    "store promote": "--dry-run --force",  # this host is no member: tests/systemd/test_cluster.py
+    "store move": "--to https://127.0.0.1:1",
     "host install": "--dry-run",  # else it would change the machine that the tests run on
     "version": "",
     "completion": "bash",

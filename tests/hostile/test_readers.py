@@ -18,6 +18,7 @@ _RAISING = {
     "flanpy/docker/api.py": "`look` catches NOT_DOCKER",
     "flanpy/host/extension.py": "`parse` raises one of UNUSABLE, as its callers know",
     "flanpy/store/listed/document.py": "`write_list` loads what was parsed as a network config before",
+    "flanpy/storeserver/rivals.py": "`_ask` suppresses MALFORMED",
     "flanpy/trace/nft_json.py": "`read_ruleset` catches MALFORMED",
     "flanpy/trace/transit.py": "a child of flanpyd, which reads what flanpyd wrote and may end with an error",
 }

@@ -157,3 +157,53 @@ def test_cluster_is_there_again_after_the_stores_host_rebooted(cluster: SystemdL
         deadline=DEADLINE_S,
     )
     assert {first.name, second.name} <= set(members(first))
+
+
+def test_promoted_member_serves_when_the_stores_host_is_gone_and_the_old_store_stays_off(
+    cluster: SystemdLab,
+) -> None:
+    first, second, third = cluster.hosts
+    if third.name not in members(first):
+        third.run("flanpyctl", "cluster", "join", "-", stdin=token_of(first))
+    before = {name: row["subnet"] for name, row in members(first).items()}
+    assert refused_store(second, "promote") == 6  # it answers, so it is not gone
+    eventually(
+        lambda: third.exists("/var/lib/flanpy/store-copy.json"),
+        lambda: third.journal("flanpyd"),
+        deadline=DEADLINE_S,
+    )
+    one, three = second.docker.container("c1"), third.docker.run_container("c1", "--restart=always")
+    eventually(lambda: three.ping(one).ok, lambda: third.journal("flanpyd"), deadline=DEADLINE_S)
+    first.stop()
+    second.run("flanpyctl", "store", "promote")
+    for host in (second, third):
+        wait_to_follow(host, second, deadline=60.0)
+    assert three.ping(one).ok
+    assert {name: row["subnet"] for name, row in members(third).items()} == before
+    third.run("flanpyctl", "cluster", "leave", "--force")
+    third.run("flanpyctl", "cluster", "join", "-", stdin=token_of(second))
+    assert third.name in members(second)
+    first.boot()
+    eventually(
+        lambda: first.unit("flanpy-store", "ExecMainStatus")["ExecMainStatus"] == "67",
+        lambda: first.journal("flanpy-store"),
+        deadline=DEADLINE_S,
+    )
+    assert "a store of generation 2 serves this cluster" in first.journal("flanpy-store")
+    wait_to_follow(first, second, deadline=DEADLINE_S)
+    assert set(members(first)) == {first.name, second.name, third.name}
+
+
+def refused_store(host: SystemdHost, *words: str) -> int:
+    """Return the exit code of a command on the store."""
+    return host.run("flanpyctl", "store", *words, check=False).returncode
+
+
+def wait_to_follow(host: SystemdHost, to: SystemdHost, *, deadline: float) -> None:
+    """Wait until a host's flanpyd knows that the store is at another one."""
+    path = "/var/lib/flanpy/store-place.json"
+    eventually(
+        lambda: host.exists(path) and f"https://{to.address}:" in host.read(path),
+        lambda: host.journal("flanpyd"),
+        deadline=deadline,
+    )

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from flanpy import log
-from flanpy.config.etcd import session_settings
+from flanpy.config.etcd import store_settings
 from flanpy.config.settings import Settings
 from flanpy.errors import ConfigError
 from flanpy.store.session.etcd import EtcdSession
@@ -29,7 +29,7 @@ def with_etcd(settings: Settings, work: Callable[[EtcdSession], Awaitable[T]]) -
     log.configure("console", "error")  # outages are told once, by the error that ends the command
 
     async def run() -> T:
-        async with EtcdSession(session_settings(settings.etcd)) as session:
+        async with EtcdSession(store_settings(settings)) as session:
             return await work(session)
 
     return asyncio.run(run())

@@ -29,8 +29,10 @@ from flanpy.cli.cluster.places import (
 )
 from flanpy.cli.cluster.steps import Steps
 from flanpy.cli.cluster.tokens import made
-from flanpy.cluster import authority, records
+from flanpy.cluster import authority, place, records
+from flanpy.cluster.place import Place
 from flanpy.cluster.records import OPERATOR, Member
+from flanpy.config.settings import Settings
 from flanpy.errors import UsageError
 from flanpy.files import atomic
 from flanpy.host.node_id import known_node_id
@@ -38,6 +40,7 @@ from flanpy.model.address import bracketed
 from flanpy.model.network.network import NetworkConfig
 from flanpy.store.port import PutKey, Store, Txn, key_absent
 from flanpy.store.schema import config_key
+from flanpy.store.session.etcd import EtcdSession
 
 LOOPBACK: Final = "127.0.0.1"
 _SOMEWHERE: Final = "192.0.2.1"
@@ -124,7 +127,7 @@ def _certificates(taken: Steps, address: str) -> None:
     def own() -> None:
         authority.make_key(HOST_KEY)
         atomic.write(HOST_CA, CA.read_bytes())
-        _sign(HOST_KEY, HOST_CERT, authority.member_id(authority.request_of(HOST_KEY)), ())
+        _sign(HOST_KEY, HOST_CERT, authority.member_id(authority.request_of(HOST_KEY)), (address,))
 
     taken.take(
         "the store's key and certificate", store, needed=not (STORE_KEY.exists() and STORE_CERT.exists())
@@ -164,6 +167,7 @@ def _records(taken: Steps, host: Host, part: Belonging, config: NetworkConfig | 
         lambda: with_etcd(settings, write),
         needed=not with_etcd(settings, member_there),
     )
+    _place(taken, settings, part)
     found = with_etcd(settings, lambda store: store.get(key))
     ranges.refuse_another(config, found)
     fresh = ranges.chosen(config, host, settings) if found is None else None
@@ -174,6 +178,23 @@ def _records(taken: Steps, host: Host, part: Belonging, config: NetworkConfig | 
 
     shown = fresh.network if fresh else ranges.network_of(found)
     taken.take(f"network {shown}", lambda: with_etcd(settings, create), needed=found is None)
+
+
+def _place(taken: Steps, settings: Settings, part: Belonging) -> None:
+    """Write where the store is, which members follow from then on."""
+
+    async def known(store: EtcdSession) -> bool:
+        return await store.get(place.KEY) is not None
+
+    async def write(store: EtcdSession) -> None:
+        await store.get(place.KEY)
+        head = store.head
+        here = Place(number=1, kind=place.EMBEDDED, endpoints=part.endpoints, joins=part.joins,
+                     cluster_id=head.cluster_id, generation=head.generation, member=head.member)  # fmt: skip
+        await store.txn(Txn((key_absent(place.KEY),), (PutKey(place.KEY, here.encoded()),)))
+
+    text = f"place of the store: {', '.join(part.endpoints)}"
+    taken.take(text, lambda: with_etcd(settings, write), needed=not with_etcd(settings, known))
 
 
 def _end(taken: Steps, arguments: Namespace, host: Host, part: Belonging, *, is_first: bool) -> None:

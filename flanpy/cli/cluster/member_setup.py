@@ -28,6 +28,7 @@ def start_host(steps_: Steps, arguments: Namespace, part: Belonging) -> None:
     """Let flanpyd follow the store, wait until it is ready, and give Docker the subnet."""
     before = steps_.changed
     steps.set_variable(steps_, places.HOST_SETTINGS, places.ENDPOINTS, ",".join(part.endpoints))
+    steps.set_variable(steps_, places.HOST_SETTINGS, places.FOLLOW, "true")
     steps.start(steps_, "flanpyd.service", again=before or steps_.changed)
     host = Host(arguments)
     steps.wait_ready(steps_, host, arguments.timeout)

@@ -25,6 +25,7 @@ STATE: Final = Path("/etc/flanpy/cluster.json")
 STORE_SETTINGS: Final = Path("/etc/default/flanpy-store")
 HOST_SETTINGS: Final = Path("/etc/default/flanpyd")
 ENDPOINTS: Final = "FLANPYD_ETCD_ENDPOINTS"
+FOLLOW: Final = "FLANPYD_ETCD_FOLLOW"
 LISTEN: Final = "FLANPY_STORE_LISTEN_CLIENT_URLS"
 LISTEN_JOIN: Final = "FLANPY_STORE_LISTEN_JOIN_URLS"
 PORT, JOIN_PORT = 2379, 2378
@@ -33,6 +34,9 @@ CA: Final = STORE / "flanpy-store.trusted-ca-file"
 CA_KEY: Final = STORE / "flanpy-store.ca-key-file"
 STORE_CERT: Final = STORE / "flanpy-store.cert-file"
 STORE_KEY: Final = STORE / "flanpy-store.key-file"
+OPERATOR_CERT: Final = STORE / "flanpy-store.operator-cert-file"
+OPERATOR_KEY: Final = STORE / "flanpy-store.operator-key-file"
+"""A promoted store's: what it shows to clients is a member's certificate, which does not make an operator."""
 HOST_CA: Final = STORE / "flanpyd.etcd-cafile"
 HOST_CERT: Final = STORE / "flanpyd.etcd-certfile"
 HOST_KEY: Final = STORE / "flanpyd.etcd-keyfile"
@@ -117,14 +121,15 @@ def refuse_other_etcd(host: Host, ours: tuple[str, ...] = ()) -> None:
 def as_member(settings: Settings, part: Belonging) -> Settings:
     """Return settings that reach the store by this host's own certificate."""
     etcd = EtcdOptions(endpoints=part.endpoints, prefix=settings.etcd.prefix, cafile=HOST_CA, certfile=HOST_CERT,
-                       keyfile=HOST_KEY)  # fmt: skip
+                       keyfile=HOST_KEY, follow=True)  # fmt: skip
     return replace(settings, etcd=etcd)
 
 
 def as_operator(settings: Settings, part: Belonging) -> Settings:
-    """Return settings that reach the store by its own certificate, which may do everything."""
-    etcd = EtcdOptions(endpoints=part.endpoints, prefix=settings.etcd.prefix, cafile=CA, certfile=STORE_CERT,
-                       keyfile=STORE_KEY)  # fmt: skip
+    """Return settings that reach the store by the operator's certificate, which may do everything."""
+    pair = (OPERATOR_CERT, OPERATOR_KEY) if OPERATOR_CERT.exists() else (STORE_CERT, STORE_KEY)
+    etcd = EtcdOptions(endpoints=part.endpoints, prefix=settings.etcd.prefix, cafile=CA, certfile=pair[0],
+                       keyfile=pair[1], follow=True)  # fmt: skip
     return replace(settings, etcd=etcd)
 
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from flanpy.cli.base.exits import CommandError, Exit
 from flanpy.config import Settings
-from flanpy.config.etcd import session_settings
+from flanpy.config.etcd import store_settings
 from flanpy.doctor.packets import OUR_PROTO
 from flanpy.errors import ConfigError, FlanpyError
 from flanpy.host import subnet_env
@@ -108,7 +108,7 @@ def warnings(config: NetworkConfig, settings: Settings) -> Iterator[str]:
 def _underlay(settings: Settings) -> Iterator[tuple[str, IPAddress]]:
     """Etcd's addresses, and this host's own on the way there."""
     seen: set[IPAddress] = set()
-    for endpoint in parse_endpoints(session_settings(settings.etcd)):
+    for endpoint in parse_endpoints(store_settings(settings)):
         with suppress(OSError, UnicodeError):
             for family, kind, _, _, there in socket.getaddrinfo(
                 endpoint.host, endpoint.port, type=socket.SOCK_DGRAM

@@ -24,6 +24,7 @@ from flanpy.cli.base.host import Host
 from flanpy.cli.base.wording import plural
 from flanpy.cli.leave.cloud_routes import CloudLeft, cloud_left
 from flanpy.cli.leave.container_links import links_left, remove_links
+from flanpy.cluster import copy, place
 from flanpy.errors import AlreadyRunning, KernelError
 from flanpy.files.atomic import host_error
 from flanpy.host import (
@@ -214,6 +215,7 @@ def _files(host: Host, *, in_use: bool, subnet_file: bool) -> list[Path]:
             settings.state_dir / events_file.FILE_NAME,
             settings.state_dir / networks_file.FILE_NAME,
             settings.state_dir / names_view_file.FILE_NAME,
+            *(settings.state_dir / name for name in (copy.FILE, place.FILE, place.AUTHORITY_FILE)),
             settings.run_dir / tunnel_file.FILE_NAME,
             settings.run_dir / extension.FILE_NAME,
             settings.run_dir / offload_file.FILE_NAME,

@@ -10,8 +10,8 @@ def add_store(tree: Tree) -> None:
     store = tree.command(
         "store",
         "store.backup:backup",
-        "back up the embedded store, or bring it back",
-        "store backup /root/store.db\n store restore /root/store.db",
+        "back up the embedded store, bring it back, or move it",
+        "store backup /root/store.db\n store restore /root/store.db\n store promote",
     )
     below = tree.under(store, required=True)
     backup = below.command(
@@ -43,3 +43,38 @@ and writes its lease if the backup is older than that; packets go on meanwhile."
         default="/var/lib/flanpy-store",
         help="the store's data directory (default /var/lib/flanpy-store)",
     )
+    _add_moving(below)
+
+
+def _add_moving(below: Tree) -> None:
+    promote = below.command(
+        "promote",
+        "cluster.promote:promote",
+        "make this member the store's host, as the old one is gone",
+        "store promote\n store promote --force",
+        about="""\
+Start the store on this member, from the copy of all keys that flanpyd keeps, after the host that ran it is gone for
+good. Members find it by themselves within a minute and keep their subnets; packets go on meanwhile. The old store
+serves nobody when it comes back. CONFLICT while it still answers.""",
+    )
+    add_force(promote, "promote although the old store answers: what is written there from now on is lost")
+    promote.add_argument("--dry-run", action="store_true", default=False, help="only say what would be done")
+    move = below.command(
+        "move",
+        "cluster.move:move",
+        "move the cluster's keys to an etcd, or back",
+        "store move --to https://192.0.2.11:2379,https://192.0.2.12:2379\n"
+        " store move --to https://192.0.2.10:2379",
+        about="""\
+Copy all keys and leases from the cluster's store to an etcd, or from there to the embedded store of this host, then
+let all members go on there: no subnet changes and no packet is lost. Run it on the store's host. The etcd must accept
+the cluster's certificates (its --trusted-ca-file is /etc/credstore/flanpy-store.trusted-ca-file).""",
+    )
+    move.add_argument("--to", metavar="URL,...", required=True, help="client addresses of the new store")
+    move.add_argument(
+        "--cacert",
+        metavar="FILE",
+        default=None,
+        help="authority of the new store's certificates; else the cluster's",
+    )
+    add_force(move, "delete what is in the new store's keys of others")

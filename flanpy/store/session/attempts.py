@@ -16,7 +16,9 @@ import grpc
 import grpc.aio
 
 from flanpy.clock import Clock
-from flanpy.errors import StoreUnavailable
+from flanpy.errors import StoreDenied, StoreUnavailable
+from flanpy.store.endpoint import Endpoint
+from flanpy.store.head import Head
 from flanpy.store.record import StoreRecord
 from flanpy.store.session.auth import Metadata, Tokens
 from flanpy.store.session.channel import Connection, Connections, Stubs
@@ -45,13 +47,18 @@ class Attempts:
         self._record = record
         self._tokens = tokens
         self._clock = clock
-        self._cluster_id = 0
+        self._head = Head()
         self._closed = False
 
     @property
     def cluster_id(self) -> int:
         """The cluster that answered last; 0 before the first answer."""
-        return self._cluster_id
+        return self._head.cluster_id
+
+    @property
+    def head(self) -> Head:
+        """Return what the last answer said of its store."""
+        return self._head
 
     def close(self) -> None:
         """Stop all attempts; calls in flight raise `StoreUnavailable` once their channel closes."""
@@ -105,11 +112,33 @@ class Attempts:
             except asyncio.CancelledError:
                 self._raise_if_closed()
                 raise
-            self._cluster_id = reply.header.cluster_id  # type: ignore[attr-defined]
+            if refusal := self._overtaken(reply.header, connection.endpoint):  # type: ignore[attr-defined]
+                self._record.failed(operation, "OVERTAKEN")
+                self._connections.failed(connection)
+                return refusal
             took = self._clock.monotonic() - started
             self._record.answered(operation, connection.endpoint, took)
             self._connections.answered_in(took)
             return reply
+
+    def refuse_overtaken(self, header: Any, connection: Connection) -> None:
+        """Raise `StoreDenied` for the answer of a store that was replaced by a newer one."""
+        if refusal := self._overtaken(header, connection.endpoint):
+            self._connections.failed(connection)
+            raise refusal.error
+
+    def _overtaken(self, header: Any, endpoint: Endpoint) -> Fault | None:
+        """Note whose answer this is; return why it does not count, if it does not."""
+        head = Head(header.cluster_id, header.raft_term, header.member_id)
+        expected = self.settings.expected
+        if expected is None or not expected.outranks(head):
+            self._head = head
+            return None
+        text = (
+            f"etcd at {endpoint}, flanpy-store, is of generation {head.generation}, and a store of generation"
+            f" {expected.generation} took this cluster over: stop flanpy-store there"
+        )
+        return Fault(StoreDenied(text), Cure.OTHER_ENDPOINT, unsent=True)
 
     def _note_failure(
         self, error: grpc.aio.AioRpcError, operation: str, connection: Connection, metadata: Metadata

@@ -22,6 +22,7 @@ from flanpy.errors import LeaseGone, ReplyTooLarge, StoreCompacted, StoreUnavail
 from flanpy.model.address import IPAddress
 from flanpy.store import etcdpb as pb
 from flanpy.store.endpoint import Endpoint
+from flanpy.store.head import Head
 from flanpy.store.port import DeleteKey, KeyValue, LeaseState, PutKey, ServerStatus, Snapshot, Txn, TxnResult
 from flanpy.store.record import StoreRecord, StoreStats
 from flanpy.store.session import wire
@@ -134,6 +135,11 @@ class EtcdSession:
         """The cluster that answered last; 0 before the first answer."""
         return self._attempts.cluster_id
 
+    @property
+    def head(self) -> Head:
+        """Return what the last answer said of its store."""
+        return self._attempts.head
+
     async def get(self, key: str) -> KeyValue | None:
         """See `port.KeyStore`."""
         return await self.read_at(key, 0)
@@ -186,9 +192,12 @@ class EtcdSession:
         reply = await self._attempts.ask("delete", lambda stubs: stubs.kv.Txn, request)
         return bool(reply.responses[0].response_delete_range.deleted)
 
-    async def grant(self, ttl: int) -> int:
-        """See `port.LeaseStore`. A grant whose answer was lost leaves a lease without keys, which ends by itself."""
-        request = pb.LeaseGrantRequest(TTL=ttl)
+    async def grant(self, ttl: int, lease_id: int = 0) -> int:
+        """See `port.LeaseStore`. A grant whose answer was lost leaves a lease without keys, which ends by itself.
+
+        With `lease_id` the lease gets that one, as it has in the store that its keys are copied from.
+        """
+        request = pb.LeaseGrantRequest(TTL=ttl, ID=lease_id)
         reply = await self._attempts.ask("grant", lambda stubs: stubs.lease.LeaseGrant, request)
         return int(reply.ID)
 
@@ -271,6 +280,7 @@ class EtcdSession:
         started = self._clock.monotonic()
         try:
             created = await stream.start(prefix, revision, within=self._connections.deadline)
+            self._attempts.refuse_overtaken(created.header, connection)
         except BaseException as error:  # noqa: BLE001 - translated, and raised again in every case
             await stream.close()
             if isinstance(error, WatchCanceled):

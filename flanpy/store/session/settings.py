@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from flanpy.errors import ConfigError
 from flanpy.store.endpoint import Endpoint
+from flanpy.store.head import Head
 
 DEFAULT_PORT = 2379
 
@@ -20,6 +21,7 @@ class EtcdSettings:
     """etcd's endpoints and our credentials. `timeout` is the deadline of one request, in seconds.
 
     A `ca_file` alone verifies the server; `cert_file` and `key_file` come together and identify us to it.
+    A store that `expected` outranks is refused: it was replaced.
     """
 
     endpoints: tuple[str, ...] = ("http://127.0.0.1:2379",)
@@ -29,6 +31,7 @@ class EtcdSettings:
     username: str = ""
     password: str = field(default="", repr=False)
     timeout: float = 3.0
+    expected: Head | None = None
 
     @property
     def tls_files(self) -> tuple[Path, ...]:
