@@ -15,6 +15,8 @@ places() {
   cat <<END
 flanpyd.service /usr/lib/systemd/system/flanpyd.service
 flanpy-store.service /usr/lib/systemd/system/flanpy-store.service
+flanpy-renew.service /usr/lib/systemd/system/flanpy-renew.service
+flanpy-renew.timer /usr/lib/systemd/system/flanpy-renew.timer
 flanpy-docker.service /usr/lib/systemd/system/flanpy-docker.service
 flanpy-docker-changed.service /usr/lib/systemd/system/flanpy-docker-changed.service
 flanpy-docker.path /usr/lib/systemd/system/flanpy-docker.path
@@ -62,6 +64,7 @@ deactivate() {
   # shellcheck disable=SC2086
   systemctl --quiet disable --now $units flanpy-docker-changed.service \
     flanpy-docker-networks.service flanpy-docker-names.service flanpy-docker-links.service flanpy-store.service \
+    flanpy-renew.timer \
     2>/dev/null || true
 }
 

@@ -1,8 +1,8 @@
 """Keys, requests and certificates, by the openssl program.
 
 Owns the calls. Keys are P-256; a key is made in a file that its owner alone reads, and never passes a command line.
-Certificates live for ten years: a member ends by being struck from the list of members, not by a date, so that nothing
-stops because nobody renewed it.
+Certificates live for ten years and are renewed in the last third of them: a member ends by being struck from the list
+of members, not by a date, so that nothing stops because a host was away for long.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from flanpy.errors import HostError
 from flanpy.files import atomic
 
 DAYS: Final = 3650
+_PARTS: Final = 3
 _DEADLINE_S: Final = 30
 _CURVE: Final = ("-pkeyopt", "ec_paramgen_curve:prime256v1")
 _CONFIG: Final = """
@@ -62,6 +63,13 @@ def speaks_for(certificate: Path, address: str) -> bool:
     return "does match" in told
 
 
+def due(certificate: Path, *, now: float) -> bool:
+    """Tell whether less than a third of a certificate's life is left."""
+    told = _openssl("x509", "-noout", "-startdate", "-enddate", "-in", str(certificate))
+    begin, end = (ssl.cert_time_to_seconds(line.partition("=")[2]) for line in told.splitlines())
+    return end - now < (end - begin) / _PARTS
+
+
 def make_key(path: Path) -> None:
     """Make a private key unless the file is there."""
     if path.exists():
@@ -101,7 +109,9 @@ def member_id(request: str) -> str:
     return hashlib.sha256("".join(found[1].split()).encode()).hexdigest()[:_ID_DIGITS]
 
 
-def sign(request: str, *, authority: Path, key: Path, name: str, addresses: Sequence[str] = ()) -> str:
+def sign(
+    request: str, *, authority: Path, key: Path, name: str, addresses: Sequence[str] = (), days: int = DAYS
+) -> str:
     """Return a certificate, PEM, for a request: with `name` as its common name whatever the request says.
 
     It is a server's only for `addresses`, else a client's alone. Raises `HostError` unless the request is signed with
@@ -118,7 +128,7 @@ def sign(request: str, *, authority: Path, key: Path, name: str, addresses: Sequ
         extensions = Path(directory, "extensions")
         extensions.write_text("\n".join([*lines, f"subjectAltName={','.join(names)}", ""]))
         return _openssl(
-            "x509", "-req", "-days", str(DAYS), "-CA", str(authority), "-CAkey", str(key),
+            "x509", "-req", "-days", str(days), "-CA", str(authority), "-CAkey", str(key),
             "-set_serial", f"0x{os.urandom(16).hex()}", "-extfile", str(extensions), "-copy_extensions", "none",
             "-subj", f"/O=flanpy/CN={name}", stdin=request,
         )  # fmt: skip

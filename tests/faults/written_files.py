@@ -77,6 +77,7 @@ WRITERS = {
     "flanpy/cli/cluster/join.py": "the cluster's keys and certificates",
     "flanpy/cli/cluster/leave.py": "the cluster's keys and certificates",
     "flanpy/cli/cluster/places.py": "the cluster's keys and certificates",
+    "flanpy/cli/cluster/renew.py": "the cluster's keys and certificates",
     "flanpy/cli/cluster/steps.py": "the cluster's keys and certificates",
     "flanpy/cli/cluster/move.py": "the cluster's keys and certificates",
     "flanpy/cli/cluster/promote.py": "the cluster's keys and certificates",

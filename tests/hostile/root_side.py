@@ -54,6 +54,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "cluster leave": "--force",  # this host is no member: nothing of the service's user makes it one
     "cluster members": "",
     "cluster remove": "n1",
+    "cluster renew": "--force",
     "cluster token create": "",
     "cluster token list": "",
     "cluster token revoke": "0123456789abcdef",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -180,3 +181,57 @@ def test_door_speaks_no_tls_of_old(cluster: Cluster) -> None:
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
     with pytest.raises(StoreUnavailable):
         talk.ask_any((cluster.door,), context, {"do": "authority"})
+
+
+def _renew(cluster: Cluster, pair: tuple[Path, Path], request: str) -> dict[str, Any]:
+    context = talk.trusting(cluster.ca.read_text(), certificate=pair[0], key=pair[1])
+    return talk.ask_any((cluster.door,), context, {"do": "renew", "request": request})
+
+
+def test_member_gets_a_new_certificate_for_its_key_and_stays_the_same(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    certificate, key = cluster.join(cluster.token(), "renewer")
+    said = _renew(cluster, (certificate, key), authority.request_of(key))
+    renewed = tmp_path / "renewed.crt"
+    renewed.write_text(said["certificate"])
+    assert renewed.read_text() != certificate.read_text()
+    assert said["authority"] == cluster.ca.read_text()
+    with cluster.client(renewed, key) as client:
+        client.values(b"/")
+
+
+def test_nobody_renews_without_being_a_member_or_for_another_key(cluster: Cluster) -> None:
+    pair = cluster.join(cluster.token(), "thief")
+    other = cluster.issue("somebody", "0123456789abcdef")
+    for shown, request in ((pair, other[1]), (other, other[1])):
+        with pytest.raises(NotAdmitted) as refused:
+            _renew(cluster, shown, authority.request_of(request))
+        assert refused.value.reason is Refused.NO_MEMBER
+
+
+def test_certificate_is_due_in_the_last_third_of_its_life(cluster: Cluster, tmp_path: Path) -> None:
+    _, key = cluster.operator
+    made = tmp_path / "short.crt"
+    made.write_text(
+        authority.sign(authority.request_of(key), authority=cluster.ca, key=cluster.ca_key, name="x", days=3)
+    )
+    now = time.time()
+    assert not authority.due(made, now=now + 1.9 * 86_400)
+    assert authority.due(made, now=now + 2.1 * 86_400)
+    assert authority.due(made, now=now + 9 * 86_400)
+
+
+def test_ended_certificate_is_refused_by_the_store_and_by_its_door(cluster: Cluster) -> None:
+    certificate, key = cluster.join(cluster.token(), "sleeper")
+    request = authority.request_of(key)
+    id_ = authority.member_id(request)
+    certificate.write_text(
+        authority.sign(
+            request, authority=cluster.ca, key=cluster.ca_key, name=id_, addresses=(HERE,), days=-1
+        )
+    )
+    with cluster.client(certificate, key) as client:
+        assert _code(lambda: client.values(b"/")) is grpc.StatusCode.UNAVAILABLE
+    with pytest.raises((StoreUnavailable, HostError)):
+        _renew(cluster, (certificate, key), request)

@@ -159,6 +159,24 @@ def test_cluster_is_there_again_after_the_stores_host_rebooted(cluster: SystemdL
     assert {first.name, second.name} <= set(members(first))
 
 
+def test_certificates_are_renewed_by_the_unit_and_the_member_stays_the_same(cluster: SystemdLab) -> None:
+    first, second, _ = cluster.hosts
+    before = {host: host.read("/etc/credstore/flanpyd.etcd-certfile") for host in (first, second)}
+    ids = {row["id"] for row in members(first).values()}
+    for host in (first, second):
+        assert host.is_active("flanpy-renew.timer")
+        assert "no certificate is due" in host.run("flanpyctl", "cluster", "renew").stdout
+        host.write(
+            "/run/systemd/system/flanpy-renew.service.d/force.conf",
+            "[Service]\nExecStart=\nExecStart=/usr/bin/flanpyctl cluster renew --force\n",
+        )
+        host.run("systemctl", "daemon-reload")
+        host.run("systemctl", "start", "flanpy-renew.service")
+        assert host.read("/etc/credstore/flanpyd.etcd-certfile") != before[host]
+        host.run("flanpyctl", "status", "--wait", "--timeout", "60")
+    assert {row["id"] for row in members(second).values()} == ids
+
+
 def test_promoted_member_serves_when_the_stores_host_is_gone_and_the_old_store_stays_off(
     cluster: SystemdLab,
 ) -> None:

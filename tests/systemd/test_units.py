@@ -16,7 +16,7 @@ UNITS = (
     "flanpyd.service", "flanpy-docker.service", "flanpy-docker-changed.service", "flanpy-docker.path", "docker.service",
     "flanpy-store.service", "flanpy-docker-networks.service", "flanpy-docker-networks.path",
     "flanpy-docker-names.service",
-    "flanpy-docker-links.service", "flanpy-docker-links.path",
+    "flanpy-docker-links.service", "flanpy-docker-links.path", "flanpy-renew.service", "flanpy-renew.timer",
 )  # fmt: skip
 MOST_EXPOSED = 25
 KERNEL_UDP = "/usr/share/flanpy/kernel-udp.conf"

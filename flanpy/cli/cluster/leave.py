@@ -35,6 +35,7 @@ def leave(arguments: Namespace, host: Host) -> Exit:
     _drain(arguments, host)
     _say_goodbye(part, remembered(host.settings.state_dir), force=arguments.force)
     steps.stop("flanpyd.service")
+    steps.stop("flanpy-renew.timer")
     (host.settings.state_dir / drain_file.FILE_NAME).unlink(missing_ok=True)
     for name in (places.ENDPOINTS, places.FOLLOW):
         if not places.has_variable(places.HOST_SETTINGS, name, ""):

@@ -30,6 +30,7 @@ def start_host(steps_: Steps, arguments: Namespace, part: Belonging) -> None:
     steps.set_variable(steps_, places.HOST_SETTINGS, places.ENDPOINTS, ",".join(part.endpoints))
     steps.set_variable(steps_, places.HOST_SETTINGS, places.FOLLOW, "true")
     steps.start(steps_, "flanpyd.service", again=before or steps_.changed)
+    steps.start(steps_, "flanpy-renew.timer", again=False)
     host = Host(arguments)
     steps.wait_ready(steps_, host, arguments.timeout)
     steps.wire_docker(steps_, host, arguments)
