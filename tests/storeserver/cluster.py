@@ -30,6 +30,7 @@ class Cluster:
     directory: Path
     ports: list[int] = field(default_factory=lambda: free_ports(2))
     host: str = HERE
+    program: Sequence[str] = PROGRAM
 
     def __post_init__(self) -> None:
         self.ca, self.ca_key = self.directory / "ca.crt", self.directory / "ca.key"
@@ -59,7 +60,7 @@ class Cluster:
         """Return the command line."""
         certificate, key = self.shown
         return [
-            *PROGRAM, "--data-dir", str(self.directory / "data"), "--log-format", "json",
+            *self.program, "--data-dir", str(self.directory / "data"), "--log-format", "json",
             "--listen-client-urls", self.url, "--listen-join-urls", f"https://{self.door}",
             "--cert-file", str(certificate), "--key-file", str(key), "--trusted-ca-file", str(self.ca),
             "--ca-key-file", str(self.ca_key),

@@ -19,10 +19,16 @@ from flanpy.cluster.talk import NotAdmitted
 from flanpy.cluster.token import Token, fresh
 from flanpy.errors import ConfigError, HostError, StoreUnavailable
 from flanpy.store import etcdpb as pb
+from integration.etcd.embedded import PROGRAM
 from integration.etcd.loopback import HERE, free_ports
 from tests.storeserver.cluster import Cluster
 
 pytestmark = pytest.mark.etcd
+
+A_YEAR_AHEAD = (
+    "import sys, time; real = time.time; time.time = lambda: real() + 31_536_000;"
+    " from flanpy.storeserver.main import main; sys.exit(main())"
+)
 
 
 @pytest.fixture(scope="module")
@@ -235,3 +241,26 @@ def test_ended_certificate_is_refused_by_the_store_and_by_its_door(cluster: Clus
         assert _code(lambda: client.values(b"/")) is grpc.StatusCode.UNAVAILABLE
     with pytest.raises((StoreUnavailable, HostError)):
         _renew(cluster, (certificate, key), request)
+
+
+def test_store_whose_clock_is_off_keeps_leases_and_tells_a_host_that_joins(tmp_path: Path) -> None:
+    off = Cluster(tmp_path, program=(*PROGRAM[:3], "-c", A_YEAR_AHEAD))
+    try:
+        off.start()
+        token = off.token(lifetime=2 * 31_536_000)
+        with off.client(*off.operator) as client:
+            lease = client.lease.LeaseGrant(pb.LeaseGrantRequest(TTL=600), timeout=30).ID
+            client.put(b"/kept", b"1", lease=lease)
+        with pytest.raises(
+            HostError, match=r"this host's clock is 3\d+ s behind the store's host's: set the clock"
+        ):
+            off.join(token, "late")
+        off.process.kill()
+        off.program = PROGRAM  # its clock is set right, back by a year
+        off.start()
+        with off.client(*off.join(token, "late")) as client:
+            assert client.values(b"/kept") == {b"/kept": b"1"}
+            left = client.lease.LeaseTimeToLive(pb.LeaseTimeToLiveRequest(ID=lease), timeout=30).TTL
+            assert 500 < left <= 600
+    finally:
+        off.process.kill()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from flanpy.cluster.token import fresh
 from integration.hosts.systemd import SystemdHost, SystemdLab
 from tests.lab.overlay import eventually
 from tests.systemd.looks import DEADLINE_S
@@ -95,6 +96,10 @@ def test_secrets_are_roots_alone_and_in_no_journal(cluster: SystemdLab) -> None:
     assert "digest" not in json_text
     assert text.strip() not in first.journal("flanpy-store", lines=2000)
     assert "PRIVATE KEY" not in first.journal("flanpy-store", lines=2000)
+    first.run("flanpyctl", "diag", "-f", "/root/diag.tar.gz")
+    told = first.run("tar", "-xzOf", "/root/diag.tar.gz").stdout + first.run("ps", "-eo", "args").stdout
+    assert "PRIVATE KEY" not in told
+    assert text.strip() not in told
 
 
 def test_bad_input_is_one_line_and_leaves_the_host_as_it_was(cluster: SystemdLab) -> None:
@@ -112,6 +117,10 @@ def test_bad_input_is_one_line_and_leaves_the_host_as_it_was(cluster: SystemdLab
     assert "revoked" in refused(third, "join", "-", stdin=token)[1]
     assert "runs a cluster's store" in refused(first, "join", "-", stdin=token)[1]
     assert "leave first" in refused(second, "init")[1]
+    elsewhere = fresh(("127.0.0.1:1",), "ab" * 32).text()
+    assert "belongs to another cluster" in refused(second, "join", "-", stdin=elsewhere)[1]
+    code, line = refused(third, "join", "-", stdin=elsewhere)
+    assert (code, "cannot be reached" in line) == (3, True), line
     assert "belongs to no cluster" in refused(third, "members")[1]
     assert refused(second, "token", "create")[0] == 7
     assert refused(first, "remove", "nobody")[0] == 4
