@@ -1,7 +1,8 @@
 """Asks each etcd endpoint whether it is well, over the HTTP that etcd serves beside gRPC: no session, no credentials.
 
 `/health` answers after a read by quorum, so it tells a member without a leader from a healthy one; `/version` names
-what it runs. Each endpoint has a deadline of its own, and all are asked at once.
+what it runs. Each endpoint has a deadline of its own, and all are asked at once. The embedded store has no HTTP: who
+takes the connection and answers otherwise is asked for its status by gRPC.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from urllib.parse import urlsplit
 
 from flanpy.doctor.facts import EndpointSeen
 from flanpy.errors import MALFORMED, StoreError
+from flanpy.store.port import ServerStatus
 from flanpy.store.session import tls_files
+from flanpy.store.session.settings import EtcdSettings
 
 DEADLINE_S: Final = 3.0
 _MOST: Final = 16
@@ -58,15 +61,44 @@ def _asked(url: str, files: Mapping[str, str], deadline: float) -> EndpointSeen:
             body, date = answer.read(_LONGEST), answer.getheader("Date")
             took = time.monotonic() - start
             version = _version(connection)
+    except http.client.BadStatusLine as error:
+        return _asked_by_grpc(url, files, deadline, start) or _sick(url, error, start)
     except TimeoutError:
         return EndpointSeen(
             url=url, problem=f"no answer within {deadline:g} s", took=time.monotonic() - start
         )
     except _FAILURES as error:
-        reason = " ".join(str(getattr(error, "strerror", "") or str(error) or type(error).__name__).split())
-        return EndpointSeen(url=url, problem=reason, took=time.monotonic() - start)
+        return _sick(url, error, start)
     problem = _illness(answer.status, body)
     return EndpointSeen(url=url, problem=problem, took=took, skew=_skew(date, took), version=version)
+
+
+def _sick(url: str, error: Exception, start: float) -> EndpointSeen:
+    reason = " ".join(str(getattr(error, "strerror", "") or str(error) or type(error).__name__).split())
+    return EndpointSeen(url=url, problem=reason, took=time.monotonic() - start)
+
+
+def _asked_by_grpc(url: str, files: Mapping[str, str], deadline: float, start: float) -> EndpointSeen | None:
+    """Return what the embedded store says of itself; None if that is not it."""
+    import asyncio  # noqa: PLC0415, most have an etcd, and grpc takes its time to load
+
+    from flanpy.store.session.etcd import EtcdSession  # noqa: PLC0415
+
+    ca, cert, key = (
+        Path(files[one]) if files.get(one) else None for one in ("cafile", "certfile", "keyfile")
+    )
+    settings = EtcdSettings((url,), ca_file=ca, cert_file=cert, key_file=key, timeout=deadline)
+
+    async def status() -> ServerStatus:
+        async with EtcdSession(settings) as session:
+            return await session.status()
+
+    try:
+        said = asyncio.run(status())
+    except StoreError as error:
+        return _sick(url, error, start) if url.startswith("https://") else None
+    problem = f"says it is not healthy: {'; '.join(said.errors)[:200]}" if said.errors else ""
+    return EndpointSeen(url=url, problem=problem, took=time.monotonic() - start, version=said.version[:32])
 
 
 def _version(connection: http.client.HTTPConnection) -> str:

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 from flanpy.api.reading import read
 from flanpy.api.status import StatusDocument
+from flanpy.cluster.place import AUTHORITY_FILE, remembered
 from flanpy.doctor import etcd, host
 from flanpy.doctor.addresses import networks
 from flanpy.doctor.facts import Facts, Told, Traced
@@ -141,6 +142,11 @@ class _Gathering:
         chosen = self._sources.settings if self._sources.etcd_named else settings
         urls = [url.strip() for url in chosen.get("etcd-endpoints", "").split(",") if url.strip()]
         files = {name: chosen.get(f"etcd-{name}", "") for name in ("cafile", "certfile", "keyfile")}
+        directory = Path(settings.get("state-dir") or "/var/lib/flanpy")
+        place = remembered(directory) if settings.get("etcd-follow") == "true" else None
+        if place is not None and not self._sources.etcd_named:
+            urls = list(place.endpoints)
+            files |= {"cafile": str(directory / AUTHORITY_FILE)} if place.authority else {}
         return self._try("etcd", lambda: etcd.endpoints(urls, files)) or []
 
     def _docker(self, answers: Mapping[str, Any], env: SubnetEnv | None) -> Condition | None:

@@ -18,6 +18,7 @@ _LIST = Problem("P24", "the list of hosts cannot be used")
 _HOLES = Problem("P34", "etcd has known holes: a user's password there opens more than the user may")
 _SOME_ETCD = Problem("P24", "some etcd endpoints are not well")
 _SLOW_ETCD = Problem("P24", "etcd answers slowly")
+_LARGE = Problem("P24", "many hosts meet at one copy of the store")
 _WATCH = Problem("P23", "the watch on etcd is lost, though etcd answers")
 _CLOCKS = Problem("P26", "this host's clock and etcd's differ")
 _CONFLICT = Problem("P26", "another host claims this host's subnet")
@@ -37,6 +38,8 @@ _RESERVED = Problem("P29", "a subnet is reserved for this host, but it holds ano
 _KEPT_OUT: Final = "KeptOut"
 """The reason of `PeerLeasesValid` where a lease would cross the border; others that are unusable are told apart."""
 
+_EMBEDDED: Final = "flanpy-store "
+_MOST_HOSTS: Final = 50
 _SLOW_S: Final = 1.0
 _SKEW_S: Final = 5.0
 _ENDS_S: Final = 120.0
@@ -78,6 +81,16 @@ def versions(facts: Facts) -> Iterator[Finding]:
             "and certificate to nobody whom you would not make etcd's root"
         )
         yield _HOLES.found(*lines, cure=cure, severity=Severity.WARNING)
+
+
+def size(facts: Facts) -> Iterator[Finding]:
+    """Suggest an etcd where many hosts depend on the embedded store's one copy."""
+    hosts = len(facts.subnets.subnets)
+    embedded = [one.url for one in facts.endpoints if one.version.startswith(_EMBEDDED)]
+    if embedded and hosts > _MOST_HOSTS:
+        line = f"{hosts} hosts hold a lease at {', '.join(embedded)}, flanpy-store"
+        cure = "none joins while that host is down: three etcds take it over by flanpyctl store move --to URL,URL,URL"
+        yield _LARGE.found(line, cure=cure, severity=Severity.NOTE)
 
 
 def watched(facts: Facts) -> Iterator[Finding]:
