@@ -19,7 +19,7 @@ from bench.run import Run
 from flanpy.clock import SystemClock
 from flanpy.model.histogram import Histogram
 from flanpy.model.lease import Lease
-from flanpy.model.reach import Diagnosis, PathMtu, PeerReach, Reach, ReachReport, RoadHealth, Trouble
+from flanpy.model.reach import Diagnosis, LayerHealth, PathMtu, PeerReach, Reach, ReachReport, Trouble
 from flanpy.model.world import Policy
 from flanpy.reconcile.loop import ReconcileLoop
 from flanpy.status.board import StatusBoard
@@ -141,7 +141,7 @@ async def _pass(loop: ReconcileLoop, leases: Leases, turn: int) -> float:
 
 def report(leases: list[Lease]) -> ReachReport:
     """Every peer probed; as many without an answer as have series of their own."""
-    fine = RoadHealth(10, 10, 0.0, rtt=0.0004, rtt_least=0.0003, rtt_mean=0.00035, answered_at=time.time())
+    fine = LayerHealth(10, 10, 0.0, rtt=0.0004, rtt_least=0.0003, rtt_mean=0.00035, answered_at=time.time())
     dead = Diagnosis(Trouble.PORT_BLOCKED, "the underlay answers, the overlay does not", "open UDP 8472")
     peers = {}
     for number, one in enumerate(leases):

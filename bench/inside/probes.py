@@ -13,10 +13,10 @@ from random import Random
 from flanpy.clock import SystemClock
 from flanpy.model.address import Family
 from flanpy.model.lease import SubnetKey
-from flanpy.probe.diagnosis import Snags
-from flanpy.probe.knock import knock_at
+from flanpy.probe.diagnosis import LocalFaults
 from flanpy.probe.prober import Prober
 from flanpy.probe.target import Target
+from flanpy.probe.tcp_probe import tcp_probe_at
 
 FAST_S = 0.3
 """Seconds between rounds here: their work is the same."""
@@ -45,9 +45,9 @@ async def _rounds(count: int, rounds: int) -> dict[str, object]:
         here="n0",
         interval=lambda: FAST_S,
         targets=lambda: targets,
-        snags_of=lambda _: Snags(),
+        local_faults_of=lambda _: LocalFaults(),
         publish=lambda _: None,
-        knock=knock_at(1, SystemClock()),
+        tcp_probe=tcp_probe_at(1, SystemClock()),
         dice=Random(1),
     )
     while len(prober.report.peers) < count:

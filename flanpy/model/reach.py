@@ -14,7 +14,7 @@ from flanpy.model.address import IPAddress
 from flanpy.model.lease import SubnetKey
 
 
-class Road(Enum):
+class Layer(Enum):
     """The path between two hosts: through the tunnel, or beneath it."""
 
     OVERLAY = "overlay"
@@ -48,7 +48,7 @@ class Trouble(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class RoadHealth:
+class LayerHealth:
     """The last rounds over one path. Times are seconds, `rtt` of the last answer, `rtt_least` the best of the window.
 
     `loss` is the share of the window's probes without an answer, 0 to 1; `answered_at` wall time of the last answer.
@@ -94,8 +94,8 @@ class PeerReach:
     overlay_ip: IPAddress | None
     reach: Reach = Reach.UNKNOWN
     diagnosis: Diagnosis = field(default_factory=Diagnosis)
-    overlay: RoadHealth = field(default_factory=RoadHealth)
-    underlay: RoadHealth = field(default_factory=RoadHealth)
+    overlay: LayerHealth = field(default_factory=LayerHealth)
+    underlay: LayerHealth = field(default_factory=LayerHealth)
     mtu: PathMtu = field(default_factory=PathMtu)
     heard_at: float | None = None
     changed_at: float = 0.0

@@ -9,10 +9,10 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from flanpy.model.reach import Reach, Road
+from flanpy.model.reach import Layer, Reach
 from flanpy.probe.track import Track
 
-BOTH = (Road.OVERLAY, Road.UNDERLAY)
+BOTH = (Layer.OVERLAY, Layer.UNDERLAY)
 
 
 @dataclass(slots=True)
@@ -23,17 +23,17 @@ class Ask:
     """
 
     tracks: Sequence[Track]
-    roads: Sequence[Road]
-    answered: set[tuple[int, Road]] = field(default_factory=set)
+    layers: Sequence[Layer]
+    answered: set[tuple[int, Layer]] = field(default_factory=set)
     got: dict[int, set[int]] = field(default_factory=dict)
     tried: dict[int, set[int]] = field(default_factory=dict)
     by_tcp: set[int] = field(default_factory=set)
-    unasked: set[tuple[int, Road]] = field(default_factory=set)
+    unasked: set[tuple[int, Layer]] = field(default_factory=set)
     all_in: asyncio.Event = field(default_factory=asyncio.Event)
     sent_all: bool = False
 
-    def came(self, track: Track, road: Road) -> None:
-        self.answered.add((track.number, road))
+    def came(self, track: Track, layer: Layer) -> None:
+        self.answered.add((track.number, layer))
         self.look()
 
     def large_came(self, track: Track, size: int) -> None:
@@ -42,7 +42,7 @@ class Ask:
 
     def look(self) -> None:
         """End the wait early once all answers have come."""
-        answered = len(self.answered) >= len(self.roads) * len(self.tracks)
+        answered = len(self.answered) >= len(self.layers) * len(self.tracks)
         if self.sent_all and answered and self.got == self.tried:
             self.all_in.set()
 
@@ -53,11 +53,11 @@ class Ask:
         """
         before = self._lost()
         for track in self.tracks:
-            for road in self.roads:
-                if counts and (track.number, road) not in self.answered | self.unasked:
-                    track.way(road).silence += 1
+            for layer in self.layers:
+                if counts and (track.number, layer) not in self.answered | self.unasked:
+                    track.way(layer).silence += 1
             self._learn_size(track)
-            track.rounds += Road.OVERLAY in self.roads
+            track.rounds += Layer.OVERLAY in self.layers
             track.doubted = False
             track.judge()
         return before != self._lost()
@@ -68,5 +68,5 @@ class Ask:
     def _learn_size(self, track: Track) -> None:
         if track.number in self.tried:
             pinged = track.number not in self.by_tcp
-            small = pinged and (track.number, Road.OVERLAY) in self.answered
+            small = pinged and (track.number, Layer.OVERLAY) in self.answered
             track.size.learn(self.got[track.number], self.tried[track.number], small_passes=small)

@@ -13,7 +13,7 @@ from flanpy.clock import Clock
 from flanpy.errors import KernelError
 from flanpy.log import get_logger
 from flanpy.model.address import Family, IPAddress
-from flanpy.model.reach import Reach, Road
+from flanpy.model.reach import Layer, Reach
 from flanpy.outage import Transition
 from flanpy.probe.ear import TunnelEntry
 from flanpy.probe.line import Find
@@ -131,5 +131,5 @@ class Checking:
 
     def _came(self, sender: IPAddress, piece: Piece, whole: bool) -> None:
         found = self._find(sender)
-        if found is not None and found[1] is Road.OVERLAY:
+        if found is not None and found[1] is Layer.OVERLAY:
             self._answer(found[0], piece, whole)

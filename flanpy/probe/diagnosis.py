@@ -14,7 +14,7 @@ from flanpy.model.reach import Diagnosis, PathMtu, Reach, Trouble
 
 
 @dataclass(frozen=True, slots=True)
-class Snags:
+class LocalFaults:
     """Local faults, known to the daemon, that explain lost probes: a line each for people, "" where there is none.
 
     `underlay`: the reason for a missing underlay. `entries`: foreign entries that send this peer's packets to another
@@ -60,7 +60,7 @@ class Evidence:
     loss: float = 0.0
     loss_beneath: float = 0.0
     mtu: PathMtu = field(default_factory=PathMtu)
-    snags: Snags = field(default_factory=Snags)
+    local_faults: LocalFaults = field(default_factory=LocalFaults)
 
 
 _NOTHING = Diagnosis()
@@ -92,9 +92,9 @@ def _ignoring(seen: Evidence) -> Diagnosis:
 
 def _ours(seen: Evidence) -> Diagnosis | None:
     """Return this host's own fault, None if it has none."""
-    if seen.snags.underlay:
+    if seen.local_faults.underlay:
         return Diagnosis(
-            Trouble.NO_UNDERLAY, seen.snags.underlay, "bring the underlay link up, or see --iface"
+            Trouble.NO_UNDERLAY, seen.local_faults.underlay, "bring the underlay link up, or see --iface"
         )
     if errno.EPERM in {seen.errno, seen.errno_beneath}:
         return Diagnosis(
@@ -102,13 +102,17 @@ def _ours(seen: Evidence) -> Diagnosis | None:
             f"the packet filter of {seen.here} refuses to let packets to {seen.peer} out",
             "see the output chains: nft list ruleset",
         )
-    if seen.snags.entries:
+    if seen.local_faults.entries:
         return Diagnosis(
-            Trouble.WRONG_MAC, seen.snags.entries, "remove what stands in the way: flanpyctl diff shows it"
+            Trouble.WRONG_MAC,
+            seen.local_faults.entries,
+            "remove what stands in the way: flanpyctl diff shows it",
         )
-    if seen.snags.lacking:
+    if seen.local_faults.lacking:
         return Diagnosis(
-            Trouble.UNEXPLAINED, seen.snags.lacking, "see conditions PeersProgrammed and ForeignConflict"
+            Trouble.UNEXPLAINED,
+            seen.local_faults.lacking,
+            "see conditions PeersProgrammed and ForeignConflict",
         )
     if seen.errno_beneath in _NO_WAY:
         why = os.strerror(seen.errno_beneath).lower()
@@ -177,11 +181,11 @@ def _between(seen: Evidence) -> Diagnosis:
         return Diagnosis(
             Trouble.FIREWALL, f"{seen.refused} refuses packets over the overlay", "see its packet filter"
         )
-    if seen.snags.firewall:
-        return Diagnosis(Trouble.FIREWALL, seen.snags.firewall, "see condition FirewallReady")
-    if seen.snags.reverse_path:
+    if seen.local_faults.firewall:
+        return Diagnosis(Trouble.FIREWALL, seen.local_faults.firewall, "see condition FirewallReady")
+    if seen.local_faults.reverse_path:
         return Diagnosis(
-            Trouble.REVERSE_PATH, seen.snags.reverse_path, "loosen rp_filter: see condition HostTuned"
+            Trouble.REVERSE_PATH, seen.local_faults.reverse_path, "loosen rp_filter: see condition HostTuned"
         )
     if seen.errno:
         why = os.strerror(seen.errno).lower()

@@ -16,7 +16,7 @@ from flanpy.clock import Clock
 from flanpy.errors import KernelError
 from flanpy.model.address import Family, IPAddress
 from flanpy.model.histogram import ROUND_TRIPS, Histogram
-from flanpy.model.reach import Reach, Road
+from flanpy.model.reach import Layer, Reach
 from flanpy.probe.asking import Ask
 from flanpy.probe.icmp import EchoRefused, EchoSocket
 from flanpy.probe.packet import Incoming, PacketKind, Probe, least_size
@@ -29,7 +29,7 @@ LATE_S: Final = 60.0
 _BUSY: Final = frozenset({errno.ENOBUFS, errno.EAGAIN, errno.ENOMEM})
 
 OpenSocket = Callable[[Family, Clock, Callable[[Incoming, float], None]], EchoSocket]
-Find = Callable[[IPAddress], tuple[Track, Road] | None]
+Find = Callable[[IPAddress], tuple[Track, Layer] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class _Pending:
 
     ask: Ask
     track: Track
-    road: Road
+    layer: Layer
     at: float
     size: int
 
@@ -96,10 +96,10 @@ class Line:
         tried = ask.tried.setdefault(track.number, set())
         ask.got.setdefault(track.number, set())
         for size in track.size.sizes():
-            if size > least_size(track.target.family) and self.send(ask, track, Road.OVERLAY, size=size):
+            if size > least_size(track.target.family) and self.send(ask, track, Layer.OVERLAY, size=size):
                 tried.add(size)
 
-    def send(self, ask: Ask, track: Track, road: Road, *, size: int = 0) -> bool:
+    def send(self, ask: Ask, track: Track, layer: Layer, *, size: int = 0) -> bool:
         """Send one, and report whether it went out or was refused as too large, which is an answer too."""
         target = track.target
         sock = self._sockets.get(target.family)
@@ -107,9 +107,9 @@ class Line:
             return False
         self._number = (self._number + 1) & 0xFFFFFFFF
         now = self._clock.monotonic()
-        probe = Probe(self._boot, self._number, track.hears(Road.OVERLAY, now), self._interval())
-        address = target.overlay if road is Road.OVERLAY else target.underlay
-        way = track.way(road)
+        probe = Probe(self._boot, self._number, track.hears(Layer.OVERLAY, now), self._interval())
+        address = target.overlay if layer is Layer.OVERLAY else target.underlay
+        way = track.way(layer)
         try:
             sock.send(address, probe, size=size)
         except EchoRefused as refused:
@@ -122,7 +122,7 @@ class Line:
                 way.sent(self._number, now)
             return False
         self.packets += 1
-        self._pending[self._number] = _Pending(ask, track, road, now, size)
+        self._pending[self._number] = _Pending(ask, track, layer, now, size)
         if not size:
             way.sent(self._number, now)
         return True
@@ -131,7 +131,7 @@ class Line:
         """Tell a peer how a datagram of its came."""
         sock = self._sockets.get(track.target.family)
         if sock is not None:
-            heard = track.hears(Road.OVERLAY, self._clock.monotonic())
+            heard = track.hears(Layer.OVERLAY, self._clock.monotonic())
             with suppress(EchoRefused):  # the next one is answered
                 sock.send(
                     track.target.overlay, Probe(piece.boot, piece.number, heard, self._interval(), whole)
@@ -159,18 +159,18 @@ class Line:
         found = self._find(incoming.sender)
         if found is None:
             return
-        track, road = found
+        track, layer = found
         if incoming.probe.boot == self._boot:
-            if incoming.probe.whole is not None and road is Road.OVERLAY:
+            if incoming.probe.whole is not None and layer is Layer.OVERLAY:
                 self._told(track, incoming.probe.number, incoming.probe.whole)
             return
-        heard_before = track.hears(road, at)
-        track.note_heard(road, at)
+        heard_before = track.hears(layer, at)
+        track.note_heard(layer, at)
         track.their_interval = incoming.probe.interval
-        if road is Road.OVERLAY:
+        if layer is Layer.OVERLAY:
             track.heard_wall = self._clock.wall()
         lost = track.hears_us is not None and not incoming.probe.hears
-        back = track.reach is Reach.UNREACHABLE and road is Road.OVERLAY and not heard_before
+        back = track.reach is Reach.UNREACHABLE and layer is Layer.OVERLAY and not heard_before
         if (lost or back) and track.may_doubt(at, self._interval()):
             track.doubted = True
             self._doubt()
@@ -186,18 +186,18 @@ class Line:
             pending.ask.large_came(track, pending.size)
             return
         rtt = max(0.0, at - pending.at)
-        track.way(pending.road).answered(incoming.probe.number, rtt, self._clock.wall())
-        if pending.road is Road.OVERLAY:
+        track.way(pending.layer).answered(incoming.probe.number, rtt, self._clock.wall())
+        if pending.layer is Layer.OVERLAY:
             track.mute = 0
             self.rtt = self.rtt.with_one(rtt)
         else:
             track.tcp = False
-        pending.ask.came(track, pending.road)
+        pending.ask.came(track, pending.layer)
 
     def _refused(self, incoming: Incoming) -> None:
         pending = self._own(incoming)
         if pending is not None and incoming.prohibited:
-            pending.track.way(pending.road).refused = str(incoming.sender)
+            pending.track.way(pending.layer).refused = str(incoming.sender)
 
     def _own(self, incoming: Incoming) -> _Pending | None:
         return self._pending.get(incoming.probe.number) if incoming.probe.boot == self._boot else None
@@ -205,4 +205,4 @@ class Line:
 
 def _address(pending: _Pending) -> IPAddress:
     target = pending.track.target
-    return target.overlay if pending.road is Road.OVERLAY else target.underlay
+    return target.overlay if pending.layer is Layer.OVERLAY else target.underlay

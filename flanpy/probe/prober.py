@@ -2,7 +2,7 @@
 
 A round takes one interval and probes each of its targets twice, mostly over the overlay: a dead underlay takes the
 overlay with it, and half an interval later this is noticed. A silent target is probed again at once, over both paths
-(`chase`). Requests go out in small batches. A round probes at most `turns.ALL_UP_TO` targets, some with packets of
+(`retries`). Requests go out in small batches. A round probes at most `turns.ALL_UP_TO` targets, some with packets of
 full size.
 """
 
@@ -17,17 +17,17 @@ from typing import Final, Never
 from flanpy.clock import Clock, set_within
 from flanpy.errors import UnableToAsk
 from flanpy.log import get_logger
-from flanpy.model.reach import Reach, ReachReport, Road
+from flanpy.model.reach import Layer, Reach, ReachReport
 from flanpy.outage import Transition
 from flanpy.probe.asking import BOTH, Ask
-from flanpy.probe.chase import AT_ONCE, EVERY_S, chased, is_chased, is_undecided
 from flanpy.probe.checking import Checking, Own
 from flanpy.probe.icmp import EchoSocket
-from flanpy.probe.knock import Knock
 from flanpy.probe.line import Line, OpenSocket
-from flanpy.probe.report import Shown, SnagsOf
+from flanpy.probe.report import LocalFaultsOf, Shown
+from flanpy.probe.retries import AT_ONCE, EVERY_S, is_retried, is_undecided, retried
 from flanpy.probe.roster import Roster
 from flanpy.probe.target import Target
+from flanpy.probe.tcp_probe import TcpProbe
 from flanpy.probe.track import PATIENCE, Track
 from flanpy.probe.turns import Turns
 
@@ -61,12 +61,13 @@ MTU_EVERY: Final = 9
 SEARCHES: Final = 8
 """Targets whose largest packet is searched for in one round."""
 
-KNOCKS: Final = 4
+TCP_PROBES: Final = 4
 """TCP connections tried in one batch over each path, to hosts that leave ICMP unanswered."""
 
 
 class Prober:
-    """The rounds of probes. `targets` returns the targets, `snags_of` the local faults; `publish` takes each report."""
+    """The rounds of probes. `targets` returns the targets, `local_faults_of` the faults of this host; `publish` takes
+    each report."""
 
     def __init__(  # noqa: PLR0913, each is one connection to the rest of the daemon
         self,
@@ -75,9 +76,9 @@ class Prober:
         here: str,
         interval: Callable[[], float],
         targets: Callable[[], tuple[Target, ...]],
-        snags_of: SnagsOf,
+        local_faults_of: LocalFaultsOf,
         publish: Callable[[ReachReport], None],
-        knock: Knock,
+        tcp_probe: TcpProbe,
         open_socket: OpenSocket = EchoSocket,
         dice: Random | None = None,
     ) -> None:
@@ -87,7 +88,7 @@ class Prober:
         self._interval = interval
         self._targets = targets
         self._publish = publish
-        self._knock_at = knock
+        self._tcp_probe = tcp_probe
         self._roster = Roster()
         self._turns = Turns(dice)
         self._doubt = asyncio.Event()
@@ -103,7 +104,7 @@ class Prober:
             open_socket=open_socket,
         )
         self._checking = self._checks(0, lambda _: None)
-        self._shown = Shown(self._roster, here=here, snags_of=snags_of, clock=clock)
+        self._shown = Shown(self._roster, here=here, local_faults_of=local_faults_of, clock=clock)
         self._turn = asyncio.Lock()
         self._searches = 0
         self._halves = dice.randrange(BENEATH_EVERY)
@@ -136,7 +137,7 @@ class Prober:
         """Probe until cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._chase(), name="probe chase")
+                group.create_task(self._retry(), name="probe retries")
                 await self._rounds()
         finally:
             self.close()
@@ -173,14 +174,14 @@ class Prober:
         lost = [track for track in tracks if track.reach is Reach.UNREACHABLE]
         well = [track for track in tracks if track.reach is not Reach.UNREACHABLE]
         await self._ask_all(lost, lambda _: BOTH, over=length * SPREAD / 2)
-        await self._ask_all(well, self._road, over=length * SPREAD)
+        await self._ask_all(well, self._layer, over=length * SPREAD)
         if any(track.reach is not Reach.REACHABLE for track in tracks):
             self._tell()
         await self._clock.sleep(until - self._clock.monotonic())
 
-    def _road(self, place: int) -> Sequence[Road]:
+    def _layer(self, place: int) -> Sequence[Layer]:
         beneath = (place + self._halves) % BENEATH_EVERY == 0
-        return (Road.UNDERLAY if beneath else Road.OVERLAY,)
+        return (Layer.UNDERLAY if beneath else Layer.OVERLAY,)
 
     def _begin(self) -> Sequence[Track]:
         """Those whose turn it is; none if nothing can be sent."""
@@ -192,30 +193,30 @@ class Prober:
         return () if self._problem else self._turns.take(list(self._roster.tracks))
 
     async def _ask_all(
-        self, tracks: Sequence[Track], roads: Callable[[int], Sequence[Road]], *, over: float
+        self, tracks: Sequence[Track], layers: Callable[[int], Sequence[Layer]], *, over: float
     ) -> None:
-        """Probe in batches, spread `over` so many seconds; `roads` gives the paths of a batch by its place."""
+        """Probe in batches, spread `over` so many seconds; `layers` gives the paths of a batch by its place."""
         batches = list(_batches(tracks))
         async with asyncio.TaskGroup() as group:
             for place, batch in enumerate(batches):
                 if place:
                     await self._clock.sleep(over / len(batches))
-                group.create_task(self._ask(batch, roads(place)))
+                group.create_task(self._ask(batch, layers(place)))
 
     # Between rounds
 
-    async def _chase(self) -> Never:
+    async def _retry(self) -> Never:
         while True:
             await self._doubt.wait()
             self._doubt.clear()
-            while suspects := chased(self._roster.tracks):
+            while suspects := retried(self._roster.tracks):
                 await self._ask(suspects, BOTH, again=True)
 
     # One asking
 
-    async def _ask(self, tracks: Sequence[Track], roads: Sequence[Road], *, again: bool = False) -> None:
+    async def _ask(self, tracks: Sequence[Track], layers: Sequence[Layer], *, again: bool = False) -> None:
         """Send, wait until all came back or for as long as they may take, and judge. `again`: they are suspects."""
-        ask = Ask(tracks, roads)
+        ask = Ask(tracks, layers)
         for track in tracks:
             self._send(ask, track, again=again)
         ask.sent_all = True
@@ -227,19 +228,19 @@ class Prober:
         self._shown.stale(tracks)
         if changed:
             self._tell()
-        if any(map(is_chased, tracks)):
+        if any(map(is_retried, tracks)):
             self._doubt.set()
 
     def _send(self, ask: Ask, track: Track, *, again: bool) -> None:
-        for road in ask.roads:
-            self._line.send(ask, track, road)
+        for layer in ask.layers:
+            self._line.send(ask, track, layer)
         if again:
             for _ in range(AGAIN - 1):
-                self._line.send(ask, track, Road.OVERLAY)
-        elif Road.OVERLAY in ask.roads and self._searches and _wants_size(track):
+                self._line.send(ask, track, Layer.OVERLAY)
+        elif Layer.OVERLAY in ask.layers and self._searches and _wants_size(track):
             self._searches -= 1
             self._line.send_sizes(ask, track)
-        if not again and Road.OVERLAY in ask.roads:
+        if not again and Layer.OVERLAY in ask.layers:
             self._checking.look(track)
 
     def _deadline(self, tracks: Sequence[Track]) -> float:
@@ -249,38 +250,40 @@ class Prober:
 
     async def _wait(self, ask: Ask, deadline: float) -> None:
         """Hosts that leave ICMP unanswered are asked by TCP meanwhile: there are networks that drop it."""
-        silent = [(road, [t for t in ask.tracks if t.knocks(road)][:KNOCKS]) for road in ask.roads]
+        silent = [(layer, [t for t in ask.tracks if t.needs_tcp(layer)][:TCP_PROBES]) for layer in ask.layers]
         async with asyncio.TaskGroup() as group:
-            knocks = [
-                group.create_task(self._knock(ask, track, road, deadline))
-                for road, tracks in silent
+            probes = [
+                group.create_task(self._probe_by_tcp(ask, track, layer, deadline))
+                for layer, tracks in silent
                 for track in tracks
             ]
             await set_within(ask.all_in, self._clock, deadline)
-            for task in knocks:
+            for task in probes:
                 task.cancel()
 
-    async def _knock(self, ask: Ask, track: Track, road: Road, deadline: float) -> None:
+    async def _probe_by_tcp(self, ask: Ask, track: Track, layer: Layer, deadline: float) -> None:
         target = track.target
-        address = target.overlay if road is Road.OVERLAY else target.underlay
+        address = target.overlay if layer is Layer.OVERLAY else target.underlay
         try:
-            took = await self._knock_at(address, deadline)
+            took = await self._tcp_probe(address, deadline)
         except UnableToAsk:
-            if track.mute if road is Road.OVERLAY else track.tcp:  # whose pings stay unanswered is not silent
-                ask.unasked.add((track.number, road))
-                track.way(road).probes.forget_losses()
+            if (
+                track.mute if layer is Layer.OVERLAY else track.tcp
+            ):  # whose pings stay unanswered is not silent
+                ask.unasked.add((track.number, layer))
+                track.way(layer).probes.forget_losses()
             return
-        number = track.way(road).probes.newest
-        if took is None or number is None or (track.number, road) in ask.answered:
+        number = track.way(layer).probes.newest
+        if took is None or number is None or (track.number, layer) in ask.answered:
             return
-        track.way(road).answered(number, took, self._clock.wall())
-        if road is Road.OVERLAY:
+        track.way(layer).answered(number, took, self._clock.wall())
+        if layer is Layer.OVERLAY:
             track.mute += 1
             track.overlay.probes.forget_losses()  # unanswered pings say nothing of the path now
             ask.by_tcp.add(track.number)
         else:
             track.tcp = True
-        ask.came(track, road)
+        ask.came(track, layer)
 
     # What came of it
 

@@ -8,21 +8,21 @@ from typing import Final
 
 from flanpy.clock import Clock
 from flanpy.model.lease import SubnetKey
-from flanpy.model.reach import PeerReach, Reach, Road, Trouble
-from flanpy.probe.diagnosis import Evidence, Snags, diagnose
+from flanpy.model.reach import Layer, PeerReach, Reach, Trouble
+from flanpy.probe.diagnosis import Evidence, LocalFaults, diagnose
 from flanpy.probe.roster import Roster
 from flanpy.probe.target import Target
 from flanpy.probe.track import Track
 
-SnagsOf = Callable[[Target], Snags]
+LocalFaultsOf = Callable[[Target], LocalFaults]
 
 _BADNESS: Final = {Reach.REACHABLE: 0, Reach.UNKNOWN: 1, Reach.LOSSY: 2, Reach.UNREACHABLE: 3}
 
 
-def peer_reach(track: Track, *, here: str, alone: bool, snags: Snags, now: float) -> PeerReach:
+def peer_reach(track: Track, *, here: str, alone: bool, local_faults: LocalFaults, now: float) -> PeerReach:
     """One family of a peer, as of now (monotonic)."""
     target, mtu = track.target, track.size.found
-    seen = evidence(track, here=here, alone=alone, snags=snags, now=now)
+    seen = evidence(track, here=here, alone=alone, local_faults=local_faults, now=now)
     return PeerReach(
         key=target.key,
         node_id=target.node_id,
@@ -38,7 +38,7 @@ def peer_reach(track: Track, *, here: str, alone: bool, snags: Snags, now: float
     )
 
 
-def evidence(track: Track, *, here: str, alone: bool, snags: Snags, now: float) -> Evidence:
+def evidence(track: Track, *, here: str, alone: bool, local_faults: LocalFaults, now: float) -> Evidence:
     """Return a track's observations as evidence."""
     target, over, under = track.target, track.overlay, track.underlay
     return Evidence(
@@ -52,8 +52,8 @@ def evidence(track: Track, *, here: str, alone: bool, snags: Snags, now: float) 
         ignores_pings=track.ignores_pings,
         alone=alone,
         ever=over.ever or under.ever,
-        heard=track.hears(Road.OVERLAY, now),
-        heard_beneath=track.hears(Road.UNDERLAY, now),
+        heard=track.hears(Layer.OVERLAY, now),
+        heard_beneath=track.hears(Layer.UNDERLAY, now),
         is_heard=track.is_heard(now),
         errno=over.errno,
         errno_beneath=under.errno,
@@ -62,7 +62,7 @@ def evidence(track: Track, *, here: str, alone: bool, snags: Snags, now: float) 
         loss=over.loss,
         loss_beneath=under.loss,
         mtu=track.size.found,
-        snags=snags,
+        local_faults=local_faults,
     )
 
 
@@ -80,10 +80,10 @@ def _rank(peer: PeerReach) -> tuple[int, bool]:
 class Shown:
     """Each peer as last reported. Only peers probed since are recomputed: a thousand peers take milliseconds."""
 
-    def __init__(self, roster: Roster, *, here: str, snags_of: SnagsOf, clock: Clock) -> None:
+    def __init__(self, roster: Roster, *, here: str, local_faults_of: LocalFaultsOf, clock: Clock) -> None:
         self._roster = roster
         self._here = here
-        self._snags_of = snags_of
+        self._local_faults_of = local_faults_of
         self._clock = clock
         self._stale: set[SubnetKey] = set()
         self._peers: dict[SubnetKey, PeerReach] = {}
@@ -108,8 +108,8 @@ class Shown:
     def _reached(self, tracks: Iterable[Track], *, alone: bool) -> PeerReach | None:
         now, reached = self._clock.monotonic(), None
         for track in (each for each in tracks if each.rounds):
-            snags = self._snags_of(track.target)
-            one = peer_reach(track, here=self._here, alone=alone, snags=snags, now=now)
+            local_faults = self._local_faults_of(track.target)
+            one = peer_reach(track, here=self._here, alone=alone, local_faults=local_faults, now=now)
             reached = worst(reached, one)
         return reached
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from flanpy.model.address import Family, IPAddress
 from flanpy.model.lease import SubnetKey
-from flanpy.model.reach import Road
+from flanpy.model.reach import Layer
 from flanpy.probe.target import Target
 from flanpy.probe.track import Track
 
@@ -41,11 +41,11 @@ class Roster:
         self._underlay = {track.target.underlay: track for track in self.tracks}
         self._overlay = {track.target.overlay: track for track in self.tracks}
 
-    def find(self, sender: IPAddress) -> tuple[Track, Road] | None:
+    def find(self, sender: IPAddress) -> tuple[Track, Layer] | None:
         """Find the track with this address, and the path the address is on."""
         if (track := self._overlay.get(sender)) is not None:
-            return track, Road.OVERLAY
-        return (track, Road.UNDERLAY) if (track := self._underlay.get(sender)) is not None else None
+            return track, Layer.OVERLAY
+        return (track, Layer.UNDERLAY) if (track := self._underlay.get(sender)) is not None else None
 
     def is_cut_off(self) -> bool:
         """Report whether no peer at all answers over the underlay, though there are several."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from flanpy.model.reach import PathMtu, Reach, Road, RoadHealth
+from flanpy.model.reach import Layer, LayerHealth, PathMtu, Reach
 from flanpy.probe.payload import Checked
 from flanpy.probe.target import Target
 from flanpy.probe.window import Window
@@ -23,7 +23,7 @@ PATIENCE_WITH_LOSSY: Final = 8
 DOUBTS: Final = 2
 """Words of a peer within an interval that have it probed at once: a cut, and its end."""
 
-KNOCK_FROM: Final = 2
+TCP_PROBE_FROM: Final = 2
 """Pings over the overlay in a row without an answer after which TCP is tried, too."""
 
 LOSSY_FROM, LOSSY_UNTIL = 0.25, 0.15
@@ -79,11 +79,11 @@ class ProbedPath:
     def loss(self) -> float:
         return self.probes.loss
 
-    def health(self) -> RoadHealth:
+    def health(self) -> LayerHealth:
         if not self.probes:
             return _UNASKED
         times = self.probes.times
-        return RoadHealth(
+        return LayerHealth(
             sent=len(self.probes),
             answered=len(times),
             loss=self.loss,
@@ -94,7 +94,7 @@ class ProbedPath:
         )
 
 
-_UNASKED: Final = RoadHealth()
+_UNASKED: Final = LayerHealth()
 
 
 @dataclass(slots=True)
@@ -179,12 +179,12 @@ class Track:
     def of(cls, target: Target, number: int) -> Track:
         return cls(target, number, SizeSearch(target.wanted))
 
-    def way(self, road: Road) -> ProbedPath:
-        return self.overlay if road is Road.OVERLAY else self.underlay
+    def way(self, layer: Layer) -> ProbedPath:
+        return self.overlay if layer is Layer.OVERLAY else self.underlay
 
-    def note_heard(self, road: Road, at: float) -> None:
+    def note_heard(self, layer: Layer, at: float) -> None:
         """Note that a probe of the peer came in."""
-        if road is Road.OVERLAY:
+        if layer is Layer.OVERLAY:
             self.heard = at
         else:
             self.heard_beneath = at
@@ -199,16 +199,16 @@ class Track:
         self.doubts += 1
         return self.doubts <= DOUBTS
 
-    def knocks(self, road: Road) -> bool:
+    def needs_tcp(self, layer: Layer) -> bool:
         """Report whether to try TCP beside the ping: hosts and networks may leave pings unanswered.
 
         Over the overlay only after two unanswered ones, since a lost packet is to be seen as a loss; and not where the
         ping itself was refused.
         """
-        if road is Road.UNDERLAY:
+        if layer is Layer.UNDERLAY:
             return self.tcp or bool(self.underlay.silence)
         over = self.overlay
-        return bool(self.mute) or (over.silence >= KNOCK_FROM and not over.errno and not over.refused)
+        return bool(self.mute) or (over.silence >= TCP_PROBE_FROM and not over.errno and not over.refused)
 
     @property
     def ignores_pings(self) -> bool:
@@ -243,18 +243,18 @@ class Track:
         """
         return self.overlay if self.target.certain or self.overlay.ever else self.underlay
 
-    def hears(self, road: Road, now: float) -> bool:
+    def hears(self, layer: Layer, now: float) -> bool:
         """Report whether the peer's probes reach us: a recent one did, and since ours went unanswered."""
-        heard = self.heard if road is Road.OVERLAY else self.heard_beneath
-        return self._is_fresh(heard, self.way(road), now - self._gap(road))
+        heard = self.heard if layer is Layer.OVERLAY else self.heard_beneath
+        return self._is_fresh(heard, self.way(layer), now - self._gap(layer))
 
     def is_heard(self, now: float) -> bool:
         """Report whether the peer says that our probes reach it."""
-        return self._is_fresh(self.hears_us, self.overlay, now - self._gap(Road.OVERLAY))
+        return self._is_fresh(self.hears_us, self.overlay, now - self._gap(Layer.OVERLAY))
 
-    def _gap(self, road: Road) -> float:
+    def _gap(self, layer: Layer) -> float:
         """Return the most seconds between two probes of the peer, with a margin; the underlay has one in two rounds."""
-        return (1.5 if road is Road.OVERLAY else 2.7) * self.their_interval + 0.5
+        return (1.5 if layer is Layer.OVERLAY else 2.7) * self.their_interval + 0.5
 
     def _is_fresh(self, at: float | None, way: ProbedPath, since: float) -> bool:
         """Report whether `at` is after `since` and after a silence began: earlier facts do not describe the fault."""

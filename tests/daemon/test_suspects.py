@@ -60,7 +60,7 @@ class Etcd:
                 await task
 
     async def answers(self) -> bool:
-        """Answer a knock; `away` counts down with each."""
+        """Answer a TCP probe; `away` counts down with each."""
         if self.unable:
             raise UnableToAsk("no descriptors")
         if self.away:
@@ -135,13 +135,13 @@ async def test_peers_pay_little_for_an_etcd_that_is_gone(etcd: Etcd) -> None:
 
 
 async def test_slow_answer_is_waited_for_while_others_are_asked_for(etcd: Etcd) -> None:
-    """Each knock may take its time: a packet may be lost, and the next knock's is not."""
-    answers, knocks = etcd.answers, 0
+    """Each probe may take its time: a packet may be lost, and the next one's is not."""
+    answers, probes = etcd.answers, 0
 
     async def slow() -> bool:
-        nonlocal knocks
-        knocks += 1
-        if knocks % 2 == 0:
+        nonlocal probes
+        probes += 1
+        if probes % 2 == 0:
             await etcd.clock.sleep(2 * TRIAL)
         return await answers()
 

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
 
 SERIES = (
     'flanpy_peers_reach{reach="reachable"} == 2',
-    'flanpy_loss_ratio{road="overlay"} == 0',
+    'flanpy_loss_ratio{layer="overlay"} == 0',
     "flanpy_rtt_seconds_count > 0",
     "flanpy_probe_packets_total > 0",
     "flanpy_probe_problem == 0",

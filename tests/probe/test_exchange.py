@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from flanpy.clock import SystemClock
-from flanpy.model.reach import PeerReach, Reach, ReachReport, RoadHealth
+from flanpy.model.reach import LayerHealth, PeerReach, Reach, ReachReport
 from flanpy.probe import exchange
 from flanpy.probe.exchange import MeshServer, ask
 from flanpy.probe.mesh import Mesh, Node
@@ -30,7 +30,7 @@ TOKEN = "0123456789abcdef0123456789abcdef"
 
 def report() -> ReachReport:
     one = target()
-    health = RoadHealth(4, 4, 0.0, rtt=0.002)
+    health = LayerHealth(4, 4, 0.0, rtt=0.002)
     peer = PeerReach(one.key, one.node_id, None, None, Reach.REACHABLE, overlay=health)
     return ReachReport({one.key: peer}, of=1)
 

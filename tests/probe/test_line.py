@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from flanpy.model.address import Family, IPAddress
-from flanpy.model.reach import Road
+from flanpy.model.reach import Layer
 from flanpy.probe.line import Line
 from flanpy.probe.packet import Incoming, PacketKind, Probe
 from flanpy.probe.track import DOUBTS, Track
@@ -46,8 +46,8 @@ class Peers:
         self.ears.append(Ear(family, clock, receive))
         return self.ears[-1]
 
-    def _find(self, sender: IPAddress) -> tuple[Track, Road]:
-        return self.tracks[sender], Road.OVERLAY
+    def _find(self, sender: IPAddress) -> tuple[Track, Layer]:
+        return self.tracks[sender], Layer.OVERLAY
 
     def says(self, number: int, at: float, *, hears: bool) -> None:
         self.now = at

@@ -18,13 +18,13 @@ from flanpy.clock import SystemClock
 from flanpy.errors import KernelError, UnableToAsk
 from flanpy.model.address import Family, IPAddress
 from flanpy.model.reach import PeerReach, Reach, ReachReport, Trouble
-from flanpy.probe.chase import AT_ONCE, EVERY_S
-from flanpy.probe.diagnosis import Snags
+from flanpy.probe.diagnosis import LocalFaults
 from flanpy.probe.icmp import NO_PERMISSION, EchoRefused, EchoSocket
-from flanpy.probe.knock import knock_at
 from flanpy.probe.packet import Probe
 from flanpy.probe.prober import AGAIN, MTU_EVERY, SEARCHES, Prober
+from flanpy.probe.retries import AT_ONCE, EVERY_S
 from flanpy.probe.target import Target
+from flanpy.probe.tcp_probe import tcp_probe_at
 from flanpy.probe.track import PATIENCE, STEPS
 from flanpy.probe.turns import AT_RANDOM, IN_DOUBT
 from tests.probe.worlds import target
@@ -32,7 +32,7 @@ from tests.probe.worlds import target
 pytestmark = pytest.mark.netns  # raw sockets need root
 
 INTERVAL = 0.25
-KNOCK = knock_at(1, SystemClock())
+TCP = tcp_probe_at(1, SystemClock())
 
 
 def probed(targets: Sequence[Target], rounds: int = 1, **more: Any) -> list[ReachReport]:
@@ -41,7 +41,8 @@ def probed(targets: Sequence[Target], rounds: int = 1, **more: Any) -> list[Reac
     async def work() -> list[ReachReport]:
         prober = Prober(
             clock=SystemClock(), here="n0", interval=lambda: INTERVAL, targets=lambda: tuple(targets),
-            snags_of=lambda _: Snags(), publish=lambda _: None, dice=Random(1), **{"knock": KNOCK, **more},
+            local_faults_of=lambda _: LocalFaults(), publish=lambda _: None, dice=Random(1),
+            **{"tcp_probe": TCP, **more},
         )  # fmt: skip
         try:
             return [await prober.round() for _ in range(rounds)]
@@ -53,7 +54,7 @@ def probed(targets: Sequence[Target], rounds: int = 1, **more: Any) -> list[Reac
 
 async def nobody(address: IPAddress, deadline: float) -> float | None:
     """A peer that answers no TCP, whatever the network of this machine does with such addresses."""
-    return None if address.is_reserved else await KNOCK(address, deadline)
+    return None if address.is_reserved else await TCP(address, deadline)
 
 
 def silent(number: int) -> Target:
@@ -91,7 +92,7 @@ def test_path_is_measured_with_packets_of_full_size_once_the_peer_is_reached() -
 
 
 def test_one_round_gives_a_verdict_on_a_peer_that_stays_silent() -> None:
-    (report,) = probed([silent(1), target(2)], knock=nobody)
+    (report,) = probed([silent(1), target(2)], tcp_probe=nobody)
     peer = report.peers[target(1).key]
     assert peer.reach is Reach.UNREACHABLE
     assert peer.diagnosis.trouble is not Trouble.NONE
@@ -116,9 +117,9 @@ class Cuttable(EchoSocket):
             super().send(target, probe, size=size)
 
 
-async def cuttable_knock(address: IPAddress, deadline: float) -> float | None:
+async def cuttable_probe(address: IPAddress, deadline: float) -> float | None:
     """A real connection, unless packets to that address are lost."""
-    return None if address in Cuttable.lost else await KNOCK(address, deadline)
+    return None if address in Cuttable.lost else await TCP(address, deadline)
 
 
 def run_among(count: int, interval: float, work: Callable[[Running], Awaitable[None]]) -> None:
@@ -129,8 +130,8 @@ def run_among(count: int, interval: float, work: Callable[[Running], Awaitable[N
         prober = Prober(
             clock=SystemClock(), here="n0", interval=lambda: interval,
             targets=functools.cache(lambda: tuple(target(n) for n in range(1, count + 1))),
-            snags_of=lambda _: Snags(), publish=reports.put_nowait, knock=cuttable_knock, dice=Random(1),
-            open_socket=Cuttable,
+            local_faults_of=lambda _: LocalFaults(), publish=reports.put_nowait, tcp_probe=cuttable_probe,
+            dice=Random(1), open_socket=Cuttable,
         )  # fmt: skip
         running = asyncio.create_task(prober.run())
         try:
@@ -163,13 +164,13 @@ def test_peer_that_answers_by_tcp_alone_is_not_silent_while_this_host_cannot_ask
     async def by_tcp(address: IPAddress, deadline: float) -> float | None:
         if not able:
             raise UnableToAsk("no descriptors")
-        return await KNOCK(address, deadline)
+        return await TCP(address, deadline)
 
     async def work() -> None:
         nonlocal able
         prober = Prober(
             clock=SystemClock(), here="n0", interval=lambda: INTERVAL, targets=lambda: (target(1),),
-            snags_of=lambda _: Snags(), publish=lambda _: None, knock=by_tcp, open_socket=Cuttable,
+            local_faults_of=lambda _: LocalFaults(), publish=lambda _: None, tcp_probe=by_tcp, open_socket=Cuttable,
         )  # fmt: skip
         Cuttable.lost = {target(1).overlay, target(1).underlay}
         reaches = []
@@ -217,9 +218,9 @@ def test_outage_of_everybody_is_no_storm_of_probes() -> None:
             while running.prober.report.peers[target(number).key].reach is not Reach.UNREACHABLE:
                 await running.reports.get()
         took, sent = time.monotonic() - began, running.prober.report.packets_sent - sent
-        chase = (took / EVERY_S + 1) * AT_ONCE * (2 + AGAIN - 1)
+        retries = (took / EVERY_S + 1) * AT_ONCE * (2 + AGAIN - 1)
         rounds = (took / interval + 1) * count * 4
-        assert sent <= chase + rounds
+        assert sent <= retries + rounds
 
     run_among(count, interval, work)
 
@@ -247,7 +248,7 @@ def test_peer_that_left_is_forgotten() -> None:
     async def work() -> None:
         prober = Prober(
             clock=SystemClock(), here="n0", interval=lambda: INTERVAL, targets=lambda: tuple(peers),
-            snags_of=lambda _: Snags(), publish=lambda _: None, knock=KNOCK,
+            local_faults_of=lambda _: LocalFaults(), publish=lambda _: None, tcp_probe=TCP,
         )  # fmt: skip
         await prober.round()
         gone = peers.pop()
@@ -311,7 +312,7 @@ def test_wall_clock_that_jumps_changes_no_round_trip() -> None:
     async def work() -> None:
         prober = Prober(
             clock=Jumping(), here="n0", interval=times, targets=lambda: (target(1),),
-            snags_of=lambda _: Snags(), publish=lambda _: None, knock=KNOCK,
+            local_faults_of=lambda _: LocalFaults(), publish=lambda _: None, tcp_probe=TCP,
         )  # fmt: skip
         (peer,) = (await prober.round()).peers.values()
         prober.close()

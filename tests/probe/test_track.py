@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from flanpy.model.reach import PathMtu, Reach, Road
+from flanpy.model.reach import Layer, PathMtu, Reach
 from flanpy.probe.track import PATIENCE, ProbedPath, SizeSearch, Track
 from flanpy.probe.window import LENGTH
 from tests.probe.worlds import target, track
@@ -96,17 +96,17 @@ def test_largest_size_is_found_to_the_byte_in_a_few_rounds(limit: int) -> None:
 
 def test_tcp_is_tried_over_the_overlay_after_two_lost_pings_that_nothing_refused() -> None:
     one = Track.of(target(1), 1)
-    assert not one.knocks(Road.OVERLAY)
+    assert not one.needs_tcp(Layer.OVERLAY)
     one.overlay.silence = 1
-    assert not one.knocks(Road.OVERLAY), "any packet may be lost"
+    assert not one.needs_tcp(Layer.OVERLAY), "any packet may be lost"
     one.overlay.silence = 2
-    assert one.knocks(Road.OVERLAY)
+    assert one.needs_tcp(Layer.OVERLAY)
     for refusal in ({"errno": 1}, {"refused": "192.0.2.2"}):
         other = Track.of(target(1), 1)
         other.overlay = replace(one.overlay, **refusal)
-        assert not other.knocks(Road.OVERLAY)
+        assert not other.needs_tcp(Layer.OVERLAY)
     one.overlay.silence, one.mute = 0, PATIENCE
-    assert (one.knocks(Road.OVERLAY), one.ignores_pings) == (True, True)
+    assert (one.needs_tcp(Layer.OVERLAY), one.ignores_pings) == (True, True)
 
 
 def test_one_lost_packet_of_full_size_is_no_black_hole() -> None:

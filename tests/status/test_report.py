@@ -15,7 +15,7 @@ from flanpy.model.event import EventKind
 from flanpy.model.lease import InvalidLease
 from flanpy.model.objects import OtherLink, OtherRoute, Route, TunnelPeer
 from flanpy.model.ops import Delete, Put
-from flanpy.model.reach import Diagnosis, PathMtu, PeerReach, Reach, ReachReport, RoadHealth, Trouble
+from flanpy.model.reach import Diagnosis, LayerHealth, PathMtu, PeerReach, Reach, ReachReport, Trouble
 from flanpy.model.tuning import HostTuning, NeighbourTable, ReversePath
 from flanpy.plan.decision import Decision
 from flanpy.plan.diff import Difference
@@ -209,8 +209,8 @@ def test_peers_are_told_with_what_became_of_them_and_how_probes_reach_them() -> 
         2,
         reach=Reach.UNREACHABLE,
         diagnosis=Diagnosis(Trouble.PORT_BLOCKED, "the underlay answers", "open UDP 8472"),
-        overlay=RoadHealth(sent=4, answered=0, loss=1.0),
-        underlay=RoadHealth(sent=4, answered=4, rtt=0.00025),
+        overlay=LayerHealth(sent=4, answered=0, loss=1.0),
+        underlay=LayerHealth(sent=4, answered=4, rtt=0.00025),
         mtu=PathMtu(1350, 1450),
         changed_at=NOW,
     )

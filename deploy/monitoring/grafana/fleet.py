@@ -30,9 +30,9 @@ UNHEALTHY = (
 
 REACH = "flanpy_peer_reachable" + NAMED
 
-RTT = 'flanpy_peer_rtt_seconds{road="overlay"}' + NAMED
+RTT = 'flanpy_peer_rtt_seconds{layer="overlay"}' + NAMED
 
-LOSS = 'flanpy_peer_loss_ratio{road="overlay"}' + NAMED
+LOSS = 'flanpy_peer_loss_ratio{layer="overlay"}' + NAMED
 
 SECONDS = steps((0.005, WARN), (0.05, BAD))
 
@@ -175,7 +175,7 @@ def _health() -> Row:
             [
                 graph(
                     "Loss",
-                    [query('flanpy_loss_ratio{road="overlay"}', "{{instance}}")],
+                    [query('flanpy_loss_ratio{layer="overlay"}', "{{instance}}")],
                     "Share of probes without an answer, of all peers of a host.",
                     unit="percentunit",
                 ),

@@ -130,7 +130,7 @@ def _peers() -> Row:
                 ),
                 graph(
                     "Round trips",
-                    [query(of("flanpy_peer_rtt_seconds"), "{{peer}} {{road}}")],
+                    [query(of("flanpy_peer_rtt_seconds"), "{{peer}} {{layer}}")],
                     "Last round trip to each peer.",
                     unit="s",
                 ),
@@ -138,7 +138,7 @@ def _peers() -> Row:
             [
                 graph(
                     "Loss",
-                    [query(of("flanpy_peer_loss_ratio"), "{{peer}} {{road}}")],
+                    [query(of("flanpy_peer_loss_ratio"), "{{peer}} {{layer}}")],
                     "Share of probes without an answer.",
                     unit="percentunit",
                 ),

@@ -15,14 +15,14 @@ from ipaddress import ip_address
 from flanpy.clock import Clock, set_within
 from flanpy.model.address import IPAddress
 from flanpy.model.border import EtcdAddress
-from flanpy.probe.knock import knock
+from flanpy.probe.tcp_probe import tcp_probe
 from flanpy.store.endpoint import Endpoint
 
 LOOK_AGAIN = 60.0
 """Seconds between two look-ups of the names."""
 
-KNOCK = 2.0
-"""Seconds for an answer to a knock; a lost packet is sent again after one."""
+TCP_PROBE_S = 2.0
+"""Seconds for an answer to a TCP probe; a lost packet is sent again after one."""
 
 MOST_KEPT = 16
 """Addresses kept of one endpoint, the newest first: a balancer may answer with another each time."""
@@ -62,7 +62,7 @@ class EtcdWays:
         self._tell()
 
     async def answers(self) -> bool | None:
-        """Knock at every known address; report whether one accepted or refused, None if none says anything of the way.
+        """Probe every known address; report whether one accepted or refused, None if none says anything of the way.
 
         Raises UnableToAsk where no answer came, and one was not asked for. A port of this host may be that of a proxy,
         which answers for itself and not for etcd.
@@ -71,8 +71,11 @@ class EtcdWays:
         far = [one for one in self._told if not one.address.is_loopback and one.endpoint in ports]
         if not far:
             return None
-        knocks = (knock(one.address, ports[one.endpoint], clock=self._clock, deadline=KNOCK) for one in far)
-        took = await asyncio.gather(*knocks, return_exceptions=True)
+        probes = (
+            tcp_probe(one.address, ports[one.endpoint], clock=self._clock, deadline=TCP_PROBE_S)
+            for one in far
+        )
+        took = await asyncio.gather(*probes, return_exceptions=True)
         if any(isinstance(one, float) for one in took):
             return True
         for one in took:

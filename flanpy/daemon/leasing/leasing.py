@@ -19,7 +19,7 @@ from flanpy.config import Settings
 from flanpy.daemon.leasing import expiries
 from flanpy.daemon.leasing.backend_move import BackendMove
 from flanpy.daemon.leasing.draining import Draining
-from flanpy.daemon.leasing.etcd_ways import KNOCK, EtcdWays
+from flanpy.daemon.leasing.etcd_ways import TCP_PROBE_S, EtcdWays
 from flanpy.daemon.leasing.lease_memory import LeaseMemory
 from flanpy.daemon.leasing.lease_watch import LeaseWatch
 from flanpy.daemon.leasing.network_watch import NetworkWatch
@@ -34,7 +34,7 @@ from flanpy.model.network.network import NetworkConfig
 from flanpy.model.world import NO_CLAIMS, Claim
 from flanpy.plan.border import guarded
 from flanpy.plan.moving import Step
-from flanpy.probe.knock import knock
+from flanpy.probe.tcp_probe import tcp_probe
 from flanpy.reconcile.loop import ReconcileLoop
 from flanpy.reconcile.outcome import Pass
 from flanpy.status.board import StatusBoard
@@ -245,7 +245,7 @@ class Leasing:
 
     async def _is_alive(self, address: IPAddress) -> bool:
         port = self._settings.probe.mesh_port or 1
-        return await knock(address, port, clock=self._clock, deadline=KNOCK) is not None
+        return await tcp_probe(address, port, clock=self._clock, deadline=TCP_PROBE_S) is not None
 
     async def _etcd_answers(self) -> bool:
         if not self._session.endpoints:
@@ -254,7 +254,7 @@ class Leasing:
         if answered is not None:
             return answered
         try:  # by a proxy on this host, or a name that has no address yet: only etcd's own word counts
-            async with asyncio.timeout(KNOCK):
+            async with asyncio.timeout(TCP_PROBE_S):
                 await self._session.get(config_key(self._settings.etcd.prefix))
         except (StoreError, TimeoutError):
             return False

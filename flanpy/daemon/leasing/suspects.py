@@ -2,9 +2,9 @@
 
 `plan.border` keeps routes off the ways to etcd that this host's tables show; a way that they do not show (translated
 addresses, a tunnel's far end) can lie in a peer's subnet all the same, and no fix in etcd would ever be heard. So when
-etcd falls silent and no endpoint answers a knock, the newest peers lose their routes for a trial. If etcd answers then,
-they get them back, all and then by halves, and those by which it is lost again stay without a route: until their lease
-changes, or etcd answers in spite of them at a later trial. For etcd may have been away for reasons of its own.
+etcd falls silent and no endpoint answers a TCP probe, the newest peers lose their routes for a trial. If etcd answers
+then, they get them back, all and then by halves, and those by which it is lost again stay without a route: until their
+lease changes, or etcd answers in spite of them at a later trial. For etcd may have been away for reasons of its own.
 The newest are kept on disk until etcd was heard long enough beside them, for a restart must not clear them: etcd then
 says nothing at all. In: passes, and the view. Out: the withheld leases, to the loop, and the newest.
 """
@@ -26,14 +26,14 @@ from flanpy.reconcile.outcome import Pass
 log = get_logger()
 
 TRIAL = 1.5
-"""Seconds that etcd has to answer without the newest routes, to one of several knocks: time for a lost packet, and for
-a neighbour to be found. Peers that are no suspects but new are without a route for so long whenever etcd is away."""
+"""Seconds that etcd has to answer without the newest routes, to one of several TCP probes: time for a lost packet, and
+for a neighbour to be found. Peers that are no suspects but new have no route for so long whenever etcd is away."""
 
 BETWEEN = 0.25
-"""Seconds between two knocks in that time."""
+"""Seconds between two TCP probes in that time."""
 
 RETRIAL = 300.0
-"""Seconds after which withheld leases are tried again. A guilty one costs a knock's time without etcd."""
+"""Seconds after which withheld leases are tried again. A guilty one costs the time of a TCP probe without etcd."""
 
 APPLIED = 5.0
 """Seconds that a pass has to remove routes, or to put them back."""
@@ -155,7 +155,7 @@ class Suspects:
         return True
 
     async def _answered(self) -> bool:
-        """Report whether etcd answers one of several knocks, each made before the one before it is given up."""
+        """Report whether etcd answers one of several TCP probes, each made before the one before it is given up."""
         async with asyncio.TaskGroup() as group:
             answered = asyncio.Event()
 
@@ -163,12 +163,12 @@ class Suspects:
                 if await self._said(unable=False):
                     answered.set()
 
-            knocks = []
+            probes = []
             until = self._clock.monotonic() + TRIAL
             while not answered.is_set() and self._clock.monotonic() < until:
-                knocks.append(group.create_task(ask()))
+                probes.append(group.create_task(ask()))
                 await set_within(answered, self._clock, BETWEEN)
-            for one in knocks:
+            for one in probes:
                 one.cancel()
         return answered.is_set()
 

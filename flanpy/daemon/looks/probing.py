@@ -17,14 +17,14 @@ from flanpy.model.reach import ReachReport
 from flanpy.plan.host_names import own_name
 from flanpy.plan.policy_routing import led_astray
 from flanpy.plan.render import describe
-from flanpy.probe.diagnosis import Snags
+from flanpy.probe.diagnosis import LocalFaults
 from flanpy.probe.ear import TunnelEntry
 from flanpy.probe.exchange import MeshServer
-from flanpy.probe.knock import knock_at
 from flanpy.probe.mesh import Mesh, Node
 from flanpy.probe.prober import Prober
 from flanpy.probe.rows import Document, Told, own_document
 from flanpy.probe.target import TUNNELS, Target, overlay_address, targets, tokens_at
+from flanpy.probe.tcp_probe import tcp_probe_at
 from flanpy.reconcile.outcome import Pass
 from flanpy.status.board import StatusBoard
 from flanpy.status.judge.firewall import rules
@@ -55,9 +55,9 @@ class Probing:
             here=node_id,
             interval=lambda: self._settings().probe.interval,
             targets=self._targets,
-            snags_of=self._snags,
+            local_faults_of=self._local_faults,
             publish=lambda report: self._board.note(reach=report),
-            knock=knock_at(settings().probe.mesh_port or 1, clock),
+            tcp_probe=tcp_probe_at(settings().probe.mesh_port or 1, clock),
         )
         self.prober.check_checksums(settings().probe.mesh_port, self._vxlan_addresses, corrupted)
         port = settings().probe.mesh_port if settings().probe.on else 0
@@ -195,15 +195,15 @@ class Probing:
 
     # What this host knows of itself
 
-    def _snags(self, target: Target) -> Snags:
+    def _local_faults(self, target: Target) -> LocalFaults:
         inputs = self._board.snapshot.inputs
         last = inputs.last
         if last is None:
-            return Snags()
+            return LocalFaults()
         standing = rules(inputs)
         path = inputs.tuning.reverse_path if inputs.tuning is not None else None
         strict = ", ".join(path.strict) if path is not None and path.drops_lately else ""
-        return Snags(
+        return LocalFaults(
             underlay=_dead_underlay(last),
             entries="; ".join(_wrong_entries(last, target)),
             lacking="; ".join(_lacking(last, target)),

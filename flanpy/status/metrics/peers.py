@@ -13,7 +13,7 @@ from itertools import islice
 from prometheus_client.metrics_core import Metric
 
 from flanpy.model.histogram import ROUND_TRIPS, Histogram
-from flanpy.model.reach import PeerReach, Reach, ReachReport, Road, RoadHealth, Trouble
+from flanpy.model.reach import Layer, LayerHealth, PeerReach, Reach, ReachReport, Trouble
 from flanpy.status.inputs import Inputs
 from flanpy.status.lease_rows import peer_counts
 from flanpy.status.metrics.families import count, counter, gauge, gauges, histogram
@@ -87,8 +87,8 @@ def _aggregates(report: ReachReport) -> Iterator[Metric]:
     yield gauges(
         "flanpy_loss_ratio",
         "Share of probes without an answer, of all peers together.",
-        ("road",),
-        (((road.value,), lost) for road in Road if (lost := _lost(road, found)) is not None),
+        ("layer",),
+        (((layer.value,), lost) for layer in Layer if (lost := _lost(layer, found)) is not None),
     )
     short = sum(bool(peer.mtu.wanted) and not peer.mtu.is_whole for peer in found)
     yield gauge("flanpy_peers_path_mtu_short", "Peers to whom no full packet passes.", short)
@@ -101,11 +101,11 @@ def _rtt(report: ReachReport) -> Metric:
     return histogram("flanpy_rtt_seconds", text, (), [((), buckets, report.rtt_sum)])
 
 
-def _lost(road: Road, found: Iterable[PeerReach]) -> float | None:
+def _lost(layer: Layer, found: Iterable[PeerReach]) -> float | None:
     """Weighed by what was sent; None before anything was."""
-    roads = [_road(peer, road) for peer in found]
-    sent = sum(each.sent for each in roads)
-    return sum(each.loss * each.sent for each in roads) / sent if sent else None
+    layers = [_layer(peer, layer) for peer in found]
+    sent = sum(each.sent for each in layers)
+    return sum(each.loss * each.sent for each in layers) / sent if sent else None
 
 
 def _each(report: ReachReport) -> Iterator[Metric]:
@@ -113,16 +113,16 @@ def _each(report: ReachReport) -> Iterator[Metric]:
     for name, text, value in _OF_PEER:
         found = ((_names(peer), value(peer)) for peer in shown)
         yield gauges(name, text, _PEER, ((names, one) for names, one in found if one is not None))
-    for name, text, of_road in _OF_ROAD:
+    for name, text, of_layer in _OF_LAYER:
         yield gauges(
             name,
             text,
-            (*_PEER, "road"),
+            (*_PEER, "layer"),
             (
-                ((*_names(peer), road.value), one)
+                ((*_names(peer), layer.value), one)
                 for peer in shown
-                for road in Road
-                if (one := of_road(_road(peer, road))) is not None
+                for layer in Layer
+                if (one := of_layer(_layer(peer, layer))) is not None
             ),
         )
     yield gauges(
@@ -155,8 +155,8 @@ def _names(peer: PeerReach) -> tuple[str, str]:
     return peer.host or peer.node_id or subnet, subnet
 
 
-def _road(peer: PeerReach, road: Road) -> RoadHealth:
-    return peer.overlay if road is Road.OVERLAY else peer.underlay
+def _layer(peer: PeerReach, layer: Layer) -> LayerHealth:
+    return peer.overlay if layer is Layer.OVERLAY else peer.underlay
 
 
 def _reachable(peer: PeerReach) -> float | None:
@@ -187,11 +187,11 @@ _OF_PEER: tuple[tuple[str, str, _Value], ...] = (
     ),
 )
 
-_OF_ROAD: tuple[tuple[str, str, Callable[[RoadHealth], float | None]], ...] = (
-    ("flanpy_peer_rtt_seconds", "Last round trip to a peer.", lambda road: road.rtt),
+_OF_LAYER: tuple[tuple[str, str, Callable[[LayerHealth], float | None]], ...] = (
+    ("flanpy_peer_rtt_seconds", "Last round trip to a peer.", lambda layer: layer.rtt),
     (
         "flanpy_peer_loss_ratio",
         "Share of probes to a peer without an answer.",
-        lambda road: road.loss if road.sent else None,
+        lambda layer: layer.loss if layer.sent else None,
     ),
 )

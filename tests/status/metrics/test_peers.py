@@ -8,14 +8,14 @@ from types import MappingProxyType
 
 from flanpy.model.histogram import Histogram
 from flanpy.model.lease import SubnetKey
-from flanpy.model.reach import Diagnosis, PathMtu, PeerReach, Reach, ReachReport, RoadHealth, Trouble
+from flanpy.model.reach import Diagnosis, LayerHealth, PathMtu, PeerReach, Reach, ReachReport, Trouble
 from flanpy.status.inputs import Inputs
 from flanpy.status.metrics.peers import PER_PEER
 from tests.status.passes import WELL
 from tests.status.samples import samples, shown
 
-FINE = RoadHealth(10, 10, 0.0, rtt=0.002, rtt_least=0.001, rtt_mean=0.0015, answered_at=99.0)
-DEAD = RoadHealth(10, 0, 1.0)
+FINE = LayerHealth(10, 10, 0.0, rtt=0.002, rtt_least=0.001, rtt_mean=0.0015, answered_at=99.0)
+DEAD = LayerHealth(10, 0, 1.0)
 
 
 def peer(number: int, *, node_id: str | None = None) -> PeerReach:
@@ -49,18 +49,18 @@ def test_each_of_few_peers_has_series_of_its_own() -> None:
     expected = {
         "flanpy_peer_reachable|node-1|10.0.1.0/24": 1,
         "flanpy_peer_reachable|node-2|10.0.2.0/24": 0,
-        "flanpy_peer_rtt_seconds|node-1|overlay|10.0.1.0/24": 0.002,
-        "flanpy_peer_rtt_seconds|node-1|underlay|10.0.1.0/24": 0.001,
-        "flanpy_peer_rtt_seconds|node-2|underlay|10.0.2.0/24": 0.001,
-        "flanpy_peer_loss_ratio|node-2|overlay|10.0.2.0/24": 1,
-        "flanpy_peer_loss_ratio|node-2|underlay|10.0.2.0/24": 0,
+        "flanpy_peer_rtt_seconds|overlay|node-1|10.0.1.0/24": 0.002,
+        "flanpy_peer_rtt_seconds|underlay|node-1|10.0.1.0/24": 0.001,
+        "flanpy_peer_rtt_seconds|underlay|node-2|10.0.2.0/24": 0.001,
+        "flanpy_peer_loss_ratio|overlay|node-2|10.0.2.0/24": 1,
+        "flanpy_peer_loss_ratio|underlay|node-2|10.0.2.0/24": 0,
         "flanpy_peer_path_mtu_bytes|node-1|10.0.1.0/24": 1450,
         "flanpy_peer_path_mtu_wanted_bytes|node-1|10.0.1.0/24": 1450,
         "flanpy_peer_heard_timestamp_seconds|node-1|10.0.1.0/24": 98,
         "flanpy_peer_trouble|node-2|10.0.2.0/24|PortBlocked": 1,
     }
     assert {name: found.get(name) for name in expected} == expected
-    assert "flanpy_peer_rtt_seconds|node-2|overlay|10.0.2.0/24" not in found
+    assert "flanpy_peer_rtt_seconds|overlay|node-2|10.0.2.0/24" not in found
     assert not [name for name in found if name.startswith("flanpy_peer_trouble|node-1")]
 
 
@@ -76,7 +76,8 @@ def test_peer_that_was_never_measured_has_no_values() -> None:
 
 
 def _of_peers(found: dict[str, float]) -> set[str]:
-    return {name.split("|")[1] for name in found if name.startswith("flanpy_peer_")}
+    series = [name for name in found if name.startswith("flanpy_peer_")]
+    return {word for name in series for word in name.split("|") if word.startswith("node-")}
 
 
 def test_among_many_peers_only_those_in_trouble_have_series() -> None:
@@ -102,7 +103,7 @@ def test_aggregates_are_of_all_peers_together() -> None:
                 peer(1),
                 cut_off(2),
                 short,
-                replace(peer(4), overlay=RoadHealth(), reach=Reach.UNKNOWN),
+                replace(peer(4), overlay=LayerHealth(), reach=Reach.UNKNOWN),
                 of=10,
                 probed=4,
                 round=7,

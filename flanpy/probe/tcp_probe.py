@@ -13,20 +13,20 @@ from flanpy.model.address import IPAddress
 
 _UNABLE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
-Knock = Callable[[IPAddress, float], Awaitable[float | None]]
-"""Knocks at an address, within so many seconds; returns what `knock` does."""
+TcpProbe = Callable[[IPAddress, float], Awaitable[float | None]]
+"""Probes an address within so many seconds; returns what `tcp_probe` does."""
 
 
-def knock_at(port: int, clock: Clock) -> Knock:
-    """Return the knock at one port of any host."""
+def tcp_probe_at(port: int, clock: Clock) -> TcpProbe:
+    """Return the probe of one port of any host."""
 
     async def at(address: IPAddress, deadline: float) -> float | None:
-        return await knock(address, port, clock=clock, deadline=deadline)
+        return await tcp_probe(address, port, clock=clock, deadline=deadline)
 
     return at
 
 
-async def knock(address: IPAddress, port: int, *, clock: Clock, deadline: float) -> float | None:
+async def tcp_probe(address: IPAddress, port: int, *, clock: Clock, deadline: float) -> float | None:
     """Return the seconds until the host accepted or refused, None if it did neither in time.
 
     Raises UnableToAsk where this host lacks the means, descriptors or memory: that says nothing of the other.

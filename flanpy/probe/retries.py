@@ -22,16 +22,16 @@ GIVEN_UP: Final = 12
 """Unanswered probes after which only rounds probe: a short outage ends as visibly as it began."""
 
 
-def chased(tracks: Iterable[Track]) -> list[Track]:
+def retried(tracks: Iterable[Track]) -> list[Track]:
     """Return at most `AT_ONCE` suspects: those whose verdict takes the fewest probes first, unreachable ones last."""
-    suspects = [track for track in tracks if is_chased(track)]
+    suspects = [track for track in tracks if is_retried(track)]
     suspects.sort(
         key=lambda track: (track.reach is Reach.UNREACHABLE, track.patience - track.telling.silence)
     )
     return suspects[:AT_ONCE]
 
 
-def is_chased(track: Track) -> bool:
+def is_retried(track: Track) -> bool:
     """Report whether the peer is a suspect. The underlay's first lost echo counts: a pulled cable cuts both paths."""
     beneath = track.underlay.silence == 1 and not track.tcp
     return track.doubted or beneath or 0 < track.telling.silence < GIVEN_UP

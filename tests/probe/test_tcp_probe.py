@@ -1,4 +1,4 @@
-"""A knock tells a host that is there from one that is not, and both from a host that cannot ask."""
+"""A TCP probe tells a host that is there from one that is not, and both from a host that cannot ask."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from flanpy.clock import SystemClock
 from flanpy.errors import UnableToAsk
-from flanpy.probe.knock import knock, knock_at
+from flanpy.probe.tcp_probe import tcp_probe, tcp_probe_at
 
 HERE = IPv4Address("127.0.0.1")
 
@@ -39,16 +39,16 @@ def free_port() -> int:
 
 def test_host_that_accepts_or_refuses_is_there_and_one_that_does_neither_is_not() -> None:
     async def work() -> None:
-        at = knock_at(free_port(), SystemClock())
+        at = tcp_probe_at(free_port(), SystemClock())
         assert await at(HERE, 5.0) is not None
         with socket.create_server((str(HERE), 0), backlog=0) as server, ExitStack() as crowd:
             port = int(server.getsockname()[1])
-            assert await knock(HERE, port, clock=SystemClock(), deadline=5.0) is not None
+            assert await tcp_probe(HERE, port, clock=SystemClock(), deadline=5.0) is not None
             for _ in range(4):  # nobody accepts them, and the kernel leaves further ones unanswered
                 waiting = crowd.enter_context(socket.socket())
                 waiting.setblocking(False)
                 waiting.connect_ex((str(HERE), port))
-            assert await knock(HERE, port, clock=SystemClock(), deadline=0.2) is None
+            assert await tcp_probe(HERE, port, clock=SystemClock(), deadline=0.2) is None
 
     asyncio.run(work())
 
@@ -59,6 +59,6 @@ def test_host_without_descriptors_says_that_it_cannot_ask() -> None:
             out_of_descriptors(),
             pytest.raises(UnableToAsk, match=r"cannot ask 127\.0\.0\.1: Too many open"),
         ):
-            await knock(HERE, 1, clock=SystemClock(), deadline=5.0)
+            await tcp_probe(HERE, 1, clock=SystemClock(), deadline=5.0)
 
     asyncio.run(work())
