@@ -7,6 +7,7 @@ disk does. A connection belongs to one thread at a time; commits are the caller'
 
 from __future__ import annotations
 
+import os
 import secrets
 import sqlite3
 import struct
@@ -16,6 +17,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from flanpy.errors import FlanpyError
 from flanpy.store import etcdpb as pb
@@ -85,7 +87,8 @@ class Database:
             self._connection = self._opened(write=write)
 
     def _opened(self, *, write: bool) -> sqlite3.Connection:
-        uri = f"{self.path.absolute().as_uri()}?mode={'rwc' if write else 'ro'}"
+        # Not as_uri(): since Python 3.14 it imports a module, and whoever has just given up root's rights may not read one.
+        uri = f"file:{quote(os.fsencode(self.path.absolute()))}?mode={'rwc' if write else 'ro'}"
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=10)
         if write:
             connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
