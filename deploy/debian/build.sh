@@ -162,11 +162,14 @@ install_papers() {
   gzip -9n < "$root/CHANGELOG.md" > "$tree/usr/share/doc/flanpy/changelog.gz"
 }
 
+# Where python3 is another, one beside it will do: the newest that there is.
+pythons_beside() { for each in $minors; do printf ' | python3.%s\n' "$each"; done | sort -r | tr -d '\n'; }
+
 write_control() {
   mkdir -p "$tree/DEBIAN"
   size=$(du -sk --apparent-size --exclude=DEBIAN "$tree" | cut -f1)
   sed -e "s/@VERSION@/$version/" -e "s/@ARCH@/$arch/" -e "s/@SIZE@/$size/" -e "s/@FIRST@/${minors%%[!0-9]*}/" -e "s/@NEXT@/$((${minors##*[!0-9]} + 1))/" \
-    "$here/control.in" > "$tree/DEBIAN/control"
+    -e "s/@BESIDE@/$(pythons_beside)/g" "$here/control.in" > "$tree/DEBIAN/control"
   install -m 755 "$here/postinst" "$here/prerm" "$here/postrm" "$tree/DEBIAN/"
   install -m 644 "$here/triggers" "$tree/DEBIAN/"
   cd "$tree"

@@ -17,23 +17,32 @@ BUILD_DEADLINE_S = 900.0
 
 
 @functools.cache
-def rootfs(suite: str = "") -> Path:
-    """The root file system, built when there is none (a minute); `suite` names another Debian than the machine's."""
+def rootfs(suite: str = "", also: tuple[str, ...] = ()) -> Path:
+    """The root file system, built when there is none (a minute); `suite` names another Debian than the machine's, or an
+    Ubuntu, `also` packages that the others have not."""
     wanted = {"DEBIAN_SUITE": suite} if suite else {}
+    if also:
+        wanted["ROOTFS_ALSO"] = ",".join(also)
     return Path(run(["sh", str(ROOTFS)], timeout=BUILD_DEADLINE_S, env=wanted).stdout.strip())
 
 
 class SystemdLab(Lab):
     """Hosts that are off; `layers` are trees of files laid over the root file system, the topmost first, which is of
-    the Debian named `suite`."""
+    the system named `suite` with the packages `also`."""
 
     hosts: tuple[SystemdHost, ...]
 
     def __init__(
-        self, hosts: int = 2, *, layers: Sequence[Path] = (), suite: str = "", **options: Any
+        self,
+        hosts: int = 2,
+        *,
+        layers: Sequence[Path] = (),
+        suite: str = "",
+        also: tuple[str, ...] = (),
+        **options: Any,
     ) -> None:
         super().__init__(hosts, **options)
-        self._lower = (*layers, rootfs(suite))
+        self._lower = (*layers, rootfs(suite, also))
 
     def _host(self, seat: Seat) -> SystemdHost:
         plain = super()._host(seat)

@@ -1,4 +1,4 @@
-"""The package on a booted Debian 13, whose Python is another than that of the machine that built the package."""
+"""The package on booted systems whose Python is another than that of the machine that built the package."""
 
 from __future__ import annotations
 
@@ -16,25 +16,36 @@ pytestmark = [
     pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab, pytest.mark.more_engines, pytest.mark.timeout(1500),
 ]  # fmt: skip
 
+PYTHONS = {"trixie": 13, "jammy": 11, "noble": 12}
+"""The minor version of the Python that runs flanpy there. Ubuntu 22.04 has it beside its own, which is 3.10."""
+
+
+@pytest.fixture(scope="module", params=PYTHONS)
+def suite(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
 
 @pytest.fixture(scope="module")
-def lab() -> Iterator[SystemdLab]:
-    with SystemdLab(hosts=2, suite="trixie") as made:
+def lab(suite: str) -> Iterator[SystemdLab]:
+    with SystemdLab(hosts=2, suite=suite) as made:
         made.configure()
         made.boot()
         yield made
 
 
-def test_package_of_one_debian_lives_on_the_next(lab: SystemdLab, deb: Path) -> None:
+def test_package_of_one_system_lives_on_another(lab: SystemdLab, deb: Path, suite: str) -> None:
     one, two = lab.hosts
     for host in (one, two):
         install(host, deb)
-        assert host.run("python3", "-c", "import sys; print(sys.version_info[1])").stdout == "13\n"
-        assert "trixie" in host.read("/etc/os-release")
+        assert f"VERSION_CODENAME={suite}" in host.read("/etc/os-release")
         switch_on(host, lab.etcd.endpoints)
-    compiled = one.run("find", "/opt/flanpy/lib/python3", "-name", "*.cpython-313.pyc").stdout.splitlines()
+    asked = one.run("/opt/flanpy/bin/python", "-c", "import sys; print(sys.version_info[1])").stdout
+    assert int(asked) == PYTHONS[suite]
+    tag = f"*.cpython-3{PYTHONS[suite]}.pyc"
+    compiled = one.run("find", "/opt/flanpy/lib/python3", "-name", tag).stdout.splitlines()
     assert len(compiled) > 500
     with Probe(end(one), end(two)) as probe:
+        probe.wait_flowing()
         report = probe.stop()
     assert report.received > 0
     assert one.run("flanpyctl", "doctor", "-o", "json", check=False).stdout.startswith("{")
@@ -47,5 +58,6 @@ def test_upgrade_and_purge_leave_nothing_that_the_package_compiled(
     host = lab.hosts[0]
     install(host, package.as_version(deb, "9.9.9", tmp_path))
     assert version_on(host) == "9.9.9"
+    assert host.has_link("flannel.1")
     dpkg(host, "--purge", "flanpy")
     assert traces(host) == []
