@@ -6,12 +6,12 @@ import re
 
 import pytest
 
-from integration import package
-from integration.hosts.engines import FETCHED, SYSTEM, DockerHost
+from integration.hosts.engines import FETCHED, SYSTEM, DockerHost, made_by_hand
 from integration.lab import Stream
 from integration.net.claim import PROJECT_ROOT
 from integration.pages import commands
 from tests.engines.conftest import BuildDockerLab
+from tests.engines.image_page import image_version, stay_in_the_lab, typed
 from tests.lab.overlay import eventually
 
 pytestmark = [
@@ -22,39 +22,22 @@ pytestmark = [
     pytest.mark.timeout(900),
 ]
 
+PAGE = (PROJECT_ROOT / "docs/howto/image.md").read_text()
 LOAD, RUN, NETWORK, SEE, STOP, UNDO = (
-    block.text for block in commands((PROJECT_ROOT / "docs/howto/image.md").read_text())
+    block.text for block in commands(PAGE) if block.elsewhere == "tests/engines/test_image.py"
 )
+(FOR_LEGACY,) = re.findall(r"^\| `(.+)` \| for hosts with iptables-legacy only", PAGE, re.MULTILINE)
 BOTH_CAPABILITIES = f"{1 << 12 | 1 << 13:016x}"
 """CAP_NET_ADMIN and CAP_NET_RAW (capability.h)."""
 
 
-def _typed(host: DockerHost, block: str) -> str:
-    """Type a block of the page; its output."""
-    image = package.built_image()
-    for said, meant in {
-        "flanpy-image-0.1.0-amd64.tar.gz": str(image),
-        "http://192.0.2.10:2379": host.daemon.endpoints,
-        "flanpy:0.1.0": f"flanpy:{_version()}",
-    }.items():
-        block = block.replace(said, meant)
-    return host.run("sh", "-ec", block, timeout=240).stdout
-
-
-def _version() -> str:
-    found = re.fullmatch(r"flanpy-image-(.+)-\w+\.tar\.gz", package.built_image().name)
-    assert found is not None
-    return found[1]
-
-
-def _begin(host: DockerHost) -> None:
+def _begin(host: DockerHost, run: str) -> None:
     """Start Docker and the image, in a lab's own place in etcd."""
     host.engine.start()
-    _typed(host, LOAD)
-    prefix = host.daemon.environment["FLANPYD_ETCD_PREFIX"]
-    host.run("sh", "-ec", f"echo FLANPYD_ETCD_PREFIX={prefix} >> /etc/flanpyd.env")
-    _typed(host, RUN)
-    _typed(host, NETWORK)
+    typed(host, LOAD)
+    stay_in_the_lab(host)
+    typed(host, run)
+    typed(host, NETWORK)
 
 
 def _assert_reach(one: DockerHost, two: DockerHost) -> None:
@@ -83,29 +66,37 @@ def _assert_is_not_root(host: DockerHost) -> None:
 def _assert_nothing_left(host: DockerHost) -> None:
     assert "flannel.1" not in host.run("ip", "-o", "link").stdout
     assert host.run("ip", "route", "show", "proto", "70").stdout == ""
-    assert not re.search("(?i)flanpy", host.run("nft", "list", "ruleset").stdout)
+    for ruleset in (("nft", "list", "ruleset"), ("iptables-legacy-save",)):
+        assert not re.search("(?i)flanpy", host.run(*ruleset).stdout)
     for kind in (("ps", "-aq"), ("volume", "ls", "-q")):
         assert host.engine.docker(*kind).stdout == ""
 
 
-@pytest.mark.parametrize("version", [SYSTEM, *FETCHED])
+@pytest.mark.parametrize(
+    ("version", "legacy"),
+    [(version, False) for version in (SYSTEM, *FETCHED, *made_by_hand())] + [(SYSTEM, True)],
+)
 def test_image_joins_hosts_survives_docker_and_its_upgrade_and_leaves_nothing(
-    build_lab: BuildDockerLab, version: str
+    build_lab: BuildDockerLab, version: str, legacy: bool
 ) -> None:
-    lab = build_lab(2, engine=version)
+    lab = build_lab(2, engine=version, legacy=legacy)
     lab.configure()
     one, two = lab.hosts
+    run = RUN.replace("--read-only", f"--read-only {FOR_LEGACY}") if legacy else RUN
     for host in lab.hosts:
-        _begin(host)
+        _begin(host, run)
     _assert_reach(one, two)
-    _assert_is_not_root(one)
-    assert "works" in _typed(one, SEE)
+    if legacy:
+        assert "FLANPY" in one.run("iptables-legacy-save").stdout.upper()
+    else:
+        _assert_is_not_root(one)
+    assert "works" in typed(one, SEE)
 
     first, second = (host.engine.container("web").as_end() for host in lab.hosts)
-    one.engine.docker("tag", f"localhost/flanpy:{_version()}", "localhost/flanpy:next")
+    one.engine.docker("tag", f"localhost/flanpy:{image_version()}", "localhost/flanpy:next")
     with Stream(first, second) as stream:
-        _typed(one, STOP)
-        _typed(one, re.sub(r"flanpy:0\.1\.0", "flanpy:next", RUN))
+        typed(one, STOP)
+        typed(one, re.sub(r"flanpy:0\.1\.0", "flanpy:next", run))
         assert stream.stop().whole
 
     one.engine.restart()
@@ -117,5 +108,5 @@ def test_image_joins_hosts_survives_docker_and_its_upgrade_and_leaves_nothing(
     _assert_reach(one, two)
 
     for host in lab.hosts:
-        _typed(host, UNDO)
+        typed(host, UNDO)
         _assert_nothing_left(host)

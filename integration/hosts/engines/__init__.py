@@ -14,7 +14,7 @@ from integration.hosts.engines.engine import Engine
 from integration.hosts.engines.host import DockerHost
 from integration.hosts.engines.image import IMAGE, SERVE
 from integration.hosts.engines.lab import DockerLab
-from integration.hosts.engines.releases import FETCHED, SYSTEM, Release, release
+from integration.hosts.engines.releases import FETCHED, SYSTEM, Release, made_by_hand, release
 
 __all__ = [
     "FETCHED",
@@ -27,5 +27,6 @@ __all__ = [
     "EngineContainer",
     "Release",
     "addresses_in",
+    "made_by_hand",
     "release",
 ]

@@ -62,7 +62,15 @@ class Podman:
 
     def run_container(self, name: str, *options: str, command: tuple[str, ...]) -> EngineContainer:
         """`podman run -d`."""
-        # A group of the lab's name, by which the lab finds and ends what is left.
-        group = ("--cgroup-parent", f"/{self.host.namespace}")
-        self.docker("run", "-d", "--name", name, "--hostname", name, *group, *options, IMAGE, *command)
+        named = ("--name", name, "--hostname", name)
+        self.docker("run", "-d", *named, self._group, *options, IMAGE, *command)
         return EngineContainer(self, name)
+
+    @property
+    def _group(self) -> str:
+        """A group of the lab's name, by which the lab finds and ends what is left."""
+        return f"--cgroup-parent=/{self.host.namespace}"
+
+    def in_the_lab(self, block: str) -> str:
+        """Give every `podman run` of commands that somebody types the lab's group."""
+        return block.replace("podman run ", f"podman run {self._group} ")

@@ -33,12 +33,18 @@ def release(version: str) -> Release:
         raise LabError(f"no {', '.join(missing)} here: run `make setup`")
     if version == SYSTEM:
         return Release(version)
-    if version not in FETCHED:
-        raise LabError(f"no Docker {version} is known; there are {', '.join((SYSTEM, *FETCHED))}")
+    if version not in (known := (*FETCHED, *made_by_hand())):
+        raise LabError(f"no Docker {version} is known; there are {', '.join((SYSTEM, *known))}")
     directory = _store() / version
     if not (directory / "usr/sbin/dockerd").exists():
         raise LabError(f"Docker {version} is not in {_store()}: run `make engines`")
     return Release(version, directory)
+
+
+def made_by_hand() -> tuple[str, ...]:
+    """Return the versions that somebody put beside those of fetch.sh: what no archive has, built from its sources."""
+    found = (path.parents[2].name for path in _store().glob("[0-9]*/usr/sbin/dockerd"))
+    return tuple(sorted(set(found) - set(FETCHED)))
 
 
 def _store() -> Path:
