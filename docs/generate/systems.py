@@ -21,9 +21,10 @@ What was tested, on which system, and by what. What is not in these tables was n
 | system | tested there | by |
 |---|---|---|
 | Debian 12, amd64 | everything: package, units, Docker, Ansible roles, every backend, faults, chaos | `make test` on booted hosts and in namespaces |
-| Debian 13, amd64 | the package on booted hosts: installed, started, packets, upgrade, purge; the tutorial, *Upgrade* and *Uninstall* as a reader types them, with its Docker 26.1 and etcd 3.5; its Docker and its Python on a Debian 12 | `make test-engines`, `make check` |
-| systems with RPM (RHEL 9 and its family, Fedora, openSUSE) | the RPM package by rpm itself on a booted Debian 12: installed, started, upgraded, erased; not on such a system, and not its requirements | `make test` |
-| Ubuntu 22.04 and 24.04 | not tested | |
+| Debian 13, amd64 | the package on booted hosts: installed, started, packets, upgrade, purge; the tutorial, *Upgrade* and *Uninstall* as a reader types them, with its Docker 26.1 and etcd 3.5; its Docker and its Python on a Debian 12; `make demo` in a fresh clone on a bare one | `make test-engines`, `make check`, `sh integration/clean_clone.sh trixie make demo` |
+| Ubuntu 24.04, amd64 | the package on booted hosts, on its Python 3.12: installed, started, packets, upgrade, purge | `make test-engines` |
+| Ubuntu 22.04, amd64 | the same, on the Python 3.11 of its archive beside its own 3.10 | `make test-engines` |
+| systems with RPM (RHEL 9 and its family, Fedora, openSUSE) | the RPM package by rpm itself on a booted Debian 12: installed, started, upgraded, erased; not on such a system, of none of which an archive was within reach, so neither with SELinux nor with Docker's own packages there | `make test` |
 | arm64 | the packages and the container image are built; `flanpyd --version`, `flanpyctl version` and `config show` run under qemu-user, with the compiled libraries loaded, and the image's ip and setpriv; no daemon, no kernel | `make test-engines` |
 
 The package is for Python 3.11 to 3.14. Where there is neither of its kinds, pip and `flanpyctl host install` do what it does: see
@@ -42,7 +43,8 @@ _ENGINES = """
 """
 _REST = """
 29.7.2, built by hand from its sources and run by hand with Docker's command line 28.5 and runc 1.3: the same tests pass, those of `filter-backend: nft` too. As on every
-engine, rules in plain nftables do not overrule Docker's own drops in iptables; `filter-backend: auto` does. The container image was not run there.
+engine, rules in plain nftables do not overrule Docker's own drops in iptables; `filter-backend: auto` does. An engine that stands beside the fetched ones (in
+`~/.cache/flanpy/engines/29.7`, with its `usr`) is found by the tests of the container image, which pass there, too.
 
 ## Other software
 
@@ -52,7 +54,7 @@ engine, rules in plain nftables do not overrule Docker's own drops in iptables; 
 | flannel | its records in etcd, its settings, its subnet.env, taking over from it and going back |
 | CNI plugins bridge and portmap 1.1.1 | on two hosts with the file of [CNI, Nomad and Podman](../howto/cni.md), with a published port |
 | Podman 4.3.1 with netavark 1.4.0, as root | on two hosts with the network of [CNI, Nomad and Podman](../howto/cni.md) |
-| the container image | on Docker 20.10, 26.1 and 28.5 with iptables on nftables: two hosts, upgrade, restart of Docker, undo, by the commands of [In a container](../howto/image.md); not with AppArmor, iptables-legacy or Podman |
+| the container image | on Docker 20.10, 26.1, 28.5 and 29.7 with iptables on nftables, on 20.10 with iptables-legacy, by Podman 4.3.1: two hosts, upgrade, restart of Docker, undo, by the commands of [In a container](../howto/image.md); not with AppArmor, as the kernel that the tests have is built without it |
 | Nomad, nerdctl | not tested |
 | NetworkManager, systemd-networkd, ufw, firewalld, nftables | beside flanpyd on booted Debian 12 hosts |
 """
