@@ -87,7 +87,7 @@ class Database:
             self._connection = self._opened(write=write)
 
     def _opened(self, *, write: bool) -> sqlite3.Connection:
-        # Not as_uri(): since Python 3.14 it imports a module, and whoever has just given up root's rights may not read one.
+        # Not as_uri(): since Python 3.14 it imports a module, which the store's own user may have no right to read.
         uri = f"file:{quote(os.fsencode(self.path.absolute()))}?mode={'rwc' if write else 'ro'}"
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=10)
         if write:
