@@ -5,7 +5,7 @@ HOSTS ?= 3
 KEEP ?=
 PYTEST_ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-lab venv demo test test-engines engines test-etcds etcds pythons check lint bench chaos soak faults lab-up lab-down
+.PHONY: help setup setup-lab venv demo test test-engines engines test-wireguard guest test-etcds etcds pythons check lint bench chaos soak faults lab-up lab-down
 .PHONY: mutants lock audit deb rpm image wheel zipapp checksums docs reference man clean
 
 help: ## list the targets
@@ -34,6 +34,12 @@ engines: ## fetch newer Docker engines (Debian's 26.1 and 28.5, 60 MB each) to t
 
 test-engines: setup engines ## the tests on newer Docker engines and a booted Debian 13, and the long ones
 	@sh tests/run.sh $(PY) -m more_engines tests/engines tests/docker tests/package tests/docs $(PYTEST_ARGS)
+
+guest: ## build a kernel with WireGuard and ipip to the user's cache (User-Mode Linux; 13 minutes of a processor, once)
+	@sh integration/guest/build.sh
+
+test-wireguard: setup-lab ## what needs WireGuard or ipip in the kernel, in a guest that has them; no /dev/kvm, nothing is loaded here
+	@sh integration/guest/run.sh $(CURDIR)/$(PY) -m pytest -q -p no:cacheprovider -m guest tests/guest $(PYTEST_ARGS)
 
 etcds: ## fetch the etcds of Debian 12, 13 and forky (3.4.23, 3.5.16, 3.5.30) to the user's cache; unpacked, not installed
 	@sh integration/etcd/fetch.sh

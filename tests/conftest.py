@@ -17,16 +17,18 @@ from tests.etcd_server import EmbeddedStore, EtcdCluster
 settings.register_profile("flanpy", deadline=None)
 settings.load_profile("flanpy")
 
-LONGER = "more_engines"
+ASKED_FOR = ("more_engines", "guest")
 
 _numbers = count(1)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests that need fetched engines or much time, unless `-m` asks for them (`make test-engines`)."""
-    if LONGER in config.getoption("markexpr"):
-        return
-    left_out = [item for item in items if item.get_closest_marker(LONGER)]
+    """Leave out the tests that need fetched engines, much time or another kernel, unless `-m` asks for them.
+
+    `make test-engines` and `make test-wireguard` do.
+    """
+    away = [name for name in ASKED_FOR if name not in config.getoption("markexpr")]
+    left_out = [item for item in items if any(map(item.get_closest_marker, away))]
     items[:] = [item for item in items if item not in left_out]
     config.hook.pytest_deselected(items=left_out)
 

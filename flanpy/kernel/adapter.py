@@ -47,6 +47,7 @@ from flanpy.model.objects import (
     VxlanLink,
 )
 from flanpy.model.ops import Delete, Objects, Op, Put, Scope
+from flanpy.model.wireguard import WireguardLink
 from flanpy.netlink import numbers, rtnl
 from flanpy.netlink.framing import KernelRefusal
 from flanpy.plan.render import render
@@ -218,7 +219,11 @@ class NetlinkKernel:
                 await self._links.create_ipip(link)
             case Put(IpipLink() as link, IpipLink() as previous):
                 await self._links.change_ipip(link, previous)
-            case Delete((VxlanLink() | TunLink() | IpipLink() | OtherLink()) as link):
+            case Put(WireguardLink() as link, None):
+                await self._links.create_wireguard(link)
+            case Put(WireguardLink() as link, WireguardLink() as previous):
+                await self._links.change_wireguard(link, previous)
+            case Delete((VxlanLink() | TunLink() | IpipLink() | WireguardLink() | OtherLink()) as link):
                 await self._links.delete(link.name)
             case Put(LinkUp(name)):
                 await self._links.set_admin_state(name, up=True)

@@ -14,6 +14,7 @@ from flanpy.kernel.request import RequestSocket
 from flanpy.model.address import Family
 from flanpy.model.ipip import IpipLink
 from flanpy.model.objects import Address, Neighbour, OwnLink, TunLink, VxlanLink
+from flanpy.model.wireguard import WireguardLink
 from flanpy.netlink import numbers, rtnl
 from flanpy.netlink.framing import KernelRefusal, packed
 
@@ -125,6 +126,23 @@ class LinkPort:
             )
             said = f": {owner or 'another ipip device'} has local {link.local} and any remote (delete it)"
         return KernelError(f"cannot make {link.name}{said}", errno=refusal.errno)
+
+    async def create_wireguard(self, link: WireguardLink) -> None:
+        """Make a WireGuard device, down, and check that it is what was asked for."""
+        refusal, *rest = await self._requests.change(links.wireguard_creation(link))
+        if refusal is not None and refusal.errno == errno.EOPNOTSUPP:
+            raise KernelError(
+                f"cannot make {link.name}: the kernel has no WireGuard (modprobe wireguard)",
+                errno=refusal.errno,
+            )
+        _raise_refused(f"cannot make {link.name}", [refusal, *rest])
+        await self._check(link)
+
+    async def change_wireguard(self, link: WireguardLink, previous: WireguardLink) -> None:
+        """Give a WireGuard device its MTU and alias."""
+        index = await self._existing(link.name)
+        changes = links.settled(link, previous, index)
+        _raise_refused(f"cannot change {link.name}", await self._requests.change(changes))
 
     async def delete(self, name: str) -> None:
         index = await self._existing(name)

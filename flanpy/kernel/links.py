@@ -16,6 +16,7 @@ from flanpy.kernel import ipip
 from flanpy.model.address import Family, IPAddress, IPInterface, Mac
 from flanpy.model.ipip import IpipLink
 from flanpy.model.objects import Address, Link, OtherLink, OwnLink, TunLink, VxlanLink
+from flanpy.model.wireguard import WireguardLink
 from flanpy.netlink import numbers, rtnl
 from flanpy.netlink.framing import HEADER_SIZE, U32, attribute, attributes, frame, packed, text
 
@@ -77,6 +78,8 @@ def decode(seen: SeenLink, names: Mapping[int, str]) -> Link:
     linkinfo = message.get_attr("IFLA_LINKINFO")
     kind = linkinfo.get_attr("IFLA_INFO_KIND") if linkinfo else None
     details = linkinfo.get_attr("IFLA_INFO_DATA") if linkinfo else None
+    if kind == "wireguard":
+        return WireguardLink(seen.name, message.get_attr("IFLA_MTU"), seen.alias)
     if kind == "ipip":
         return ipip.decode(seen.message, seen.name, seen.alias)
     if kind != "vxlan" or details is None:
@@ -165,7 +168,22 @@ def change(link: VxlanLink, previous: VxlanLink, index: int, parent: int) -> lis
     return changes
 
 
-def settled(link: TunLink | IpipLink, previous: TunLink | IpipLink | None, index: int) -> list[bytearray]:
+_Settled = TunLink | IpipLink | WireguardLink
+
+
+def wireguard_creation(link: WireguardLink) -> list[bytearray]:
+    """Make the device, down, without key and peers, and give it its alias."""
+    attrs = [
+        ("IFLA_IFNAME", link.name),
+        ("IFLA_MTU", link.mtu),
+        ("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_KIND", "wireguard")]}),
+    ]
+    create = _link_message(rtnl.NEWLINK, flags=numbers.CREATE | numbers.EXCL, attrs=attrs)
+    alias = _link_message(rtnl.SETLINK, attrs=[("IFLA_IFNAME", link.name), ("IFLA_IFALIAS", link.alias)])
+    return [create, alias] if link.alias else [create]
+
+
+def settled(link: _Settled, previous: _Settled | None, index: int) -> list[bytearray]:
     """Give a device its alias and MTU, as far as `previous` has others."""
     attrs: list[tuple[str, Any]] = []
     if previous is None or link.alias != previous.alias:

@@ -23,13 +23,21 @@ class VxlanData:
 
 
 @dataclass(frozen=True, slots=True)
+class WireguardData:
+    """BackendData of a wireguard lease: the public key in base64. Older flannels leave `Port` out (None)."""
+
+    public_key: str
+    port: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RawData:
     """BackendData of a backend that we do not interpret here: the JSON text as it stood in etcd."""
 
     json: str
 
 
-BackendData = VxlanData | RawData
+BackendData = VxlanData | WireguardData | RawData
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from flanpy.model.ipip import IpipLink
 from flanpy.model.lease import SubnetKey
 from flanpy.model.packet_filter import FilterChain, FilterJump, FilterMember
 from flanpy.model.put_order import LINK_ALIAS, PutOrder
+from flanpy.model.wireguard import WgDevice, WgPeer, WireguardLink
 
 Key = tuple[str | int, ...]
 
@@ -90,7 +91,7 @@ class OtherLink:
         return ("link", self.name)
 
 
-OwnLink = VxlanLink | TunLink | IpipLink
+OwnLink = VxlanLink | TunLink | IpipLink | WireguardLink
 """Links of the kinds that we make."""
 
 Link = OwnLink | OtherLink
@@ -379,6 +380,9 @@ KernelObject = (
     VxlanLink
     | TunLink
     | IpipLink
+    | WireguardLink
+    | WgDevice
+    | WgPeer
     | OtherLink
     | LinkFeature
     | LinkSysctl

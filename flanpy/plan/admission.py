@@ -17,7 +17,7 @@ from types import MappingProxyType
 
 from flanpy.model.address import Family, IPAddress, IPNetwork
 from flanpy.model.cloud import CLOUDS
-from flanpy.model.lease import Lease, LeaseRecord, SubnetKey, VxlanData
+from flanpy.model.lease import Lease, LeaseRecord, SubnetKey, VxlanData, WireguardData
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.world import Former, World
 from flanpy.plan.border import guarded, holds
@@ -258,9 +258,13 @@ class Judge:
         return fault
 
     def _mac(self, record: LeaseRecord, family: Family) -> bytes | None:
-        """Return the MAC of the FDB entry, if the lease's backend has one."""
+        """Return the MAC of the FDB entry, or the public key, if the lease's backend has one."""
         data = record.data(family)
-        return data.mac.packed if self._types is not None and isinstance(data, VxlanData) else None
+        if self._types is None:
+            return None
+        if isinstance(data, WireguardData):
+            return data.public_key.encode()
+        return data.mac.packed if isinstance(data, VxlanData) else None
 
     def _owner(self, lease: Lease, mac: bytes, space: Space, number: int) -> Vtep | None:
         """Return the owner of this lease's MAC at another public address, if its lease has a node id.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from flanpy.model.address import Family
-from flanpy.model.lease import Lease, VxlanData
+from flanpy.model.lease import Lease, VxlanData, WireguardData
 from flanpy.plan.space import numbers
 
 
 def contend(one: Lease, other: Lease) -> bool:
-    """Report contention by subnet, public address or VTEP MAC, in any family; may report too much, never too little."""
+    """Report contention by subnet, public address, VTEP MAC or public key; may report too much, never too little."""
     return any(_contend(one, other, family) for family in Family)
 
 
@@ -16,6 +16,8 @@ def _contend(one: Lease, other: Lease, family: Family) -> bool:
     if _holds(one, other, family) or _holds(other, one, family):
         return True
     mine, theirs = one.record.data(family), other.record.data(family)
+    if isinstance(mine, WireguardData) and isinstance(theirs, WireguardData):
+        return mine.public_key == theirs.public_key
     return isinstance(mine, VxlanData) and isinstance(theirs, VxlanData) and mine.mac == theirs.mac
 
 

@@ -31,6 +31,7 @@ from flanpy.model.objects import (
 )
 from flanpy.model.ops import Delete, Objects, Op, Put
 from flanpy.model.put_order import PutOrder
+from flanpy.model.wireguard import WgDevice, WireguardLink
 from flanpy.plan.ownership import Observed, link_of
 
 IN_PLACE = ("mac", "mtu", "alias", "local", "parent", "learning")
@@ -42,7 +43,7 @@ IN_PLACE_TUN = ("mtu", "alias")
 IN_PLACE_IPIP = ("local", "mtu", "alias")
 """Those of an IpipLink: all (net/ipv4/ip_tunnel.c, ip_tunnel_changelink)."""
 
-_NEVER_DELETED = (LinkFeature, LinkSysctl, HostSysctl, LinkUp, OtherLink, OtherRoute)
+_NEVER_DELETED = (LinkFeature, LinkSysctl, HostSysctl, LinkUp, WgDevice, OtherLink, OtherRoute)
 """Settings always have some value, links of ours are never merely taken down, and the last two are never ours."""
 
 
@@ -183,6 +184,8 @@ def _changeable(wanted: OwnLink, found: OwnLink) -> bool:
 def _in_place(link: OwnLink) -> tuple[str, ...]:
     if isinstance(link, IpipLink):
         return IN_PLACE_IPIP
+    if isinstance(link, WireguardLink):
+        return IN_PLACE_TUN
     return IN_PLACE if isinstance(link, VxlanLink) else IN_PLACE_TUN
 
 

@@ -18,6 +18,7 @@ from flanpy.model.address import IPNetwork
 from flanpy.model.lease import LeaseView
 from flanpy.model.objects import ExtensionPeer, KernelObject, Key, Route, TunnelPeer
 from flanpy.model.ops import Delete
+from flanpy.model.wireguard import WgPeer
 from flanpy.model.world import World
 
 BRAKE_COUNT = 10
@@ -94,6 +95,8 @@ def destinations(obj: KernelObject) -> tuple[IPNetwork, ...]:
     """Return the subnets of a peer that an object leads to: none for other objects."""
     if isinstance(obj, Route):
         return (obj.destination,)
+    if isinstance(obj, WgPeer):
+        return obj.allowed
     if isinstance(obj, TunnelPeer):
         return (obj.subnet,)
     if isinstance(obj, ExtensionPeer):

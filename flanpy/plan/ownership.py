@@ -1,9 +1,10 @@
 """Ownership of kernel objects. Only our own may ever be changed or deleted.
 
 A link is ours by name *and* kind: it has our alias, or it is an unmarked VXLAN device that flannel left under
-flannel's name for its VNI, or its IPIP device (then we adopt it; its TUN device leaves nothing, as it goes with
-flanneld). Objects on our links are ours. A route is ours by its protocol number, or because it leaves through a link of
-ours. Everything else is foreign: on a key that we want it is a conflict to be reported, never something to replace.
+flannel's name for its VNI, or its IPIP or WireGuard device (then we adopt it; its TUN device leaves nothing, as it goes
+with flanneld). Objects on our links are ours. A route is ours by its protocol number, or because it leaves through a
+link of ours. Everything else is foreign: on a key that we want it is a conflict to be reported, never something to
+replace.
 
 Two kinds of unmarked routes are still taken for ours (`claim`): `ip route replace` typed by hand over a
 route of ours, and the plain routes that flannel's host-gw leaves. Both are `proto boot`, rtnetlink's default protocol;
@@ -37,11 +38,12 @@ from flanpy.model.objects import (
 from flanpy.model.ops import Objects
 from flanpy.model.packet_filter import FilterChain, FilterJump, FilterMember
 from flanpy.model.put_order import LINK_ALIAS
+from flanpy.model.wireguard import LINKS, WireguardLink
 
 PROTO_BOOT = 3
 """RTPROT_BOOT of rtnetlink(7): what `ip route` and flannel put without thinking of it."""
 
-_LINKS = (VxlanLink, TunLink, IpipLink, OtherLink)
+_LINKS = (VxlanLink, TunLink, IpipLink, WireguardLink, OtherLink)
 _OWN_AFFAIRS = (
     TunnelEnd,
     TunnelPeer,
@@ -78,7 +80,11 @@ def owns_link(link: Link) -> bool:
             return name in {f"flannel.{vni}", f"flannel-v6.{vni}"}
         case IpipLink(alias="", name=name):
             return name == "flannel.ipip"
-        case VxlanLink(alias=alias) | TunLink(alias=alias) | IpipLink(alias=alias):
+        case WireguardLink(alias="", name=name):
+            return name in LINKS.values()
+        case (
+            VxlanLink(alias=alias) | TunLink(alias=alias) | IpipLink(alias=alias) | WireguardLink(alias=alias)
+        ):
             return alias == LINK_ALIAS
 
 

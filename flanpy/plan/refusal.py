@@ -34,6 +34,8 @@ class Reason(Enum):
     WITHHELD = "Withheld"
 
 
+_MAC_BYTES: Final = 6
+
 BORDER: Final = frozenset({Reason.TAKES_WAY, Reason.COVERS_UNDERLAY, Reason.WITHHELD})
 """The refusals by which this host keeps its ways to etcd, its gateways and its underlay."""
 
@@ -68,6 +70,11 @@ def overlap(lease: Lease, subnet: IPNetwork, older: Lease | None, world: World) 
     )
 
 
+def _what(identity: bytes) -> str:
+    """Name a MAC, or WireGuard's public key, which is longer."""
+    return f"VTEP MAC {Mac(identity)}" if len(identity) == _MAC_BYTES else f"public key {identity.decode()}"
+
+
 def same_mac(lease: Lease, mac: bytes, other: Vtep, world: World) -> tuple[Reason, str]:
     """Word the refusal: two hosts with one MAC would overwrite each other's FDB entry; usually one is a clone."""
     first = other.owner
@@ -76,7 +83,7 @@ def same_mac(lease: Lease, mac: bytes, other: Vtep, world: World) -> tuple[Reaso
         if first is not None
         else f"ours (node {world.policy.node_id})"
     )
-    message = f"lease {lease.key} of {lease.record.owner} has the VTEP MAC {Mac(mac)} of {whose}"
+    message = f"lease {lease.key} of {lease.record.owner} has the {_what(mac)} of {whose}"
     if not lease.record.node_id:
         cure = "and names no node, so the MAC is not its own: release it with flanpyctl subnets release"
         return Reason.DUPLICATE_VTEP_MAC, f"{message}, {cure}"

@@ -37,6 +37,7 @@ from flanpy.model.objects import (
 )
 from flanpy.model.ops import Op, Put
 from flanpy.model.packet_filter import FilterChain, FilterJump, FilterMember
+from flanpy.model.wireguard import WgDevice, WgPeer, WireguardLink
 from flanpy.plan.filter_text import describe_change, describe_member
 
 
@@ -49,6 +50,8 @@ def render(op: Op) -> str:
         case VxlanLink() as link, VxlanLink() as previous:
             return _link_change(link, previous)
         case TunLink() as link, TunLink() as previous:
+            return f"ip link set {link.name} {_words(link, previous, (('mtu', 'mtu'), ('alias', 'alias')))}"
+        case WireguardLink() as link, WireguardLink() as previous:
             return f"ip link set {link.name} {_words(link, previous, (('mtu', 'mtu'), ('alias', 'alias')))}"
         case IpipLink() as link, IpipLink() as previous:
             return _ipip_change(link, previous)
@@ -71,6 +74,12 @@ def _line(obj: KernelObject, verb: str) -> str:  # noqa: C901, PLR0911, PLR0912,
             return _tun(obj, verb)
         case IpipLink():
             return _ipip(obj, verb)
+        case WireguardLink():
+            return _wireguard(obj, verb)
+        case WgDevice():
+            return f"wg set {obj.link} listen-port {obj.port} private-key <of {obj.public_key}>"
+        case WgPeer():
+            return _wg_peer(obj, verb)
         case OtherLink():
             return f"ip link {verb} {obj.name} type {obj.kind}"
         case LinkFeature():
@@ -166,6 +175,23 @@ def _ipip_change(link: IpipLink, previous: IpipLink) -> str:
     if link.local != previous.local:
         words.append(f"type ipip local {link.local} remote any nopmtudisc")
     return f"ip link set {link.name} {' '.join(filter(None, words))}"
+
+
+def _wireguard(link: WireguardLink, verb: str) -> str:
+    if verb != "add":
+        return f"ip link {verb} {link.name}"
+    return f"ip link add {link.name} mtu {link.mtu} alias {link.alias} type wireguard"
+
+
+def _wg_peer(peer: WgPeer, verb: str) -> str:
+    head = f"wg set {peer.link} peer {peer.public_key}"
+    if verb == "del":
+        return f"{head} remove"
+    where = f"[{peer.endpoint}]" if peer.endpoint.version == 6 else str(peer.endpoint)
+    psk = f" preshared-key <{peer.psk}>" if peer.psk else ""
+    keepalive = f" persistent-keepalive {peer.keepalive}" if peer.keepalive else ""
+    allowed = ",".join(map(str, peer.allowed))
+    return f"{head}{psk} endpoint {where}:{peer.port}{keepalive} allowed-ips {allowed}"
 
 
 def _tunnel_end(end: TunnelEnd, verb: str) -> str:

@@ -11,10 +11,9 @@ from dataclasses import fields
 
 from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.event import ABOUT_UP_TO, WHOLE, Event, EventKind
-from flanpy.model.ipip import IpipLink
 from flanpy.model.lease import Lease, SubnetKey
 from flanpy.model.naming import HostNames
-from flanpy.model.objects import HostSysctl, LinkFeature, LinkSysctl, TunLink, VxlanLink
+from flanpy.model.objects import HostSysctl, LinkFeature, LinkSysctl, OwnLink
 from flanpy.model.ops import Op, Put
 from flanpy.model.reach import PeerReach, Reach, ReachReport
 from flanpy.plan.render import render
@@ -83,7 +82,7 @@ def changed_attributes(op: Op) -> Iterator[str]:
     match op:
         case Put(HostSysctl(name=name) | LinkSysctl(name=name) | LinkFeature(feature=name)):
             yield name
-        case Put(VxlanLink() | TunLink() | IpipLink() as new, previous) if type(previous) is type(new):
+        case Put(obj=new, previous=previous) if isinstance(new, OwnLink) and type(previous) is type(new):
             yield from (
                 one.name for one in fields(new) if getattr(new, one.name) != getattr(previous, one.name)
             )

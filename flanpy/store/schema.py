@@ -19,8 +19,19 @@ import msgspec
 
 from flanpy.model.address import Mac
 from flanpy.model.host_name import host_name
-from flanpy.model.lease import BackendData, InvalidLease, Lease, LeaseRecord, RawData, SubnetKey, VxlanData
+from flanpy.model.lease import (
+    BackendData,
+    InvalidLease,
+    Lease,
+    LeaseRecord,
+    RawData,
+    SubnetKey,
+    VxlanData,
+    WireguardData,
+)
 from flanpy.store.port import KeyValue
+from flanpy.store.unusable import Unusable, shown
+from flanpy.store.wireguard_data import wireguard_data
 
 CONFIG: Final = "/config"
 SUBNETS: Final = "/subnets/"
@@ -34,7 +45,6 @@ UNUSABLE_TOKEN: Final = " "  # noqa: S105, nobody can send it
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{1,128}", re.ASCII)
 """The characters of a token in an `Authorization: Bearer` header (RFC 6750, 2.1)."""
 
-_LONGEST_SHOWN: Final = 80
 _LONGEST_TYPE: Final = 63
 _OCTET: Final = "(0|[1-9][0-9]{0,2})"
 _IP4: Final = r"\.".join([_OCTET] * 4)
@@ -87,7 +97,17 @@ _UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError, Overflow
 
 _FLANNELS: Final = {
     name.lower(): name
-    for name in ("PublicIP", "PublicIPv6", "BackendType", "BackendData", "BackendV6Data", "VNI", "VtepMAC")
+    for name in (
+        "PublicIP",
+        "PublicIPv6",
+        "BackendType",
+        "BackendData",
+        "BackendV6Data",
+        "VNI",
+        "VtepMAC",
+        "PublicKey",
+        "Port",
+    )
 }
 """flannel's own keys, by their lower case."""
 
@@ -96,10 +116,6 @@ _ODDLY_SPELLED: Final = re.compile(
 )
 
 _OTHER_MAC: Final = re.compile(r"(?:[0-9A-Fa-f]{2}-){5}[0-9A-Fa-f]{2}|(?:[0-9A-Fa-f]{4}\.){2}[0-9A-Fa-f]{4}")
-
-
-class _Unusable(ValueError):
-    """The reason why a key or value cannot be used, for people."""
 
 
 def config_key(prefix: str) -> str:
@@ -123,7 +139,7 @@ def decode_key(text: str) -> SubnetKey | str:
     """
     try:
         return _key(text)
-    except _Unusable as error:
+    except Unusable as error:
         return str(error)
 
 
@@ -133,14 +149,14 @@ def decode_lease(kv: KeyValue, prefix: str) -> Lease | InvalidLease:
     try:
         key = _key(text)
         record = _record(_bounded(kv.value), key, reserved=kv.lease_id == 0)
-    except _Unusable as error:
+    except Unusable as error:
         return InvalidLease(text, str(error), kv.mod_revision)
     return Lease(key, record, kv.lease_id, kv.create_revision, kv.mod_revision)
 
 
 def _bounded(value: bytes) -> bytes:
     if len(value) > LARGEST_VALUE:
-        raise _Unusable(
+        raise Unusable(
             f"value has {len(value)} bytes, where a lease has at most {LARGEST_VALUE}: release the key with"
             " flanpyctl subnets release"
         )
@@ -184,6 +200,10 @@ def _data_json(data: BackendData) -> str:
             return f'{{"VtepMAC":"{mac}"}}'
         case VxlanData(mac, vni):
             return f'{{"VNI":{vni},"VtepMAC":"{mac}"}}'
+        case WireguardData(key, None):
+            return f'{{"PublicKey":"{key}"}}'
+        case WireguardData(key, port):
+            return f'{{"PublicKey":"{key}","Port":{port}}}'
         case RawData(json):
             return json
 
@@ -202,18 +222,18 @@ def _key(text: str) -> SubnetKey:
     else:
         return SubnetKey(_subnet4(text))  # its pattern takes the canonical text only
     if str(key) != text:
-        raise _Unusable(f"key {_shown(text)} is not written as {key}")
+        raise Unusable(f"key {shown(text)} is not written as {key}")
     return key
 
 
 def _subnet4(text: str) -> IPv4Network:
     match = _KEY4.fullmatch(text)
     if match is None:
-        raise _Unusable(f"key {_shown(text)} is no subnet like 10.50.25.0-24")
+        raise Unusable(f"key {shown(text)} is no subnet like 10.50.25.0-24")
     try:
         return IPv4Network((_number4(match), int(match[5])))
     except ValueError as error:
-        raise _Unusable(f"key {_shown(text)} is no subnet: {error}") from error
+        raise Unusable(f"key {shown(text)} is no subnet: {error}") from error
 
 
 def _number4(match: re.Match[str]) -> int:
@@ -227,11 +247,11 @@ def _number4(match: re.Match[str]) -> int:
 def _subnet6(text: str) -> IPv6Network:
     match = _KEY6.fullmatch(text)
     if match is None:
-        raise _Unusable(f"key {_shown(text)} is no subnet like fd50:1:0:4c::-64")
+        raise Unusable(f"key {shown(text)} is no subnet like fd50:1:0:4c::-64")
     try:
         return IPv6Network((int(IPv6Address(match[1])), int(match[2])))
     except ValueError as error:
-        raise _Unusable(f"key {_shown(text)} is no subnet: {error}") from error
+        raise Unusable(f"key {shown(text)} is no subnet: {error}") from error
 
 
 def _as_go_reads(raw: bytes, names: Mapping[str, str]) -> bytes:
@@ -247,7 +267,7 @@ def _record(raw: bytes, key: SubnetKey, *, reserved: bool) -> LeaseRecord:
     try:
         value = _read_value(_as_go_reads(raw, _FLANNELS) if _ODDLY_SPELLED.search(raw) else raw)
     except _UNREADABLE as error:
-        raise _Unusable(f"value {_shown(raw)} cannot be read: {_shown(str(error), quoted=False)}") from error
+        raise Unusable(f"value {shown(raw)} cannot be read: {shown(str(error), quoted=False)}") from error
     record = LeaseRecord(
         _public_ip(value.public_ip),
         _public_ip6(value.public_ip6),
@@ -267,12 +287,14 @@ def _record(raw: bytes, key: SubnetKey, *, reserved: bool) -> LeaseRecord:
 
 def _check_whole(record: LeaseRecord, key: SubnetKey, *, reserved: bool) -> None:
     if record.public_ip is None and record.public_ip6 is None and not (reserved and record.node_id):
-        raise _Unusable("PublicIP is missing")
+        raise Unusable("PublicIP is missing")
     if record.backend_type == "vxlan":
         if key.subnet is not None and record.backend_data is None:
-            raise _Unusable("BackendData is missing, and with it VtepMAC")
+            raise Unusable("BackendData is missing, and with it VtepMAC")
         if key.subnet is None and record.backend_data6 is None:
-            raise _Unusable("BackendV6Data is missing, and with it VtepMAC")
+            raise Unusable("BackendV6Data is missing, and with it VtepMAC")
+    elif record.backend_type == "wireguard" and record.backend_data is None and record.backend_data6 is None:
+        raise Unusable("BackendData is missing, and with it PublicKey")
 
 
 def _public_ip(text: str) -> IPv4Address | None:
@@ -284,10 +306,10 @@ def _public_ip(text: str) -> IPv4Address | None:
         number = _number4(match) if match else -1
         address = IPv4Address(number)
     except ValueError as error:
-        raise _Unusable(f"PublicIP {_shown(text)} is no IPv4 address") from error
+        raise Unusable(f"PublicIP {shown(text)} is no IPv4 address") from error
     # 127/8, 169.254/16, 224/4 and above: no host can be reached there from another.
     if number >> 24 == 127 or number >> 16 == 0xA9FE or number >> 28 >= 0xE:
-        raise _Unusable(f"PublicIP {address} is no address that another host can reach")
+        raise Unusable(f"PublicIP {address} is no address that another host can reach")
     return address if number else None
 
 
@@ -297,9 +319,9 @@ def _public_ip6(text: str | None) -> IPv6Address | None:
     try:
         address = IPv6Address(text)
     except ValueError as error:
-        raise _Unusable(f"PublicIPv6 {_shown(text)} is no IPv6 address") from error
+        raise Unusable(f"PublicIPv6 {shown(text)} is no IPv6 address") from error
     if address.scope_id is not None or address.is_loopback or address.is_link_local or address.is_multicast:
-        raise _Unusable(f"PublicIPv6 {_shown(text)} is no address that another host can reach")
+        raise Unusable(f"PublicIPv6 {shown(text)} is no address that another host can reach")
     return address if int(address) else None
 
 
@@ -308,29 +330,29 @@ def _data(field: str, backend_type: str, raw: bytes) -> BackendData | None:
         return None
     if backend_type == "vxlan":
         return _vxlan(field, raw)
+    if backend_type == "wireguard":
+        return wireguard_data(field, raw)
     try:
         return RawData(raw.decode())
     except UnicodeDecodeError as error:
-        raise _Unusable(f"{field} {_shown(raw)} is not UTF-8") from error
+        raise Unusable(f"{field} {shown(raw)} is not UTF-8") from error
 
 
 def _vxlan(field: str, raw: bytes) -> VxlanData:
     try:
         data = _read_vxlan(raw)
     except _UNREADABLE as error:
-        raise _Unusable(
-            f"{field} {_shown(raw)} cannot be read: {_shown(str(error), quoted=False)}"
-        ) from error
+        raise Unusable(f"{field} {shown(raw)} cannot be read: {shown(str(error), quoted=False)}") from error
     if not data.mac:
-        raise _Unusable(f"{field} has no VtepMAC")
+        raise Unusable(f"{field} has no VtepMAC")
     try:
         mac = Mac.parse(_with_colons(data.mac))
     except ValueError as error:
-        raise _Unusable(f"VtepMAC {_shown(data.mac)} of {field} is no MAC address") from error
+        raise Unusable(f"VtepMAC {shown(data.mac)} of {field} is no MAC address") from error
     if not mac.is_unicast:
-        raise _Unusable(f"VtepMAC {mac} of {field} is a group address or all zeros")
+        raise Unusable(f"VtepMAC {mac} of {field} is a group address or all zeros")
     if data.vni is not None and not 0 <= data.vni < 1 << 24:
-        raise _Unusable(f"VNI {_shown(str(data.vni), quoted=False)} of {field} is not within 24 bits")
+        raise Unusable(f"VNI {shown(str(data.vni), quoted=False)} of {field} is not within 24 bits")
     return VxlanData(mac, data.vni)
 
 
@@ -344,15 +366,13 @@ def _with_colons(mac: str) -> str:
 
 def _backend_type(text: str) -> str:
     if len(text) > _LONGEST_TYPE or not text.isprintable():
-        raise _Unusable(
-            f"BackendType {_shown(text)} is no word: printable, at most {_LONGEST_TYPE} characters"
-        )
+        raise Unusable(f"BackendType {shown(text)} is no word: printable, at most {_LONGEST_TYPE} characters")
     return text
 
 
 def _node_id(text: str) -> str:
     if len(text) > LONGEST_NODE_ID or not text.isprintable():
-        raise _Unusable(f"NodeID {_shown(text)} is no name: printable, at most {LONGEST_NODE_ID} characters")
+        raise Unusable(f"NodeID {shown(text)} is no name: printable, at most {LONGEST_NODE_ID} characters")
     return text
 
 
@@ -361,14 +381,3 @@ def _mesh_token(found: object) -> str:
         return ""
     fits = isinstance(found, str) and _TOKEN.fullmatch(found) is not None
     return str(found) if fits else UNUSABLE_TOKEN
-
-
-def _shown(value: str | bytes, *, quoted: bool = True) -> str:
-    """Return foreign text as one short, printable line: it ends in logs and on terminals."""
-    text = (
-        value[: 4 * _LONGEST_SHOWN].decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
-    )
-    text = ascii(text[: _LONGEST_SHOWN + 1])[1:-1]
-    if len(text) > _LONGEST_SHOWN:
-        text = f"{text[:_LONGEST_SHOWN]}..."
-    return f"'{text}'" if quoted else text

@@ -6,7 +6,7 @@ export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/r
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t tmpfs -o mode=755 tmpfs /run
-mount -t devtmpfs devtmpfs /dev
+[ -e /dev/null ] || mount -t devtmpfs devtmpfs /dev
 mkdir -p /dev/shm /dev/pts /dev/net "$HOME" "$TMPDIR" /run/netns /run/lock
 mount -t tmpfs tmpfs /dev/shm
 mount -t devpts devpts /dev/pts

@@ -11,7 +11,7 @@ trap 'rm -rf "$out"' EXIT
 printf '%s\n' "cd '$tree' || exit 1" "$(for word; do printf "'%s' " "$(printf %s "$word" | sed "s/'/'\\\\''/g")"; done)" > "$out/run"
 echo lost > "$out/status"
 "$kernel" "mem=${FLANPY_GUEST_MEMORY:-2G}" "ncpus=$(nproc)" seccomp=on root=/dev/root rootfstype=hostfs rootflags=/ ro \
-  "init=$here/init.sh" con=null con0=fd:0,fd:1 quiet "RUN=$out/run" "OUT=$out" < /dev/null
+  "init=$here/init.sh" con=null con0=fd:0,fd:1 quiet loglevel=1 "RUN=$out/run" "OUT=$out" < /dev/null
 status=$(cat "$out/status")
 [ "$status" != lost ] || { echo "guest: it ended without a status" >&2; exit 70; }
 exit "$status"

@@ -14,6 +14,7 @@ from flanpy.model.lease import Lease
 from flanpy.model.naming import HostNames
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.objects import KernelObject, OtherLink, OtherRoute, Route, TunLink, VxlanLink
+from flanpy.model.wireguard import WireguardLink
 from flanpy.plan.foreign import cure_of_link, owner_of_link, owner_of_route, removal
 from flanpy.plan.policy_routing import led_astray
 from flanpy.plan.render import describe
@@ -176,6 +177,9 @@ def whose(found: KernelObject) -> str:
         case IpipLink(name=name, alias=alias):
             marked = f"marked {alias!r}" if alias else "unmarked"
             return f"{name} is another's IPIP device ({marked})"
+        case WireguardLink(name=name, alias=alias):
+            marked = f"marked {alias!r}" if alias else "unmarked"
+            return f"{name} is another's WireGuard device ({marked})"
         case OtherLink(name=name, kind=kind):
             return f"{name} is another's link of kind {kind}"
         case Route() | OtherRoute():

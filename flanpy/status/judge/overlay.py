@@ -19,6 +19,7 @@ from flanpy.model.objects import (
     TunLink,
 )
 from flanpy.model.put_order import PutOrder
+from flanpy.model.wireguard import WireguardLink
 from flanpy.model.world import Former
 from flanpy.plan.admission import lease_type
 from flanpy.plan.gates import destinations
@@ -33,7 +34,11 @@ _CURES = {
 }
 
 
-_MODULES = {TunLink: ("TUN devices", "tun"), IpipLink: ("IPIP", "ipip")}
+_MODULES = {
+    TunLink: ("TUN devices", "tun"),
+    IpipLink: ("IPIP", "ipip"),
+    WireguardLink: ("WireGuard", "wireguard"),
+}
 """What a kernel lacks that refuses the device, and the module that has it; else VXLAN."""
 
 _TUNNEL_CURES = {

@@ -1,0 +1,193 @@
+"""WireGuard's keys, ports and peers as a part of the kernel: read back whole, written in batches, compared on a timer.
+
+The kernel sends no news of any of it, so `watch` reads it back. Owns the secrets while the daemon runs: objects have
+their public halves and digests. Must not: decide which peers should exist, or retry.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from typing import Final
+
+from flanpy.clock import Clock
+from flanpy.errors import KernelError
+from flanpy.kernel import wireguard
+from flanpy.kernel.wireguard import PeerChange, SeenPeer
+from flanpy.model.address import IPAddress
+from flanpy.model.objects import KernelObject, Key
+from flanpy.model.ops import Delete, Objects, Op, OpFailure, Put, Scope
+from flanpy.model.wireguard import LINKS, WgDevice, WgPeer
+from flanpy.netlink import numbers
+from flanpy.netlink.blocking import BlockingSocket, NoAnswer, Request
+from flanpy.plan.render import render
+
+READ_BACK_S: Final = 5.0
+"""Seconds between two comparisons."""
+
+STALE_S: Final = 180
+"""Seconds after which a session is dead (REJECT_AFTER_TIME): until then a peer is where its packets come from."""
+
+_ABSENT: Final = frozenset({errno.ENODEV, errno.ENOENT, errno.EOPNOTSUPP, errno.ESRCH})
+
+
+class WireguardPart:
+    """Implements `kernel.composite.Part`. `on_moved` is called when somebody else changed a device or a peer."""
+
+    handles: tuple[type[KernelObject], ...] = (WgDevice, WgPeer)
+
+    def __init__(self, on_moved: Callable[[], None] = lambda: None) -> None:
+        self._netlink = BlockingSocket(wireguard.GENERIC)
+        self._number = 0
+        self._on_moved = on_moved
+        self._private: dict[str, bytes] = {}
+        self._shared: dict[str, bytes] = {"": bytes(32)}
+        self._endpoints: dict[Key, tuple[IPAddress, int]] = {}
+        self._known: dict[Key, KernelObject] | None = None
+
+    def learn(self, private: dict[str, bytes], shared: dict[str, bytes]) -> None:
+        """Take the private keys by their public ones, and the pre-shared keys by their digests."""
+        self._private.update(private)
+        self._shared.update(shared)
+
+    def close(self) -> None:
+        self._netlink.close()
+
+    async def read_back(self, scope: Scope) -> Objects:
+        self._known = self._read([link for link in LINKS.values() if link in scope.links])
+        return dict(self._known)
+
+    def seen(self, link: str) -> list[SeenPeer]:
+        """Return the peers of a device as they are, with handshakes and bytes, for people. Raises KernelError."""
+        return self._dump(link)[1]
+
+    async def watch(self, clock: Clock) -> None:
+        """Compare again and again what stands with what was read or written last."""
+        while True:
+            await clock.sleep(READ_BACK_S)
+            known = self._known
+            if known and self._read({_link(obj) for obj in known.values()}) != known:
+                self._known = None
+                self._on_moved()
+
+    async def apply(self, ops: Sequence[Op]) -> tuple[OpFailure, ...]:
+        failures: list[OpFailure] = []
+        for (link, of_peers), run in groupby(ops, key=lambda op: (_link(op.obj), isinstance(op.obj, WgPeer))):
+            many = tuple(run)
+            if of_peers:
+                for at in range(0, len(many), wireguard.PEERS_A_MESSAGE):
+                    failures += self._apply_peers(link, many[at : at + wireguard.PEERS_A_MESSAGE])
+            else:
+                failures += [failure for op in many if (failure := self._apply_device(link, op))]
+        self._known = None if failures else self._with(ops)
+        return tuple(failures)
+
+    def _with(self, ops: Iterable[Op]) -> dict[Key, KernelObject]:
+        known = dict(self._known or {})
+        for op in ops:
+            if isinstance(op, Put):
+                known[op.obj.key] = op.obj
+            else:
+                known.pop(op.obj.key, None)
+        return known
+
+    # reading
+
+    def _read(self, links: Iterable[str]) -> dict[Key, KernelObject]:
+        found: dict[Key, KernelObject] = {}
+        for link in links:
+            device, peers = self._dump(link)
+            if device is not None:
+                found[device.key] = device
+                found.update((seen.peer.key, self._as_written(seen)) for seen in peers)
+        return found
+
+    def _dump(self, link: str) -> tuple[WgDevice | None, list[SeenPeer]]:
+        """List a device; nothing where there is none, or none of WireGuard, or no WireGuard at all."""
+        try:
+            answers = self._netlink.dump(self._family(), wireguard.device_question(link))
+        except NoAnswer:
+            raise
+        except KernelError as error:
+            if error.errno in _ABSENT:
+                return None, []
+            raise
+        return wireguard.read_devices(link, (answer.body for answer in answers))
+
+    def _as_written(self, seen: SeenPeer) -> WgPeer:
+        """Return the peer with the endpoint that we gave it, while packets of its come from elsewhere: it roamed."""
+        peer = seen.peer
+        given = self._endpoints.get(peer.key)
+        if (
+            given is None or not seen.handshake or time.time() - seen.handshake > STALE_S
+        ):  # the kernel's own clock
+            return peer
+        return WgPeer(peer.link, peer.public_key, *given, peer.allowed, peer.psk, peer.keepalive)
+
+    def _family(self) -> int:
+        if not self._number:
+            answer = self._netlink.ask(Request(wireguard.CONTROL, 0, wireguard.family_question()))
+            self._number = wireguard.family_number(answer.body) if answer is not None else 0
+        return self._number
+
+    # writing
+
+    def _apply_device(self, link: str, op: Op) -> OpFailure | None:
+        if not isinstance(op, Put) or not isinstance(op.obj, WgDevice):
+            return None
+        private = self._private.get(op.obj.public_key)
+        if private is None:
+            error = KernelError(
+                f"cannot set the key of {link}: the private half of {op.obj.public_key} is not here"
+            )
+            return OpFailure(op, error)
+        return self._sent(op, wireguard.device_change(link, private=private, port=op.obj.port))
+
+    def _apply_peers(self, link: str, ops: Sequence[Op]) -> list[OpFailure]:
+        """Write them with one message; if it is refused, one by one, so that one costs none of the others."""
+        failure = self._sent(ops[0], wireguard.peer_changes(link, [self._change(op) for op in ops]))
+        if failure is None:
+            self._remember(ops)
+            return []
+        if len(ops) == 1:
+            absent = isinstance(ops[0], Delete) and failure.error.errno in _ABSENT
+            return [] if absent else [failure]
+        return [failed for op in ops for failed in self._apply_peers(link, [op])]
+
+    def _change(self, op: Op) -> PeerChange:
+        peer, previous = op.obj, getattr(op, "previous", None)
+        assert isinstance(peer, WgPeer)
+        if isinstance(op, Delete):
+            return PeerChange(peer, remove=True)
+        was = previous if isinstance(previous, WgPeer) else None
+        return PeerChange(
+            peer,
+            psk=None if was is not None and was.psk == peer.psk else self._shared[peer.psk],
+            endpoint=was is None or (was.endpoint, was.port) != (peer.endpoint, peer.port),
+            allowed=was is None or was.allowed != peer.allowed,
+        )
+
+    def _remember(self, ops: Iterable[Op]) -> None:
+        for op in ops:
+            if isinstance(op, Delete):
+                self._endpoints.pop(op.obj.key, None)
+            elif isinstance(op.obj, WgPeer):
+                self._endpoints[op.obj.key] = (op.obj.endpoint, op.obj.port)
+
+    def _sent(self, op: Op, body: bytes) -> OpFailure | None:
+        try:
+            self._netlink.change(Request(self._family(), numbers.REQUEST, body))
+        except NoAnswer:
+            raise
+        except KernelError as error:
+            return OpFailure(
+                op, KernelError(f"the kernel refused '{render(op)}': {error}", errno=error.errno)
+            )
+        return None
+
+
+def _link(obj: KernelObject) -> str:
+    assert isinstance(obj, WgDevice | WgPeer)
+    return obj.link

@@ -1,0 +1,98 @@
+"""WireGuard's kernel objects. No secret stands in any of them: keys are public ones, a pre-shared key is a digest.
+
+A device is two objects, as rtnetlink makes it and generic netlink gives it key and port; each peer is one.
+"""
+
+from __future__ import annotations
+
+import binascii
+from base64 import b64decode
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from flanpy.model.address import Family, IPAddress, IPNetwork
+from flanpy.model.put_order import LINK_ALIAS, PutOrder
+
+LINKS: Final = {Family.IPV4: "flannel-wg", Family.IPV6: "flannel-wg-v6"}
+"""flannel's devices, one for each family of the overlay."""
+
+OVERHEAD: Final = 80
+"""Outer IPv6 + UDP + WireGuard's own header, in bytes: flannel takes it off whatever the underlay's family."""
+
+KEY_BYTES: Final = 32
+_KEY_LETTERS: Final = 44
+
+
+def key_of(text: str) -> bytes | None:
+    """Return the 32 bytes of a key in base64, None if the text is no key in its one usual form."""
+    if len(text) != _KEY_LETTERS or not text.isascii():
+        return None
+    try:
+        key = b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return key if len(key) == KEY_BYTES and written(key) == text else None
+
+
+def written(key: bytes) -> str:
+    """Return a key as leases and tools write it."""
+    return binascii.b2a_base64(key, newline=False).decode()
+
+
+def digest(secret: bytes) -> str:
+    """Return the name by which a secret is compared; "" for none, which the kernel writes as zeros."""
+    return sha256(b"flanpy" + secret).hexdigest()[:16] if any(secret) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class WireguardLink:
+    """A WireGuard device as a link; its key, port and peers are not the link's affair."""
+
+    name: str
+    mtu: int
+    alias: str = LINK_ALIAS
+
+    phase = PutOrder.LINK
+
+    @property
+    def key(self) -> tuple[str | int, ...]:
+        return ("link", self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class WgDevice:
+    """The key pair of a device, by its public half, and its UDP port."""
+
+    link: str
+    public_key: str
+    port: int
+
+    phase = PutOrder.LINK_SETTING
+
+    @property
+    def key(self) -> tuple[str | int, ...]:
+        return ("wgdevice", self.link)
+
+
+@dataclass(frozen=True, slots=True)
+class WgPeer:
+    """A peer, which the kernel knows by its public key: its host, and the sources and destinations that are its own.
+
+    `endpoint` is where we send to until an authentic packet comes from elsewhere. `allowed` is in order. `psk` is the
+    digest of the pre-shared key, `keepalive` is in seconds, 0 for none.
+    """
+
+    link: str
+    public_key: str
+    endpoint: IPAddress
+    port: int
+    allowed: tuple[IPNetwork, ...]
+    psk: str = ""
+    keepalive: int = 0
+
+    phase = PutOrder.TUNNEL
+
+    @property
+    def key(self) -> tuple[str | int, ...]:
+        return ("wgpeer", self.link, self.public_key)

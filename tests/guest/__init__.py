@@ -1,0 +1,1 @@
+"""What only a kernel with WireGuard and IPIP shows: run in the guest by `make test-wireguard`."""
