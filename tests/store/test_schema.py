@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from flanpy.model.address import Mac
-from flanpy.model.lease import InvalidLease, Lease, LeaseRecord, RawData, SubnetKey, VxlanData
+from flanpy.model.lease import InvalidLease, Lease, LeaseRecord, RawData, SubnetKey, VxlanData, WireguardData
 from flanpy.store.port import KeyValue
 from flanpy.store.schema import UNUSABLE_TOKEN, decode_key, decode_lease, encode_record
 
@@ -132,9 +132,13 @@ def test_lease_value_is_read_when_fields_are_absent_or_unknown() -> None:
 
 
 def test_lease_data_of_another_backend_is_kept_as_text_when_read() -> None:
-    assert record_of(FLANNELS_VALUES[3]).backend_data == RawData(
-        '{"PublicKey":"2mCqQ+6n0M3VxTq3xY8pCz1z9V5nUq4t6yqv0h7x7lQ=","Port":51820}'
-    )
+    value = b'{"PublicIP":"10.9.0.1","BackendType":"ipsec","BackendData":{"Any":["thing"]}}'
+    assert record_of(value).backend_data == RawData('{"Any":["thing"]}')
+
+
+def test_public_key_of_a_wireguard_lease_is_read() -> None:
+    key = "2mCqQ+6n0M3VxTq3xY8pCz1z9V5nUq4t6yqv0h7x7lQ="
+    assert record_of(FLANNELS_VALUES[3]).backend_data == WireguardData(key, 51820)
 
 
 def test_p29_reservation_for_a_node_is_read_when_it_has_no_public_ip() -> None:
