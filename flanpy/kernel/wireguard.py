@@ -51,7 +51,7 @@ class SeenPeer:
 
 @dataclass(frozen=True, slots=True)
 class PeerChange:
-    """What is to be written of a peer; `psk` None leaves it, and so does an `endpoint` of False."""
+    """A change to be written of a peer; `psk` None leaves it, and so does an `endpoint` of False."""
 
     peer: WgPeer
     psk: bytes | None = None

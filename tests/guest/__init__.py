@@ -1,1 +1,1 @@
-"""What only a kernel with WireGuard and IPIP shows: run in the guest by `make test-wireguard`."""
+"""Tests that need a kernel with WireGuard and IPIP: `make test-wireguard` runs them in the guest."""
