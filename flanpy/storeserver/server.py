@@ -43,11 +43,16 @@ _NEVER_S: Final = 86_400.0
 """Between signs of life that nobody waits for."""
 STOP_S: Final = 2.0
 """Seconds that calls under way may take at the end."""
+MOST_PENDING: Final = 100_000
+"""Calls that wait; each is a few kilobytes."""
 OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
     ("grpc.max_receive_message_length", MAX_REQUEST + OVERHEAD),
     ("grpc.max_send_message_length", -1),
     # Two servers at one port would each have half of the clients.
     ("grpc.so_reuseport", 0),
+    # grpc cancels calls beyond a thousand that wait for their turn, as when many hosts come back at once.
+    ("grpc.server.max_pending_requests", MOST_PENDING),
+    ("grpc.server.max_pending_requests_hard_limit", MOST_PENDING),
     # Clients ask every few seconds whether we are there; we ask them, so that watches of dead hosts end.
     ("grpc.http2.min_ping_interval_without_data_ms", 1000),
     ("grpc.keepalive_permit_without_calls", 1),

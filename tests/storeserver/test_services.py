@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import grpc.aio
 import pytest
 
 from flanpy.store import etcdpb as pb
@@ -330,3 +332,16 @@ def test_users_log_in_and_see_their_prefixes_only(guarded: Raw) -> None:
     watch = pb.WatchRequest(create_request=pb.WatchCreateRequest(key=b"/", range_end=b"0"))
     answer = next(guarded.watch.Watch(iter([watch]), metadata=own))
     assert (answer.canceled, answer.cancel_reason) == (True, "etcdserver: permission denied")
+
+
+def test_three_thousand_writes_at_once_are_all_taken() -> None:
+    """As when all hosts come back at once: grpc cancels what waits beyond a thousand, unless told otherwise."""
+
+    async def write(url: str) -> int:
+        async with grpc.aio.insecure_channel(url.partition("//")[2]) as channel:
+            put = pb.KVStub(channel).Put  # type: ignore[no-untyped-call]
+            calls = (put(pb.PutRequest(key=b"many/%d" % number), timeout=60) for number in range(3000))
+            return len(await asyncio.gather(*calls))
+
+    with EmbeddedStore.started() as store:
+        assert asyncio.run(write(store.urls[0])) == 3000
