@@ -22,8 +22,8 @@ What was tested, on which system, and by what. What is not in these tables was n
 |---|---|---|
 | Debian 12, amd64 | everything: package, units, Docker, Ansible roles, every backend, faults, chaos | `make test` on booted hosts and in namespaces |
 | Debian 13, amd64 | the package on booted hosts: installed, started, packets, upgrade, purge; the tutorial, *Upgrade* and *Uninstall* as a reader types them, with its Docker 26.1 and etcd 3.5; its Docker and its Python on a Debian 12; `make demo` in a fresh clone on a bare one | `make test-engines`, `make check`, `sh integration/clean_clone.sh trixie make demo` |
-| Ubuntu 24.04, amd64 | the package on booted hosts, on its Python 3.12: installed, started, packets, upgrade, purge | `make test-engines` |
-| Ubuntu 22.04, amd64 | the same, on the Python 3.11 of its archive beside its own 3.10 | `make test-engines` |
+| Ubuntu 24.04, amd64 | the package on booted hosts, on its Python 3.12: installed, started, packets, upgrade, purge; not the Ansible roles | `make test-engines` |
+| Ubuntu 22.04, amd64 | the same, on the Python 3.11 of its archive beside its own 3.10. Its systemd 249 knows no `/etc/credstore`, so units are handed no credentials from there, and the Ansible roles with their TLS and passwords do not come to a ready host. Its etcd is 3.3 and was not tried | `make test-engines` |
 | systems with RPM (RHEL 9 and its family, Fedora, openSUSE) | the RPM package by rpm itself on a booted Debian 12: installed, started, upgraded, erased; not on such a system, of none of which an archive was within reach, so neither with SELinux nor with Docker's own packages there | `make test` |
 | arm64 | the packages and the container image are built; `flanpyd --version`, `flanpyctl version` and `config show` run under qemu-user, with the compiled libraries loaded, and the image's ip and setpriv; no daemon, no kernel | `make test-engines` |
 
@@ -54,7 +54,7 @@ engine, rules in plain nftables do not overrule Docker's own drops in iptables; 
 | flannel | its records in etcd, its settings, its subnet.env, taking over from it and going back |
 | CNI plugins bridge and portmap 1.1.1 | on two hosts with the file of [CNI, Nomad and Podman](../howto/cni.md), with a published port |
 | Podman 4.3.1 with netavark 1.4.0, as root | on two hosts with the network of [CNI, Nomad and Podman](../howto/cni.md) |
-| the container image | on Docker 20.10, 26.1, 28.5 and 29.7 with iptables on nftables, on 20.10 with iptables-legacy, by Podman 4.3.1: two hosts, upgrade, restart of Docker, undo, by the commands of [In a container](../howto/image.md); not with AppArmor, as the kernel that the tests have is built without it |
+| the container image | on Docker 20.10, 26.1, 28.5 and 29.7 with iptables on nftables, on 20.10 with iptables-legacy: two hosts, upgrade, restart of Docker, undo, by the commands of [In a container](../howto/image.md); not with AppArmor, as the kernel that the tests have is built without it, nor by Podman |
 | Nomad, nerdctl | not tested |
 | NetworkManager, systemd-networkd, ufw, firewalld, nftables | beside flanpyd on booted Debian 12 hosts |
 """
