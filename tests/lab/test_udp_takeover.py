@@ -10,6 +10,7 @@ import pytest
 
 from integration.hosts.daemon import PROJECT_ROOT, HostDaemon
 from integration.lab import ETCD_PREFIX, NETWORK, Host, Lab, Probe, Program, flanpyctl, flanpyd, unreached
+from tests.lab.busy_side import Spell, spell
 from tests.lab.conftest import BuildLab
 from tests.lab.overlay import assert_settled, eventually
 from tests.lab.udp_side import carried, filters, forwarders
@@ -18,13 +19,16 @@ pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
 
 FLANNELD = Program((sys.executable, "-I", str(PROJECT_ROOT / "integration/yardstick/flanneld.py")))
 MAY_LOSE_THERE, MAY_LOSE_BACK = 5, 50
+"""On a machine that has CPU time. On a busy one, what is sent while the change waits for a CPU is lost besides."""
+
+INTERVAL_MS = 10.0
 
 
 @contextmanager
 def probes(lab: Lab) -> Iterator[tuple[Probe, Probe]]:
     """A hundred datagrams a second each way between the two containers."""
     one, two = lab.containers
-    with Probe(one, two, interval_ms=10) as there, Probe(two, one, interval_ms=10) as back:
+    with Probe(one, two, interval_ms=INTERVAL_MS) as there, Probe(two, one, interval_ms=INTERVAL_MS) as back:
         both = (there, back)
         for probe in both:
             probe.wait_flowing()
@@ -45,8 +49,16 @@ def _daemon(lab: Lab, host: Host, program: Program) -> HostDaemon:
     )
 
 
-def _take_over(lab: Lab, host: Host) -> int:
-    """Take over as the how-to says: flanpyd starts and stands by, then flanneld ends. Return the datagrams lost."""
+def _assert_lost(lost: int, most: int, change: Spell) -> None:
+    forgiven = round(1000 * change.stood_still / INTERVAL_MS)
+    print(
+        f"{lost} lost; the change took {change.seconds:.2f} s, {change.waited:.2f} s of it some program waited"
+    )
+    assert lost <= most + forgiven, change
+
+
+def _take_over(lab: Lab, host: Host) -> None:
+    """Take over as the how-to says: flanpyd starts and stands by, then flanneld ends."""
     flanneld = host.daemon
     with probes(lab) as running:
         host.daemon = _daemon(lab, host, flanpyd())
@@ -55,18 +67,20 @@ def _take_over(lab: Lab, host: Host) -> int:
         assert not host.daemon.is_ready()
         eventually(lambda: _waits(host), "its forwarder has loaded", deadline=30)
         assert "FastPath" not in _lease_of(lab, host)
-        flanneld.stop()
-        host.daemon.wait_ready()
+        with spell() as change:
+            flanneld.stop()
+            host.daemon.wait_ready()
         _wait_whole(lab, host)
-        return _lost(running)
+        _assert_lost(_lost(running), MAY_LOSE_THERE, change)
 
 
-def _go_back(lab: Lab, host: Host) -> int:
+def _go_back(lab: Lab, host: Host) -> None:
     with probes(lab) as running:
-        host.daemon.stop()
-        host.daemon = _daemon(lab, host, FLANNELD)
-        host.daemon.up()
-        return _lost(running)
+        with spell() as change:
+            host.daemon.stop()
+            host.daemon = _daemon(lab, host, FLANNELD)
+            host.daemon.up()
+        _assert_lost(_lost(running), MAY_LOSE_BACK, change)
 
 
 def _wait_whole(lab: Lab, host: Host) -> None:
@@ -102,13 +116,13 @@ def test_udp_host_changes_between_flannel_and_flanpy_twice_and_loses_next_to_not
     subnet = two.subnet_file.subnet
     # The second time flanpy's device of the first is still there, and flannel's is flannel1.
     for _ in range(2):
-        assert _take_over(lab, two) <= MAY_LOSE_THERE
+        _take_over(lab, two)
         assert two.subnet_file.subnet == subnet
         if peer is None:
             assert_settled(lab, deadline=30)
-        assert _go_back(lab, two) <= MAY_LOSE_BACK
+        _go_back(lab, two)
         assert two.subnet_file.subnet == subnet
     swept = two.run(*flanpyctl(), "cleanup", "--yes", "--keep-subnet-file")
     assert "removed" in swept.stdout
     assert (filters(two), two.has_link("flannel0"), two.daemon.subnet_path.exists()) == ({}, False, True)
-    assert unreached(lab.containers, wait=5) == ()
+    eventually(lambda: unreached(lab.containers) == (), "flannel's way works", deadline=30)

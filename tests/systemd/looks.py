@@ -8,7 +8,8 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from integration.hosts.systemd import SystemdHost, SystemdLab
-from integration.lab import ETCD_PREFIX, Container, LabError, Probe, Stream
+from integration.lab import ETCD_PREFIX, Container, LabError, Stream
+from tests.lab.busy_side import beside_the_overlay
 from tests.lab.overlay import eventually
 
 DAEMON = "flanpyd.service"
@@ -73,10 +74,8 @@ def unbroken(lab: SystemdLab, one: Container, two: Container) -> Iterator[None]:
 
     That is what a probe shows that has nothing to do with the overlay.
     """
-    first, second = (
-        Container(host.name, host.name, host.namespace, "", host.address, 1500) for host in lab.hosts[:2]
-    )
-    with Stream(one, two) as stream, Probe(first, second) as underlay:
+    first, second = lab.hosts[:2]
+    with Stream(one, two) as stream, beside_the_overlay(first, second) as underlay:
         stream.wait_flowing()
         stream.mark()
         underlay.mark()
