@@ -110,9 +110,12 @@ def test_p17_host_that_was_down_during_the_change_is_reached_both_ways_and_follo
         direct = ("direct", f"{two.address} is on-link on eth0")
         eventually(lambda: _way(one, "h2") == direct, lambda: _way(one, "h2"), deadline=30)
         assert _way(one, "h3") == ("tunnel", "it still advertises vxlan")
+        kept = "it is kept for the leases of h3, which still say so"
+        eventually(
+            lambda: kept in condition(one, "BackendReady")["message"], lambda: condition(one, "BackendReady")
+        )
         said = condition(one, "BackendReady")
         assert (said["reason"], said["healthy"]) == ("Moving", True)
-        assert "it is kept for the leases of h3, which still say so" in said["message"]
         assert one.daemon.is_ready()
         assert unreached(lab.containers) == ()
         three.daemon.up()
@@ -141,7 +144,11 @@ def test_host_that_does_not_follow_is_kept_in_the_old_way_until_its_lease_goes(l
     _change(lab, "host-gw")
     eventually(lambda: len(_says(lab)) == 2, lambda: _says(lab), deadline=30)
     never(lambda: tunnel not in standing(lab, one), "the way to it is taken away", seconds=4)
-    assert str(peer.subnet) in condition(one, "BackendReady")["message"].replace("-24", "/24")
+    eventually(
+        lambda: str(peer.subnet) in condition(one, "BackendReady")["message"].replace("-24", "/24"),
+        lambda: condition(one, "BackendReady"),
+        deadline=30,
+    )
     lab.etcd.api.revoke(lease)
     _assert_moved(lab, "host-gw")
 

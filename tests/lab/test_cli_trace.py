@@ -13,7 +13,7 @@ import pytest
 from integration.lab import Host, Lab, flanpyctl
 from tests.lab.conftest import BuildLab
 from tests.lab.filter_side import put_docker_rules
-from tests.lab.overlay import assert_settled, eventually
+from tests.lab.overlay import assert_settled, condition, eventually
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
 
@@ -103,8 +103,16 @@ def test_trace_knows_the_other_backends(backend: str, build_lab: BuildLab) -> No
     here, there = lab.hosts
     target = there.containers[0].address
     _passes(here, target)
-    verdicts = {hop["name"]: hop["verdict"] for hop in _said(here, "trace", target)["hops"]}
-    assert verdicts[{"udp": "tunnel table", "host-gw": "gateway"}[backend]] == "passes"
+    hop = {"udp": "tunnel table", "host-gw": "gateway"}[backend]
+    eventually(
+        lambda: _verdicts(here, target).get(hop) == "passes",
+        lambda: _ctl(here, "trace", target),
+        deadline=EVENTUALLY_S,
+    )
+
+
+def _verdicts(host: Host, target: str) -> dict[str, str]:
+    return {hop["name"]: hop["verdict"] for hop in _said(host, "trace", target)["hops"]}
 
 
 def test_trace_agrees_with_ping_under_the_rules_of_docker_engines(build_lab: BuildLab) -> None:
@@ -133,14 +141,17 @@ def test_trace_agrees_with_ping_under_the_rules_of_docker_engines(build_lab: Bui
 def test_peers_and_events_tell_of_real_hosts(lab: Lab) -> None:
     here = lab.hosts[0]
     assert set(_ctl(here, "peers", "-o", "name").stdout.split()) == {"h2", "h3"}
-    assert {row["state"] for row in _said(here, "peers")["peers"]} == {"programmed"}
+    eventually(
+        lambda: {row["state"] for row in _said(here, "peers")["peers"]} == {"programmed"},
+        lambda: _ctl(here, "peers"),
+    )
     here.ip("route flush proto 70")
     eventually(
-        lambda: any(event["kind"] == "repaired" for event in _said(here, "events", "-n", "0")["events"]),
+        lambda: "repaired route" in _ctl(here, "events").stdout,
         lambda: _ctl(here, "events"),
         deadline=EVENTUALLY_S,
     )
-    assert "repaired route" in _ctl(here, "events").stdout
+    assert any(event["kind"] == "repaired" for event in _said(here, "events", "-n", "0")["events"])
 
 
 def test_top_prints_a_real_daemons_health_with_its_devices(lab: Lab) -> None:
@@ -155,6 +166,9 @@ def test_top_prints_a_real_daemons_health_with_its_devices(lab: Lab) -> None:
 
 def test_diag_packs_what_a_real_host_has(lab: Lab, tmp_path: Path) -> None:
     here = lab.hosts[0]
+    eventually(
+        lambda: condition(here, "FirewallReady")["status"] == "True", lambda: condition(here, "FirewallReady")
+    )
     path = tmp_path / "h1.tar.gz"
     assert _ctl(here, "diag", "-f", str(path)).returncode == 0
     with tarfile.open(path) as archive:

@@ -49,6 +49,11 @@ def _offered(host: Host) -> dict[str, str]:
     return {one["id"]: one["fix"] for one in found if one["fix"]}
 
 
+def _first(host: Host) -> str:
+    """Return the problem that is named first."""
+    return str(json.loads(_doctor(host, "-o", "json").stdout)["findings"][0]["id"])
+
+
 def _is_offered(host: Host, problem: str) -> bool:
     return problem in _offered(host)
 
@@ -138,8 +143,7 @@ def test_p05_strict_filter_of_the_underlay_that_drops_peers_is_made_loose(build_
     host.ip(f"route add {peer.address}/32 via {gateway} dev eth1")  # out by one link, in by the other
     eventually(lambda: unreached(lab.containers, wait=0.3), "strict drops", deadline=DEADLINE_S)
     eventually(lambda: _is_offered(host, "P05"), lambda: _doctor(host).stdout, deadline=DEADLINE_S)
-    first = json.loads(_doctor(host, "-o", "json").stdout)["findings"][0]
-    assert first["id"] == "P05", first
+    eventually(lambda: _first(host) == "P05", lambda: _doctor(host).stdout, deadline=DEADLINE_S)
     _fixed(host, "P05", "sysctl -w net.ipv4.conf.eth0.rp_filter=2")
     _all_reached(lab)
 

@@ -100,8 +100,11 @@ def _wait_first(host: Host, one: Fault, words: tuple[str, ...], *, severity: str
         lambda: look(host)[:3],
         deadline=EVENTUALLY_S,
     )
-    said = doctor(host)
-    assert _first(said, one, words, severity=severity), said[:3]
+    eventually(
+        lambda: _first(doctor(host), one, words, severity=severity),
+        lambda: doctor(host)[:3],
+        deadline=EVENTUALLY_S,
+    )
 
 
 @pytest.mark.parametrize("one", LASTING, ids=lambda one: one.problem)
@@ -115,8 +118,11 @@ def test_doctor_names_what_lasts_first_and_condition_and_alert_follow_and_clear(
     eventually(lambda: not found.is_broken(), f"{one.problem} is not undone")
     wait_well(host)
     if one.condition:
-        assert condition(host, one.condition)["healthy"]
-        assert not would_fire(host, one.alert)
+        eventually(
+            lambda: condition(host, one.condition)["healthy"] and not would_fire(host, one.alert),
+            lambda: condition(host, one.condition),
+            deadline=EVENTUALLY_S,
+        )
 
 
 def _is_told(one: Fault, found: Evidence) -> None:

@@ -34,6 +34,16 @@ def _phase(host: Host) -> str:
     return str(_status(host).get("phase"))
 
 
+def _findings(host: Host) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(_ctl(host, "doctor", "-o", "json").stdout)["findings"]
+    return found
+
+
+def _ailing(host: Host) -> list[str]:
+    """Return the conditions that doctor holds for trouble."""
+    return [one["condition"] for one in _findings(host) if one["severity"] != "note"]
+
+
 def _undone(lab: Lab, host: Host) -> None:
     done = _ctl(host, "drain", "--undo")
     assert (done.returncode, done.stderr) == (0, "")
@@ -89,14 +99,14 @@ def test_drained_host_says_so_everywhere_and_stays_out_over_restarts(lab: Lab) -
     host = lab.hosts[0]
     key = own_key(lab, host)
     assert _ctl(host, "drain", "--force").returncode == 0
+    eventually(lambda: _phase(host) == "DRAINED", lambda: str(_status(host)), deadline=DEADLINE_S)
     said = _status(host)
-    assert (said["phase"], said["ready"], said["own"]) == ("DRAINED", False, None)
+    assert (said["ready"], said["own"]) == (False, None)
     first = said["conditions"][0]
     assert (first["type"], first["reason"]) == ("LeaseValid", "Drained")
     assert "drain --undo" in first["cure"]
-    found = json.loads(_ctl(host, "doctor", "-o", "json").stdout)["findings"]
-    assert [one["condition"] for one in found if one["severity"] != "note"] == ["LeaseValid"], found
-    assert "drained" in found[0]["title"]
+    eventually(lambda: _ailing(host) == ["LeaseValid"], lambda: _ailing(host), deadline=DEADLINE_S)
+    assert "drained" in _findings(host)[0]["title"]
     again = _ctl(host, "drain")
     assert (again.returncode, "drained already" in again.stdout) == (0, True), again
 

@@ -96,7 +96,11 @@ def test_p01_p02_p08_containers_meet_by_their_own_addresses_and_strangers_stay_o
         host, outsider = overlay.hosts[0], overlay.outsider
 
         # outgoing NAT, a published port, and nothing else
-        assert seen_as(one.namespace, outsider.address) == host.address
+        eventually(
+            lambda: seen_as(one.namespace, outsider.address, wait=1.0) == host.address,
+            lambda: f"seen as {seen_as(one.namespace, outsider.address)!r}",
+            deadline=30,
+        )
         published = 8090 if "network-mode" in replica else 8080
         assert seen_as(outsider.namespace, host.address, published) == outsider.address
         with telling(one.namespace, UNPUBLISHED):

@@ -23,6 +23,12 @@ def _findings(host: Host) -> list[dict[str, Any]]:
     return found
 
 
+def _first(host: Host) -> tuple[str, str]:
+    """Return the problem that is named first, and its condition."""
+    first = _findings(host)[0]
+    return first["id"], first["condition"]
+
+
 def _said(host: Host, kind: str, reason: str) -> dict[str, Any]:
     """Wait for a condition with this reason."""
     eventually(
@@ -31,6 +37,10 @@ def _said(host: Host, kind: str, reason: str) -> dict[str, Any]:
         deadline=DEADLINE_S,
     )
     return condition(host, kind)
+
+
+def _is_healthy(host: Host, kind: str) -> bool:
+    return bool(condition(host, kind)["healthy"])
 
 
 def _container(host: Host) -> str:
@@ -57,8 +67,8 @@ def test_routing_rule_before_main_is_named_with_its_table_by_condition_doctor_an
         lost = condition(host, "PeersReachable")
         assert "PortBlocked" not in str(lost)
         assert rule in str(lost["evidence"])
-        first = _findings(host)[0]
-        assert (first["id"], first["condition"]) == ("P32", "ForeignConflict")
+        first = ("P32", "ForeignConflict")
+        eventually(lambda: _first(host) == first, lambda: _findings(host)[:3], deadline=DEADLINE_S)
 
         host.ip("rule add pref 5269 to 10.50.0.0/16 lookup main")  # the cure, as it stands there
         eventually(
@@ -95,7 +105,8 @@ def test_mtu_below_ipv6s_least_leaves_ipv4_working_and_names_what_ipv6_needs(bui
     assert "an MTU of at least 1350" in said["cure"]
     assert host.daemon.is_ready()
     assert (host.subnet_file.mtu, "IPV6" in host.daemon.subnet_path.read_text()) == (1230, False)
-    assert unreached(lab.attach_containers()) == ()
+    lab.attach_containers()
+    eventually(lambda: unreached(lab.containers) == (), "the hosts know each other", deadline=DEADLINE_S)
     assert [one["id"] for one in _findings(host) if one["condition"] == "MTUConsistent"] == ["P22"]
     base = leases(lab, version=6)[lab.hosts[1].name].vtep
     traced = host.run(*flanpyctl(), "trace", f"{base}2", check=False)
@@ -128,7 +139,7 @@ def _asks_no_ipv6_of_a_narrow_peer(lab: Lab) -> None:
     assert unreached(lab.containers) == ()
     host.run(*flanpyctl(), "ping", check=False)
     for kind in ("PeersReachable", "PeerLeasesValid"):
-        assert condition(host, kind)["healthy"], condition(host, kind)
+        eventually(partial(_is_healthy, host, kind), partial(condition, host, kind), deadline=DEADLINE_S)
     peer.ip(f"link set {peer.daemon.nic} mtu 1350")
     eventually(routed, "IPv6 is back")
 

@@ -60,6 +60,7 @@ def test_every_view_shows_the_name_and_not_the_hash(hosts: tuple[Host, ...]) -> 
 
 def test_every_command_takes_a_host_by_name_subnet_or_any_address_in_it(hosts: tuple[Host, ...]) -> None:
     one, two = hosts[:2]
+    eventually(lambda: "web-2" in _named(one), "the hosts know each other")
     subnet = next(row for row in _said(one, "subnets")["subnets"] if row["host"] == "web-2")["subnet"]
     container = subnet.replace(".0/24", ".77")
     for word in ("web-2", "WEB-2", IDS[1], subnet, container, str(two.address)):

@@ -59,7 +59,9 @@ def test_p22_containers_ping_over_ipv6_and_faults_heal(build_lab: BuildLab, kind
     before = standing(lab, host)
 
     eventually(lambda: _pings(one, two) and _pings(two, one), "containers ping over IPv6")
-    assert link_sysctl(host, "accept_ra", link="flannel-v6.1", family="ipv6") == "0"
+    eventually(
+        lambda: link_sysctl(host, "accept_ra", link="flannel-v6.1", family="ipv6") == "0", "accept_ra is off"
+    )
     assert host.ip_json("link", "show", "dev", "flannel-v6.1")[0]["mtu"] == 1430
     for fault in (
         "link del flannel-v6.1",

@@ -206,4 +206,5 @@ def test_p27_public_ip_setting_is_advertised_and_never_used_as_local(lab: Lab) -
         assert_settled(lab, [one])
     finally:
         two.daemon.restart()
+    assert_told(lab, two)
     assert_settled(lab)

@@ -153,8 +153,13 @@ def test_probes_go_on_after_the_overlay_device_was_made_anew(crowd: Lab, hosts: 
     first, second, _ = hosts
     first.ip("link del flannel.1")
     assert_settled(crowd, hosts)
-    answered = Control(first.daemon.run_dir).post("probe")["peers"]
-    assert {row["reach"] for row in answered if row["node_id"] == second.name} == {"reachable"}
+
+    def reached() -> bool:
+        """Report what a round of now finds: the socket follows the device a moment after the device stands."""
+        answered = Control(first.daemon.run_dir).post("probe")["peers"]
+        return {row["reach"] for row in answered if row["node_id"] == second.name} == {"reachable"}
+
+    eventually(reached, "the peer is probed by the new device", deadline=DEADLINE_S)
 
 
 def test_peer_that_runs_flannel_is_reached_and_measured(crowd: Lab, hosts: Three) -> None:

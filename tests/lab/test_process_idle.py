@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from integration.lab import Host, Lab
 from tests.lab.daemon_side import cpu_seconds, overlay_events, wakeups, watching_kernel
-from tests.lab.overlay import metric
+from tests.lab.overlay import eventually, metric
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
 
@@ -35,12 +35,24 @@ def _counts(host: Host) -> dict[object, float]:
     }
 
 
+def _wait_for_rest(host: Host) -> None:
+    """Wait until three looks in a row, a second apart, find the same counts and no new line in the log."""
+    seen: list[object] = []
+
+    def at_rest() -> bool:
+        time.sleep(1)  # between two looks
+        seen.append((_counts(host), len(host.daemon.log_lines())))
+        return len(seen) > 2 and seen[-3:] == [seen[-1]] * 3
+
+    eventually(at_rest, lambda: f"the daemon does not come to rest: {seen[-3:]}", deadline=15)
+
+
 def test_idle_daemon_writes_reads_lists_and_logs_nothing(
     lab: Lab, record_property: Callable[[str, object], None]
 ) -> None:
     host = lab.hosts[0]
     host.daemon.restart(env={"FLANPYD_RESYNC_INTERVAL": "1h"})
-    time.sleep(1)  # past what follows on a start: the listeners, the first keep-alive
+    _wait_for_rest(host)  # past what follows on a start: the listeners, the first keep-alive
     counts, lines, pid = _counts(host), len(host.daemon.log_lines()), host.daemon.pid
     with watching_kernel(host) as watcher:
         settled = _counts(host)
@@ -62,10 +74,9 @@ def test_timer_is_the_only_cause_of_read_backs_and_they_write_nothing(lab: Lab) 
     host = lab.hosts[0]
     began = time.monotonic()
     host.daemon.restart(env={"FLANPYD_RESYNC_INTERVAL": "500ms"})
-    time.sleep(5)  # some periods of the timer
-    page = host.daemon.metrics()
-    most = 2 * (time.monotonic() - began) + 1  # this machine may have been busy meanwhile
-    assert 3 <= metric(host, "flanpy_resyncs_total", reason="timer") <= most
+    eventually(lambda: metric(host, "flanpy_resyncs_total", reason="timer") >= 8, host.daemon.metrics)
+    page, counted = host.daemon.metrics(), metric(host, "flanpy_resyncs_total", reason="timer")
+    assert counted <= 2 * (time.monotonic() - began) + 1
     reasons = {line.split('"')[1] for line in page.splitlines() if line.startswith("flanpy_resyncs_total{")}
     assert reasons == {"start", "timer"}
     assert "flanpy_kernel_operations_total{" not in page
