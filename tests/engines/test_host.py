@@ -112,7 +112,10 @@ def test_p30_host_boots_with_its_subnet_when_etcd_is_away(build_lab: BuildDocker
         overlay.one.start()
 
         assert one.engine.docker0() == one.subnet_file.subnet
-        assert ask(overlay.one.as_end().namespace, world.address, PORT) == one.address
+        eventually(
+            lambda: ask(overlay.one.as_end().namespace, world.address, PORT) == one.address,
+            lambda: ask(overlay.one.as_end().namespace, world.address, PORT),
+        )
         lab.etcd.start()
         overlay.assert_reach()
 

@@ -16,7 +16,7 @@ from integration.lab import Container
 from tests.engines.outside import serving
 from tests.engines.overlay_hosts import Overlay, box, set_up
 from tests.lab.forged import PORT, forged, listening, send, send_as
-from tests.lab.overlay import eventually
+from tests.lab.overlay import condition, eventually
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
 
@@ -60,6 +60,12 @@ class Scene:
             host.run("iptables", "-t", "raw", "-F", "PREROUTING")
             host.daemon.stop()
             host.daemon.up("--ip-masq", *flags)
+        for host in self.overlay.hosts:  # a host may be ready before its rules stand
+            eventually(
+                lambda host=host: condition(host, "FirewallReady")["status"] == "True",  # type: ignore[misc]
+                lambda host=host: condition(host, "FirewallReady"),  # type: ignore[misc]
+                deadline=30,
+            )
         self.overlay.assert_reach()
 
     def targets(self) -> dict[str, DockerHost]:

@@ -79,7 +79,8 @@ def test_docker_comes_up_on_the_leased_subnet_when_a_host_boots_without_etcd(
         assert host.is_active("docker.service")
         assert (subnet_env(host), host.docker.docker0()) == before
         assert host.docker.container("c1").ping(str(before[1].ip)).ok
-        assert condition(host, "DatastoreReachable").startswith("False")
+        eventually(lambda: condition(host, "DatastoreReachable").startswith("False"),
+                   lambda: condition(host, "DatastoreReachable"), deadline=DEADLINE_S)  # fmt: skip
     finally:
         lab.etcd.start()
     wait_reach(*hosts)

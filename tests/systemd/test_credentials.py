@@ -60,7 +60,8 @@ def test_daemon_leases_a_subnet_when_its_secrets_are_in_the_store(
     host: SystemdHost, etcd: SecuredEtcd
 ) -> None:
     wait_ready(host)
-    assert condition(host, "DatastoreReachable") == "True Connected"
+    eventually(lambda: condition(host, "DatastoreReachable") == "True Connected",
+               lambda: condition(host, "DatastoreReachable"), deadline=DEADLINE_S)  # fmt: skip
     assert subnet_env(host)["FLANNEL_SUBNET"].removesuffix(".1/24") in etcd.ctl("get", "--prefix", "/")
 
 

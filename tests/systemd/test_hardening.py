@@ -65,7 +65,11 @@ def test_service_can_do_its_work_and_nothing_else(hosts: Pair) -> None:
 
 def test_flanpy_user_cannot_log_in_or_talk_to_docker(hosts: Pair) -> None:
     host = hosts[0]
-    assert condition(host, "DockerConsistent") == "Unknown SocketForbidden"
+    eventually(
+        lambda: condition(host, "DockerConsistent") == "Unknown SocketForbidden",
+        lambda: condition(host, "DockerConsistent"),
+        deadline=DEADLINE_S,
+    )
     assert "Consistent  True" in host.run("flanpyctl", "docker", "status").stdout
     entry = host.run("getent", "passwd", "flanpy").stdout.strip()
     assert entry.endswith(":/usr/sbin/nologin")
@@ -140,7 +144,8 @@ def test_networkd_leaves_devices_and_routes_alone(hosts: Pair) -> None:
         host.run("systemctl", "restart", "systemd-networkd")
         eventually(lambda: "configured" in _networkctl(host, "eth0"), lambda: _networkctl(host, "eth0"),
                    deadline=DEADLINE_S)  # fmt: skip
-        assert "unmanaged" in _networkctl(host, OVERLAY)
+        eventually(lambda: "unmanaged" in _networkctl(host, OVERLAY), lambda: _networkctl(host, OVERLAY),
+                   deadline=DEADLINE_S)  # fmt: skip
         assert FOREIGN in host.routes()
     finally:
         host.run("systemctl", "stop", "systemd-networkd.socket", "systemd-networkd", check=False)
