@@ -1,4 +1,4 @@
-"""What a busy machine costs by itself: how long programs waited for a CPU, and gaps of traffic beside the overlay."""
+"""The costs of a busy machine: how long programs waited for a CPU, and gaps of traffic beside the overlay."""
 
 from __future__ import annotations
 
