@@ -1,4 +1,4 @@
-"""One host of the lab with its real daemon among simulated peers: the ground of all parts that need a daemon."""
+"""One host of the lab with its real daemon among simulated peers: the planner of all parts that need a daemon."""
 
 from __future__ import annotations
 

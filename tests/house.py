@@ -7,6 +7,7 @@ measurements hold the house's limits in `tests/test_house.py`.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
@@ -36,6 +37,23 @@ RELATIVE: Final = frozenset(
 
 _GENERATED: Final = "etcdpb"
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+_PRIVATE = {
+    "ground",
+    "snag",
+    "snags",
+    "road",
+    "roads",
+    "knock",
+    "knocks",
+    "chase",
+    "chased",
+    "twin",
+    "stranger",
+}
+"""Words that had a meaning in this project alone, and now have others: planner, fault, layer, probe, clone."""
 
 
 @dataclass(slots=True)
@@ -77,6 +95,28 @@ def measure(tree: str) -> House:
                 if said.split()[0].strip(",.:`'").lower() in RELATIVE:
                     house.relative.append(f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}")
     return house
+
+
+def private_names(tree: str) -> Iterator[str]:
+    """Yield the definitions whose names have a word that only this project understood."""
+    for path in modules(tree):
+        for node in ast.walk(ast.parse(path.read_text())):
+            words = {word.lower() for word in _WORD.findall(_defined(node))}
+            if words & _PRIVATE:
+                yield f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}: {_defined(node)}"
+
+
+def _defined(node: ast.AST) -> str:
+    """Return the name that a node gives to something, "" if it gives none."""
+    match node:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            return name
+        case (
+            ast.arg(arg=name) | ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store())
+        ):
+            return name
+        case _:
+            return ""
 
 
 def modules(tree: str) -> Iterator[Path]:

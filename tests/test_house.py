@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.house import TREES, circle, measure
+from tests.house import TREES, circle, measure, private_names
 
 
 @pytest.mark.parametrize("tree", TREES)
@@ -23,3 +23,8 @@ def test_product_keeps_to_small_files_and_functions() -> None:
 @pytest.mark.parametrize("tree", TREES)
 def test_docstrings_begin_with_a_verb_or_with_the_thing_itself(tree: str) -> None:
     assert measure(tree).relative == []
+
+
+@pytest.mark.parametrize("tree", ["flanpy", "integration"])
+def test_names_are_words_of_the_field(tree: str) -> None:
+    assert list(private_names(tree)) == []

@@ -17,8 +17,8 @@ from flanpy.model.world import World
 
 
 @dataclass(frozen=True, slots=True)
-class AllocGround:
-    """Implements `plan.desired.Ground`."""
+class AllocPeerPlanner:
+    """Implements `plan.desired.PeerPlanner`."""
 
     @property
     def fixed(self) -> tuple[KernelObject, ...]:
@@ -44,10 +44,10 @@ class AllocBackend(Linkless):
         """Without a BackendType, as flannel's."""
         return plain_record(world, "")
 
-    def ground(self, world: World) -> AllocGround | None:
+    def planner(self, world: World) -> AllocPeerPlanner | None:
         if world.network is None or world.own is None or world.facts.underlay is None:
             return None
-        return AllocGround()
+        return AllocPeerPlanner()
 
     def ways(self, world: World) -> Ways:
         return one_way(WayKind.NONE, "alloc only leases subnets: something else connects the hosts")

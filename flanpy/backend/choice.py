@@ -13,24 +13,24 @@ from dataclasses import dataclass, replace
 from flanpy.backend import bridged
 from flanpy.backend.filtering import filter_objects, guarded
 from flanpy.backend.registry import backend_for
-from flanpy.backend.udp import UdpGround
+from flanpy.backend.udp import UdpPeerPlanner
 from flanpy.backend.way import Way, Ways
 from flanpy.model.lease import Lease
 from flanpy.model.objects import KernelObject
 from flanpy.model.ops import Objects
 from flanpy.model.world import World
 from flanpy.plan.admission import lease_type
-from flanpy.plan.desired import Ground, plan_all
+from flanpy.plan.desired import PeerPlanner, plan_all
 from flanpy.plan.host_settings import blackholes, host_settings, resolver_address
 from flanpy.plan.ipv6_room import Narrow
 
 
 @dataclass(frozen=True, slots=True)
-class MovingGround:
-    """Implements `plan.desired.Ground` for two backends at once; leases of `former_type` use `former`."""
+class MovingPeerPlanner:
+    """Implements `plan.desired.PeerPlanner` for two backends at once; leases of `former_type` use `former`."""
 
-    current: Ground
-    former: Ground
+    current: PeerPlanner
+    former: PeerPlanner
     former_type: str
 
     @property
@@ -42,39 +42,39 @@ class MovingGround:
     def peer(self, lease: Lease) -> Iterable[KernelObject]:
         # A host sends in the new way as soon as our lease says so, and in the old until then; only a UDP tunnel
         # refuses what comes from hosts that are not in its table.
-        for ground in (self.current, self.former):
-            if isinstance(ground, UdpGround):
-                yield from ground.heard(lease)
+        for planner in (self.current, self.former):
+            if isinstance(planner, UdpPeerPlanner):
+                yield from planner.heard(lease)
         yield from self._of(lease).peer(lease)
 
     def unreached(self, lease: Lease) -> bool:
         return self._of(lease).unreached(lease)
 
-    def _of(self, lease: Lease) -> Ground:
+    def _of(self, lease: Lease) -> PeerPlanner:
         return self.former if lease.record.backend_type == self.former_type else self.current
 
 
-def ground(world: World) -> Ground | None:
+def planner(world: World) -> PeerPlanner | None:
     """Return our side of the overlay; None while lease, network or underlay is missing."""
-    found = _ground(world)
+    found = _planner(world)
     return guarded(world, found) if found is not None else None
 
 
-def _ground(world: World) -> Ground | None:
+def _planner(world: World) -> PeerPlanner | None:
     network = world.network
-    current = backend_for(network.backend_type).ground(world) if network is not None else None
+    current = backend_for(network.backend_type).planner(world) if network is not None else None
     then = former_world(world)
     if current is None or then is None or then.network is None:
         return current
-    former = backend_for(then.network.backend_type).ground(then)
+    former = backend_for(then.network.backend_type).planner(then)
     if former is None:
         return current
-    return MovingGround(current, former, lease_type(then.network.backend_type))
+    return MovingPeerPlanner(current, former, lease_type(then.network.backend_type))
 
 
 def plan(world: World, peers: Iterable[Lease]) -> Objects | None:
     """Plan the kernel objects that should exist, from nothing; None while they cannot be known."""
-    found = ground(world)
+    found = planner(world)
     if found is None or world.network is None:
         return None
     return plan_all(found, host_objects(world), peers)

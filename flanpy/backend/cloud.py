@@ -79,8 +79,8 @@ def _tables(value: object) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class CloudGround:
-    """Implements `plan.desired.Ground`."""
+class CloudPeerPlanner:
+    """Implements `plan.desired.PeerPlanner`."""
 
     routes: DirectRoutes
     direct: bool
@@ -137,15 +137,15 @@ class CloudBackend(Linkless):
             data = world.own.record.backend_data
         return replace(plain, backend_data=data)
 
-    def ground(self, world: World) -> CloudGround | None:
+    def planner(self, world: World) -> CloudPeerPlanner | None:
         if world.network is None or world.own is None or world.facts.underlay is None:
             return None
         options = read_options(self._name, world.network.backend_options)
-        return CloudGround(DirectRoutes.of(world), options.direct)
+        return CloudPeerPlanner(DirectRoutes.of(world), options.direct)
 
     def ways(self, world: World) -> Ways:
         raw = world.network.backend_options if world.network is not None else {}
-        return CloudGround(DirectRoutes.of(world), read_options(self._name, raw).direct).way
+        return CloudPeerPlanner(DirectRoutes.of(world), read_options(self._name, raw).direct).way
 
 
 def _here(world: World, backend: str) -> CloudHere | None:

@@ -49,8 +49,8 @@ class Commands:
 
 
 @dataclass(frozen=True, slots=True)
-class ExtensionGround:
-    """Implements `plan.desired.Ground`."""
+class ExtensionPeerPlanner:
+    """Implements `plan.desired.PeerPlanner`."""
 
     fixed: tuple[KernelObject, ...] = field(compare=False)
     commands: Commands
@@ -90,7 +90,7 @@ class ExtensionBackend(Linkless):
         data = RawData(json.dumps(world.printed.output, ensure_ascii=False))
         return replace(plain, backend_data=data)
 
-    def ground(self, world: World) -> ExtensionGround | None:
+    def planner(self, world: World) -> ExtensionPeerPlanner | None:
         commands, own, network = allowed(world), world.own, world.network
         if commands is None or own is None or network is None or world.facts.underlay is None:
             return None
@@ -102,7 +102,7 @@ class ExtensionBackend(Linkless):
             tuple(range_ for family in network.families if (range_ := network.range(family)) is not None),
             _public_ips(own.record),
         )
-        return ExtensionGround((start,) if commands.post else (), commands)
+        return ExtensionPeerPlanner((start,) if commands.post else (), commands)
 
     def ways(self, world: World) -> Ways:
         return one_way(WayKind.COMMAND)

@@ -20,7 +20,7 @@ from flanpy.model.packet_filter import (
     Flavour,
 )
 from flanpy.model.world import World
-from flanpy.plan.desired import Ground
+from flanpy.plan.desired import PeerPlanner
 from flanpy.plan.encapsulated import Encapsulation
 from flanpy.plan.linked_networks import linked
 from flanpy.plan.overlay_ranges import Ranges
@@ -146,10 +146,10 @@ def _encapsulation(world: World, links: frozenset[str], ranges: Iterable[Ranges]
 
 
 @dataclass(frozen=True, slots=True)
-class GuardedGround:
-    """Implements `plan.desired.Ground`: the objects of `inner`, and the set of hosts for the packet filter."""
+class GuardedPeerPlanner:
+    """Implements `plan.desired.PeerPlanner`: the objects of `inner`, and the set of hosts for the packet filter."""
 
-    inner: Ground
+    inner: PeerPlanner
     families: tuple[Family, ...]
     own: tuple[FilterMember, ...] = field(compare=False)
 
@@ -171,14 +171,16 @@ def _members(record: LeaseRecord, families: Iterable[Family]) -> Iterator[Filter
             yield FilterMember(public)
 
 
-def guarded(world: World, ground: Ground) -> Ground:
-    """Return `ground`, with the hosts of the overlay wherever rules refer to them."""
+def guarded(world: World, planner: PeerPlanner) -> PeerPlanner:
+    """Return `planner`, with the hosts of the overlay wherever rules refer to them."""
     flavour, network, own = filter_flavour(world), world.network, world.own
     if network is None or own is None or flavour is None or not has_sets(world, flavour):
-        return ground
+        return planner
     if guard_of(world) is EncapsulationGuard.OFF:
-        return ground
+        return planner
     families = tuple(
         family for family in network.families if _ports(world, family)[0] or _has_ipip(world, family)
     )
-    return GuardedGround(ground, families, tuple(_members(own.record, families))) if families else ground
+    return (
+        GuardedPeerPlanner(planner, families, tuple(_members(own.record, families))) if families else planner
+    )

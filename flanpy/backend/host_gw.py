@@ -26,8 +26,8 @@ CURE = (
 
 
 @dataclass(frozen=True, slots=True)
-class HostGwGround:
-    """Implements `plan.desired.Ground`."""
+class HostGwPeerPlanner:
+    """Implements `plan.desired.PeerPlanner`."""
 
     families: tuple[Family, ...]
     direct: DirectRoutes
@@ -72,11 +72,11 @@ class HostGwBackend(Linkless):
     def advertise(self, world: World) -> LeaseRecord | None:
         return plain_record(world, "host-gw")
 
-    def ground(self, world: World) -> HostGwGround | None:
+    def planner(self, world: World) -> HostGwPeerPlanner | None:
         if world.network is None or world.own is None or world.facts.underlay is None:
             return None
-        return HostGwGround(carried(world, 0), DirectRoutes.of(world))
+        return HostGwPeerPlanner(carried(world, 0), DirectRoutes.of(world))
 
     def ways(self, world: World) -> Ways:
-        ground = HostGwGround(carried(world, 0) if world.network else (), DirectRoutes.of(world))
-        return ground.way
+        planner = HostGwPeerPlanner(carried(world, 0) if world.network else (), DirectRoutes.of(world))
+        return planner.way

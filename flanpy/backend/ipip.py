@@ -31,8 +31,8 @@ def read_direct_routing(raw: Mapping[str, object]) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class IpipGround:
-    """Implements `plan.desired.Ground`. `direct` is None without DirectRouting: host routes are then unused."""
+class IpipPeerPlanner:
+    """Implements `plan.desired.PeerPlanner`. `direct` is None without DirectRouting: host routes are then unused."""
 
     fixed: tuple[KernelObject, ...] = field(compare=False)
     direct: DirectRoutes | None
@@ -67,7 +67,7 @@ class IpipBackend:
     def advertise(self, world: World) -> LeaseRecord | None:
         return plain_record(world, "ipip")
 
-    def ground(self, world: World) -> IpipGround | None:
+    def planner(self, world: World) -> IpipPeerPlanner | None:
         network, own, underlay = world.network, world.own, world.facts.underlay
         if network is None or network.network is None or own is None or underlay is None:
             return None
@@ -82,7 +82,7 @@ class IpipBackend:
             LinkUp(LINK),
         )
         direct = DirectRoutes.of(world) if read_direct_routing(network.backend_options) else None
-        return IpipGround(fixed, direct)
+        return IpipPeerPlanner(fixed, direct)
 
     def narrow(self, world: World) -> Narrow | None:
         """Return no reason: the backend carries no IPv6 on any host."""

@@ -8,7 +8,7 @@ from typing import Protocol
 from flanpy.backend.way import Ways
 from flanpy.model.lease import LeaseRecord
 from flanpy.model.world import World
-from flanpy.plan.desired import Ground
+from flanpy.plan.desired import PeerPlanner
 from flanpy.plan.ipv6_room import Narrow
 
 
@@ -27,7 +27,7 @@ class Backend(Protocol):
     def narrow(self, world: World) -> Narrow | None:
         """Return the reason why packets of this host are too small for IPv6; None if they are not, or need not be."""
 
-    def ground(self, world: World) -> Ground | None:
+    def planner(self, world: World) -> PeerPlanner | None:
         """Return our side of the overlay, from which each peer is planned (see `plan.desired`).
 
         None (which does not mean "nothing desired") while lease, network or underlay is missing.

@@ -49,8 +49,8 @@ def read_port(raw: Mapping[str, object]) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class UdpGround:
-    """Implements `plan.desired.Ground`. `table` is None without an in-kernel plane, the only one that needs routes.
+class UdpPeerPlanner:
+    """Implements `plan.desired.PeerPlanner`. `table` is None without an in-kernel plane: only that one needs routes.
 
     That plane sends out on the underlay link without asking the routing table, so only for peers behind that link.
     `narrow`: each peer has a route of its own, as one to the whole network would take over a path that the host needs.
@@ -115,7 +115,7 @@ class UdpBackend:
             host_name=policy.host_name,
         )
 
-    def ground(self, world: World) -> UdpGround | None:
+    def planner(self, world: World) -> UdpPeerPlanner | None:
         network, own, underlay = world.network, world.own, world.facts.underlay
         if network is None or network.network is None or own is None or underlay is None:
             return None
@@ -146,7 +146,7 @@ class UdpBackend:
         narrow = _takes_a_way(network.network, world, table)
         if not narrow:
             fixed = (*fixed, Route(network.network, LINK, metric=ROUTE_METRIC))
-        return UdpGround(fixed, underlay.link, table if fast else None, narrow)
+        return UdpPeerPlanner(fixed, underlay.link, table if fast else None, narrow)
 
     def narrow(self, world: World) -> Narrow | None:
         """Return no reason: the backend carries no IPv6 on any host."""

@@ -90,8 +90,8 @@ class _Side:
 
 
 @dataclass(frozen=True, slots=True)
-class VxlanGround:
-    """Implements `plan.desired.Ground`. `direct` is None without DirectRouting: host routes are then unused."""
+class VxlanPeerPlanner:
+    """Implements `plan.desired.PeerPlanner`. `direct` is None without DirectRouting: host routes are then unused."""
 
     fixed: tuple[KernelObject, ...] = field(compare=False)
     sides: tuple[_Side, ...]
@@ -164,7 +164,7 @@ class VxlanBackend:
             host_name=world.policy.host_name,
         )
 
-    def ground(self, world: World) -> VxlanGround | None:
+    def planner(self, world: World) -> VxlanPeerPlanner | None:
         underlay = world.facts.underlay
         if world.network is None or world.own is None or underlay is None:
             return None
@@ -173,7 +173,7 @@ class VxlanBackend:
         devices = [_device(world, options, side, world.own, underlay) for side in sides]
         if not devices or not all(devices):
             return None
-        return VxlanGround(
+        return VxlanPeerPlanner(
             fixed=tuple(chain.from_iterable(devices)),
             sides=sides,
             direct=DirectRoutes.of(world) if options.direct_routing else None,

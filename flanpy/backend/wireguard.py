@@ -93,8 +93,8 @@ def _check_mode(mode: object) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class WireguardGround:
-    """Implements `plan.desired.Ground`. `own` is our public key: a lease with it is a copy of ours."""
+class WireguardPeerPlanner:
+    """Implements `plan.desired.PeerPlanner`. `own` is our public key: a lease with it is a copy of ours."""
 
     fixed: tuple[KernelObject, ...] = field(compare=False)
     families: tuple[Family, ...]
@@ -161,7 +161,7 @@ class WireguardBackend:
             host_name=world.policy.host_name,
         )
 
-    def ground(self, world: World) -> WireguardGround | None:
+    def planner(self, world: World) -> WireguardPeerPlanner | None:
         underlay, key = world.facts.underlay, world.policy.wireguard_key
         if world.network is None or world.own is None or underlay is None or not key:
             return None
@@ -170,7 +170,7 @@ class WireguardBackend:
         devices = [_device(world, options, family, (world.own, underlay.mtu)) for family in families]
         if not devices or not all(devices):
             return None
-        return WireguardGround(tuple(chain.from_iterable(devices)), families, options, key)
+        return WireguardPeerPlanner(tuple(chain.from_iterable(devices)), families, options, key)
 
     def narrow(self, world: World) -> Narrow | None:
         if world.network is None:

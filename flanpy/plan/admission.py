@@ -155,12 +155,12 @@ class Judge:
     def copy(self, world: World) -> Judge:
         """An equal judge that learns on its own, of a world with the same measures: not to hold on to an old one, and
         all its leases."""
-        twin = copy(self)
-        twin._world = world  # noqa: SLF001, a twin of this very class
+        other = copy(self)
+        other._world = world  # noqa: SLF001, another of this class
         spaces = [(space.copy(), network, first, last) for space, network, first, last in self._spaces]
-        twin._spaces = spaces  # noqa: SLF001, a twin of this very class
-        twin.displaced = {}
-        return twin
+        other._spaces = spaces  # noqa: SLF001, another of this class
+        other.displaced = {}
+        return other
 
     def release(self, peer: Lease) -> None:
         """Forget a peer that was admitted (in this form, cut or whole)."""

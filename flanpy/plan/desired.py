@@ -1,7 +1,7 @@
 """The desired objects of a world, and how to plan the next world from the last without planning every peer again.
 
-The objects of one peer depend only on its lease and on the `Ground`: our side of the overlay, as far as peers are
-planned from it (our own MTU and address are not part of that). So while the ground stays equal, an unchanged lease
+The objects of one peer depend only on its lease and on the `PeerPlanner`: our side of the overlay, as far as peers are
+planned from it (our own MTU and address are not part of that). So while the planner stays equal, an unchanged lease
 object still adds the same objects. `plan_from` uses that: it is a pure function that returns the same `objects` as
 planning from nothing, for any `previous` (tests assert it), and it names the keys that differ from the previous ones.
 One lease put among 1,000 costs the planning of three objects; finding it costs a few set operations in C.
@@ -20,8 +20,8 @@ from flanpy.model.objects import KernelObject, Key
 from flanpy.model.ops import Objects
 
 
-class Ground(Protocol):
-    """The local side of the overlay. Equal grounds plan equal objects for equal leases; `fixed` may differ."""
+class PeerPlanner(Protocol):
+    """The local side of the overlay. Equal planners plan equal objects for equal leases; `fixed` may differ."""
 
     @property
     def fixed(self) -> tuple[KernelObject, ...]:
@@ -50,7 +50,7 @@ class Planned:
     `disjoint`: no two groups want the same key. `unreached` are leases that the backend has no path to, by their id.
     """
 
-    ground: Ground
+    planner: PeerPlanner
     fixed: tuple[KernelObject, ...]
     peers: Sequence[Lease]
     groups: Mapping[int, Group]
@@ -60,46 +60,52 @@ class Planned:
     changed: tuple[Key, ...] | None = None
 
 
-def plan_all(ground: Ground, settings: Iterable[KernelObject], peers: Iterable[Lease]) -> Objects:
+def plan_all(planner: PeerPlanner, settings: Iterable[KernelObject], peers: Iterable[Lease]) -> Objects:
     """Plan every desired object from nothing. If two share a key, the later lease's wins."""
-    objects = {obj.key: obj for obj in (*ground.fixed, *settings)}
+    objects = {obj.key: obj for obj in (*planner.fixed, *settings)}
     for lease in peers:
-        objects.update((obj.key, obj) for obj in ground.peer(lease))
+        objects.update((obj.key, obj) for obj in planner.peer(lease))
     return objects
 
 
 def plan_from(
-    previous: Planned | None, ground: Ground, settings: Sequence[KernelObject], peers: Sequence[Lease]
+    previous: Planned | None,
+    planner: PeerPlanner,
+    settings: Sequence[KernelObject],
+    peers: Sequence[Lease],
 ) -> Planned:
     """Plan the same objects as `plan_all`, reusing as much as possible of `previous`."""
-    fixed = (*ground.fixed, *settings)
-    if previous is None or previous.ground != ground:
-        return _anew(ground, fixed, peers, {id(lease): _group(ground, lease) for lease in peers})
+    fixed = (*planner.fixed, *settings)
+    if previous is None or previous.planner != planner:
+        return _anew(planner, fixed, peers, {id(lease): _group(planner, lease) for lease in peers})
     if peers is previous.peers and fixed == previous.fixed:
         return replace(previous, changed=())
     leases = dict(zip(map(id, peers), peers, strict=True))
     gone = previous.groups.keys() - leases.keys()
-    new = {key: _group(ground, leases[key]) for key in leases.keys() - previous.groups.keys()}
+    new = {key: _group(planner, leases[key]) for key in leases.keys() - previous.groups.keys()}
     if previous.disjoint and fixed == previous.fixed:
         moved_on = _moved_on(previous, peers, gone, new)
         if moved_on is not None:
             return moved_on
-    return _anew(ground, fixed, peers, {key: new.get(key) or previous.groups[key] for key in leases})
+    return _anew(planner, fixed, peers, {key: new.get(key) or previous.groups[key] for key in leases})
 
 
-def _group(ground: Ground, lease: Lease) -> Group:
-    return Group(lease, {obj.key: obj for obj in ground.peer(lease)})
+def _group(planner: PeerPlanner, lease: Lease) -> Group:
+    return Group(lease, {obj.key: obj for obj in planner.peer(lease)})
 
 
 def _anew(
-    ground: Ground, fixed: tuple[KernelObject, ...], peers: Sequence[Lease], groups: Mapping[int, Group]
+    planner: PeerPlanner,
+    fixed: tuple[KernelObject, ...],
+    peers: Sequence[Lease],
+    groups: Mapping[int, Group],
 ) -> Planned:
     objects = {obj.key: obj for obj in fixed}
     for group in groups.values():
         objects.update(group.objects)
     total = len(fixed) + sum(len(group.objects) for group in groups.values())
-    unreached = {key: group.lease for key, group in groups.items() if ground.unreached(group.lease)}
-    return Planned(ground, fixed, peers, groups, objects, len(objects) == total, unreached)
+    unreached = {key: group.lease for key, group in groups.items() if planner.unreached(group.lease)}
+    return Planned(planner, fixed, peers, groups, objects, len(objects) == total, unreached)
 
 
 def _moved_on(
@@ -119,7 +125,7 @@ def _moved_on(
         objects.update(group.objects)
         changed.update(dict.fromkeys(group.objects))
     unreached = {key: lease for key, lease in previous.unreached.items() if key in groups}
-    unreached |= {key: group.lease for key, group in new.items() if previous.ground.unreached(group.lease)}
+    unreached |= {key: group.lease for key, group in new.items() if previous.planner.unreached(group.lease)}
     return replace(
         previous, peers=peers, groups=groups, objects=objects, unreached=unreached, changed=tuple(changed)
     )

@@ -252,8 +252,8 @@ def _forward(ranges: Ranges) -> tuple[Rule, ...]:
 def _egress(ranges: Ranges) -> tuple[Rule, ...]:
     """Return the rules that let masqueraded packets out, and their answers back, under a policy that drops.
 
-    flannel accepts all packets from and to its network. Here a stranger's first packet to a container is left to the
-    host's own rules. Connections are tracked anyway, as they are masqueraded.
+    flannel accepts all packets from and to its network. Here the first packet of any other host to a container is left
+    to the host's own rules. Connections are tracked anyway, as they are masqueraded.
     """
     return (
         Rule(_ACCEPT, source=ranges.subnet, destination=ranges.network, not_destination=True),

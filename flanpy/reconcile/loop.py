@@ -303,15 +303,15 @@ class ReconcileLoop:
     async def _plan(self, world: World, admission: Admission) -> Planned | None:
         """Plan from the last pass, from which no later pass may then be planned."""
         previous, self._planned = self._planned, None
-        network, ground = world.network, choice.ground(world)
-        if network is None or ground is None:
+        network, planner = world.network, choice.planner(world)
+        if network is None or planner is None:
             return None
         settings = self._host_objects.of(world)
         weight = len(admission.peers)
-        if previous is not None and previous.ground == ground:
+        if previous is not None and previous.planner == planner:
             weight = abs(weight - len(previous.groups))
         self._planned = await self._beside(
-            partial(plan_from, previous, ground, settings, admission.peers), weight
+            partial(plan_from, previous, planner, settings, admission.peers), weight
         )
         return self._planned
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 
-from integration.faults.fault import Evidence, Family, Fault, Ground, Part
+from integration.faults.fault import Evidence, Family, Fault, Part, StrikeContext
 from integration.faults.means.disk import filled, read_only
 from integration.faults.means.limits import FakeClock
 from integration.hosts.daemon import FLANPY_MARKS
@@ -33,74 +33,74 @@ def frozen(host: Host) -> Iterator[None]:
         host.daemon.thaw()
 
 
-def _killed(ground: Ground) -> Iterator[Evidence | None]:
-    ground.host.daemon.kill()
+def _killed(context: StrikeContext) -> Iterator[Evidence | None]:
+    context.host.daemon.kill()
     yield None
-    ground.launch(ground.host)
+    context.launch(context.host)
 
 
-def _stopped(ground: Ground) -> Iterator[Evidence | None]:
-    ground.host.daemon.stop()
+def _stopped(context: StrikeContext) -> Iterator[Evidence | None]:
+    context.host.daemon.stop()
     yield None
-    ground.launch(ground.host)
+    context.launch(context.host)
 
 
-def _frozen(ground: Ground) -> Iterator[Evidence | None]:
-    host = ground.host
+def _frozen(context: StrikeContext) -> Iterator[Evidence | None]:
+    host = context.host
     with frozen(host):
         yield Evidence(host, ("flanpyd",), lambda: not host.daemon.answers("/healthz"))
 
 
-def _restart_storm(ground: Ground) -> Iterator[Evidence | None]:
+def _restart_storm(context: StrikeContext) -> Iterator[Evidence | None]:
     """Killed and started, again and again, at whatever step it has come to."""
     for _ in range(6):
-        ground.host.daemon.kill()
-        ground.launch(ground.host)
-        ground.pause(ground.between(0.02, ground.lasts / 6))
+        context.host.daemon.kill()
+        context.launch(context.host)
+        context.pause(context.between(0.02, context.lasts / 6))
     yield None
 
 
-def _limited(ground: Ground, what: int, soft: int) -> Iterator[Evidence | None]:
+def _limited(context: StrikeContext, what: int, soft: int) -> Iterator[Evidence | None]:
     """The daemon has a limit for a while; one that meanwhile was started anew has its own again."""
-    pid = ground.host.daemon.pid
+    pid = context.host.daemon.pid
     _, hard = before = resource.prlimit(pid, what)
     resource.prlimit(pid, what, (soft, hard))
     yield None
-    if ground.host.daemon.running and ground.host.daemon.pid == pid:
+    if context.host.daemon.running and context.host.daemon.pid == pid:
         resource.prlimit(pid, what, before)
 
 
-def _stuttering(ground: Ground) -> Iterator[Evidence | None]:
+def _stuttering(context: StrikeContext) -> Iterator[Evidence | None]:
     """It runs a moment and stands still a moment, as under a scheduler that has no time for it."""
-    rest = ground.lasts
+    rest = context.lasts
     while rest > 0:
-        ground.host.daemon.freeze()
-        ground.pause(moment := ground.between(0.05, 0.4))
-        ground.host.daemon.thaw()
-        ground.pause(moment / 4)
+        context.host.daemon.freeze()
+        context.pause(moment := context.between(0.05, 0.4))
+        context.host.daemon.thaw()
+        context.pause(moment / 4)
         rest -= moment * 1.25
     yield None
 
 
-def _disk_full(ground: Ground) -> Iterator[Evidence | None]:
+def _disk_full(context: StrikeContext) -> Iterator[Evidence | None]:
     """Not one byte more goes into any file, its log included."""
-    yield from _limited(ground, resource.RLIMIT_FSIZE, 0)
+    yield from _limited(context, resource.RLIMIT_FSIZE, 0)
 
 
-def _disk_filled(ground: Ground) -> Iterator[Evidence | None]:
+def _disk_filled(context: StrikeContext) -> Iterator[Evidence | None]:
     """Its disk has no room: files are made, and stay empty."""
-    with filled(ground.host.directory):
+    with filled(context.host.directory):
         yield None
 
 
-def _disk_read_only(ground: Ground) -> Iterator[Evidence | None]:
-    with read_only(ground.host.directory):
+def _disk_read_only(context: StrikeContext) -> Iterator[Evidence | None]:
+    with read_only(context.host.directory):
         yield None
 
 
-def _file_wrong(ground: Ground) -> Iterator[Evidence | None]:
+def _file_wrong(context: StrikeContext) -> Iterator[Evidence | None]:
     """subnet.env cannot be written, for something else stands there; Docker would start with nothing."""
-    path = ground.host.daemon.subnet_path
+    path = context.host.daemon.subnet_path
     before = path.read_bytes()
     beside = path.with_name(f".{path.name}.in-the-way")
     beside.mkdir()
@@ -109,58 +109,58 @@ def _file_wrong(ground: Ground) -> Iterator[Evidence | None]:
         path.unlink(missing_ok=True)
         with suppress(NotADirectoryError):
             beside.rename(path)
-    yield Evidence(ground.host, (str(path),), path.is_dir)
+    yield Evidence(context.host, (str(path),), path.is_dir)
     (path / "in-the-way").unlink(missing_ok=True)
     path.rmdir()
     path.write_bytes(before)
 
 
-def _clock_jumps(ground: Ground) -> Iterator[Evidence | None]:
+def _clock_jumps(context: StrikeContext) -> Iterator[Evidence | None]:
     """Hours forth, then hours back, and right again. The daemon has to be started with a clock that can be set."""
-    clock = FakeClock(ground.host)
-    ground.host.daemon.kill()
-    ground.launch(ground.host, clock.environment)
-    for sign, rest in ((1, ground.between(0, START_S)), (-1, ground.lasts / 2)):
-        ground.pause(rest)
-        clock.jump(sign * ground.choose(range(1, 31)) * HOUR_S)
+    clock = FakeClock(context.host)
+    context.host.daemon.kill()
+    context.launch(context.host, clock.environment)
+    for sign, rest in ((1, context.between(0, START_S)), (-1, context.lasts / 2)):
+        context.pause(rest)
+        clock.jump(sign * context.choose(range(1, 31)) * HOUR_S)
     try:
         yield None
     finally:
         clock.jump(0)
 
 
-def _second_instance(ground: Ground) -> Iterator[Evidence | None]:
+def _second_instance(context: StrikeContext) -> Iterator[Evidence | None]:
     """Somebody starts another daemon on the host; flanpyd is to end with a word of its own exit code."""
-    daemon, second = ground.host.daemon, ground.host.child("second")
+    daemon, second = context.host.daemon, context.host.child("second")
     flags, own = daemon.extra
     second.start([*daemon.program.argv, *daemon.flags, *flags], env={**daemon.environment, **own})
     try:
         yield None
         second.wait(deadline=10)
         if daemon.program.marks == FLANPY_MARKS and second.exit_code != EXIT_BUSY:
-            ground.accuse(f"a second daemon ended with {second.exit_code}: {second.log_tail(2)}")
+            context.accuse(f"a second daemon ended with {second.exit_code}: {second.log_tail(2)}")
     finally:
         second.kill()
 
 
-def _files_exhausted(ground: Ground) -> Iterator[Evidence | None]:
+def _files_exhausted(context: StrikeContext) -> Iterator[Evidence | None]:
     """No further file or socket can be opened."""
-    yield from _limited(ground, resource.RLIMIT_NOFILE, 4)
+    yield from _limited(context, resource.RLIMIT_NOFILE, 4)
 
 
-def _renumbered(ground: Ground) -> Iterator[Evidence | None]:
-    number = int(ground.host.name[1:])
-    with ground.lab.faults.set_address(ground.host, f"10.99.2.{number + ground.choose(range(5)) * 40}"):
+def _renumbered(context: StrikeContext) -> Iterator[Evidence | None]:
+    number = int(context.host.name[1:])
+    with context.lab.faults.set_address(context.host, f"10.99.2.{number + context.choose(range(5)) * 40}"):
         yield None
 
 
-def _narrowed(ground: Ground) -> Iterator[Evidence | None]:
-    with ground.lab.faults.set_mtu(ground.host, ground.choose((1400, 1450, 9000))):
+def _narrowed(context: StrikeContext) -> Iterator[Evidence | None]:
+    with context.lab.faults.set_mtu(context.host, context.choose((1400, 1450, 9000))):
         yield None
 
 
-def _replugged(ground: Ground) -> Iterator[Evidence | None]:
-    with ground.lab.faults.remove_nic(ground.host):
+def _replugged(context: StrikeContext) -> Iterator[Evidence | None]:
+    with context.lab.faults.remove_nic(context.host):
         yield None
 
 

@@ -84,7 +84,7 @@ class Tell:
 
 
 @dataclass(slots=True, kw_only=True)
-class Ground:
+class StrikeContext:
     """The objects of one stroke: a lab, the hosts that are struck, and dice. Without dice the first choice is taken."""
 
     lab: Stage
@@ -147,7 +147,7 @@ class Ground:
         self.ended.wait(seconds)
 
 
-Strike = Callable[[Ground], Iterator[Evidence | None]]
+Strike = Callable[[StrikeContext], Iterator[Evidence | None]]
 EVERY_FABRIC = frozenset(FABRICS)
 
 
@@ -224,14 +224,14 @@ def struck(fault: Fault, lab: Stage, *, host: Host | None = None) -> Iterator[Ev
     first = host or lab.hosts[0]
     others = [each for each in lab.hosts if each is not first]
     hosts = () if fault.hosts == 0 else (first, *others[: fault.hosts - 1])
-    ground = Ground(lab=lab, struck=hosts, lasts=fault.lasts[0], fabric=fabric)
+    context = StrikeContext(lab=lab, struck=hosts, lasts=fault.lasts[0], fabric=fabric)
     evidence: Evidence | None = None
     try:
-        with within(fault.before or nothing, ground), within(fault.strike, ground) as evidence:
+        with within(fault.before or nothing, context), within(fault.strike, context) as evidence:
             yield evidence
     finally:
         if fault.heals and evidence is not None:
-            wait_until(partial(_is_whole, evidence), f"{ground.host.name} is healed", deadline=HEALED_S)
+            wait_until(partial(_is_whole, evidence), f"{context.host.name} is healed", deadline=HEALED_S)
 
 
 def _is_whole(evidence: Evidence) -> bool:
@@ -250,17 +250,17 @@ def fabric_of(lab: Stage) -> Fabric:
 
 
 @contextmanager
-def within(strike: Strike, ground: Ground) -> Iterator[Evidence]:
+def within(strike: Strike, context: StrikeContext) -> Iterator[Evidence]:
     """Strike as a context manager, which takes it back at its end."""
-    steps = strike(ground)
+    steps = strike(context)
     found = next(steps)
     try:
-        yield found or Evidence(ground.host, (), lambda: False)
+        yield found or Evidence(context.host, (), lambda: False)
     finally:
         with suppress(StopIteration):
             next(steps)
 
 
-def nothing(_ground: Ground) -> Iterator[Evidence | None]:
+def nothing(_context: StrikeContext) -> Iterator[Evidence | None]:
     """Do nothing: what most faults have to prepare."""
     yield None

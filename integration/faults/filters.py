@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from integration.faults.fault import Evidence, Family, Fault, Ground, Part
+from integration.faults.fault import Evidence, Family, Fault, Part, StrikeContext
 from integration.faults.objects import AGAIN, FLAPPING
 from integration.hosts.host import Host
 from integration.truth import foreign
@@ -15,9 +15,9 @@ _NOBODY = "10.99.200.1"
 """On the underlay's segment, and no host's."""
 
 
-def _unheard(ground: Ground, *, there: bool = False) -> bool:
+def _unheard(context: StrikeContext, *, there: bool = False) -> bool:
     """Report whether the other host's container gets nothing from the struck one's; `there`: the reverse direction."""
-    one, other = ground.host.containers[0], ground.other.containers[0]
+    one, other = context.host.containers[0], context.other.containers[0]
     source, target = (one, other) if there else (other, one)
     return not source.ping(target, wait=0.5).ok
 
@@ -31,38 +31,38 @@ def _nft_table(host: Host, table: str, body: str) -> Iterator[None]:
         host.run("nft", "delete", "table", *table.split(), check=False)  # a flush may have taken it away
 
 
-def _engine_drops(ground: Ground) -> Iterator[Evidence | None]:
+def _engine_drops(context: StrikeContext) -> Iterator[Evidence | None]:
     """Add the rule that Docker 29 with nftables adds for each container: only the container's own bridge may
     reach it."""
-    host = ground.host
+    host = context.host
     address = host.containers[0].address
     rule = f'ip daddr {address} iifname != "docker0" counter drop comment "DROP DIRECT ACCESS"'
     chain = f"chain raw-PREROUTING {{ type filter hook prerouting priority raw; policy accept; {rule}; }};"
     with _nft_table(host, "ip docker-bridges", chain):
-        yield Evidence(host, ("docker",), lambda: _unheard(ground))
+        yield Evidence(host, ("docker",), lambda: _unheard(context))
 
 
-def _filter_drops(ground: Ground) -> Iterator[Evidence | None]:
+def _filter_drops(context: StrikeContext) -> Iterator[Evidence | None]:
     """A firewall of the host's own forwards nothing."""
     chain = "chain forward { type filter hook forward priority 10; policy drop; };"
-    with _nft_table(ground.host, "inet guard", chain):
-        yield Evidence(ground.host, ("guard",), lambda: _unheard(ground))
+    with _nft_table(context.host, "inet guard", chain):
+        yield Evidence(context.host, ("guard",), lambda: _unheard(context))
 
 
 def _lacks_rules(host: Host) -> bool:
     return "FLANPY" not in host.run("nft", "list", "ruleset").stdout
 
 
-def _iptables_flushed(ground: Ground) -> Iterator[Evidence | None]:
-    host = ground.host
+def _iptables_flushed(context: StrikeContext) -> Iterator[Evidence | None]:
+    host = context.host
     host.run("iptables", "-F")
     host.run("iptables", "-t", "nat", "-F")
     yield Evidence(host, ("FLANPY",), lambda: "-A FLANPY" not in host.run("iptables-save").stdout)
 
 
-def _ruleset_flushed(ground: Ground) -> Iterator[Evidence | None]:
+def _ruleset_flushed(context: StrikeContext) -> Iterator[Evidence | None]:
     """`nft flush ruleset`, as a firewall's reload does; what was others' comes back with that firewall."""
-    host = ground.host
+    host = context.host
     planted = host.run("nft", "list", "table", "inet", foreign.FILTER, check=False).returncode == 0
     host.run("nft", "flush", "ruleset")
     if planted:
@@ -70,15 +70,15 @@ def _ruleset_flushed(ground: Ground) -> Iterator[Evidence | None]:
     yield Evidence(host, ("FLANPY",), lambda: _lacks_rules(host))
 
 
-def _source_hidden(ground: Ground) -> Iterator[Evidence | None]:
+def _source_hidden(context: StrikeContext) -> Iterator[Evidence | None]:
     """Somebody masquerades whatever comes from the overlay."""
-    host = ground.host
-    rule = f"ip saddr {ground.fabric.config['Network']} oifname != docker0 counter masquerade"
+    host = context.host
+    rule = f"ip saddr {context.fabric.config['Network']} oifname != docker0 counter masquerade"
     chain = f"chain out {{ type nat hook postrouting priority 90; {rule}; }};"
 
     def is_broken() -> bool:
         """Report whether the rule has rewritten packets, by its counter."""
-        host.containers[0].ping(ground.other.containers[0], wait=0.5)
+        host.containers[0].ping(context.other.containers[0], wait=0.5)
         listed = host.run("nft", "list", "table", "ip", "hider", check=False).stdout
         return "hider" in listed and "packets 0" not in listed
 
@@ -86,9 +86,9 @@ def _source_hidden(ground: Ground) -> Iterator[Evidence | None]:
         yield Evidence(host, ("hider",), is_broken)
 
 
-def _rules_refused(ground: Ground) -> Iterator[Evidence | None]:
+def _rules_refused(context: StrikeContext) -> Iterator[Evidence | None]:
     """A table that iptables cannot read stands in its place, so the daemon's rules cannot be put."""
-    host = ground.host
+    host = context.host
     tables = ("filter", "nat")
     text = "flush ruleset\n" + "".join(
         f"table ip {table} {{ chain {chain} {{ type filter hook {hook} priority 77; }}; }}\n"
@@ -106,12 +106,12 @@ def _is_unreadable(host: Host) -> bool:
     return "incompatible" in done.stdout + done.stderr
 
 
-def _route_overlaps(ground: Ground) -> Iterator[Evidence | None]:
+def _route_overlaps(context: StrikeContext) -> Iterator[Evidence | None]:
     """A VPN brings a route to half of a peer's subnet."""
-    host = ground.host
-    half = str(next(ground.other.subnet_file.subnet.network.subnets()))
+    host = context.host
+    half = str(next(context.other.subnet_file.subnet.network.subnets()))
     host.ip(f"route add {half} via {_NOBODY} dev {host.seat.nic}")
-    yield Evidence(host, (half,), lambda: half in host.routes() and _unheard(ground, there=True))
+    yield Evidence(host, (half,), lambda: half in host.routes() and _unheard(context, there=True))
     host.run("ip", "route", "del", half, check=False)  # a NIC that went took it along
 
 

@@ -14,7 +14,7 @@ from functools import partial
 
 from integration.etcd.api import ETCD_PREFIX
 from integration.etcd.cluster import CLIENT_PORT
-from integration.faults.fault import Evidence, Family, Fault, Ground, Part, Strike
+from integration.faults.fault import Evidence, Family, Fault, Part, Strike, StrikeContext
 from integration.faults.logins import (
     jwt_expired,
     jwt_given,
@@ -169,8 +169,8 @@ def members_upgraded(lab: GuardedLab) -> Iterator[None]:
 
 
 def _with(within: Callable[[GuardedLab], AbstractContextManager[None]]) -> Strike:
-    def strike(ground: Ground) -> Iterator[Evidence | None]:
-        with within(ground.guarded):
+    def strike(context: StrikeContext) -> Iterator[Evidence | None]:
+        with within(context.guarded):
             yield None
 
     return strike

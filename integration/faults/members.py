@@ -10,98 +10,98 @@ from contextlib import ExitStack
 from functools import partial
 
 from integration.etcd.cluster import CLIENT_PORT, EtcdMember
-from integration.faults.fault import Evidence, Family, Fault, Ground, Part
+from integration.faults.fault import Evidence, Family, Fault, Part, StrikeContext
 from integration.faults.means.slow_cable import slow_cables
 
 _etcd = partial(Fault, family=Family.ETCD, part=Part.ETCD, hosts=0, breaks=False)
 
 
-def _members(ground: Ground, count: int) -> list[EtcdMember]:
+def _members(context: StrikeContext, count: int) -> list[EtcdMember]:
     """So many of them by the dice; without, the one that the first host talks to and those behind it."""
-    members = list(ground.lab.etcd.members)
-    if ground.dice is not None:
-        return ground.dice.sample(members, min(count, len(members)))
-    used = used_member(ground)
+    members = list(context.lab.etcd.members)
+    if context.dice is not None:
+        return context.dice.sample(members, min(count, len(members)))
+    used = used_member(context)
     return sorted(members, key=lambda member: member is not used)[:count]
 
 
-def used_member(ground: Ground) -> EtcdMember:
+def used_member(context: StrikeContext) -> EtcdMember:
     """Return the member that most connections of the host lead to now; the first when none does."""
-    listed = ground.host.run("ss", "-Htn", "state", "established", "dport", "=", f":{CLIENT_PORT}").stdout
-    return max(ground.lab.etcd.members, key=lambda member: listed.count(f"{member.address}:{CLIENT_PORT}"))
+    listed = context.host.run("ss", "-Htn", "state", "established", "dport", "=", f":{CLIENT_PORT}").stdout
+    return max(context.lab.etcd.members, key=lambda member: listed.count(f"{member.address}:{CLIENT_PORT}"))
 
 
-def _dead(ground: Ground, members: Sequence[EtcdMember]) -> Iterator[Evidence | None]:
+def _dead(context: StrikeContext, members: Sequence[EtcdMember]) -> Iterator[Evidence | None]:
     for member in members:
         member.kill()
-    yield Evidence(ground.host, (), lambda: not any(member.running for member in members))
+    yield Evidence(context.host, (), lambda: not any(member.running for member in members))
     for member in members:
         member.launch()
-    ground.lab.etcd.wait_healthy()
+    context.lab.etcd.wait_healthy()
 
 
-def _still(ground: Ground, members: Sequence[EtcdMember]) -> Iterator[Evidence | None]:
+def _still(context: StrikeContext, members: Sequence[EtcdMember]) -> Iterator[Evidence | None]:
     for member in members:
         member.freeze()
     yield None
     for member in members:
         member.thaw()
-    ground.lab.etcd.wait_healthy()
+    context.lab.etcd.wait_healthy()
 
 
-def _member_killed(ground: Ground) -> Iterator[Evidence | None]:
-    yield from _dead(ground, _members(ground, 1))
+def _member_killed(context: StrikeContext) -> Iterator[Evidence | None]:
+    yield from _dead(context, _members(context, 1))
 
 
-def _leader_killed(ground: Ground) -> Iterator[Evidence | None]:
+def _leader_killed(context: StrikeContext) -> Iterator[Evidence | None]:
     """Without dice the leader is also the member that the daemons talk to."""
-    if ground.dice is None:
-        ground.lab.etcd.lead(used_member(ground))
-    yield from _dead(ground, [ground.lab.etcd.leader()])
+    if context.dice is None:
+        context.lab.etcd.lead(used_member(context))
+    yield from _dead(context, [context.lab.etcd.leader()])
 
 
-def _quorum_killed(ground: Ground) -> Iterator[Evidence | None]:
+def _quorum_killed(context: StrikeContext) -> Iterator[Evidence | None]:
     """Two of three members die; without dice the leader is among them."""
-    if ground.dice is None:
-        ground.lab.etcd.lead(used_member(ground))
-    yield from _dead(ground, _members(ground, 2))
+    if context.dice is None:
+        context.lab.etcd.lead(used_member(context))
+    yield from _dead(context, _members(context, 2))
 
 
-def _all_killed(ground: Ground) -> Iterator[Evidence | None]:
-    yield from _dead(ground, ground.lab.etcd.members)
+def _all_killed(context: StrikeContext) -> Iterator[Evidence | None]:
+    yield from _dead(context, context.lab.etcd.members)
 
 
-def _member_frozen(ground: Ground) -> Iterator[Evidence | None]:
-    yield from _still(ground, _members(ground, 1))
+def _member_frozen(context: StrikeContext) -> Iterator[Evidence | None]:
+    yield from _still(context, _members(context, 1))
 
 
-def _all_frozen(ground: Ground) -> Iterator[Evidence | None]:
-    yield from _still(ground, ground.lab.etcd.members)
+def _all_frozen(context: StrikeContext) -> Iterator[Evidence | None]:
+    yield from _still(context, context.lab.etcd.members)
 
 
-def _member_cut(ground: Ground) -> Iterator[Evidence | None]:
+def _member_cut(context: StrikeContext) -> Iterator[Evidence | None]:
     """Nothing passes to or from a member, and nobody closes a connection; without dice it leads."""
-    (member,) = _members(ground, 1)
-    etcd = ground.lab.etcd
-    if ground.dice is None:
+    (member,) = _members(context, 1)
+    etcd = context.lab.etcd
+    if context.dice is None:
         etcd.lead(member)
     with ExitStack() as stack:
         etcd.shunned.add(member.name)
         etcd.doubted.add(member.name)
         stack.callback(etcd.shunned.discard, member.name)
-        stack.enter_context(ground.lab.faults.drop_on_switch(f'iifname "{member.name}"'))
-        stack.enter_context(ground.lab.faults.drop_on_switch(f'oifname "{member.name}"'))
+        stack.enter_context(context.lab.faults.drop_on_switch(f'iifname "{member.name}"'))
+        stack.enter_context(context.lab.faults.drop_on_switch(f'oifname "{member.name}"'))
         yield None
     etcd.wait_healthy()
 
 
-def _slow(ground: Ground) -> Iterator[Evidence | None]:
+def _slow(context: StrikeContext) -> Iterator[Evidence | None]:
     """Half a second each way between the daemons and every member, and all have to connect anew.
 
     The members among themselves are quick.
     """
-    with slow_cables(ground.lab, milliseconds=500):
-        ground.lab.etcd.restart()
+    with slow_cables(context.lab, milliseconds=500):
+        context.lab.etcd.restart()
         yield None
 
 

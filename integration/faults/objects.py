@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from integration.faults.fault import Evidence, Family, Fault, Ground, Part, Setting, Strike
+from integration.faults.fault import Evidence, Family, Fault, Part, Setting, Strike, StrikeContext
 from integration.hosts.host import Host
 from integration.net.namespaces import LabError, in_namespace, set_sysctls, sysctl
 from integration.truth.fabric import VXLAN, Device
 from integration.truth.standing import standing
 
-STRANGER = "02:66:66:66:66:66"
+OTHER_MAC = "02:66:66:66:66:66"
 NOWHERE = {"-4": "10.99.200.200", "-6": "fd99:1::200:200"}
 SIOCETHTOOL = 0x8946
 GET_TX_CHECKSUM, SET_TX_CHECKSUM = 0x16, 0x17  # ETHTOOL_GTXCSUM and ETHTOOL_STXCSUM of linux/ethtool.h
@@ -54,14 +54,14 @@ class Target:
         return line.format(**{name: getattr(self, name) for name in self.__slots__})
 
 
-def device_of(ground: Ground) -> Device:
+def device_of(context: StrikeContext) -> Device:
     """Return one of the overlay's devices; one without a name where packets are routed as they are."""
-    return ground.choose(ground.fabric.devices) if ground.fabric.devices else _NONE
+    return context.choose(context.fabric.devices) if context.fabric.devices else _NONE
 
 
-def targets(ground: Ground, line: str) -> list[Target]:
+def targets(context: StrikeContext, line: str) -> list[Target]:
     """Return what the line can strike: one target for each peer that the kernel knows in the table that it names."""
-    host, device = ground.host, device_of(ground)
+    host, device = context.host, device_of(context)
     proto = host.daemon.program.marks.proto or "boot"
     own = _mac(host, device.name) if "{own_mac}" in line else ""
     base = partial(
@@ -85,13 +85,13 @@ def typed(line: str, *, words: str = "{device}", every: bool = False) -> Strike:
     `words` are what a finding must name. Evidence is that another set of objects stands than before.
     """
 
-    def strike(ground: Ground) -> Iterator[Evidence | None]:
-        host, found = ground.host, sorted(targets(ground, line + words), key=str)
-        before = set() if ground.dice else standing(host)
-        some = ground.some(found)
-        some = some if every or ground.dice else some[:1]
+    def strike(context: StrikeContext) -> Iterator[Evidence | None]:
+        host, found = context.host, sorted(targets(context, line + words), key=str)
+        before = set() if context.dice else standing(host)
+        some = context.some(found)
+        some = some if every or context.dice else some[:1]
         for target in some:
-            host.run("sh", "-c", target.fill(line), check=len(some) == 1 and ground.dice is None)
+            host.run("sh", "-c", target.fill(line), check=len(some) == 1 and context.dice is None)
         said = tuple(dict.fromkeys(word for target in some for word in target.fill(words).split()))
         yield Evidence(host, said, lambda: standing(host) != before)
 
@@ -102,34 +102,34 @@ def _mac(host: Host, name: str) -> str:
     return str(host.ip_json("link", "show", "dev", name)[0]["address"])
 
 
-def _deleted_thrice(ground: Ground) -> Iterator[Evidence | None]:
+def _deleted_thrice(context: StrikeContext) -> Iterator[Evidence | None]:
     """The device, then again as soon as it is back: three times."""
-    device = device_of(ground).name
+    device = device_of(context).name
     for _ in range(3):
-        ground.host.run("ip", "link", "del", device, check=False)
-        ground.pause(ground.between(0.03, ground.lasts / 3))
-    yield Evidence(ground.host, (device,), lambda: not ground.host.has_link(device))
+        context.host.run("ip", "link", "del", device, check=False)
+        context.pause(context.between(0.03, context.lasts / 3))
+    yield Evidence(context.host, (device,), lambda: not context.host.has_link(device))
 
 
-def _replaced(ground: Ground) -> Iterator[Evidence | None]:
+def _replaced(context: StrikeContext) -> Iterator[Evidence | None]:
     """Somebody makes a device of the same name that differs from ours in what cannot be changed."""
-    port = ground.choose((4789, 8472))
-    how = f"type vxlan id 1 dstport {port} local {ground.host.address} learning"
+    port = context.choose((4789, 8472))
+    how = f"type vxlan id 1 dstport {port} local {context.host.address} learning"
     name = VXLAN.devices[0].name
-    ground.host.run("ip", "link", "del", name)
-    ground.host.run(*f"ip link add {name} {how}".split(), check=False)  # the daemon may have been faster
+    context.host.run("ip", "link", "del", name)
+    context.host.run(*f"ip link add {name} {how}".split(), check=False)  # the daemon may have been faster
     yield None
 
 
-def _foreign_churn(ground: Ground) -> Iterator[Evidence | None]:
+def _foreign_churn(context: StrikeContext) -> Iterator[Evidence | None]:
     """Thousands of routes of others come and go, more than a netlink socket holds."""
     adds = "\n".join(f"route add 198.18.{n // 250}.{n % 250} via 198.19.0.9 table 4343" for n in range(4000))
-    ground.host.run("ip", "link", "add", "foreignbr", "type", "bridge", check=False)  # chaos has planted it
-    ground.host.run("ip", "link", "set", "foreignbr", "up")
-    ground.host.run("ip", "addr", "add", "198.19.0.1/24", "dev", "foreignbr", check=False)
+    context.host.run("ip", "link", "add", "foreignbr", "type", "bridge", check=False)  # chaos has planted it
+    context.host.run("ip", "link", "set", "foreignbr", "up")
+    context.host.run("ip", "addr", "add", "198.19.0.1/24", "dev", "foreignbr", check=False)
     for _ in range(2):
-        ground.host.run("ip", "-batch", "-", stdin=adds + "\n")
-        ground.host.run("ip", "route", "flush", "table", "4343")
+        context.host.run("ip", "-batch", "-", stdin=adds + "\n")
+        context.host.run("ip", "route", "flush", "table", "4343")
     yield None
 
 
@@ -147,9 +147,9 @@ def offload(host: Host, *, switch: bool | None = None) -> bool:
     return in_namespace(host.namespace, ask)
 
 
-def _checksum_not_offloaded(ground: Ground) -> Iterator[Evidence | None]:
+def _checksum_not_offloaded(context: StrikeContext) -> Iterator[Evidence | None]:
     """Somebody switches checksum offload off, and TCP is cut into packets before the device."""
-    host = ground.host
+    host = context.host
     try:
         offload(host, switch=False)
     except OSError as error:
@@ -157,25 +157,27 @@ def _checksum_not_offloaded(ground: Ground) -> Iterator[Evidence | None]:
     yield Evidence(host, (VXLAN.devices[0].name, "tx-checksum-ip-generic"), lambda: not offload(host))
 
 
-def _ipv6_off(ground: Ground) -> Iterator[Evidence | None]:
+def _ipv6_off(context: StrikeContext) -> Iterator[Evidence | None]:
     """IPv6 is switched off on the overlay's device."""
-    host = ground.host
+    host = context.host
     key = "net/ipv6/conf/flannel-v6.1/disable_ipv6"
     set_sysctls(host.namespace, {key: "1"})
     yield Evidence(host, ("disable_ipv6",), lambda: sysctl(host.namespace, key) == "1")
 
 
-def _sysctl(key: Callable[[Ground], str], value: str) -> Strike:
-    def strike(ground: Ground) -> Iterator[Evidence | None]:
-        host, name = ground.host, key(ground)
+def _sysctl(key: Callable[[StrikeContext], str], value: str) -> Strike:
+    def strike(context: StrikeContext) -> Iterator[Evidence | None]:
+        host, name = context.host, key(context)
         set_sysctls(host.namespace, {name: value})
         yield Evidence(host, (name.rpartition("/")[2],), lambda: sysctl(host.namespace, name) == value)
 
     return strike
 
 
-reverse_path_strict = _sysctl(lambda ground: f"net/ipv4/conf/{ground.fabric.devices[0].name}/rp_filter", "1")
-forwarding_off = _sysctl(lambda _ground: "net/ipv4/ip_forward", "0")
+reverse_path_strict = _sysctl(
+    lambda context: f"net/ipv4/conf/{context.fabric.devices[0].name}/rp_filter", "1"
+)
+forwarding_off = _sysctl(lambda _context: "net/ipv4/ip_forward", "0")
 
 _object = partial(Fault, family=Family.KERNEL, part=Part.DEVICE, lasts=(0.1, 0.2), heals=True)
 _tunnel = partial(_object, fabrics=_TUNNELS)
@@ -188,7 +190,7 @@ FIRST = (
             lasts=(0.5, 3)),
     _tunnel(name="device_down", title="the device is set down", strike=typed("ip link set {device} down")),
     _vxlan(name="device_mac", title="the device's MAC changes",
-           strike=typed(f"ip link set {{device}} address {STRANGER}", words="{device} {own_mac}"),
+           strike=typed(f"ip link set {{device}} address {OTHER_MAC}", words="{device} {own_mac}"),
            problem="P12", alert=FLAPPING, settle=AGAIN),
     _tunnel(name="device_mtu", title="the device's MTU changes",
             strike=typed("ip link set {device} mtu 1280"), breaks=False),
@@ -213,7 +215,7 @@ FIRST = (
     _vxlan(name="neighbours_deleted", title="neighbours are removed",
            strike=typed("ip neigh del {vtep} dev {device}")),
     _vxlan(name="neighbours_altered", title="neighbours have another MAC",
-           strike=typed(f"ip neigh replace {{vtep}} lladdr {STRANGER} dev {{device}} nud permanent")),
+           strike=typed(f"ip neigh replace {{vtep}} lladdr {OTHER_MAC} dev {{device}} nud permanent")),
     _vxlan(name="device_replaced", title="another device has the name", strike=_replaced),
     _object(name="foreign_churn", title="thousands of foreign routes come and go", strike=_foreign_churn,
             lasts=(0.5, 1.5), breaks=False, heals=False),
@@ -254,7 +256,7 @@ MORE = (
     _object(name="direct_routes_doubled", title="routes of another metric stand beside ours", fabrics=_HOST_GW,
             strike=typed("ip route add {subnet} via {peer} dev {nic} proto {proto} metric 77"), breaks=False),
     _object(name="all_changed", title="MAC, MTU, routes, neighbours and FDB at once", fabrics=_PLAIN_VXLAN,
-            strike=typed(f"ip link set {{device}} address {STRANGER}; ip route flush proto {{proto}};"
+            strike=typed(f"ip link set {{device}} address {OTHER_MAC}; ip route flush proto {{proto}};"
                          " ip neighbour flush dev {device} nud permanent; bridge fdb del {mac} dev {device};"
                          " ip link set {device} mtu 1280")),
     _object(name="nic_bounced", title="the underlay's NIC is set down and up", fabrics=_HOST_GW,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from integration.faults.fault import Evidence, Family, Fault, Ground, Part
+from integration.faults.fault import Evidence, Family, Fault, Part, StrikeContext
 from integration.hosts.daemon import flanpyctl
 from integration.net.waiting import wait_until
 
@@ -18,36 +18,36 @@ UNDO_S = 20.0
 """How long an operator tries to take a host back; etcd may be away meanwhile."""
 
 
-def _ctl(ground: Ground, *words: str) -> int:
+def _ctl(context: StrikeContext, *words: str) -> int:
     """The exit code. Any of flanpyctl's will do, for it may well find nobody; a traceback is no answer."""
-    done = ground.host.run(*flanpyctl(), *words, check=False, timeout=120.0)
+    done = context.host.run(*flanpyctl(), *words, check=False, timeout=120.0)
     if TRACEBACK in done.stderr:
-        ground.accuse(f"flanpyctl {' '.join(words)}: {done.stderr.strip().splitlines()[-1]}")
+        context.accuse(f"flanpyctl {' '.join(words)}: {done.stderr.strip().splitlines()[-1]}")
     return done.returncode
 
 
-def _reloaded(ground: Ground) -> Iterator[Evidence | None]:
+def _reloaded(context: StrikeContext) -> Iterator[Evidence | None]:
     for _ in range(3):
-        _ctl(ground, "reload")
-        ground.pause(ground.between(0, ground.lasts / 3))
+        _ctl(context, "reload")
+        context.pause(context.between(0, context.lasts / 3))
     yield None
 
 
-def _doctor_fixes(ground: Ground) -> Iterator[Evidence | None]:
-    _ctl(ground, "doctor", "--fix", "--yes")
+def _doctor_fixes(context: StrikeContext) -> Iterator[Evidence | None]:
+    _ctl(context, "doctor", "--fix", "--yes")
     yield None
 
 
-def _drained(ground: Ground) -> Iterator[Evidence | None]:
+def _drained(context: StrikeContext) -> Iterator[Evidence | None]:
     """Out of the overlay, and back."""
-    words = ground.choose((("--force", "--cleanup"), ("--force",)))
+    words = context.choose((("--force", "--cleanup"), ("--force",)))
     try:
-        _ctl(ground, "drain", *words)
+        _ctl(context, "drain", *words)
         yield None
     finally:
         wait_until(
-            lambda: _ctl(ground, "drain", "--undo") == 0,
-            f"{ground.host.name} is taken back",
+            lambda: _ctl(context, "drain", "--undo") == 0,
+            f"{context.host.name} is taken back",
             deadline=UNDO_S,
             poll=0.5,
         )

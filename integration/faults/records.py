@@ -12,7 +12,7 @@ from pathlib import Path
 
 from integration.etcd.api import ETCD_PREFIX, Entry, EtcdApi
 from integration.etcd.peers import LEASE_TTL_S, Peer, simulated_peers, write_peers
-from integration.faults.fault import HEALED_S, Evidence, Family, Fault, Ground, Part, Setting
+from integration.faults.fault import HEALED_S, Evidence, Family, Fault, Part, Setting, StrikeContext
 from integration.hosts.host import Host
 from integration.net.namespaces import LabError
 from integration.net.waiting import wait_until
@@ -25,42 +25,42 @@ _STRANGE_MAC = "02:fa:00:00:00:01"
 _DAEMON = frozenset({Part.DAEMON})
 
 
-def _free_peers(ground: Ground) -> list[Peer]:
-    taken = {entry.key.rpartition("/")[2].partition("&")[0] for entry in ground.api.list(SUBNETS)}
-    first = ground.choose(range(20, 61))
+def _free_peers(context: StrikeContext) -> list[Peer]:
+    taken = {entry.key.rpartition("/")[2].partition("&")[0] for entry in context.api.list(SUBNETS)}
+    first = context.choose(range(20, 61))
     return [
         peer
-        for peer in simulated_peers(CROWD + 10, network=str(ground.fabric.config["Network"]), first=first)
+        for peer in simulated_peers(CROWD + 10, network=str(context.fabric.config["Network"]), first=first)
         if peer.key not in taken
     ][:CROWD]
 
 
-def _write(ground: Ground, api: EtcdApi, peers: Sequence[Peer]) -> int:
+def _write(context: StrikeContext, api: EtcdApi, peers: Sequence[Peer]) -> int:
     """Their leases, bound to one of etcd's, whose id is returned."""
     lease = api.grant(LEASE_TTL_S)
-    api.put_all(((SUBNETS + peer.key, ground.fabric.value(peer)) for peer in peers), lease=lease)
+    api.put_all(((SUBNETS + peer.key, context.fabric.value(peer)) for peer in peers), lease=lease)
     return lease
 
 
-def _churned(ground: Ground) -> Iterator[Evidence | None]:
+def _churned(context: StrikeContext) -> Iterator[Evidence | None]:
     """Peers come, and go one by one."""
-    peers = _free_peers(ground)
-    api = ground.api
-    lease = _write(ground, api, peers)
+    peers = _free_peers(context)
+    api = context.api
+    lease = _write(context, api, peers)
     yield None
     for peer in peers[::2]:
         api.delete(SUBNETS + peer.key)
     api.revoke(lease)
 
 
-def _compacted(ground: Ground) -> Iterator[Evidence | None]:
+def _compacted(context: StrikeContext) -> Iterator[Evidence | None]:
     """A host is torn off etcd, misses peers that come and go, and its place in the history is forgotten."""
-    host = ground.host
+    host = context.host
     rule = "chain out { type filter hook output priority 0; tcp dport 2379 reject with tcp reset; };"
     host.run("nft", "-f", "-", stdin=f"table inet chaos_no_etcd {{ {rule} }}\n")
     try:
-        peers, api = _free_peers(ground), ground.api
-        lease = _write(ground, api, peers)
+        peers, api = _free_peers(context), context.api
+        lease = _write(context, api, peers)
         yield None
         api.revoke(lease)
         api.compact()
@@ -68,21 +68,21 @@ def _compacted(ground: Ground) -> Iterator[Evidence | None]:
         host.run("nft", "delete", "table", "inet", "chaos_no_etcd", check=False)
 
 
-def _wiped(ground: Ground) -> Iterator[Evidence | None]:
+def _wiped(context: StrikeContext) -> Iterator[Evidence | None]:
     """All of etcd's data is lost; an operator puts the network config back."""
     key = f"{ETCD_PREFIX}/config"
-    config = ground.api.get(key)
+    config = context.api.get(key)
     if config is None:
         raise LabError("there is no network config to keep")
-    ground.lab.etcd.wipe()
-    ground.api.put(key, config.value)
+    context.lab.etcd.wipe()
+    context.api.put(key, config.value)
     yield None
 
 
-def _config_is(ground: Ground, value: str) -> Iterator[Evidence | None]:
+def _config_is(context: StrikeContext, value: str) -> Iterator[Evidence | None]:
     """The network config is another for a while; "" deletes it."""
     key = f"{ETCD_PREFIX}/config"
-    api = ground.api
+    api = context.api
     config = api.get(key)
     if config is None:
         raise LabError("there is no network config to spoil")
@@ -94,24 +94,24 @@ def _config_is(ground: Ground, value: str) -> Iterator[Evidence | None]:
     api.put(key, config.value)
 
 
-def _config_deleted(ground: Ground) -> Iterator[Evidence | None]:
-    yield from _config_is(ground, "")
+def _config_deleted(context: StrikeContext) -> Iterator[Evidence | None]:
+    yield from _config_is(context, "")
 
 
-def _config_spoilt(ground: Ground) -> Iterator[Evidence | None]:
+def _config_spoilt(context: StrikeContext) -> Iterator[Evidence | None]:
     spoilt = (
         '{"Network": "10.50.0.0/16"',
         '{"Network": "not a network"}',
         "{}",
         '{"Network": "10.50.0.0/29"}',
     )
-    yield from _config_is(ground, ground.choose(spoilt))
+    yield from _config_is(context, context.choose(spoilt))
 
 
-def _poisoned(ground: Ground) -> Iterator[Evidence | None]:
+def _poisoned(context: StrikeContext) -> Iterator[Evidence | None]:
     """Values that are no leases, and leases that nobody should follow."""
-    api = ground.api
-    victim = own(api, ground.lab.hosts[0])
+    api = context.api
+    victim = own(api, context.lab.hosts[0])
     covering = (
         victim.key.rpartition("/")[2].partition("&")[0].replace("-24", "-25") if victim else "10.50.9.0-25"
     )
@@ -127,43 +127,43 @@ def _poisoned(ground: Ground) -> Iterator[Evidence | None]:
         "10.50.252.0-24": json.dumps({"PublicIP": "10.99.16.67", "BackendType": "vxlan", "BackendData": {}}),
         "../../etc": good,
     }
-    if ground.dice is None:
+    if context.dice is None:
         poison = dict(list(poison.items())[:1])
     for key, value in poison.items():
-        ground.tell.exempt(key)
+        context.tell.exempt(key)
         api.put(SUBNETS + key, value)
     yield Evidence(
-        ground.host, (next(iter(poison)),), lambda: all(_stands(ground, *row) for row in poison.items())
+        context.host, (next(iter(poison)),), lambda: all(_stands(context, *row) for row in poison.items())
     )
     for key in poison:
         api.delete(SUBNETS + key)
 
 
-def _lease_deleted(ground: Ground) -> Iterator[Evidence | None]:
+def _lease_deleted(context: StrikeContext) -> Iterator[Evidence | None]:
     """Somebody deletes a host's lease, or ends the etcd lease below it."""
-    api = ground.api
-    mine = own(api, ground.host)
+    api = context.api
+    mine = own(api, context.host)
     if mine is None:
-        raise LabError(f"{ground.host.name} has no lease that could be deleted")
-    if mine.lease and ground.choose((True, False)):
+        raise LabError(f"{context.host.name} has no lease that could be deleted")
+    if mine.lease and context.choose((True, False)):
         api.revoke(mine.lease)
     else:
         api.delete(mine.key)
     yield None
 
 
-def _slept_past_lease(ground: Ground) -> Iterator[Evidence | None]:
+def _slept_past_lease(context: StrikeContext) -> Iterator[Evidence | None]:
     """A daemon stands still until after the end of its lease."""
-    ground.host.daemon.freeze()
+    context.host.daemon.freeze()
     try:
-        yield from _lease_deleted(ground)
+        yield from _lease_deleted(context)
     finally:
-        ground.host.daemon.thaw()
+        context.host.daemon.thaw()
 
 
-def _subnet_stolen(ground: Ground) -> Iterator[Evidence | None]:
+def _subnet_stolen(context: StrikeContext) -> Iterator[Evidence | None]:
     """While a daemon sleeps past its lease another host takes the subnet, and later goes away for good."""
-    host, api = ground.host, ground.api
+    host, api = context.host, context.api
     host.daemon.freeze()
     try:
         mine = own(api, host)
@@ -178,9 +178,9 @@ def _subnet_stolen(ground: Ground) -> Iterator[Evidence | None]:
         api.put(mine.key, value)
     finally:
         host.daemon.thaw()
-    yield Evidence(host, ("thief",), lambda: _stands(ground, mine.key.removeprefix(SUBNETS), value))
+    yield Evidence(host, ("thief",), lambda: _stands(context, mine.key.removeprefix(SUBNETS), value))
     api.delete(mine.key)
-    if ground.dice is None:
+    if context.dice is None:
         wait_until(
             lambda: own(api, host) is not None, f"{host.name} takes its subnet back", deadline=HEALED_S
         )
@@ -191,14 +191,14 @@ def own(api: EtcdApi, host: Host) -> Entry | None:
     return next((entry for entry in api.list(SUBNETS) if f'"{host.name}"' in entry.value), None)
 
 
-def _stands(ground: Ground, key: str, value: str) -> bool:
-    entry = ground.lab.etcd.api.get(SUBNETS + key)
+def _stands(context: StrikeContext, key: str, value: str) -> bool:
+    entry = context.lab.etcd.api.get(SUBNETS + key)
     return entry is not None and entry.value == value
 
 
-def _free(ground: Ground, place: int) -> str:
+def _free(context: StrikeContext, place: int) -> str:
     """A subnet key near the end of the network that no host holds."""
-    taken = {entry.key for entry in ground.api.list(SUBNETS)}
+    taken = {entry.key for entry in context.api.list(SUBNETS)}
     return next(key for n in range(place, 0, -1) if SUBNETS + (key := f"10.50.{n}.0-24") not in taken)
 
 
@@ -208,39 +208,39 @@ def _value(public_ip: str, *, node: str, backend: str) -> str:
     return json.dumps(said | more | {"NodeID": node})
 
 
-def _put(ground: Ground, key: str, value: str, words: tuple[str, ...]) -> Iterator[Evidence | None]:
-    ground.tell.exempt(key)
-    ground.api.put(SUBNETS + key, value)
-    yield Evidence(ground.host, words, lambda: _stands(ground, key, value))
-    ground.api.delete(SUBNETS + key)
+def _put(context: StrikeContext, key: str, value: str, words: tuple[str, ...]) -> Iterator[Evidence | None]:
+    context.tell.exempt(key)
+    context.api.put(SUBNETS + key, value)
+    yield Evidence(context.host, words, lambda: _stands(context, key, value))
+    context.api.delete(SUBNETS + key)
 
 
-def _gateway_far(ground: Ground) -> Iterator[Evidence | None]:
+def _gateway_far(context: StrikeContext) -> Iterator[Evidence | None]:
     """A host-gw peer behind a router."""
     value = _value("10.98.1.9", node="far", backend="host-gw")
-    yield from _put(ground, _free(ground, 242), value, ("far", "10.98.1.9"))
+    yield from _put(context, _free(context, 242), value, ("far", "10.98.1.9"))
 
 
-def _address_shared(ground: Ground) -> Iterator[Evidence | None]:
+def _address_shared(context: StrikeContext) -> Iterator[Evidence | None]:
     """A cloned machine advertises this host's address."""
-    address = ground.host.address
-    value = _value(address, node="twin", backend=ground.fabric.type)
-    yield from _put(ground, _free(ground, 243), value, (address, "twin"))
+    address = context.host.address
+    value = _value(address, node="twin", backend=context.fabric.type)
+    yield from _put(context, _free(context, 243), value, (address, "twin"))
 
 
-def _reservation_missed(ground: Ground) -> Iterator[Evidence | None]:
+def _reservation_missed(context: StrikeContext) -> Iterator[Evidence | None]:
     """Another subnet than the one it holds is reserved for this host."""
-    key = _free(ground, 244)
-    value = json.dumps({"PublicIP": ground.host.address, "PublicIPv6": None, "NodeID": ground.host.name})
-    yield from _put(ground, key, value, (key.partition("-")[0],))
+    key = _free(context, 244)
+    value = json.dumps({"PublicIP": context.host.address, "PublicIPv6": None, "NodeID": context.host.name})
+    yield from _put(context, key, value, (key.partition("-")[0],))
 
 
-def _neighbours_overflow(ground: Ground) -> Iterator[Evidence | None]:
+def _neighbours_overflow(context: StrikeContext) -> Iterator[Evidence | None]:
     """More peers than the neighbour table may have entries; the limit is the machine's, so peers are many."""
-    limit, api = threshold(), ground.api
+    limit, api = threshold(), context.api
     lease = write_peers(api, simulated_peers(limit + 20, network="10.48.0.0/12"))
     words = ("gc_thresh3", str(limit))
-    yield Evidence(ground.host, words, lambda: len(ground.lab.etcd.api.list(SUBNETS)) > limit)
+    yield Evidence(context.host, words, lambda: len(context.lab.etcd.api.list(SUBNETS)) > limit)
     api.revoke(lease)
 
 
@@ -249,13 +249,13 @@ def threshold() -> int:
     return int(Path("/proc/sys", THRESHOLD).read_text())
 
 
-def _subnets_run_out(ground: Ground) -> Iterator[Evidence | None]:
+def _subnets_run_out(context: StrikeContext) -> Iterator[Evidence | None]:
     """The network's last subnets are leased to others."""
-    api = ground.api
+    api = context.api
     taken = {entry.key for entry in api.list(SUBNETS)}
-    peers = simulated_peers(3, network=str(ground.fabric.config["Network"]), first=1)
+    peers = simulated_peers(3, network=str(context.fabric.config["Network"]), first=1)
     lease = write_peers(api, [peer for peer in peers if SUBNETS + peer.key not in taken])
-    yield Evidence(ground.host, ("0 of 3",), lambda: len(ground.lab.etcd.api.list(SUBNETS)) == 3)
+    yield Evidence(context.host, ("0 of 3",), lambda: len(context.lab.etcd.api.list(SUBNETS)) == 3)
     api.revoke(lease)
 
 

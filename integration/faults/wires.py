@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from integration.etcd.cluster import CLIENT_PORT
-from integration.faults.fault import Evidence, Family, Fault, Ground, Part
+from integration.faults.fault import Evidence, Family, Fault, Part, StrikeContext
 from integration.hosts import cables
 from integration.hosts.host import Host
 
@@ -16,103 +16,103 @@ _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 """What a connection of HTTP/2 begins with (RFC 9113, 3.4), and gRPC's therefore."""
 
 
-def _while(ground: Ground, cable: cables.Fault) -> Iterator[Evidence | None]:
-    host, other = ground.host, ground.other
+def _while(context: StrikeContext, cable: cables.Fault) -> Iterator[Evidence | None]:
+    host, other = context.host, context.other
     with cable:
         yield Evidence(host, (host.name,), lambda: not host.ping(other, wait=0.5).ok)
 
 
-def _cut(ground: Ground) -> Iterator[Evidence | None]:
-    yield from _while(ground, ground.lab.faults.cut(ground.host))
+def _cut(context: StrikeContext) -> Iterator[Evidence | None]:
+    yield from _while(context, context.lab.faults.cut(context.host))
 
 
-def _link_down(ground: Ground) -> Iterator[Evidence | None]:
-    yield from _while(ground, ground.lab.faults.link_down(ground.host))
+def _link_down(context: StrikeContext) -> Iterator[Evidence | None]:
+    yield from _while(context, context.lab.faults.link_down(context.host))
 
 
-def _silence(ground: Ground) -> Iterator[Evidence | None]:
-    yield from _while(ground, ground.lab.faults.silence(ground.host))
+def _silence(context: StrikeContext) -> Iterator[Evidence | None]:
+    yield from _while(context, context.lab.faults.silence(context.host))
 
 
-def _loss(ground: Ground) -> Iterator[Evidence | None]:
-    with ground.lab.faults.lose_on_host(ground.host, ground.choose((30, 10, 60))):
+def _loss(context: StrikeContext) -> Iterator[Evidence | None]:
+    with context.lab.faults.lose_on_host(context.host, context.choose((30, 10, 60))):
         yield None
 
 
-def _black_hole(ground: Ground) -> Iterator[Evidence | None]:
+def _black_hole(context: StrikeContext) -> Iterator[Evidence | None]:
     """Something on the way to the other host takes no packets of full size, and says so to nobody."""
-    one, two = ground.host, ground.other
+    one, two = context.host, context.other
 
     def is_broken() -> bool:
         return one.ping(two).ok and not one.ping(two, size=1472, wait=0.5).ok
 
-    with ground.lab.faults.set_switch_mtu(two, ground.choose((1400, 1000, 1280))):
+    with context.lab.faults.set_switch_mtu(two, context.choose((1400, 1000, 1280))):
         yield Evidence(one, (one.name, two.name), is_broken)
 
 
-def _partition(ground: Ground) -> Iterator[Evidence | None]:
-    yield from _while(ground, ground.lab.faults.partition([ground.host], [ground.other]))
+def _partition(context: StrikeContext) -> Iterator[Evidence | None]:
+    yield from _while(context, context.lab.faults.partition([context.host], [context.other]))
 
 
-def _one_way(ground: Ground) -> Iterator[Evidence | None]:
-    yield from _while(ground, ground.lab.faults.one_way(ground.host, ground.other))
+def _one_way(context: StrikeContext) -> Iterator[Evidence | None]:
+    yield from _while(context, context.lab.faults.one_way(context.host, context.other))
 
 
-def _port_blocked(ground: Ground) -> Iterator[Evidence | None]:
+def _port_blocked(context: StrikeContext) -> Iterator[Evidence | None]:
     """A firewall between two hosts lets everything pass but the overlay's port."""
-    one, two = ground.host, ground.other
+    one, two = context.host, context.other
     ports = f'{{ "{one.seat.port}", "{two.seat.port}" }}'
 
     def is_broken() -> bool:
         overlay = one.containers[0].ping(two.containers[0], wait=0.5)
         return not overlay.ok and one.ping(two).ok
 
-    with ground.lab.faults.drop_on_switch(f"iifname {ports} oifname {ports} udp dport {VXLAN_PORT}"):
+    with context.lab.faults.drop_on_switch(f"iifname {ports} oifname {ports} udp dport {VXLAN_PORT}"):
         yield Evidence(one, (one.name, two.name), is_broken)
 
 
-def _flapping(ground: Ground) -> Iterator[Evidence | None]:
+def _flapping(context: StrikeContext) -> Iterator[Evidence | None]:
     """The cable comes and goes five times, then stays."""
     for _ in range(5):
-        with ground.lab.faults.cut(ground.host):
-            ground.pause(ground.between(0.05, ground.lasts / 10))
-        ground.pause(ground.between(0.05, ground.lasts / 10))
+        with context.lab.faults.cut(context.host):
+            context.pause(context.between(0.05, context.lasts / 10))
+        context.pause(context.between(0.05, context.lasts / 10))
     yield None
 
 
-def _rejected(ground: Ground, table: str, matches: list[str]) -> None:
+def _rejected(context: StrikeContext, table: str, matches: list[str]) -> None:
     body = "; ".join(f"{match} reject with tcp reset" for match in matches)
     chain = f"chain out {{ type filter hook output priority 0; {body}; }};"
-    ground.host.run("nft", "-f", "-", stdin=f"table inet {table} {{ {chain} }}\n")
+    context.host.run("nft", "-f", "-", stdin=f"table inet {table} {{ {chain} }}\n")
 
 
-def _accepted(ground: Ground, table: str) -> None:
-    ground.host.run("nft", "delete", "table", "inet", table, check=False)  # a flush may have taken it away
+def _accepted(context: StrikeContext, table: str) -> None:
+    context.host.run("nft", "delete", "table", "inet", table, check=False)  # a flush may have taken it away
 
 
-def _etcd_refused(ground: Ground) -> Iterator[Evidence | None]:
+def _etcd_refused(context: StrikeContext) -> Iterator[Evidence | None]:
     """etcd refuses whoever calls from this host."""
-    host, address = ground.host, ground.lab.etcd.members[0].address
-    _rejected(ground, "no_etcd", [f"tcp dport {CLIENT_PORT}"])
+    host, address = context.host, context.lab.etcd.members[0].address
+    _rejected(context, "no_etcd", [f"tcp dport {CLIENT_PORT}"])
 
     def is_broken() -> bool:
         done = host.run("bash", "-c", f"exec 3<>/dev/tcp/{address}/{CLIENT_PORT}", check=False)
         return done.returncode != 0
 
     yield Evidence(host, (str(CLIENT_PORT),), is_broken)
-    _accepted(ground, "no_etcd")
+    _accepted(context, "no_etcd")
 
 
-def _watch_cut_off(ground: Ground) -> Iterator[Evidence | None]:
+def _watch_cut_off(context: StrikeContext) -> Iterator[Evidence | None]:
     """Something on the way to etcd speaks HTTP/1 only: who asks for its health is answered, no watch is."""
-    host, member = ground.host, ground.lab.etcd.members[0]
+    host, member = context.host, context.lab.etcd.members[0]
     ports = _ports_to(host, member.address)
     # Its payload follows a header of 20 bytes, or of 32 with timestamps.
     begins = [f"tcp dport {CLIENT_PORT} @th,{8 * size},32 0x50524920" for size in (20, 32)]
     now = [f"tcp dport {CLIENT_PORT} tcp sport {{ {', '.join(ports)} }}"] if ports else []
-    _rejected(ground, "http1_only", [*begins, *now])
+    _rejected(context, "http1_only", [*begins, *now])
     yield Evidence(host, ("watch",), lambda: not _is_greeted(host, member.address))
-    _accepted(ground, "http1_only")
+    _accepted(context, "http1_only")
 
 
 def _ports_to(host: Host, address: str) -> list[str]:

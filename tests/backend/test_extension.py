@@ -74,7 +74,7 @@ def test_command_that_the_host_does_not_allow_word_for_word_never_runs(missing: 
     near = [text + " " if name != missing else f"{text} --more" for name, text in FOUR.items()]
     world = replace(_world(commands=near), printed=Printed(PRE, ""))
     assert allowed(world) is None
-    assert (BACKEND.ground(world), BACKEND.advertise(world)) == (None, None)
+    assert (BACKEND.planner(world), BACKEND.advertise(world)) == (None, None)
     assert world.network is not None
     with pytest.raises(ConfigError, match=r"which this host does not allow: .* set extension-command"):
         refuse_unless_allowed(world.network, world.policy)

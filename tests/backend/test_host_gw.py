@@ -49,11 +49,11 @@ def test_p22_either_family_is_routed_by_the_same_code(network: NetworkConfig) ->
 
 def test_p18_peer_behind_a_router_gets_no_route_and_is_named_with_the_gateway() -> None:
     assert [route.destination for route in _routes(TWO_HOPS)] == [IPv4Network("10.50.11.0/24")]
-    ground = BACKEND.ground(TWO_HOPS)
-    assert ground is not None
+    planner = BACKEND.planner(TWO_HOPS)
+    assert planner is not None
     peers = {peer.record.node_id: peer for peer in admit(TWO_HOPS).peers}
-    assert not ground.unreached(peers["node-1"])
-    assert ground.unreached(peers["node-3"])
+    assert not planner.unreached(peers["node-1"])
+    assert planner.unreached(peers["node-3"])
     way = BACKEND.ways(TWO_HOPS)
     assert (way(peers["node-1"]).kinds, way(peers["node-1"]).reason) == (
         (WayKind.DIRECT,),
@@ -75,10 +75,10 @@ def test_p18_one_family_that_is_not_on_link_makes_the_peer_unreached() -> None:
     """Half of its containers' addresses lead nowhere: that must be seen."""
     dual = as_backend("host-gw", crowd(1, DUAL))
     half = replace(dual, facts=replace(FACTS, routes=FACTS.routes[:3]))
-    ground = BACKEND.ground(half)
+    planner = BACKEND.planner(half)
     (peer,) = admit(half).peers
-    assert ground is not None
-    assert ground.unreached(peer)
+    assert planner is not None
+    assert planner.unreached(peer)
     assert [route.destination for route in _routes(half)] == [IPv4Network("10.50.11.0/24")]
     assert str(BACKEND.ways(half)(peer)) == "direct/none"
 

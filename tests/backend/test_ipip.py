@@ -155,6 +155,6 @@ def test_move_from_vxlan_keeps_both_devices_until_all_came_along() -> None:
 
 
 def test_nothing_is_planned_without_underlay_or_lease() -> None:
-    assert BACKEND.ground(replace(ONE, own=None)) is None
-    assert BACKEND.ground(replace(ONE, facts=replace(FACTS, underlay=None))) is None
+    assert BACKEND.planner(replace(ONE, own=None)) is None
+    assert BACKEND.planner(replace(ONE, facts=replace(FACTS, underlay=None))) is None
     assert BACKEND.mtu(replace(ONE, facts=replace(FACTS, underlay=None))) == 0

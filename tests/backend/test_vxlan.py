@@ -69,7 +69,7 @@ def test_p22_ipv6_is_refused_below_its_least_mtu_and_ipv4_has_the_room() -> None
     wanted = desired_of(narrow) or {}
     assert [key for key in wanted if "flannel-v6.1" in key] == []
     assert any(isinstance(obj, Route) for obj in wanted.values())
-    assert BACKEND.ground(replace(crowd(1, V6), facts=moved(mtu=1349))) is None
+    assert BACKEND.planner(replace(crowd(1, V6), facts=moved(mtu=1349))) is None
 
 
 def test_p22_host_with_room_plans_no_ipv6_to_a_peer_without() -> None:
@@ -150,11 +150,11 @@ def test_p22_both_families_are_advertised_with_a_mac_each() -> None:
 )
 def test_nothing_is_advertised_or_planned_while_an_address_lacks(lacking: World) -> None:
     assert BACKEND.advertise(lacking) is None
-    assert BACKEND.ground(lacking) is None
+    assert BACKEND.planner(lacking) is None
 
 
 def test_nothing_is_planned_while_the_own_lease_lacks_a_family() -> None:
-    assert BACKEND.ground(replace(crowd(0, DUAL), own=lease(0, V4))) is None
+    assert BACKEND.planner(replace(crowd(0, DUAL), own=lease(0, V4))) is None
 
 
 def test_p12_mac_is_the_same_for_ever_for_one_node_and_vni_and_no_other() -> None:
@@ -198,16 +198,16 @@ def test_links_are_known_before_anything_can_be_planned() -> None:
 
 
 def test_ground_is_equal_while_only_our_own_device_changes() -> None:
-    """Equal ground spares 10,000 peers a new plan when the underlay's MTU changes."""
-    assert BACKEND.ground(crowd(0)) == BACKEND.ground(replace(crowd(0), facts=moved(mtu=1400)))
-    assert BACKEND.ground(crowd(0)) != BACKEND.ground(crowd(0, options(V4, vni=2)))
+    """Equal planner spares 10,000 peers a new plan when the underlay's MTU changes."""
+    assert BACKEND.planner(crowd(0)) == BACKEND.planner(replace(crowd(0), facts=moved(mtu=1400)))
+    assert BACKEND.planner(crowd(0)) != BACKEND.planner(crowd(0, options(V4, vni=2)))
 
 
 def test_host_routes_matter_with_direct_routing_only() -> None:
     fewer = replace(FACTS, routes=FACTS.routes[:1])
     direct = crowd(0, options(V4, directrouting=True))
-    assert BACKEND.ground(crowd(0)) == BACKEND.ground(replace(crowd(0), facts=fewer))
-    assert BACKEND.ground(direct) != BACKEND.ground(replace(direct, facts=fewer))
+    assert BACKEND.planner(crowd(0)) == BACKEND.planner(replace(crowd(0), facts=fewer))
+    assert BACKEND.planner(direct) != BACKEND.planner(replace(direct, facts=fewer))
 
 
 def test_mtu_that_leaves_ipv6_too_little_is_refused_with_the_least_that_would_do() -> None:

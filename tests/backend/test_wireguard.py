@@ -57,9 +57,9 @@ def _world(count: int, network: NetworkConfig = V4, **given: object) -> World:
 
 
 def _objects(world: World) -> list[KernelObject]:
-    ground = BACKEND.ground(world)
-    assert ground is not None
-    return list(plan_all(ground, (), admit(world).peers).values())
+    planner = BACKEND.planner(world)
+    assert planner is not None
+    return list(plan_all(planner, (), admit(world).peers).values())
 
 
 ONE = _world(1)
@@ -102,9 +102,9 @@ def test_peer_without_a_port_in_its_lease_has_ours_as_flannels_older_hosts_do(
 ) -> None:
     seen = _world(1, listenport=7000)
     peer = _with_key(lease(1), 1, port=said)
-    ground = BACKEND.ground(seen)
-    assert ground is not None
-    (found, _) = ground.peer(replace(peer, record=replace(peer.record, backend_type="wireguard")))
+    planner = BACKEND.planner(seen)
+    assert planner is not None
+    (found, _) = planner.peer(replace(peer, record=replace(peer.record, backend_type="wireguard")))
     assert isinstance(found, WgPeer)
     assert found.port == port
 
@@ -202,9 +202,9 @@ def test_older_lease_keeps_a_key_that_two_have_and_our_own_is_no_peer() -> None:
     assert f"has the public key {key(1)} of older lease" in found.rejected[0].message
     assert contend(twin[1], twin[2])
     copied = _with_key(twin[1], 0)
-    ground = BACKEND.ground(ONE)
-    assert ground is not None
-    assert (list(ground.peer(copied)), ground.unreached(copied)) == ([], True)
+    planner = BACKEND.planner(ONE)
+    assert planner is not None
+    assert (list(planner.peer(copied)), planner.unreached(copied)) == ([], True)
 
 
 def test_lines_are_those_of_wg_and_name_keys_by_their_public_half() -> None:
@@ -242,8 +242,8 @@ def test_device_that_flannel_left_is_adopted_and_another_kind_under_its_name_is_
 
 def test_nothing_is_planned_or_told_without_a_key_of_our_own() -> None:
     without = replace(ONE, policy=replace(ONE.policy, wireguard_key=""))
-    assert (BACKEND.ground(without), BACKEND.advertise(without)) == (None, None)
-    assert BACKEND.ground(replace(ONE, facts=replace(FACTS, underlay=None))) is None
+    assert (BACKEND.planner(without), BACKEND.advertise(without)) == (None, None)
+    assert BACKEND.planner(replace(ONE, facts=replace(FACTS, underlay=None))) is None
     jumbo = replace(ONE, facts=moved(mtu=9000))
     assert BACKEND.mtu(jumbo) == 8920
 

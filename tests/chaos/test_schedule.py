@@ -11,7 +11,7 @@ import pytest
 from integration.drivers.chaos.schedule import STORM_S, Blow, collide, plan
 from integration.drivers.chaos.storm import Storm
 from integration.faults.catalogue import FAULTS, of_families
-from integration.faults.fault import Evidence, Family, Fault, Ground, Part, Tell
+from integration.faults.fault import Evidence, Family, Fault, Part, StrikeContext, Tell
 from integration.lab import Lab
 from integration.truth.fabric import FABRICS
 
@@ -74,13 +74,13 @@ def test_a_fault_waits_until_the_one_before_it_on_the_same_part_is_taken_back() 
     active: list[str] = []
     most = 0
 
-    def strike(ground: Ground) -> Iterator[Evidence | None]:
+    def strike(context: StrikeContext) -> Iterator[Evidence | None]:
         nonlocal most
-        active.append(ground.what)
+        active.append(context.what)
         most = max(most, len(active))
         yield None
         time.sleep(0.3)
-        active.remove(ground.what)
+        active.remove(context.what)
 
     slow = Fault(
         name="slow", title="", family=Family.ETCD, part=Part.ETCD, strike=strike, lasts=(0, 1), hosts=0

@@ -162,10 +162,10 @@ class Run:
     def _plan(self, world: World) -> Planned | None:
         if world.network is None or self.judged is None:
             return None
-        ground = choice.ground(world)
-        if ground is None:
+        planner = choice.planner(world)
+        if planner is None:
             return None
-        return plan_from(self.planned, ground, host_settings(world), self.judged.admission.peers)
+        return plan_from(self.planned, planner, host_settings(world), self.judged.admission.peers)
 
 
 def same(one: Decision, other: Decision) -> bool:

@@ -17,7 +17,7 @@ ONE, TWO, THREE = lease(1), lease(2), lease(3)
 
 @dataclass(frozen=True, slots=True)
 class Toy:
-    """A route for each peer by the link of this ground; `without` are nodes that it has no path to."""
+    """A route for each peer by the link of this planner; `without` are nodes that it has no path to."""
 
     link: str = "flannel.1"
     without: frozenset[str] = frozenset()
@@ -36,8 +36,8 @@ class Toy:
         return lease.record.node_id in self.without
 
 
-def planned(*peers: Lease, ground: Toy | None = None, settings: tuple[KernelObject, ...] = ()) -> Planned:
-    return plan_from(None, ground or Toy(), settings, peers)
+def planned(*peers: Lease, planner: Toy | None = None, settings: tuple[KernelObject, ...] = ()) -> Planned:
+    return plan_from(None, planner or Toy(), settings, peers)
 
 
 def again(
@@ -45,10 +45,10 @@ def again(
     peers: Iterable[Lease],
     *,
     settings: tuple[KernelObject, ...] = (),
-    ground: Toy | None = None,
+    planner: Toy | None = None,
 ) -> tuple[Planned, list[Lease]]:
     """Plan on, and hold it to planning from nothing; return it with the leases that were planned for it."""
-    here = ground if ground is not None else before.ground
+    here = planner if planner is not None else before.planner
     assert isinstance(here, Toy)
     here.planned.clear()
     found = plan_from(before, here, settings, peers if isinstance(peers, tuple) else tuple(peers))
@@ -101,13 +101,13 @@ def test_lease_and_setting_that_came_together_are_both_planned() -> None:
 
 def test_other_ground_plans_every_peer_anew() -> None:
     before = planned(ONE, TWO)
-    found, leases = again(before, before.peers, ground=Toy("flannel.2"))
+    found, leases = again(before, before.peers, planner=Toy("flannel.2"))
     assert (found.changed, leases) == (None, [ONE, TWO])
 
 
 def test_peers_without_a_path_are_named_and_forgotten_with_their_lease() -> None:
-    ground = Toy(without=frozenset({"node-1", "node-3"}))
-    before = planned(ONE, TWO, ground=ground)
+    planner = Toy(without=frozenset({"node-1", "node-3"}))
+    before = planned(ONE, TWO, planner=planner)
     assert [*before.unreached.values()] == [ONE]
     both, _ = again(before, (ONE, TWO, THREE))
     assert both.changed is not None

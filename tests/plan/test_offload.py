@@ -65,4 +65,4 @@ def test_devices_of_both_families_are_given_what_was_decided(asked: OffloadChoic
 def test_measured_corruption_is_forgotten_with_the_underlay_it_was_measured_on() -> None:
     world = on(*CARD, corruption=Corruption(CARD, ("b",)))
     assert checksum_offload(replace(world, facts=HostFacts())).corruption is None
-    assert choice.ground(replace(world, facts=HostFacts())) is None
+    assert choice.planner(replace(world, facts=HostFacts())) is None

@@ -39,8 +39,8 @@ def passed(world: World = TWO_PEERS, **more: Any) -> Pass:
     }
     if "desired" not in more:
         more["desired"] = desired(world)
-    decision, ground = Decision(**more), choice.ground(world)
-    unreached = tuple(peer for peer in admit(world).peers if ground is not None and ground.unreached(peer))
+    decision, planner = Decision(**more), choice.planner(world)
+    unreached = tuple(peer for peer in admit(world).peers if planner is not None and planner.unreached(peer))
     return Pass(1, world, admit(world), decision, unreached, **of_pass)
 
 

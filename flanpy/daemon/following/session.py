@@ -39,7 +39,7 @@ KEEP_S: Final = 1.0
 """Seconds for which changes of keys wait for more of them, until the copy is written."""
 SEARCH_S: Final = 3.0
 """Seconds between two searches while the store does not answer."""
-_KNOCK_S: Final = 2.0
+_TCP_PROBE_S: Final = 2.0
 
 
 class FollowingSession(EtcdSession):
@@ -161,7 +161,7 @@ class FollowingSession(EtcdSession):
 
 async def _listens(host: str, port: int) -> bool:
     with suppress(OSError, TimeoutError):
-        async with asyncio.timeout(_KNOCK_S):
+        async with asyncio.timeout(_TCP_PROBE_S):
             _, writer = await asyncio.open_connection(host, port)
             writer.close()
             return True

@@ -182,7 +182,9 @@ class Resolver:
     def _judge(self, octets: bytes, source: IPv4Address, link: int, *, by_tcp: bool) -> Reply | Question:
         asker = self._asker(source, link)
         if asker is None:
-            return Reply(b"", Outcome.REFUSED)  # silence: an answer would go to whom a stranger names
+            return Reply(
+                b"", Outcome.REFUSED
+            )  # silent: an answer would go to an address that anybody can forge
         if not self._rates.take(source, self._clock.monotonic()):
             return answers.refused(octets)
         return answers.answer(octets, self._table, asker, by_tcp=by_tcp)

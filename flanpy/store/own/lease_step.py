@@ -130,9 +130,9 @@ def next_step(own: OwnState, view: LeaseView, now: float, *, network: NetworkCon
         return _with_lease(own, mine, view, now, network=network, rng=rng)
     if own.held is not None and own.in_use:
         return _without_lease(own, own.held, view, network=network, rng=rng)
-    twin = _twin(own, view)
-    if twin is not None:
-        return Wait(_twin_message(own, twin))
+    clone = _clone(own, view)
+    if clone is not None:
+        return Wait(_clone_message(own, clone))
     return _acquire_any(own, view, Why.NEW, network=network, rng=rng)
 
 
@@ -162,8 +162,8 @@ def _with_lease(
         wider = _with_family(own, lease, view, network=network, rng=rng)
         if wider is not None:
             return wider
-    if _taken_by_twin(own, lease):
-        return Yield(lease.key, lease, _twin_message(own, lease))
+    if _taken_by_clone(own, lease):
+        return Yield(lease.key, lease, _clone_message(own, lease))
     if lease.record != own.record:
         return Rewrite(lease, own.record, Why.CHANGED)
     extra = tuple(other for other in mine[1:] if not other.is_reservation and other.record.node_id)
@@ -290,7 +290,7 @@ def _same_address(a: LeaseRecord, b: LeaseRecord) -> bool:
     )
 
 
-def _taken_by_twin(own: OwnState, lease: Lease) -> bool:
+def _taken_by_clone(own: OwnState, lease: Lease) -> bool:
     """Report whether another host with our node id wrote its own address, foreign to us, into our key."""
     held = own.held
     if not own.settled or held is None or lease.key != held.key or lease.mod_revision == held.mod_revision:
@@ -298,13 +298,13 @@ def _taken_by_twin(own: OwnState, lease: Lease) -> bool:
     return not _same_address(lease.record, own.record) and not _same_address(lease.record, held.record)
 
 
-def _twin(own: OwnState, view: LeaseView) -> Lease | None:
+def _clone(own: OwnState, view: LeaseView) -> Lease | None:
     node = own.record.node_id
     named = (lease for lease in view.leases.values() if node and lease.record.node_id == node)
     return next((lease for lease in named if not _is_trap(own, lease)), None)
 
 
-def _twin_message(own: OwnState, lease: Lease) -> str:
+def _clone_message(own: OwnState, lease: Lease) -> str:
     address = lease.record.public_ip or lease.record.public_ip6
     return (
         f"node id {own.record.node_id} is also used by the host at {address}, lease {lease.key}:"

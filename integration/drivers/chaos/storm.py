@@ -15,7 +15,7 @@ from random import Random
 
 from integration.drivers.chaos.schedule import Blow, collide
 from integration.faults.catalogue import FAULTS
-from integration.faults.fault import Evidence, Ground, Tell
+from integration.faults.fault import Evidence, StrikeContext, Tell
 from integration.hosts.lab import Lab
 from integration.net.namespaces import LabError
 from integration.truth.fabric import VXLAN, Fabric
@@ -71,8 +71,8 @@ class Storm:
                 self._under_way.remove(blow)
                 self._news.notify_all()
 
-    def _ground(self, blow: Blow) -> Ground:
-        return Ground(
+    def _context(self, blow: Blow) -> StrikeContext:
+        return StrikeContext(
             lab=self._lab,
             struck=tuple(self._lab.host(name) for name in blow.hosts),
             dice=Random(blow.seed),
@@ -84,7 +84,7 @@ class Storm:
         )
 
     def _struck(self, blow: Blow, began: float) -> Struck:
-        steps = FAULTS[blow.kind].strike(self._ground(blow))
+        steps = FAULTS[blow.kind].strike(self._context(blow))
         begin = time.monotonic()
         missed = _advance(steps)
         if not missed:

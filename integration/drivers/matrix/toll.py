@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from integration.faults.fault import Fault, Ground, nothing, within
+from integration.faults.fault import Fault, StrikeContext, nothing, within
 from integration.hosts.guarded import NETWORK_CONFIG, GuardedLab
 from integration.traffic.pairs import Probe, Stream
 from integration.truth.fabric import Fabric
@@ -49,17 +49,19 @@ class Toll:
 def take(lab: GuardedLab, fault: Fault, *, in_full: bool = False) -> Toll:
     """Strike, hold, undo, wait until all stands, and return the cost."""
     hold = (fault.hold or fault.lasts)[in_full]
-    ground = Ground(lab=lab, struck=lab.residents[: fault.hosts], lasts=hold, fabric=Fabric(NETWORK_CONFIG))
-    with within(fault.before or nothing, ground):
-        return _taken(ground, fault, hold=hold)
+    context = StrikeContext(
+        lab=lab, struck=lab.residents[: fault.hosts], lasts=hold, fabric=Fabric(NETWORK_CONFIG)
+    )
+    with within(fault.before or nothing, context):
+        return _taken(context, fault, hold=hold)
 
 
-def _taken(ground: Ground, fault: Fault, *, hold: float) -> Toll:
-    lab = ground.guarded
+def _taken(context: StrikeContext, fault: Fault, *, hold: float) -> Toll:
+    lab = context.guarded
     subnets = {host.name: str(host.subnet_file.subnet) for host in lab.residents}
     with Shadow(lab.guarded) as shadow, _Flow(lab) as flow:
         spent, said, begun = _cpu(lab), _lines(lab), time.monotonic()
-        with within(fault.strike, ground):
+        with within(fault.strike, context):
             seen = lab.witness() if fault.serves else None
             time.sleep(max(0.0, begun + hold - time.monotonic()))
         converged = time.monotonic()

@@ -297,13 +297,13 @@ def test_host_without_a_node_id_takes_no_lease_of_flannels_for_its_own() -> None
         (LeaseRecord(None, IPv6Address("2001:db8::2"), node_id="me"), "2001:db8::2"),
     ],
 )
-def test_twin_is_named_by_its_address(said: LeaseRecord, named: str) -> None:
+def test_clone_is_named_by_its_address(said: LeaseRecord, named: str) -> None:
     found = step(fresh(), lease("10.50.33.0-24", said))
     assert isinstance(found, Wait)
     assert f"also used by the host at {named}, lease 10.50.33.0-24" in found.message
 
 
-def test_twin_on_our_previous_subnet_takes_nothing_that_we_hold() -> None:
+def test_clone_on_our_previous_subnet_takes_nothing_that_we_hold() -> None:
     """The held lease is gone; the one at the subnet before it bears our node id."""
     before = replace(lease("10.50.33.0-24", record(2, "me")), mod_revision=99)
     assert step(replace(HELD, previous=before.key), before) == Rewrite(before, RECORD, Why.CHANGED)
