@@ -31,6 +31,8 @@ TITLES: Mapping[str, str] = {
     "udp-peers": "udp: TCP among 1,002 hosts",
     "hostgw": "host-gw, against the bare route",
     "cloud": "aws-vpc, against no overlay",
+    "named": "Named networks and names, between containers of two engines",
+    "names": "Names of 1,000 hosts with 50 containers each, in etcd",
     "modes": "Docker's network modes and the overlay's backends, against --network host",
 }
 """What each block of rows is called, by the first word of their ids."""
@@ -56,6 +58,8 @@ NAMES: Mapping[str, str] = {
     "udp-peers": "udp_peers",
     "hostgw": "host_gw",
     "cloud": "cloud",
+    "named": "named",
+    "names": "names",
     "modes": "modes",
 }
 """The parts one can ask for, and their modules; `latency` gives the rows of `burst`, too."""
