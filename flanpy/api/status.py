@@ -192,7 +192,8 @@ class TuningDocument:
 
 @dataclass(frozen=True, slots=True)
 class NamedNetworkDocument:
-    """A named network of this host; `members` are the other hosts, `free` addresses of the slice."""
+    """A named network of this host; `members` are the other hosts, `free` addresses of the slice, `names` those of
+    containers on all of its hosts."""
 
     name: str
     subnet: str
@@ -206,6 +207,7 @@ class NamedNetworkDocument:
     members: tuple[str, ...]
     containers: int
     free: int
+    names: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,6 @@ from flanpy.model.packet_filter import (
 from flanpy.model.world import World
 from flanpy.plan.desired import PeerPlanner
 from flanpy.plan.encapsulated import Encapsulation
-from flanpy.plan.linked_networks import linked
 from flanpy.plan.overlay_ranges import Ranges
 from flanpy.plan.packet_filter import RuleInputs, choose, packet_filter
 
@@ -51,12 +50,7 @@ def filter_objects(world: World, links: frozenset[str]) -> tuple[KernelObject, .
         sets=has_sets(world, flavour),
         guarded=any(route.link == BRIDGE for route in world.facts.routes),
         named=bool(world.named.networks or world.facts.bridges),
-        named6=tuple(
-            (one.bridge, one.network.subnet6)
-            for one in world.named.networks
-            if one.network.subnet6 is not None
-        ),
-        linked=linked(world.named.networks),
+        networks=world.named.networks,
         wrapped={one.family: one for one in _encapsulation(world, links, ranges)},
     )
     return tuple(packet_filter(asked, ranges))

@@ -51,7 +51,6 @@ from flanpy.log import configure, get_logger
 from flanpy.model.cloud import CloudHere
 from flanpy.model.condition import ConditionType
 from flanpy.model.facts import HostFacts
-from flanpy.model.networks.view import KeptOut
 from flanpy.model.packet_filter import FilterFacts
 from flanpy.model.world import Printed
 from flanpy.netfilter.part import FilterPart
@@ -144,7 +143,7 @@ class Agent:
             here=self._clouds_changed,
         )
         self._networks = NetworksSide(
-            self._session, settings, node_id, clock=clock, loop=self._loop, note=self._note_kept_out
+            self._session, settings, node_id, clock=clock, loop=self._loop, board=self._board
         )
         self._names = NamesSide(
             self._session, settings, node_id, clock=clock, world=lambda: self._loop.world, board=self._board
@@ -321,9 +320,6 @@ class Agent:
         """Report whether probes find that peers do not answer: the provider may have lost a route."""
         conditions = self._board.snapshot.conditions
         return any(c.type is ConditionType.PEERS_REACHABLE and not c.healthy for c in conditions)
-
-    def _note_kept_out(self, kept_out: KeptOut) -> None:
-        self._board.note(kept_out=kept_out)
 
     def _note_docker(self, report: DockerReport) -> None:
         self._loop.docker_changed(waits=report.waits_for_forwarding)

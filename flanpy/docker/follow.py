@@ -32,7 +32,8 @@ AGAIN_S: Final = (0.25, 1.0)
 """Seconds after which a look follows the one at an event: Docker tells of a connect before its listing shows it."""
 
 PACE_S: Final = 0.05
-"""Seconds between two looks at least: a start of Compose is a storm of events."""
+"""Seconds between two looks at most: as long as the look took, so that a storm of events, such as a start of Compose,
+keeps Docker busy half of the time, and the event of a container that starts waits as little as may be."""
 
 RETRY_S: Final = 1.0
 
@@ -63,12 +64,14 @@ class NamesFollower:
                         pause = AGAIN_S[looks] if looks < len(AGAIN_S) else RESCAN_S
                         looks = 0 if await set_within(told, self.clock, pause) else looks + 1
                         told.clear()
+                        began = self.clock.monotonic()
                         found = await self.look()
+                        took = self.clock.monotonic() - began
                         silent("")
                         if found != last:
                             self.publish(found)
                             last = found
-                        await self.clock.sleep(PACE_S)
+                        await self.clock.sleep(min(took, PACE_S))
             except* (
                 DockerUnreachable,
                 DockerElsewhere,

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from typing import Any, Final
 
-from flanpy.model.address import IPAddress
+from flanpy.model.address import IPAddress, Mac
 from flanpy.model.networks.names import MOST_ALIASES, MOST_CONTAINERS, NamedContainer
 
 Names = Mapping[str, tuple[NamedContainer, ...]]
@@ -42,8 +42,12 @@ def container_names(inspected: Mapping[str, Any]) -> dict[str, NamedContainer]:
             continue
         aliases = dict.fromkeys(str(one) for one in end.get("Aliases") or () if not id_.startswith(str(one)))
         aliases.pop(name, None)
-        found[str(network)] = NamedContainer(name, addresses, tuple(aliases)[:MOST_ALIASES])
+        found[str(network)] = NamedContainer(name, addresses, tuple(aliases)[:MOST_ALIASES], _mac(end))
     return found
+
+
+def _mac(end: Mapping[str, Any]) -> Mac | None:
+    return Mac.parse(text.lower()) if (text := str(end.get("MacAddress") or "")) else None
 
 
 def by_network(containers: Iterable[Mapping[str, NamedContainer]]) -> Names:

@@ -59,6 +59,8 @@ class ConditionType(Enum):
     """containers of this host get answers when they ask for the names of others. Well where no resolver is wanted."""
     NETWORKS_READY = "NetworksReady"
     """every named network that is defined for this host stands here, in Docker as well. Well where there is none."""
+    ADDRESSES_UNIQUE = "AddressesUnique"
+    """no container of a named network on this host has the IP address or MAC of another one."""
     HOST_TUNED = "HostTuned"
     """no reverse-path filter drops what peers send."""
     CHECKSUM_OFFLOAD = "ChecksumOffload"

@@ -37,6 +37,10 @@ class EventKind(Enum):
     """probes reach peers again that were told of as a crowd: the spell of one peer has no such event."""
     LEASE_CHANGED = "lease_changed"
     """this host's subnet is another, or is ours no more."""
+    NETWORK_JOINED = "network_joined"
+    """this host has a slice of a named network now, or another one than before."""
+    NETWORK_LEFT = "network_left"
+    """this host is on a named network no more."""
     RESYNC = "resync"
     """the kernel was read back because something was missed."""
 

@@ -270,6 +270,12 @@ _ALL: Final = (
         "It overlaps what the host uses, has no free slice, is not in Docker, or is wider than the underlay.",
         "`NetworksReady` says which; `flanpyctl docker networks` makes in Docker what is missing.",
     ),
+    Known(
+        "P41",
+        "two containers of a named network have one address",
+        "Docker on each host took the same `--ip` or `--mac-address`; both containers lose packets to each other.",
+        "Remove one of the two that `AddressesUnique` names, and run it with another address, or without one.",
+    ),
 )
 
 UNKNOWN: Final = "P37"
@@ -306,6 +312,7 @@ OF_CONDITION: Final[Mapping[ConditionType, str]] = MappingProxyType(
         _C.NAMES_SERVED: "P39",
         _C.HOST_TUNED: "P05",
         _C.NETWORKS_READY: "P40",
+        _C.ADDRESSES_UNIQUE: "P41",
         _C.CHECKSUM_OFFLOAD: "P07",
     }
 )

@@ -13,6 +13,7 @@ from ipaddress import ip_address
 
 from flanpy.model.address import IPAddress
 from flanpy.model.networks.names import FLAT, ZONE, ToldNames, is_askable
+from flanpy.names.shared import AddressHolders
 
 _SUFFIX = f".{ZONE}"
 
@@ -44,11 +45,13 @@ class NameTable:
         self._told: dict[tuple[str, str], ToldNames] = {}
         self._by_name: dict[str, dict[str, dict[str, _Holder]]] = {}
         self._by_address: dict[IPAddress, dict[tuple[str, str], str]] = {}
+        self.holders = AddressHolders()
 
     def put(self, told: ToldNames) -> None:
         """Take what a host tells of one network, in place of what it told before."""
         self.drop(told.network, told.node_id)
         self._told[told.network, told.node_id] = told
+        self.holders.put(told)
         names = self._by_name.setdefault(told.network, {})
         for container in told.containers:
             for name in filter(is_askable, dict.fromkeys(map(str.lower, container.names))):
@@ -64,6 +67,7 @@ class NameTable:
         told = self._told.pop((network, node_id), None)
         if told is None:
             return
+        self.holders.drop(told)
         names = self._by_name.get(network, {})
         for container in told.containers:
             for name in map(str.lower, container.names):

@@ -39,6 +39,7 @@ FILES: Final = {
             "dom.js",
             "words.js",
             "model.js",
+            "networks.js",
             "map.js",
             "matrix.js",
             "verdict.js",

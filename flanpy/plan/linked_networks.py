@@ -1,17 +1,18 @@
 """Named networks that are linked, on this host, and the rules that let them talk. Pure.
 
 Docker drops what goes from one of its networks into another. The rules come before those and name both bridges and both
-subnets, so that nothing else passes by them. Docker masquerades what leaves a network: answers come back to this host,
-and no host has to see both networks' packets but the one of the container that asks.
+subnets, so that nothing else passes by them. What leaves a network is masqueraded, by Docker, and for IPv6 by us, as
+Docker up to 26 does not: answers come back to this host, and no host has to see both networks' packets but the one of
+the container that asks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Network
 from itertools import combinations
 
+from flanpy.model.address import Family, IPNetwork
 from flanpy.model.networks.links import LinkPort, NetworkLink, Protocol
 from flanpy.model.networks.view import Joined
 from flanpy.model.packet_filter import Rule, Verdict
@@ -19,7 +20,7 @@ from flanpy.model.packet_filter import Rule, Verdict
 _MOST_AT_ONCE = 15
 """Ports that one rule of iptables takes (multiport)."""
 
-Side = tuple[str, IPv4Network]
+Side = tuple[str, IPNetwork]
 """A bridge of this host with the subnet of its network."""
 
 
@@ -37,19 +38,26 @@ class LinkedBridges:
         return ((self.first, self.second), (self.second, self.first))
 
 
-def linked(networks: Iterable[Joined]) -> tuple[LinkedBridges, ...]:
-    """Return the pairs of this host's networks that are linked. Networks that reach nothing outside are not."""
+def linked(networks: Iterable[Joined], family: Family = Family.IPV4) -> tuple[LinkedBridges, ...]:
+    """Return the pairs of this host's networks that are linked, by one family that both have.
+
+    Networks that reach nothing outside are not linked.
+    """
     found = []
     for one, other in combinations(networks, 2):
         links = (*_of(one, other), *_of(other, one))
-        if not links or one.network.internal or other.network.internal:
+        first, second = subnet_of(one, family), subnet_of(other, family)
+        if not links or one.network.internal or other.network.internal or first is None or second is None:
             continue
         every = any(not link.ports for link in links)
         ports = () if every else tuple(dict.fromkeys(port for link in links for port in link.ports))
-        found.append(
-            LinkedBridges((one.bridge, one.network.subnet), (other.bridge, other.network.subnet), ports)
-        )
+        found.append(LinkedBridges((one.bridge, first), (other.bridge, second), ports))
     return tuple(found)
+
+
+def subnet_of(joined: Joined, family: Family) -> IPNetwork | None:
+    """Return the range of a network in one family."""
+    return joined.network.subnet if family is Family.IPV4 else joined.network.subnet6
 
 
 def _of(one: Joined, other: Joined) -> tuple[NetworkLink, ...]:
@@ -68,6 +76,15 @@ def reaching(pairs: Iterable[LinkedBridges]) -> tuple[Rule, ...]:
     """
     return tuple(
         Rule(Verdict.ACCEPT, source=one[1], destination=other[1], in_link=one[0])
+        for pair in pairs
+        for one, other in pair.ways
+    )
+
+
+def masqueraded(pairs: Iterable[LinkedBridges]) -> tuple[Rule, ...]:
+    """Return the rules by which answers come back to the host of whoever asks."""
+    return tuple(
+        Rule(Verdict.MASQUERADE, source=one[1], destination=other[1], out_link=other[0])
         for pair in pairs
         for one, other in pair.ways
     )

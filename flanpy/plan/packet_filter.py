@@ -11,6 +11,8 @@
   with the rules of `encapsulated` about forwarded packets: in our table of nftables, or in iptables' mangle, which
   `iptables -F` spares.
 - `linked`: two named networks that are linked may talk, before Docker's rules that isolate its networks.
+- `within`: packets within a bridge of a named network pass, where br_netfilter shows them to iptables and Docker is 28
+  or newer: that one takes its rules away for most of a second whenever it starts, under a policy that drops.
 - `apart`: nothing passes between named networks and the flat overlay, by the same chain.
 - `networks`: nothing passes from one named network into another by IPv6, which Docker up to 26 filters only where its
   settings say so (`ip6tables`).
@@ -30,6 +32,7 @@ from ipaddress import IPv4Network, IPv6Network
 from flanpy.model.address import Family, IPNetwork
 from flanpy.model.bridge import BRIDGE, NAMED_BRIDGES, NAMED_BRIDGES_IPTABLES
 from flanpy.model.network.network import NetworkConfig
+from flanpy.model.networks.view import Joined
 from flanpy.model.packet_filter import (
     NFT_TABLE,
     DockerRules,
@@ -51,7 +54,8 @@ from flanpy.plan.encapsulated import (
     with_sets,
     without_sets,
 )
-from flanpy.plan.linked_networks import LinkedBridges, accepted, reaching
+from flanpy.plan.linked_networks import LinkedBridges, accepted, masqueraded, reaching, subnet_of
+from flanpy.plan.linked_networks import linked as linked_networks
 from flanpy.plan.overlay_ranges import Ranges
 
 FORWARD = "FLANPY-FORWARD"
@@ -59,6 +63,8 @@ GUARD = "FLANPY-GUARD"
 POSTROUTING = "FLANPY-POSTROUTING"
 NETWORKS = "FLANPY-NETWORKS"
 RAW = "FLANPY-RAW"
+
+_MARKING, _SOURCES = "filter hook forward priority -10", "nat hook postrouting priority 99"
 
 _LINK_LOCAL = IPv6Network("fe80::/10")
 
@@ -101,9 +107,8 @@ def _automatic(network: NetworkConfig, facts: FilterFacts) -> Flavour | None:
 class RuleInputs:
     """The inputs of the rules, beside the ranges. `sets`: nftables can be used, for any `flavour`.
 
-    `guarded`: the bridge of network mode is here. `named`: named networks are. `named6`: the bridges of those with
-    IPv6, and their ranges. `wrapped`: the encapsulated packets, by family. `linked`: named networks
-    that may talk.
+    `guarded`: the bridge of network mode is here. `named`: named networks are, or were. `networks` are the named ones
+    of this host. `wrapped`: the encapsulated packets, by family.
     """
 
     policy: FilterPolicy
@@ -112,13 +117,21 @@ class RuleInputs:
     sets: bool
     guarded: bool
     named: bool
-    named6: tuple[tuple[str, IPv6Network], ...]
+    networks: tuple[Joined, ...]
     wrapped: Mapping[Family, Encapsulation]
-    linked: tuple[LinkedBridges, ...] = ()
 
     def masqueraded(self, family: Family) -> bool:
         """Report whether packets may be masqueraded: by us, or by others' rules that might do so."""
         return self.policy.masquerade or bool(self.facts.docker) or family in self.facts.foreign
+
+    def bridges(self, family: Family) -> tuple[tuple[str, IPNetwork], ...]:
+        """Return the bridges of named networks that have the family, and their ranges."""
+        found = ((one.bridge, subnet_of(one, family)) for one in self.networks)
+        return tuple((bridge, subnet) for bridge, subnet in found if subnet is not None)
+
+    def linked(self, family: Family) -> tuple[LinkedBridges, ...]:
+        """Return the named networks that may talk."""
+        return linked_networks(self.networks, family)
 
     @property
     def lets_out(self) -> bool:
@@ -128,14 +141,18 @@ class RuleInputs:
 
 def packet_filter(asked: RuleInputs, ranges: Iterable[Ranges]) -> Iterator[FilterObject]:
     """Return the chains and jumps that should stand."""
+    families = set()
     for one in ranges:
+        families.add(one.family)
         if asked.flavour is Flavour.NFT:
             yield from _nftables(asked, one)
         else:
             yield from _iptables(asked, one)
         yield from _nft_forward(asked, one) if asked.sets else _mangle(asked, one)
-    if asked.named6:
+    if asked.bridges(Family.IPV6):
         yield from _networks(asked)
+        if Family.IPV6 not in families:
+            yield from _named_alone(asked, Family.IPV6)
 
 
 def _networks(asked: RuleInputs) -> Iterator[FilterObject]:
@@ -144,6 +161,7 @@ def _networks(asked: RuleInputs) -> Iterator[FilterObject]:
     bridges = NAMED_BRIDGES if asked.sets else NAMED_BRIDGES_IPTABLES
     rules = (
         Rule(_RETURN, source=_LINK_LOCAL),
+        *accepted(asked.linked(family), _RETURN),
         *(
             Rule(
                 Verdict.DROP,
@@ -153,7 +171,7 @@ def _networks(asked: RuleInputs) -> Iterator[FilterObject]:
                 not_source=True,
                 destination=subnet,
             )
-            for bridge, subnet in asked.named6
+            for bridge, subnet in asked.bridges(family)
         ),
     )
     if asked.sets:
@@ -165,25 +183,57 @@ def _networks(asked: RuleInputs) -> Iterator[FilterObject]:
 
 
 def _iptables(asked: RuleInputs, ranges: Ranges) -> Iterator[FilterObject]:
-    docker = asked.facts.docker_in(asked.flavour, ranges.family) or DockerRules()
+    family = ranges.family
+    docker = asked.facts.docker_in(asked.flavour, family) or DockerRules()
     if asked.policy.forward:
         into = "DOCKER-USER" if docker.user_chain else "FORWARD"
-        linked = accepted(asked.linked, _ACCEPT) if ranges.family is Family.IPV4 else ()
-        rules = (*linked, *_forward(ranges), *(_egress(ranges) if asked.lets_out else ()))
-        yield from _hung(asked, ranges, ("filter", into, FORWARD), rules)
+        egress = _egress(ranges) if asked.lets_out else ()
+        rules = (*_named(asked, family, docker), *_forward(ranges), *egress)
+        yield from _hung(asked, family, ("filter", into, FORWARD), rules)
         if docker.direct_drops:
-            linked = reaching(asked.linked) if ranges.family is Family.IPV4 else ()
-            yield from _hung(asked, ranges, ("raw", "PREROUTING", RAW), (*linked, *ranges.inbound(_ACCEPT)))
-    sources = _postrouting(asked.policy, ranges, _ACCEPT)
-    yield from _hung(asked, ranges, ("nat", "POSTROUTING", POSTROUTING), sources)
+            rules = (*reaching(asked.linked(family)), *ranges.inbound(_ACCEPT))
+            yield from _hung(asked, family, ("raw", "PREROUTING", RAW), rules)
+    sources = (*_linked_sources(asked, family), *_postrouting(asked.policy, ranges, _ACCEPT))
+    yield from _hung(asked, family, ("nat", "POSTROUTING", POSTROUTING), sources)
+
+
+def _named(asked: RuleInputs, family: Family, docker: DockerRules) -> tuple[Rule, ...]:
+    """Return the rules that let named networks talk, each within itself where Docker's rules come and go."""
+    bridges = asked.bridges(family) if docker.direct_drops else ()
+    within = (Rule(_ACCEPT, in_link=bridge, out_link=bridge) for bridge, _ in bridges)
+    return (*accepted(asked.linked(family), _ACCEPT), *within)
+
+
+def _linked_sources(asked: RuleInputs, family: Family) -> tuple[Rule, ...]:
+    return masqueraded(asked.linked(family)) if family is Family.IPV6 else ()
+
+
+def _named_alone(asked: RuleInputs, family: Family) -> Iterator[FilterObject]:
+    """Return what named networks need in a family that the flat overlay does not have."""
+    sources = _linked_sources(asked, family)
+    if asked.flavour is Flavour.NFT:
+        marks = accepted(asked.linked(family), Verdict.MARK)
+        if marks and asked.policy.forward and asked.facts.docker_in(Flavour.NFT, family) is not None:
+            yield _base(family, "overlay", _MARKING, marks)
+        if sources:
+            yield _base(family, "postrouting", _SOURCES, sources)
+        return
+    docker = asked.facts.docker_in(asked.flavour, family) or DockerRules()
+    if asked.policy.forward and (rules := _named(asked, family, docker)):
+        into = "DOCKER-USER" if docker.user_chain else "FORWARD"
+        yield from _hung(asked, family, ("filter", into, FORWARD), rules)
+    if asked.policy.forward and docker.direct_drops and (rules := reaching(asked.linked(family))):
+        yield from _hung(asked, family, ("raw", "PREROUTING", RAW), rules)
+    if sources:
+        yield from _hung(asked, family, ("nat", "POSTROUTING", POSTROUTING), sources)
 
 
 def _hung(
-    asked: RuleInputs, ranges: Ranges, place: tuple[str, str, str], rules: tuple[Rule, ...]
+    asked: RuleInputs, family: Family, place: tuple[str, str, str], rules: tuple[Rule, ...]
 ) -> Iterator[FilterObject]:
     table, into, name = place
-    yield FilterChain(asked.flavour, ranges.family, table, name, rules)
-    yield FilterJump(asked.flavour, ranges.family, table, into, name)
+    yield FilterChain(asked.flavour, family, table, name, rules)
+    yield FilterJump(asked.flavour, family, table, into, name)
 
 
 def _mangle(asked: RuleInputs, ranges: Ranges) -> Iterator[FilterObject]:
@@ -192,7 +242,7 @@ def _mangle(asked: RuleInputs, ranges: Ranges) -> Iterator[FilterObject]:
     rules = tuple(forwarded_by_name(wrapped)) if wrapped is not None else ()
     if asked.guarded or asked.named or rules:
         whole = _whole(asked, ranges, rules, NAMED_BRIDGES_IPTABLES)
-        yield from _hung(asked, ranges, ("mangle", "FORWARD", GUARD), whole)
+        yield from _hung(asked, ranges.family, ("mangle", "FORWARD", GUARD), whole)
     if wrapped is not None:
         yield from without_sets(wrapped, asked.flavour)
 
@@ -217,14 +267,14 @@ def _apart(ranges: Ranges, bridges: str) -> tuple[Rule, ...]:
 
 def _nftables(asked: RuleInputs, ranges: Ranges) -> Iterator[FilterObject]:
     if asked.policy.forward and asked.facts.docker_in(Flavour.NFT, ranges.family) is not None:
-        linked = accepted(asked.linked, Verdict.MARK) if ranges.family is Family.IPV4 else ()
-        marks = (*linked, *ranges.inbound(Verdict.MARK))
-        yield _base(ranges, "overlay", "filter hook forward priority -10", marks)
-    if asked.masqueraded(ranges.family):
+        marks = (*accepted(asked.linked(ranges.family), Verdict.MARK), *ranges.inbound(Verdict.MARK))
+        yield _base(ranges.family, "overlay", _MARKING, marks)
+    linked = _linked_sources(asked, ranges.family)
+    if linked or asked.masqueraded(ranges.family):
         # Before everybody's: the first chain that settles the source of a connection settles it for all. It has
         # connections tracked, so it stands only where they are anyway.
-        rules = _postrouting(asked.policy, ranges, Verdict.KEEP_SOURCE)
-        yield _base(ranges, "postrouting", "nat hook postrouting priority 99", rules)
+        rules = (*linked, *_postrouting(asked.policy, ranges, Verdict.KEEP_SOURCE))
+        yield _base(ranges.family, "postrouting", _SOURCES, rules)
 
 
 def _nft_forward(asked: RuleInputs, ranges: Ranges) -> Iterator[FilterObject]:
@@ -233,14 +283,14 @@ def _nft_forward(asked: RuleInputs, ranges: Ranges) -> Iterator[FilterObject]:
     rules = tuple(forwarded(wrapped)) if wrapped is not None else ()
     if asked.guarded or asked.named or rules:
         whole = _whole(asked, ranges, rules, NAMED_BRIDGES)
-        yield _base(ranges, "forward", "filter hook forward priority -1", whole)
+        yield _base(ranges.family, "forward", "filter hook forward priority -1", whole)
     if wrapped is not None:
         strangers = asked.policy.encapsulation is EncapsulationGuard.STRANGERS
         yield from with_sets(wrapped, strangers=strangers)
 
 
-def _base(ranges: Ranges, name: str, hook: str, rules: tuple[Rule, ...]) -> FilterChain:
-    return FilterChain(Flavour.NFT, ranges.family, NFT_TABLE, name, rules, hook)
+def _base(family: Family, name: str, hook: str, rules: tuple[Rule, ...]) -> FilterChain:
+    return FilterChain(Flavour.NFT, family, NFT_TABLE, name, rules, hook)
 
 
 def _forward(ranges: Ranges) -> tuple[Rule, ...]:

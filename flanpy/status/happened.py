@@ -13,6 +13,7 @@ from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.event import ABOUT_UP_TO, WHOLE, Event, EventKind
 from flanpy.model.lease import Lease, SubnetKey
 from flanpy.model.naming import HostNames
+from flanpy.model.networks.view import NamedView
 from flanpy.model.objects import HostSysctl, LinkFeature, LinkSysctl, OwnLink
 from flanpy.model.ops import Op, Put
 from flanpy.model.reach import PeerReach, Reach, ReachReport
@@ -59,8 +60,24 @@ def of_inputs(old: Inputs, new: Inputs) -> Iterator[Happening]:
     before, after = _leases(old.last), _leases(new.last)
     if before is not after:
         yield from _peers(before, after, new)
+    if old.last is not None and new.last is not None:
+        yield from _networks(old.last.world.named, new.last.world.named)
     if old.reach is not new.reach:
         yield from _reached(old.reach, new.reach)
+
+
+def _networks(old: NamedView, new: NamedView) -> Iterator[Happening]:
+    """Yield the named networks that this host came to or left; those that the disk told of at the start are no news."""
+    if old.networks == new.networks:
+        return
+    before, after = ({one.network.id: one for one in view.networks} for view in (old, new))
+    for key, one in after.items():
+        if key not in before or before[key].slice != one.slice:
+            why = f"slice {one.slice} of {one.network.subnet}"
+            yield Happening(EventKind.NETWORK_JOINED, one.network.name, why)
+    for key, one in before.items():
+        if key not in after:
+            yield Happening(EventKind.NETWORK_LEFT, one.network.name, f"slice {one.slice} is given back")
 
 
 def of_pass(outcome: Pass) -> Iterator[Happening]:

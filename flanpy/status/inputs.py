@@ -14,7 +14,7 @@ from flanpy.model.cloud import CloudStatus
 from flanpy.model.histogram import Histogram
 from flanpy.model.lease import Lease
 from flanpy.model.network.network import NetworkConfig
-from flanpy.model.networks.names import NamesStatus
+from flanpy.model.networks.names import NamesStatus, SharedAddress
 from flanpy.model.networks.view import KeptOut
 from flanpy.model.reach import ReachReport
 from flanpy.model.transit import Transit
@@ -95,8 +95,10 @@ class Inputs:
     All texts are one line for people, empty when there is nothing to say; `listeners` is None before any is
     tried, `docker`, `tuning` and `transit` before the first look at them, `reach` before the first round of probes.
     `names` is None where no resolver is wanted.
+    `known_names` counts names of containers, by network.
     `cloud` is None while no backend asks a provider for routes. `kept_out` tells of named networks, `containers` how
     many are on each, by the device.
+    `shared` are addresses of containers of this host that other containers have, too.
     `changed_hands` names peers whose lease leads to another host now, though the one before answers still.
     `pools` is the network's usage by family; it is recomputed periodically, not on every pass.
     """
@@ -121,8 +123,10 @@ class Inputs:
     pools: tuple[Usage | None, ...] = ()
     cloud: CloudStatus | None = None
     names: NamesStatus | None = None
+    known_names: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     kept_out: KeptOut = field(default_factory=KeptOut)
     containers: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    shared: tuple[SharedAddress, ...] = ()
     changed_hands: tuple[str, ...] = ()
     data_plane: str = ""
     backend_error: str = ""
@@ -157,6 +161,8 @@ class InputChanges(TypedDict, total=False):
     transit: Transit | None
     cloud: CloudStatus | None
     names: NamesStatus | None
+    known_names: Mapping[str, int]
+    shared: tuple[SharedAddress, ...]
     kept_out: KeptOut
     containers: Mapping[str, int]
     changed_hands: tuple[str, ...]

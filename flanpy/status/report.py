@@ -144,6 +144,7 @@ def _networks(inputs: Inputs) -> tuple[NamedNetworkDocument, ...]:
             members=tuple(str(member) for member in one.members),
             containers=inputs.containers.get(one.port, 0),
             free=free_addresses(inputs, one),
+            names=inputs.known_names.get(one.network.name, 0),
         )
         for one in world.named.networks
     )

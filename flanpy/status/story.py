@@ -22,6 +22,8 @@ _HEADS = {
     EventKind.PEER_UNREACHABLE: "{} stopped answering",
     EventKind.PEER_REACHABLE: "{} answered again",
     EventKind.LEASE_CHANGED: "this host's subnet became {}",
+    EventKind.NETWORK_JOINED: "this host joined network {}",
+    EventKind.NETWORK_LEFT: "this host left network {}",
     EventKind.RESYNC: "read the kernel back after {}",
 }
 

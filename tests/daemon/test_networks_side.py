@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
@@ -31,7 +31,7 @@ PEER = LeaseRecord(IPv4Address("192.0.2.77"), node_id="peer")
 @asynccontextmanager
 async def joined(rig: Rig, *more: Coroutine[Any, Any, None]) -> AsyncIterator[NetworksSide]:
     """The side runs beside leasing and the loop, and more beside it."""
-    side = NetworksSide(rig.session, rig.settings, NODE, clock=rig.clock, loop=rig.loop)
+    side = NetworksSide(rig.session, rig.settings, NODE, clock=rig.clock, loop=rig.loop, board=rig.board)
     before = rig.loop._on_pass
 
     def pass_done(outcome: Pass) -> None:
@@ -56,6 +56,16 @@ async def settle(rig: Rig, side: NetworksSide) -> None:
     for _ in range(3):
         await rig.clock.advance(2.0)
         await side.close()
+
+
+async def settled(rig: Rig, side: NetworksSide, done: Callable[[], bool]) -> None:
+    """Let time pass until it is done: the disk answers from a thread, in its own time."""
+    for _ in range(100):
+        await settle(rig, side)
+        if done():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it is not done")
 
 
 def write(rig: Rig, *operations: Operation) -> None:
@@ -154,3 +164,24 @@ async def test_network_that_holds_an_address_of_this_host_is_kept_out_of(tmp_pat
         await settle(rig, side)
         assert named(rig) == ["shop"]
         assert IPv4Network("10.96.9.0/24") not in [one.slice for one in rig.loop.world.named.networks]
+
+
+@pytest.mark.asyncio
+async def test_drained_host_gives_its_slices_back_and_has_the_same_ones_afterwards(tmp_path: Path) -> None:
+    rig = make(tmp_path)
+    rig.configure()
+    async with joined(rig) as side:
+        define(rig)
+        await settle(rig, side)
+        (before,) = rig.loop.world.named.networks
+        draining = asyncio.create_task(rig.leasing.drain())
+        await settled(rig, side, lambda: draining.done() and not named(rig))
+        assert [kv.key for kv in rig.etcd.find(slices_prefix(PREFIX, "shop"))] == [
+            f"{slices_prefix(PREFIX, 'shop')}10.96.9.0-24"
+        ]
+        assert (await draining)["drained"] is True
+        await rig.leasing.undrain()
+        await settled(rig, side, lambda: rig.loop.world.named.networks == (before,))
+    told = [(event.kind.value, event.what, event.times) for event in rig.board.events.after()]
+    assert ("network_joined", "shop", 2) in told
+    assert ("network_left", "shop", 1) in told

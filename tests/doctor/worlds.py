@@ -293,6 +293,7 @@ PROBLEMS: tuple[tuple[str, str, Change], ...] = (
     ("P40", "a range is this host's own", bad(_C.NETWORKS_READY, "KeptOut")),
     ("P40", "a network is full", bad(_C.NETWORKS_READY, "NoSlice")),
     ("P40", "Docker lacks a network", bad(_C.NETWORKS_READY, "NotInDocker")),
+    ("P41", "an address is taken twice", bad(_C.ADDRESSES_UNIQUE, "TakenTwice")),
     ("P40", "a network is too wide", bad(_C.NETWORKS_READY, "TooNarrow")),
     ("P34", "an etcd with holes", lambda seen: replace(
         _etcd(version="3.4.23")(seen), told=Told(etcd_user="flanpy"))),

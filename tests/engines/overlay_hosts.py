@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from integration.hosts.engines import SERVE, DockerHost, DockerLab, EngineContainer
+import pytest
+
+from integration.hosts.engines import FETCHED, SERVE, SYSTEM, DockerHost, DockerLab, EngineContainer
 from integration.lab import Stream
 from tests.engines.outside import PORT, SILENT, World, ask
 from tests.lab.overlay import eventually
 
 DEADLINE_S = 10.0
+ENGINES = [SYSTEM, *(pytest.param(version, marks=pytest.mark.more_engines) for version in FETCHED)]
+"""For parameters: the system's engine always, those of `make engines` when they are asked for."""
 MOST_GAP_MS = 10_000
 """Repairs take well under a second; the rest is for TCP to try again, and for a machine that stands still."""
 

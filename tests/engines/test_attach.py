@@ -16,16 +16,17 @@ from integration.lab import flanpyctl
 from integration.net.child import Child
 from integration.net.namespaces import connect, run_in
 from tests.docker_logs import standing
-from tests.engines.test_named_networks import DEADLINE_S, in_docker, pings
+from tests.engines.named_hosts import DEADLINE_S, address6, in_docker, pings
+from tests.engines.overlay_hosts import ENGINES
 from tests.lab.overlay import eventually
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
 
 
-@pytest.fixture(scope="module")
-def lab() -> Iterator[DockerLab]:
+@pytest.fixture(scope="module", params=ENGINES)
+def lab(request: pytest.FixtureRequest) -> Iterator[DockerLab]:
     """Two hosts with flanpyd, Docker on the overlay's subnet, and the named networks shop and billing."""
-    with DockerLab(2) as made, standing(made):
+    with DockerLab(2, engine=request.param) as made, standing(made):
         for host in made.hosts:
             host.run("sysctl", "-qw", "net.ipv4.ip_forward=0")
             host.engine.start()
@@ -35,8 +36,8 @@ def lab() -> Iterator[DockerLab]:
         for host in made.hosts:
             host.daemon.wait_ready()
             host.flanpyctl("docker", "apply", "--restart", "always")
-        made.hosts[0].flanpyctl("networks", "create", "shop", "10.96.0.0/16")
-        made.hosts[0].flanpyctl("networks", "create", "billing", "10.97.0.0/16")
+        made.hosts[0].flanpyctl("networks", "create", "shop", "10.96.0.0/16", "--ipv6", "fd00:96::/64")
+        made.hosts[0].flanpyctl("networks", "create", "billing", "10.97.0.0/16", "--ipv6", "fd00:97::/64")
         for host in made.hosts:
             in_docker(host, "shop", "billing")
         yield made
@@ -357,10 +358,10 @@ def test_killed_link_is_completed_or_taken_away(lab: DockerLab) -> None:
 # Linked networks
 
 
-def answers(one: EngineContainer, other: EngineContainer, network: str) -> bool:
-    """Report whether the other's web server takes a connection of one of another network."""
+def answers(one: EngineContainer, address: str) -> bool:
+    """Report whether a web server takes a connection of a container of another network."""
     try:
-        connect(one.as_end().namespace, (other.address(network), 80), timeout=1.0).close()
+        connect(one.as_end().namespace, (address, 80), timeout=1.0).close()
     except OSError:
         return False
     return True
@@ -386,6 +387,10 @@ def test_linked_networks_talk_both_ways_on_one_host_and_across_until_they_are_ap
     at = one.address("shop")
     ways = [(one, other.address("billing"), here) for other in (near, far)]
     ways += [(near, at, here), (far, at, there)]
+    at6 = address6(one, "shop")
+    ways6 = [(one, address6(near, "billing")), (one, address6(far, "billing")), (near, at6), (far, at6)]
+    for source, address in ways6:
+        assert not pings(source, address)
     for source, address, host in ways:
         assert not pings(source, address)
         assert trace(host, next(iter(source.addresses().values())), address) == 5
@@ -395,12 +400,15 @@ def test_linked_networks_talk_both_ways_on_one_host_and_across_until_they_are_ap
         own = next(iter(source.addresses().values()))
         eventually(partial(is_traced, host, own, address), f"{source.name} dies", deadline=DEADLINE_S)
     assert pings(one, far.address("billing"), size=1422)
-    assert answers(far, one, "shop")
+    for source, address in ways6:
+        eventually(partial(pings, source, address), f"{source.name} gets nowhere", deadline=DEADLINE_S)
+    assert answers(far, at)
+    assert answers(far, at6)
     shown = json.loads(there.flanpyctl("networks", "show", "billing", "-o", "json").stdout)
     assert shown["links"] == [{"network": "shop", "ports": []}]
     assert "linked already" in refused(there, "networks", "link", "billing", "shop").stderr
     there.flanpyctl("networks", "unlink", "billing", "shop")
-    for source, address, _ in ways:
+    for source, address in (*((way[0], way[1]) for way in ways), *ways6):
         eventually(partial(is_cut, source, address), "still linked", deadline=DEADLINE_S)
     rules = here.run("iptables-save").stdout + here.run("nft", "list", "ruleset", check=False).stdout
     assert "10.97.0.0/16 -i" not in rules
@@ -411,9 +419,13 @@ def test_networks_that_are_linked_by_a_port_talk_by_that_port_alone(lab: DockerL
     one = here.engine.run_container("one", "--network", "shop", command=SERVE)
     far = there.engine.run_container("far", "--network", "billing", command=SERVE)
     here.flanpyctl("networks", "link", "shop", "billing", "--port", "80")
-    eventually(lambda: answers(one, far, "billing"), "port 80 does not pass", deadline=DEADLINE_S)
-    eventually(lambda: answers(far, one, "shop"), "nor back", deadline=DEADLINE_S)
-    assert not pings(one, far.address("billing"))
+    ways = [(one, far.address("billing")), (far, one.address("shop"))]
+    ways += [(one, address6(far, "billing")), (far, address6(one, "shop"))]
+    for source, address in ways:
+        eventually(
+            partial(answers, source, address), f"port 80 of {address} does not pass", deadline=DEADLINE_S
+        )
+        assert not pings(source, address)
     eventually(
         lambda: trace(here, one.address("shop"), far.address("billing"), "--port", "80") == 0,
         "port 80 dies",
@@ -421,4 +433,5 @@ def test_networks_that_are_linked_by_a_port_talk_by_that_port_alone(lab: DockerL
     )
     assert trace(here, one.address("shop"), far.address("billing"), "--port", "81") == 5
     here.flanpyctl("networks", "unlink", "shop", "billing")
-    eventually(lambda: not answers(one, far, "billing"), "still linked", deadline=DEADLINE_S)
+    for source, address in ways:
+        eventually(lambda: not answers(source, address), "still linked", deadline=DEADLINE_S)  # noqa: B023

@@ -5,19 +5,27 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from ipaddress import ip_network
-from typing import Any
 
 import pytest
 
-from integration.hosts.engines import DockerHost, DockerLab, EngineContainer
+from integration.hosts.engines import DockerHost, DockerLab
 from integration.net.namespaces import run_in
 from integration.traffic.pairs import Probe
 from tests.docker_logs import standing
+from tests.engines.named_hosts import (
+    DEADLINE_S,
+    address6,
+    box,
+    in_docker,
+    is_joined,
+    pings,
+    vni,
+)
+from tests.engines.overlay_hosts import ENGINES
 from tests.lab.overlay import eventually
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
 
-DEADLINE_S = 10.0
 SHOP6, LAB6 = "fd00:96::/64", "fd00:97::/64"
 MOVED_S = 3.0
 """Without an announcement it takes 300 s on engines up to 27."""
@@ -26,10 +34,10 @@ HEALED_S = 5.0
 """A repair takes well under a second; the rest is for a machine that stands still."""
 
 
-@pytest.fixture(scope="module")
-def lab() -> Iterator[DockerLab]:
+@pytest.fixture(scope="module", params=ENGINES)
+def lab(request: pytest.FixtureRequest) -> Iterator[DockerLab]:
     """Two hosts with flanpyd and Docker on the overlay's subnet, and two named networks in Docker."""
-    with DockerLab(2) as made, standing(made):
+    with DockerLab(2, engine=request.param) as made, standing(made):
         for host in made.hosts:
             host.run("sysctl", "-qw", "net.ipv4.ip_forward=0")
             host.engine.start(daemon_json={"live-restore": True})
@@ -46,46 +54,6 @@ def lab() -> Iterator[DockerLab]:
         for host in made.hosts:
             in_docker(host, "shop", "lab")
         yield made
-
-
-def in_docker(host: DockerHost, *names: str) -> None:
-    """Have Docker's networks made as flanpy-docker does, once flanpyd has told of them."""
-
-    def told() -> bool:
-        done = host.flanpyctl("docker", "networks", "-o", "json", check=False)
-        return done.returncode == 0 and {one["name"] for one in json.loads(done.stdout)} >= set(names)
-
-    eventually(told, lambda: host.flanpyctl("docker", "networks", check=False), deadline=DEADLINE_S)
-    eventually(
-        lambda: all(is_joined(host, name) for name in names),
-        lambda: host.run("ip", "link").stdout,
-        deadline=DEADLINE_S,
-    )
-
-
-def vni(host: DockerHost, name: str) -> int:
-    return int(json.loads(host.flanpyctl("networks", "show", name, "-o", "json").stdout)["vni"])
-
-
-def is_joined(host: DockerHost, name: str) -> bool:
-    """Report whether our device is up in Docker's bridge and floods to the other host."""
-    number = vni(host, name)
-    link = host.run("ip", "-j", "link", "show", f"fv-{number}", check=False).stdout
-    entries = host.run("bridge", "fdb", "show", "dev", f"fv-{number}", check=False).stdout
-    shown: list[dict[str, Any]] = json.loads(link or "[]")
-    if not shown or "UP" not in shown[0]["flags"]:
-        return False
-    return shown[0].get("master") == f"fb-{number}" and "00:00:00:00:00:00 dst" in entries
-
-
-def box(host: DockerHost, name: str, network: str) -> EngineContainer:
-    return host.engine.run_container(name, *(("--network", network) if network else ()))
-
-
-def pings(one: EngineContainer, address: str, *, size: int = 56) -> bool:
-    """Report whether one packet, which may not be fragmented, comes back."""
-    ping = ("ping", "-n", "-c", "1", "-W", "1", "-M", "do", "-s", str(size), address)
-    return run_in(one.as_end().namespace, ping, check=False).returncode == 0
 
 
 def test_containers_of_a_network_reach_each_other_across_hosts_and_nobody_else(lab: DockerLab) -> None:
@@ -109,11 +77,6 @@ def test_containers_of_a_network_reach_each_other_across_hosts_and_nobody_else(l
         (alone, flat.address()),
     ):
         assert not pings(source, target), f"{source.name} reaches {target}"
-
-
-def address6(one: EngineContainer, network: str) -> str:
-    found: str = one.inspect()["NetworkSettings"]["Networks"][network]["GlobalIPv6Address"]
-    return found
 
 
 def test_ipv6_reaches_across_hosts_and_no_other_named_network_of_the_same_host(lab: DockerLab) -> None:

@@ -11,45 +11,27 @@ from ipaddress import ip_address
 
 import pytest
 
-from integration.hosts.daemon import flanpyctl
 from integration.hosts.engines import DockerHost, DockerLab, EngineContainer
-from integration.hosts.engines.host import PATH
+from integration.hosts.engines.names import RESOLVER, NamesProgram
 from integration.net.child import Child
 from integration.net.namespaces import run_in
 from tests.docker_logs import standing
-from tests.engines.test_named_networks import in_docker
+from tests.engines.named_hosts import in_docker
+from tests.engines.overlay_hosts import ENGINES
 from tests.lab.overlay import eventually
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
 
-RESOLVER = "169.254.53.53"
 ASKS = ("--dns", RESOLVER)
 DEADLINE_S = 15.0
 FRESH_S = 1.0
 """The promise: from the return of `docker run` until another host finds the name."""
 
 
-class Follower:
-    """The program of flanpy-docker-names.service on one host."""
-
-    def __init__(self, host: DockerHost) -> None:
-        self.host = host
-        self._child = Child(f"{host.name} names", "", log=host.directory / "names.log")
-
-    def start(self) -> None:
-        environment = {**self.host.daemon.environment, "PATH": PATH}
-        self._child.start(
-            [*self.host.enter_argv(), *flanpyctl(), "docker", "names", "--follow"], env=environment
-        )
-
-    def stop(self) -> None:
-        self._child.stop()
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[DockerLab]:
+@pytest.fixture(scope="module", params=ENGINES)
+def lab(request: pytest.FixtureRequest) -> Iterator[DockerLab]:
     """Two hosts with flanpyd, Docker, the network `shop`, and names."""
-    with DockerLab(2) as made, standing(made):
+    with DockerLab(2, engine=request.param) as made, standing(made):
         for host in made.hosts:
             host.run("sysctl", "-qw", "net.ipv4.ip_forward=0")
             host.path("/etc/resolv.conf").write_text("nameserver 127.0.0.1\n")
@@ -57,7 +39,7 @@ def lab() -> Iterator[DockerLab]:
         made.configure()
         for host in made.hosts:
             host.daemon.launch("--ip-masq", f"--dns-listen={RESOLVER}:53")
-        followers = [Follower(host) for host in made.hosts]
+        followers = [NamesProgram(host) for host in made.hosts]
         outside = [Child(f"{host.name} dns", "", log=host.directory / "dns.log") for host in made.hosts]
         try:
             for host, server in zip(made.hosts, outside, strict=True):

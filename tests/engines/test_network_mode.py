@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from integration.hosts.engines import FETCHED, SYSTEM
 from tests.engines.conftest import BuildDockerLab
 from tests.engines.outside import SILENT, ask, ping_by_name, serving
-from tests.engines.overlay_hosts import box, set_up
+from tests.engines.overlay_hosts import ENGINES, box, set_up
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
 
-ENGINES = [SYSTEM, *(pytest.param(version, marks=pytest.mark.more_engines) for version in FETCHED)]
 ON_IT = ("--network", "flanpy")
 
 

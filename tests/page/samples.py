@@ -32,7 +32,21 @@ def healthy() -> Document:
         condition["since"] += moved
     document["status"]["own"]["expires_at"] += round(moved)
     document["mesh"] = mesh(document["mesh"]["nodes"])
+    document["status"]["networks"] = [
+        network("shop", 10_001, free=242, containers=11),
+        network("lab", 10_002),
+    ]
     return judged(document)
+
+
+def network(name: str, vni: int, *, free: int = 253, containers: int = 0, in_docker: bool = True) -> Document:
+    """A named network of three hosts."""
+    second = 96 + vni - 10_001
+    return {
+        "name": name, "subnet": f"10.{second}.0.0/16", "ipv6_subnet": f"fd00:{second}::/64", "vni": vni, "mtu": 1450,
+        "slice": f"10.{second}.3.0/24", "bridge": f"fb-{vni}", "port": f"fv-{vni}", "in_docker": in_docker,
+        "members": ["10.99.1.2", "10.99.1.3"], "containers": containers, "free": free, "names": 3 * containers,
+    }  # fmt: skip
 
 
 def _story(now: float) -> list[Event]:

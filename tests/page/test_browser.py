@@ -209,6 +209,27 @@ def test_markup_in_etcd_is_shown_as_text(browser: Browser, server: PageServer) -
     assert evil in browser.ask("document.querySelector('#leases tbody').textContent")
 
 
+def test_named_networks_are_a_table_where_there_are_any(browser: Browser, server: PageServer) -> None:
+    _opened(browser, server)
+    rows = "[...document.querySelectorAll('#named tbody tr')].map(x => [...x.cells].map(y => y.textContent).join('|'))"
+    assert browser.ask(rows) == [
+        "shop|10.96.0.0/16 fd00:96::/64|10.96.3.0/24|3|33|11|242|yes",
+        "lab|10.97.0.0/16 fd00:97::/64|10.97.3.0/24|3|0|0|253|yes",
+    ]
+    document = samples.healthy()
+    document["status"]["networks"] = [
+        samples.network("shop", 10_001, free=9, containers=244, in_docker=False)
+    ]
+    server.show(document)
+    browser.until(rows, lambda found: len(found) == 1)
+    marked = (
+        "[...document.querySelectorAll('#named td.state')].map(x => x.className.trim() + ' ' + x.textContent)"
+    )
+    assert browser.ask(marked) == ["number state pending 9", "state failed no"]
+    server.show({**document, "status": {**document["status"], "networks": []}})
+    browser.until("document.querySelector('#networks').hidden")
+
+
 def test_leases_are_sorted_and_filtered_by_keyboard(browser: Browser, server: PageServer) -> None:
     server.show(samples.crowd(12))
     _opened(browser, server, 12)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 
 import pytest
 
+from flanpy.model.address import Family
 from flanpy.model.networks.links import LinkPort, NetworkLink, Protocol
 from flanpy.model.networks.view import Joined, NamedView
-from flanpy.model.packet_filter import FilterChain, FilterFacts, FilterPolicy, Flavour, Verdict
+from flanpy.model.packet_filter import DockerRules, FilterChain, FilterFacts, FilterPolicy, Flavour, Verdict
 from flanpy.plan.filter_text import iptables_rule
 from flanpy.plan.linked_networks import accepted, linked, reaching
 from tests.model.test_named_networks import SHOP
@@ -105,3 +106,48 @@ def test_packets_of_linked_networks_reach_containers_by_either_bridge() -> None:
         "-s 10.96.0.0/16 -d 10.97.0.0/16 -i fb-10001 -j ACCEPT",
         "-s 10.97.0.0/16 -d 10.96.0.0/16 -i fb-10002 -j ACCEPT",
     ]
+
+
+SHOP6, BILLING6 = IPv6Network("fd00:96::/64"), IPv6Network("fd00:97::/64")
+WAY6 = "-s fd00:96::/64 -d fd00:97::/64 -i fb-10001 -o fb-10002"
+
+
+def on6(*links: NetworkLink) -> tuple[Joined, ...]:
+    """Return the same host, with IPv6 on two of its networks."""
+    shop, billing, lab = on(links)
+    both = ((shop, SHOP6), (billing, BILLING6))
+    return (*(replace(one, network=replace(one.network, subnet6=subnet)) for one, subnet in both), lab)
+
+
+def texts(seen: FilterFacts, joined: tuple[Joined, ...], family: Family) -> dict[str, list[str]]:
+    """Return iptables rules of one family by chain, on a flat overlay of IPv4 alone."""
+    world = replace(crowd(2), named=NamedView(joined))
+    chains = (one for one in filtered(seen, world, FilterPolicy()) if isinstance(one, FilterChain))
+    return {one.name: [*map(iptables_rule, one.rules)] for one in chains if one.family is family}
+
+
+def test_ipv6_of_linked_networks_passes_our_own_drop_and_dockers_and_answers_come_back_here() -> None:
+    seen = facts(Flavour.IPTABLES_NFT, NEW)
+    found = texts(seen, on6(NetworkLink("b1")), Family.IPV6)
+    assert found["networks"][:2] == ["-s fe80::/10 -j RETURN", f"{WAY6} -j RETURN"]
+    assert found["FLANPY-FORWARD"][0] == f"{WAY6} -j ACCEPT"
+    assert found["FLANPY-RAW"][0] == "-s fd00:96::/64 -d fd00:97::/64 -i fb-10001 -j ACCEPT"
+    assert found["FLANPY-POSTROUTING"] == [
+        "-s fd00:96::/64 -d fd00:97::/64 -o fb-10002 -j MASQUERADE",
+        "-s fd00:97::/64 -d fd00:96::/64 -o fb-10001 -j MASQUERADE",
+    ]
+    apart = texts(seen, on6(), Family.IPV6)
+    assert sorted(apart) == ["FLANPY-FORWARD", "networks"]
+    assert not any("MASQUERADE" in rule or f"{WAY6} " in rule for rules in apart.values() for rule in rules)
+    assert linked(on6(NetworkLink("l1")), Family.IPV6) == (), "one of the two has no IPv6"
+
+
+@pytest.mark.parametrize(("rules", "stands"), [(OLD, False), (NEW, True)])
+def test_packets_within_a_bridge_pass_while_docker_28_makes_its_rules_anew(
+    rules: DockerRules, stands: bool
+) -> None:
+    seen = facts(Flavour.IPTABLES_NFT, rules)
+    for family, bridges in ((Family.IPV4, (1, 2, 3)), (Family.IPV6, (1, 2))):
+        found = texts(seen, on6(), family).get("FLANPY-FORWARD", [])
+        within = [f"-i fb-1000{number} -o fb-1000{number} -j ACCEPT" for number in bridges]
+        assert [rule for rule in found if rule in within] == (within if stands else [])

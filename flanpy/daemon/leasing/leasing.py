@@ -285,6 +285,8 @@ class Leasing:
             missing=state.missing,
             drained=state.drained,
         )
+        if state.drained and not self._board.snapshot.inputs.own.drained:
+            self._loop.look_again("drain")  # named networks go, too, by a pass after this news
         self._board.note(own=status, pending_lease=state.restart_needed)
 
     def _kept(self, lease: Lease | None) -> None:

@@ -8,6 +8,7 @@ names stay as last heard, and those of this host stay current.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from random import Random
@@ -23,7 +24,7 @@ from flanpy.host import names_file, names_view_file
 from flanpy.host.disk_work import DiskWork
 from flanpy.log import get_logger
 from flanpy.model.address import IPNetwork
-from flanpy.model.networks.names import FLAT, NamedContainer, NamesStatus, ToldNames
+from flanpy.model.networks.names import FLAT, NamedContainer, NamesStatus, SharedAddress, ToldNames
 from flanpy.model.reach import Reach
 from flanpy.model.world import World
 from flanpy.names.own import own_names
@@ -42,13 +43,17 @@ if TYPE_CHECKING:
 log = get_logger()
 
 PACE_S: Final = 0.5
-"""Seconds between two writes at least; the first change is written at once."""
+"""Seconds between two writes on average: every host of a network hears of each."""
+AT_ONCE: Final = 4
+"""Writes that may follow each other without a pause, as when Compose starts some containers."""
 RETRY_S: Final = 1.0
 SETTLE_S: Final = 5.0
 """Seconds between two looks whether hosts whose names ran out answer probes."""
 SAVE_S: Final = 30.0
 """Seconds between two writes of the view to the disk at least: of 50,000 containers it has 4 MB. It is written at once
 when etcd is lost, as a start from then on has nothing else."""
+COUNT_S: Final = 2.0
+"""Seconds between two counts of names at least: a count has conditions judged anew."""
 CLOSE_PATIENCE: Final = 2.0
 _OFTEN_S, _RARELY_S = 5.0, 60.0
 
@@ -78,6 +83,7 @@ class NamesSide:
         self._due, self._doubts, self._unsaved = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._hurry = asyncio.Event()
         self._outage = Transition()
+        self._wrote: deque[float] = deque(maxlen=AT_ONCE)
         prefix = settings.etcd.prefix
         self._publisher = Publisher(store, prefix, node_id, clock=clock)
         self._view = NamesView(prefix, node_id)
@@ -85,6 +91,8 @@ class NamesSide:
         self._judged_by: object = None
         self._judged_view: object = None
         self._noted: NamesStatus | None = None
+        self._shared: tuple[SharedAddress, ...] = ()
+        self._joined, self._moved = asyncio.Event(), asyncio.Event()
         self._disk = DiskWork[bool](
             self._state_dir / names_view_file.FILE_NAME, done=lambda _wrote: None, failed=self._not_saved
         )
@@ -96,12 +104,17 @@ class NamesSide:
         )
 
     def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
-        """Return the coroutines to run, by task name. Without a resolver nobody here needs the names of others."""
-        tasks = {"names_file": self._follow_file(), "names_keeper": self._keep()}
+        """Return the coroutines to run, by task name. What other hosts tell is followed for answers, and for addresses
+        that are taken twice."""
+        tasks = {
+            "names_file": self._follow_file(),
+            "names_keeper": self._keep(),
+            "names_watch": self._follow(),
+            "names_doubts": self._settle(),
+            "names_count": self._count(),
+        }
         if self._serving is not None:
             tasks |= {
-                "names_watch": self._follow(),
-                "names_doubts": self._settle(),
                 "names_view": self._save(),
                 "resolver": self._serving.serve(),
                 "resolv_conf": self._serving.follow_servers(),
@@ -153,6 +166,8 @@ class NamesSide:
         """Judge anew what counts: the networks may be others, or the containers."""
         ranges = _ranges(world)
         self._view.use(ranges)
+        if world.named.networks:
+            self._joined.set()
         if self._seen is not None and world.network is not None:
             subnets = () if world.own is None else world.own.key.subnets
             told = own_names(self._seen, ranges, subnets, node_id=self._node_id, host=own_name(world))
@@ -160,7 +175,9 @@ class NamesSide:
             if told != self._told:
                 self._told = told
                 self._due.set()
+                self._moved.set()
         self._note()
+        self._note_shared()
 
     async def _keep(self) -> None:
         """Write this host's records whenever they changed, and keep them alive, without end."""
@@ -177,19 +194,26 @@ class NamesSide:
                 continue
             self._outage.succeeded(self._clock.monotonic())
             if wrote:
-                await self._clock.sleep(PACE_S)
+                now = self._clock.monotonic()
+                self._wrote.append(now)
+                full = len(self._wrote) == AT_ONCE
+                await self._clock.sleep(max(0.0, self._wrote[0] + AT_ONCE * PACE_S - now) if full else 0.0)
 
     # those of others
 
     async def _follow(self) -> None:
+        if self._serving is None:
+            await self._joined.wait()  # until then nobody here asks, and no address can be taken twice
         async for news in self._watch:
             changes, stale = self._view.changes, self._view.stale
             self._view.after(news)
             self._own_lost(news)
+            self._note_shared()
             if self._view.is_doubtful:
                 self._doubts.set()
             if self._view.changes != changes:
                 self._unsaved.set()
+                self._moved.set()
             if self._view.stale != stale:
                 self._hurry.set()
                 self._note()
@@ -214,6 +238,7 @@ class NamesSide:
             self._doubts.clear()
             if self._view.settle(self._answers()):
                 self._unsaved.set()
+                self._note_shared()
             if self._view.is_doubtful:
                 await set_within(self._doubts, self._clock, SETTLE_S)
                 self._doubts.set()
@@ -230,6 +255,18 @@ class NamesSide:
         }
         return lambda node_id: node_id in found
 
+    async def _count(self) -> None:
+        """Tell how many names are known, without end."""
+        known: dict[str, int] = {}
+        while True:
+            await self._moved.wait()
+            self._moved.clear()
+            found = self._view.table.counts()
+            if found != known:
+                known = found
+                self._board.note(known_names=known)
+            await self._clock.sleep(COUNT_S)
+
     async def _save(self) -> None:
         while True:
             await self._unsaved.wait()
@@ -242,6 +279,12 @@ class NamesSide:
         log.warning(
             "names_view_unsaved", error=error, action="a start without etcd answers what it learns then"
         )
+
+    def _note_shared(self) -> None:
+        shared = self._view.table.holders.shared_with(self._node_id)
+        if shared != self._shared:
+            self._shared = shared
+            self._board.note(shared=shared)
 
     def _note(self) -> None:
         serving = self._serving

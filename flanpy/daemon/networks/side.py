@@ -8,7 +8,7 @@ Docker, which makes its networks by flanpy-docker from the file.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Network
 from random import Random
@@ -28,6 +28,7 @@ from flanpy.outage import Transition
 from flanpy.plan.networks import refusals
 from flanpy.reconcile.loop import ReconcileLoop
 from flanpy.reconcile.outcome import Pass
+from flanpy.status.board import StatusBoard
 from flanpy.store.networks.book import Book
 from flanpy.store.networks.keys import networks_prefix, slices_prefix
 from flanpy.store.networks.steps import Wish, joined, next_steps
@@ -65,7 +66,7 @@ class NetworksSide:
         *,
         clock: Clock,
         loop: ReconcileLoop,
-        note: Callable[[KeptOut], None] = lambda _: None,
+        board: StatusBoard,
     ) -> None:
         self._store = store
         self._state_dir = settings.state_dir
@@ -73,7 +74,8 @@ class NetworksSide:
         self._labels = settings.host_label
         self._clock = clock
         self._loop = loop
-        self._note = note
+        self._board = board
+        self._drained = False
         self._kept_out = KeptOut()
         self._rng = Random()
         prefix = settings.etcd.prefix
@@ -119,8 +121,12 @@ class NetworksSide:
         if record != self._record:
             self._record = record
             self._due.set()
-        if self._book.listed and (world.facts, world.etcd) != self._judged_by:
-            self._judged_by = (world.facts, world.etcd)
+        drained = self._board.snapshot.inputs.own.drained
+        if drained != self._drained:
+            self._drained = drained
+            self._due.set()
+        if self._book.listed and (world.facts, world.etcd, drained) != self._judged_by:
+            self._judged_by = (world.facts, world.etcd, drained)
             self._show()
         self._save(world)
 
@@ -147,6 +153,8 @@ class NetworksSide:
     def _show(self) -> None:
         """Give the loop the networks that this host may be on."""
         view = joined(self._book, self._node_id, self._called)
+        if self._drained:  # its devices part at once; whose containers still run is Docker's matter
+            view = replace(view, networks=())
         refused = refusals(view.networks, self._loop.world)
         self._tell(replace(self._kept_out, refused={**self._book.invalid, **refused}))
         for name, reason in self._refused.news({**self._book.invalid, **refused}):
@@ -157,22 +165,26 @@ class NetworksSide:
     def _tell(self, kept_out: KeptOut) -> None:
         if kept_out != self._kept_out:
             self._kept_out = kept_out
-            self._note(kept_out)
+            self._board.note(kept_out=kept_out)
 
     async def _keep(self) -> None:
         """Write this host's slices whenever something changed, without end."""
         while True:
             await self._due.wait()
             self._due.clear()
-            if self._record is None or not self._book.listed or self._book.slices.revision < self._written:
+            nobody = LeaseRecord(None, None, node_id=self._node_id)
+            record = nobody if self._drained else self._record
+            if record is None or not self._book.listed or self._book.slices.revision < self._written:
                 continue  # the watch has yet to tell of what was written last
-            if not await self._write(self._record):
+            if not await self._write(record):
                 await set_within(self._due, self._clock, RETRY_S * self._rng.uniform(0.5, 1.5))
                 self._due.set()
 
     async def _write(self, record: LeaseRecord) -> bool:
         """Carry out the next writes; report whether all of them held. The watches tell what came of them."""
-        steps = next_steps(self._book, Wish(record, self._previous, self._called), self._rng)
+        steps = next_steps(
+            self._book, Wish(record, self._previous, self._called, drained=self._drained), self._rng
+        )
         self._tell(replace(self._kept_out, without=dict(steps.refused)))
         for name, reason in self._without.news(steps.refused):
             log.warning("slice_refused", network=name, reason=reason)

@@ -30,3 +30,14 @@ def ready(facts: Facts) -> Iterator[Finding]:
     yield Problem("P40", title).found(
         *evidence_of(condition), cure=condition.cure, severity=severity, condition="NetworksReady"
     )
+
+
+def unique(facts: Facts) -> Iterator[Finding]:
+    """The condition that each address is one container's."""
+    condition = facts.condition("AddressesUnique")
+    if condition is None:
+        return
+    title = "two containers of a named network have one address"
+    yield Problem("P41", title).found(
+        *evidence_of(condition), cure=condition.cure, condition="AddressesUnique"
+    )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, Final
 
-from flanpy.model.address import IPAddress
+from flanpy.model.address import IPAddress, Mac
 
 FLAT: Final = "flanpy"
 """The network of the overlay's own subnets; `RESERVED` keeps the name from named ones."""
@@ -36,6 +36,7 @@ class NamedContainer:
     name: str
     addresses: tuple[IPAddress, ...]
     aliases: tuple[str, ...] = ()
+    mac: Mac | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -44,8 +45,11 @@ class NamedContainer:
 
 
 def containers_as_json(containers: Iterable[NamedContainer]) -> list[list[Any]]:
-    """Return the containers as they stand in etcd and in files: a list of name, addresses and aliases for each."""
-    return [[one.name, [str(address) for address in one.addresses], [*one.aliases]] for one in containers]
+    """Return the containers as they stand in etcd and in files: a list of name, addresses, aliases and MAC for each."""
+    return [
+        [one.name, [str(address) for address in one.addresses], [*one.aliases], str(one.mac or "")]
+        for one in containers
+    ]
 
 
 def read_containers(found: Any) -> tuple[NamedContainer, ...]:
@@ -55,11 +59,12 @@ def read_containers(found: Any) -> tuple[NamedContainer, ...]:
     return tuple(_container(*one) for one in found[:MOST_CONTAINERS])
 
 
-def _container(name: Any, addresses: Any, aliases: Any) -> NamedContainer:
+def _container(name: Any, addresses: Any, aliases: Any, mac: Any = "") -> NamedContainer:
     return NamedContainer(
         _word(name),
         tuple(ip_address(_word(one)) for one in addresses[:MOST_ADDRESSES]),
         tuple(_word(one) for one in aliases[:MOST_ALIASES]),
+        Mac.parse(_word(mac)) if mac else None,
     )
 
 
@@ -84,6 +89,18 @@ def is_askable(name: str) -> bool:
     if not name or len(name) > LONGEST_NAME or not name.isascii() or not name.isprintable():
         return False
     return all(0 < len(label) <= LONGEST_LABEL for label in name.split("."))
+
+
+@dataclass(frozen=True, slots=True)
+class SharedAddress:
+    """An address (IPv4, IPv6 or MAC) of a network that several containers have.
+
+    `holders` are node id, host name and container of each, this host's first.
+    """
+
+    network: str
+    address: str
+    holders: tuple[tuple[str, str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)

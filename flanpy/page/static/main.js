@@ -6,6 +6,7 @@ import { drawDrawer, startDrawer } from "./drawer.js";
 import { drawMap, redrawMap } from "./map.js";
 import { drawMatrix } from "./matrix.js";
 import { hostName, meshOf } from "./model.js";
+import { drawNetworks } from "./networks.js";
 import { drawLeases, startTables } from "./tables.js";
 import { drawEvents, drawTimeline, startTimeline } from "./timeline.js";
 import { drawConditions, drawFoot, drawVerdicts, refreshAges } from "./verdict.js";
@@ -26,6 +27,7 @@ const views = [
   onChange((_subnets, _peers) => drawLeases(page)),
   onChange((events) => { drawEvents(events); drawLately(events); }),
   onChange((day, self) => drawDay(day, self)),
+  onChange((networks) => drawNetworks(networks)),
 ];
 
 function draw() {
@@ -34,7 +36,7 @@ function draw() {
   const from = [
     [{ node: hostName(status), phase: status.phase, version: status.version, own: status.own }],
     [status.conditions, troubled], [page.mesh, page.peers, page.subnets], [page.subnets, page.peers], [page.events],
-    [page.day ?? {}, hostName(status)],
+    [page.day ?? {}, hostName(status)], [status.networks ?? []],
   ];
   views.forEach((view, index) => view(...from[index]));
   drawFoot(page);

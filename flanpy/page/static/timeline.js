@@ -8,7 +8,7 @@ const LANES = [
   ["repairs", ["repaired", "resync"]],
   ["peers", ["peer_joined", "peer_left", "peer_changed"]],
   ["reach", ["peer_unreachable", "peer_reachable"]],
-  ["lease", ["lease_changed"]],
+  ["lease", ["lease_changed", "network_joined", "network_left"]],
 ];
 const SPANS = [[900, "15 min"], [3600, "1 h"], [21600, "6 h"], [86400, "24 h"]];
 const BINS = 60;

@@ -16,6 +16,8 @@ const KINDS = {
   peer_joined: "peer joined",
   peer_left: "peer left",
   peer_changed: "peer changed",
+  network_joined: "network joined",
+  network_left: "network left",
   peer_unreachable: "peer unreachable",
   peer_reachable: "peer reachable again",
   lease_changed: "own lease changed",

@@ -9,6 +9,7 @@ from enum import Enum
 from flanpy.model.condition import Condition, ConditionType
 from flanpy.status.inputs import Inputs
 from flanpy.status.judge import (
+    addresses,
     cloud,
     firewall,
     foreign,
@@ -125,4 +126,5 @@ RULES: tuple[Callable[[Inputs, float], Condition], ...] = (
     cloud.routes,
     names.served,
     networks.ready,
+    addresses.unique,
 )

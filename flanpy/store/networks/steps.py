@@ -29,12 +29,13 @@ from flanpy.store.schema import encode_record
 class Wish:
     """The host that asks for slices: its record, and the slice that it had of a network, by the network's id.
 
-    `called`: its labels and names, by which it is on a network or not.
+    `called`: its labels and names, by which it is on a network or not. `drained`: it gives all slices back.
     """
 
     record: LeaseRecord
     previous: Mapping[str, IPv4Network]
     called: tuple[str, ...] = ()
+    drained: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ def _again(kv: KeyValue) -> Txn:
 def _of_network(book: Book, known: Known, wish: Wish, rng: Random) -> Iterator[Txn]:
     held = known.held_by(wish.record.node_id)
     prefix = slices_prefix(book.prefix, known.network.name)
-    if not is_member(known.network.hosts, wish.called):
+    if wish.drained or not is_member(known.network.hosts, wish.called):
         yield from (_given_back(book, f"{prefix}{lease.key}") for lease in held)
         return
     if not held:

@@ -30,7 +30,7 @@ from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.facts import HostFacts, HostRoute
 from flanpy.model.lease import InvalidLease, LeaseView, SubnetKey
 from flanpy.model.network.network import NetworkConfig
-from flanpy.model.networks.names import NamesStatus
+from flanpy.model.networks.names import NamesStatus, SharedAddress
 from flanpy.model.objects import HostSysctl, LinkFeature, OtherLink, OtherRoute, Route, TunLink, TunnelEnd
 from flanpy.model.offload import Corruption, LinkDriver, OffloadChoice, OffloadReason
 from flanpy.model.ops import Delete, OpFailure, Put
@@ -51,7 +51,18 @@ from flanpy.model.world import World
 from flanpy.plan.diff import Difference
 from flanpy.plan.gates import Hold
 from flanpy.status.inputs import Inputs, OwnSource, OwnStatus, StoreStatus
-from flanpy.status.judge import cloud, firewall, foreign, host, names, offload, overlay, reach, tuning
+from flanpy.status.judge import (
+    addresses,
+    cloud,
+    firewall,
+    foreign,
+    host,
+    names,
+    offload,
+    overlay,
+    reach,
+    tuning,
+)
 from flanpy.status.judge import lease as lease_rules
 from flanpy.status.judge.conditions import NEEDED_TO_BE_READY, RULES, Phase, is_ready, judge, phase_of
 from flanpy.store.own.allocation import Usage
@@ -249,6 +260,7 @@ def naming(**more: object) -> Inputs:
     return replace(WELL, names=replace(NamesStatus("169.254.53.53:53"), **more))  # type: ignore[arg-type]  # as above
 
 
+TWICE = SharedAddress("shop", "10.96.77.5", (("node-0", "h0", "db"), ("node-1", "h1", "web")))
 BLOCKED = peer(2, Reach.UNREACHABLE, Trouble.PORT_BLOCKED)
 ALONE = peer(1, Reach.UNREACHABLE, Trouble.NO_UNDERLAY)
 ROOMY = NeighbourTable(Family.IPV4, limit=1024, needed=1024, refused=9)
@@ -429,6 +441,11 @@ CASES = [
     (C.NAMES_SERVED, naming(told=True), T, "Serving", GOOD, "those last heard"),
     (C.NAMES_SERVED, naming(told=True, stale=False), T, "Serving", GOOD, "answers on 169.254.53.53:53"),
     (C.NETWORKS_READY, WELL, T, "NotAsked", GOOD, "no named network"),
+    (C.ADDRESSES_UNIQUE, WELL, T, "Unique", GOOD, ""),
+    (C.ADDRESSES_UNIQUE, replace(WELL, shared=(TWICE,)), F, "TakenTwice", BAD,
+     "network 'shop': 10.96.77.5 is the address of 'db' on h0 and 'web' on h1"),
+    (C.ADDRESSES_UNIQUE, replace(probed(peer(1)), shared=(TWICE,)), F, "TakenTwice", BAD, "10.96.77.5"),
+    (C.ADDRESSES_UNIQUE, replace(probed(ALONE), shared=(TWICE,)), T, "Unique", GOOD, ""),
     (C.CLOUD_ROUTES, WELL, T, "NotAsked", GOOD, ""),
     (C.CLOUD_ROUTES, replace(WELL, network=replace(V4, backend_type=AWS)), U, "NotRead", BAD, ""),
     *((C.CLOUD_ROUTES, clouded(trouble=CloudTrouble(fault, "ec2:Do", "No.")), F, fault.value, BAD, "ec2:Do: No.")
@@ -478,7 +495,19 @@ def test_missing_key_comes_with_why_etcd_did_not_take_it_again() -> None:
 def test_table_above_has_every_reason_of_every_condition() -> None:
     source = "".join(
         inspect.getsource(module)
-        for module in (cloud, firewall, foreign, host, lease_rules, names, offload, overlay, reach, tuning)
+        for module in (
+            addresses,
+            cloud,
+            firewall,
+            foreign,
+            host,
+            lease_rules,
+            names,
+            offload,
+            overlay,
+            reach,
+            tuning,
+        )
     )
     assert len(RULES) == len(ConditionType)
     written = set(

@@ -1,0 +1,57 @@
+"""Hosts with named networks on real engines, as the tests of them see them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from integration.hosts.engines import DockerHost, EngineContainer
+from integration.net.namespaces import run_in
+from tests.lab.overlay import eventually
+
+DEADLINE_S = 10.0
+
+
+def in_docker(host: DockerHost, *names: str) -> None:
+    """Have Docker's networks made as flanpy-docker does, once flanpyd has told of them."""
+
+    def told() -> bool:
+        done = host.flanpyctl("docker", "networks", "-o", "json", check=False)
+        return done.returncode == 0 and {one["name"] for one in json.loads(done.stdout)} >= set(names)
+
+    eventually(told, lambda: host.flanpyctl("docker", "networks", check=False), deadline=DEADLINE_S)
+    eventually(
+        lambda: all(is_joined(host, name) for name in names),
+        lambda: host.run("ip", "link").stdout,
+        deadline=DEADLINE_S,
+    )
+
+
+def vni(host: DockerHost, name: str) -> int:
+    return int(json.loads(host.flanpyctl("networks", "show", name, "-o", "json").stdout)["vni"])
+
+
+def is_joined(host: DockerHost, name: str) -> bool:
+    """Report whether our device is up in Docker's bridge and floods to the other host."""
+    number = vni(host, name)
+    link = host.run("ip", "-j", "link", "show", f"fv-{number}", check=False).stdout
+    entries = host.run("bridge", "fdb", "show", "dev", f"fv-{number}", check=False).stdout
+    shown: list[dict[str, Any]] = json.loads(link or "[]")
+    if not shown or "UP" not in shown[0]["flags"]:
+        return False
+    return shown[0].get("master") == f"fb-{number}" and "00:00:00:00:00:00 dst" in entries
+
+
+def box(host: DockerHost, name: str, network: str) -> EngineContainer:
+    return host.engine.run_container(name, *(("--network", network) if network else ()))
+
+
+def pings(one: EngineContainer, address: str, *, size: int = 56) -> bool:
+    """Report whether one packet, which may not be fragmented, comes back."""
+    ping = ("ping", "-n", "-c", "1", "-W", "1", "-M", "do", "-s", str(size), address)
+    return run_in(one.as_end().namespace, ping, check=False).returncode == 0
+
+
+def address6(one: EngineContainer, network: str) -> str:
+    found: str = one.inspect()["NetworkSettings"]["Networks"][network]["GlobalIPv6Address"]
+    return found
