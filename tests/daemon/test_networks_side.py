@@ -18,7 +18,7 @@ from flanpy.model.lease import LeaseRecord
 from flanpy.model.networks.definition import render_definition
 from flanpy.model.objects import BridgePort, FloodEntry, VxlanLink
 from flanpy.reconcile.outcome import Pass
-from flanpy.store.networks.keys import network_key, slices_prefix
+from flanpy.store.networks.keys import network_key, networks_prefix, slices_prefix
 from flanpy.store.port import DeleteKey, Operation, PutKey, Txn
 from flanpy.store.schema import encode_record
 from tests.daemon.rig import NODE, PREFIX, Rig, make, running
@@ -149,6 +149,24 @@ async def test_network_stands_after_a_restart_without_etcd_and_keeps_its_slice_a
     async with joined(back) as side:
         await settle(back, side)
         assert [one.slice for one in back.loop.world.named.networks] == [before.slice]
+
+
+@pytest.mark.asyncio
+async def test_wiped_etcd_gets_network_and_slice_back_however_far_its_revisions_were(tmp_path: Path) -> None:
+    rig = make(tmp_path)
+    rig.configure()
+    for number in range(200):  # the slice is written at a revision that the new etcd does not come to
+        write(rig, PutKey("/else", str(number).encode()))
+    async with joined(rig) as side:
+        define(rig)
+        await settle(rig, side)
+        (before,) = rig.loop.world.named.networks
+        rig.etcd.wipe()
+        rig.configure()
+        await settled(rig, side, lambda: bool(rig.etcd.find(slices_prefix(PREFIX, "shop"))))
+        assert [kv.key for kv in rig.etcd.find(networks_prefix(PREFIX))] == [network_key(PREFIX, "shop")]
+        assert [one.slice for one in rig.loop.world.named.networks] == [before.slice]
+        assert rig.etcd.revision < 100
 
 
 @pytest.mark.asyncio

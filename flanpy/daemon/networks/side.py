@@ -145,6 +145,8 @@ class NetworksSide:
     async def _follow(self, watch: Watch, *, definitions: bool) -> None:
         async for news in watch:
             before = self._book
+            if before.slices.is_rewound(news):
+                self._written = 0  # a revision of the past would be waited for without end
             self._book = before.networks_news(news) if definitions else before.slices_news(news)
             if self._book.listed:
                 self._show()

@@ -23,7 +23,8 @@ from flanpy.store.schema import decode_lease
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The keys of one watch. `lost` are those that an etcd without its past does not have any more."""
+    """The keys of one watch. `lost` are those that an etcd without its past does not have any more, until it has them
+    again: a further listing before they are written takes nothing away."""
 
     items: Mapping[str, KeyValue] = field(default_factory=lambda: MappingProxyType({}))
     revision: int = 0
@@ -35,7 +36,8 @@ class Kept:
         match news:
             case Snapshot(items, revision):
                 found = {kv.key: kv for kv in items}
-                lost = self._lost(found) if self._is_rewound(news) else ()
+                before = self.items.values() if self.is_rewound(news) else self.lost
+                lost = tuple(kv for kv in before if kv.key not in found)
                 return Kept(MappingProxyType({**{kv.key: kv for kv in lost}, **found}), revision, True, lost)
             case Delta(puts, deletes, revision):
                 gone = {one.key for one in deletes}
@@ -46,11 +48,13 @@ class Kept:
             case _:
                 return replace(self, revision=max(self.revision, getattr(news, "revision", 0)))
 
-    def _is_rewound(self, news: Snapshot) -> bool:
-        return self.listed and (news.reason in REWRITTEN or news.revision < self.revision)
-
-    def _lost(self, found: Mapping[str, KeyValue]) -> tuple[KeyValue, ...]:
-        return tuple(kv for key, kv in self.items.items() if key not in found)
+    def is_rewound(self, news: News) -> bool:
+        """Report whether news is a listing of an etcd without the past that is known: its revisions begin anew."""
+        return (
+            isinstance(news, Snapshot)
+            and self.listed
+            and (news.reason in REWRITTEN or news.revision < self.revision)
+        )
 
 
 @dataclass(frozen=True, slots=True)

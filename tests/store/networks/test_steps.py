@@ -233,6 +233,9 @@ def test_lost_etcd_takes_nothing_and_one_without_its_past_gets_it_back() -> None
     assert joined(wiped, "node-1").networks == joined(book, "node-1").networks
     steps = next_steps(wiped, Wish(LeaseRecord(IPv4Address("192.0.2.1"), node_id="node-1"), {}), Random(0))
     assert [txn.success[0].key for txn in steps.writes] == [definition.key, mine.key]
+    listed_again = wiped.networks_news(Snapshot((), 3)).slices_news(Snapshot((), 3))
+    assert listed_again.lost == wiped.lost
+    assert listed_again.networks_news(Snapshot((definition,), 4)).networks.lost == ()
     removed = wiped.networks_news(Delta((), (Deletion(definition.key, 3),), 3))
     assert joined(removed, "node-1").networks == ()
 
