@@ -175,6 +175,16 @@ def guarded(world: World, planner: PeerPlanner) -> PeerPlanner:
     families = tuple(
         family for family in network.families if _ports(world, family)[0] or _has_ipip(world, family)
     )
-    return (
-        GuardedPeerPlanner(planner, families, tuple(_members(own.record, families))) if families else planner
+    here = (*_members(own.record, families), *_remembered(world, families))
+    return GuardedPeerPlanner(planner, families, here) if families else planner
+
+
+def _remembered(world: World, families: Iterable[Family]) -> Iterator[FilterMember]:
+    """Yield the members of named networks that the disk knows, until etcd tells of their leases: a host that boots
+    while etcd is away has the networks, and would drop what their other hosts send."""
+    if world.named.listed:
+        return
+    addresses = {address for joined in world.named.networks for address in joined.members}
+    yield from (
+        FilterMember(address) for address in sorted(addresses, key=str) if Family.of(address) in families
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
 from typing import TypeVar
 
 import pytest
 
 from flanpy.backend import choice
 from flanpy.model.address import Family
+from flanpy.model.networks.view import Joined, NamedView
 from flanpy.model.objects import KernelObject
 from flanpy.model.ops import Delete, Objects, Op, OpFailure, Put, Scope
 from flanpy.model.packet_filter import (
@@ -30,6 +31,7 @@ from flanpy.netfilter.nfnetlink import drain, open_events
 from flanpy.netfilter.part import FilterPart
 from flanpy.plan.diff import cleanup_ops, diff, objects_by_key
 from flanpy.plan.ownership import Observed, split
+from tests.model.test_named_networks import SHOP
 from tests.netfilter.test_planner import moving, with_named
 from tests.netfilter.worlds import Namespace, facts, filtered, namespace
 from tests.states import DUAL, crowd
@@ -203,7 +205,7 @@ def test_only_counters_of_our_table_are_told(ns: Namespace) -> None:
     ]
 
 
-def test_ground_of_a_world_without_sets_names_no_hosts() -> None:
+def test_planner_of_a_world_without_sets_names_no_hosts() -> None:
     def members(flavour: Flavour, policy: FilterPolicy = STRANGERS) -> list[str]:
         one = crowd(2)
         guarded = replace(one, filter=facts(flavour), policy=replace(one.policy, filter=policy))
@@ -214,6 +216,22 @@ def test_ground_of_a_world_without_sets_names_no_hosts() -> None:
     assert members(Flavour.IPTABLES_LEGACY) == []
     assert members(Flavour.NFT, FilterPolicy(encapsulation=EncapsulationGuard.OFF)) == []
     assert members(Flavour.IPTABLES_NFT) == ["192.0.2.10", "192.0.2.11", "192.0.2.12"]
+
+
+def test_members_of_named_networks_on_the_disk_are_let_in_until_etcd_tells_of_hosts() -> None:
+    def members(*, listed: bool) -> set[str]:
+        shop = Joined(
+            SHOP, IPv4Network("10.96.3.0/24"), (IPv4Address("192.0.2.77"), IPv6Address("2001:db8::9"))
+        )
+        world = replace(crowd(0), filter=facts(Flavour.IPTABLES_NFT), named=NamedView((shop,), listed=listed))
+        return {
+            str(obj.address)
+            for obj in (choice.plan(world, ()) or {}).values()
+            if isinstance(obj, FilterMember)
+        }
+
+    assert members(listed=False) == {"192.0.2.10", "192.0.2.77"}
+    assert members(listed=True) == {"192.0.2.10"}
 
 
 class CountedElements(Elements):
