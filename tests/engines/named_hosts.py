@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from typing import Any
 
-from integration.hosts.engines import DockerHost, EngineContainer
+from integration.hosts.engines import IMAGE, DockerHost, EngineContainer
 from integration.net.namespaces import run_in
 from tests.lab.overlay import eventually
 
@@ -55,3 +56,44 @@ def pings(one: EngineContainer, address: str, *, size: int = 56) -> bool:
 def address6(one: EngineContainer, network: str) -> str:
     found: str = one.inspect()["NetworkSettings"]["Networks"][network]["GlobalIPv6Address"]
     return found
+
+
+def shown(host: DockerHost, name: str) -> dict[str, Any]:
+    """Return a network with its slices as etcd has them, without revisions; {} if there is none."""
+    done = host.flanpyctl("networks", "show", name, "-o", "json", check=False)
+    return dict(json.loads(done.stdout)) if done.returncode == 0 else {}
+
+
+def reboot(host: DockerHost) -> None:
+    """Leave of the host what a boot finds: its disk. Docker starts before flanpyd is ready."""
+    host.daemon.kill()
+    shims = host.engine.inspect_containers()
+    host.engine.stop()
+    for container in shims.values():
+        host.run("kill", "-9", str(container["State"]["Pid"]), check=False)
+    for link in host.ip_json("link"):
+        if link["ifname"].startswith(("fb-", "fv-", "docker0", "flannel", "veth")):
+            host.run("ip", "link", "del", link["ifname"], check=False)
+    host.run("nft", "flush", "ruleset")
+    host.engine.start()
+    host.daemon.relaunch()
+
+
+def in_docker_here(host: DockerHost, name: str) -> None:
+    """Have one network made in Docker of one host."""
+    done = host.flanpyctl
+
+    def told() -> bool:
+        found = done("docker", "networks", "-o", "json", check=False)
+        return found.returncode == 0 and name in {one["name"] for one in json.loads(found.stdout)}
+
+    eventually(told, lambda: done("docker", "networks", check=False), deadline=DEADLINE_S)
+
+
+def run(host: DockerHost, name: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run a container, which may be refused."""
+    return host.engine.docker("run", "-d", "--name", name, *options, IMAGE, "sleep", "1000000", check=False)
+
+
+def status(host: DockerHost) -> dict[str, Any]:
+    return dict(json.loads(host.flanpyctl("status", "-o", "json", check=False).stdout))

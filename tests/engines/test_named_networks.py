@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 
 import pytest
 
-from integration.hosts.engines import DockerHost, DockerLab
+from integration.hosts.engines import DockerHost, DockerLab, EngineContainer
 from integration.net.namespaces import run_in
 from integration.traffic.pairs import Probe
 from tests.docker_logs import standing
@@ -17,8 +17,13 @@ from tests.engines.named_hosts import (
     address6,
     box,
     in_docker,
+    in_docker_here,
     is_joined,
     pings,
+    reboot,
+    run,
+    shown,
+    status,
     vni,
 )
 from tests.engines.overlay_hosts import ENGINES
@@ -223,6 +228,109 @@ def test_containers_start_and_talk_while_flanpyd_and_etcd_are_away(lab: DockerLa
             host.daemon.wait_ready()
     for container in (one, two):
         container.remove()
+
+
+def test_frozen_etcd_keeps_no_container_from_starting_and_talking(lab: DockerLab) -> None:
+    here, there = lab.hosts
+    lab.etcd.freeze()
+    try:
+        one, two = box(here, "cold", "shop"), box(there, "ice", "shop")
+        assert pings(one, two.address("shop"))
+        assert pings(two, one.address("shop"))
+    finally:
+        lab.etcd.thaw()
+    for container in (one, two):
+        container.remove()
+
+
+def test_wiped_etcd_gets_the_networks_and_their_slices_back(lab: DockerLab) -> None:
+    here, there = lab.hosts
+    before = {host.name: shown(host, "shop") for host in lab.hosts}
+    one, two = box(here, "before", "shop"), box(there, "after", "shop")
+    eventually(lambda: pings(one, two.address("shop")), "not reached", deadline=DEADLINE_S)
+    with Probe(one.as_end("shop"), two.as_end("shop")) as probe:
+        lab.etcd.wipe()
+        lab.configure()
+        eventually(
+            lambda: {host.name: shown(host, "shop") for host in lab.hosts} == before,
+            lambda: here.flanpyctl("networks", check=False),
+            deadline=30.0,
+        )
+        report = probe.stop()
+    assert report.received > 0
+    assert report.lost == 0, report
+    for host in lab.hosts:
+        assert is_joined(host, "shop")
+    for container in (one, two):
+        container.remove()
+
+
+def test_flushed_packet_filter_leaves_networks_talking_and_apart(lab: DockerLab) -> None:
+    here, there = lab.hosts
+    one, far, flat = box(here, "calm", "shop"), box(there, "beyond", "shop"), box(there, "plain", "")
+    eventually(lambda: pings(one, far.address("shop")), "not reached", deadline=DEADLINE_S)
+    with Probe(one.as_end("shop"), far.as_end("shop")) as probe:
+        here.run("nft", "flush", "ruleset")
+        eventually(
+            lambda: "fb-*" in here.run("nft", "list", "ruleset").stdout,
+            "no rule of ours came back",
+            deadline=DEADLINE_S,
+        )
+        report = probe.stop()
+    assert report.lost == 0, report
+    assert not pings(one, flat.address())
+    here.engine.restart()  # Docker makes its own rules again only then
+    for container in (one, far, flat):
+        container.remove()
+
+
+def test_rebooted_host_has_its_networks_without_etcd(lab: DockerLab) -> None:
+    here, there = lab.hosts
+    far = box(there, "distant", "shop")
+    one = here.engine.run_container("booted", "--network", "shop", "--restart", "always")
+    lab.etcd.stop()
+    try:
+        reboot(here)
+        eventually(
+            lambda: bool(one.addresses().get("shop")) and pings(far, one.address("shop")),
+            lambda: here.run("ip", "link").stdout,
+            deadline=30.0,
+        )
+        eventually(
+            lambda: pings(one, far.address("shop"), size=1422),
+            "large packets do not pass",
+            deadline=DEADLINE_S,
+        )
+    finally:
+        lab.etcd.start()
+    here.daemon.wait_ready()
+    for container in (one, far):
+        container.remove()
+
+
+def test_full_slice_is_dockers_one_clear_line_and_an_address_beyond_it_is_not_refused(lab: DockerLab) -> None:
+    here = lab.hosts[0]
+    here.flanpyctl("networks", "create", "tiny", "10.95.0.0/27", "--slice-size", "29")
+    in_docker_here(here, "tiny")
+    boxes: list[EngineContainer] = []
+    while (done := run(here, f"tiny{len(boxes)}", "--network", "tiny")).returncode == 0:
+        boxes.append(EngineContainer(here.engine, f"tiny{len(boxes)}"))
+        assert len(boxes) < 8
+    assert "no available IPv4 addresses" in done.stderr
+    free = next(one for one in status(here)["networks"] if one["name"] == "tiny")
+    eventually(
+        lambda: next(one for one in status(here)["networks"] if one["name"] == "tiny")["free"] == 0,
+        str(free),
+        deadline=DEADLINE_S,
+    )
+    taken = {ip_address(one.address("tiny")) for one in boxes}
+    slice_ = ip_network(here.engine.inspect("network", "tiny")["IPAM"]["Config"][0]["IPRange"])
+    beyond = next(one for one in ip_network("10.95.0.0/27").hosts() if one not in slice_ and one not in taken)
+    late = run(here, "late", "--network", "tiny", "--ip", str(beyond))
+    assert late.returncode == 0, late.stderr
+    here.engine.docker("rm", "-f", "late", *(one.name for one in boxes))
+    here.engine.docker("rm", "-f", f"tiny{len(boxes)}", check=False)
+    here.flanpyctl("networks", "rm", "tiny")
 
 
 def test_network_that_somebody_removed_from_docker_comes_back(lab: DockerLab) -> None:

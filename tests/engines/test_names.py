@@ -264,6 +264,35 @@ def test_flat_overlay_is_asked_by_the_names_of_hosts(lab: DockerLab) -> None:
     far.remove()
 
 
+@pytest.mark.parametrize(
+    "option", [("--ip", "10.96.77.5"), ("--ip6", "fd00:96::77:5"), ("--mac-address", "02:42:0a:60:4d:07")]
+)
+def test_address_that_two_hosts_give_is_named_on_both_until_one_container_is_gone(
+    lab: DockerLab, option: tuple[str, str]
+) -> None:
+    here, there = lab.hosts
+    one, two = box(here, "twin", "shop", *option), box(there, "other", "shop", *option)
+    for host, holders in (
+        (here, f"'twin' on {here.name} and 'other' on {there.name}"),
+        (there, f"'other' on {there.name} and 'twin' on {here.name}"),
+    ):
+        line = f"network 'shop': {option[1]} is the address of {holders}"
+        eventually(lambda: twice(host) == line, lambda: twice(host), deadline=DEADLINE_S)  # noqa: B023
+        assert "P41" in host.flanpyctl("doctor", check=False).stdout
+    two.remove()
+    for host in lab.hosts:
+        eventually(lambda: not twice(host), lambda: twice(host), deadline=DEADLINE_S)  # noqa: B023
+    assert "AddressesUnique" in here.flanpyctl("events").stdout
+    one.remove()
+
+
+def twice(host: DockerHost) -> str:
+    """Return what the host says of an address that it shares, "" for none."""
+    conditions = json.loads(host.flanpyctl("status", "-o", "json", check=False).stdout)["conditions"]
+    found = next(one for one in conditions if one["type"] == "AddressesUnique")
+    return "" if found["healthy"] else str(found["message"])
+
+
 def test_names_stay_while_etcd_is_away_and_those_of_this_host_stay_current(lab: DockerLab) -> None:
     here, there = lab.hosts
     web = lab_box(lab, "web")
