@@ -1,4 +1,5 @@
-"""The guided tour (`make demo`): three hosts, real etcd, real VXLAN, real traffic, and two faults.
+"""The guided tour (`make demo`): three hosts, real etcd, real VXLAN, real traffic, two faults, and with
+Docker a network by name.
 
 Owns the order of the tour and what must come out of each step; it must not contain a way of doing things that tests
 could not use too (that belongs in integration.lab).
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from integration.drivers import named
 from integration.drivers.stage import Failed, Stage, matrix
 from integration.hosts.container import Container, PingResult
 from integration.hosts.daemon import flanpyctl
@@ -39,6 +41,9 @@ class Demo:
             ("Kill a flanpyd (-9) and start it again under a running stream", self.kill_daemon),
             ("Delete the VXLAN device on a host", self.delete_device),
         )
+        if named.can_be_shown():
+            title = "Find a container of another host by name, on two hosts with Docker"
+            self.steps += ((title, self.find_by_name),)
         self.stage = Stage(len(self.steps))
 
     def run(self) -> None:
@@ -126,6 +131,10 @@ class Demo:
             report = probe.stop()
         self.stage.say(f"device, address, {len(before) - 1} routes back after {took * 1000:.0f} ms")
         self._accept(f"the probe's longest gap ({report.lost} of {report.sent} datagrams lost)", gap)
+
+    def find_by_name(self) -> None:
+        """A lab of its own, as hosts with Docker are built otherwise."""
+        named.show(self.stage)
 
     def operator(self, host: Host, *words: str) -> str:
         """Run flanpyctl on a host and return its output."""

@@ -35,8 +35,9 @@ def test_p11_p17_demo_shows_every_step_and_cleans_up() -> None:
     done = _demo()
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("done in") == 8
-    assert "All 8 steps came out as they must." in done.stdout
+    assert done.stdout.count("done in") == 9
+    assert "All 9 steps came out as they must." in done.stdout
+    assert re.search(r"ping -c 1 db .*\n +64 bytes from 10\.96\.\d+\.\d+: ", done.stdout)
     assert "\x1b[" not in done.stdout
     assert [namespaces.names_with(lab) for lab in _labs(done.stdout)] == [[]]
 
