@@ -11,6 +11,7 @@ from integration.hosts.engines.podman import Podman
 from integration.net.claim import PROJECT_ROOT
 from integration.pages import commands
 from tests.engines.conftest import BuildDockerLab
+from tests.engines.image_page import stay_in_the_lab, typed
 from tests.engines.outside import PORT, ask, serving
 from tests.lab.overlay import eventually
 
@@ -60,3 +61,30 @@ def test_podman_containers_reach_each_other_by_their_own_addresses(build_lab: Bu
     assert not here.ping(there, size=mtu - 27).ok
     with serving(lab.hosts[2]) as world:
         assert ask(here.namespace, world.address, PORT) == one.address
+
+
+@pytest.mark.more_engines
+@pytest.mark.timeout(600)
+def test_image_run_by_podman_joins_hosts_and_leaves_nothing(build_lab: BuildDockerLab) -> None:
+    load, run, undo = _blocks("image.md")
+    lab = build_lab(2)
+    lab.configure()
+    hosts = [(host, _installed(host)) for host in lab.hosts]
+    for host, podman in hosts:
+        typed(host, load)
+        stay_in_the_lab(host)
+        typed(host, podman.in_the_lab(run))
+        status = podman.docker(
+            "exec", "flanpyd", "sh", "-c", "while read l; do echo $l; done < /proc/1/status"
+        )
+        assert "Uid: 8472 8472 8472 8472" in status.stdout
+    one, two = (_served(podman, SUBNET_FILE).as_end() for _, podman in hosts)
+    eventually(lambda: one.ping(two, size=1450 - 28).ok, lambda: one.ping(two), deadline=15.0)
+    assert two.ping(one).ok
+    for host, podman in hosts:
+        podman.docker("rm", "-f", host.name)
+        podman.docker("network", "rm", "flanpy")
+        typed(host, podman.in_the_lab(undo))
+        assert "flannel.1" not in host.run("ip", "-o", "link").stdout
+        assert "flanpy" not in host.run("nft", "list", "ruleset").stdout.lower()
+        assert podman.docker("volume", "ls", "-q").stdout == ""

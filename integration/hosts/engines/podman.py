@@ -70,3 +70,7 @@ class Podman:
     def _group(self) -> str:
         """A group of the lab's name, by which the lab finds and ends what is left."""
         return f"--cgroup-parent=/{self.host.namespace}"
+
+    def in_the_lab(self, block: str) -> str:
+        """Give every `podman run` of commands that somebody types the lab's group."""
+        return block.replace("podman run ", f"podman run {self._group} ")
