@@ -54,7 +54,7 @@ engine, rules in plain nftables do not overrule Docker's own drops in iptables; 
 | flannel | its records in etcd, its settings, its subnet.env, taking over from it and going back |
 | CNI plugins bridge and portmap 1.1.1 | on two hosts with the file of [CNI, Nomad and Podman](../howto/cni.md), with a published port |
 | Podman 4.3.1 with netavark 1.4.0, as root | on two hosts with the network of [CNI, Nomad and Podman](../howto/cni.md) |
-| the container image | on Docker 20.10, 26.1, 28.5 and 29.7 with iptables on nftables, on 20.10 with iptables-legacy: two hosts, upgrade, restart of Docker, undo, by the commands of [In a container](../howto/image.md); not with AppArmor, as the kernel that the tests have is built without it, nor by Podman |
+| the container image | on Docker 20.10, 26.1, 28.5 and 29.7 with iptables on nftables, on 20.10 with iptables-legacy: two hosts, upgrade, restart of Docker, undo; by Podman 4.3.1: two hosts, undo; by the commands of [In a container](../howto/image.md); not with AppArmor, as the kernel that the tests have is built without it, nor by Podman |
 | Nomad, nerdctl | not tested |
 | NetworkManager, systemd-networkd, ufw, firewalld, nftables | beside flanpyd on booted Debian 12 hosts |
 """
