@@ -128,13 +128,17 @@ class PeerCountsDocument:
 
 @dataclass(frozen=True, slots=True)
 class StoreDocument:
-    """The connection to etcd; `outage_since` is wall time in seconds. `listed`: a list of hosts stands in for etcd."""
+    """The connection to etcd; `outage_since` is wall time in seconds. `listed`: a list of hosts stands in for etcd.
+
+    `version` is what the server says of itself, `3.5.30` or `flanpy-store 0.1.0`; empty until it has said so.
+    """
 
     endpoint: str
     revision: int
     stale: bool
     outage_since: float | None
     listed: bool
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ Version = tuple[int, int, int]
 MINIMAL: Final = {(3, 5): (3, 5, 33), (3, 6): (3, 6, 14), (3, 7): (3, 7, 1)}
 """The first version of each line in which all that is known is fixed. A line that is missing here is out of support."""
 
+_LAST_ENDED: Final = (3, 4)
 _ENDED: Final = "etcd 3.4 has had no fixes since June 2026"
 _VERSION: Final = re.compile(r"(\d{1,4})\.(\d{1,4})\.(\d{1,4})([-+].*)?")
 
@@ -65,8 +66,18 @@ def holes(version: Version) -> tuple[Hole, ...]:
 
 def troubles(version: Version) -> tuple[str, ...]:
     """Return a line for each hole, and one if the version gets no fixes any more."""
-    ended = (_ENDED,) if version[:2] < min(MINIMAL) else ()
-    return (*(f"{hole.what} ({hole.id})" for hole in holes(version)), *ended)
+    end = ended(version)
+    return (*(f"{hole.what} ({hole.id})" for hole in holes(version)), *((end,) if end else ()))
+
+
+def ended(version: Version) -> str:
+    """Return a line that says so if this version's line gets no fixes any more, else ""."""
+    line = version[:2]
+    if line >= min(MINIMAL):
+        return ""
+    if line == _LAST_ENDED:
+        return _ENDED
+    return f"etcd {line[0]}.{line[1]} ended before 3.4, and {_ENDED}"
 
 
 def advice() -> str:

@@ -76,7 +76,7 @@ CHECKS: Final = (
     Check("P36", "the hosts of all peers are up", reach.peers),
     Check("P37", "no packet to a peer is lost", reach.peers),
     Check("P26", "clocks agree", store.clocks, of_all=True),
-    Check("P34", "etcd keeps its users to their rights", store.versions, of_all=True),
+    Check("P34", "etcd gets fixes, and keeps its users to their rights", store.versions, of_all=True),
     Check("P24", "the store suits so many hosts", store.size, of_all=True),
     Check("P35", "settings are in force", daemon.settings, of_all=True),
 )

@@ -230,9 +230,9 @@ _ALL: Final = (
     ),
     Known(
         "P34",
-        "etcd lets users do more than they may",
-        "A user with a right to one prefix reads and writes every key.",
-        "Upgrade etcd to 3.5.28, 3.6.9 or later.",
+        "etcd is out of date",
+        "A user with a right to one prefix reads and writes every key, or the line of etcd gets no fixes any more.",
+        "Upgrade etcd to 3.5.33, 3.6.14 or 3.7.1, or a later one of these lines; `flanpyctl status` names its version.",
     ),
     Known(
         "P35",

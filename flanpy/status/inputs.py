@@ -59,6 +59,7 @@ class StoreStatus:
 
     `answers`: etcd answers some request at present, if not that for the leases.
     `listed`: a list of hosts stands in for etcd, and `endpoint` is where it stands.
+    `version` is the word of the server at `endpoint`, "" until it is known.
     """
 
     endpoint: str = ""
@@ -68,6 +69,7 @@ class StoreStatus:
     outage_since: float | None = None
     answers: bool = False
     listed: bool = False
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,6 +112,7 @@ def _store(inputs: Inputs) -> StoreDocument:
         stale=inputs.store.stale,
         outage_since=inputs.store.outage_since,
         listed=inputs.store.listed,
+        version=inputs.store.version,
     )
 
 

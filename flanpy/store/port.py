@@ -287,6 +287,10 @@ class StoreSession(Store, Protocol):
         """Return the servers that it is read from; no route of the overlay may lead away from them."""
         ...
 
+    async def server_version(self) -> str:
+        """Return what the server in use says of its version: `3.5.30`, `flanpy-store 0.1.0`; "" where none serves."""
+        ...
+
     def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
         """Return the coroutines that must run for it, by task name."""
         ...

@@ -155,6 +155,7 @@ STATUS: dict[str, Any] = {
         "stale": False,
         "outage_since": None,
         "listed": False,
+        "version": "3.5.30",
     },
     "docker": None,
     "tuning": {

@@ -38,6 +38,11 @@ class Session(FakeSession):
     stats = SimpleNamespace(endpoint="fake", heard=None, connected_since=None)
     endpoints = parse_endpoints(EtcdSettings())
     is_list = False
+    version = "3.5.30"
+
+    async def server_version(self) -> str:
+        """Answer what the test says."""
+        return await self._call("server_version", lambda: self.version)
 
 
 @dataclass

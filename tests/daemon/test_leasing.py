@@ -177,6 +177,32 @@ async def test_config_that_only_reads_differently_changes_nothing(rig: Rig) -> N
         assert rig.kernel.writes == writes
 
 
+async def test_version_of_the_store_is_asked_once_per_connection(rig: Rig) -> None:
+    rig.configure()
+    async with running(rig):
+        assert rig.board.snapshot.inputs.store.version == "3.5.30"
+        await rig.clock.advance(3600)
+        assert rig.session.calls["server_version"] == 1
+        rig.session.version = "3.6.14"
+        rig.session.cut()
+        await rig.clock.advance(60)
+        assert rig.board.snapshot.inputs.store.version == "3.5.30", "what it was, while it is away"
+        rig.session.mend()
+        await rig.clock.advance(60)
+        assert rig.board.snapshot.inputs.store.version == "3.6.14"
+        assert rig.session.calls["server_version"] == 2
+
+
+async def test_store_that_refuses_to_tell_its_version_is_followed_all_the_same(rig: Rig) -> None:
+    rig.configure()
+    rig.session.refuse("server_version", StoreError("permission denied"))
+    async with running(rig):
+        assert rig.session.calls["server_version"] == 1
+        assert rig.board.snapshot.inputs.store.version == ""
+        assert rig.condition(ConditionType.DATASTORE_REACHABLE).healthy
+        assert rig.board.snapshot.inputs.own.source is OwnSource.ETCD
+
+
 async def test_outage_makes_the_datastore_unreachable_and_leaves_the_kernel_alone(rig: Rig) -> None:
     rig.configure()
     async with running(rig):

@@ -15,7 +15,9 @@ import pytest
 from flanpy.doctor import etcd, etcd_versions
 from flanpy.doctor.etcd_versions import MINIMAL, Version, holes, parsed, troubles
 from flanpy.doctor.facts import EndpointSeen, Told
+from flanpy.doctor.finding import Severity
 from flanpy.doctor.registry import diagnose
+from flanpy.model.problem import PROBLEMS
 from flanpy.storeserver.rpc.maintenance import VERSION as STORE_VERSION
 from integration.etcd.api import EtcdApi
 from integration.net.namespaces import LabError
@@ -71,6 +73,25 @@ def test_doctor_tells_of_an_old_etcd_only_where_users_have_rights() -> None:
     assert "3.5.33, 3.6.14 or 3.7.1" in found.cure
     unknown = replace(old, endpoints=(EndpointSeen(url="http://192.0.2.1:2379", version="unknown"),))
     assert diagnose(replace(unknown, told=Told(etcd_user="flanpy"))) == ()
+
+
+@pytest.mark.parametrize("version", ["3.3.27", "3.4.23", "3.4.99"])
+def test_doctor_notes_an_etcd_that_gets_no_fixes_where_nobody_has_rights(version: str) -> None:
+    url = "http://192.0.2.1:2379"
+    old = replace(well(), endpoints=(EndpointSeen(url=url, version=version),))
+    (found,) = diagnose(old)
+    assert (found.id, found.severity) == ("P34", Severity.NOTE)
+    (line,) = found.evidence
+    assert line.startswith(f"{url}: etcd {version}: etcd {version[:3]} ")
+    assert line.endswith("no fixes since June 2026")
+    (warned,) = diagnose(replace(old, told=Told(etcd_user="flanpy")))
+    assert (warned.severity, warned.evidence[-1]) == (Severity.WARNING, line)
+
+
+@pytest.mark.parametrize("version", ["3.5.1", "3.5.32", "3.6.0", "3.7.0", "3.8.0", STORE_VERSION])
+def test_doctor_says_nothing_of_a_line_with_fixes_where_nobody_has_rights(version: str) -> None:
+    seen = EndpointSeen(url="http://192.0.2.1:2379", version=version)
+    assert diagnose(replace(well(), endpoints=(seen,))) == ()
 
 
 class UserApi(EtcdApi):
@@ -161,3 +182,4 @@ def test_value_before_a_put_is_read_exactly_where_the_table_says_so(guarded: Etc
 
 def test_advice_names_every_minimal_version() -> None:
     assert etcd_versions.advice() == "3.5.33, 3.6.14 or 3.7.1, or a later one of these lines"
+    assert etcd_versions.advice() in PROBLEMS["P34"].cure

@@ -297,6 +297,7 @@ PROBLEMS: tuple[tuple[str, str, Change], ...] = (
     ("P40", "a network is too wide", bad(_C.NETWORKS_READY, "TooNarrow")),
     ("P34", "an etcd with holes", lambda seen: replace(
         _etcd(version="3.4.23")(seen), told=Told(etcd_user="flanpy"))),
+    ("P34", "an etcd that gets no fixes", _etcd(version="3.4.23")),
     ("P32", "a name server inside", facts(nameservers=(ip_address("10.50.200.1"),))),
 )  # fmt: skip
 

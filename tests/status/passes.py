@@ -60,7 +60,7 @@ def link(world: World = TWO_PEERS) -> VxlanLink:
 WELL = Inputs(
     network=V4,
     own=OwnStatus(lease=OWN, source=OwnSource.ETCD, expires_at=NOW + 86_400),
-    store=StoreStatus("http://192.0.2.1:2379", contacted=True, stale=False),
+    store=StoreStatus("http://192.0.2.1:2379", contacted=True, stale=False, version="3.5.30"),
     subnet_file="subnet.env: 10.50.10.0/24, MTU 1450",
     lease_file="/var/lib/flanpy: 10.50.10.0-24",
     listeners="/run/flanpy/flanpyd.sock",

@@ -196,7 +196,10 @@ def _counts(counts: Mapping[str, int]) -> Iterator[str]:
 
 
 def _store(store: StoreDocument) -> str:
-    words = f"{store.endpoint or 'no endpoint yet'}, revision {store.revision}"
+    server = f"etcd {store.version}" if store.version[:1].isdigit() else store.version
+    words = ", ".join(
+        filter(None, (store.endpoint or "no endpoint yet", f"revision {store.revision}", server))
+    )
     if store.outage_since:
         lost = "unusable" if store.listed else "out of reach"
         return f"{words}, {lost} for {duration(time.time() - store.outage_since)}: the last view is used"

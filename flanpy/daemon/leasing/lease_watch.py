@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 
 from flanpy.clock import Clock, set_within
+from flanpy.errors import StoreError
 from flanpy.model.lease import Lease, LeaseView
 from flanpy.model.reach import Reach
 from flanpy.plan.moving import Step
@@ -48,6 +50,7 @@ class LeaseWatch:
         self._lingering = Lingering()
         self._parting = asyncio.Event()
         self._contacted = False
+        self._unasked = asyncio.Event()
 
     @property
     def view(self) -> LeaseView:
@@ -98,6 +101,16 @@ class LeaseWatch:
         if known.stale and known.answers != answers:
             self._board.note(store=replace(known, answers=answers))
 
+    async def learn_version(self) -> None:
+        """Ask the server for its version once after each new connection, without end."""
+        while True:
+            await self._unasked.wait()
+            self._unasked.clear()
+            # The watch tells of an outage; and a server that refuses this one call serves us all the same.
+            with suppress(StoreError):
+                version = await self._session.server_version()
+                self._board.note(store=replace(self._board.snapshot.inputs.store, version=version))
+
     def _touched(self, news: News) -> Iterable[str]:
         """Keys of the leases that may have changed by this."""
         match news:
@@ -116,8 +129,18 @@ class LeaseWatch:
         error = news.error if isinstance(news, Stale) else ""
         since = (known.outage_since or self._clock.wall()) if stale else None
         answers = stats.connected_since is not None
+        moved = stats.endpoint != known.endpoint
+        if not stale and (moved or known.stale):
+            self._unasked.set()
         status = StoreStatus(
-            stats.endpoint, self._contacted, stale, error, since, answers, self._session.is_list
+            endpoint=stats.endpoint,
+            contacted=self._contacted,
+            stale=stale,
+            error=error,
+            outage_since=since,
+            answers=answers,
+            listed=self._session.is_list,
+            version="" if moved else known.version,
         )
         if status != known:
             self._board.note(store=status)

@@ -125,6 +125,7 @@ class Leasing:
             "lease_keeper": self._keeper.run(),
             "lease_relist": self._relist_now_and_then(),
             "lease_parting": self._leases.let_go(),
+            "store_version": self._leases.learn_version(),
             "backend_move": self._move.run(),
             "etcd_ways": self._ways.run(),
             "suspects": self._suspects.run(),

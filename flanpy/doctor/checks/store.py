@@ -16,6 +16,7 @@ from flanpy.doctor.finding import Finding, Severity
 _ETCD = Problem("P24", "etcd cannot be reached")
 _LIST = Problem("P24", "the list of hosts cannot be used")
 _HOLES = Problem("P34", "etcd has known holes: a user's password there opens more than the user may")
+_OLD = Problem("P34", "etcd gets no fixes any more")
 _SOME_ETCD = Problem("P24", "some etcd endpoints are not well")
 _SLOW_ETCD = Problem("P24", "etcd answers slowly")
 _LARGE = Problem("P24", "many hosts meet at one copy of the store")
@@ -65,22 +66,25 @@ def reachable(facts: Facts) -> Iterator[Finding]:
 
 
 def versions(facts: Facts) -> Iterator[Finding]:
-    """Judge them only where users have rights: without, everybody who reaches etcd may do everything there."""
-    if not facts.told.etcd_user:
-        return
+    """Judge the holes only where users have rights: without, everybody who reaches etcd may do everything there."""
     told = [(one, etcd_versions.parsed(one.version)) for one in facts.endpoints]
-    lines = [
-        f"{one.url}: etcd {one.version}: {trouble}"
-        for one, version in told
-        if version is not None
-        for trouble in etcd_versions.troubles(version)
-    ]
-    if lines:
+    known = [(f"{one.url}: etcd {one.version}", version) for one, version in told if version is not None]
+    user = facts.told.etcd_user
+    if user:
+        lines = [
+            f"{server}: {trouble}" for server, version in known for trouble in etcd_versions.troubles(version)
+        ]
         cure = (
-            f"update etcd to {etcd_versions.advice()}; until then give user {facts.told.etcd_user}'s password "
+            f"update etcd to {etcd_versions.advice()}; until then give user {user}'s password "
             "and certificate to nobody whom you would not make etcd's root"
         )
-        yield _HOLES.found(*lines, cure=cure, severity=Severity.WARNING)
+        problem, severity = _HOLES, Severity.WARNING
+    else:
+        lines = [f"{server}: {end}" for server, version in known if (end := etcd_versions.ended(version))]
+        cure = f"update etcd to {etcd_versions.advice()}, by one line (3.4, 3.5, 3.6) at a time"
+        problem, severity = _OLD, Severity.NOTE
+    if lines:
+        yield problem.found(*lines, cure=cure, severity=severity)
 
 
 def size(facts: Facts) -> Iterator[Finding]:

@@ -95,6 +95,10 @@ class ListedSession:
         """Return the server that the list comes from, none for a file."""
         return self._source.endpoints
 
+    async def server_version(self) -> str:
+        """Return "": no server of keys stands behind a list."""
+        return ""
+
     def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
         """Return the coroutines to run, by task name."""
         return {"host_list": self._follow()}

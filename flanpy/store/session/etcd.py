@@ -20,6 +20,7 @@ import grpc.aio
 from flanpy.clock import Clock, SystemClock
 from flanpy.errors import LeaseGone, ReplyTooLarge, StoreCompacted, StoreUnavailable
 from flanpy.model.address import IPAddress
+from flanpy.printable import on_one_line
 from flanpy.store import etcdpb as pb
 from flanpy.store.endpoint import Endpoint
 from flanpy.store.head import Head
@@ -37,6 +38,7 @@ from flanpy.store.session.watch import PrefixWatch, WatchPace
 
 # Keys read in one request: bounds a reply's size, and how long decoding it keeps the event loop busy.
 PAGE = 2000
+_LONGEST_VERSION = 32
 
 
 class EtcdSession:
@@ -252,6 +254,10 @@ class EtcdSession:
             revision=header.revision,
             errors=tuple(reply.errors),
         )
+
+    async def server_version(self) -> str:
+        """See `port.StoreSession`."""
+        return on_one_line((await self.status()).version)[:_LONGEST_VERSION]
 
     def watch(self, prefix: str) -> PrefixWatch:
         """See `port.WatchStore`."""
