@@ -74,6 +74,7 @@ def test_stand_in_has_the_shape_of_the_real_daemon(lab: Lab) -> None:
         assert isinstance(real["passes"].pop(counted), dict)
         canned["passes"].pop(counted)
     assert shape(real) == shape(canned)
+    assert f"etcd {real['store']['version']}" in ctl(host, "status").stdout
     assert shape(said(host, "diff")) == shape({**stand_in.DIFF, "lines": [], "kinds": []})
     assert shape(said(host, "config", "show")) == shape(stand_in.CONFIG)
 
