@@ -74,6 +74,7 @@ WRITERS = {
     "flanpy/storeserver/backup.py": "the embedded store's",
     "flanpy/storeserver/lock.py": "the embedded store's",
     "flanpy/cli/cluster/init.py": "the cluster's keys and certificates",
+    "flanpy/cli/cluster/own_etcd.py": "the cluster's keys and certificates",
     "flanpy/cli/cluster/join.py": "the cluster's keys and certificates",
     "flanpy/cli/cluster/leave.py": "the cluster's keys and certificates",
     "flanpy/cli/cluster/places.py": "the cluster's keys and certificates",

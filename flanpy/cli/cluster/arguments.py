@@ -10,7 +10,8 @@ _INIT: Final = """\
 Make this host the first one of a cluster: an authority, the embedded store with TLS, the network, flanpyd, and Docker's
 wiring. Without RANGE one is taken that nothing here uses. Wait until all is ready, then print the command for the other
 hosts. A second run repairs what is missing and changes nothing else. Docker is restarted only while no container runs,
-or with --yes."""
+or with --yes. With --etcd no store is set up: the network is written to that etcd and flanpyd uses it; the same command
+sets further hosts up, as tokens and 'cluster join' are the embedded store's."""
 _JOIN: Final = """\
 Make this host a member: its own key, a certificate, flanpyd and Docker's wiring, until it is ready. TOKEN comes from
 'cluster init' or 'cluster token create'; '-' reads it from standard input, and so does no TOKEN at all, without an echo
@@ -42,7 +43,8 @@ def _add_init(below: Tree) -> None:
         "init",
         "cluster.init:init",
         "make this host the first one of a cluster",
-        "cluster init\n cluster init 10.50.0.0/16 --backend host-gw --yes",
+        "cluster init\n cluster init 10.50.0.0/16 --backend host-gw --yes\n"
+        " cluster init --etcd https://192.0.2.1:2379 --cacert ca.pem --cert client.pem --key client-key.pem",
         about=_INIT,
     )
     init.add_argument(
@@ -61,6 +63,18 @@ def _add_init(below: Tree) -> None:
         default=None,
         help="address of this host that the others reach; else that of the default route",
     )
+    init.add_argument(
+        "--etcd",
+        metavar="URL[,URL...]",
+        default=None,
+        help="use this etcd in place of the embedded store",
+    )
+    for name, what in (
+        ("cacert", "authority that vouches for that etcd"),
+        ("cert", "certificate to show to that etcd"),
+        ("key", "key of that certificate"),
+    ):
+        init.add_argument(f"--{name}", metavar="FILE", default=None, help=f"{what}, in PEM (with --etcd)")
     _add_common(init)
 
 

@@ -15,7 +15,7 @@ from flanpy.cli.base.etcd import with_etcd
 from flanpy.cli.base.exits import CommandError, Exit
 from flanpy.cli.base.host import Host
 from flanpy.cli.base.output import print_json
-from flanpy.cli.cluster import places, ranges, steps
+from flanpy.cli.cluster import own_etcd, places, ranges, steps
 from flanpy.cli.cluster.member_setup import host_name, start_host
 from flanpy.cli.cluster.places import (
     CA,
@@ -51,6 +51,9 @@ def init(arguments: Namespace, host: Host) -> Exit:
     """Set this host up, step by step. CONFLICT if it belongs to another cluster, or uses an etcd."""
     places.need_root()
     known = places.belonging()
+    if arguments.etcd is not None:
+        return own_etcd.init(arguments, host, known)
+    own_etcd.refuse_files(arguments)
     if known is not None and not known.serves:
         raise CommandError(
             Exit.CONFLICT,
