@@ -44,7 +44,7 @@ def _add_init(below: Tree) -> None:
         "cluster.init:init",
         "make this host the first one of a cluster",
         "cluster init\n cluster init 10.50.0.0/16 --backend host-gw --yes\n"
-        " cluster init --etcd https://192.0.2.1:2379 --cacert ca.pem --cert client.pem --key client-key.pem",
+        " cluster init --etcd http://192.0.2.1:2379",
         about=_INIT,
     )
     init.add_argument(
@@ -63,6 +63,11 @@ def _add_init(below: Tree) -> None:
         default=None,
         help="address of this host that the others reach; else that of the default route",
     )
+    _add_etcd(init)
+    _add_common(init)
+
+
+def _add_etcd(init: Parser) -> None:
     init.add_argument(
         "--etcd",
         metavar="URL[,URL...]",
@@ -75,7 +80,6 @@ def _add_init(below: Tree) -> None:
         ("key", "key of that certificate"),
     ):
         init.add_argument(f"--{name}", metavar="FILE", default=None, help=f"{what}, in PEM (with --etcd)")
-    _add_common(init)
 
 
 def _add_join(below: Tree) -> None:

@@ -42,14 +42,9 @@ def refuse_files(arguments: Namespace) -> None:
 def init(arguments: Namespace, host: Host, known: Belonging | None) -> Exit:
     """Set this host up on the given etcd. CONFLICT if it belongs to a cluster, or uses another etcd."""
     _refuse_useless(arguments)
+    _refuse_member(known)
     config = ranges.wanted(arguments)
     urls = tuple(url.strip() for url in arguments.etcd.split(","))
-    if known is not None:
-        raise CommandError(
-            Exit.CONFLICT,
-            f"this host belongs to the cluster of {', '.join(known.endpoints)}, whose store is its own:"
-            " flanpyctl store move --to URL takes that cluster to an etcd",
-        )
     places.refuse_other_etcd(host, urls)
     files = dict(_files(arguments, is_ours=_is_set(host, urls)))
     settings = _reaching(arguments, host, urls)
@@ -72,6 +67,15 @@ def _refuse_useless(arguments: Namespace) -> None:
             raise UsageError(
                 f"--{name} is for the embedded store, and means nothing with --etcd: leave it out"
             )
+
+
+def _refuse_member(known: Belonging | None) -> None:
+    if known is not None:
+        raise CommandError(
+            Exit.CONFLICT,
+            f"this host belongs to the cluster of {', '.join(known.endpoints)}, whose store is its own:"
+            " flanpyctl store move --to URL takes that cluster to an etcd",
+        )
 
 
 def _is_set(host: Host, urls: tuple[str, ...]) -> bool:
