@@ -23,7 +23,8 @@ LABEL: Final = "net.flanpy.named"
 
 @dataclass(frozen=True, slots=True)
 class NamedStep:
-    """The action for one network. `recipe` is None for one that goes; `id` is Docker's, "" without one."""
+    """The action for one network. `recipe` is None for one that goes; `id` is Docker's, "" without one; `refused` is
+    why Docker did not do it."""
 
     name: str
     step: NetworkStep
@@ -31,10 +32,13 @@ class NamedStep:
     id: str = ""
     differences: tuple[str, ...] = ()
     holders: tuple[str, ...] = ()
+    refused: str = ""
 
     @property
     def trouble(self) -> str:
         """Return why the network is not as it should be, with the cure; "" if it is, or will be."""
+        if self.refused:
+            return f"network '{self.name}': {self.refused}"
         if self.step is NetworkStep.TAKEN:
             return f"Docker has a network '{self.name}' of somebody else: remove it, or name ours otherwise"
         if self.step is not NetworkStep.HELD:

@@ -6,12 +6,14 @@ One network that cannot be made holds up none of the others. Docker is not resta
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from flanpy.docker.client import Docker
 from flanpy.docker.named import LABEL, NamedStep, plan_gone, plan_one
 from flanpy.docker.network import NetworkStep
+from flanpy.errors import DockerError, DockerUnreachable
 from flanpy.model.networks.view import Joined
 
 _LINKS: Final = Path("/sys/class/net")
@@ -20,14 +22,12 @@ _LINKS: Final = Path("/sys/class/net")
 def ensure(socket: Path, networks: Iterable[Joined], *, dry_run: bool = False) -> tuple[NamedStep, ...]:
     """Give Docker these networks and take away those of ours that are defined no more; return what each needed.
 
-    Raises DockerUnreachable, and DockerError for what Docker refuses.
+    A step that Docker refuses says so. Raises DockerUnreachable, and DockerError for a Docker that cannot be read.
     """
     docker = Docker(socket)
     try:
         steps = tuple(_planned(docker, tuple(networks)))
-        for step in () if dry_run else steps:
-            _carry_out(docker, step)
-        return steps
+        return steps if dry_run else tuple([_carried_out(docker, step) for step in steps])
     finally:
         docker.close()
 
@@ -46,6 +46,16 @@ def _planned(docker: Docker, networks: tuple[Joined, ...]) -> Iterator[NamedStep
 
 def _holders(docker: Docker, network_id: str) -> tuple[str, ...]:
     return tuple(sorted(one.name for one in docker.holders(network_id)))
+
+
+def _carried_out(docker: Docker, step: NamedStep) -> NamedStep:
+    try:
+        _carry_out(docker, step)
+    except DockerUnreachable:
+        raise
+    except DockerError as error:
+        return replace(step, refused=str(error))
+    return step
 
 
 def _carry_out(docker: Docker, step: NamedStep) -> None:

@@ -93,3 +93,10 @@ def test_network_that_is_defined_no_more_goes_unless_containers_have_it() -> Non
     assert plan_gone(document(), ()).step is NetworkStep.REMOVE
     assert plan_gone(document(), ()).trouble == ""
     assert "is defined no more; held by db" in plan_gone(document(), ("db",)).trouble
+
+
+def test_what_docker_refuses_is_the_trouble_of_its_network() -> None:
+    step = plan_one(ON_SHOP, None, (), bridged=False)
+    assert step.trouble == ""
+    refused = replace(step, refused="Docker refused: Pool overlaps")
+    assert refused.trouble == f"network '{SHOP.name}': Docker refused: Pool overlaps"

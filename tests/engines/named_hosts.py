@@ -6,8 +6,10 @@ import json
 import subprocess
 from typing import Any
 
-from integration.hosts.engines import IMAGE, DockerHost, EngineContainer
+from integration.hosts.engines import IMAGE, DockerHost, DockerLab, EngineContainer
 from integration.net.namespaces import run_in
+from integration.traffic.pairs import ProbeReport
+from tests.lab.backend_side import status as told
 from tests.lab.overlay import eventually
 
 DEADLINE_S = 10.0
@@ -16,11 +18,11 @@ DEADLINE_S = 10.0
 def in_docker(host: DockerHost, *names: str) -> None:
     """Have Docker's networks made as flanpy-docker does, once flanpyd has told of them."""
 
-    def told() -> bool:
+    def are_told() -> bool:
         done = host.flanpyctl("docker", "networks", "-o", "json", check=False)
         return done.returncode == 0 and {one["name"] for one in json.loads(done.stdout)} >= set(names)
 
-    eventually(told, lambda: host.flanpyctl("docker", "networks", check=False), deadline=DEADLINE_S)
+    eventually(are_told, lambda: host.flanpyctl("docker", "networks", check=False), deadline=DEADLINE_S)
     eventually(
         lambda: all(is_joined(host, name) for name in names),
         lambda: host.run("ip", "link").stdout,
@@ -45,6 +47,16 @@ def is_joined(host: DockerHost, name: str) -> bool:
 
 def box(host: DockerHost, name: str, network: str) -> EngineContainer:
     return host.engine.run_container(name, *(("--network", network) if network else ()))
+
+
+def remove(*boxes: EngineContainer) -> None:
+    for one in boxes:
+        one.remove()
+
+
+def assert_none_lost(report: ProbeReport) -> None:
+    assert report.received > 0
+    assert report.lost == 0, report
 
 
 def pings(one: EngineContainer, address: str, *, size: int = 56) -> bool:
@@ -83,11 +95,11 @@ def in_docker_here(host: DockerHost, name: str) -> None:
     """Have one network made in Docker of one host."""
     done = host.flanpyctl
 
-    def told() -> bool:
+    def is_told() -> bool:
         found = done("docker", "networks", "-o", "json", check=False)
         return found.returncode == 0 and name in {one["name"] for one in json.loads(found.stdout)}
 
-    eventually(told, lambda: done("docker", "networks", check=False), deadline=DEADLINE_S)
+    eventually(is_told, lambda: done("docker", "networks", check=False), deadline=DEADLINE_S)
 
 
 def run(host: DockerHost, name: str, *options: str) -> subprocess.CompletedProcess[str]:
@@ -97,3 +109,24 @@ def run(host: DockerHost, name: str, *options: str) -> subprocess.CompletedProce
 
 def status(host: DockerHost) -> dict[str, Any]:
     return dict(json.loads(host.flanpyctl("status", "-o", "json", check=False).stdout))
+
+
+def ready(host: DockerHost) -> dict[str, Any]:
+    """Return the condition of the host's named networks."""
+    found: list[dict[str, Any]] = status(host)["conditions"]
+    return next(one for one in found if one["type"] == "NetworksReady")
+
+
+def move(lab: DockerLab, kind: str) -> None:
+    """Have the flat overlay carried by that backend, and wait until no host keeps anything of another."""
+    lab.configure(backend=kind)
+
+    def carried() -> list[tuple[str, str | None]]:
+        return [(one["type"], one["moving_from"]) for one in (told(host)["backend"] for host in lab.hosts)]
+
+    eventually(lambda: carried() == [(kind, None)] * len(lab.hosts), carried, deadline=30.0)
+
+
+def stands(host: DockerHost, link: str) -> bool:
+    """Report whether the host has a device of that name."""
+    return host.run("ip", "link", "show", link, check=False).returncode == 0

@@ -15,14 +15,19 @@ from tests.docker_logs import standing
 from tests.engines.named_hosts import (
     DEADLINE_S,
     address6,
+    assert_none_lost,
     box,
     in_docker,
     in_docker_here,
     is_joined,
+    move,
     pings,
+    ready,
     reboot,
+    remove,
     run,
     shown,
+    stands,
     status,
     vni,
 )
@@ -99,8 +104,7 @@ def test_ipv6_reaches_across_hosts_and_no_other_named_network_of_the_same_host(l
     assert pings(other, gateway)
     for source, target in ((other, address6(far, "shop")), (far, address6(other, "lab"))):
         assert not pings(source, target), f"{source.name} reaches {target}"
-    for container in (one, far, other):
-        container.remove()
+    remove(one, far, other)
 
 
 def test_network_is_on_the_hosts_that_its_list_says_and_no_others(lab: DockerLab) -> None:
@@ -153,8 +157,7 @@ def test_address_that_moves_to_another_host_is_reached_there_at_once_though_it_i
             lambda: here.run("bridge", "fdb").stdout,
             deadline=MOVED_S,
         )
-    for container in (near, far, moving):
-        container.remove()
+    remove(near, far, moving)
 
 
 def test_container_goes_over_from_an_old_network_without_a_restart(lab: DockerLab) -> None:
@@ -167,8 +170,7 @@ def test_container_goes_over_from_an_old_network_without_a_restart(lab: DockerLa
     here.engine.docker("network", "disconnect", "old", "moving")
     assert pings(moving, far.address("shop"))
     assert moving.as_end("shop").namespace == namespace
-    for container in (moving, far):
-        container.remove()
+    remove(moving, far)
     here.engine.docker("network", "rm", "old")
 
 
@@ -204,8 +206,7 @@ def test_no_datagram_is_lost_while_docker_flanpyd_and_etcd_are_killed_and_come_b
         for host in lab.hosts:
             in_docker(host, "shop")
         report = probe.stop()
-    assert report.received > 0
-    assert report.lost == 0, report
+    assert_none_lost(report)
 
 
 def test_containers_start_and_talk_while_flanpyd_and_etcd_are_away(lab: DockerLab) -> None:
@@ -226,8 +227,7 @@ def test_containers_start_and_talk_while_flanpyd_and_etcd_are_away(lab: DockerLa
             host.daemon.relaunch()
         for host in lab.hosts:
             host.daemon.wait_ready()
-    for container in (one, two):
-        container.remove()
+    remove(one, two)
 
 
 def test_frozen_etcd_keeps_no_container_from_starting_and_talking(lab: DockerLab) -> None:
@@ -239,8 +239,7 @@ def test_frozen_etcd_keeps_no_container_from_starting_and_talking(lab: DockerLab
         assert pings(two, one.address("shop"))
     finally:
         lab.etcd.thaw()
-    for container in (one, two):
-        container.remove()
+    remove(one, two)
 
 
 def test_wiped_etcd_gets_the_networks_and_their_slices_back(lab: DockerLab) -> None:
@@ -257,12 +256,69 @@ def test_wiped_etcd_gets_the_networks_and_their_slices_back(lab: DockerLab) -> N
             deadline=30.0,
         )
         report = probe.stop()
-    assert report.received > 0
-    assert report.lost == 0, report
+    assert_none_lost(report)
     for host in lab.hosts:
         assert is_joined(host, "shop")
-    for container in (one, two):
-        container.remove()
+    remove(one, two)
+
+
+def test_move_of_the_flat_backend_and_back_costs_a_named_network_nothing(lab: DockerLab) -> None:
+    here, there = lab.hosts
+    one, far, flat = box(here, "steady", "shop"), box(there, "away", "shop"), box(there, "level", "")
+    with Probe(one.as_end("shop"), far.as_end("shop")) as probe:
+        probe.wait_flowing()
+        move(lab, "host-gw")
+        assert pings(far, one.address("shop"), size=1422)
+        assert not pings(one, flat.address())
+        assert not pings(flat, one.address("shop"))
+        move(lab, "vxlan")
+        report = probe.stop()
+    assert_none_lost(report)
+    remove(one, far, flat)
+
+
+def test_named_network_beside_a_flat_one_on_udp_reaches_and_stays_apart(lab: DockerLab) -> None:
+    here, there = lab.hosts
+    one, far = box(here, "beside", "shop"), box(there, "yonder", "shop")
+    near, flat = box(here, "nearby", ""), box(there, "level", "")
+    move(lab, "udp")
+    eventually(lambda: pings(one, far.address("shop"), size=1422), "not reached", deadline=DEADLINE_S)
+    eventually(lambda: pings(near, flat.address()), "no flat overlay", deadline=DEADLINE_S)
+    with Probe(one.as_end("shop"), far.as_end("shop")) as probe:
+        probe.wait_flowing()
+        assert not pings(one, flat.address())
+        assert not pings(flat, one.address("shop"))
+        here.daemon.restart(*here.daemon.extra[0])
+        report = probe.stop()
+    assert_none_lost(report)
+    move(lab, "vxlan")
+    remove(one, far, near, flat)
+
+
+def test_host_whose_docker_is_away_stands_by_and_says_so_in_one_line(lab: DockerLab) -> None:
+    here, there = lab.hosts
+    there.engine.stop()
+    try:
+        here.flanpyctl("networks", "create", "soon", "10.94.0.0/16")
+        port = f"fv-{vni(here, 'soon')}"
+        eventually(
+            lambda: "UP" in there.run("ip", "link", "show", port, check=False).stdout,
+            port,
+            deadline=DEADLINE_S,
+        )
+        assert "master" not in there.run("ip", "link", "show", port).stdout
+        eventually(lambda: ready(there)["reason"] == "NoDocker", lambda: ready(there), deadline=DEADLINE_S)
+        assert ready(there)["message"] == "Docker does not run: soon will be there when it does"
+        done = there.flanpyctl("docker", "networks", check=False)
+        assert (done.returncode, len(done.stderr.splitlines())) == (3, 1), done.stderr
+        assert "docker.sock" in done.stderr
+    finally:
+        there.engine.start()
+    in_docker(there, "soon")
+    eventually(lambda: ready(there)["reason"] == "Ready", lambda: ready(there), deadline=DEADLINE_S)
+    here.flanpyctl("networks", "rm", "soon")
+    eventually(lambda: not stands(there, port), "it stays", deadline=DEADLINE_S)
+    there.flanpyctl("docker", "networks")
 
 
 def test_flushed_packet_filter_leaves_networks_talking_and_apart(lab: DockerLab) -> None:
@@ -277,11 +333,10 @@ def test_flushed_packet_filter_leaves_networks_talking_and_apart(lab: DockerLab)
             deadline=DEADLINE_S,
         )
         report = probe.stop()
-    assert report.lost == 0, report
+    assert_none_lost(report)
     assert not pings(one, flat.address())
     here.engine.restart()  # Docker makes its own rules again only then
-    for container in (one, far, flat):
-        container.remove()
+    remove(one, far, flat)
 
 
 def test_rebooted_host_has_its_networks_without_etcd(lab: DockerLab) -> None:
@@ -304,8 +359,7 @@ def test_rebooted_host_has_its_networks_without_etcd(lab: DockerLab) -> None:
     finally:
         lab.etcd.start()
     here.daemon.wait_ready()
-    for container in (one, far):
-        container.remove()
+    remove(one, far)
 
 
 def test_full_slice_is_dockers_one_clear_line_and_an_address_beyond_it_is_not_refused(lab: DockerLab) -> None:

@@ -15,6 +15,7 @@ from integration.hosts.engines import DockerHost, DockerLab, EngineContainer
 from integration.hosts.engines.names import RESOLVER, NamesProgram
 from integration.net.child import Child
 from integration.net.namespaces import run_in
+from integration.traffic.pairs import Probe
 from tests.docker_logs import standing
 from tests.engines.named_hosts import in_docker
 from tests.engines.overlay_hosts import ENGINES
@@ -28,10 +29,16 @@ FRESH_S = 1.0
 """The promise: from the return of `docker run` until another host finds the name."""
 
 
+class NamesLab(DockerLab):
+    """Hosts with the programs that tell their names."""
+
+    followers: tuple[NamesProgram, ...]
+
+
 @pytest.fixture(scope="module", params=ENGINES)
-def lab(request: pytest.FixtureRequest) -> Iterator[DockerLab]:
+def lab(request: pytest.FixtureRequest) -> Iterator[NamesLab]:
     """Two hosts with flanpyd, Docker, the network `shop`, and names."""
-    with DockerLab(2, engine=request.param) as made, standing(made):
+    with NamesLab(2, engine=request.param) as made, standing(made):
         for host in made.hosts:
             host.run("sysctl", "-qw", "net.ipv4.ip_forward=0")
             host.path("/etc/resolv.conf").write_text("nameserver 127.0.0.1\n")
@@ -39,7 +46,7 @@ def lab(request: pytest.FixtureRequest) -> Iterator[DockerLab]:
         made.configure()
         for host in made.hosts:
             host.daemon.launch("--ip-masq", f"--dns-listen={RESOLVER}:53")
-        followers = [NamesProgram(host) for host in made.hosts]
+        made.followers = followers = tuple(NamesProgram(host) for host in made.hosts)
         outside = [Child(f"{host.name} dns", "", log=host.directory / "dns.log") for host in made.hosts]
         try:
             for host, server in zip(made.hosts, outside, strict=True):
@@ -327,3 +334,52 @@ def test_names_outlive_restarts_of_docker_and_of_flanpyd(lab: DockerLab) -> None
     here.daemon.relaunch()
     here.daemon.wait_ready()
     found(web, "db")
+
+
+def test_flanpy_dockers_programs_killed_and_started_again_change_nothing_for_containers(
+    lab: NamesLab,
+) -> None:
+    there, follower = lab.hosts[1], lab.followers[1]
+    web, db = lab_box(lab, "web"), EngineContainer(there.engine, "db")
+    found(web, "db")
+    before = {name: there.engine.inspect("network", name) for name in ("shop", "lab")}
+    with Probe(web.as_end("shop"), db.as_end("shop")) as probe:
+        probe.wait_flowing()
+        follower.kill()
+        missed = box(there, "missed")
+        assert asked(web, "db") == [db.address("shop")]
+        follower.start()
+        found(web, "missed")
+        assert asked(web, "db") == [db.address("shop")]
+        missed.remove()
+        gone(web, "missed")
+        steps = json.loads(there.flanpyctl("docker", "networks", "-o", "json").stdout)
+        report = probe.stop()
+    assert {(one["name"], one["step"]) for one in steps} == {("shop", "keep"), ("lab", "keep")}
+    assert {name: there.engine.inspect("network", name) for name in ("shop", "lab")} == before
+    assert report.received > 0
+    assert report.lost == 0, report
+
+
+def test_network_that_docker_refuses_is_one_clear_line_and_holds_up_no_other(lab: NamesLab) -> None:
+    here, there = lab.hosts
+    foreign = ("--subnet", "10.93.0.0/16", "-o", "com.docker.network.bridge.name=foreign0", "foreign")
+    there.engine.docker("network", "create", *foreign)
+    # as with a macvlan network, which not every kernel has: no address of the host tells of the range
+    there.run("ip", "address", "flush", "dev", "foreign0")
+    here.flanpyctl("networks", "create", "aside", "10.93.0.0/16")
+    here.flanpyctl("networks", "create", "beyond", "10.92.0.0/16")
+
+    def told() -> dict[str, str]:
+        done = there.flanpyctl("docker", "networks", "-o", "json", check=False)
+        return {one["name"]: one["step"] for one in json.loads(done.stdout or "[]")}
+
+    eventually(lambda: told().get("beyond") == "keep", told, deadline=DEADLINE_S)
+    refused = there.flanpyctl("docker", "networks", check=False)
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (6, 1), refused.stderr
+    assert "network 'aside': " in refused.stderr
+    assert "overlap" in refused.stderr
+    there.engine.docker("network", "rm", "foreign")
+    assert there.flanpyctl("docker", "networks").returncode == 0
+    for name in ("aside", "beyond"):
+        here.flanpyctl("networks", "rm", name)

@@ -45,6 +45,6 @@ def _row(step: NamedStep) -> dict[str, Any]:
     return {
         "name": step.name,
         "step": step.step.value,
-        "differences": list(step.differences),
+        "differences": [*step.differences, *((step.refused,) if step.refused else ())],
         "holders": list(step.holders),
     }

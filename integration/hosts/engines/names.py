@@ -26,3 +26,7 @@ class NamesProgram:
     def stop(self) -> None:
         """SIGTERM, and wait for its end."""
         self._child.stop()
+
+    def kill(self) -> None:
+        """SIGKILL: it writes nothing more."""
+        self._child.kill()
