@@ -14,14 +14,14 @@ from flanpy.links.following import follow
 def _answer(
     server: socket.socket, head: bytes, news: bytes = b"", after: threading.Event | None = None
 ) -> None:
-    """Take one connection, and say this, the news `after` the head was taken; then Docker goes."""
+    """Take one connection, and send the head, and the news `after` it was taken; then Docker goes."""
     connection, _ = server.accept()
     with connection:
         assert connection.recv(1 << 16).startswith(b"GET /events?")
         connection.sendall(head)
         if after is not None:
             assert after.wait(10)
-        connection.sendall(news)
+            connection.sendall(news)  # a reader that was refused has gone by now
 
 
 def test_nothing_is_asked_of_docker_when_nothing_is_wanted(tmp_path: Path) -> None:
