@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,7 +23,8 @@ _standing: list[SystemdLab] = []
 def layer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tree with the program and its units, to be laid over the hosts' file system."""
     tree = tmp_path_factory.mktemp("layer")
-    for directory in (tree, *tree.parents[:3]):  # a host's users pass through its root directory
+    # A host's users pass through its root directory. The directory of everybody's temporary files stays as it is.
+    for directory in (tree, *(each for each in tree.parents if Path(tempfile.gettempdir()) in each.parents)):
         directory.chmod(0o755)
     return lay_service(lay_program(tree))
 
