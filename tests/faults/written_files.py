@@ -60,7 +60,7 @@ WRITERS = {
     "flanpy/host/state_file.py": "lease.json",
     "flanpy/host/subnet_env.py": "subnet.env",
     "flanpy/host/tunnel_file.py": "tunnel.json",
-    "flanpy/host/wireguard_key.py": "the WireGuard key",
+    "flanpy/host/wireguard_key.py": "wgkey",
     "flanpy/status/http/server.py": "flanpyd.sock",
     "flanpy/docker/config_file.py": "daemon.json",
     "flanpy/docker/turn.py": "the links of containers",
@@ -95,7 +95,7 @@ OTHERWISE = frozenset({
     "units and their settings",  # by files/atomic.py
     "the cluster's keys and certificates",  # by files/atomic.py, and again by a second run: test_cluster.py
     "the links of containers",  # by files/atomic.py; tests/links
-    "the WireGuard key",  # made once, by files/atomic.py: test_wireguard_key.py
+    "wgkey",  # made once, by files/atomic.py: test_wireguard_key.py
     "flanpyd.sock",  # test_process_host: a run directory that is read-only or full
 })  # fmt: skip
 """What has no row in FILES."""

@@ -28,6 +28,7 @@ SERVICE_FILES: Final = {
     "store-place.json": "state",
     "drained.json": "state",
     "node-id": "state",
+    "wgkey": "state",
     "tunnel.json": "run",
     "extension.json": "run",
     "offload.json": "run",
