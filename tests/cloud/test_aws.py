@@ -231,17 +231,17 @@ def test_claim_is_kept_while_aws_may_still_delete_and_given_up_once_it_has_answe
     interface = aws.add_host(str(ADDRESS), called="h1")
     route = CloudRoute(aws.main, SUBNET, interface)
     aws.put(str(SUBNET), interface)
-    faults: list[tuple[dict[str, object], type[Exception], set[IPv4Network]]] = [
-        ({"deny": ["DeleteRoute"]}, CloudError, set()),
-        ({"down": True}, CloudError, {SUBNET}),
-        ({"slow": 0.5}, TimeoutError, {SUBNET}),  # nobody waits for the answer any more
+    faults: list[tuple[dict[str, object], type[Exception], set[IPv4Network], float]] = [
+        ({"deny": ["DeleteRoute"]}, CloudError, set(), 30.0),
+        ({"down": True}, CloudError, {SUBNET}, 30.0),
+        ({"slow": 0.5}, TimeoutError, {SUBNET}, 0.3),  # nobody waits for the answer any more
     ]
-    for fault, error, claims in faults:
+    for fault, error, claims, patience in faults:
         registry, provider = Registry(), AwsRoutes(Calls())
         provider.host(ADDRESS)
         aws.fail(**fault)
         with pytest.raises(error):
-            asyncio.run(asyncio.wait_for(remove_claimed(provider, registry, route), 0.3))
+            asyncio.run(asyncio.wait_for(remove_claimed(provider, registry, route), patience))
         assert registry.claims == claims, fault
         aws.fail()
         assert asyncio.run(remove_claimed(provider, registry, route)) is (not claims)

@@ -31,10 +31,18 @@ def slices_prefix(prefix: str, name: str = "") -> str:
     return prefix.rstrip("/") + _SLICES + (f"{name}/" if name else "")
 
 
+_COUNTED_BITS = 64
+
+
 def pool_of(network: NamedNetwork) -> NetworkConfig:
-    """Return the network as a config, by whose rules its slices are allocated and guarded as leases are."""
+    """Return the network as a config, by whose rules its slices are allocated and guarded as leases are.
+
+    The last slice of several is left out where there is an IPv6 subnet of a /64 or wider: Docker 20.10 counts its
+    addresses in 64 bits, and refuses each container with "invalid bit range".
+    """
     size = 1 << (32 - network.slice_len)
-    last = int(network.subnet.broadcast_address) + 1 - size
+    wide = network.subnet6 is not None and network.subnet6.prefixlen <= _COUNTED_BITS and network.slices > 1
+    last = int(network.subnet.broadcast_address) + 1 - size * (2 if wide else 1)
     return NetworkConfig(
         network=network.subnet,
         subnet_len=network.slice_len,

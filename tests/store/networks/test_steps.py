@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from itertools import pairwise
 from random import Random
 from typing import Any
@@ -19,7 +19,7 @@ from flanpy.errors import StoreError
 from flanpy.model.lease import LeaseRecord
 from flanpy.model.networks.definition import NamedNetwork, render_definition
 from flanpy.store.networks.book import Book
-from flanpy.store.networks.keys import network_key, networks_prefix, slices_prefix
+from flanpy.store.networks.keys import network_key, networks_prefix, pool_of, slices_prefix
 from flanpy.store.networks.steps import Wish, joined, next_steps
 from flanpy.store.port import DeleteKey, Deletion, Delta, KeyValue, Snapshot, Stale, Txn
 from tests.fakes.etcd import FakeEtcd, FakeSession
@@ -238,6 +238,17 @@ def test_lost_etcd_takes_nothing_and_one_without_its_past_gets_it_back() -> None
     assert listed_again.networks_news(Snapshot((definition,), 4)).networks.lost == ()
     removed = wiped.networks_news(Delta((), (Deletion(definition.key, 3),), 3))
     assert joined(removed, "node-1").networks == ()
+
+
+@pytest.mark.parametrize(
+    ("subnet6", "last"),
+    [(None, "10.96.0.56"), ("fd00:96::/64", "10.96.0.48"), ("fd00:96::/80", "10.96.0.56")],
+)
+def test_last_slice_is_left_out_where_docker_cannot_count_its_ipv6_addresses(
+    subnet6: str | None, last: str
+) -> None:
+    network = replace(SMALL, subnet6=IPv6Network(subnet6) if subnet6 else None)
+    assert str(pool_of(network).subnet_max) == last
 
 
 def test_bad_definition_is_named_and_touches_no_other() -> None:
