@@ -29,7 +29,7 @@ from flanpy.plan.ipv6_room import Narrow, carried, narrow
 
 DEFAULT_PORTS = {Family.IPV4: 51820, Family.IPV6: 51821}
 LOWEST_MTU = 576 + OVERHEAD
-"""What leaves containers the 576 bytes that every IPv4 host takes (RFC 791)."""
+"""The least MTU that leaves containers the 576 bytes that every IPv4 host takes (RFC 791)."""
 
 _MODES = ("separate", "auto", "ipv4", "ipv6")
 _LONGEST_KEEPALIVE = 65_535

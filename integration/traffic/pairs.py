@@ -30,7 +30,7 @@ _PORTS = itertools.count(20_000)
 _NS_PER_MS = 1e6
 DRAIN_S = 20.0
 STILL_COMING_S = 1.0
-"""How long nothing comes before what is missing is lost: a starved end or forwarder has it in a queue until then."""
+"""Seconds without an arrival before what is missing is lost: a starved end or forwarder queues it until then."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from flanpy.files import atomic
 from flanpy.host import drain_file
 
 FOLLOWED: Final = (copy.FILE, places_of_store.FILE, places_of_store.AUTHORITY_FILE)
-"""What flanpyd keeps of the cluster's store."""
+"""The files in which flanpyd keeps the cluster's store."""
 
 
 def leave(arguments: Namespace, host: Host) -> Exit:

@@ -125,9 +125,13 @@ class FollowingSession(EtcdSession):
                 self._disk.give(self._written())
 
     def _written(self) -> Any:
-        items = {key: (item.value, item.lease_id) for key, item in self._items.items()}
-        copied, directory = Copy(self._revision, items), self._host.state_dir
+        copied, directory = self._copied(), self._host.state_dir
         return lambda: copies.save(directory, copied)
+
+    def _copied(self) -> Copy:
+        """Return the keys as they are now."""
+        items = {key: (item.value, item.lease_id) for key, item in self._items.items()}
+        return Copy(self._revision, items)
 
     async def _search(self) -> None:
         while True:
@@ -151,8 +155,7 @@ class FollowingSession(EtcdSession):
 
     def _members(self) -> Iterable[Any]:
         if self._items:
-            items = {key: (item.value, item.lease_id) for key, item in self._items.items()}
-            return Copy(self._revision, items).members()
+            return self._copied().members()
         with suppress(HostError):
             kept = copies.load(self._host.state_dir)
             return kept.members() if kept else ()

@@ -39,7 +39,7 @@ _MODULES = {
     IpipLink: ("IPIP", "ipip"),
     WireguardLink: ("WireGuard", "wireguard"),
 }
-"""What a kernel lacks that refuses the device, and the module that has it; else VXLAN."""
+"""The feature that a kernel lacks if it refuses the device, and the module that has it; else VXLAN."""
 
 _TUNNEL_CURES = {
     EADDRINUSE: "end what holds the port (ss -ulpn), or choose another with Backend.Port; ours follows",
