@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import signal
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,8 +15,8 @@ from itertools import chain
 from typing import Any
 
 from flanpy.backend import choice
-from flanpy.clock import Clock, set_within
-from flanpy.config import Settings, changed, in_force, needing_restart
+from flanpy.clock import Clock
+from flanpy.config import Settings
 from flanpy.daemon import store_choice
 from flanpy.daemon.cloud.side import CloudSide
 from flanpy.daemon.data_plane import DataPlane
@@ -37,6 +36,8 @@ from flanpy.daemon.names.side import NamesSide
 from flanpy.daemon.networks.announcing import announcer
 from flanpy.daemon.networks.side import NetworksSide
 from flanpy.daemon.policy import policy_of, underlay_choice
+from flanpy.daemon.reloading import SettingsInForce
+from flanpy.daemon.service_manager import ServiceManager
 from flanpy.daemon.serving.listeners import Listeners
 from flanpy.daemon.tasks import run_until
 from flanpy.docker.watcher import DockerReport
@@ -47,7 +48,7 @@ from flanpy.kernel.adapter import NetlinkKernel
 from flanpy.kernel.composite import CompositeKernel
 from flanpy.kernel.monitor import Monitor
 from flanpy.kernel.port import Moved
-from flanpy.log import configure, get_logger
+from flanpy.log import get_logger
 from flanpy.model.cloud import CloudHere
 from flanpy.model.condition import ConditionType
 from flanpy.model.facts import HostFacts
@@ -56,25 +57,10 @@ from flanpy.model.world import Printed
 from flanpy.netfilter.part import FilterPart
 from flanpy.reconcile.loop import ReconcileLoop
 from flanpy.reconcile.outcome import Pass
-from flanpy.status.board import StatusBoard, StatusSnapshot
-from flanpy.status.judge.conditions import Phase
-from flanpy.systemd import Notifier, watchdog_interval
+from flanpy.status.board import StatusBoard
+from flanpy.systemd import Notifier
 
 log = get_logger()
-
-JUDGE_INTERVAL = 5.0
-"""Seconds between two looks at conditions that change by time alone."""
-
-WAITING_INTERVAL = 1.0
-"""The same while a condition waits for its time to be shown."""
-
-STARTING_INTERVAL = 1.0
-"""The same before READY, so that systemd is asked for time before a short limit is over."""
-
-MORE_TIME = 60.0
-"""Seconds that systemd is asked for while a first pass works; three times what lies between two questions."""
-LONGEST_START = 1800.0
-"""Seconds of a start after which systemd is asked for no more: a pass that hangs keeps Docker waiting no longer."""
 
 
 class Agent:
@@ -89,18 +75,17 @@ class Agent:
         notifier: Notifier,
         reload_settings: Callable[[], Settings],
     ) -> None:
-        self._settings = settings
         self._clock = clock
-        self._started_at = clock.monotonic()
-        self._notifier = notifier
-        self._reload_settings = reload_settings
         self._stop = asyncio.Event()
         self._programmed = asyncio.Event()
-        self._ready_said = False
-        self._status_said = ""
-        policy = policy_of(settings, node_id)
-        self._waiting = asyncio.Event()
-        self._board = StatusBoard(clock, self._status_changed, on_waiting=self._waiting.set)
+        self._service = ServiceManager(notifier, clock=clock, passing_for=lambda: self._loop.passing_for)
+        self._board = StatusBoard(clock, self._service.status_changed, on_waiting=self._service.judge_soon)
+        self._settings = SettingsInForce(
+            settings,
+            read=reload_settings,
+            use=self._use,
+            pending=lambda text: self._board.note(pending_settings=text),
+        )
         self._events = EventMemory(settings.state_dir, node_id, clock=clock, board=self._board)
         self._session = store_choice.store_of(
             settings, node_id, clock=clock, addresses=lambda: self._loop.world.facts.addresses
@@ -118,7 +103,7 @@ class Agent:
         self._filter.tell(self)
         self._loop = ReconcileLoop(
             CompositeKernel(self._kernel, (self._data_plane.part, extension, self._filter)),
-            policy,
+            policy_of(settings, node_id),
             clock=clock,
             resync_interval=settings.resync_interval,
             on_pass=self._pass_done,
@@ -149,7 +134,7 @@ class Agent:
             self._session, settings, node_id, clock=clock, world=lambda: self._loop.world, board=self._board
         )
         self._probing = Probing(
-            lambda: self._settings, node_id, clock=clock, board=self._board, corrupted=self._offload.corrupted
+            self._settings, node_id, clock=clock, board=self._board, corrupted=self._offload.corrupted
         )
         self._prestartup = PreStartup(
             extension, clock=clock, printed=self._printed, failed=self._note_backend_error
@@ -164,8 +149,8 @@ class Agent:
         for number in (signal.SIGTERM, signal.SIGINT):
             running.add_signal_handler(number, self._signalled, number)
         running.add_signal_handler(signal.SIGHUP, self._hung_up)
-        self._notifier.status("starting")
-        with told_if_late(self._settings.state_dir):
+        self._service.starting()
+        with told_if_late(self._settings().state_dir):
             self._events.recall()
             self._leasing.recall()
             self._networks.recall()
@@ -175,7 +160,7 @@ class Agent:
             await run_until(self._stop, self._tasks())
         finally:
             self._board.note(stopping=True)
-            self._notifier.stopping()
+            self._service.stopping()
             await self._data_plane.close()
             sides = (self._leasing, self._networks, self._names, self._subnet_file)
             for part in (*sides, self._cloud, self._offload, self._events):
@@ -188,11 +173,11 @@ class Agent:
     def _tasks(self) -> dict[str, Any]:
         listeners = Listeners(
             node_id=self._loop.world.policy.node_id,
-            settings=lambda: self._settings,
+            settings=self._settings,
             board=self._board,
             loop=self._loop,
             clock=self._clock,
-            reload=self._reload,
+            reload=self._settings.reload_document,
             drain=self._leasing.drain,
             undrain=self._leasing.undrain,
             more_counts=lambda: chain(
@@ -210,13 +195,13 @@ class Agent:
             "monitor": self._watch_kernel(),
             "announcer": self._announcer.run(),
             "reconcile": self._loop.run(),
-            "packet_filter": self._filter.watch(self._clock, lambda: self._settings.filter.iptables_resync),
+            "packet_filter": self._filter.watch(self._clock, lambda: self._settings().filter.iptables_resync),
             **self._session.tasks(),
             **self._leasing.tasks(),
             **self._networks.tasks(),
             **self._names.tasks(),
             "listeners": listeners.run(),
-            "pulse": self._pulse(),
+            "pulse": self._service.pulse(self._board, also=self._leasing.save_again),
             "events": self._events.run(),
             "subnet_file": self._subnet_file.watch(self._clock),
             "prestartup": self._prestartup.run(),
@@ -234,7 +219,7 @@ class Agent:
             ).run(),
             "probes": self._probing.run(),
             "mesh": self._probing.serve(),
-            "docker": docker_watcher(self._settings, self._clock, self._note_docker).run(),
+            "docker": docker_watcher(self._settings(), self._clock, self._note_docker).run(),
         }
 
     async def _watch_kernel(self) -> None:
@@ -325,43 +310,6 @@ class Agent:
         self._loop.docker_changed(waits=report.waits_for_forwarding)
         self._board.note(docker=report)
 
-    # Towards systemd
-
-    def _status_changed(self, snapshot: StatusSnapshot) -> None:
-        unhealthy = [c for c in snapshot.conditions if not c.healthy]
-        text = snapshot.phase.value
-        if unhealthy:
-            text += f": {unhealthy[0].type.value} {unhealthy[0].reason}: {unhealthy[0].message}"
-        # A drained host is as ready as it will be: systemd must not end what idles on purpose.
-        if (snapshot.ready or snapshot.phase is Phase.DRAINED) and not self._ready_said:
-            self._ready_said = True
-            self._notifier.ready(text)
-        elif text != self._status_said:
-            self._notifier.status(text)
-        self._status_said = text
-
-    async def _pulse(self) -> None:
-        """Tells systemd that the event loop turns, judges what changes by time alone, saves what found no room."""
-        interval = watchdog_interval(os.environ)
-        while True:
-            self._board.judge_again()
-            self._leasing.save_again()
-            if interval is not None:
-                self._notifier.watchdog()
-            self._ask_for_time()
-            if not self._board.is_waiting:
-                self._waiting.clear()
-                often = JUDGE_INTERVAL if self._ready_said else STARTING_INTERVAL
-                await set_within(self._waiting, self._clock, min(interval or often, often))
-            if self._board.is_waiting:
-                await self._clock.sleep(min(interval or WAITING_INTERVAL, WAITING_INTERVAL))
-
-    def _ask_for_time(self) -> None:
-        """Have systemd wait for a first pass that works on many peers: ended in it, the next start would be as long."""
-        started = self._clock.monotonic() - self._started_at
-        if not self._ready_said and self._loop.passing_for > 1.0 and started < LONGEST_START:
-            self._notifier.extend(MORE_TIME)
-
     # Signals
 
     def _signalled(self, number: int) -> None:
@@ -369,41 +317,16 @@ class Agent:
         self._stop.set()
 
     def _hung_up(self) -> None:
-        if self._ready_said:  # before that, READY=1 at the end would be a lie
-            self._notifier.reloading()
-        with suppress(FlanpyError):  # it is in the log
-            self._reload_now()
-        if self._ready_said:
-            self._notifier.ready()
+        with self._service.reloading(), suppress(FlanpyError):  # it is in the log
+            self._settings.reload()
 
-    async def _reload(self) -> dict[str, Any]:
-        names = self._reload_now()
-        return {"changed": list(names), "restart_needed": list(needing_restart(names))}
-
-    def _reload_now(self) -> tuple[str, ...]:
-        """Read the settings again and put into effect what can be; what cannot becomes a condition.
-
-        Raises ConfigError, and then everything stays as it was.
-        """
-        try:
-            new = self._reload_settings()
-            merged = in_force(self._settings, new)
-            store_choice.use(self._session, merged)
-            self._leasing.look_for_etcd()
-        except FlanpyError as error:
-            log.error("reload_refused", error=str(error))
-            raise
-        names = changed(self._settings, new)
-        later = needing_restart(names)
-        self._settings = merged
-        configure(new.log.format, new.log.level)
-        self._loop.set_interval(new.resync_interval)
-        self._offload.use(new.vxlan_tx_checksum)
-        self._leasing.use_margin(new.subnet_lease_renew_margin)
-        text = f"changed and not yet in force: {', '.join(later)}" if later else ""
-        self._board.note(pending_settings=text)
-        log.info("settings_reloaded", options=names, action=text or "all in force")
-        return names
+    def _use(self, settings: Settings) -> None:
+        """Put into effect what a running daemon can. Raises FlanpyError, and then all stays as it was."""
+        store_choice.use(self._session, settings)
+        self._leasing.look_for_etcd()
+        self._loop.set_interval(settings.resync_interval)
+        self._offload.use(settings.vxlan_tx_checksum)
+        self._leasing.use_margin(settings.subnet_lease_renew_margin)
 
 
 def _log_underlay(facts: HostFacts) -> None:
