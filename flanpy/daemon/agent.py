@@ -1,7 +1,8 @@
 """The agent of one host: builds all parts, connects them, and runs them until a signal.
 
 Data goes one way: store and monitor publish frozen values, the loop turns them into kernel objects, the board into
-status. What connects two parts stands here, as one short method each.
+status. What parts decide by stands in `latest`; the board is read by those that show it alone. What connects two parts
+stands here, as one short method each.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from flanpy.daemon.data_plane import DataPlane
 from flanpy.daemon.event_memory import EventMemory
 from flanpy.daemon.extension_side import PreStartup
 from flanpy.daemon.host_files import SubnetFile
+from flanpy.daemon.latest import Latest
 from flanpy.daemon.leasing.leasing import Leasing
 from flanpy.daemon.leasing.store_metrics import store_counts
 from flanpy.daemon.looks.docker_side import docker_watcher
@@ -53,6 +55,8 @@ from flanpy.model.cloud import CloudHere
 from flanpy.model.condition import ConditionType
 from flanpy.model.facts import HostFacts
 from flanpy.model.packet_filter import FilterFacts
+from flanpy.model.reach import ReachReport
+from flanpy.model.tuning import HostTuning
 from flanpy.model.world import Printed
 from flanpy.netfilter.part import FilterPart
 from flanpy.reconcile.loop import ReconcileLoop
@@ -78,6 +82,7 @@ class Agent:
         self._clock = clock
         self._stop = asyncio.Event()
         self._programmed = asyncio.Event()
+        self._latest = Latest()
         self._service = ServiceManager(notifier, clock=clock, passing_for=lambda: self._loop.passing_for)
         self._board = StatusBoard(clock, self._service.status_changed, on_waiting=self._service.judge_soon)
         self._settings = SettingsInForce(
@@ -117,7 +122,13 @@ class Agent:
         )
         self._own_addresses = OwnAddresses(self._monitor.prefer)
         self._leasing = Leasing(
-            self._session, settings, node_id, clock=clock, loop=self._loop, board=self._board
+            self._session,
+            settings,
+            node_id,
+            clock=clock,
+            loop=self._loop,
+            board=self._board,
+            latest=self._latest,
         )
         self._cloud = CloudSide(
             settings,
@@ -128,13 +139,30 @@ class Agent:
             here=self._clouds_changed,
         )
         self._networks = NetworksSide(
-            self._session, settings, node_id, clock=clock, loop=self._loop, board=self._board
+            self._session,
+            settings,
+            node_id,
+            clock=clock,
+            loop=self._loop,
+            board=self._board,
+            is_drained=lambda: self._leasing.is_drained,
         )
         self._names = NamesSide(
-            self._session, settings, node_id, clock=clock, world=lambda: self._loop.world, board=self._board
+            self._session,
+            settings,
+            node_id,
+            clock=clock,
+            world=lambda: self._loop.world,
+            board=self._board,
+            latest=self._latest,
         )
         self._probing = Probing(
-            self._settings, node_id, clock=clock, board=self._board, corrupted=self._offload.corrupted
+            self._settings,
+            node_id,
+            clock=clock,
+            latest=self._latest,
+            publish=self._probed,
+            corrupted=self._offload.corrupted,
         )
         self._prestartup = PreStartup(
             extension, clock=clock, printed=self._printed, failed=self._note_backend_error
@@ -208,11 +236,12 @@ class Agent:
             **self._cloud.tasks(),
             "tuning": TuningWatch(
                 clock=self._clock,
-                last=lambda: self._board.snapshot.inputs.last,
-                note=lambda tuning: self._board.note(tuning=tuning),
+                last=lambda: self._latest.last,
+                note=self._tuning_changed,
             ).run(),
             "transit": TransitWatch(
                 clock=self._clock,
+                last=lambda: self._latest.last,
                 snapshot=lambda: self._board.snapshot,
                 note=lambda transit: self._board.note(transit=transit),
                 own_writes=self._filter.own_writes,
@@ -253,6 +282,7 @@ class Agent:
     # From the loop
 
     def _pass_done(self, outcome: Pass) -> None:
+        self._latest.last = outcome
         self._own_addresses.look(outcome.world)
         network = outcome.world.network
         if network is not None:
@@ -302,12 +332,24 @@ class Agent:
         self._leasing.world_changed()
 
     def _peers_lost(self) -> bool:
-        """Report whether probes find that peers do not answer: the provider may have lost a route."""
+        """Report whether probes find that peers do not answer: the provider may have lost a route.
+
+        The condition tells, not the last round of probes: it waits out a flap, and providers limit requests.
+        """
         conditions = self._board.snapshot.conditions
         return any(c.type is ConditionType.PEERS_REACHABLE and not c.healthy for c in conditions)
 
+    def _probed(self, report: ReachReport) -> None:
+        self._latest.reach = report
+        self._board.note(reach=report)
+
+    def _tuning_changed(self, tuning: HostTuning) -> None:
+        self._latest.tuning = tuning
+        self._board.note(tuning=tuning)
+
     def _note_docker(self, report: DockerReport) -> None:
         self._loop.docker_changed(waits=report.waits_for_forwarding)
+        self._latest.docker = report
         self._board.note(docker=report)
 
     # Signals

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
-from typing import TypedDict
+from typing import Protocol, TypedDict, Unpack
 
 from flanpy.backend import choice
 from flanpy.docker.watcher import DockerReport
@@ -139,6 +139,13 @@ class Inputs:
     def own_links(self) -> frozenset[str]:
         """The links that are ours to make, as of the last pass."""
         return choice.links(self.last.world) if self.last is not None else frozenset()
+
+
+class StatusSink(Protocol):
+    """Takes what parts of the daemon tell people; it has no way to read anything back."""
+
+    def note(self, **changes: Unpack[InputChanges]) -> None:
+        """Replace inputs by name and judge again."""
 
 
 class InputChanges(TypedDict, total=False):

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import cast
 
 from flanpy.config import Settings, load
+from flanpy.daemon.latest import Latest
 from flanpy.daemon.leasing.leasing import Leasing
 from flanpy.model.condition import Condition, ConditionType
 from flanpy.model.world import Policy
@@ -54,6 +55,7 @@ class Rig:
     kernel: FakeKernel
     board: StatusBoard
     loop: ReconcileLoop
+    latest: Latest
     leasing: Leasing
 
     async def pulse(self) -> None:
@@ -89,9 +91,11 @@ def make(tmp_path: Path, *flags: str, etcd: FakeEtcd | None = None) -> Rig:
     session = Session(etcd)
     places = [f"--state-dir={tmp_path}/state", f"--subnet-file={tmp_path}/subnet.env"]
     settings = load([*places, *flags], {}, default_file=tmp_path / "none.toml")
+    latest = Latest()
     board, kernel = StatusBoard(clock), FakeKernel(host_links=HOST_LINKS)
 
     def pass_done(outcome: Pass) -> None:
+        latest.last = outcome
         leasing.pass_done(outcome)
         board.note_pass(outcome)
 
@@ -103,8 +107,10 @@ def make(tmp_path: Path, *flags: str, etcd: FakeEtcd | None = None) -> Rig:
         on_pass=pass_done,
         request_listing=lambda _reason: None,
     )
-    leasing = Leasing(cast(EtcdSession, session), settings, NODE, clock=clock, loop=loop, board=board)
-    return Rig(etcd, session, clock, settings, kernel, board, loop, leasing)
+    leasing = Leasing(
+        cast(EtcdSession, session), settings, NODE, clock=clock, loop=loop, board=board, latest=latest
+    )
+    return Rig(etcd, session, clock, settings, kernel, board, loop, latest, leasing)
 
 
 @asynccontextmanager

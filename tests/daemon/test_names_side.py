@@ -58,7 +58,13 @@ async def naming(tmp_path: Path, *, etcd: FakeEtcd | None = None, cut: bool = Fa
     else:
         rig.configure()
     names = NamesSide(
-        rig.session, rig.settings, NODE, clock=rig.clock, world=lambda: rig.loop.world, board=rig.board
+        rig.session,
+        rig.settings,
+        NODE,
+        clock=rig.clock,
+        world=lambda: rig.loop.world,
+        board=rig.board,
+        latest=rig.latest,
     )
     before = rig.loop._on_pass
 

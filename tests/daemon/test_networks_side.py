@@ -31,7 +31,15 @@ PEER = LeaseRecord(IPv4Address("192.0.2.77"), node_id="peer")
 @asynccontextmanager
 async def joined(rig: Rig, *more: Coroutine[Any, Any, None]) -> AsyncIterator[NetworksSide]:
     """The side runs beside leasing and the loop, and more beside it."""
-    side = NetworksSide(rig.session, rig.settings, NODE, clock=rig.clock, loop=rig.loop, board=rig.board)
+    side = NetworksSide(
+        rig.session,
+        rig.settings,
+        NODE,
+        clock=rig.clock,
+        loop=rig.loop,
+        board=rig.board,
+        is_drained=lambda: rig.leasing.is_drained,
+    )
     before = rig.loop._on_pass
 
     def pass_done(outcome: Pass) -> None:

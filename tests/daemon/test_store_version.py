@@ -9,6 +9,7 @@ from typing import Unpack
 import pytest
 
 from flanpy.clock import SystemClock
+from flanpy.daemon.latest import Latest
 from flanpy.daemon.leasing.lease_watch import LeaseWatch
 from flanpy.status import report
 from flanpy.status.board import StatusBoard
@@ -42,7 +43,13 @@ async def _named(space: EtcdSpace) -> str:
     board.told = asyncio.Event()
     async with EtcdSession(space.settings) as session:
         watch = LeaseWatch(
-            session, space.prefix, clock=clock, board=board, changed=lambda _: None, parted=lambda: None
+            session,
+            space.prefix,
+            clock=clock,
+            board=board,
+            answers=Latest().answers,
+            changed=lambda _: None,
+            parted=lambda: None,
         )
         tasks = [asyncio.create_task(watch.follow()), asyncio.create_task(watch.learn_version())]
         try:

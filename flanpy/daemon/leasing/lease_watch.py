@@ -14,10 +14,8 @@ from dataclasses import replace
 from flanpy.clock import Clock, set_within
 from flanpy.errors import StoreError
 from flanpy.model.lease import Lease, LeaseView
-from flanpy.model.reach import Reach
 from flanpy.plan.moving import Step
-from flanpy.status.board import StatusBoard
-from flanpy.status.inputs import StoreStatus
+from flanpy.status.inputs import StatusSink, StoreStatus
 from flanpy.store.lease_view import fold
 from flanpy.store.linger import Lingering
 from flanpy.store.port import Delta, News, Snapshot, Stale, StoreSession
@@ -26,7 +24,8 @@ from flanpy.store.port import Delta, News, Snapshot, Stale, StoreSession
 class LeaseWatch:
     """The leases below `prefix`, that of `schema.subnets_prefix`.
 
-    `changed` is called with each step of the view, `parted` when peers that lingered are let go.
+    `answers` reports whether the last probes reached a peer. `changed` is called with each step of the view, `parted`
+    when peers that lingered are let go.
     """
 
     def __init__(
@@ -35,7 +34,8 @@ class LeaseWatch:
         prefix: str,
         *,
         clock: Clock,
-        board: StatusBoard,
+        board: StatusSink,
+        answers: Callable[[Lease], bool],
         changed: Callable[[Step], None],
         parted: Callable[[], None],
     ) -> None:
@@ -43,6 +43,8 @@ class LeaseWatch:
         self._prefix = prefix
         self._clock = clock
         self._board = board
+        self._answers = answers
+        self._status = StoreStatus()
         self._changed = changed
         self._parted = parted
         self._watch = session.watch(prefix)
@@ -89,17 +91,10 @@ class LeaseWatch:
                 self._lingering = self._lingering.after(self._view, self._view, self._clock.monotonic())
                 self._parted()
 
-    def _answers(self, lease: Lease) -> bool:
-        """Report whether the last probes found this peer."""
-        reach = self._board.snapshot.inputs.reach
-        peer = reach.peers.get(lease.key) if reach is not None else None
-        return peer is not None and peer.reach in {Reach.REACHABLE, Reach.LOSSY}
-
     def look_again(self) -> None:
         """Note whether etcd answers others while this watch gets no listing."""
-        known, answers = self._board.snapshot.inputs.store, self._session.stats.connected_since is not None
-        if known.stale and known.answers != answers:
-            self._board.note(store=replace(known, answers=answers))
+        if self._status.stale:
+            self._say(replace(self._status, answers=self._session.stats.connected_since is not None))
 
     async def learn_version(self) -> None:
         """Ask the server for its version once after each new connection, without end."""
@@ -109,7 +104,7 @@ class LeaseWatch:
             # The watch tells of an outage; and a server that refuses this one call serves us all the same.
             with suppress(StoreError):
                 version = await self._session.server_version()
-                self._board.note(store=replace(self._board.snapshot.inputs.store, version=version))
+                self._say(replace(self._status, version=version))
 
     def _touched(self, news: News) -> Iterable[str]:
         """Keys of the leases that may have changed by this."""
@@ -125,7 +120,7 @@ class LeaseWatch:
         stats = self._session.stats
         stale = isinstance(news, Stale)
         self._contacted = self._contacted or not stale
-        known = self._board.snapshot.inputs.store
+        known = self._status
         error = news.error if isinstance(news, Stale) else ""
         since = (known.outage_since or self._clock.wall()) if stale else None
         answers = stats.connected_since is not None
@@ -142,5 +137,9 @@ class LeaseWatch:
             listed=self._session.is_list,
             version="" if moved else known.version,
         )
-        if status != known:
+        self._say(status)
+
+    def _say(self, status: StoreStatus) -> None:
+        if status != self._status:
+            self._status = status
             self._board.note(store=status)

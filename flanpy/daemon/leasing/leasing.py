@@ -16,6 +16,7 @@ from typing import Any
 
 from flanpy.clock import Clock
 from flanpy.config import Settings
+from flanpy.daemon.latest import Latest
 from flanpy.daemon.leasing import expiries
 from flanpy.daemon.leasing.backend_move import BackendMove
 from flanpy.daemon.leasing.draining import Draining
@@ -37,8 +38,7 @@ from flanpy.plan.moving import Step
 from flanpy.probe.tcp_probe import tcp_probe
 from flanpy.reconcile.loop import ReconcileLoop
 from flanpy.reconcile.outcome import Pass
-from flanpy.status.board import StatusBoard
-from flanpy.status.inputs import OwnSource, OwnStatus
+from flanpy.status.inputs import OwnSource, OwnStatus, StatusSink
 from flanpy.store.own.keeper import LeaseKeeper
 from flanpy.store.own.own_lease import LeaseSource, LeaseTerms, OwnLeaseState
 from flanpy.store.port import StoreSession
@@ -59,7 +59,8 @@ class Leasing:
         *,
         clock: Clock,
         loop: ReconcileLoop,
-        board: StatusBoard,
+        board: StatusSink,
+        latest: Latest,
     ) -> None:
         self._session = session
         self._settings = settings
@@ -77,6 +78,7 @@ class Leasing:
             subnets_prefix(settings.etcd.prefix),
             clock=clock,
             board=board,
+            answers=latest.answers,
             changed=self._leases_changed,
             parted=self._show_leases,
         )
@@ -115,7 +117,13 @@ class Leasing:
             alive=self._is_alive,
             note=lambda lines: board.note(changed_hands=lines),
         )
+        self._drained = False
         self._draining = Draining(self._keeper, settings.state_dir, clock=clock)
+
+    @property
+    def is_drained(self) -> bool:
+        """Report whether this host holds no lease on purpose."""
+        return self._drained
 
     def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
         """Return the coroutines to run, by task name."""
@@ -286,8 +294,9 @@ class Leasing:
             missing=state.missing,
             drained=state.drained,
         )
-        if state.drained and not self._board.snapshot.inputs.own.drained:
+        if state.drained and not self._drained:
             self._loop.look_again("drain")  # named networks go, too, by a pass after this news
+        self._drained = state.drained
         self._board.note(own=status, pending_lease=state.restart_needed)
 
     def _kept(self, lease: Lease | None) -> None:

@@ -18,7 +18,7 @@ from flanpy.model.network.config import parse_network_config
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.world import Policy
 from flanpy.plan.allowed import believed, refuse_outside
-from flanpy.status.board import StatusBoard
+from flanpy.status.inputs import StatusSink
 from flanpy.store.own.allocation import excluded
 from flanpy.store.own.own_lease import LeaseSource, OwnLeaseState
 from flanpy.store.port import Delta, Snapshot, StoreSession
@@ -34,7 +34,7 @@ class NetworkWatch:
         session: StoreSession,
         key: str,
         *,
-        board: StatusBoard,
+        board: StatusSink,
         own: Callable[[], OwnLeaseState],
         policy: Callable[[], Policy],
         changed: Callable[[NetworkConfig], None],
@@ -48,6 +48,7 @@ class NetworkWatch:
         self._network: NetworkConfig | None = None
         self._first: tuple[IPNetwork, ...] | None = None
         self._heard = False
+        self._error = ""
 
     @property
     def network(self) -> NetworkConfig | None:
@@ -144,8 +145,7 @@ class NetworkWatch:
         except ConfigError as error:
             self._refuse(str(error))
             return None
-        if self._board.snapshot.inputs.network_error:
-            self._board.note(network_error="")
+        self._say("")
         return network
 
     def _refuse_outside(self, network: NetworkConfig) -> None:
@@ -155,8 +155,13 @@ class NetworkWatch:
         self._first = first
 
     def _refuse(self, error: str) -> None:
-        if error != self._board.snapshot.inputs.network_error:
+        if error != self._error:
             log.warning("network_refused", error=error)
+        self._say(error)
+
+    def _say(self, error: str) -> None:
+        if error != self._error:
+            self._error = error
             self._board.note(network_error=error)
 
     def _use(self, network: NetworkConfig) -> None:

@@ -9,6 +9,7 @@ from flanpy.backend import choice
 from flanpy.clock import Clock, set_within
 from flanpy.config import ListenAddress, Settings
 from flanpy.config.settings import PageOptions
+from flanpy.daemon.latest import Latest
 from flanpy.errors import HostError
 from flanpy.model.address import Family, IPAddress
 from flanpy.model.naming import HostNames
@@ -26,7 +27,6 @@ from flanpy.probe.rows import Document, Told, own_document
 from flanpy.probe.target import TUNNELS, Target, overlay_address, targets, tokens_at
 from flanpy.probe.tcp_probe import tcp_probe_at
 from flanpy.reconcile.outcome import Pass
-from flanpy.status.board import StatusBoard
 from flanpy.status.judge.firewall import rules
 
 FIRST_LOOK_S = 5.0
@@ -42,12 +42,13 @@ class Probing:
         node_id: str,
         *,
         clock: Clock,
-        board: StatusBoard,
+        latest: Latest,
+        publish: Callable[[ReachReport], None],
         corrupted: Callable[[tuple[str, ...]], None],
     ) -> None:
         self._settings = settings
         self._clock = clock
-        self._board = board
+        self._latest = latest
         self._planned = asyncio.Event()
         self._of: tuple[object, tuple[Target, ...]] = (None, ())
         self.prober = Prober(
@@ -56,7 +57,7 @@ class Probing:
             interval=lambda: self._settings().probe.interval,
             targets=self._targets,
             local_faults_of=self._local_faults,
-            publish=lambda report: self._board.note(reach=report),
+            publish=publish,
             tcp_probe=tcp_probe_at(settings().probe.mesh_port or 1, clock),
         )
         self.prober.check_checksums(settings().probe.mesh_port, self._vxlan_addresses, corrupted)
@@ -93,7 +94,7 @@ class Probing:
 
     def _targets(self) -> tuple[Target, ...]:
         """Return the last pass's targets, recomputed only if the world changed: a thousand peers take milliseconds."""
-        last = self._board.snapshot.inputs.last
+        last = self._latest.last
         if last is None or last.decision.desired is None:
             return ()
         if self._of[0] is not last.world:
@@ -104,7 +105,7 @@ class Probing:
 
     def _vxlan_addresses(self) -> dict[Family, tuple[IPAddress, TunnelEntry]]:
         """Return this host's own where the overlay is of VXLAN: by them peers check the checksums of its packets."""
-        last = self._board.snapshot.inputs.last
+        last = self._latest.last
         if last is None or not self._port or last.decision.desired is None or last.world.own is None:
             return {}
         desired = last.decision.desired.values()
@@ -119,7 +120,7 @@ class Probing:
     # What hosts tell each other
 
     def _nodes(self) -> list[Node]:
-        last = self._board.snapshot.inputs.last
+        last = self._latest.last
         own = last.world.own if last is not None else None
         found: dict[str, Node] = {}
         if last is not None and own is not None:
@@ -138,7 +139,7 @@ class Probing:
         return list(found.values())
 
     def _own(self) -> Document:
-        last, report = self._board.snapshot.inputs.last, self._board.snapshot.inputs.reach
+        last, report = self._latest.last, self._latest.reach
         own = last.world.own if last is not None else None
         subnet = str(own.key) if own is not None else ""
         return own_document(
@@ -151,10 +152,10 @@ class Probing:
 
     def _told(self) -> Told | None:
         """Return what this host's page shows anyway, None without one."""
-        page, inputs = self._settings().page, self._board.snapshot.inputs
+        page, docker = self._settings().page, self._latest.docker
         if page.listen is None:
             return None
-        found = inputs.docker.found if inputs.docker is not None else None
+        found = docker.found if docker is not None else None
         networks = (found.default, found.own) if found is not None else ()
         names = {name for network in networks if network is not None for name in network.containers}
         return Told(self._way_to(page), tuple(sorted(names)))
@@ -163,7 +164,7 @@ class Probing:
         """Return the address at which others see this host's page, "" for one on loopback."""
         address = page.listen
         if address is not None and address.host.is_unspecified:
-            last = self._board.snapshot.inputs.last
+            last = self._latest.last
             underlay = last.world.facts.underlay if last is not None else None
             local = underlay.address or underlay.address6 if underlay is not None else None
             address = ListenAddress(local, address.port) if local is not None else None
@@ -173,7 +174,7 @@ class Probing:
 
     def _own_address(self) -> IPAddress | None:
         """Return the address at which other hosts ask this one: the tunnel's if there is one, else the underlay's."""
-        last = self._board.snapshot.inputs.last
+        last = self._latest.last
         if last is None or last.decision.desired is None or last.world.own is None or not last.world.network:
             return None
         underlay = last.world.facts.underlay
@@ -190,18 +191,17 @@ class Probing:
         return tokens_at(address, self._targets())
 
     def _own_token(self) -> str:
-        last = self._board.snapshot.inputs.last
+        last = self._latest.last
         return last.world.own.record.mesh_token if last is not None and last.world.own is not None else ""
 
     # What this host knows of itself
 
     def _local_faults(self, target: Target) -> LocalFaults:
-        inputs = self._board.snapshot.inputs
-        last = inputs.last
+        last, tuning = self._latest.last, self._latest.tuning
         if last is None:
             return LocalFaults()
-        standing = rules(inputs)
-        path = inputs.tuning.reverse_path if inputs.tuning is not None else None
+        standing = rules(last)
+        path = tuning.reverse_path if tuning is not None else None
         strict = ", ".join(path.strict) if path is not None and path.drops_lately else ""
         return LocalFaults(
             underlay=_dead_underlay(last),

@@ -18,6 +18,7 @@ from flanpy.errors import MALFORMED
 from flanpy.model.objects import HostSysctl
 from flanpy.model.transit import Harm, Obstacle, Transit
 from flanpy.netfilter.look import Looker
+from flanpy.reconcile.outcome import Pass
 from flanpy.status import report
 from flanpy.status.board import StatusSnapshot
 from flanpy.status.lease_rows import rows
@@ -36,7 +37,8 @@ _KEPT: Final = ("PATH", "XTABLES_LOCKFILE", "XTABLES_LIBDIR")
 
 
 class TransitWatch:
-    """`snapshot` gives what is known, `note` takes each look that differs from the one before.
+    """`last` returns the last pass, `snapshot` what the documents for the program are made of; `note` takes each look
+    that differs from the one before.
 
     `own_writes`: as a `Looker` takes it.
     """
@@ -45,11 +47,13 @@ class TransitWatch:
         self,
         *,
         clock: Clock,
+        last: Callable[[], Pass | None],
         snapshot: Callable[[], StatusSnapshot],
         note: Callable[[Transit | None], None],
         own_writes: Callable[[], int] = lambda: 0,
     ) -> None:
         self._clock = clock
+        self._last = last
         self._snapshot = snapshot
         self._note = note
         self._looker = Looker(own_writes=own_writes)
@@ -75,7 +79,7 @@ class TransitWatch:
 
     def _signature(self) -> object:
         """Differs if the answer may; None while this host forwards nothing, or knows nobody to forward to."""
-        last = self._snapshot().inputs.last
+        last = self._last()
         desired = last.decision.desired if last is not None else None
         if last is None or desired is None or last.world.own is None or not last.admission.peers:
             return None
@@ -84,8 +88,7 @@ class TransitWatch:
         return self._looker.signature(), last.world.own.key, last.world.network
 
     def _documents(self) -> dict[str, Any]:
-        snapshot = self._snapshot()
-        last = snapshot.inputs.last
+        last = self._last()
         assert last is not None
         found: list[Any] = []
         others = 0
@@ -94,7 +97,7 @@ class TransitWatch:
             if row.own or (row.way and others <= _PEERS):
                 found.append(row)
         head = report.DaemonHead("", "", 0, 0.0)
-        status = report.status(snapshot, now=self._clock.wall(), head=head)
+        status = report.status(self._snapshot(), now=self._clock.wall(), head=head)
         return {"status": report.plain(status), "subnets": {"subnets": report.plain(found)}}
 
     def _say(self, found: Transit | None) -> None:

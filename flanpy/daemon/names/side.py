@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flanpy.clock import Clock, set_within
 from flanpy.config import Settings
+from flanpy.daemon.latest import Latest
 from flanpy.daemon.names.counts import names_counts
 from flanpy.daemon.names.serving import Serving
 from flanpy.errors import HostError, StoreError
@@ -25,7 +26,6 @@ from flanpy.host.disk_work import DiskWork
 from flanpy.log import get_logger
 from flanpy.model.address import IPNetwork
 from flanpy.model.networks.names import FLAT, NamedContainer, NamesStatus, SharedAddress, ToldNames
-from flanpy.model.reach import Reach
 from flanpy.model.world import World
 from flanpy.names.own import own_names
 from flanpy.names.publish import KEEP_ALIVE_S, Publisher
@@ -34,7 +34,7 @@ from flanpy.names.view import NamesView, Ranges
 from flanpy.outage import Transition
 from flanpy.plan.host_names import own_name
 from flanpy.reconcile.outcome import Pass
-from flanpy.status.board import StatusBoard
+from flanpy.status.inputs import StatusSink
 from flanpy.store.port import Delta, News, Snapshot, Store
 
 if TYPE_CHECKING:
@@ -69,13 +69,15 @@ class NamesSide:
         *,
         clock: Clock,
         world: Callable[[], World],
-        board: StatusBoard,
+        board: StatusSink,
+        latest: Latest,
     ) -> None:
         self._state_dir = settings.state_dir
         self._node_id = node_id
         self._clock = clock
         self._world = world
         self._board = board
+        self._latest = latest
         self._rng = Random()
         self._file = names_file.path_of(settings.run_dir)
         self._seen: Mapping[str, tuple[NamedContainer, ...]] | None = None
@@ -244,15 +246,8 @@ class NamesSide:
                 self._doubts.set()
 
     def _answers(self) -> Callable[[str], bool]:
-        inputs = self._board.snapshot.inputs
-        if inputs.reach is None or inputs.last is None:
-            return lambda _node_id: False
-        peers = inputs.reach.peers
-        found = {
-            lease.record.node_id
-            for lease in inputs.last.world.view.leases.values()
-            if (peer := peers.get(lease.key)) is not None and peer.reach in {Reach.REACHABLE, Reach.LOSSY}
-        }
+        leases = self._world().view.leases.values()
+        found = {lease.record.node_id for lease in leases if self._latest.answers(lease)}
         return lambda node_id: node_id in found
 
     async def _count(self) -> None:

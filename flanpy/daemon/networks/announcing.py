@@ -6,10 +6,10 @@ from flanpy.backend.bridged import segment
 from flanpy.clock import Clock
 from flanpy.kernel.announcer import Announcer
 from flanpy.reconcile.loop import ReconcileLoop
-from flanpy.status.board import StatusBoard
+from flanpy.status.inputs import StatusSink
 
 
-def announcer(clock: Clock, loop: ReconcileLoop, board: StatusBoard) -> Announcer:
+def announcer(clock: Clock, loop: ReconcileLoop, board: StatusSink) -> Announcer:
     """Return the announcer of this host's containers."""
     return Announcer(
         clock,

@@ -8,7 +8,7 @@ Docker, which makes its networks by flanpy-docker from the file.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Network
 from random import Random
@@ -28,7 +28,7 @@ from flanpy.outage import Transition
 from flanpy.plan.networks import refusals
 from flanpy.reconcile.loop import ReconcileLoop
 from flanpy.reconcile.outcome import Pass
-from flanpy.status.board import StatusBoard
+from flanpy.status.inputs import StatusSink
 from flanpy.store.networks.book import Book
 from flanpy.store.networks.keys import networks_prefix, slices_prefix
 from flanpy.store.networks.steps import Wish, joined, next_steps
@@ -56,7 +56,10 @@ class _Reasons:
 
 
 class NetworksSide:
-    """The named networks of one host. `tasks` are root tasks of the daemon."""
+    """The named networks of one host. `tasks` are root tasks of the daemon.
+
+    `is_drained` reports whether this host holds no lease on purpose: then it gives its slices back, too.
+    """
 
     def __init__(
         self,
@@ -66,7 +69,8 @@ class NetworksSide:
         *,
         clock: Clock,
         loop: ReconcileLoop,
-        board: StatusBoard,
+        board: StatusSink,
+        is_drained: Callable[[], bool],
     ) -> None:
         self._store = store
         self._state_dir = settings.state_dir
@@ -75,6 +79,7 @@ class NetworksSide:
         self._clock = clock
         self._loop = loop
         self._board = board
+        self._is_drained = is_drained
         self._drained = False
         self._kept_out = KeptOut()
         self._rng = Random()
@@ -121,7 +126,7 @@ class NetworksSide:
         if record != self._record:
             self._record = record
             self._due.set()
-        drained = self._board.snapshot.inputs.own.drained
+        drained = self._is_drained()
         if drained != self._drained:
             self._drained = drained
             self._due.set()

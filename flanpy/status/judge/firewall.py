@@ -9,6 +9,7 @@ from flanpy.errors import KernelCause
 from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.packet_filter import FilterChain, FilterChoice, FilterJump, FilterMember
 from flanpy.model.transit import Harm
+from flanpy.reconcile.outcome import Pass
 from flanpy.status.inputs import Inputs
 from flanpy.status.judge.verdict import bad, good, unmeasured
 
@@ -18,7 +19,7 @@ def docker(inputs: Inputs, now: float) -> Condition:
     kind, report = ConditionType.DOCKER_CONSISTENT, inputs.docker
     if report is None:
         return unmeasured(kind, "NotRead", "Docker was not looked at yet")
-    filtering = rules(inputs)
+    filtering = rules(inputs.last)
     if report.condition.status is Status.TRUE and report.needs_accepts and not filtering.healthy:
         text = f"Docker drops what reaches containers over the overlay, and our rules do not stand: {filtering.message}"
         return bad(kind, "EngineDropsUs", text, filtering.cure)
@@ -30,7 +31,7 @@ def firewall(inputs: Inputs, _now: float) -> Condition:
 
     That our rules stand is half of it; the other half is what rules of others do to what the overlay carries.
     """
-    standing, transit = rules(inputs), inputs.transit
+    standing, transit = rules(inputs.last), inputs.transit
     if not standing.healthy or transit is None or not transit.obstacles:
         return standing
     first = min(transit.obstacles, key=lambda one: one.harm is not Harm.DROPPED)
@@ -45,9 +46,9 @@ _HARMS = {
 }
 
 
-def rules(inputs: Inputs) -> Condition:
-    """Judge whether our rules in the packet filter are in place."""
-    kind, last = ConditionType.FIREWALL_READY, inputs.last
+def rules(last: Pass | None) -> Condition:
+    """Judge whether our rules in the packet filter are in place as of the last pass."""
+    kind = ConditionType.FIREWALL_READY
     facts = last.world.filter if last is not None else None
     if last is None or facts is None or last.decision.desired is None:
         return unmeasured(kind, "NotRead", "not looked at before the backend is planned")
