@@ -43,6 +43,7 @@ from flanpy.model.objects import (
     OtherLink,
     OtherRoute,
     Route,
+    Setting,
     TunLink,
     VxlanLink,
 )
@@ -102,9 +103,7 @@ class NetlinkKernel:
                 objects[present.key] = present
         return objects
 
-    def _setting(
-        self, setting: LinkFeature | LinkSysctl | HostSysctl
-    ) -> LinkFeature | LinkSysctl | HostSysctl | None:
+    def _setting(self, setting: Setting) -> Setting | None:
         match setting:
             case LinkFeature(link, feature):
                 enabled = self._ethtool.enabled(link, feature)
@@ -244,7 +243,7 @@ class NetlinkKernel:
             case _:
                 raise KernelError(f"'{render(op)}' is nothing that flanpy does", errno=errno.EOPNOTSUPP)
 
-    def _set(self, setting: LinkFeature | LinkSysctl | HostSysctl) -> None:
+    def _set(self, setting: Setting) -> None:
         """Set a setting. Its events have no port id, so all events queued right after are taken for the echo of our
         write.
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Final
 
-from flanpy.model.put_order import LINK_ALIAS, PutOrder
+from flanpy.model.put_order import LINK_ALIAS
+from flanpy.model.traits import LinkTraits
 
 PROTOCOL: Final = 4
 """IPPROTO_IPIP: the protocol number that a firewall between hosts has to let through."""
@@ -16,7 +17,7 @@ OVERHEAD: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class IpipLink:
+class IpipLink(LinkTraits):
     """An IPIP device that sends to any host: the far end is the gateway of each route.
 
     The kernel hands it each packet of protocol 4 to `local`, whoever sent it. Whether the outer packet copies the inner
@@ -28,8 +29,5 @@ class IpipLink:
     mtu: int
     alias: str = LINK_ALIAS
 
-    phase = PutOrder.LINK
-
-    @property
-    def key(self) -> tuple[str | int, ...]:
-        return ("link", self.name)
+    in_place = ("local", "mtu", "alias")
+    """By net/ipv4/ip_tunnel.c, ip_tunnel_changelink: all."""

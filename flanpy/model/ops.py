@@ -11,13 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flanpy.errors import KernelError
-from flanpy.model.objects import HostSysctl, KernelObject, Key, LinkFeature, LinkSysctl
+from flanpy.model.objects import KernelObject, Key, Setting
 
 Objects = Mapping[Key, KernelObject]
 """Kernel objects by key; at most one per key."""
-
-Setting = LinkFeature | LinkSysctl | HostSysctl
-"""Objects that always have a value in the kernel: they are set, never created or deleted."""
 
 
 @dataclass(frozen=True, slots=True)

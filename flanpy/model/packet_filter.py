@@ -15,6 +15,7 @@ from typing import Final
 
 from flanpy.errors import KernelCause
 from flanpy.model.address import Family, IPAddress, IPNetwork
+from flanpy.model.traits import Traits
 
 OVERLAY_MARK: Final = 0x1000000
 """Packet mark of what came through the overlay, for Docker's `bridge-accept-fwmark` (`0x1000000/0x1000000`)."""
@@ -130,8 +131,16 @@ class OtherRule:
     text: str
 
 
+class _FilterTraits(Traits):
+    """Rules are ours by their names; without them traffic with peers goes on."""
+
+    __slots__ = ()
+    only_ours = True
+    is_spare = True
+
+
 @dataclass(frozen=True, slots=True)
-class FilterChain:
+class FilterChain(_FilterTraits):
     """A complete chain of ours. `hook` is `<type> hook <hook> priority <number>` of a base chain in nftables."""
 
     flavour: Flavour
@@ -154,7 +163,7 @@ class FilterChain:
 
 
 @dataclass(frozen=True, slots=True)
-class FilterJump:
+class FilterJump(_FilterTraits):
     """A jump from `chain` to a chain of ours. `places` are the positions of the rules that jump there, from 1.
 
     `match` is the text before `-j` in those rules; empty in most of ours.
@@ -190,12 +199,13 @@ FilterObject = FilterChain | FilterJump
 
 
 @dataclass(frozen=True, slots=True)
-class FilterMember:
+class FilterMember(_FilterTraits):
     """An underlay address in the overlay's set of hosts in nftables."""
 
     address: IPAddress
 
     phase = FilterPhase.MEMBER
+    is_of_peer = True
 
     @property
     def family(self) -> Family:

@@ -13,6 +13,7 @@ from typing import Final
 
 from flanpy.model.address import Family, IPAddress, IPNetwork
 from flanpy.model.put_order import LINK_ALIAS, PutOrder
+from flanpy.model.traits import LinkTraits, OnLink
 
 LINKS: Final = {Family.IPV4: "flannel-wg", Family.IPV6: "flannel-wg-v6"}
 """flannel's devices, one for each family of the overlay."""
@@ -46,22 +47,16 @@ def digest(secret: bytes) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class WireguardLink:
+class WireguardLink(LinkTraits):
     """A WireGuard device as a link; its key, port and peers are not the link's affair."""
 
     name: str
     mtu: int
     alias: str = LINK_ALIAS
 
-    phase = PutOrder.LINK
-
-    @property
-    def key(self) -> tuple[str | int, ...]:
-        return ("link", self.name)
-
 
 @dataclass(frozen=True, slots=True)
-class WgDevice:
+class WgDevice(OnLink):
     """The key pair of a device, by its public half, and its UDP port."""
 
     link: str
@@ -69,6 +64,7 @@ class WgDevice:
     port: int
 
     phase = PutOrder.LINK_SETTING
+    deletable = False
 
     @property
     def key(self) -> tuple[str | int, ...]:
@@ -76,7 +72,7 @@ class WgDevice:
 
 
 @dataclass(frozen=True, slots=True)
-class WgPeer:
+class WgPeer(OnLink):
     """A peer, which the kernel knows by its public key: its host, and the sources and destinations that are its own.
 
     `endpoint` is where we send to until an authentic packet comes from elsewhere. `allowed` is in order. `psk` is the
@@ -92,7 +88,12 @@ class WgPeer:
     keepalive: int = 0
 
     phase = PutOrder.TUNNEL
+    is_of_peer = True
 
     @property
     def key(self) -> tuple[str | int, ...]:
         return ("wgpeer", self.link, self.public_key)
+
+    @property
+    def destinations(self) -> tuple[IPNetwork, ...]:
+        return self.allowed

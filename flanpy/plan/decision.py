@@ -8,23 +8,15 @@ from types import MappingProxyType
 
 from flanpy.model.address import IPNetwork
 from flanpy.model.objects import (
-    ExtensionPeer,
-    FdbEntry,
     KernelObject,
     Key,
-    Neighbour,
-    Route,
-    TunnelPeer,
 )
 from flanpy.model.ops import Delete, Objects, Op
-from flanpy.model.packet_filter import FilterMember
 from flanpy.model.world import World
 from flanpy.plan.border import guarded, stealing
 from flanpy.plan.diff import Difference, diff, in_order
-from flanpy.plan.gates import Gate, Hold, brake, closed_gate, destinations
+from flanpy.plan.gates import Gate, Hold, brake, closed_gate
 from flanpy.plan.ownership import Observed, is_of_named_network
-
-_OF_PEERS = (Route, Neighbour, FdbEntry, TunnelPeer, ExtensionPeer, FilterMember)
 
 _NOTHING: Mapping[Key, KernelObject] = MappingProxyType({})
 
@@ -91,7 +83,7 @@ def _harmful(deletes: Sequence[Delete], world: World) -> tuple[Delete, ...]:
     harmful = {id(route) for route in stealing((op.obj for op in deletes), guarded(world))}
     withheld = _withheld(world)
     return tuple(
-        op for op in deletes if id(op.obj) in harmful or not withheld.isdisjoint(destinations(op.obj))
+        op for op in deletes if id(op.obj) in harmful or not withheld.isdisjoint(op.obj.destinations)
     )
 
 
@@ -100,7 +92,7 @@ def _withheld(world: World) -> frozenset[IPNetwork]:
 
 
 def _not_of_peers(deletes: Sequence[Delete]) -> tuple[Delete, ...]:
-    return tuple(op for op in deletes if not isinstance(op.obj, _OF_PEERS))
+    return tuple(op for op in deletes if not op.obj.is_of_peer)
 
 
 def _not_of_unlisted(deletes: Sequence[Delete], desired: Objects) -> tuple[Delete, ...]:

@@ -13,38 +13,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from flanpy.model.ipip import IpipLink
 from flanpy.model.objects import (
-    HostSysctl,
     KernelObject,
     Key,
-    LinkFeature,
-    LinkSysctl,
-    LinkUp,
-    OtherLink,
-    OtherRoute,
     OwnLink,
     Route,
-    TunnelEnd,
-    TunnelPeer,
-    VxlanLink,
 )
 from flanpy.model.ops import Delete, Objects, Op, Put
 from flanpy.model.put_order import PutOrder
-from flanpy.model.wireguard import WgDevice, WireguardLink
-from flanpy.plan.ownership import Observed, link_of
-
-IN_PLACE = ("mac", "mtu", "alias", "local", "parent", "learning")
-"""VxlanLink attributes that the kernel changes without a new device (drivers/net/vxlan, vxlan_changelink)."""
-
-IN_PLACE_TUN = ("mtu", "alias")
-"""Those of a TunLink (drivers/net/tun.c, tun_set_iff: whether there are several queues is settled at creation)."""
-
-IN_PLACE_IPIP = ("local", "mtu", "alias")
-"""Those of an IpipLink: all (net/ipv4/ip_tunnel.c, ip_tunnel_changelink)."""
-
-_NEVER_DELETED = (LinkFeature, LinkSysctl, HostSysctl, LinkUp, WgDevice, OtherLink, OtherRoute)
-"""Settings always have some value, links of ours are never merely taken down, and the last two are never ours."""
+from flanpy.plan.ownership import Observed
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +123,7 @@ def _phase(op: Op) -> int:
 
 def _home(obj: KernelObject) -> str | None:
     """Return the link that `obj` is, or lives on."""
-    return obj.name if isinstance(obj, OwnLink) else link_of(obj)
-
-
-def _needed(obj: KernelObject) -> str | None:
-    """Return the link without which `obj` cannot be put."""
-    return obj.link if isinstance(obj, TunnelEnd | TunnelPeer) else link_of(obj)
+    return obj.name if isinstance(obj, OwnLink) else obj.home
 
 
 def _links(desired: Objects, observed: Observed, *, may_replace: bool) -> _Links:
@@ -177,16 +149,8 @@ def _links(desired: Objects, observed: Observed, *, may_replace: bool) -> _Links
 def _changeable(wanted: OwnLink, found: OwnLink) -> bool:
     if type(wanted) is not type(found):
         return False
-    same = {name: getattr(wanted, name) for name in _in_place(wanted)}
+    same = {name: getattr(wanted, name) for name in wanted.in_place}
     return replace(found, **same) == wanted
-
-
-def _in_place(link: OwnLink) -> tuple[str, ...]:
-    if isinstance(link, IpipLink):
-        return IN_PLACE_IPIP
-    if isinstance(link, WireguardLink):
-        return IN_PLACE_TUN
-    return IN_PLACE if isinstance(link, VxlanLink) else IN_PLACE_TUN
 
 
 def _conflicts(
@@ -198,7 +162,7 @@ def _conflicts(
         for key, found in foreign.items()
         if key in desired
         and not _satisfied_by_foreign(desired[key], found)
-        and link_of(desired[key]) not in taken
+        and desired[key].home not in taken
     )
 
 
@@ -223,7 +187,7 @@ def _puts(
             found = None
         if found is wanted or found == wanted:
             continue
-        if stir and _needed(wanted) in links.taken:
+        if stir and wanted.needed in links.taken:
             blocked += 1
         elif key not in foreign and not (stir and _stays(wanted, found, links)):
             puts.append(Put(wanted, found))
@@ -241,9 +205,5 @@ def _deletes(
     keys = owned if changed is None else [key for key in changed if key in owned]
     doomed = [owned[key] for key in keys if key not in desired]
     doomed += [owned["link", name] for name in sorted(links.leaving & links.unfit)]
-    deletes = [
-        Delete(obj)
-        for obj in doomed
-        if not isinstance(obj, _NEVER_DELETED) and link_of(obj) not in links.leaving
-    ]
+    deletes = [Delete(obj) for obj in doomed if obj.deletable and obj.home not in links.leaving]
     return tuple(sorted(deletes, key=_phase, reverse=True))

@@ -16,9 +16,8 @@ from ipaddress import ip_network
 
 from flanpy.model.address import IPNetwork
 from flanpy.model.lease import LeaseView
-from flanpy.model.objects import ExtensionPeer, KernelObject, Key, Route, TunnelPeer
+from flanpy.model.objects import KernelObject, Key
 from flanpy.model.ops import Delete
-from flanpy.model.wireguard import WgPeer
 from flanpy.model.world import World
 
 BRAKE_COUNT = 10
@@ -77,11 +76,11 @@ def brake(
     releases none, however few: the missing hosts are about to register again, and open connections to them need not
     break. Subnets that are `withheld` go by this host's own decision, and count for nothing.
     """
-    doomed = {to for op in deletes for to in destinations(op.obj) if to not in withheld}
+    doomed = {to for op in deletes for to in op.obj.destinations if to not in withheld}
     if len(doomed) <= BRAKE_COUNT and not view.doubtful:
         return None
     deleted = {op.obj.key for op in deletes}
-    stay = {to for key, obj in owned.items() if key not in deleted for to in destinations(obj)}
+    stay = {to for key, obj in owned.items() if key not in deleted for to in obj.destinations}
     present = _peers(stay | doomed)
     count = _peers(doomed - stay - _explained(view))
     if not count or not (view.doubtful or (count > BRAKE_COUNT and count * 2 > present)):
@@ -89,19 +88,6 @@ def brake(
     if held is not None and view.listings > held.listing and not (view.stale or view.doubtful):
         return None
     return Hold(count, present, held.listing if held is not None else view.listings)
-
-
-def destinations(obj: KernelObject) -> tuple[IPNetwork, ...]:
-    """Return the subnets of a peer that an object leads to: none for other objects."""
-    if isinstance(obj, Route):
-        return (obj.destination,)
-    if isinstance(obj, WgPeer):
-        return obj.allowed
-    if isinstance(obj, TunnelPeer):
-        return (obj.subnet,)
-    if isinstance(obj, ExtensionPeer):
-        return tuple(subnet for subnet in (obj.subnets.subnet, obj.subnets.subnet6) if subnet is not None)
-    return ()
 
 
 def _peers(subnets: Set[IPNetwork]) -> int:

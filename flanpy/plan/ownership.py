@@ -19,45 +19,20 @@ from flanpy.model.bridge import is_named_port
 from flanpy.model.ipip import IpipLink
 from flanpy.model.objects import (
     ROUTE_PROTO,
-    Blackhole,
-    ExtensionPeer,
-    ExtensionStart,
-    HostSysctl,
     KernelObject,
     Key,
     Link,
-    LocalRoute,
     OtherLink,
-    OtherRoute,
     Route,
     TunLink,
-    TunnelEnd,
-    TunnelPeer,
     VxlanLink,
 )
 from flanpy.model.ops import Objects
-from flanpy.model.packet_filter import FilterChain, FilterJump, FilterMember
 from flanpy.model.put_order import LINK_ALIAS
 from flanpy.model.wireguard import LINKS, WireguardLink
 
 PROTO_BOOT = 3
 """RTPROT_BOOT of rtnetlink(7): what `ip route` and flannel put without thinking of it."""
-
-_LINKS = (VxlanLink, TunLink, IpipLink, WireguardLink, OtherLink)
-_OWN_AFFAIRS = (
-    TunnelEnd,
-    TunnelPeer,
-    ExtensionStart,
-    ExtensionPeer,
-    FilterChain,
-    FilterJump,
-    FilterMember,
-    Blackhole,
-    LocalRoute,
-)
-"""Objects that nobody else makes: they are ours wherever they are seen."""
-
-_ON_NO_LINK = (*_LINKS, *_OWN_AFFAIRS, OtherRoute, HostSysctl)
 
 
 @dataclass(slots=True)
@@ -88,22 +63,14 @@ def owns_link(link: Link) -> bool:
             return alias == LINK_ALIAS
 
 
-def link_of(obj: KernelObject) -> str | None:
-    """Return the name of the link that `obj` lives on and dies with; None for links and for objects that need none.
-
-    A tunnel does not: its processes and filters have to be ended in any case.
-    """
-    return None if isinstance(obj, _ON_NO_LINK) else obj.link
-
-
 def is_of_named_network(obj: KernelObject) -> bool:
     """Report whether `obj` serves a named network alone: the flat overlay stands without it."""
-    return is_named_port((obj.name if isinstance(obj, VxlanLink) else link_of(obj)) or "")
+    return is_named_port((obj.name if isinstance(obj, VxlanLink) else obj.home) or "")
 
 
 def split(objects: Objects) -> Observed:
     """Sort the objects read back by owner."""
-    links = {obj.name for obj in objects.values() if isinstance(obj, _LINKS) and owns_link(obj)}
+    links = {obj.name for obj in objects.values() if isinstance(obj, Link) and owns_link(obj)}
     owned: dict[Key, KernelObject] = {}
     foreign: dict[Key, KernelObject] = {}
     for key, obj in objects.items():
@@ -135,7 +102,7 @@ def _lost_its_mark(found: TunLink, before: KernelObject | None) -> bool:
 
 
 def _claim_link(observed: Observed, link: TunLink) -> None:
-    theirs = [key for key, obj in observed.foreign.items() if obj is link or link_of(obj) == link.name]
+    theirs = [key for key, obj in observed.foreign.items() if obj is link or obj.home == link.name]
     for key in theirs:
         observed.owned[key] = observed.foreign.pop(key)
 
@@ -147,14 +114,12 @@ def _would_do(wanted: KernelObject | None, found: Route) -> bool:
 def _owns(obj: KernelObject, links: set[str]) -> bool:
     if isinstance(obj, Route):
         return obj.proto == ROUTE_PROTO or obj.link in links
-    if isinstance(obj, (HostSysctl, *_OWN_AFFAIRS)):
-        return True
-    return (obj.name if isinstance(obj, _LINKS) else link_of(obj)) in links
+    return obj.only_ours or (obj.name if isinstance(obj, Link) else obj.home) in links
 
 
 def forget_link(observed: Observed, name: str) -> None:
     """Drop a deleted link from `observed`, and all objects that went with it."""
     observed.owned.pop(("link", name), None)
-    gone = [key for key, obj in observed.owned.items() if link_of(obj) == name]
+    gone = [key for key, obj in observed.owned.items() if obj.home == name]
     for key in gone:
         del observed.owned[key]

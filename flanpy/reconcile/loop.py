@@ -30,7 +30,7 @@ from flanpy.model.facts import HostFacts
 from flanpy.model.lease import Lease, LeaseView
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.networks.view import NamedView
-from flanpy.model.objects import HostSysctl, KernelObject, Key, LinkFeature, LinkSysctl
+from flanpy.model.objects import KernelObject, Key, Setting
 from flanpy.model.offload import Corruption
 from flanpy.model.ops import Objects, Scope
 from flanpy.model.packet_filter import FilterFacts
@@ -59,8 +59,6 @@ RELIST_DELAY = 5.0
 
 THREAD_FROM = 500
 """Objects from which on pure work goes to a thread: 5 ms of it or more, while leases are kept and probes answered."""
-
-_SETTINGS = (LinkFeature, LinkSysctl, HostSysctl)
 
 T = TypeVar("T")
 
@@ -381,4 +379,4 @@ class ReconcileLoop:
 
 
 def _scope(world: World, wanted: Iterable[KernelObject]) -> Scope:
-    return Scope(choice.links(world), tuple(obj for obj in wanted if isinstance(obj, _SETTINGS)))
+    return Scope(choice.links(world), tuple(obj for obj in wanted if isinstance(obj, Setting)))

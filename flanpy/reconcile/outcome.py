@@ -14,13 +14,11 @@ from flanpy.kernel.port import OpFailure
 from flanpy.log import get_logger
 from flanpy.model.address import IPNetwork
 from flanpy.model.lease import Lease
-from flanpy.model.objects import ExtensionPeer, HostSysctl, KernelObject, Key, LinkFeature, Route
+from flanpy.model.objects import ExtensionPeer, HostSysctl, KernelObject, Key, Route
 from flanpy.model.ops import Delete, Op, Put
-from flanpy.model.packet_filter import FilterChain, FilterJump, FilterMember
 from flanpy.model.world import World
 from flanpy.plan.admission import Admission
 from flanpy.plan.decision import Decision
-from flanpy.plan.gates import destinations
 from flanpy.plan.ownership import is_of_named_network
 from flanpy.plan.render import render
 
@@ -51,9 +49,8 @@ class Pass:
     def kept_from_peers(self) -> bool:
         """Report whether an operation failed that traffic with peers always needs: filter rules, offloads and named
         networks do not count."""
-        spare = FilterChain | FilterJump | FilterMember | LinkFeature
         return any(
-            not isinstance(failure.op.obj, spare) and not is_of_named_network(failure.op.obj)
+            not failure.op.obj.is_spare and not is_of_named_network(failure.op.obj)
             for failure in self.failures
         )
 
@@ -84,7 +81,7 @@ def added_ways(
         if isinstance(op, Put) and op.previous is None and isinstance(op.obj, Route | ExtensionPeer)
         if op.obj.key not in believed and id(op) not in failed
     )
-    return tuple(subnet for obj in news for subnet in destinations(obj))
+    return tuple(subnet for obj in news for subnet in obj.destinations)
 
 
 def report(outcome: Pass) -> None:

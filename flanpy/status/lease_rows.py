@@ -22,7 +22,7 @@ from flanpy.backend import choice
 from flanpy.backend.way import Way
 from flanpy.model.lease import BackendData, Lease, SubnetKey, VxlanData
 from flanpy.model.naming import HostNames
-from flanpy.model.objects import ExtensionPeer, KernelObject, OwnLink, Route, TunnelPeer
+from flanpy.model.objects import OwnLink, Route, TunnelPeer
 from flanpy.model.reach import PeerReach, ReachReport
 from flanpy.reconcile.outcome import Pass
 
@@ -57,18 +57,7 @@ def _broken_subnets(last: Pass) -> set[object]:
     desired = (last.decision.desired or {}).values() if taken else ()
     broken = [*(failure.op.obj for failure in last.failures), *conflicts]
     broken += [obj for obj in desired if isinstance(obj, Route | TunnelPeer) and obj.link in taken]
-    return {subnet for obj in broken for subnet in _destinations(obj)}
-
-
-def _destinations(obj: KernelObject) -> tuple[object, ...]:
-    """The subnets that an object leads to."""
-    match obj:
-        case Route(destination=subnet) | TunnelPeer(subnet=subnet):
-            return (subnet,)
-        case ExtensionPeer(subnets=key):
-            return key.subnets
-        case _:
-            return ()
+    return {subnet for obj in broken for subnet in obj.destinations}
 
 
 def _is_broken(lease: Lease, broken: set[object]) -> bool:

@@ -30,9 +30,10 @@ from flanpy.model.objects import (
     OtherLink,
     OtherRoute,
     Route,
+    Setting,
     VxlanLink,
 )
-from flanpy.model.ops import Delete, Objects, Op, Put, Scope, Setting
+from flanpy.model.ops import Delete, Objects, Op, Put, Scope
 from flanpy.model.put_order import LINK_ALIAS
 
 HOST_LINKS: Mapping[str, tuple[IPInterface, ...]] = {
@@ -72,7 +73,7 @@ class FakeKernel:
 
     def put_from_outside(self, obj: KernelObject) -> None:
         """Put an object as somebody else, over whatever is there."""
-        if isinstance(obj, LinkFeature | LinkSysctl | HostSysctl):
+        if isinstance(obj, Setting):
             self.settings[obj.key] = obj
         else:
             self.objects[obj.key] = obj
@@ -124,7 +125,7 @@ class FakeKernel:
 
     def _apply(self, op: Op) -> int:
         obj = op.obj
-        if isinstance(obj, LinkFeature | LinkSysctl | HostSysctl):
+        if isinstance(obj, Setting):
             return self._set(obj) if isinstance(op, Put) else 0
         if isinstance(op, Delete):
             if obj.key in self.objects:

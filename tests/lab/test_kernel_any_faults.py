@@ -27,7 +27,7 @@ from flanpy.kernel.underlay import UnderlayChoice
 from flanpy.model.facts import HostFacts
 from flanpy.model.lease import Lease
 from flanpy.model.network.network import NetworkConfig
-from flanpy.model.objects import HostSysctl, LinkFeature, LinkSysctl
+from flanpy.model.objects import Setting
 from flanpy.model.ops import Objects, Scope
 from flanpy.plan.admission import admit
 from flanpy.plan.ownership import split
@@ -141,7 +141,7 @@ class World:
 
     async def standing(self, desired: Objects) -> Objects:
         """Return our objects that stand, by a fresh read-back."""
-        wanted = tuple(o for o in desired.values() if isinstance(o, LinkFeature | LinkSysctl | HostSysctl))
+        wanted = tuple(o for o in desired.values() if isinstance(o, Setting))
         now = self.loop.world
         assert now.network is not None
         links = choice.links(now)

@@ -29,10 +29,9 @@ from flanpy.model.world import World
 from flanpy.plan.admission import admit
 from flanpy.plan.decision import Decision, decide
 from flanpy.plan.desired import Planned, plan_from
-from flanpy.plan.diff import IN_PLACE
 from flanpy.plan.gates import Hold
 from flanpy.plan.host_settings import host_settings
-from flanpy.plan.ownership import Observed, link_of, split
+from flanpy.plan.ownership import Observed, split
 from flanpy.plan.readmission import Judged, admit_from
 from flanpy.reconcile.tracking import track
 
@@ -72,13 +71,13 @@ class Standing:
         return self._check(obj, found) or self._set(obj)
 
     def _check(self, obj: KernelObject, found: KernelObject | None) -> int:
-        link = link_of(obj)
+        link = obj.home
         if link is not None and link not in self.others and ("link", link) not in self.objects:
             return errno.ENODEV
         if isinstance(obj, Route) and link not in self.others and ("up", obj.link) not in self.objects:
             return errno.ENETDOWN
         if isinstance(obj, VxlanLink) and isinstance(found, VxlanLink):
-            same = {name: getattr(obj, name) for name in IN_PLACE}
+            same = {name: getattr(obj, name) for name in obj.in_place}
             return 0 if replace(found, **same) == obj else errno.EOPNOTSUPP
         return 0
 
@@ -88,7 +87,7 @@ class Standing:
 
     def _delete(self, obj: KernelObject) -> int:
         if isinstance(obj, OwnLink):
-            self._drop(one for one in self.objects.values() if link_of(one) == obj.name)
+            self._drop(one for one in self.objects.values() if one.home == obj.name)
         self.objects.pop(obj.key, None)
         return 0
 

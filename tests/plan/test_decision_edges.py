@@ -18,7 +18,7 @@ from flanpy.model.ops import Delete, Put
 from flanpy.plan.allowed import believed, refuse_outside
 from flanpy.plan.decision import Decision, decide
 from flanpy.plan.diff import Difference, objects_by_key
-from flanpy.plan.gates import BRAKE_COUNT, Gate, Hold, brake, closed_gate, destinations
+from flanpy.plan.gates import BRAKE_COUNT, Gate, Hold, brake, closed_gate
 from flanpy.plan.ownership import Observed
 from flanpy.plan.space import Space, Vtep
 from tests.states import V4, crowd, lease, view, world
@@ -70,8 +70,8 @@ def test_brake_counts_peers_of_every_backend_once() -> None:
 
 
 def test_object_leads_to_the_subnets_that_it_has() -> None:
-    assert destinations(extension(7)) == (IPv4Network("10.50.7.0/24"), IPv6Network("fd50:0:0:7::/64"))
-    assert destinations(extension(7, six=False)) == (IPv4Network("10.50.7.0/24"),)
+    assert extension(7).destinations == (IPv4Network("10.50.7.0/24"), IPv6Network("fd50:0:0:7::/64"))
+    assert extension(7, six=False).destinations == (IPv4Network("10.50.7.0/24"),)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from flanpy.model.ops import Delete, Op
 from flanpy.model.put_order import PutOrder
 from flanpy.model.world import World
 from flanpy.plan.diff import Difference, diff, objects_by_key
-from flanpy.plan.ownership import Observed, link_of, split
+from flanpy.plan.ownership import Observed, split
 from flanpy.reconcile.tracking import track
 from tests.plan.pipeline import SETTINGS, Run, Standing
 from tests.states import DIRECT, DUAL, V4, V6, lease, moved, options, view, world
@@ -83,7 +83,7 @@ def desires(draw: st.DrawFn) -> Mapping[Key, KernelObject]:
     wanted = {link.name: link for link in draw(st.lists(links(st.just("flanpy")), max_size=2))}
     rest = draw(st.lists(st.one_of(ON_LINKS, DIRECT_ROUTES), max_size=12))
     ups = [LinkUp(name) for name in wanted]
-    fitting = [obj for obj in rest if link_of(obj) == "eth0" or link_of(obj) in wanted]
+    fitting = [obj for obj in rest if obj.home == "eth0" or obj.home in wanted]
     return objects_by_key([*wanted.values(), *ups, *fitting])
 
 
@@ -101,7 +101,7 @@ def kernels(draw: st.DrawFn) -> Standing:
     fitting = [
         obj
         for obj in rest
-        if link_of(obj) in {None, "eth0", "eth1"} or link_of(obj) in (up if isinstance(obj, Route) else names)
+        if obj.home in {None, "eth0", "eth1"} or obj.home in (up if isinstance(obj, Route) else names)
     ]
     return Standing({**present, **objects_by_key([*ups, *fitting])})
 
@@ -131,7 +131,7 @@ def test_carrying_out_a_difference_leaves_nothing_of_it(
     refused = {conflict.wanted.key for conflict in diff(desired, after).conflicts}
     taken = {key[1] for key in refused if key[0] == "link"}
     for key, obj in desired.items():
-        excused = key in refused or link_of(obj) in taken or key in after.foreign
+        excused = key in refused or obj.home in taken or key in after.foreign
         assert excused or after.owned[key] == obj
 
 

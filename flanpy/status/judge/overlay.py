@@ -22,7 +22,6 @@ from flanpy.model.put_order import PutOrder
 from flanpy.model.wireguard import WireguardLink
 from flanpy.model.world import Former
 from flanpy.plan.admission import lease_type
-from flanpy.plan.gates import destinations
 from flanpy.printable import plural
 from flanpy.reconcile.outcome import Pass
 from flanpy.status.inputs import Inputs
@@ -100,7 +99,7 @@ def _knows_no_peer(inputs: Inputs) -> bool:
     last, store = inputs.last, inputs.store
     if last is None or last.world.view.in_sync or not (store.answers and store.error):
         return False
-    return not any(destinations(op.obj) for op in last.decision.difference.deletes)
+    return not any(op.obj.destinations for op in last.decision.difference.deletes)
 
 
 def _backend_failed(last: Pass) -> Condition | None:
