@@ -13,8 +13,8 @@ from flanpy.model.traits import LinkTraits, OnLink, Traits
 KINDS = get_args(KernelObject)
 
 
-def _below(kind: type) -> set[type]:
-    found = {kind}
+def _below(kind: type[object]) -> set[type[object]]:
+    found: set[type[object]] = {kind}
     for below in kind.__subclasses__():
         found |= _below(below)
     return found
