@@ -1,8 +1,9 @@
 """News of a file by inotify(7), so that nothing looks every second at a file that nobody touched.
 
-The directories of the file, and of the file that its links lead to, are watched. A path lookup may wait for a disk for
-ever, so `arm` is called in the thread that looks at the file, before it looks: what changes from then on is news. Where
-nothing can be watched (no directory yet, the user's limit of watches), the caller looks as often as it did before.
+The directories of the file, and of the file that its links lead to, are watched; for one that is not there yet, the
+directory in which it, or the next one on the way to it, will be made. A path lookup may wait for a disk for ever, so
+`arm` is called in the thread that looks at the file, before it looks: what changes from then on is news. Where nothing
+can be watched (a link that leads nowhere, the user's limit of watches), the caller looks as often as it did before.
 Changes that other hosts make on a network file system, and mounts over a directory, send no events: look rarely all the
 same. Must not: read the file.
 
@@ -72,21 +73,33 @@ class FileNews:
         with self._open:
             if self._descriptor < 0:
                 return
-            self._watched = self._watches()
+            before, self._watched = self._watched, self._watches()
+            for number in before.keys() - self._watched.keys():
+                _libc.inotify_rm_watch(self._descriptor, number)
 
     def _watches(self) -> dict[int, set[str]]:
-        """Watch anew; the names of interest by watch, none if the directory of the path itself cannot be watched."""
+        """Watch anew; the names of interest by watch, none if the way to the path itself cannot be watched."""
         watched: dict[int, set[str]] = {}
         target = Path(os.path.realpath(self._path))
         for place in (self._path, target):
-            number = _libc.inotify_add_watch(self._descriptor, os.fsencode(place.parent), _MASK)
+            number, name = self._nearest(place)
             if number >= 0:
-                watched.setdefault(number, set()).add(place.name)
+                watched.setdefault(number, set()).add(name)
             elif place is self._path:
                 return {}
-        for number in self._watched.keys() - watched.keys():
-            _libc.inotify_rm_watch(self._descriptor, number)
         return watched
+
+    def _nearest(self, place: Path) -> tuple[int, str]:
+        """Watch the directory of `place` or the nearest above; return the watch, -1 for none, and the name to come."""
+        number = self._watch(place.parent)
+        if number >= 0 or os.path.lexists(place.parent):
+            return number, place.name
+        found = self._nearest(place.parent)
+        # Made between the two calls, the directory sends no event: it is there to be watched instead.
+        return self._nearest(place) if os.path.lexists(place.parent) else found
+
+    def _watch(self, directory: Path) -> int:
+        return int(_libc.inotify_add_watch(self._descriptor, os.fsencode(directory), _MASK))
 
     async def wait(self, clock: Clock, often: float, rarely: float) -> None:
         """Wait for news, at most `rarely` seconds; at most `often` if nothing can be watched."""
@@ -106,8 +119,10 @@ class FileNews:
             self._take(number, mask, name)
 
     def _take(self, number: int, mask: int, name: str) -> None:
-        if mask & _IGNORED:  # the directory went, or its file system
-            self._watched = {}
+        if mask & _IGNORED:
+            if number not in self._watched:  # taken back by us
+                return
+            self._watched = {}  # the directory went, or its file system
         if not name or name in self._watched.get(number, {name}):
             self._changed.set()
 

@@ -96,15 +96,49 @@ async def test_a_neighbour_of_the_file_is_no_news(path: Path) -> None:
                 await news.wait(SystemClock(), NEVER, NEVER)
 
 
-async def test_a_directory_that_is_not_there_yet_is_not_watched_and_then_is(tmp_path: Path) -> None:
-    path = tmp_path / "run" / "subnet.env"
+async def test_each_step_on_the_way_to_a_file_is_news(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "flanpy" / "names.json"
+    steps: list[Callable[[], object]] = [
+        path.parent.parent.mkdir,
+        path.parent.mkdir,
+        lambda: path.write_text("a"),
+    ]
     async with listening(path) as news:
-        assert not news.is_armed()
-        path.parent.mkdir()
+        for step in steps:
+            assert news.is_armed()
+            tmp_path.joinpath("neighbour").touch()
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await news.wait(SystemClock(), NEVER, NEVER)
+            await asyncio.to_thread(step)
+            await comes(news)
+            await asyncio.to_thread(news.arm)
+
+
+async def test_a_way_that_is_made_while_it_is_looked_for_is_watched_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run" / "flanpy" / "names.json"
+    news = FileNews(path)
+    watch = news._watch
+
+    def made_late(directory: Path) -> int:
+        number = watch(directory)
+        if directory == tmp_path:
+            path.parent.mkdir(parents=True)
+        return number
+
+    monkeypatch.setattr(news, "_watch", made_late)
+    with news.listening():
         await asyncio.to_thread(news.arm)
-        assert news.is_armed()
-        path.write_text("a")
+        await asyncio.to_thread(path.write_text, "a")
         await comes(news)
+
+
+async def test_a_link_that_leads_nowhere_is_not_watched(tmp_path: Path) -> None:
+    tmp_path.joinpath("run").symlink_to("nowhere")
+    async with listening(tmp_path / "run" / "subnet.env") as news:
+        assert not news.is_armed()
 
 
 async def test_a_directory_that_was_replaced_is_watched_anew(path: Path) -> None:
