@@ -14,6 +14,7 @@ from flanpy.model.address import IPAddress, Mac
 from flanpy.model.facts import Underlay
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.networks.announcement import Segment
+from flanpy.model.networks.definition import NamedNetwork
 from flanpy.model.networks.view import Joined
 from flanpy.model.objects import BridgePort, FloodEntry, KernelObject, LinkFeature, LinkUp, VxlanLink
 from flanpy.model.world import World
@@ -40,7 +41,9 @@ def segment(world: World, link: str) -> Segment | None:
     joined = next((one for one in world.named.networks if one.port == link), None)
     if joined is None or local is None or world.network is None:
         return None
-    return Segment(joined.network.vni, port(world.network), local, tuple(_others(world, joined, local)))
+    return Segment(
+        joined.network.vni, port(joined.network, world.network), local, tuple(_others(world, joined, local))
+    )
 
 
 def _local(world: World) -> IPAddress | None:
@@ -54,9 +57,14 @@ def _others(world: World, joined: Joined, local: IPAddress) -> Iterator[IPAddres
             yield member
 
 
-def port(network: NetworkConfig) -> int:
-    """Return the UDP port of named networks: the vxlan backend's, else the usual one."""
-    options = vxlan_options(network)
+def port(network: NamedNetwork, flat: NetworkConfig) -> int:
+    """Return the UDP port of a named network: that of its definition, which no change of the overlay's moves."""
+    return network.port or overlay_port(flat)
+
+
+def overlay_port(flat: NetworkConfig) -> int:
+    """Return the UDP port of the overlay's vxlan backend, the usual one if it has another backend."""
+    options = vxlan_options(flat)
     return options.port if options is not None else DEFAULT_PORT
 
 
@@ -68,18 +76,18 @@ def vxlan_options(network: NetworkConfig) -> VxlanOptions | None:
 def _network(
     world: World, flat: NetworkConfig, joined: Joined, underlay: Underlay, local: IPAddress
 ) -> Iterator[KernelObject]:
-    name, options = joined.port, vxlan_options(flat)
+    name, udp_port, options = joined.port, port(joined.network, flat), vxlan_options(flat)
     yield VxlanLink(
         name=name,
         vni=joined.network.vni,
-        port=port(flat),
+        port=udp_port,
         parent=underlay.link,
         local=local,
         mac=_mac(world.policy.node_id, joined.network.vni),
         mtu=joined.network.mtu,
         learning=True,
         # devices on one UDP port share its socket, which either expects the extension or does not
-        gbp=options is not None and options.gbp,
+        gbp=options is not None and options.gbp and options.port == udp_port,
     )
     yield LinkFeature(name, "tx-checksum-ip-generic", enabled=checksum_offload(world).on)
     if joined.bridge in world.facts.bridges:

@@ -118,8 +118,8 @@ def _ports(world: World, family: Family) -> tuple[tuple[int, ...], tuple[int, ..
             vxlan.add(read_options(config.backend_options).port)
         elif config.backend_type == "udp" and family is Family.IPV4:
             tunnel.add(read_port(config.backend_options))
-    if world.named.networks and world.network is not None:
-        vxlan.add(bridged.port(world.network))
+    if world.network is not None:
+        vxlan.update(bridged.port(joined.network, world.network) for joined in world.named.networks)
     return tuple(sorted(vxlan | tunnel)), tuple(sorted(vxlan))
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
 from flanpy.backend import choice
+from flanpy.backend.bridged import objects, segment
 from flanpy.daemon.host_files import device_failed
 from flanpy.errors import KernelError
 from flanpy.model.bridge import is_named_port
@@ -45,6 +46,41 @@ def test_device_stands_in_dockers_bridge_and_floods_to_the_other_members() -> No
     assert {BridgePort("fv-10001", "fb-10001"), LinkUp("fv-10001")} < new
     assert {obj.destination for obj in new if isinstance(obj, FloodEntry)} == set(MEMBERS)
     assert choice.links(joined(world)) == choice.links(world) | {"fv-10001"}
+
+
+def flat_with(world: World, backend: str, **options: object) -> World:
+    assert world.network is not None
+    return replace(world, network=replace(world.network, backend_type=backend, backend_options=options))
+
+
+def device(world: World, port: int) -> VxlanLink:
+    mine = replace(ON_SHOP, network=replace(SHOP, port=port))
+    world = replace(world, named=NamedView((mine,)))
+    told = segment(world, mine.port)
+    (link,) = [obj for obj in objects(world) if isinstance(obj, VxlanLink)]
+    assert told is not None
+    assert told.port == link.port
+    return link
+
+
+def test_device_keeps_its_port_whatever_the_overlay_moves_to() -> None:
+    world = joined(crowd(2))
+    kept = [device(flat_with(world, *backend), 4789) for backend in (("vxlan",), ("host-gw",), ("udp",))]
+    kept.append(device(flat_with(world, "vxlan", port=9999), 4789))
+    assert {link.port for link in kept} == {4789}
+    assert len(set(kept)) == 1
+
+
+def test_device_of_a_definition_without_a_port_follows_the_overlay() -> None:
+    world = joined(crowd(2))
+    assert device(flat_with(world, "vxlan", port=9999), 0).port == 9999
+    assert device(flat_with(world, "host-gw"), 0).port == 8472
+
+
+def test_device_expects_the_extension_where_it_shares_the_overlays_socket() -> None:
+    gbp = flat_with(joined(crowd(2)), "vxlan", gbp=True)
+    assert device(gbp, 8472).gbp
+    assert not device(gbp, 4789).gbp
 
 
 def test_device_waits_beside_while_docker_has_no_bridge() -> None:

@@ -27,7 +27,10 @@ def create(network: Network, *words: str) -> dict[str, Any]:
 def test_networks_are_created_listed_shown_and_removed(network: Network) -> None:
     network.configure(VXLAN)
     shop = create(network, "shop", "10.196.0.0/16", "--mtu", "1400")
-    lab = create(network, "lab", "10.197.0.0/24", "--internal", "--slice-size", "27", "--vni", "99")
+    lab = create(
+        network, "lab", "10.197.0.0/24", "--internal", "--slice-size", "27", "--vni", "99", "--port", "4789"
+    )
+    assert (shop["port"], lab["port"]) == (8472, 4789)
     assert (shop["vni"], shop["slice_len"], shop["mtu"], shop["free"]) == (10_001, 24, 1400, 256)
     assert (lab["vni"], lab["slice_len"], lab["internal"], lab["free"]) == (99, 27, True, 8)
     network.session(lambda session: session.put(f"{network.prefix}/slices/shop/10.196.3.0-24", MINE.encode()))
@@ -64,6 +67,7 @@ def test_networks_are_created_listed_shown_and_removed(network: Network) -> None
         (("new", "10.198.0.0/16", "--vni", "7"), Exit.REFUSED, "VNI 7 is the overlay's own"),
         (("new", "10.198.0.0/16", "--slice-size", "16"), Exit.FAILURE, "slice size 16"),
         (("new", "10.198.0.0/16", "--mtu", "1"), Exit.FAILURE, "MTU 1 "),
+        (("new", "10.198.0.0/16", "--port", "65536"), Exit.FAILURE, "port 65536 of the network must be"),
         (("new", "ten"), Exit.FAILURE, "write 10.96.0.0/16"),
         (("new", "127.0.0.0/16"), Exit.FAILURE, "no container may have"),
         (("new", "10.198.0.0/16", "--ipv6", "fe80::/64"), Exit.FAILURE, "no container may have"),
@@ -87,6 +91,17 @@ def test_bad_network_is_refused_in_one_line(
     ended = network("networks", "create", *words)
     assert (ended.code, len(ended.err.splitlines())) == (code, 1), ended.err
     assert said in ended.err
+
+
+def test_network_takes_the_port_that_the_overlay_has_and_keeps_it(network: Network) -> None:
+    network.configure('{"Network":"10.50.0.0/16","Backend":{"Type":"vxlan","Port":4789}}')
+    assert create(network, "shop", "10.196.0.0/16")["port"] == 4789
+    network.configure('{"Network":"10.50.0.0/16","Backend":{"Type":"udp","Port":8472}}')
+    assert json.loads(network("networks", "show", "shop", "-o", "json").out)["port"] == 4789
+    ended = network("networks", "create", "new", "10.198.0.0/16")
+    assert ended.code == Exit.REFUSED
+    assert "choose another with --port" in ended.err
+    assert create(network, "new", "10.198.0.0/16", "--port", "4790")["port"] == 4790
 
 
 def test_network_needs_the_overlays_config_first(network: Network) -> None:

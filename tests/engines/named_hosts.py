@@ -127,6 +127,13 @@ def move(lab: DockerLab, kind: str) -> None:
     eventually(lambda: carried() == [(kind, None)] * len(lab.hosts), carried, deadline=30.0)
 
 
+def flat_ports(lab: DockerLab) -> set[int]:
+    """Return the UDP ports of the overlay's own devices."""
+    command = ("ip", "-d", "-j", "link", "show", "flannel.1")
+    shown = [json.loads(host.run(*command, check=False).stdout or "[{}]")[0] for host in lab.hosts]
+    return {int(link["linkinfo"]["info_data"]["port"]) if link else 0 for link in shown}
+
+
 def stands(host: DockerHost, link: str) -> bool:
     """Report whether the host has a device of that name."""
     return host.run("ip", "link", "show", link, check=False).returncode == 0

@@ -9,6 +9,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from integration.hosts.engines import DockerHost, DockerLab, EngineContainer
+from integration.lab import NETWORK
 from integration.net.namespaces import run_in
 from integration.traffic.pairs import Probe
 from tests.docker_logs import standing
@@ -17,6 +18,7 @@ from tests.engines.named_hosts import (
     address6,
     assert_none_lost,
     box,
+    flat_ports,
     in_docker,
     in_docker_here,
     is_joined,
@@ -271,7 +273,10 @@ def test_move_of_the_flat_backend_and_back_costs_a_named_network_nothing(lab: Do
         assert pings(far, one.address("shop"), size=1422)
         assert not pings(one, flat.address())
         assert not pings(flat, one.address("shop"))
-        move(lab, "vxlan")
+        for port in (4789, 8472):
+            lab.configure({"Network": NETWORK, "Backend": {"Type": "vxlan", "Port": port}})
+            eventually(lambda port=port: flat_ports(lab) == {port}, lambda: flat_ports(lab), deadline=30.0)  # type: ignore[misc]
+            assert pings(far, one.address("shop"), size=1422)
         report = probe.stop()
     assert_none_lost(report)
     remove(one, far, flat)

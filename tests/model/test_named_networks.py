@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -36,6 +37,8 @@ def changed(**values: Any) -> bytes:
 def test_definition_is_read_as_it_was_written() -> None:
     assert parse_definition("shop", render_definition(SHOP)) == SHOP
     assert SHOP.slices == 256
+    ported = replace(SHOP, port=4789)
+    assert parse_definition("shop", render_definition(ported)) == ported
 
 
 @pytest.mark.parametrize(
@@ -56,6 +59,9 @@ def test_definition_is_read_as_it_was_written() -> None:
         ("shop", changed(VNI=1 << 24), "VNI 16777216"),
         ("shop", changed(VNI=True), "VNI True is no int"),
         ("shop", changed(MTU=500), "MTU 500"),
+        ("shop", changed(Port=1 << 16), "port 65536"),
+        ("shop", changed(Port=-1), "port -1"),
+        ("shop", changed(Port="8472"), "Port '8472' is no int"),
         ("shop", changed(ID=""), "no identity"),
         ("shop", changed(Internal="yes"), "Internal 'yes' is no bool"),
         ("shop", b"[]", "cannot be read"),

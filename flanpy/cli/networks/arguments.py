@@ -106,6 +106,13 @@ what this host uses.""",
         help="VXLAN network identifier (default: a free one from 10001)",
     )
     create.add_argument(
+        "--port",
+        metavar="PORT",
+        type=int,
+        default=None,
+        help="UDP port between hosts, kept for good (default: the vxlan backend's, else 8472)",
+    )
+    create.add_argument(
         "--mtu", metavar="BYTES", type=int, default=None, help="MTU of containers on every host"
     )
     create.add_argument(

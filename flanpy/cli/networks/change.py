@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from ipaddress import IPv6Network
 from typing import Final
 
-from flanpy.backend.bridged import vxlan_options
+from flanpy.backend.bridged import overlay_port, vxlan_options
+from flanpy.backend.udp import read_port
 from flanpy.cli.base.etcd import with_etcd
 from flanpy.cli.base.exits import CommandError, Exit
 from flanpy.cli.base.host import Host
@@ -91,6 +92,7 @@ def _asked(arguments: Namespace) -> NamedNetwork:
         subnet=subnet,
         slice_len=usual_slice_len(subnet) if arguments.slice_size is None else arguments.slice_size,
         vni=FIRST_VNI if arguments.vni is None else arguments.vni,
+        port=0 if arguments.port is None else arguments.port,
         mtu=USUAL_MTU if arguments.mtu is None else arguments.mtu,
         internal=arguments.internal,
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -149,12 +151,22 @@ def _complete(
         network = replace(
             asked,
             vni=free_vni(others, flat_vni) if vni is None else vni,
+            port=asked.port or overlay_port(config),
             mtu=size - _OVERHEAD if of_overlay and options is None else size,
         )
+        _refuse_port(network, config)
         refuse_taken(network, others, (flat_ranges(config), flat_vni))
     except ConfigError as error:
         raise CommandError(Exit.REFUSED, str(error)) from error
     return network
+
+
+def _refuse_port(network: NamedNetwork, config: NetworkConfig) -> None:
+    """Raise ConfigError for a UDP port that carries packets of another form."""
+    if config.backend_type == "udp" and read_port(config.backend_options) == network.port:
+        raise ConfigError(
+            f"port {network.port} of the network is that of the overlay's udp backend; choose another with --port"
+        )
 
 
 def _config(flat: KeyValue | None, prefix: str) -> NetworkConfig:

@@ -82,6 +82,7 @@ def row(known: Known) -> dict[str, Any]:
         "slice_len": network.slice_len,
         "vni": network.vni,
         "mtu": network.mtu,
+        "port": network.port,
         "internal": network.internal,
         "hosts": len(known.slices.leases),
         "free": used.free if used is not None else 0,

@@ -28,6 +28,7 @@ RESERVED: Final = frozenset(
 FIRST_VNI, LAST_VNI = 10_001, (1 << 24) - 1
 """VNIs that are given out. Below are those that people write into a network config."""
 
+_LAST_PORT: Final = 65_535
 USUAL_MTU: Final = 1450
 _LEAST_MTU, _LEAST_MTU6, _MOST_MTU = 576, 1280, 65_485
 _WIDEST, _NARROWEST_SLICE = 8, 29
@@ -47,7 +48,8 @@ class NamedNetwork:
     `id` tells it from an earlier network of the same name. `mtu` is that of containers in bytes: layer 2 has no path
     MTU discovery, so all hosts have the same. `internal`: containers reach nothing outside. `created` is for people.
     `subnet6` is divided as `subnet` is: the slice of a host has the same place in both. `hosts` says who is on it
-    (`membership`), all without.
+    (`membership`), all without. `port` is the UDP port between hosts; 0, in definitions without one, is that of the
+    overlay's vxlan backend.
     """
 
     name: str
@@ -61,6 +63,7 @@ class NamedNetwork:
     subnet6: IPv6Network | None = None
     hosts: tuple[str, ...] = ()
     links: tuple[NetworkLink, ...] = ()
+    port: int = 0
 
     def __post_init__(self) -> None:
         """Raise ConfigError for values that Docker or the kernel cannot take."""
@@ -69,6 +72,8 @@ class NamedNetwork:
         _check_slices(self.subnet, self.slice_len)
         if not 1 <= self.vni <= LAST_VNI:
             _refuse("VNI", self.vni, f"must be from 1 to {LAST_VNI}")
+        if not 0 <= self.port <= _LAST_PORT:
+            _refuse("port", self.port, f"must be from 1 to {_LAST_PORT}")
         if not _LEAST_MTU <= self.mtu <= _MOST_MTU:
             _refuse("MTU", self.mtu, f"must be from {_LEAST_MTU} to {_MOST_MTU} bytes")
         if self.subnet6 is not None:
@@ -130,6 +135,7 @@ def definition_fields(network: NamedNetwork) -> dict[str, Any]:
         "MTU": network.mtu,
         "Internal": network.internal,
         "Created": network.created,
+        **({"Port": network.port} if network.port else {}),
         **({"IPv6Subnet": str(network.subnet6)} if network.subnet6 is not None else {}),
         **({"Hosts": list(network.hosts)} if network.hosts else {}),
         **({"Links": links_field(network.links)} if network.links else {}),
@@ -155,6 +161,7 @@ def parse_definition(name: str, value: bytes) -> NamedNetwork:
             slice_len=_typed(found, "SliceLen", int, 0),
             vni=_typed(found, "VNI", int, 0),
             mtu=_typed(found, "MTU", int, USUAL_MTU),
+            port=_typed(found, "Port", int, 0),
             internal=_typed(found, "Internal", bool, False),
             created=_typed(found, "Created", str, ""),
             subnet6=parse_subnet6(subnet6) if subnet6 else None,
