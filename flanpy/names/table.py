@@ -10,12 +10,15 @@ import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import TypeVar
 
 from flanpy.model.address import IPAddress
-from flanpy.model.networks.names import FLAT, ZONE, ToldNames, is_askable
+from flanpy.model.networks.names import FLAT, ZONE, NamedContainer, ToldNames, is_askable
 from flanpy.names.shared import AddressHolders
 
 _SUFFIX = f".{ZONE}"
+
+_K = TypeVar("_K")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +32,17 @@ class Asker:
     outside: bool = True
 
 
-@dataclass(slots=True)
-class _Holder:
-    """The addresses that one host has for a name."""
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A container as one host tells of it."""
 
-    host: str
-    addresses: tuple[IPAddress, ...]
+    told: ToldNames
+    container: NamedContainer
+
+
+_Entries = tuple[_Entry, ...] | list[_Entry]
+"""The containers of a name or an address. One alone is a tuple, which all names of that container share: a host may
+know 50,000 containers, and few names have several."""
 
 
 class NameTable:
@@ -43,8 +51,8 @@ class NameTable:
     def __init__(self, node_id: str) -> None:
         self._node_id = node_id
         self._told: dict[tuple[str, str], ToldNames] = {}
-        self._by_name: dict[str, dict[str, dict[str, _Holder]]] = {}
-        self._by_address: dict[IPAddress, dict[tuple[str, str], str]] = {}
+        self._by_name: dict[str, dict[str, _Entries]] = {}
+        self._by_address: dict[IPAddress, _Entries] = {}
         self.holders = AddressHolders()
 
     def put(self, told: ToldNames) -> None:
@@ -54,13 +62,11 @@ class NameTable:
         self.holders.put(told)
         names = self._by_name.setdefault(told.network, {})
         for container in told.containers:
-            for name in filter(is_askable, dict.fromkeys(map(str.lower, container.names))):
-                holder = names.setdefault(name, {}).setdefault(told.node_id, _Holder(told.host.lower(), ()))
-                holder.addresses = tuple(dict.fromkeys((*holder.addresses, *container.addresses)))
-            if is_askable(container.name):
-                for address in container.addresses:
-                    whole = f"{container.name}.{told.host if told.network == FLAT else told.network}"
-                    self._by_address.setdefault(address, {})[told.network, told.node_id] = whole
+            alone = (_Entry(told, container),)
+            for name in _names_of(container):
+                _add(names, name, alone)
+            for address in container.addresses:
+                _add(self._by_address, address, alone)
 
     def drop(self, network: str, node_id: str) -> None:
         """Forget what a host told of one network."""
@@ -69,17 +75,10 @@ class NameTable:
             return
         self.holders.drop(told)
         names = self._by_name.get(network, {})
-        for container in told.containers:
-            for name in map(str.lower, container.names):
-                holders = names.get(name, {})
-                holders.pop(node_id, None)
-                if not holders:
-                    names.pop(name, None)
-            for address in container.addresses:
-                known = self._by_address.get(address, {})
-                known.pop((network, node_id), None)
-                if not known:
-                    self._by_address.pop(address, None)
+        for name in {name for container in told.containers for name in _names_of(container)}:
+            _take_away(names, name, told)
+        for address in {address for container in told.containers for address in container.addresses}:
+            _take_away(self._by_address, address, told)
         if not names:
             self._by_name.pop(network, None)
 
@@ -97,8 +96,8 @@ class NameTable:
 
     def networks_of(self, address: IPAddress) -> tuple[str, ...]:
         """Return the networks on which a container of this host has the address."""
-        known = self._by_address.get(address, {})
-        return tuple(network for network, node_id in known if node_id == self._node_id)
+        known = self._by_address.get(address, ())
+        return tuple({one.told.network: None for one in known if one.told.node_id == self._node_id})
 
     def find(self, question: str, asker: Asker) -> tuple[IPAddress, ...] | None:
         """Return the addresses of a name as it is asked for, own host first; None if the asker knows no such name."""
@@ -107,14 +106,15 @@ class NameTable:
             return self._whole(name.removesuffix(_SUFFIX), asker)
         for network in asker.networks:
             if network != FLAT and (holders := self._by_name.get(network, {}).get(name)):
-                return self._ordered(holders.items())
+                return self._ordered(holders)
         return self._of_network(name, asker)
 
     def reverse(self, address: IPAddress, asker: Asker) -> str | None:
         """Return the whole name of an address, None if the asker may not know it."""
-        for (network, _), name in sorted(self._by_address.get(address, {}).items()):
-            if network in asker.networks:
-                return name + _SUFFIX
+        known = [one for one in self._by_address.get(address, ()) if one.told.network in asker.networks]
+        for one in sorted(known, key=_in_order):
+            if is_askable(name := one.container.name):
+                return f"{name}.{one.told.host if one.told.network == FLAT else one.told.network}{_SUFFIX}"
         return None
 
     def _whole(self, name: str, asker: Asker) -> tuple[IPAddress, ...] | None:
@@ -125,7 +125,7 @@ class NameTable:
         networks = {network.lower(): network for network in asker.networks if network != FLAT}
         for left, right in _splits(name):
             if holders := self._by_name.get(networks.get(right, ""), {}).get(left):
-                return self._ordered(holders.items())
+                return self._ordered(holders)
         return None
 
     def _of_host(self, name: str, asker: Asker) -> tuple[IPAddress, ...] | None:
@@ -133,20 +133,50 @@ class NameTable:
         if FLAT not in asker.networks:
             return None
         for left, right in _splits(name):
-            holders = self._by_name.get(FLAT, {}).get(left, {})
-            here = [one for one in holders.items() if right in {one[1].host, one[1].host.partition(".")[0]}]
+            known = self._by_name.get(FLAT, {}).get(left, ())
+            hosts = ((one, one.told.host.lower()) for one in known)
+            here = [one for one, host in hosts if right in {host, host.partition(".")[0]}]
             if here:
                 return self._ordered(here)
         return None
 
-    def _ordered(self, holders: Iterable[tuple[str, _Holder]]) -> tuple[IPAddress, ...]:
+    def _ordered(self, found: Iterable[_Entry]) -> tuple[IPAddress, ...]:
         """Return own addresses, then those of other hosts in a new order each time, which shares the load."""
         own: list[IPAddress] = []
         others: list[IPAddress] = []
-        for node_id, holder in holders:
-            (own if node_id == self._node_id else others).extend(holder.addresses)
+        for one in found:
+            (own if one.told.node_id == self._node_id else others).extend(one.container.addresses)
         random.shuffle(others)
         return tuple(dict.fromkeys((*own, *others)))
+
+
+def _names_of(container: NamedContainer) -> dict[str, None]:
+    """Return the names that can be asked for, in lower case; one that is so already is no second string."""
+    lowered = ((name, name.lower()) for name in container.names)
+    names = (name if name == low else low for name, low in lowered)
+    return {name: None for name in names if is_askable(name)}
+
+
+def _add(known: dict[_K, _Entries], key: _K, alone: tuple[_Entry]) -> None:
+    there = known.get(key)
+    if there is None:
+        known[key] = alone
+    elif isinstance(there, list):
+        there.append(alone[0])
+    else:
+        known[key] = [*there, alone[0]]
+
+
+def _take_away(known: dict[_K, _Entries], key: _K, told: ToldNames) -> None:
+    left = [one for one in known.get(key, ()) if one.told is not told]
+    if left:
+        known[key] = left
+    else:
+        known.pop(key, None)
+
+
+def _in_order(one: _Entry) -> tuple[str, str, str]:
+    return one.told.network, one.told.node_id, one.container.name
 
 
 def is_ours(name: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address
+from sys import intern
 from typing import Any, Final
 
 from flanpy.model.address import IPAddress, Mac
@@ -63,7 +64,7 @@ def _container(name: Any, addresses: Any, aliases: Any, mac: Any = "") -> NamedC
     return NamedContainer(
         _word(name),
         tuple(ip_address(_word(one)) for one in addresses[:MOST_ADDRESSES]),
-        tuple(_word(one) for one in aliases[:MOST_ALIASES]),
+        tuple(intern(_word(one)) for one in aliases[:MOST_ALIASES]),  # a service has one on each host
         Mac.parse(_word(mac)) if mac else None,
     )
 
