@@ -20,9 +20,9 @@ _NAMES: Final = "/names/"
 _LONGEST_HOST: Final = 253
 
 
-def names_prefix(prefix: str) -> str:
-    """Return the prefix of every record's key."""
-    return prefix.rstrip("/") + _NAMES
+def names_prefix(prefix: str, network: str = "") -> str:
+    """Return the prefix of the records of one network, or of all."""
+    return prefix.rstrip("/") + _NAMES + (f"{network}/" if network else "")
 
 
 def names_key(prefix: str, network: str, node_id: str) -> str:

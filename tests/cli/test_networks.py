@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flanpy.cli.base.exits import Exit
+from flanpy.cli.base.exits import CommandError, Exit
+from flanpy.cli.networks.change import undefine
+from flanpy.store.port import KeyStore, KeyValue, Snapshot, Txn, TxnResult
+from flanpy.store.session.etcd import EtcdSession
 from tests.cli.conftest import Network
 
 pytestmark = pytest.mark.etcd
@@ -45,8 +49,11 @@ def test_networks_are_created_listed_shown_and_removed(network: Network) -> None
             "node_id": "node-7",
             "host": "h7",
             "public_ip": "192.0.2.7",
+            "containers": None,
+            "addresses": 254,
         }
     ]
+    assert shown["containers"] == []
     assert "10.196.3.0/24" in network("networks", "show", "shop").out
     assert network("networks", "rm", "shop").code == Exit.OK
     assert network.text("slices/shop/10.196.3.0-24") is None
@@ -91,6 +98,92 @@ def test_bad_network_is_refused_in_one_line(
     ended = network("networks", "create", *words)
     assert (ended.code, len(ended.err.splitlines())) == (code, 1), ended.err
     assert said in ended.err
+
+
+DB = '{"Host":"h7","C":[["db",["10.196.3.2"],["api"],""],["web",["10.196.3.3"],[],""]]}'
+
+
+def test_network_is_shown_with_the_containers_that_hosts_tell_of(network: Network) -> None:
+    network.configure(VXLAN)
+    create(network, "shop", "10.196.0.0/16")
+    put(network, "slices/shop/10.196.3.0-24", MINE)
+    put(network, "slices/shop/10.196.255.0-24", MINE.replace("7", "8"))
+    put(network, "names/shop/node-7", DB)
+    put(network, "names/shop/node-9", "{}")
+    put(network, "names/shop2/node-7", DB)
+    shown = json.loads(network("networks", "show", "shop", "-o", "json").out)
+    fills = [(one["containers"], one["addresses"]) for one in shown["slices"]]
+    assert fills == [(2, 254), (None, 253)]
+    assert [one["name"] for one in shown["containers"]] == ["db", "web"]
+    assert shown["containers"][0] == {
+        "name": "db",
+        "addresses": ["10.196.3.2"],
+        "aliases": ["api"],
+        "host": "h7",
+        "node_id": "node-7",
+    }
+    told = network("networks", "show", "shop")
+    rows = [line.split() for line in told.out.splitlines()]
+    assert ["10.196.3.0/24", "node-7", "h7", "192.0.2.7", "2", "of", "254"] in rows
+    assert ["10.196.255.0/24", "node-8", "h8", "192.0.2.8", "-"] in rows
+    assert ["db", "10.196.3.2", "h7", "api"] in rows
+    assert "names of 'node-9' on network 'shop' cannot be read" in told.err
+
+
+def test_network_with_containers_is_removed_by_force_alone(network: Network) -> None:
+    network.configure(VXLAN)
+    for name, subnet in (("shop", "10.196.0.0/16"), ("lab", "10.197.0.0/16")):
+        create(network, name, subnet)
+        put(network, f"names/{name}/node-8", '{"Host":"h8","C":[]}')
+    put(network, "names/shop/node-7", DB)
+    refused = network("networks", "rm", "shop")
+    assert (refused.code, len(refused.err.splitlines())) == (Exit.REFUSED, 1)
+    assert "network 'shop' has 2 containers: db on h7, web on h7; stop them" in refused.err
+    assert network.text("networks/shop") is not None
+    assert network("networks", "rm", "lab").code == Exit.OK
+    assert network("networks", "rm", "shop", "--force").code == Exit.OK
+    assert network("networks", "rm", "shop", "--force").code == Exit.NOT_FOUND
+
+
+@dataclass
+class StartsMeanwhile:
+    """Implements `store.port.KeyStore`: after the first listing a container starts."""
+
+    inner: KeyStore
+    key: str
+
+    async def list(self, prefix: str) -> Snapshot:
+        listed = await self.inner.list(prefix)
+        key, self.key = self.key, ""
+        if key:
+            await self.inner.put(key, DB.encode())
+        return listed
+
+    async def get(self, key: str) -> KeyValue | None:
+        return await self.inner.get(key)
+
+    async def txn(self, txn: Txn) -> TxnResult:
+        return await self.inner.txn(txn)
+
+    async def put(self, key: str, value: bytes, lease_id: int = 0) -> int:
+        return await self.inner.put(key, value, lease_id)
+
+    async def delete(self, key: str) -> bool:
+        return await self.inner.delete(key)
+
+
+def test_container_that_starts_while_a_network_is_removed_keeps_it(network: Network) -> None:
+    network.configure(VXLAN)
+    create(network, "shop", "10.196.0.0/16")
+
+    async def remove(session: EtcdSession) -> str:
+        store = StartsMeanwhile(session, f"{network.prefix}/names/shop/node-7")
+        with pytest.raises(CommandError) as refused:
+            await undefine(store, network.prefix, "shop", force=False)
+        return str(refused.value)
+
+    assert "has 2 containers" in network.session(remove)
+    assert network.text("networks/shop") is not None
 
 
 def test_network_takes_the_port_that_the_overlay_has_and_keeps_it(network: Network) -> None:

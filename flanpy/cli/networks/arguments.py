@@ -31,7 +31,7 @@ host join it by its name: docker run --network shop. The definitions are in etcd
     listing = below.command("ls", "networks.networks:ls", "list named networks", "networks ls -o json")
     add_format(listing, *FORMATS)
     show = below.command(
-        "show", "networks.networks:show", "one network, and the slice of each host", "networks show shop"
+        "show", "networks.networks:show", "one network, its hosts and its containers", "networks show shop"
     )
     _add_name(show)
     add_format(show, *FORMATS)
@@ -98,6 +98,15 @@ what this host uses.""",
         default=None,
         help="only hosts with one of these labels (host-label), host names or node ids, separated by commas",
     )
+    _add_encapsulation(create)
+    create.add_argument(
+        "--internal", action="store_true", default=False, help="containers reach nothing outside the network"
+    )
+    add_force(create, "define it even if the subnet overlaps what this host uses")
+    add_format(create, *FORMATS)
+
+
+def _add_encapsulation(create: Parser) -> None:
     create.add_argument(
         "--vni",
         metavar="VNI",
@@ -115,11 +124,6 @@ what this host uses.""",
     create.add_argument(
         "--mtu", metavar="BYTES", type=int, default=None, help="MTU of containers on every host"
     )
-    create.add_argument(
-        "--internal", action="store_true", default=False, help="containers reach nothing outside the network"
-    )
-    add_force(create, "define it even if the subnet overlaps what this host uses")
-    add_format(create, *FORMATS)
 
 
 def _add_rm(below: Tree) -> None:
@@ -129,10 +133,11 @@ def _add_rm(below: Tree) -> None:
         "remove a network from all hosts",
         "networks rm shop",
         about="""\
-Delete the definition and all slices. Hosts part at once. Docker's network goes from each host as soon as no container
-there has it; until then its containers reach each other on that host only.""",
+Delete the definition and all slices. Hosts part at once. Refused while a host tells of a container on it (flanpyctl
+names). Docker's network goes from each host as soon as no container there has it.""",
     )
     _add_name(rm)
+    add_force(rm, "remove it though containers have it: they reach each other on their own host only")
 
 
 def _add_membership(below: Tree) -> None:

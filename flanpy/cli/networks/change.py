@@ -18,8 +18,10 @@ from flanpy.backend.udp import read_port
 from flanpy.cli.base.etcd import with_etcd
 from flanpy.cli.base.exits import CommandError, Exit
 from flanpy.cli.base.host import Host
+from flanpy.cli.base.names import list_names
 from flanpy.cli.base.output import print_as, printable
 from flanpy.cli.base.screen import next_step
+from flanpy.cli.base.wording import plural
 from flanpy.cli.config.border import refuse_used
 from flanpy.cli.networks.networks import read_book, row
 from flanpy.errors import ConfigError
@@ -37,6 +39,7 @@ from flanpy.model.networks.definition import (
     render_definition,
     usual_slice_len,
 )
+from flanpy.names.records import names_prefix
 from flanpy.plan.networks import flat_ranges, free_vni, refuse_taken
 from flanpy.store.networks.book import Book, Known
 from flanpy.store.networks.keys import network_key, networks_prefix, pool_of, slices_prefix
@@ -49,13 +52,15 @@ from flanpy.store.port import (
     PutKey,
     Relation,
     Txn,
-    key_absent,
     key_unchanged,
 )
 from flanpy.store.schema import config_key
 
 _TRIES: Final = 8
 """Definitions at the same moment that one create outlasts."""
+
+_NAMED: Final = 5
+"""Containers that a refusal names."""
 
 OF_ITS_OWN: Final = "auto"
 """The word for an IPv6 subnet that is made up."""
@@ -188,9 +193,9 @@ def _guard(prefix: str, book: Book, flat: KeyValue | None) -> tuple[Compare, ...
 
 
 def rm(arguments: Namespace, host: Host) -> Exit:
-    """Delete a definition with all its slices; NOT_FOUND if there is none."""
+    """Delete a definition with all its slices; NOT_FOUND if there is none, REFUSED while containers are on it."""
     prefix, name = host.effective.etcd.prefix, arguments.name
-    if not with_etcd(host.effective, lambda store: undefine(store, prefix, name)):
+    if not with_etcd(host.effective, lambda store: undefine(store, prefix, name, force=arguments.force)):
         raise CommandError(
             Exit.NOT_FOUND, printable(f"there is no network '{name}': see 'flanpyctl networks'")
         )
@@ -200,8 +205,35 @@ def rm(arguments: Namespace, host: Host) -> Exit:
     return Exit.OK
 
 
-async def undefine(store: KeyStore, prefix: str, name: str) -> bool:
-    """Delete the definition and all slices at one revision; False if there is none."""
+async def undefine(store: KeyStore, prefix: str, name: str, *, force: bool) -> bool:
+    """Delete the definition and all slices at one revision; False if there is none. Raises CommandError."""
     key = network_key(prefix, name)
     gone = (DeleteKey(key), DeleteKey(slices_prefix(prefix, name), prefix=True))
-    return not (await store.txn(Txn((key_absent(key),), (), gone))).succeeded
+    for _ in range(_TRIES):
+        there = await store.get(key)
+        if there is None:
+            return False
+        guard: tuple[Compare, ...] = (key_unchanged(there),)
+        if not force:
+            guard = (*guard, await _nobody_on(store, prefix, name))
+        if (await store.txn(Txn(guard, gone))).succeeded:
+            return True
+    raise CommandError(Exit.CONFLICT, f"network '{name}' is changed at this very moment: try again")
+
+
+async def _nobody_on(store: KeyStore, prefix: str, name: str) -> Compare:
+    """Return a compare that holds while no host tells of another container; raises CommandError if one has."""
+    found = await list_names(store, prefix, name)
+    boxes = [f"{one.box.name} on {one.told.host or one.told.node_id}" for one in found.containers]
+    if boxes:
+        more = f" and {len(boxes) - _NAMED} more" if len(boxes) > _NAMED else ""
+        raise CommandError(
+            Exit.REFUSED,
+            printable(
+                f"network '{name}' has {plural(len(boxes), 'container')}: {', '.join(boxes[:_NAMED])}{more}; stop"
+                " them or disconnect them from it first, or say --force: they then reach each other on their own"
+                " host only"
+            ),
+        )
+    records = names_prefix(prefix, name)
+    return Compare(records, CompareTarget.MOD_REVISION, found.revision + 1, Relation.LESS, prefix=True)

@@ -40,11 +40,4 @@ def show(arguments: Namespace, host: Host) -> Exit:
 
 def row(one: FoundContainer) -> dict[str, Any]:
     """Return a container as `names -o json` has it; `network` is "" on the flat overlay."""
-    return {
-        "name": one.box.name,
-        "network": one.network,
-        "addresses": [str(address) for address in one.box.addresses],
-        "aliases": list(one.box.aliases),
-        "host": one.told.host,
-        "node_id": one.told.node_id,
-    }
+    return {"name": one.box.name, "network": one.network, **one.document()}

@@ -12,6 +12,7 @@ from typing import Any
 from flanpy.cli.base.etcd import with_etcd
 from flanpy.cli.base.exits import CommandError, Exit
 from flanpy.cli.base.host import Host
+from flanpy.cli.base.names import FoundNames, list_names
 from flanpy.cli.base.output import Table, print_as, print_table, printable
 from flanpy.cli.base.wording import natural, yes
 from flanpy.model.lease import Lease
@@ -38,7 +39,7 @@ def ls(arguments: Namespace, host: Host) -> Exit:
 def show(arguments: Namespace, host: Host) -> Exit:
     """Print one network with its slices; NOT_FOUND if there is none."""
     prefix, name = host.effective.etcd.prefix, arguments.name
-    book = with_etcd(host.effective, lambda store: read_book(store, prefix))
+    book, names = with_etcd(host.effective, lambda store: _read(store, prefix, name))
     if name in book.invalid:
         raise CommandError(Exit.FAILURE, printable(book.invalid[name]))
     if name not in book.known:
@@ -47,8 +48,17 @@ def show(arguments: Namespace, host: Host) -> Exit:
         )
     known = book.known[name]
     if arguments.output != "table":
-        print_as(arguments.output, {**row(known), "links": _links(known, book), "slices": _slices(known)})
+        containers = [{"name": one.box.name, **one.document()} for one in names.containers]
+        more = {"links": _links(known, book), "slices": _slices(known, names), "containers": containers}
+        print_as(arguments.output, {**row(known), **more})
         return Exit.OK
+    _print_text(book, known, names)
+    return Exit.OK
+
+
+def _print_text(book: Book, known: Known, names: FoundNames) -> None:
+    for line in names.unread:
+        print(printable(f"warning: {line}"), file=sys.stderr)
     for title, value in row(known).items():
         text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
         if text:
@@ -57,13 +67,14 @@ def show(arguments: Namespace, host: Host) -> Exit:
         by = f" by {', '.join(other['ports'])}" if other["ports"] else ""
         print(printable(f"{'linked':<12}{other['network']}{by}"))
     print()
-    cells = (
-        (one["slice"], *([one["ipv6_slice"]] if known.network.subnet6 else []), *list(one.values())[2:])
-        for one in _slices(known)
-    )
-    more = ("IPV6 SLICE",) if known.network.subnet6 else ()
-    print_table(Table(("SLICE", *more, "NODE", "HOST", "PUBLIC IP"), tuple(cells)))
-    return Exit.OK
+    print_table(_slices_table(known, _slices(known, names)))
+    if names.containers:
+        print()
+        print_table(_containers_table(names))
+
+
+async def _read(store: KeyStore, prefix: str, name: str) -> tuple[Book, FoundNames]:
+    return await read_book(store, prefix), await list_names(store, prefix, name)
 
 
 async def read_book(store: KeyStore, prefix: str) -> Book:
@@ -104,7 +115,9 @@ def _links(known: Known, book: Book) -> list[dict[str, Any]]:
     return [{"network": name, "ports": ports} for name, ports in sorted(found.items())]
 
 
-def _slices(known: Known) -> list[dict[str, str]]:
+def _slices(known: Known, names: FoundNames) -> list[dict[str, Any]]:
+    """Return the slices in order; `containers` is null where the host tells nobody of them."""
+    told = {one.node_id: len(one.containers) for one in names.told}
     found = [
         {
             "slice": str(lease.key.subnet),
@@ -112,10 +125,34 @@ def _slices(known: Known) -> list[dict[str, str]]:
             "node_id": lease.record.node_id,
             "host": lease.record.host_name,
             "public_ip": str(lease.record.public_ip or lease.record.public_ip6 or ""),
+            "containers": told.get(lease.record.node_id),
+            "addresses": known.network.room(lease.key.subnet) if lease.key.subnet is not None else 0,
         }
         for lease in known.slices.leases.values()
     ]
     return sorted(found, key=lambda one: natural(one["slice"]))
+
+
+def _slices_table(known: Known, slices: list[dict[str, Any]]) -> Table:
+    six = known.network.subnet6 is not None
+    titles = ("SLICE", *(("IPV6 SLICE",) if six else ()), "NODE", "HOST", "PUBLIC IP", "CONTAINERS")
+    keys = ("slice", *(("ipv6_slice",) if six else ()), "node_id", "host", "public_ip")
+    cells = (
+        (
+            *(one[key] for key in keys),
+            "-" if one["containers"] is None else f"{one['containers']} of {one['addresses']}",
+        )
+        for one in slices
+    )
+    return Table(titles, tuple(cells))
+
+
+def _containers_table(names: FoundNames) -> Table:
+    cells = (
+        (one.box.name, ", ".join(map(str, one.box.addresses)), one.told.host, ", ".join(one.box.aliases))
+        for one in names.containers
+    )
+    return Table(("CONTAINER", "ADDRESSES", "HOST", "ALIASES"), tuple(cells))
 
 
 def _slice6(known: Known, lease: Lease) -> str:

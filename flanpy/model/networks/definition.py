@@ -28,6 +28,9 @@ RESERVED: Final = frozenset(
 FIRST_VNI, LAST_VNI = 10_001, (1 << 24) - 1
 """VNIs that are given out. Below are those that people write into a network config."""
 
+_KEPT: Final = 2
+"""Addresses of a slice that no container gets: the first, and Docker's gateway."""
+
 _LAST_PORT: Final = 65_535
 USUAL_MTU: Final = 1450
 _LEAST_MTU, _LEAST_MTU6, _MOST_MTU = 576, 1280, 65_485
@@ -84,6 +87,11 @@ class NamedNetwork:
     def slices(self) -> int:
         """Return the number of hosts that the subnet has room for."""
         return 1 << (self.slice_len - self.subnet.prefixlen)
+
+    def room(self, slice_: IPv4Network) -> int:
+        """Return the number of addresses of a slice that containers can have."""
+        last = slice_.broadcast_address == self.subnet.broadcast_address
+        return slice_.num_addresses - _KEPT - last
 
     def slice6(self, slice_: IPv4Network) -> IPv6Network | None:
         """Return the IPv6 slice that goes with an IPv4 slice, None without IPv6."""

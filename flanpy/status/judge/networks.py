@@ -18,9 +18,6 @@ from flanpy.status.judge.verdict import bad, good, named, unmeasured
 _KIND = ConditionType.NETWORKS_READY
 _MAKE = "flanpyctl docker networks; systemctl enable --now flanpy-docker-networks.path does so by itself"
 
-_KEPT = 2
-"""Addresses of a slice that no container gets: the first, and Docker's gateway."""
-
 
 def ready(inputs: Inputs, _now: float) -> Condition:
     """Judge the named networks; names the first fault: kept out, without a slice, not made, too wide."""
@@ -80,8 +77,7 @@ def _narrow(world: World, networks: tuple[Joined, ...]) -> Iterator[str]:
 
 def addresses(joined: Joined) -> int:
     """Return the number of addresses of this host's slice that containers can have."""
-    last = joined.slice.broadcast_address == joined.network.subnet.broadcast_address
-    return joined.slice.num_addresses - _KEPT - last
+    return joined.network.room(joined.slice)
 
 
 def free_addresses(inputs: Inputs, joined: Joined) -> int:
