@@ -9,7 +9,7 @@ from docs.generate import markdown
 from docs.generate.source import members
 from flanpy.backend.registry import BACKENDS
 from flanpy.model.address import Mac
-from flanpy.model.lease import LeaseRecord, RawData, SubnetKey, VxlanData
+from flanpy.model.lease import LeaseRecord, RawData, SubnetKey, VxlanData, WireguardData
 from flanpy.model.network.config import parse_network_config, render_network_config
 from flanpy.model.network.fields import BACKEND_OPTIONS, FIELDS, OPTIONS
 from flanpy.model.networks.names import FLAT
@@ -49,6 +49,16 @@ _RECORDS = {
     "ipip": (
         _KEY,
         LeaseRecord(IPv4Address("192.0.2.7"), backend_type="ipip", node_id="3f1c9a7be2d04586"),
+    ),
+    "wireguard": (
+        _KEY,
+        LeaseRecord(
+            IPv4Address("192.0.2.7"),
+            None,
+            "wireguard",
+            WireguardData("hPGDGJ+3WeNBhZnEbLQhVg8sTYVEnZi8bGGLW6CN5zA=", 51820),
+            node_id="3f1c9a7be2d04586",
+        ),
     ),
     "aws-vpc": (
         _KEY,

@@ -53,7 +53,7 @@ class ConditionDocument:
 
 @dataclass(frozen=True, slots=True)
 class NetworkDocument:
-    """The network config in force; `text` is its value in etcd."""
+    """The network config in force; `text` is its value in etcd, a pre-shared key masked."""
 
     network: str | None
     network6: str | None
@@ -90,7 +90,10 @@ class UnderlayDocument:
 
 @dataclass(frozen=True, slots=True)
 class LinkDocument:
-    """A link of the overlay as the daemon wants it; `mac` and `vni` are null where the backend has none."""
+    """A link of the overlay as the daemon wants it; `mac` and `vni` are null where the backend has none.
+
+    `kind` is vxlan, tun, ipip or wireguard; "" from a daemon of a version that did not say.
+    """
 
     name: str
     mac: str | None
@@ -98,6 +101,7 @@ class LinkDocument:
     port: int | None
     mtu: int
     local: str | None
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,27 +14,26 @@ from flanpy.backend.ipip import IpipBackend
 from flanpy.backend.port import Backend
 from flanpy.backend.udp import UdpBackend
 from flanpy.backend.vxlan import VxlanBackend
+from flanpy.backend.wireguard import WireguardBackend
 from flanpy.errors import ConfigError
 from flanpy.model.cloud import CLOUDS
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.quoting import quoted
 
-_VXLAN = VxlanBackend()
+_VXLAN, _WIREGUARD = VxlanBackend(), WireguardBackend()
 
 BACKENDS: Mapping[str, Backend] = MappingProxyType(
     {
         "vxlan": _VXLAN,
         "host-gw": HostGwBackend(),
         "ipip": IpipBackend(),
+        "wireguard": _WIREGUARD,
         "alloc": AllocBackend(),
         "udp": UdpBackend(),
         "extension": ExtensionBackend(),
         **CLOUD_BACKENDS,
     }
 )
-
-_FLANNELS: Mapping[str, str] = MappingProxyType({"wireguard": "vxlan"})
-"""Backends of flannel's that are not here yet, and which one carries packets over the same networks instead."""
 
 _IPV4_ONLY = frozenset({"udp", "ipip", *CLOUDS})
 
@@ -55,6 +54,8 @@ def validate_network(network: NetworkConfig) -> None:
     backend_for(name).validate(network.backend_options)
     if name == "vxlan" and network.network6 is not None:
         _VXLAN.validate_ipv6(network.backend_options)
+    if name == "wireguard":
+        _WIREGUARD.validate_families(network)
     if name in _IPV4_ONLY and network.network6 is not None:
         raise ConfigError(
             f"Backend.Type of the network config is {quoted(name)}, which carries IPv4 only, but IPv6Network is "
@@ -63,8 +64,6 @@ def validate_network(network: NetworkConfig) -> None:
 
 
 def _lack(name: str) -> str:
-    if name in _FLANNELS:
-        return f"flannel has and flanpy does not support yet: use {_FLANNELS[name]!r}"
     near = get_close_matches(name, BACKENDS, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(sorted(BACKENDS))}"
     return f"flanpy does not have: {hint}"

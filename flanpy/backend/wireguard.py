@@ -1,9 +1,9 @@
 """The wireguard backend: flannel's devices and peers, and one route to each peer, planned for either family alike.
 
-Per family one device (flannel's mode `separate`): `flannel-wg` for the overlay's IPv4, `flannel-wg-v6` for its IPv6. A
-peer is known by its public key; the kernel drops what comes from it with another source than its subnet, and sends
-nothing else to it. flannel has one route to the whole network; here each peer has its own, so that backends mix while
-hosts move.
+Per family one device (flannel's mode `separate`): `flannel-wg` for the overlay's IPv4, `flannel-wg-v6` for its IPv6; or
+`flannel-wg` for both (modes `auto`, `ipv4`, `ipv6`, by the family of the wrapped packets). A peer is known by its
+public key; the kernel drops what comes from it with another source than its subnet, and sends nothing else to it.
+flannel has one route to the whole network; here each peer has its own, so that backends mix while hosts move.
 No secret comes by here: the policy has our public key, a pre-shared key is its digest.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from ipaddress import ip_interface
 from itertools import chain
 
@@ -18,21 +19,34 @@ from flanpy.backend.advert import public_addresses
 from flanpy.backend.options import Reader
 from flanpy.backend.way import WayKind, Ways, one_way
 from flanpy.errors import ConfigError
-from flanpy.model.address import Family
+from flanpy.model.address import Family, IPAddress
 from flanpy.model.lease import Lease, LeaseRecord, WireguardData
+from flanpy.model.network.network import NetworkConfig
 from flanpy.model.objects import Address, KernelObject, LinkUp, Route
 from flanpy.model.quoting import quoted
 from flanpy.model.wireguard import LINKS, OVERHEAD, WgDevice, WgPeer, WireguardLink, digest, key_of
 from flanpy.model.world import World
 from flanpy.plan.host_settings import link_settings
-from flanpy.plan.ipv6_room import Narrow, carried, narrow
+from flanpy.plan.ipv6_room import LEAST_MTU, Narrow, carried, narrow
 
 DEFAULT_PORTS = {Family.IPV4: 51820, Family.IPV6: 51821}
 LOWEST_MTU = 576 + OVERHEAD
 """The least MTU that leaves containers the 576 bytes that every IPv4 host takes (RFC 791)."""
 
-_MODES = ("separate", "auto", "ipv4", "ipv6")
+LOWEST_MTU6 = LEAST_MTU + OVERHEAD
 _LONGEST_KEEPALIVE = 65_535
+
+
+class Mode(Enum):
+    """flannel's modes; the value is its word."""
+
+    SEPARATE = "separate"
+    AUTO = "auto"
+    IPV4 = "ipv4"
+    IPV6 = "ipv6"
+
+
+_OUTER = {Mode.IPV4: Family.IPV4, Mode.IPV6: Family.IPV6}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +60,16 @@ class WireguardOptions:
     mtu: int = 0
     psk: str = ""
     keepalive: int = 0
+    mode: Mode = Mode.SEPARATE
+
+    @property
+    def links(self) -> Mapping[Family, str]:
+        """Return the device of each family."""
+        return LINKS if self.mode is Mode.SEPARATE else dict.fromkeys(Family, LINKS[Family.IPV4])
+
+    def port(self, family: Family) -> int:
+        """Return the port of the family's device."""
+        return self.ports[family if self.mode is Mode.SEPARATE else Family.IPV4]
 
 
 def read_options(raw: Mapping[str, object]) -> WireguardOptions:
@@ -60,12 +84,12 @@ def read_options(raw: Mapping[str, object]) -> WireguardOptions:
         raise ConfigError(
             f"Backend.ListenPortV6 of wireguard is {ports[Family.IPV6]}, as ListenPort: give another"
         )
-    _check_mode(raw.get("mode", "separate"))
     return WireguardOptions(
         ports=ports,
         mtu=reader.integer("MTU", 0, low=LOWEST_MTU, high=65535, off=0),
         psk=digest(shared_key(raw)),
         keepalive=reader.integer("PersistentKeepaliveInterval", 0, low=0, high=_LONGEST_KEEPALIVE),
+        mode=_mode(raw.get("mode", Mode.SEPARATE.value)),
     )
 
 
@@ -82,14 +106,12 @@ def shared_key(raw: Mapping[str, object]) -> bytes:
     return key
 
 
-def _check_mode(mode: object) -> None:
-    if mode not in _MODES:
-        raise ConfigError(f"Backend.Mode of wireguard is {quoted(mode)}: give one of {', '.join(_MODES)}")
-    if mode != "separate":
-        raise ConfigError(
-            f"Backend.Mode of wireguard is {quoted(mode)}, flannel's mode of one device for both families, which flanpy"
-            " does not have: give separate, or leave it out"
-        )
+def _mode(given: object) -> Mode:
+    try:
+        return Mode(given)
+    except ValueError:
+        words = ", ".join(mode.value for mode in Mode)
+        raise ConfigError(f"Backend.Mode of wireguard is {quoted(given)}: give one of {words}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,29 +124,49 @@ class WireguardPeerPlanner:
     own: str
 
     def peer(self, lease: Lease) -> Iterator[KernelObject]:
-        for family in self.families:
-            subnet, public = lease.key.of(family), lease.record.public(family)
-            # flannel writes the data of one family where a peer has no address of the other
-            said = lease.record.data(family)
-            if subnet is None or public is None or not isinstance(said, WireguardData):
-                continue
-            if said.public_key == self.own:
-                continue
-            yield WgPeer(
-                LINKS[family],
-                said.public_key,
-                public,
-                said.port or self.options.ports[family],
-                (subnet,),
-                self.options.psk,
-                self.options.keepalive,
-            )
-            yield Route(subnet, LINKS[family])
+        devices = [(family,) for family in self.families]
+        for families in devices if self.options.mode is Mode.SEPARATE else [self.families]:
+            yield from self._on_device(lease, families)
+
+    def _on_device(self, lease: Lease, families: tuple[Family, ...]) -> Iterator[KernelObject]:
+        """Yield the peer on the device of these families: one peer, whatever it has of them."""
+        subnets = [subnet for family in families if (subnet := lease.key.of(family)) is not None]
+        # flannel writes the data of one family where a peer has no address of the other
+        said = _data(lease, families)
+        public = self._endpoint(lease, families)
+        if not subnets or said is None or public is None or said.public_key == self.own:
+            return
+        link = self.options.links[families[0]]
+        # With one device flannel writes ListenPortV6 for a port that is not open: all hosts have ListenPort.
+        port = said.port if self.options.mode is Mode.SEPARATE else None
+        yield WgPeer(
+            link,
+            said.public_key,
+            public,
+            port or self.options.port(families[0]),
+            tuple(subnets),
+            self.options.psk,
+            self.options.keepalive,
+        )
+        yield from (Route(subnet, link) for subnet in subnets)
+
+    def _endpoint(self, lease: Lease, families: tuple[Family, ...]) -> IPAddress | None:
+        """Return the address that wrapped packets go to; in mode auto that of the first family that the peer has."""
+        outer = _OUTER.get(self.options.mode)
+        found = [lease.record.public(family) for family in ((outer,) if outer else families)]
+        return next((public for public in found if public is not None), None)
 
     def unreached(self, lease: Lease) -> bool:
-        """Report whether the lease has our own key, to which nothing can be sent."""
-        said = [lease.record.data(family) for family in self.families]
-        return any(isinstance(one, WireguardData) and one.public_key == self.own for one in said)
+        """Report whether nothing can be sent to the lease: it has our own key, or no address of the mode's family."""
+        said = [_data(lease, (family,)) for family in self.families]
+        if any(one is not None and one.public_key == self.own for one in said):
+            return True
+        return self.options.mode is not Mode.SEPARATE and self._endpoint(lease, self.families) is None
+
+
+def _data(lease: Lease, families: tuple[Family, ...]) -> WireguardData | None:
+    said = (lease.record.data(family) for family in families)
+    return next((one for one in said if isinstance(one, WireguardData)), None)
 
 
 class WireguardBackend:
@@ -135,9 +177,26 @@ class WireguardBackend:
     def validate(self, options: Mapping[str, object]) -> None:
         read_options(options)
 
+    def validate_families(self, network: NetworkConfig) -> None:
+        """Check the options further against the network's families. Raises ConfigError."""
+        options = read_options(network.backend_options)
+        if network.network6 is not None and 0 < options.mtu < LOWEST_MTU6:
+            raise ConfigError(
+                f"Backend.MTU of wireguard is {options.mtu}, but IPv6 needs {LEAST_MTU} bytes behind a header of"
+                f" {OVERHEAD}: at least {LOWEST_MTU6}, or leave it out to follow the underlay"
+            )
+        outer = _OUTER.get(options.mode)
+        if outer is not None and outer not in network.families:
+            raise ConfigError(
+                f"Backend.Mode of wireguard is {options.mode.value!r}, but the network has no range of that family, and"
+                " its hosts advertise no address of it: give another, or leave it out"
+            )
+
     def links(self, world: World) -> frozenset[str]:
-        families = world.network.families if world.network is not None else ()
-        return frozenset(LINKS[family] for family in families)
+        if world.network is None:
+            return frozenset()
+        links = read_options(world.network.backend_options).links
+        return frozenset(links[family] for family in world.network.families)
 
     def mtu(self, world: World) -> int:
         if world.network is None or world.facts.underlay is None:
@@ -150,13 +209,13 @@ class WireguardBackend:
         public, key = public_addresses(world), world.policy.wireguard_key
         if public is None or world.network is None or not key:
             return None
-        ports = read_options(world.network.backend_options).ports
+        options = read_options(world.network.backend_options)
         return LeaseRecord(
             public_ip=public.ip,
             public_ip6=public.ip6,
             backend_type="wireguard",
-            backend_data=WireguardData(key, ports[Family.IPV4]) if public.ip else None,
-            backend_data6=WireguardData(key, ports[Family.IPV6]) if world.network.network6 else None,
+            backend_data=WireguardData(key, options.port(Family.IPV4)) if public.ip else None,
+            backend_data6=WireguardData(key, options.port(Family.IPV6)) if world.network.network6 else None,
             node_id=world.policy.node_id,
             host_name=world.policy.host_name,
         )
@@ -170,7 +229,8 @@ class WireguardBackend:
         devices = [_device(world, options, family, (world.own, underlay.mtu)) for family in families]
         if not devices or not all(devices):
             return None
-        return WireguardPeerPlanner(tuple(chain.from_iterable(devices)), families, options, key)
+        fixed = {obj.key: obj for obj in chain.from_iterable(devices)}  # one device is planned once
+        return WireguardPeerPlanner(tuple(fixed.values()), families, options, key)
 
     def narrow(self, world: World) -> Narrow | None:
         if world.network is None:
@@ -186,12 +246,12 @@ def _device(
 ) -> tuple[KernelObject, ...]:
     """Return the device of one family and its objects; none while our subnet of that family is missing."""
     own, mtu = here
-    subnet, link = own.key.of(family), LINKS[family]
+    subnet, link = own.key.of(family), options.links[family]
     if subnet is None:
         return ()
     return (
         WireguardLink(link, (options.mtu or mtu) - OVERHEAD),
-        WgDevice(link, world.policy.wireguard_key, options.ports[family]),
+        WgDevice(link, world.policy.wireguard_key, options.port(family)),
         *link_settings(world, family, link),
         # A /32: the address only gives host-to-container traffic a source, no subnet route must come with it.
         Address(link, ip_interface((subnet.network_address, family.bits))),

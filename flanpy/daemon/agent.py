@@ -12,6 +12,7 @@ import gc
 import signal
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -42,6 +43,7 @@ from flanpy.daemon.reloading import SettingsInForce
 from flanpy.daemon.service_manager import ServiceManager
 from flanpy.daemon.serving.listeners import Listeners
 from flanpy.daemon.tasks import run_until
+from flanpy.daemon.wireguard_side import WireguardSide
 from flanpy.docker.watcher import DockerReport
 from flanpy.errors import FlanpyError
 from flanpy.host.disk_work import told_if_late
@@ -54,10 +56,11 @@ from flanpy.log import get_logger
 from flanpy.model.cloud import CloudHere
 from flanpy.model.condition import ConditionType
 from flanpy.model.facts import HostFacts
+from flanpy.model.network.network import NetworkConfig
 from flanpy.model.packet_filter import FilterFacts
 from flanpy.model.reach import ReachReport
 from flanpy.model.tuning import HostTuning
-from flanpy.model.world import Printed
+from flanpy.model.world import Policy, Printed
 from flanpy.netfilter.part import FilterPart
 from flanpy.reconcile.loop import ReconcileLoop
 from flanpy.reconcile.outcome import Pass
@@ -103,17 +106,26 @@ class Agent:
             on_refit=self._refit_data_plane,
             note=lambda text: self._board.note(data_plane=text),
         )
+        self._wireguard = WireguardSide(
+            settings.state_dir,
+            clock=clock,
+            on_moved=lambda: self.kernel_moved(Moved.WIREGUARD),
+            keyed=self._wireguard_keyed,
+            unusable=lambda text: self._board.note(key_error=text),
+        )
         extension = ExtensionPart(settings.run_dir)
         self._filter = FilterPart()
         self._filter.tell(self)
         self._loop = ReconcileLoop(
-            CompositeKernel(self._kernel, (self._data_plane.part, extension, self._filter)),
+            CompositeKernel(
+                self._kernel, (self._data_plane.part, extension, self._filter, self._wireguard.part)
+            ),
             policy_of(settings, node_id),
             clock=clock,
             resync_interval=settings.resync_interval,
             on_pass=self._pass_done,
             request_listing=self._request_listing,
-            fit=self._data_plane.fit,
+            fit=self._fit,
         )
         self._offload = OffloadWatch(self._loop, settings.run_dir)
         self._announcer = announcer(clock, self._loop, self._board)
@@ -195,6 +207,7 @@ class Agent:
                 await part.close()
             await self._session.aclose()
             self._kernel.close()
+            self._wireguard.close()
             self._filter.close()
         log.info("daemon_stopped")
 
@@ -233,6 +246,7 @@ class Agent:
             "events": self._events.run(),
             "subnet_file": self._subnet_file.watch(self._clock),
             "prestartup": self._prestartup.run(),
+            **self._wireguard.tasks(),
             **self._cloud.tasks(),
             "tuning": TuningWatch(
                 clock=self._clock,
@@ -312,6 +326,13 @@ class Agent:
 
     def _request_listing(self, reason: str) -> None:
         self._leasing.relist(reason)
+
+    def _fit(self, policy: Policy, network: NetworkConfig) -> Policy:
+        return self._wireguard.fit(self._data_plane.fit(policy, network), network)
+
+    def _wireguard_keyed(self, key: str) -> None:
+        self._loop.policy_changed(replace(self._loop.world.policy, wireguard_key=key))
+        self._leasing.world_changed()
 
     def _refit_data_plane(self) -> None:
         self._loop.policy_changed(self._data_plane.refit(self._loop.world.policy))

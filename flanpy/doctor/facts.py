@@ -171,7 +171,7 @@ class Facts:
         named = tuple(link.name for link in self.links if link.name)
         if named or self.has_status:
             return named
-        kinds = {"vxlan", "tun", "ipip"}
+        kinds = {"vxlan", "tun", "ipip", "wireguard"}
         return tuple(
             n for n, d in (self.devices or {}).items() if d.kind in kinds and n.startswith("flannel")
         )

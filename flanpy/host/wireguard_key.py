@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -33,16 +34,17 @@ class KeyPair:
         return written(public_key(self.private))
 
 
-def key_pair(state_dir: Path) -> KeyPair:
+def key_pair(state_dir: Path, standing: Callable[[], bytes | None] = lambda: None) -> KeyPair:
     """Return the key that stands in the state directory, or make one. Raises HostError if what stands is no key.
 
+    `standing` is asked where there is no file: the key of a device that peers know already, None for none.
     A new key is on the disk before anybody hears of it, or a crash would leave peers with one that nobody has.
     """
     path = state_dir / NAME
     try:
         content, status = atomic.read_plain(path, _LARGEST)
     except FileNotFoundError:
-        return _made(path)
+        return _made(path, standing() or clamped(os.urandom(32)))
     except OSError as error:
         raise _unusable(path, error.strerror or str(error)) from error
     if fault := _fault(status):
@@ -54,8 +56,7 @@ def key_pair(state_dir: Path) -> KeyPair:
     return KeyPair(key)
 
 
-def _made(path: Path) -> KeyPair:
-    key = clamped(os.urandom(32))
+def _made(path: Path, key: bytes) -> KeyPair:
     atomic.write(path, f"{written(key)}\n".encode(), mode=0o600)
     return KeyPair(key)
 
@@ -69,6 +70,6 @@ def _fault(status: os.stat_result) -> str:
 
 def _unusable(path: Path, fault: str) -> HostError:
     return HostError(
-        f"the WireGuard key {path} cannot be used: {fault}; correct it, or move it away and restart flanpyd, which then"
-        " makes a new one that all peers learn"
+        f"the WireGuard key {path} cannot be used: {fault}; correct it, or move it away, and flanpyd makes a new one"
+        " that all peers learn"
     )

@@ -40,6 +40,7 @@ class Moved(Enum):
     OVERRUN = "overrun"
     DATA_PLANE = "data_plane"
     FILTER = "filter"
+    WIREGUARD = "wireguard"
 
 
 class MonitorSink(Protocol):

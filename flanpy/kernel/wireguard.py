@@ -103,6 +103,15 @@ def read_devices(link: str, bodies: Iterable[bytes]) -> tuple[WgDevice | None, l
     return device, list(peers.values())
 
 
+def read_private_key(bodies: Iterable[bytes]) -> bytes | None:
+    """Read the private key in a dump, None if the device has none: for the key store alone."""
+    for body in bodies:
+        key = attributes(body, _HEADER.size, len(body)).get(_PRIVATE_KEY, b"")
+        if any(key):
+            return key
+    return None
+
+
 def _joined(first: SeenPeer, more: SeenPeer) -> SeenPeer:
     peer = first.peer
     allowed = _sorted((*peer.allowed, *more.peer.allowed))

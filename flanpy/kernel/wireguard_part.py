@@ -63,6 +63,10 @@ class WireguardPart:
         """Return the peers of a device as they are, with handshakes and bytes, for people. Raises KernelError."""
         return self._dump(link)[1]
 
+    def private_key(self, link: str) -> bytes | None:
+        """Return the private key of a device that stands; None where there is none. Raises KernelError."""
+        return wireguard.read_private_key(self._bodies(link))
+
     async def watch(self, clock: Clock) -> None:
         """Compare again and again what stands with what was read or written last."""
         while True:
@@ -105,6 +109,9 @@ class WireguardPart:
         return found
 
     def _dump(self, link: str) -> tuple[WgDevice | None, list[SeenPeer]]:
+        return wireguard.read_devices(link, self._bodies(link))
+
+    def _bodies(self, link: str) -> list[bytes]:
         """List a device; nothing where there is none, or none of WireGuard, or no WireGuard at all."""
         try:
             answers = self._netlink.dump(self._family(), wireguard.device_question(link))
@@ -112,9 +119,9 @@ class WireguardPart:
             raise
         except KernelError as error:
             if error.errno in _ABSENT:
-                return None, []
+                return []
             raise
-        return wireguard.read_devices(link, (answer.body for answer in answers))
+        return [answer.body for answer in answers]
 
     def _as_written(self, seen: SeenPeer) -> WgPeer:
         """Return the peer with the endpoint that we gave it, while packets of its come from elsewhere: it roamed."""

@@ -46,6 +46,11 @@ def digest(secret: bytes) -> str:
     return sha256(b"flanpy" + secret).hexdigest()[:16] if any(secret) else ""
 
 
+def fingerprint(public_key: str) -> str:
+    """Return the name of a key for people: the first eight characters tell hosts apart."""
+    return public_key[:8]
+
+
 @dataclass(frozen=True, slots=True)
 class WireguardLink(LinkTraits):
     """A WireGuard device as a link; its key, port and peers are not the link's affair."""

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from flanpy.backend import choice
 from flanpy.backend.udp import DEFAULT_PORT as UDP_PORT
 from flanpy.backend.vxlan import DEFAULT_PORT as VXLAN_PORT
+from flanpy.backend.wireguard import read_options as wireguard_options
 from flanpy.model.address import Family, IPAddress, IPNetwork
 from flanpy.model.lease import Lease, SubnetKey
 from flanpy.model.naming import HostNames
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.world import World
 
-TUNNELS = frozenset({"vxlan", "", "udp", "ipip"})
+TUNNELS = frozenset({"vxlan", "", "udp", "ipip", "wireguard"})
 """Backends whose hosts have the first address of their subnet on the tunnel's device; "" is udp in a lease."""
 
 PACKETLESS = frozenset({"alloc"})
@@ -53,7 +54,7 @@ def targets(world: World, peers: Iterable[Lease]) -> tuple[Target, ...]:
     network = world.network
     if network is None or network.backend_type in PACKETLESS:
         return ()
-    wanted, port = choice.mtu(world), carrier(network)
+    wanted = choice.mtu(world)
     names = HostNames.among(world.view.leases.values())
     found = []
     families = [f for f in network.families if f is Family.IPV4 or choice.narrow(world) is None]
@@ -71,7 +72,7 @@ def targets(world: World, peers: Iterable[Lease]) -> tuple[Target, ...]:
                         overlay,
                         public,
                         wanted,
-                        port if tunnel else "",
+                        carrier(network, family) if tunnel else "",
                         tunnel,
                         names.of(lease),
                         lease.record.mesh_token if lease.record.node_id else None,
@@ -92,8 +93,11 @@ def overlay_address(subnet: IPNetwork, *, tunnel: bool) -> IPAddress:
     return subnet.network_address if tunnel else subnet.network_address + 1
 
 
-def carrier(network: NetworkConfig) -> str:
-    """Return the traffic that the underlay must let through, for an operator; "" where packets are not wrapped."""
+def carrier(network: NetworkConfig, family: Family) -> str:
+    """Return the traffic that the underlay must let through for the overlay's family, for an operator; "" where packets
+    are not wrapped."""
+    if network.backend_type == "wireguard":
+        return f"UDP port {wireguard_options(network.backend_options).port(family)}"
     if network.backend_type == "ipip":
         return "IP protocol 4"
     default = {"vxlan": VXLAN_PORT, "udp": UDP_PORT}.get(network.backend_type)

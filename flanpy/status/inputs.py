@@ -92,8 +92,8 @@ class Inputs:
     """Everything that conditions are judged by. `last` is the last pass, None before the first.
 
     What only a restart puts into effect comes from three sides: settings of this host, the network config, our lease.
-    `backend_error` says why the backend cannot begin, and `data_plane` what carries the packets of a backend that does
-    so outside the kernel's own devices.
+    `backend_error` says why the backend cannot begin, `key_error` why this host's WireGuard key cannot be used, and
+    `data_plane` what carries the packets of a backend that does so outside the kernel's own devices.
     All texts are one line for people, empty when there is nothing to say; `listeners` is None before any is
     tried, `docker`, `tuning` and `transit` before the first look at them, `reach` before the first round of probes.
     `names` is None where no resolver is wanted.
@@ -132,6 +132,7 @@ class Inputs:
     changed_hands: tuple[str, ...] = ()
     data_plane: str = ""
     backend_error: str = ""
+    key_error: str = ""
     last: Pass | None = None
     stopping: bool = False
 
@@ -177,5 +178,6 @@ class InputChanges(TypedDict, total=False):
     changed_hands: tuple[str, ...]
     data_plane: str
     backend_error: str
+    key_error: str
     last: Pass | None
     stopping: bool

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -40,11 +40,13 @@ from flanpy.docker.facts import DockerNetwork
 from flanpy.model.condition import Condition
 from flanpy.model.event import Event
 from flanpy.model.ipip import IpipLink
-from flanpy.model.objects import OwnLink, TunnelEnd, VxlanLink
+from flanpy.model.network.config import without_secrets
+from flanpy.model.objects import OwnLink, TunLink, TunnelEnd, VxlanLink
 from flanpy.model.ops import Objects
 from flanpy.model.problem import problem_of
 from flanpy.model.reach import Reach, ReachReport
 from flanpy.model.tuning import HostTuning
+from flanpy.model.wireguard import WgDevice, WireguardLink
 from flanpy.model.world import World
 from flanpy.plan.decision import Decision
 from flanpy.plan.host_names import own_name
@@ -253,7 +255,7 @@ def _network(inputs: Inputs) -> NetworkDocument | None:
         network6=_text(network.network6),
         subnet_len=network.subnet_len,
         backend_type=network.backend_type,
-        text=network.text,
+        text=without_secrets(network.text),
     )
 
 
@@ -309,12 +311,19 @@ def _data_plane(inputs: Inputs, desired: Objects) -> str | None:
 
 def _link(link: OwnLink, desired: Objects) -> LinkDocument:
     if isinstance(link, VxlanLink):
-        return LinkDocument(link.name, str(link.mac), link.vni, link.port, link.mtu, str(link.local))
+        return LinkDocument(link.name, str(link.mac), link.vni, link.port, link.mtu, str(link.local), "vxlan")
     port, local = None, str(link.local) if isinstance(link, IpipLink) else None
     end = desired.get(("tunnel", link.name))
     if isinstance(end, TunnelEnd):
         port, local = end.port, str(end.local)
-    return LinkDocument(link.name, mac=None, vni=None, port=port, mtu=link.mtu, local=local)
+    device = desired.get(("wgdevice", link.name))
+    if isinstance(device, WgDevice):
+        port = device.port
+    kind = _KINDS[type(link)]
+    return LinkDocument(link.name, mac=None, vni=None, port=port, mtu=link.mtu, local=local, kind=kind)
+
+
+_KINDS: Final = {IpipLink: "ipip", TunLink: "tun", WireguardLink: "wireguard"}
 
 
 def _ways(last: Pass) -> dict[str, int]:

@@ -61,7 +61,7 @@ class _Value(msgspec.Struct):
     public_ip6: str | None = msgspec.field(name="PublicIPv6", default=None)
     """the IPv6 address that other hosts send to; null if there is none."""
     backend_type: str = msgspec.field(name="BackendType", default="")
-    """what the host is reached by: vxlan, host-gw, ipip, extension, aws-vpc, gce; left out by udp and alloc."""
+    """what the host is reached by: vxlan, host-gw, ipip, wireguard, extension, aws-vpc, gce; left out by udp, alloc."""
     backend_data: msgspec.Raw = msgspec.field(name="BackendData", default=msgspec.Raw())
     """what the backend needs to know of the host, over IPv4: with vxlan VNI and VtepMAC, the address of its device."""
     backend_data6: msgspec.Raw = msgspec.field(name="BackendV6Data", default=msgspec.Raw())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_network
 from typing import Any
 
@@ -60,10 +60,9 @@ def _lease(row: Document, subnet: IPNetwork, version: int) -> LeaseSeen:
 
 def _device(backend: Document, version: int) -> Device | None:
     """The overlay's link of that family, as wanted."""
-    links = [link for link in backend.get("links") or () if (":" in str(link.get("local"))) == (version == 6)]
-    if not links:
+    link = _link(backend.get("links") or (), version)
+    if link is None:
         return None
-    link = links[0]
     return Device(
         name=str(link["name"]),
         up=True,
@@ -77,7 +76,19 @@ def _device(backend: Document, version: int) -> Device | None:
     )
 
 
+def _link(links: Sequence[Document], version: int) -> Document | None:
+    """Return the link of that family; WireGuard's devices carry either in packets of any, and go by their name."""
+    tunnels = [link for link in links if _kind(link) == "wireguard"]
+    if tunnels:
+        return next(
+            (link for link in tunnels if str(link["name"]).endswith("-v6") == (version == 6)), tunnels[0]
+        )
+    return next((link for link in links if (":" in str(link.get("local"))) == (version == 6)), None)
+
+
 def _kind(link: Document) -> str:
+    if link.get("kind"):
+        return str(link["kind"])
     if link.get("mac"):
         return "vxlan"
     return "tun" if link.get("port") else "ipip"

@@ -1,6 +1,6 @@
-"""The transport of a routed packet to the other host: VXLAN entries, the UDP tunnel's table, IPIP, or a gateway. Pure.
+"""The transport of a routed packet to the other host: VXLAN entries, a UDP tunnel's table, IPIP, WireGuard, a gateway.
 
-Ends with the wrapped packet's own way: its route on the underlay, rules that would drop it, and whether it fits.
+Pure. Ends with the wrapped packet's own way: its route on the underlay, rules that would drop it, and whether it fits.
 """
 
 from __future__ import annotations
@@ -17,8 +17,15 @@ from flanpy.trace.seen import Device, Entry, LeaseSeen, Seen
 
 _PASSES, _HARMS, _DIES, _UNKNOWN = HopVerdict.PASSES, HopVerdict.HARMS, HopVerdict.DIES, HopVerdict.UNKNOWN
 
-_OVERHEAD: Final = {("vxlan", 4): 50, ("vxlan", 6): 70, ("tun", 4): 28, ("ipip", 4): 20}
-"""Bytes that the wrapping takes: outer IP and UDP headers, and for VXLAN its own and the inner Ethernet header."""
+_OVERHEAD: Final = {
+    ("vxlan", 4): 50,
+    ("vxlan", 6): 70,
+    ("tun", 4): 28,
+    ("ipip", 4): 20,
+    ("wireguard", 4): 60,
+    ("wireguard", 6): 80,
+}
+"""Bytes that the wrapping takes: outer IP and UDP headers, VXLAN's with the inner Ethernet header, WireGuard's own."""
 
 _DIFF: Final = "flanpyd repairs this: see 'flanpyctl diff' and 'flanpyctl events'"
 
@@ -38,6 +45,9 @@ def hops_beneath(seen: Seen) -> Iterator[Hop]:
     elif device.kind == "ipip":
         # the route's gateway is the far end: `trace.routing` judged it
         yield from _wrapped(seen, device, str(way.gateway or ""))
+    elif device.kind == "wireguard" and seen.peer is not None:
+        yield Hop(Place.TUNNEL_TABLE, _PASSES, f"through {device.name}, encrypted to {seen.peer.name}")
+        yield from _wrapped(seen, device, seen.peer.public_ip)
     elif seen.peer is not None and seen.peer.way == "direct":
         yield from _gateway(seen, way.gateway)
 
@@ -190,13 +200,16 @@ def _underlay_rules(seen: Seen, device: Device, target: str) -> Iterator[Hop]:
 def hops_before(seen: Seen) -> Iterator[Hop]:
     """A wrapped packet that arrives: rules on the underlay may keep it from being unwrapped."""
     wanted, peer, outer = seen.overlay.device, seen.peer, seen.outer
-    if wanted is None or not wanted.local or peer is None or peer.way == "direct":
+    if wanted is None or peer is None or peer.way == "direct":
         return
     if not wanted.port and wanted.kind != "ipip":
         return
     if outer is None or not outer.link or not peer.public_ip:
         return
-    source, local = ip_address(peer.public_ip), ip_address(wanted.local)
+    here = wanted.local or (seen.overlay.own.public_ip if seen.overlay.own is not None else "")
+    if not here:
+        return
+    source, local = ip_address(peer.public_ip), ip_address(here)
     packet = Packet(
         source, local, outer.link, "", _protocol(wanted), wanted.port or 0, local=frozenset(seen.addresses)
     )

@@ -27,10 +27,10 @@ GET_TX_CHECKSUM, SET_TX_CHECKSUM = 0x16, 0x17  # ETHTOOL_GTXCSUM and ETHTOOL_STX
 FLAPPING = "FlanpyFlapping"
 AGAIN = "a second; again and again until it is an alert"
 _NONE = Device("", "-4", 0)
-_TUNNELS = frozenset({"vxlan", "udp", "ipip", "dual"})
+_TUNNELS = frozenset({"vxlan", "udp", "ipip", "wireguard", "dual"})
 _VXLANS = frozenset({"vxlan", "dual"})
 _PLAIN_VXLAN, _HOST_GW = frozenset({"vxlan"}), frozenset({"host-gw"})
-_IPV4_TUNNELS = frozenset({"vxlan", "udp", "ipip"})
+_IPV4_TUNNELS = frozenset({"vxlan", "udp", "ipip", "wireguard"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,17 @@ By flannel's documentation. `FABRICS` are the networks that drivers run on; `Fab
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 from integration.etcd.peers import Peer
 from integration.hosts.lab import NETWORK
 
 NETWORK6 = "fd50::/48"
-OVERHEAD = {"vxlan": {4: 50, 6: 70}, "udp": {4: 28}, "ipip": {4: 20}}
+OVERHEAD = {"vxlan": {4: 50, 6: 70}, "udp": {4: 28}, "ipip": {4: 20}, "wireguard": {4: 80, 6: 80}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +74,18 @@ class Fabric:
             "vxlan": {4: f"flannel.{self.vni}", 6: f"flannel-v6.{self.vni}"},
             "udp": {4: "flannel0"},
             "ipip": {4: "flannel.ipip"},
+            "wireguard": {4: "flannel-wg", 6: "flannel-wg-v6" if self.separate else "flannel-wg"},
         }
         return tuple(
             Device(name, f"-{version}", OVERHEAD[self.kind][version])
             for version, name in names.get(self.kind, {}).items()
             if version in self.versions
         )
+
+    @property
+    def separate(self) -> bool:
+        """Report whether each family has a WireGuard device of its own."""
+        return str(self.backend.get("Mode", "separate")) == "separate"
 
     @property
     def ipv6(self) -> bool:
@@ -93,8 +101,11 @@ class Fabric:
         """Return the lease of a host that does not exist."""
         if self.type == "vxlan":
             return peer.value
-        said = {"PublicIP": str(peer.public_ip), "PublicIPv6": None}
-        return json.dumps(said | ({"BackendType": self.type} if self.type else {}))
+        said: dict[str, Any] = {"PublicIP": str(peer.public_ip), "PublicIPv6": None}
+        said |= {"BackendType": self.type} if self.type else {}
+        if self.type == "wireguard":
+            said["BackendData"] = {"PublicKey": b64encode(sha256(peer.value.encode()).digest()).decode()}
+        return json.dumps(said)
 
 
 def _fabric(name: str, kind: str, **more: Any) -> Fabric:
@@ -108,6 +119,7 @@ FABRICS = {
         _fabric("host-gw", "host-gw"),
         _fabric("udp", "udp"),
         _fabric("ipip", "ipip"),
+        _fabric("wireguard", "wireguard"),
         _fabric("dual", "vxlan", EnableIPv6=True, IPv6Network=NETWORK6),
     )
 }

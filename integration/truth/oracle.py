@@ -2,8 +2,8 @@
 
 Written from flannel's documented facts. With vxlan: per lease of another host one neighbour, one FDB entry and one
 route on the device, which has the own subnet's base as a /32; with host-gw one route through the other host; with ipip
-one by the device, whose gateway is the other host; with udp one route for all. What must stand and what does are lines,
-so a difference reads as what to type.
+one by the device, whose gateway is the other host; with wireguard one peer and one route; with udp one route for all.
+What must stand and what does are lines, so a difference reads as what to type.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class Lease:
     subnet6: IPv6Network | None = None
     public_ip6: str = ""
     mac6: str = ""
+    public_key: str = ""
 
     def of(self, family: str) -> tuple[Network | None, str, str]:
         """Subnet, public address and MAC of a family."""
@@ -71,13 +72,14 @@ def lease_of(entry: Entry) -> Lease | None:
         kind = value.get("BackendType") or ""
         mac = value["BackendData"]["VtepMAC"] if subnet and kind == "vxlan" else ""
         mac6 = value["BackendV6Data"]["VtepMAC"] if subnet6 and kind == "vxlan" else ""
+        data = value.get("BackendData") or value.get("BackendV6Data") or {}
+        public_key = data["PublicKey"] if kind == "wireguard" else ""
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
     if subnet is None and subnet6 is None:
         return None
-    return Lease(
-        subnet, public_ip, mac, value.get("NodeID", ""), kind, subnet6, value.get("PublicIPv6") or "", mac6
-    )
+    node, public_ip6 = value.get("NodeID", ""), value.get("PublicIPv6") or ""
+    return Lease(subnet, public_ip, mac, node, kind, subnet6, public_ip6, mac6, public_key)
 
 
 def leases_of(entries: Iterable[Entry]) -> list[Lease]:
@@ -124,6 +126,9 @@ def _wanted(host: Host, own: Lease, known: list[Lease], net: tuple[Fabric, int])
     elif device is not None and fabric.kind == "ipip":
         yield from _ipip(host, device, own)
         yield from chain.from_iterable(_through_ipip(host, device, peer, fabric) for peer in peers)
+    elif device is not None and fabric.kind == "wireguard":
+        yield from _wireguard(host, device, own, fabric)
+        yield from chain.from_iterable(_through_wireguard(host, device, peer, fabric) for peer in peers)
     elif device is not None:
         yield from _vxlan(host, device, own, fabric)
         for peer in peers:
@@ -152,6 +157,38 @@ def _through_ipip(host: Host, device: Device, peer: Lease, fabric: Fabric) -> It
         yield from _direct(host, [peer], device.family)
     else:
         yield f"route {peer.subnet} via {peer.public_ip} dev {device.name}{_proto(host)} onlink"
+
+
+def _wireguard(host: Host, device: Device, own: Lease, fabric: Fabric) -> Iterator[str]:
+    subnet, _, _ = own.of(device.family)
+    assert subnet is not None
+    _, underlay = _underlay(host, device.family)
+    mtu = (fabric.backend.get("MTU") or underlay) - device.overhead
+    yield f"link {device.name} wireguard mtu {mtu}{_alias(host)} UP"
+    yield f"wg {device.name} key {own.public_key} port {_port(device, fabric)}"
+    yield f"addr {device.name} {subnet.network_address}/{subnet.max_prefixlen}"
+
+
+def _through_wireguard(host: Host, device: Device, peer: Lease, fabric: Fabric) -> Iterator[str]:
+    subnet, public, _ = peer.of(device.family)
+    if subnet is None:
+        return
+    allowed: list[object] = [subnet]
+    if not fabric.separate:
+        allowed = [one for one in (peer.subnet, peer.subnet6) if one is not None]
+        public = (
+            peer.public_ip6 if fabric.backend.get("Mode") == "ipv6" else peer.public_ip or peer.public_ip6
+        )
+    where = f"[{public}]" if ":" in public else public
+    said = f"endpoint {where}:{_port(device, fabric)} allowed-ips {','.join(map(str, allowed))}"
+    yield f"wg {device.name} peer {peer.public_key} {said}"
+    yield f"route {subnet} via None dev {device.name}{_proto(host)}"
+
+
+def _port(device: Device, fabric: Fabric) -> int:
+    if device.name == "flannel-wg":
+        return int(fabric.backend.get("ListenPort", 51820))
+    return int(fabric.backend.get("ListenPortV6", 51821))
 
 
 def _vxlan(host: Host, device: Device, own: Lease, fabric: Fabric) -> Iterator[str]:

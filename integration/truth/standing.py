@@ -10,6 +10,7 @@ from typing import Any
 
 from integration.hosts.daemon import Marks
 from integration.hosts.host import Host
+from integration.truth import wireguard
 
 
 def standing(host: Host) -> set[str]:
@@ -25,6 +26,8 @@ def _standing(host: Host) -> Iterator[str]:
             ours.add(name)
             yield _link_line(link, marks)
             yield from _entries_on(host, name)
+            if link.get("linkinfo", {}).get("info_kind") == "wireguard":
+                yield from wireguard.lines(host.namespace, name)
     for family in ("-4", "-6"):
         for route in host.ip_json(family, "-d", "route", "show", "table", "all"):
             if _is_ours(route, ours, marks, host.seat.nic):
@@ -52,6 +55,8 @@ def _link_line(link: Mapping[str, Any], marks: Marks) -> str:
     if details.get("info_kind") == "ipip":
         ends = f"remote {data.get('remote')} mtu {link['mtu']} local {data.get('local')}"
         return f"link {link['ifname']} ipip {ends}{tail}"
+    if details.get("info_kind") == "wireguard":
+        return f"link {link['ifname']} wireguard mtu {link['mtu']}{tail}"
     learning = " learning" if data.get("learning") else ""
     return (
         f"link {link['ifname']} {link.get('address')} mtu {link['mtu']} vni {data.get('id')}"

@@ -20,7 +20,6 @@ def test_every_backend_there_is_has_a_name_of_flannels() -> None:
         ("vxlna", "'vxlna', which flanpy does not have: did you mean 'vxlan'"),
         ("hostgw", "did you mean 'host-gw'"),
         ("carrier-pigeon", "which flanpy does not have: there is alloc, "),
-        ("wireguard", "'wireguard', which flannel has and flanpy does not support yet: use 'vxlan'"),
     ],
 )
 def test_backend_that_is_not_there_is_named_with_the_nearest_one(name: str, words: str) -> None:

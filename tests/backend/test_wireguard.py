@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6
 
 import pytest
 
+from flanpy.backend.registry import validate_network
 from flanpy.backend.wireguard import WireguardBackend, read_options, shared_key
 from flanpy.errors import ConfigError
 from flanpy.model.address import Family
@@ -109,6 +110,57 @@ def test_peer_without_a_port_in_its_lease_has_ours_as_flannels_older_hosts_do(
     assert found.port == port
 
 
+@pytest.mark.parametrize(
+    ("mode", "endpoint"),
+    [
+        ("auto", IPv4Address("192.0.2.11")),
+        ("ipv4", IPv4Address("192.0.2.11")),
+        ("ipv6", IPv6Address("2001:db8::b")),
+    ],
+)
+def test_one_device_for_both_families_has_one_peer_with_both_subnets(mode: str, endpoint: object) -> None:
+    seen = _world(1, DUAL, mode=mode)
+    found = _objects(seen)
+    assert [obj.name for obj in found if isinstance(obj, WireguardLink)] == ["flannel-wg"]
+    assert [obj.port for obj in found if isinstance(obj, WgDevice)] == [51820]
+    both = (IPv4Network("10.50.11.0/24"), IPv6Network("fd50:0:0:b::/64"))
+    (peer,) = (obj for obj in found if isinstance(obj, WgPeer))
+    assert (peer.endpoint, peer.port, peer.allowed) == (endpoint, 51820, both)
+    assert [obj.destination for obj in found if isinstance(obj, Route)] == [*both]
+    assert len([obj for obj in found if isinstance(obj, Address)]) == 2
+    assert BACKEND.links(seen) == frozenset({"flannel-wg"})
+    record = BACKEND.advertise(seen)
+    assert record is not None
+    assert record.backend_data == record.backend_data6 == WireguardData(key(0), 51820)
+
+
+def test_peer_without_an_address_of_the_modes_family_cannot_be_reached_and_is_counted() -> None:
+    seen = _world(1, DUAL, mode="ipv6")
+    planner = BACKEND.planner(seen)
+    peer = next(lease for lease in seen.view.leases.values() if lease.record.node_id == "node-1")
+    assert planner is not None
+    assert not planner.unreached(peer)
+    alone = replace(peer, record=replace(peer.record, public_ip6=None))
+    assert (list(planner.peer(alone)), planner.unreached(alone)) == ([], True)
+
+
+@pytest.mark.parametrize(
+    ("network", "given", "words"),
+    [
+        (DUAL, {"mtu": 1359}, "at least 1360"),
+        (V4, {"mode": "ipv6"}, "no range of that family"),
+        (V6, {"mode": "ipv4"}, "no range of that family"),
+    ],
+)
+def test_option_that_does_not_fit_the_families_is_refused(
+    network: NetworkConfig, given: dict[str, object], words: str
+) -> None:
+    asked = replace(network, backend_type="wireguard", backend_options=given)
+    with pytest.raises(ConfigError, match=words):
+        validate_network(asked)
+    validate_network(replace(network, backend_type="wireguard", backend_options={"mode": "auto"}))
+
+
 def test_options_are_obeyed_and_the_shared_key_stands_nowhere_as_it_is() -> None:
     seen = _world(1, psk=PSK, mtu=1400, persistentkeepaliveinterval=25, listenport=7000)
     found = _objects(seen)
@@ -132,7 +184,6 @@ def test_options_are_obeyed_and_the_shared_key_stands_nowhere_as_it_is() -> None
         ({"mtu": 100}, "Backend.MTU of wireguard is 100"),
         ({"persistentkeepaliveinterval": -1}, "Backend.PersistentKeepaliveInterval of wireguard is -1"),
         ({"mode": "both"}, "Backend.Mode of wireguard is 'both': give one of separate, auto"),
-        ({"mode": "auto"}, "one device for both families, which flanpy does not have: give separate"),
     ],
 )
 def test_bad_option_is_named_with_what_to_give_and_a_secret_is_not_shown(

@@ -140,6 +140,7 @@ STATUS: dict[str, Any] = {
                 "port": 8472,
                 "mtu": 1450,
                 "local": "192.0.2.11",
+                "kind": "vxlan",
             }
         ],
         "mtu": 1450,

@@ -8,7 +8,7 @@ import pytest
 
 from flanpy.backend.registry import BACKENDS
 from flanpy.cli.base.host import Host
-from flanpy.model.network.fields import BACKEND_OPTIONS, FLANNELS_ALONE
+from flanpy.model.network.fields import BACKEND_OPTIONS
 from tests.cli.conftest import Ctl, Network
 from tests.cli.stand_in import StandIn
 from tests.netns import namespace
@@ -26,7 +26,6 @@ NOWHERE = ("--etcd-endpoints", "http://127.0.0.1:1")
         (["network", "init", "fd50::/48"], "a range of the other family is IPv6Network"),
         (["network", "init", "8.8.0.0/16"], "set allowed-network to 8.8.0.0/16"),
         (["subnets"], "see that it runs and can be reached"),
-        (["network", "init", "10.50.0.0/16", "--backend", "wireguard"], "use 'vxlan'"),
         (
             ["network", "init", "10.50.0.0/16", "--backend", "vxlam"],
             "extension, alloc, aws-vpc, gce (nearest: vxlan)",
@@ -92,7 +91,7 @@ def test_encrypted_and_plain_etcd_mixed_up_are_told(network: Network) -> None:
 
 
 def test_backends_that_are_refused_are_never_offered() -> None:
-    assert set(BACKEND_OPTIONS) - set(BACKENDS) == FLANNELS_ALONE
+    assert set(BACKEND_OPTIONS) == set(BACKENDS)
 
 
 def test_name_of_etcd_that_does_not_exist_is_told_as_such(ctl: Ctl) -> None:

@@ -49,7 +49,7 @@ def test_bad_key_is_named_with_its_cure_and_nothing_is_written_over_it(
     with pytest.raises(HostError, match=words) as raised:
         key_pair(tmp_path)
     assert str(file) in str(raised.value)
-    assert "move it away and restart flanpyd" in str(raised.value)
+    assert "move it away, and flanpyd makes a new one" in str(raised.value)
     assert file.read_text() == content
     assert not content or content not in str(raised.value)
 

@@ -109,7 +109,9 @@ def test_any_key_is_a_subnet_or_refused_in_one_line(key: str) -> None:
 lease_values = st.fixed_dictionaries(
     {"PublicIP": st.sampled_from(["192.0.2.9", "192.0.2.77", "0.0.0.0", "10.50.7.1"])},
     optional={
-        "BackendType": st.sampled_from(["vxlan", "udp", "host-gw", "ipip", "extension", "", "\x1b[2J"]),
+        "BackendType": st.sampled_from(
+            ["vxlan", "udp", "host-gw", "ipip", "wireguard", "extension", "", "\x1b[2J"]
+        ),
         "BackendData": st.one_of(json_values, st.just({"VNI": 1, "VtepMAC": "02:00:00:00:00:09"})),
         "NodeID": texts,
     },

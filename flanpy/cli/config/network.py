@@ -24,7 +24,7 @@ from flanpy.cli.config.border import refuse_disallowed, refuse_used, warnings
 from flanpy.errors import ConfigError, UsageError
 from flanpy.model.lease import SubnetKey
 from flanpy.model.network.config import parse_network_config, render_network_config
-from flanpy.model.network.fields import BACKEND_OPTIONS
+from flanpy.model.network.fields import BACKEND_OPTIONS, MASK, SECRET_OPTIONS
 from flanpy.model.network.network import NetworkConfig
 from flanpy.store.own.allocation import excluded
 from flanpy.store.port import KeyStore, KeyValue, PutKey, Store, Txn, key_absent, key_unchanged
@@ -82,6 +82,11 @@ def _options(arguments: Namespace) -> Iterator[tuple[str, object]]:
         name, equals, text = given.partition("=")
         if not equals or not name:
             raise UsageError(f"--option {given!r} is no KEY=VALUE: write --option VNI=7")
+        if name.lower() in SECRET_OPTIONS:
+            raise UsageError(
+                f"--option {name} is a secret, and every user of this host reads command lines: write it into a file,"
+                " and type flanpyctl network set FILE"
+            )
         try:
             value = json.loads(text)
         except (ValueError, RecursionError):
@@ -227,4 +232,4 @@ def _lines(config: NetworkConfig) -> Iterator[tuple[str, str]]:
     document = json.loads(render_network_config(config))
     for name, value in document["Backend"].items():
         if name != "Type":
-            yield f"  {name}", json.dumps(value)
+            yield f"  {name}", MASK if name.lower() in SECRET_OPTIONS and value else json.dumps(value)

@@ -17,7 +17,7 @@ import json
 from types import MappingProxyType
 
 from flanpy.model.address import IPAddress, IPNetwork
-from flanpy.model.network.fields import BACKEND_OPTIONS, FLANNELS_ALONE
+from flanpy.model.network.fields import BACKEND_OPTIONS, MASK, SECRET_OPTIONS
 from flanpy.model.network.json import Spelled, decoded, json_object
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.network.pool import Pool, pool_of
@@ -71,6 +71,22 @@ def render_network_config(config: NetworkConfig) -> str:
     return json.dumps(document, ensure_ascii=False)
 
 
+def without_secrets(text: str) -> str:
+    """Return the text of a config for people, a pre-shared key masked; as it stands if it is no config."""
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    fields = document.items() if isinstance(document, dict) else ()
+    backend = next((value for key, value in fields if key.lower() == "backend"), None)
+    if not isinstance(backend, dict) or not any(name.lower() in SECRET_OPTIONS for name in backend):
+        return text
+    for name in backend:
+        if name.lower() in SECRET_OPTIONS and backend[name]:
+            backend[name] = MASK
+    return json.dumps(document, ensure_ascii=False)
+
+
 def _rendered_pool(
     prefix: str, network: IPNetwork, length: int, first: IPAddress | None, last: IPAddress | None
 ) -> dict[str, object]:
@@ -103,11 +119,11 @@ def _backend(value: object, *, present: bool) -> tuple[str, dict[str, object]]:
         refuse("Backend", value, 'must be an object like {"Type": "vxlan"}')
     options = dict(value)
     if "type" not in options:
-        refuse("Backend", value, "has no Type", '{"Type": "vxlan"}')
+        refuse("Backend", list(value), "has no Type", '{"Type": "vxlan"}')
     given = options.pop("type")
     name = given.lower() if isinstance(given, str) else ""
     if name not in BACKEND_OPTIONS:
-        offered = [one for one in BACKEND_OPTIONS if one not in FLANNELS_ALONE]
+        offered = list(BACKEND_OPTIONS)
         close = difflib.get_close_matches(name[:40], offered, n=1, cutoff=0.4)
         refuse("Backend.Type", given, f"must be one of {', '.join(offered)}", *close)
     return name, _as_written(name, options, value)

@@ -9,9 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-FLANNELS_ALONE = frozenset({"wireguard"})
-"""Backends of flannel whose options are understood, and that flanpy does not have: never offered as a choice."""
-
 BACKEND_OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "vxlan": ("VNI", "Port", "MTU", "GBP", "Learning", "DirectRouting"),
@@ -34,6 +31,11 @@ BACKEND_OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """flannel's backends and the spelling of their options."""
 
+SECRET_OPTIONS = frozenset({"psk"})
+"""Options of backends, in lower case, whose values only `network show -o json` shows, for root to edit."""
+
+MASK = "********"
+
 OPTIONS: Mapping[str, str] = MappingProxyType(
     {
         "VNI": "number of the VXLAN, on the wire and in the device's name (default 1)",
@@ -42,6 +44,13 @@ OPTIONS: Mapping[str, str] = MappingProxyType(
         "GBP": "group policy extension of VXLAN (default false)",
         "Learning": "the device learns addresses from packets (default false)",
         "DirectRouting": "plain routes to peers on the same L2 segment (default false)",
+        "ListenPort": "UDP port of WireGuard's packets, for the overlay's IPv4 (default 51820)",
+        "ListenPortV6": "the same for its IPv6, which has a device of its own in Mode separate (default 51821)",
+        "PSK": "a key of 32 bytes in base64 that all hosts have beside their own (wg genpsk); who reads etcd has it",
+        "PersistentKeepaliveInterval": "seconds after which a silent host sends a packet, for hosts behind NAT (default"
+        " 0, never)",
+        "Mode": "separate, a device for each family (the default), or one device for both whose packets go by IPv4"
+        " (ipv4), by IPv6 (ipv6), or by what a host has (auto)",
         "RouteTableID": "id of the VPC's route table, or a list (default: each by which packets of some host go)",
         "PreStartupCommand": "run before the host's lease is written; what it prints is its BackendData",
         "PostStartupCommand": "run once the lease stands",

@@ -15,11 +15,12 @@ from flanpy.model.naming import HostNames
 from flanpy.model.objects import (
     KernelObject,
     LinkFeature,
+    LinkUp,
     OtherLink,
     TunLink,
 )
 from flanpy.model.put_order import PutOrder
-from flanpy.model.wireguard import WireguardLink
+from flanpy.model.wireguard import WgDevice, WireguardLink
 from flanpy.model.world import Former
 from flanpy.plan.admission import lease_type
 from flanpy.printable import plural
@@ -40,6 +41,9 @@ _MODULES = {
 }
 """The feature that a kernel lacks if it refuses the device, and the module that has it; else VXLAN."""
 
+_PORT_CURE = (
+    "end what holds the port (ss -ulpn), or choose another with Backend.ListenPort or Backend.ListenPortV6"
+)
 _TUNNEL_CURES = {
     EADDRINUSE: "end what holds the port (ss -ulpn), or choose another with Backend.Port; ours follows",
     EOPNOTSUPP: "set udp-plane to auto or user, or give flanpyd CAP_BPF on a kernel that has eBPF",
@@ -63,6 +67,9 @@ def backend(inputs: Inputs, _now: float) -> Condition:
     kind, last = ConditionType.BACKEND_READY, inputs.last
     if inputs.backend_error:
         return bad(kind, "CommandFailed", inputs.backend_error, "correct it; it is tried again")
+    if inputs.key_error:
+        cure = "correct the file; or move it away, and flanpyd makes a new key"
+        return bad(kind, "KeyUnusable", inputs.key_error, cure)
     if last is None or (last.decision.desired is None and not last.error):
         narrow = choice.narrow(last.world) if last is not None else None
         if narrow is not None and last is not None and last.world.network and not last.world.network.network:
@@ -113,6 +120,8 @@ def _backend_failed(last: Pass) -> Condition | None:
     if not failed:
         return None
     error = failed[0].error
+    if error.errno == EADDRINUSE and isinstance(failed[0].op.obj, WgDevice | LinkUp):
+        return bad(kind, "PortTaken", str(error), _PORT_CURE)
     if failed[0].op.obj.phase is not PutOrder.TUNNEL:
         return bad(kind, "LinkFailed", str(error), _link_cure(failed[0]))
     cure = _TUNNEL_CURES.get(error.errno, "it is tried again; see the log")

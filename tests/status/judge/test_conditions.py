@@ -47,6 +47,7 @@ from flanpy.model.reach import Diagnosis, PathMtu, PeerReach, Reach, ReachReport
 from flanpy.model.rules import HostRule, TableRoute
 from flanpy.model.transit import Harm, Obstacle, Transit
 from flanpy.model.tuning import HostTuning, NeighbourTable, ReversePath
+from flanpy.model.wireguard import WgDevice
 from flanpy.model.world import World
 from flanpy.plan.diff import Difference
 from flanpy.plan.gates import Hold
@@ -92,6 +93,7 @@ DOWN = replace(TWO_PEERS, facts=HostFacts(problem="iface eth0: eth0 is down", li
 UNPLUGGED = replace(TWO_PEERS, facts=replace(TWO_PEERS.facts, underlay=replace(UNDERLAY, carrier=False)))
 BRIDGE = OtherLink("flannel.1", "bridge")
 ROUTE = next(obj for obj in desired().values() if isinstance(obj, Route))
+WG = WgDevice("flannel-wg", "AAAA", 51820)
 TUNNEL = next(obj for obj in desired(as_backend("udp", TWO_PEERS)).values() if isinstance(obj, TunnelEnd))
 TUN, FLEETING = TunLink("flannel0", 1472), OtherLink("flannel0", "tun")
 FOREIGN = OtherRoute(ROUTE.destination, "blackhole", proto=4)
@@ -315,6 +317,8 @@ CASES = [
     (C.PEERS_PROGRAMMED, last(failures=(refused(ROUTE), refused(ROUTE))), F, "Failed", BAD, "2 operations"),
     (C.PEERS_PROGRAMMED, last(failures=(refused(FORWARD),)), T, "Programmed", GOOD, ""),
     (C.PEERS_PROGRAMMED, WELL, T, "Programmed", GOOD, "2 peers"),
+    (C.BACKEND_READY, last(failures=(refused(WG, errno.EADDRINUSE),)), F, "PortTaken", BAD, "in use"),
+    (C.BACKEND_READY, replace(WELL, key_error="wgkey has mode 0644"), F, "KeyUnusable", BAD, "0644"),
     (C.BACKEND_READY, replace(WELL, backend_error="PreStartupCommand: no"), F, "CommandFailed", BAD, "PreStartup"),
     (C.BACKEND_READY, last(world=HALFWAY), T, "Moving", GOOD,
      "moving from vxlan: it is kept for the leases of node-2, which still say so"),

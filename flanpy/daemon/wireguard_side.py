@@ -1,0 +1,108 @@
+"""WireGuard's secrets in the daemon: this host's key pair and the network's pre-shared key, given to the kernel's part.
+
+The key is read beside the loop when a network first asks for WireGuard, and no plan has it before the part does. A file
+that cannot be used is a condition and left as it is: the device goes on with the key that it has, and the file is read
+again every few seconds. Must not: write over a key, or let one into a log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from flanpy.backend.wireguard import shared_key
+from flanpy.clock import Clock
+from flanpy.errors import ConfigError, FlanpyError, KernelError
+from flanpy.host.wireguard_key import KeyPair, key_pair
+from flanpy.kernel.wireguard_part import WireguardPart
+from flanpy.log import get_logger, protect
+from flanpy.model.network.network import NetworkConfig
+from flanpy.model.wireguard import LINKS, digest, fingerprint, written
+from flanpy.model.world import Policy
+
+log = get_logger()
+
+AGAIN_S: Final = 5.0
+"""Seconds until a key file that could not be used is read again."""
+
+
+class WireguardSide:
+    """`keyed` is called with our public key, `unusable` with one line for people, "" once all is well.
+
+    `on_moved` is called when somebody else changed a device or a peer.
+    """
+
+    def __init__(
+        self,
+        state_dir: Path,
+        *,
+        clock: Clock,
+        on_moved: Callable[[], None],
+        keyed: Callable[[str], None],
+        unusable: Callable[[str], None],
+    ) -> None:
+        self._state_dir = state_dir
+        self._clock = clock
+        self._keyed = keyed
+        self._tell = unusable
+        self._wanted = asyncio.Event()
+        self._told = ""
+        self.part = WireguardPart(on_moved)
+
+    def fit(self, policy: Policy, network: NetworkConfig) -> Policy:
+        """Take the network's pre-shared key, and ask for our own; the policy stays as it is until that is here."""
+        if network.backend_type == "wireguard":
+            with suppress(ConfigError):  # it was refused before, and said so
+                self._share(shared_key(network.backend_options))
+            self._wanted.set()
+        return policy
+
+    def tasks(self) -> Mapping[str, Any]:
+        """Return the tasks by name; each runs without end."""
+        return {"wireguard_key": self._run(), "wireguard": self.part.watch(self._clock)}
+
+    def close(self) -> None:
+        """Close the netlink socket. Devices and keys stay in the kernel."""
+        self.part.close()
+
+    def _share(self, key: bytes) -> None:
+        if any(key):
+            protect(written(key))
+        self.part.learn({}, {digest(key): key})
+
+    async def _run(self) -> None:
+        await self._wanted.wait()
+        while (pair := await self._read()) is None:
+            await self._clock.sleep(AGAIN_S)
+        protect(written(pair.private))
+        self.part.learn({pair.public: pair.private}, {})
+        log.info("wireguard_key_read", key=fingerprint(pair.public))
+        self._keyed(pair.public)
+        await asyncio.Event().wait()
+
+    async def _read(self) -> KeyPair | None:
+        try:
+            pair = await asyncio.to_thread(key_pair, self._state_dir, self._standing)
+        except FlanpyError as error:
+            self._say(str(error))
+            return None
+        self._say("")
+        return pair
+
+    def _standing(self) -> bytes | None:
+        """Return the key of a device that stands, for a host without a file: flannel's, if it was killed."""
+        for link in LINKS.values():
+            with suppress(KernelError):
+                if (private := self.part.private_key(link)) is not None:
+                    return private
+        return None
+
+    def _say(self, error: str) -> None:
+        if error and error != self._told:
+            log.warning("wireguard_key_refused", error=error)
+        if error != self._told:
+            self._told = error
+            self._tell(error)
