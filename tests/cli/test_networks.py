@@ -14,6 +14,7 @@ from flanpy.cli.networks.change import undefine
 from flanpy.store.port import KeyStore, KeyValue, Snapshot, Txn, TxnResult
 from flanpy.store.session.etcd import EtcdSession
 from tests.cli.conftest import Network
+from tests.cli.stand_in import STATUS, StandIn
 
 pytestmark = pytest.mark.etcd
 
@@ -128,6 +129,20 @@ def test_network_is_shown_with_the_containers_that_hosts_tell_of(network: Networ
     assert ["10.196.255.0/24", "node-8", "h8", "192.0.2.8", "-"] in rows
     assert ["db", "10.196.3.2", "h7", "api"] in rows
     assert "names of 'node-9' on network 'shop' cannot be read" in told.err
+
+
+def test_name_on_a_network_that_this_host_is_not_on_is_not_traced_from_here(
+    network: Network, daemon: StandIn
+) -> None:
+    daemon.answers["status"] = {**STATUS, "networks": []}
+    put(network, "names/shop/node-7", DB)
+    ended = network("trace", "api.shop")
+    assert ended.code == Exit.NOT_FOUND, ended.err
+    assert "10.196.3.2 is on the named network 'shop', which this host is not on" in ended.err
+    daemon.answers["status"] = {**STATUS, "networks": [{"name": "shop", "in_docker": False}]}
+    ended = network("trace", "api.shop")
+    assert (ended.code, len(ended.err.splitlines())) == (Exit.UNHEALTHY, 1)
+    assert "'shop' is not in Docker of this host: flanpyctl docker networks" in ended.err
 
 
 def test_network_with_containers_is_removed_by_force_alone(network: Network) -> None:

@@ -135,9 +135,18 @@ def test_ping_by_name_reaches_the_other_host_and_the_ways_to_write_it(lab: Docke
     assert [(one["name"], one["network"], address in one["addresses"]) for one in rows] == [
         ("db", "shop", True)
     ]
-    traced = here.flanpyctl("trace", "db", check=False)
-    assert traced.returncode == 4
-    assert address in traced.stderr
+    traced = here.flanpyctl("trace", "db")
+    assert f"as a container of this host on 'shop'; --from names another) -> {address}" in traced.stdout
+    other = here.run("ip", "-j", "-4", "address", "show", "to", "10.97.0.0/16").stdout
+    (lab_gateway,) = [one["local"] for link in json.loads(other) for one in link.get("addr_info", ())]
+    apart = here.flanpyctl("trace", "db", "--from", str(ip_address(lab_gateway) + 1), check=False)
+    assert apart.returncode == 5
+    assert "networks are apart unless they are linked" in apart.stderr
+    shop = json.loads(there.flanpyctl("networks", "show", "shop", "-o", "json").stdout)
+    assert {one["name"] for one in shop["containers"]} >= {"db", "web"}
+    refused = there.flanpyctl("networks", "rm", "shop", check=False)
+    assert refused.returncode == 6
+    assert "db on h2" in refused.stderr
 
 
 def test_name_is_no_business_of_other_networks_nor_of_the_underlay(lab: DockerLab) -> None:

@@ -106,12 +106,14 @@ def add_trace(tree: Tree) -> None:
         trace 10.50.1.5 --from 10.50.7.3
         trace 10.97.2.5 --from 10.96.1.5 --port 5432
         trace web-2 -v
+        trace db.shop
         trace 10.50.7.3 -o json""",
         about="""\
 Follow a packet to ADDRESS through the kernel of this host, hop by hop: lease, packet filter, route, NAT, neighbour,
 FDB entry, underlay. Nothing is sent. To an address of another host it starts at a container here, to one of this host's
-own subnet it arrives from the overlay. To a named network it starts at the address of --from, in that one or another.
-Exit 5 if the packet would die or arrive changed.""",
+own subnet it arrives from the overlay. To a named network it starts at the address of --from, in that one or another;
+to a container by its name at one of this host on the same network. Exit 5 if the packet would die or arrive
+changed.""",
     )
     trace.add_argument(
         "address",

@@ -29,11 +29,14 @@ _TONES = {HopVerdict.HARMS: "\x1b[33m", HopVerdict.DIES: "\x1b[31m"}
 
 def show(arguments: Namespace, host: Host) -> Exit:
     """Read, walk, print; UNHEALTHY if the packet would die or be harmed."""
-    destination = _destination(arguments.address, host)
     source = _address("--from", arguments.source) if arguments.source else None
+    destination, network = _destination(arguments.address, host, source)
+    assumed = _source_on(network, destination, host) if network and source is None else None
     if source is not None and source.version != destination.version:
         raise UsageError(f"--from {source} and {destination} are of two families: give two of one")
-    seen = Reading(host.control.get, host.settings.run_dir / _TUNNEL).look(destination, source)
+    seen = Reading(host.control.get, host.settings.run_dir / _TUNNEL).look(destination, source or assumed)
+    if assumed is not None:
+        seen = replace(seen, assumed=f"as a container of this host on '{network}'")
     seen = _with_port(seen, arguments.port)
     networks = seen.overlay.networks
     if networks and not seen.named_bridge and not any(destination in network for network in networks):
@@ -49,24 +52,27 @@ def show(arguments: Namespace, host: Host) -> Exit:
     return _judged(found)
 
 
-def _destination(word: str, host: Host) -> IPv4Address | IPv6Address:
-    """Return the address meant by a word: itself, or the first one for containers on the host that it names."""
+def _destination(
+    word: str, host: Host, source: IPv4Address | IPv6Address | None
+) -> tuple[IPv4Address | IPv6Address, str]:
+    """Return the address meant by a word: itself, the first one for containers on the host that it names, or that of
+    a container, with its named network."""
     try:
-        return ip_address(word)
+        return ip_address(word), ""
     except ValueError:
         rows = [row for row in host.control.get("subnets").get("subnets", ()) if answers(row, word)]
     if not rows:
-        return _container(word, host)
+        return _container(word, host, 4 if source is None else source.version)
     if len(rows) > 1:
         subnets = ", ".join(str(row.get("subnet") or row.get("subnet6")) for row in rows)
         raise UsageError(
             f"{word!r} names {plural(len(rows), 'host')} ({subnets}): give an address in one of them"
         )
-    return ip_network(rows[0].get("subnet") or rows[0]["subnet6"])[1]
+    return ip_network(rows[0].get("subnet") or rows[0]["subnet6"])[1], ""
 
 
-def _container(word: str, host: Host) -> IPv4Address | IPv6Address:
-    """Return the overlay's address of a container by its name; on a named network the way depends on --from."""
+def _container(word: str, host: Host, version: int) -> tuple[IPv4Address | IPv6Address, str]:
+    """Return the address of a container by its name, on the overlay if it is there, and the named network else."""
     from flanpy.cli.base.names import called, read_names
 
     found = tuple(called(read_names(host)[0], word))
@@ -77,14 +83,35 @@ def _container(word: str, host: Host) -> IPv4Address | IPv6Address:
     if flat := [one.box.addresses[0] for one in found if not one.network and one.box.addresses]:
         if len(flat) > 1:
             raise UsageError(f"{word!r} names {plural(len(flat), 'container')}: write {word}.HOST")
-        return flat[0]
-    one = found[0]
-    addresses = ", ".join(map(str, one.box.addresses))
-    raise CommandError(
-        Exit.NOT_FOUND,
-        f"{word!r} is {addresses} on host {one.told.host}, on the named network '{one.network}': trace that address,"
-        " and say with --from where the packet comes from",
+        return flat[0], ""
+    one = next((one for one in found if one.told.node_id == host.node_id), found[0])
+    if not one.box.addresses:
+        raise CommandError(Exit.NOT_FOUND, printable(f"{word!r} has no address on '{one.network}'"))
+    return min(one.box.addresses, key=lambda address: address.version != version), one.network
+
+
+def _source_on(network: str, destination: IPv4Address | IPv6Address, host: Host) -> IPv4Address | IPv6Address:
+    """Return an address that a container of this host has, or could have, on a named network."""
+    joined = next(
+        (one for one in host.control.get("status").get("networks", ()) if one["name"] == network), None
     )
+    if joined is None:
+        raise CommandError(
+            Exit.NOT_FOUND,
+            printable(
+                f"{destination} is on the named network '{network}', which this host is not on: trace it on a host"
+                " that is, or say with --from where the packet comes from"
+            ),
+        )
+    if not joined["in_docker"]:
+        raise CommandError(
+            Exit.UNHEALTHY,
+            printable(
+                f"the named network '{network}' is not in Docker of this host: flanpyctl docker networks"
+            ),
+        )
+    own = ip_network(joined["slice"] if destination.version == 4 else joined["ipv6_subnet"])
+    return own[2] if own[2] != destination else own[3]
 
 
 def _with_port(seen: Seen, text: str) -> Seen:
