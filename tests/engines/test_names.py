@@ -145,7 +145,7 @@ def test_ping_by_name_reaches_the_other_host_and_the_ways_to_write_it(lab: Docke
     shop = json.loads(there.flanpyctl("networks", "show", "shop", "-o", "json").stdout)
     assert {one["name"] for one in shop["containers"]} >= {"db", "web"}
     refused = there.flanpyctl("networks", "rm", "shop", check=False)
-    assert refused.returncode == 6
+    assert refused.returncode == 7
     assert "db on h2" in refused.stderr
 
 
