@@ -64,6 +64,7 @@ CHECKS: Final = (
     Check("P18", "the backend has a way to every peer", overlay.way),
     Check("P33", "the cloud provider has this host's route", cloud.routes),
     Check("P40", "named networks stand as they are defined", networks.ready),
+    Check("P40", "only containers are in the bridges of named networks, and as wide as these", networks.ends),
     Check("P41", "no address of a named network is taken twice", networks.unique),
     Check("P30", "Docker uses this host's subnet", docker.consistent),
     Check("P30", "subnet.env is right", docker.file),

@@ -267,8 +267,9 @@ _ALL: Final = (
     Known(
         "P40",
         "a named network does not work on this host",
-        "It overlaps what the host uses, has no free slice, is not in Docker, or is wider than the underlay.",
-        "`NetworksReady` says which; `flanpyctl docker networks` makes in Docker what is missing.",
+        "It overlaps what the host uses, has no free slice, is not in Docker, or is wider than the underlay."
+        " Or a link in its bridge does not belong there.",
+        "`NetworksReady` or doctor says which; `flanpyctl docker networks` makes in Docker what is missing.",
     ),
     Known(
         "P41",

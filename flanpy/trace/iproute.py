@@ -44,6 +44,7 @@ def _device(row: Row) -> Device:
         port=data.get("port"),
         local=str(data.get("local") or data.get("local6") or ""),
         parent=str(data.get("link") or ""),
+        master=str(row.get("master") or ""),
     )
 
 

@@ -21,7 +21,7 @@ class Direction(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A link as the kernel has it; `kind` is vxlan, tun, bridge, veth or "" for hardware."""
+    """A link as the kernel has it; `kind` is vxlan, tun, bridge, veth or "" for hardware, `master` its bridge."""
 
     name: str
     up: bool
@@ -33,6 +33,7 @@ class Device:
     port: int | None = None
     local: str = ""
     parent: str = ""
+    master: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,15 @@ from flanpy.model.condition import ConditionType
 from flanpy.trace.filter import Effect, Hook, Met, TracedRule
 from flanpy.trace.seen import Direction, RouteAnswer
 from tests.doctor import worlds
-from tests.doctor.worlds import PROBLEMS, Change, bad, reached, repaired, well
+from tests.doctor.worlds import PROBLEMS, Change, bad, in_shop, reached, repaired, well
 
 
 def test_doctor_finds_nothing_on_a_well_host() -> None:
     assert diagnose(well()) == ()
+
+
+def test_doctor_finds_nothing_on_a_well_named_network() -> None:
+    assert diagnose(in_shop()(well())) == ()
 
 
 def test_a_bridge_that_no_container_is_attached_to_is_not_sent_to() -> None:

@@ -189,6 +189,24 @@ def _reserve(subnets: Any) -> None:
     subnets["subnets"].append({**row, "reservation": True})
 
 
+SHOP = {"name": "shop", "mtu": 1450, "bridge": "fb-10001", "port": "fv-10001"}
+
+
+def in_shop(*links: Device) -> Change:
+    """On the named network `shop`, with these links in its bridge beside our device and a container's end."""
+    well = (
+        Device("fv-10001", True, True, 1450, "vxlan", master="fb-10001"),
+        Device("veth0", True, True, 1450, "veth", master="fb-10001"),
+        Device("veth9", True, True, 1500, "veth", master="docker0"),
+    )
+
+    def change(seen: Facts) -> Facts:
+        devices = {**(seen.devices or {}), **{one.name: one for one in (*well, *links)}}
+        return replace(answer("status", lambda status: status.update(networks=[SHOP]))(seen), devices=devices)
+
+    return change
+
+
 def _docker(reason: str) -> Change:
     return bad(ConditionType.DOCKER_CONSISTENT, reason)
 
@@ -295,6 +313,9 @@ PROBLEMS: tuple[tuple[str, str, Change], ...] = (
     ("P40", "Docker lacks a network", bad(_C.NETWORKS_READY, "NotInDocker")),
     ("P41", "an address is taken twice", bad(_C.ADDRESSES_UNIQUE, "TakenTwice")),
     ("P40", "a network is too wide", bad(_C.NETWORKS_READY, "TooNarrow")),
+    ("P40", "a container is wider than its network",
+     in_shop(Device("veth1", True, True, 1500, "veth", master="fb-10001"))),
+    ("P40", "a network card is in a network's bridge", in_shop(replace(ETH, master="fb-10001"))),
     ("P34", "an etcd with holes", lambda seen: replace(
         _etcd(version="3.4.23")(seen), told=Told(etcd_user="flanpy"))),
     ("P34", "an etcd that gets no fixes", _etcd(version="3.4.23")),

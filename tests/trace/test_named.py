@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from flanpy.trace import iproute
 from flanpy.trace.hop import HopVerdict, Place, Walk
 from flanpy.trace.read import Reading
 from flanpy.trace.walk import walk
@@ -99,6 +100,11 @@ def test_packet_between_networks_that_are_linked_by_a_port_passes_to_that_port_a
         assert fatal is not None
         assert fatal.verdict is HopVerdict.DIES
         assert any("some packets pass" in line for line in fatal.evidence) == (port == 0)
+
+
+def test_link_is_read_with_the_bridge_that_it_is_in(rig: Rig) -> None:
+    seen = rig.here.do(iproute.devices)
+    assert (seen["p1"].master, seen["p2"].master, seen["q1"].master) == ("fb-1", "fb-2", "")
 
 
 def test_packet_within_a_network_meets_no_rule_of_this_host(rig: Rig) -> None:

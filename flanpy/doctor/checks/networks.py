@@ -16,6 +16,9 @@ _TITLES: Final = {
     "TooNarrow": "a named network is wider than the underlay",
     "NotInDocker": "Docker lacks a named network",
 }
+_WIDER: Final = Problem("P40", "containers send larger packets than their named network carries")
+_FOREIGN: Final = Problem("P40", "what comes by another link reaches all hosts of a named network")
+
 _WARNINGS: Final = frozenset({"NotInDocker"})
 """Reasons while which containers that run go on."""
 
@@ -30,6 +33,29 @@ def ready(facts: Facts) -> Iterator[Finding]:
     yield Problem("P40", title).found(
         *evidence_of(condition), cure=condition.cure, severity=severity, condition="NetworksReady"
     )
+
+
+def ends(facts: Facts) -> Iterator[Finding]:
+    """Judge the links in the bridges beside our own: they are ends of containers, no wider than their network."""
+    wide, foreign = [], []
+    for network in facts.status.networks:
+        for link in (facts.devices or {}).values():
+            if link.master != network.bridge or link.name == network.port:
+                continue
+            where = f"{link.name} in {network.bridge}, the bridge of network '{network.name}'"
+            if link.kind != "veth":
+                foreign.append(f"{where}, is no container's ({link.kind or 'hardware'})")
+            elif link.mtu > network.mtu:
+                wide.append(f"{where}, has MTU {link.mtu}, the network {network.mtu}")
+    if wide:
+        yield _WIDER.found(
+            *wide,
+            cure="take the network from its containers (docker network disconnect), run flanpyctl"
+            " docker networks, which makes it anew, and connect them again",
+        )
+    if foreign:
+        cure = "take it out, unless it is meant: ip link set LINK nomaster"
+        yield _FOREIGN.found(*foreign, cure=cure, severity=Severity.WARNING)
 
 
 def unique(facts: Facts) -> Iterator[Finding]:
