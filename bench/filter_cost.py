@@ -1,7 +1,7 @@
 """Part `filter`: what each set of packet filter rules costs container to container: none, ours, Docker's, both.
 
 The same two containers over VXLAN throughout; between takes all rules go, Docker's come or not, and the daemon starts
-anew with rules of its own or without.
+again with rules of its own or without.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ def memory(pid: int) -> dict[str, float]:
     """Mebibytes: Pss, Rss, Anonymous and so on as in smaps_rollup, and `Alone`.
 
     Alone is the PSS that the process would have were it the only Python of the machine: every file but those that all
-    processes map (the C library) counts in full, whoever else has it mapped at the moment. PSS itself is smaller the
+    processes map (the C library) counts in full, however many have it mapped at the moment. PSS itself is smaller the
     more other Pythons happen to run.
     """
     totals: Counter[str] = Counter()

@@ -21,5 +21,5 @@ def command_of(module: str) -> tuple[str, ...]:
 
 
 def become(words: Sequence[str]) -> NoReturn:
-    """Start this very program anew in its own place, with other `words` (of the kind of `sys.orig_argv`)."""
+    """Start this very program again in its own place, with other `words` (of the kind of `sys.orig_argv`)."""
     os.execv(sys.executable, list(words))  # noqa: S606, ourselves

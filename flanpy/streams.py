@@ -46,7 +46,7 @@ class _Output(io.FileIO):
             return memoryview(data).nbytes
         try:
             return super().write(data)
-        except BrokenPipeError:  # whoever read has seen enough
+        except BrokenPipeError:  # the reader has seen enough
             raise
         except OSError as error:
             self._failed = True

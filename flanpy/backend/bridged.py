@@ -98,5 +98,5 @@ def _network(
 
 
 def _mac(node_id: str, vni: int) -> Mac:
-    """Return the device's own MAC, the same after each start; no frame of a container bears it."""
+    """Return the device's own MAC, the same after each start; no frame of a container carries it."""
     return Mac.derived(f"{node_id}/{vni}/named")

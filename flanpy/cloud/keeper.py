@@ -1,7 +1,7 @@
 """Keeps this host's route in the provider's tables, and removes those of hosts that are gone for good.
 
 Level-triggered like the reconcile loop, and beside it: a provider that takes seconds must not keep the kernel waiting.
-A look reads the tables anew, `backend.cloud` says what to change, the changes are made, and a `CloudStatus` goes out.
+A look reads the tables again, `backend.cloud` says what to change, the changes are made, and a `CloudStatus` goes out.
 Looks come every `interval`, at once when what is wanted of our own route changed, and sooner on doubt.
 
 Hosts that start together are told apart by a random pause that grows with their number; a refusal is followed by a
@@ -142,7 +142,7 @@ class CloudKeeper:
             self._wake.set()
 
     async def run(self) -> None:
-        """Keep the route, for ever."""
+        """Keep the route, forever."""
         await self._wake.wait()
         await self._clock.sleep(self._rng.uniform(0, self._spread()))
         while True:

@@ -100,7 +100,7 @@ def request_of(key: Path) -> str:
 def member_id(request: str) -> str:
     """Return the id of the key in a request. Raises `HostError` for what is no request.
 
-    Only `sign` proves that whoever asks has the private half: `req -verify` of OpenSSL 3.0 ends with 0 in any case.
+    Only `sign` proves that the applicant has the private half: `req -verify` of OpenSSL 3.0 ends with 0 in any case.
     """
     public = _openssl("req", "-noout", "-pubkey", stdin=request)
     found = _PEM_KEY.search(public)

@@ -1,7 +1,7 @@
 """Members and tokens as the store keeps them, and the judgement on who is let in.
 
-Owns the keys, their values and the rules. Pure. A member is known by the digest of its public key: whoever asks again
-with the same key is the same one, so a join that was cut off goes on, and costs no second use of its token.
+Owns the keys, their values and the rules. Pure. A member is known by the digest of its public key: an applicant that
+asks again with the same key is the same one, so a join that was cut off goes on, and costs no second use of its token.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One question and one answer over TLS: a host that joins asks, the store's host answers.
 
 Owns the form, a line of JSON each way, and the asking side. A host that has no certificate of the authority yet fetches
-it, compares its digest with the token's, and says its secret only to whoever that authority vouches for.
+it, compares its digest with the token's, and says its secret only to a server that the authority vouches for.
 """
 
 from __future__ import annotations

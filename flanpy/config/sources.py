@@ -25,6 +25,6 @@ def parsed(option: Option, given: Given) -> object:
     except ValueError as cause:
         value = "the value" if option.secret else f"'{one_line(','.join(given.texts))}'"
         error = UsageError if given.origin.source == "flag" else ConfigError
-        # a flag and a variable bear the option's name, a line of a file does not
+        # a flag and a variable have the option's name, a line of a file does not
         name = f" {option.name}" if given.origin.source == "file" else ""
         raise error(f"{given.origin}:{name} {value} cannot be used: {cause}") from cause

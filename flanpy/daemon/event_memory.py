@@ -55,14 +55,14 @@ class EventMemory:
         self._board.begin(found, version=__version__)
 
     async def run(self) -> None:
-        """Write what is new, for ever."""
+        """Write what is new, forever."""
         while True:
             await set_within(self._news, self._clock, RETRY_INTERVAL if self._failed else float("inf"))
             self._save()
             await self._clock.sleep(SAVE_PACE)
 
     async def close(self) -> None:
-        """Write the last news and wait for the disk, but not for ever."""
+        """Write the last news and wait for the disk, but not forever."""
         if self._news.is_set() or self._failed:
             self._save()
         await self._disk.settled(CLOSE_PATIENCE)

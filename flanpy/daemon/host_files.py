@@ -86,7 +86,7 @@ class SubnetFile:
         self._env = None
 
     async def watch(self, clock: Clock) -> None:
-        """Look at the file when it changes, and now and then, for ever."""
+        """Look at the file when it changes, and now and then, forever."""
         with self._news.listening():
             while True:
                 known = self._stamp is not None
@@ -96,7 +96,7 @@ class SubnetFile:
                 await clock.sleep(LOOKS_APART)
 
     async def close(self) -> None:
-        """Wait for what is being written, but not for ever."""
+        """Wait for what is being written, but not forever."""
         await self._disk.settled(CLOSE_PATIENCE)
 
     def _look(self, env: SubnetEnv) -> None:
@@ -169,7 +169,7 @@ class LeaseFile:
             self.save(self._unwritten)
 
     async def close(self) -> None:
-        """Wait for what is being written, but not for ever."""
+        """Wait for what is being written, but not forever."""
         await self._disk.settled(CLOSE_PATIENCE)
 
     def _saved(self, lease: SavedLease) -> SavedLease:
@@ -203,7 +203,7 @@ class TunnelMemory:
         self._disk.give(lambda: self._file.save(table))
 
     async def close(self) -> None:
-        """Wait for what is being written, but not for ever."""
+        """Wait for what is being written, but not forever."""
         await self._disk.settled(CLOSE_PATIENCE)
 
 

@@ -107,7 +107,7 @@ async def get(path: Path, resource: str) -> Any:
 async def events(path: Path, kinds: Sequence[str], told: asyncio.Event) -> None:
     """Set `told` at once, as Docker listens from then on, and at each event, until Docker ends the stream.
 
-    Raises as `get`, and EOFError when the stream ends. What an event says is left unread: the state is looked at anew.
+    Raises as `get`, and EOFError when the stream ends. What an event says is left unread: the state is looked at again.
     """
     wanted = quote(json.dumps({"type": ["container", "network"], "event": list(kinds)}))
     reader, writer = await _asked(path, f"/events?filters={wanted}")

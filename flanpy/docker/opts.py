@@ -1,7 +1,7 @@
 """Option files for hosts that start Docker with an environment file, as flannel's mk-docker-opts writes them.
 
 Owns the rules of that file: variables DOCKER_OPT_* in the order of their names, each as a line of its own and all in
-one line, after what the combined variable held in the environment. Written anew from the behaviour of flannel v0.28,
+one line, after what the combined variable held in the environment. Written from the behaviour of flannel v0.28,
 but for one thing: flannel takes any variable of subnet.env. Here that file belongs to the daemon's user and dockerd is
 root, so three values are read of it, each as what it is to be; DOCKER_OPT_* come from the environment alone.
 """

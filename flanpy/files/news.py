@@ -1,7 +1,7 @@
 """News of a file by inotify(7), so that nothing looks every second at a file that nobody touched.
 
 The directories of the file, and of the file that its links lead to, are watched; for one that is not there yet, the
-directory in which it, or the next one on the way to it, will be made. A path lookup may wait for a disk for ever, so
+directory in which it, or the next one on the way to it, will be made. A path lookup may wait for a disk forever, so
 `arm` is called in the thread that looks at the file, before it looks: what changes from then on is news. Where nothing
 can be watched (a link that leads nowhere, the user's limit of watches), the caller looks as often as it did before.
 Changes that other hosts make on a network file system, and mounts over a directory, send no events: look rarely all the
@@ -78,7 +78,7 @@ class FileNews:
                 _libc.inotify_rm_watch(self._descriptor, number)
 
     def _watches(self) -> dict[int, set[str]]:
-        """Watch anew; the names of interest by watch, none if the way to the path itself cannot be watched."""
+        """Watch again; the names of interest by watch, none if the way to the path itself cannot be watched."""
         watched: dict[int, set[str]] = {}
         target = Path(os.path.realpath(self._path))
         for place in (self._path, target):

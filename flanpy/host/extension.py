@@ -29,7 +29,7 @@ log = get_logger()
 
 FILE_NAME: Final = "extension.json"
 SAVE_PATIENCE: Final = 2.0
-"""Seconds that the next commands wait until it is on disk for whom the last ones ran."""
+"""Seconds that the next commands wait until the disk has the peer that the last ones ran for."""
 
 LARGEST_FILE: Final = 1 << 26
 

@@ -1,6 +1,6 @@
 """The named networks of this host on disk: for flanpy-docker, which makes Docker's, and for a boot without etcd.
 
-Owns `networks.json` in the state directory. It changes as well when a bridge comes or goes, so that whoever watches the
+Owns `networks.json` in the state directory. It changes as well when a bridge comes or goes, so that a watcher of the
 file puts right what somebody took from Docker. Any fault makes it empty with a line in the log.
 """
 

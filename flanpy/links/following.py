@@ -1,7 +1,7 @@
 """Docker's news of containers, by which links come back: as soon as a container starts, and when Docker itself does.
 
-Owns the connection. What the news says is not read: that something changed is enough, as all is compared anew. Must not
-start Docker.
+Owns the connection. What the news says is not read: that something changed is enough, as all is compared again. Must
+not start Docker.
 """
 
 from __future__ import annotations

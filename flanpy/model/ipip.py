@@ -20,7 +20,7 @@ OVERHEAD: Final = 20
 class IpipLink(LinkTraits):
     """An IPIP device that sends to any host: the far end is the gateway of each route.
 
-    The kernel hands it each packet of protocol 4 to `local`, whoever sent it. Whether the outer packet copies the inner
+    The kernel hands it each packet of protocol 4 to `local`, from any sender. Whether the outer packet copies the inner
     one's DF bit or always has it is left as found: flannel's device copies, iproute2's always has it.
     """
 

@@ -75,7 +75,7 @@ class LeaseRecord:
     `fast_path`: the node has the in-kernel plane of the udp backend, and may get packets that only it can receive.
     `leaving`: the node is about to give the lease back, so nobody waits for it to come again.
     `host_name` is for people alone (`model.naming`); nothing is decided by it.
-    `mesh_token`: whoever has it may ask other hosts for their row of the mesh, as this node; told to nobody.
+    `mesh_token`: the bearer may ask other hosts for their row of the mesh, as this node; told to nobody.
     `without_ipv6`: the node's packets have no room for the overlay's IPv6, so it has none of it, whatever stands here:
     flannel drops a lease that lacks the data of a family of its key.
     """

@@ -33,7 +33,7 @@ class LinkDriver:
 class Corruption:
     """Findings of peers: packets whose checksum was left to `drivers` came to `peers` with a wrong one.
 
-    It says nothing of other links: a host that moves to another card is measured anew.
+    It says nothing of other links: a host that moves to another card is measured again.
     """
 
     drivers: tuple[LinkDriver, ...]

@@ -15,7 +15,7 @@ DOCS: Final = "https://example.org/flanpy/docs"
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """One problem: its id for ever, its meaning, how it shows, and what to do about it."""
+    """One problem: its id forever, its meaning, how it shows, and what to do about it."""
 
     id: str
     meaning: str

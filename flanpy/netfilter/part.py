@@ -152,7 +152,7 @@ class FilterPart:
 
         def place(op: Op) -> tuple[str, int, bool]:
             obj = obj_of(op)
-            # A kernel that lacks what only these ask for shall not go without the others.
+            # A kernel that lacks what only these ask for must not go without the others.
             optional = (
                 isinstance(op, Put) and isinstance(obj, FilterChain) and obj.name in {ENCAPSULATED, STRANGERS}
             )

@@ -54,7 +54,7 @@ def _restore_lines(op: Op) -> Iterator[str]:
 def nft_script(ops: Iterable[Op], standing: Iterable[FilterChain], held: Iterable[Family] = ()) -> str:
     """For operations in nftables; a table of ours that is left without chains goes, but for families `held`.
 
-    Those have hosts in the set, which shall not go with a chain.
+    Those have hosts in the set, which must not go with a chain.
     """
     lines: list[str] = []
     left = {chain.key: chain for chain in standing}

@@ -170,7 +170,7 @@ _COME_IN: Final = (
 
 
 async def _sample(feed: Feed, clock: Clock) -> None:
-    """Note how the cluster is, as long as the page is served: the day is drawn for whoever comes later."""
+    """Note how the cluster is, as long as the page is served: the day is drawn for later visitors."""
     while True:
         await feed.sample()
         await clock.sleep(SAMPLE_INTERVAL)

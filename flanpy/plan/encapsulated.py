@@ -134,7 +134,7 @@ def with_sets(one: Encapsulation, *, strangers: bool) -> Iterator[FilterObject]:
     if one.any:
         yield _chain(one, "input", "filter hook input priority -1", tuple(one.heard()))
     if strangers and (one.vxlan or one.ipip):
-        # before connections are tracked: a flood of strangers shall not fill that table
+        # before connections are tracked: a flood of strangers must not fill that table
         rule = Rule(_DROP, not_from_member=True, to_host=True, counted=STRANGERS)
         unchecked = replace(one, ports=one.vxlan)
         yield _chain(

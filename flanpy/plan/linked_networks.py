@@ -82,7 +82,7 @@ def reaching(pairs: Iterable[LinkedBridges]) -> tuple[Rule, ...]:
 
 
 def masqueraded(pairs: Iterable[LinkedBridges]) -> tuple[Rule, ...]:
-    """Return the rules by which answers come back to the host of whoever asks."""
+    """Return the rules by which answers come back to the asker's host."""
     return tuple(
         Rule(Verdict.MASQUERADE, source=one[1], destination=other[1], out_link=other[0])
         for pair in pairs

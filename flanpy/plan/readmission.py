@@ -32,7 +32,7 @@ _CONTENTION = frozenset(
 )
 
 _MOST_PAIRS = 2_000
-"""Comparisons that cost about as much as judging a thousand leases anew."""
+"""Comparisons that cost about as much as judging a thousand leases again."""
 
 
 @dataclass(frozen=True, slots=True)

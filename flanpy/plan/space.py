@@ -33,7 +33,7 @@ class Space:
     publics: list[int] = field(default_factory=list)
     vteps: dict[bytes, Vtep] = field(default_factory=dict)
     guests: dict[bytes, tuple[tuple[int, Lease], ...]] = field(default_factory=dict)
-    """By MAC, the public addresses and leases that bear it without a node id."""
+    """By MAC, the public addresses and leases that carry it without a node id."""
 
     def at(self, number: int) -> int:
         """Return the index of the range that holds `number`, or -1."""

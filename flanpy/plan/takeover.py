@@ -1,4 +1,4 @@
-"""Leases of peers that suddenly lead to another host: by a key that was written anew, or a node id at another address.
+"""Leases of peers that suddenly lead to another host: by a key that was written again, or a node id at another address.
 
 Every etcd writer can do that, and a host that moves does it too; the difference is whether the host of before is still
 there, which is for others to find out. Owns the comparison. Pure.

@@ -1,7 +1,7 @@
 """Has peers check whether packets come whole whose checksum was left to this host's network card, and does so for them.
 
 A set of datagrams goes to a peer now and then; the peer says of each that came whether it came whole, in an echo
-request that bears the sender's own mark. Peers that are not known to run flanpy are sent nothing.
+request that carries the sender's own mark. Peers that are not known to run flanpy are sent nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ EVERY: Final = 9
 
 
 class Checking:
-    """`answer` tells a sender of its datagram; `corrupted` takes the peers, by name, to whom ours came so."""
+    """`answer` tells a sender of its datagram; `corrupted` takes the peers, by name, that got ours so."""
 
     def __init__(
         self,

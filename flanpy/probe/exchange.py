@@ -75,7 +75,7 @@ class MeshServer:
                 self._serve, str(address), self._port, limit=_MOST_REQUEST
             )
         except OSError as error:
-            # the device may not have come yet, or be made anew just now
+            # the device may not have come yet, or be made again just now
             awaited = error.errno == errno.EADDRNOTAVAIL
             why = os.strerror(error.errno) if error.errno else str(error)
             if not awaited and self._trouble.failed(self._clock.monotonic(), reason=why):
@@ -99,7 +99,7 @@ class MeshServer:
                     writer.write(await self._answer(reader, tokens))
                     await writer.drain()
         except (OSError, ValueError, EOFError, asyncio.LimitOverrunError):
-            pass  # TimeoutError among them: whoever asks like that gets no answer
+            pass  # TimeoutError among them: such a client gets no answer
         finally:
             self._open -= 1
             writer.close()

@@ -2,8 +2,8 @@
 
 An answer brings the whole payload back, so it says to which probe it belongs whenever it comes. The payload of a
 request also tells the receiver two things about the sender, who may be unable to tell them over the overlay: whether it
-hears the receiver's own probes there, and how often it sends. A request that bears the receiver's own mark tells it how
-one of its datagrams came (`payload.py`).
+hears the receiver's own probes there, and how often it sends. A request that carries the receiver's own mark tells it
+how one of its datagrams came (`payload.py`).
 """
 
 from __future__ import annotations

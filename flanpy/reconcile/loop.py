@@ -55,7 +55,7 @@ HOLD_OFF = 0.1
 """Seconds between the starts of two resyncs."""
 
 RELIST_DELAY = 5.0
-"""Seconds that the brake gives the others to register anew before it asks etcd for a second listing."""
+"""Seconds that the brake gives the others to register again before it asks etcd for a second listing."""
 
 THREAD_FROM = 500
 """Objects from which on pure work goes to a thread: 5 ms of it or more, while leases are kept and probes answered."""
@@ -128,7 +128,7 @@ class ReconcileLoop:
         self._take(replace(self._world, facts=facts))
 
     def printed_changed(self, printed: Printed) -> None:
-        self._distrust("command")  # what other commands did may have gone with what this one made anew
+        self._distrust("command")  # what other commands did may have gone with what this one made again
         self._take(replace(self._world, printed=printed))
 
     def etcd_moved(self, addresses: tuple[EtcdAddress, ...]) -> None:
@@ -337,7 +337,7 @@ class ReconcileLoop:
 
     def _note_due(self, now: float) -> None:
         if now >= self._resync_due:
-            # A read-back sets it anew; while there is nothing to compare with, none comes.
+            # A read-back sets it again; while there is nothing to compare with, none comes.
             self._resync_due = float("inf")
             self._distrust("timer")
         if now >= self._relist_due:

@@ -21,7 +21,7 @@ from flanpy.store.port import KeyStore, KeyValue, LeaseStore, PutKey, Txn, key_a
 from flanpy.store.schema import decode_lease, subnets_prefix
 
 CLAIM_S = 180
-"""Longer than a removal may take, whoever waits for it: a claim is not given up while the provider may still act."""
+"""Longer than a removal may take, in daemon or command: a claim is not given up while the provider may still act."""
 
 
 class RouteStore(KeyStore, LeaseStore, Protocol):

@@ -18,7 +18,7 @@ from types import MappingProxyType
 from flanpy.model.lease import Lease, LeaseView
 
 LINGER = 0.5
-"""Seconds. A host sees that its key went and writes it anew in 5 to 50 ms."""
+"""Seconds. A host sees that its key went and writes it again in 5 to 50 ms."""
 
 AFTER_OUTAGE = 15.0
 """Seconds after an outage in which a lease from before it lingers. Leases that ran out go the moment etcd is back, and

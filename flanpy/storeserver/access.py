@@ -1,7 +1,7 @@
 """Rights of callers: users of a file, their passwords and prefixes, and the tokens of those who logged in.
 
-Owns the users file and the judgement of a request. Without such a file whoever TLS lets in may do everything. Must not
-know the keys. A refusal is etcd's own.
+Owns the users file and the judgement of a request. Without such a file every client that TLS lets in may do
+everything. Must not know the keys. A refusal is etcd's own.
 
 The file is TOML, one table a user; `flanpy-store --hash-password` makes the value of `password`:
 
@@ -162,7 +162,7 @@ class Access:
         self._members: Membership | None = None
 
     def admit(self, members: Membership) -> None:
-        """Let from now on nobody in but members, whatever authority signed for them."""
+        """Let from now on nobody in but members, whichever authority signed for them."""
         self._members = members
 
     def of(self, call: CallMetadata) -> Rights:

@@ -2,7 +2,7 @@
 
 Owns the backups directory, the sequence of a restore, and that of a promotion, which makes a store of a member's copy.
 Such a store goes on with a revision far beyond the one that clients may have seen, and with its history compacted up to
-there: so each of them lists anew. Its generation is one higher. The file that was there before is kept.
+there: so each of them lists again. Its generation is one higher. The file that was there before is kept.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def restore(source: Path, data: Path) -> tuple[StoreState, Path | None]:
 def found(copy: Copy, place: Place, data: Path) -> Path | None:
     """Put a store made of a member's copy into a data directory, as the one of `place`. Return where the old file is.
 
-    Raises `HostError`, `AlreadyRunning`. Hosts keep their leases, by the ids that they know, and list anew.
+    Raises `HostError`, `AlreadyRunning`. Hosts keep their leases, by the ids that they know, and list again.
     """
     with rights_of_owner(data), locked(data), _beside(data) as directory:
         fresh = directory / "store.db"

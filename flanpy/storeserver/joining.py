@@ -101,7 +101,7 @@ class Door:
         return {"certificate": certificate, "endpoints": self._endpoints}
 
     async def _renew(self, asked: Mapping[str, Any], name: str, from_: str) -> Answer:
-        """Sign for a member anew: for the key that it has, so that it stays the same member."""
+        """Sign for a member again: for the key that it has, so that it stays the same member."""
         if not name or self._read(MEMBERS + name) is None:
             return _said_no(Refused.NO_MEMBER)
         request = str(asked["request"])

@@ -3,7 +3,7 @@
 Pure: time comes in as seconds of a monotonic clock. The disk knows for each lease how much time was left when it was
 last recorded. A restart gives it that much again, so the record must never be below what a client was told: a renewal
 is recorded before it is answered, unless the record is as high already. A lease that nobody renews is recorded lower as
-its time goes by, so that a restart does not give it all of its time anew.
+its time goes by, so that a restart does not give it all of its time again.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Terms:
         return ended
 
     def lowered(self, now: float) -> list[LeaseRow]:
-        """Return the records that are so much too high that they are written anew."""
+        """Return the records that are so much too high that they are written again."""
         return [
             row
             for row in self.all(now)

@@ -155,7 +155,7 @@ class Supervisor:
             return
         self._drop_forwarder()
         self._close()
-        # The port first: an opened queue is a change of the device, which would have a host that waits read back anew.
+        # The port first: an opened queue is a change of the device, which would have a host that waits read back again.
         sock = await self._bound(end)
         try:
             queues = self._workshop.open_queues(end.link)

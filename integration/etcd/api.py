@@ -80,7 +80,7 @@ class EtcdApi:
             answer = self._connection.getresponse()
             text = answer.read()
         except (OSError, http.client.HTTPException) as error:
-            self._connection.close()  # the next call connects anew
+            self._connection.close()  # the next call connects again
             raise LabError(f"etcd {path}: {error!r}") from error
         if answer.status != 200:
             raise LabError(f"etcd {path}: {answer.status} {text.decode(errors='replace').strip()}")

@@ -257,7 +257,7 @@ class Etcd:
             member.thaw()
 
     def wipe(self) -> None:
-        """Lose all data: killed, emptied, started anew, so revisions begin again at 1."""
+        """Lose all data: killed, emptied, started again, so revisions begin again at 1."""
         self._forget()
         self.start()
 

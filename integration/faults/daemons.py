@@ -61,7 +61,7 @@ def _restart_storm(context: StrikeContext) -> Iterator[Evidence | None]:
 
 
 def _limited(context: StrikeContext, what: int, soft: int) -> Iterator[Evidence | None]:
-    """The daemon has a limit for a while; one that meanwhile was started anew has its own again."""
+    """The daemon has a limit for a while; one that meanwhile was started again has its own again."""
     pid = context.host.daemon.pid
     _, hard = before = resource.prlimit(pid, what)
     resource.prlimit(pid, what, (soft, hard))

@@ -1,4 +1,4 @@
-"""The description of a fault: its family, what it needs, whom it may hurt, what must report it; and what it acts on.
+"""The description of a fault: its family, needs, the hosts it may hurt, the reports it must cause; and what it acts on.
 
 One value for every driver. Must not know any single fault, nor who strikes it when.
 """

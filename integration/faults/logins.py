@@ -130,7 +130,7 @@ class Operator:
 
 @contextmanager
 def permission_removed(lab: GuardedLab) -> Iterator[None]:
-    """The daemons' role loses the prefix, and all have to connect anew."""
+    """The daemons' role loses the prefix, and all have to connect again."""
     lab.guarded.api.forbid(USER, f"{ETCD_PREFIX}/")
     lab.guarded.restart()
     try:
@@ -141,7 +141,7 @@ def permission_removed(lab: GuardedLab) -> Iterator[None]:
 
 @contextmanager
 def logins_disabled(lab: GuardedLab) -> Iterator[None]:
-    """etcd asks nobody for a login any more, all connect anew, and then it asks for one again."""
+    """etcd asks nobody for a login any more, all connect again, and then it asks for one again."""
     lab.guarded.api.call("/v3/auth/disable", {})
     try:
         for _ in lab.guarded.roll():
@@ -165,7 +165,7 @@ def password_kept(lab: GuardedLab) -> Iterator[None]:
 
 @contextmanager
 def password_changed(lab: GuardedLab) -> Iterator[None]:
-    """The user has another password than the settings, and all connect anew; the settings and a reload come late."""
+    """The user has another password than the settings, and all connect again; the settings and a reload come late."""
     lab.guarded.api.change_password(USER, NEXT_PASSWORD)
     lab.guarded.restart()
     for host in lab.residents:

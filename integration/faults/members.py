@@ -96,7 +96,7 @@ def _member_cut(context: StrikeContext) -> Iterator[Evidence | None]:
 
 
 def _slow(context: StrikeContext) -> Iterator[Evidence | None]:
-    """Half a second each way between the daemons and every member, and all have to connect anew.
+    """Half a second each way between the daemons and every member, and all have to connect again.
 
     The members among themselves are quick.
     """

@@ -69,7 +69,7 @@ def full_disk(lab: GuardedLab) -> Iterator[None]:
 
 
 def _on_small_disk(lab: GuardedLab, member: EtcdMember) -> Child:
-    """Let the member begin anew on a small disk of its own."""
+    """Let the member begin again on a small disk of its own."""
     holder = Child(f"disk of {member.name}", member.namespace, log=lab.directory / f"disk-{member.name}.log")
     member.kill()
     lab.guarded.wait_quorum()

@@ -91,7 +91,7 @@ def _accepted(context: StrikeContext, table: str) -> None:
 
 
 def _etcd_refused(context: StrikeContext) -> Iterator[Evidence | None]:
-    """etcd refuses whoever calls from this host."""
+    """etcd refuses calls from this host."""
     host, address = context.host, context.lab.etcd.members[0].address
     _rejected(context, "no_etcd", [f"tcp dport {CLIENT_PORT}"])
 

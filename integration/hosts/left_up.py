@@ -25,7 +25,7 @@ from integration.net.waiting import wait_until
 
 
 class Adopted(Child):
-    """A program that another command started, until it is started anew from here."""
+    """A program that another command started, until it is started again from here."""
 
     sign: str
     """A word of its command line that no other program of its namespace has."""

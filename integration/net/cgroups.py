@@ -1,4 +1,4 @@
-"""Owns the cgroups that bear a lab's name: who is in them, and their removal. A container engine makes and fills them.
+"""Owns the cgroups that carry a lab's name: who is in them, and their removal. A container engine makes and fills them.
 
 Containers live in network namespaces without a name, so only their cgroup tells whose they are. Both layouts are known:
 one tree (v2), and a tree per controller (v1).

@@ -1,4 +1,4 @@
-"""Owns lab identities: which numbers are taken, by whom, and the removal of all that bears a number.
+"""Owns lab identities: which numbers are taken, by which lab, and the removal of all that carries a number.
 
 A number is held by a file lock, so it is free the moment its owner dies, however it died. It must not know the
 topology: everything of lab 7 is found by its name (`fp7-...`), its lock directory and the one directory noted there.
@@ -51,7 +51,7 @@ class Claim:
         os.close(self._lock)
 
     def release(self) -> None:
-        """Remove everything that bears our number, then give the number back.
+        """Remove everything that carries our number, then give the number back.
 
         After somebody's `down N` the number may be another lab's already; then only our own warden is dismissed.
         """

@@ -126,7 +126,7 @@ def send_stream(address: str, port: int, interval_ns: int) -> dict[str, object]:
 
 
 def _ticks(interval_ns: int) -> Iterator[int]:
-    """Count for ever, one number per interval; a tick that is late does not delay the next ones."""
+    """Count forever, one number per interval; a tick that is late does not delay the next ones."""
     sequence, due = 0, time.monotonic_ns()
     while True:
         yield sequence

@@ -123,7 +123,7 @@ class Shadow:
             self._ended.wait(PAUSE_S)
 
     def _list(self) -> None:
-        """Begin anew with the present content of etcd."""
+        """Begin again with the present content of etcd."""
         self._revision = 0
         self.book.clear()
         api = self._etcd.reachable()

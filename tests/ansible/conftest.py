@@ -20,10 +20,10 @@ def deb() -> Path:
 
 
 @contextmanager
-def operated(hosts: int, directory: Path) -> Iterator[Controller]:
+def operated(hosts: int, directory: Path, suite: str = "bookworm") -> Iterator[Controller]:
     """Hosts that have booted, and an operator who may get in."""
     with ExitStack() as stack:
-        lab = stack.enter_context(SystemdLab(hosts))
+        lab = stack.enter_context(SystemdLab(hosts, suite=suite))
         lab.boot()
         controller = Controller(lab, directory)
         stack.callback(controller.leave)

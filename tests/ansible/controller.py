@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,11 @@ class Played:
         ]
 
 
+def _lets_in(host: SystemdHost) -> bool:
+    """Report whether the host takes connections by ssh; Ubuntu 24.04 starts the server at the first one."""
+    return host.is_active("ssh.service") or host.is_active("ssh.socket")
+
+
 class Controller:
     """Runs plays on `lab`'s hosts."""
 
@@ -78,7 +84,7 @@ class Controller:
             host.write("/root/.ssh/authorized_keys", public, mode=0o600)
             host.path("/root/.ssh").chmod(0o700)
         for host in hosts:
-            wait_until(lambda host=host: host.is_active("ssh.service"), f"{host.name}: ssh", deadline=30)  # type: ignore[misc]
+            wait_until(partial(_lets_in, host), f"{host.name}: ssh", deadline=30)
 
     def write_inventory(
         self, groups: Mapping[str, Iterable[SystemdHost]], variables: Mapping[str, Any]

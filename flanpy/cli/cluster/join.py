@@ -53,7 +53,7 @@ def join(arguments: Namespace, host: Host) -> Exit:
 
 
 def hide(word: str) -> None:
-    """Start anew without the token among the words: a process list shows those to all users of this host."""
+    """Start again without the token among the words: a process list shows those to all users of this host."""
     if word == "-" or word not in sys.orig_argv:
         return
     sys.stdout.flush()

@@ -62,7 +62,7 @@ def move(arguments: Namespace, host: Host) -> Exit:
 
 
 def _target(settings: Settings, urls: tuple[str, ...], cacert: str | None) -> EtcdSettings:
-    """Return the way to the new store: by the operator's certificate, and whoever vouches for that store."""
+    """Return the way to the new store: by the operator's certificate, and the authority that vouches for that store."""
     found = replace(session_settings(settings.etcd), endpoints=urls)
     if not urls or not urls[0].startswith("https://"):
         return replace(found, ca_file=None, cert_file=None, key_file=None)

@@ -1,4 +1,4 @@
-"""`flanpyctl cluster renew`: certificates that come to their end, signed anew; `flanpy-renew.timer` runs it each day.
+"""`flanpyctl cluster renew`: certificates that come to their end, signed again; `flanpy-renew.timer` runs it each day.
 
 Owns the choice of what is due. A member asks the store's host, by the certificate and for the key that it has, so it
 stays the same member; who was removed is refused. The store's host signs for itself.

@@ -62,7 +62,7 @@ def set_variable(steps: Steps, path: Path, name: str, value: str) -> None:
 
 
 def start(steps: Steps, unit: str, *, again: bool) -> None:
-    """Enable a unit and let it run; with `again` it starts anew with its new settings."""
+    """Enable a unit and let it run; with `again` it starts again with its new settings."""
     runs = _is(unit, "is-active") and _is(unit, "is-enabled")
     verb = "restart" if again and _is(unit, "is-active") else "start"
 

@@ -110,7 +110,7 @@ def _follow(arguments: Namespace, control: Control, wanted: Callable[[Event], bo
 
 
 class Tail:
-    """Asks for what is new. Numbers go on over a restart of the daemon, unless it counts anew: the epoch tells."""
+    """Asks for what is new. Numbers go on over a restart of the daemon, unless it counts again: the epoch tells."""
 
     def __init__(self, control: Control) -> None:
         self._control = control
@@ -135,7 +135,7 @@ class Tail:
         return events
 
     def _incarnation(self) -> tuple[int, int] | None:
-        """Return the socket's identity: a daemon of an earlier version counts anew with each."""
+        """Return the socket's identity: a daemon of an earlier version counts again with each."""
         try:
             stat = self._control.path.stat()
         except OSError:

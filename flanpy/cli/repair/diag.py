@@ -82,7 +82,8 @@ def packed(texts: Mapping[str, str], directory: str, at: float) -> bytes:
 
 
 def _write(path: Path, body: bytes) -> None:
-    """Nobody else may read it at any moment: the file is a new one, whoever made what had its name. Raises HostError.
+    """Nobody else may read it at any moment: the file is a new one, even where another user made one of its name.
+    Raises HostError.
 
     A link under that name is refused, and what it leads to stays as it is.
     """

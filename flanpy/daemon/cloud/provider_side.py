@@ -99,7 +99,7 @@ class ProviderSide:
                 await self._news.wait()
                 self._news.clear()
             if task.done():
-                task.result()  # it runs for ever: this raises what it ended by
+                task.result()  # it runs forever: this raises what it ended by
         finally:
             task.cancel()
             self._keeper = None

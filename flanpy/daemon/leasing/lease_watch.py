@@ -85,7 +85,7 @@ class LeaseWatch:
             await self._parting.wait()
             self._parting.clear()
             while (pause := self._lingering.pause(self._clock.monotonic())) is not None:
-                # Whoever lingers from now on may have to go sooner.
+                # A peer that lingers from now on may have to go sooner.
                 await set_within(self._parting, self._clock, pause)
                 self._parting.clear()
                 self._lingering = self._lingering.after(self._view, self._view, self._clock.monotonic())

@@ -14,7 +14,7 @@ from flanpy.model.world import World
 def own_record(world: World, *, token: str) -> LeaseRecord | None:
     """Return the wanted content of our lease, None while the facts do not suffice; `token` is for a lease without one.
 
-    A token stays as it stands in etcd, or a restart would write every lease anew, and every peer read it.
+    A token stays as it stands in etcd, or a restart would write every lease again, and every peer read it.
     """
     assert world.network is not None
     record = backend_for(world.network.backend_type).advertise(world)

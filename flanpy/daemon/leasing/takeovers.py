@@ -29,7 +29,7 @@ MOST = 64
 """Alarms at once. What comes beyond is of the same kind."""
 
 MOST_GONE = 1024
-"""Deleted leases remembered, to compare a key that is created anew with."""
+"""Deleted leases remembered, to compare a key that is created again with."""
 
 
 class Takeovers:

@@ -35,7 +35,7 @@ class OffloadWatch:
         await self._disk.settled(CLOSE_PATIENCE)
 
     def use(self, setting: str) -> None:
-        """Put the setting into force. Another one than before ends what was measured: it is measured anew."""
+        """Put the setting into force. Another one than before ends what was measured: it is measured again."""
         choice, policy = OffloadChoice(setting), self._loop.world.policy
         if choice is not policy.tx_checksum:
             self._loop.policy_changed(replace(policy, tx_checksum=choice))

@@ -78,7 +78,7 @@ class TransitWatch:
             self._looker.close()
 
     def _signature(self) -> object:
-        """Differs if the answer may; None while this host forwards nothing, or knows nobody to forward to."""
+        """Differs if the answer may; None while this host forwards nothing, or knows no peer to forward to."""
         last = self._last()
         desired = last.decision.desired if last is not None else None
         if last is None or desired is None or last.world.own is None or not last.admission.peers:

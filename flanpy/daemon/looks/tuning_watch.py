@@ -30,7 +30,7 @@ LIVELY_INTERVAL_S = 2.0
 """The same while a link of ours is strict: the loop is about to loosen it, or cannot."""
 
 LATELY_S = 30.0
-"""For so long a drop is one of late: probes come in rounds, and a drop in one round is not undone before the next."""
+"""For so long a drop counts as recent: probes come in rounds, and a drop in one round is not undone before the next."""
 
 
 @dataclass(slots=True)

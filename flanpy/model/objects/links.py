@@ -35,7 +35,7 @@ class VxlanLink(LinkTraits):
 
 @dataclass(frozen=True, slots=True)
 class TunLink(LinkTraits):
-    """A persistent TUN device (kernel networking/tuntap.rst): it outlives whoever has its queues open.
+    """A persistent TUN device (kernel networking/tuntap.rst): it outlives the process that has its queues open.
 
     flannel's own is not persistent and goes with flanneld. `multi_queue` cannot be changed later.
     """

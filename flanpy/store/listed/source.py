@@ -1,6 +1,6 @@
 """The places of a list of hosts: a file, followed by inotify(7), or a URL, asked every half minute by its ETag.
 
-Whoever can change the list can lead every container's packets away: the settings take no http:// URL of another host,
+A writer of the list can lead every container's packets away: the settings take no http:// URL of another host,
 and here no redirect is followed, and no proxy of the environment asked. Each read is in a thread of its own, for a disk
 or server may hang; that thread keeps no process alive.
 """

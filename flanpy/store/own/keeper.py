@@ -255,7 +255,7 @@ class LeaseKeeper:
             lease = await self._writer.rewrite(step.lease, step.record)
             granted = False
         except LeaseGone:
-            # Whoever overwrote the value detached the key from its etcd lease, which then ended.
+            # The writer that overwrote the value detached the key from its etcd lease, which then ended.
             lease = await self._writer.rebind(replace(step.lease, record=step.record))
             granted = True
         if lease is None:

@@ -85,7 +85,7 @@ class EtcdSession:
             watch.relist(reason)
 
     def addresses_changed(self, gone: Collection[IPAddress]) -> None:
-        """Connect anew if a connection to etcd has one of these as its local address."""
+        """Connect again if a connection to etcd has one of these as its local address."""
         if gone and self.stands_on(gone):
             self.reconnect("underlay_address_changed")
 

@@ -147,7 +147,7 @@ class PrefixWatch:
 
     async def _list(self, reason: str) -> Snapshot:
         await self._drop_stream()
-        # Cleared first: whoever asks while this listing is under way gets another one.
+        # Cleared first: a caller that asks while this listing is under way gets another one.
         self._reason = None
         try:
             listed = await self._source.list(self._prefix)

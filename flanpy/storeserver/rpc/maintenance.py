@@ -15,7 +15,7 @@ from flanpy.storeserver.rpc.calls import Context, answering
 from flanpy.storeserver.store import Store
 
 VERSION: Final = f"flanpy-store {__version__}"
-"""No version of etcd: whoever asks must not take this store for one."""
+"""No version of etcd: clients must not take this store for one."""
 _PIECE: Final = 256 << 10
 _ALARM: Final = "NOSPACE"
 

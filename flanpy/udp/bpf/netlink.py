@@ -1,7 +1,7 @@
 """The rtnetlink of tc(8), as far as filters need it: qdiscs and filters of links, listed, put and deleted.
 
-One blocking socket in the network namespace of whoever opened it. Synchronous, because it answers within microseconds
-and its callers have nothing to do meanwhile. Must not: know which filters are ours.
+One blocking socket in the network namespace of the process that opened it. Synchronous, because it answers within
+microseconds and its callers have nothing to do meanwhile. Must not: know which filters are ours.
 """
 
 from __future__ import annotations

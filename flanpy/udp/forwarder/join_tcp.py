@@ -2,7 +2,7 @@
 
 Only what the kernel could cut into the very same segments again is joined: headers alike but for sequence number and
 IP identification, equal sizes but for the last, plain ACKs (the last may push). Checksums are verified before, since
-the joined packet bears none: what is wrong stays as it is, for its receiver to find.
+the joined packet has none: what is wrong stays as it is, for its receiver to find.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ from integration.truth.fabric import VXLAN, Fabric
 from integration.truth.shadow import Shadow
 
 QUIET_S = 1.0
-"""Between a calm and the next storm: whoever loses a packet here has no excuse."""
+"""Between a calm and the next storm: no packet may be lost here."""
 
 
 @dataclass(slots=True)

@@ -1,7 +1,7 @@
 """A small disk of its own below each host's files, that can really be full, or be read only.
 
 Owns the mounts. Files that are open when a disk turns read only can still be written, as the kernel refuses to remount
-what is in use; whatever is opened anew by its path cannot.
+what is in use; what is opened again by its path cannot.
 """
 
 from __future__ import annotations

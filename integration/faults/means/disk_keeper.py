@@ -1,8 +1,8 @@
 """Owns one mounted image and whether it is frozen: `unshare --mount python disk_keeper.py IMAGE MOUNT_POINT`.
 
 It obeys the words `freeze` and `thaw`, one a line (fsfreeze(8)), and answers each when it is done. At the end of its
-input the disk is thawed: whoever waits for it could not even be killed. It must not import anything of the project.
-"""
+input the disk is thawed: a process that waits for it could not even be killed. It must not import anything of the
+project."""
 
 from __future__ import annotations
 

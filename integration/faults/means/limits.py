@@ -59,7 +59,7 @@ def forget_dead_clocks() -> None:
 
 @contextmanager
 def memory_group(name: str) -> Iterator[Path]:
-    """A memory cgroup of its own, of either version; whoever is left in it at the end goes back to the root."""
+    """A memory cgroup of its own, of either version; a process that is left in it at the end goes back to the root."""
     v1 = CGROUPS / "memory"
     root = v1 if (v1 / "cgroup.procs").exists() else CGROUPS
     group = root / name
@@ -86,7 +86,7 @@ def launch_in(group: Path, host: Host) -> None:
 
 
 def limit_growth(group: Path, octets: int) -> None:
-    """The kernel kills whoever in the group makes it grow by more than that."""
+    """The kernel kills a process of the group that makes it grow by more than that."""
     v1 = (group / "memory.limit_in_bytes").exists()
     used = int((group / ("memory.usage_in_bytes" if v1 else "memory.current")).read_text())
     (group / ("memory.limit_in_bytes" if v1 else "memory.max")).write_text(str(used + octets))

@@ -61,7 +61,7 @@ class SmallDisk:
 
 
 class HungDisk:
-    """An ext4 in a file. Frozen, it takes no write: whoever writes to it waits in the kernel until it is thawed.
+    """An ext4 in a file. Frozen, it takes no write: a writer waits in the kernel until it is thawed.
 
     A context manager. The keeper, a process of its own, holds the mount namespace, and thaws when we end.
     """

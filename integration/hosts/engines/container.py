@@ -54,8 +54,8 @@ class EngineContainer:
     def as_end(self, network: str = "") -> Container:
         """The same container for ping, Stream and Probe, which enter its network namespace with the host's programs.
 
-        Its address is that on `network`, or on the only one it has. Take it anew after the container was started again:
-        it has another namespace then.
+        Its address is that on `network`, or on the only one it has. Take it again after the container was started
+        again: it has another namespace then.
         """
         return self.end_of(self.inspect(), network)
 

@@ -61,13 +61,13 @@ class Engine:
         command.chmod(0o755)
 
     def configure(self, settings: Mapping[str, Any]) -> None:
-        """Write daemon.json anew; the next start reads it."""
+        """Write daemon.json again; the next start reads it."""
         self.daemon_json_path.write_text(json.dumps(settings, indent=4) + "\n")
 
     def start(
         self, *, bip: str | None = None, mtu: int | None = None, daemon_json: Mapping[str, Any] | None = None
     ) -> None:
-        """Start it and wait until it answers; with settings given, daemon.json is written anew before."""
+        """Start it and wait until it answers; with settings given, daemon.json is written again before."""
         given = {"bip": bip, "mtu": mtu, **(daemon_json or {})}
         if wanted := {key: value for key, value in given.items() if value is not None}:
             self.configure(wanted)

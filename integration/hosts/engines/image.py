@@ -21,7 +21,7 @@ printf 'Content-Type: text/plain\\r\\n\\r\\n%s %s' "$(hostname)" "$REMOTE_ADDR"
 """,
 }
 SERVE = ("httpd", "-f", "-p", "80", "-h", "/www")
-"""A container's command: /cgi-bin/whoami says the container's name for itself and whom it sees asking."""
+"""A container's command: /cgi-bin/whoami says the container's name for itself and the client's address."""
 
 
 @functools.cache

@@ -11,7 +11,7 @@ from integration.hosts.engines.host import DockerHost
 from integration.hosts.engines.image import IMAGE, busybox_tar
 
 _SETTINGS = {
-    # runc is Docker's; limits are those of whoever runs the lab, who may not raise them.
+    # runc is Docker's; limits are those of the lab's user, who may not raise them.
     "containers.conf": """\
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]

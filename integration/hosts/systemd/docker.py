@@ -39,7 +39,7 @@ class HostDocker:
         return self.container(name)
 
     def container(self, name: str) -> Container:
-        """A running container, for pings and streams; take it anew after it was started again."""
+        """A running container, for pings and streams; take it again after it was started again."""
         found = self.inspect("container", name)
         sandbox = found["NetworkSettings"]["SandboxKey"].replace("/var/run/", "/run/", 1)
         return Container(

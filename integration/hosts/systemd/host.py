@@ -103,7 +103,7 @@ class SystemdHost(Host):
         self.wait_rebooted(before)
 
     def wait_rebooted(self, before: int) -> None:
-        """Wait until another first process than `before` (a `leader` of old) has booted, whoever asked for it."""
+        """Wait until another first process than `before` (a `leader` of old) has booted, at anyone's request."""
         wait_until(lambda: self._find_leader() not in {0, before}, f"{self.name} goes down and up",
                    deadline=STOP_DEADLINE_S + BOOT_DEADLINE_S, poll=0.05)  # fmt: skip
         self.wait_booted()
