@@ -59,6 +59,23 @@ class SubnetsDocument:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionDocument:
+    """A peer of a WireGuard device. `key` is the beginning of its public key. `endpoint` is where its packets come
+    from, null while none came and none was given, and `endpoint_wanted` what its lease says. `handshake_at` is wall
+    time in seconds, null while there was none; `received` and `sent` are bytes. `state` is up, idle (no traffic for
+    three minutes) or none."""
+
+    link: str
+    key: str
+    state: str
+    endpoint: str | None
+    endpoint_wanted: str
+    handshake_at: float | None
+    received: int
+    sent: int
+
+
+@dataclass(frozen=True, slots=True)
 class PeerDocument:
     """An admitted peer and how probes reach it.
 
@@ -85,6 +102,7 @@ class PeerDocument:
     path_mtu: int
     path_mtu_wanted: int
     changed_at: float | None
+    wireguard: tuple[SessionDocument, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -227,10 +227,12 @@ class Agent:
                 filter_counts(),
                 self._cloud.counts(),
                 self._names.counts(),
+                self._wireguard.counts(),
             ),
             remaining=self._leasing.remaining,
             programmed=self._programmed,
             probing=self._probing,
+            sessions=lambda: self._wireguard.part.sessions,
         )
         return {
             "monitor": self._watch_kernel(),

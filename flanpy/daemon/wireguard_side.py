@@ -8,10 +8,11 @@ again every few seconds. Must not: write over a key, or let one into a log.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from flanpy.backend.wireguard import shared_key
 from flanpy.clock import Clock
@@ -20,8 +21,11 @@ from flanpy.host.wireguard_key import KeyPair, key_pair
 from flanpy.kernel.wireguard_part import WireguardPart
 from flanpy.log import get_logger, protect
 from flanpy.model.network.network import NetworkConfig
-from flanpy.model.wireguard import LINKS, digest, fingerprint, written
+from flanpy.model.wireguard import LINKS, SeenPeer, SessionState, digest, fingerprint, session_state, written
 from flanpy.model.world import Policy
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
 
 log = get_logger()
 
@@ -63,6 +67,10 @@ class WireguardSide:
     def tasks(self) -> Mapping[str, Any]:
         """Return the tasks by name; each runs without end."""
         return {"wireguard_key": self._run(), "wireguard": self.part.watch(self._clock)}
+
+    def counts(self) -> Iterator[Metric]:
+        """Return the metrics of the peers as last read."""
+        return session_counts(self.part.sessions, self._clock.wall())
 
     def close(self) -> None:
         """Close the netlink socket. Devices and keys stay in the kernel."""
@@ -106,3 +114,23 @@ class WireguardSide:
         if error != self._told:
             self._told = error
             self._tell(error)
+
+
+def session_counts(sessions: Sequence[SeenPeer], now: float) -> Iterator[Metric]:
+    """Yield peers by whether a session lives, and bytes; nothing where there is no device."""
+    if not sessions:
+        return
+    from prometheus_client.core import GaugeMetricFamily  # noqa: PLC0415, imported with the listeners
+
+    from flanpy.status.metrics.families import counter  # noqa: PLC0415
+
+    states = Counter(session_state(one, now) for one in sessions)
+    family = GaugeMetricFamily(
+        "flanpy_wireguard_peers", "Peers of WireGuard, by whether a session lives.", labels=("state",)
+    )
+    for state in SessionState:
+        family.add_metric((state.value,), float(states[state]))
+    yield family
+    passed = {"rx": sum(one.received for one in sessions), "tx": sum(one.sent for one in sessions)}
+    rows = [((way,), float(count)) for way, count in passed.items()]
+    yield counter("flanpy_wireguard_bytes", "Encrypted bytes of the present peers.", ("direction",), rows)

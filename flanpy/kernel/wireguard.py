@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import Final
 
 from flanpy.model.address import IPAddress, IPNetwork
-from flanpy.model.wireguard import WgDevice, WgPeer, digest, written
+from flanpy.model.wireguard import SeenPeer, WgDevice, WgPeer, digest, written
 from flanpy.netlink.framing import U16, U32, attribute, attributes, each_attribute, packed
 from flanpy.netlink.numbers import NESTED
 
@@ -36,17 +36,6 @@ _U64: Final = struct.Struct("=Q")
 
 PEERS_A_MESSAGE: Final = 200
 """A nest holds 64 kB; a peer of two subnets takes 172 bytes."""
-
-
-@dataclass(frozen=True, slots=True)
-class SeenPeer:
-    """A peer as dumped. `handshake` is the wall clock's second of the last one, 0 if there was none."""
-
-    peer: WgPeer
-    has_endpoint: bool
-    handshake: int = 0
-    received: int = 0
-    sent: int = 0
 
 
 @dataclass(frozen=True, slots=True)

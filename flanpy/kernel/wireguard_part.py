@@ -15,11 +15,11 @@ from typing import Final
 from flanpy.clock import Clock
 from flanpy.errors import KernelError
 from flanpy.kernel import wireguard
-from flanpy.kernel.wireguard import PeerChange, SeenPeer
+from flanpy.kernel.wireguard import PeerChange
 from flanpy.model.address import IPAddress
 from flanpy.model.objects import KernelObject, Key
 from flanpy.model.ops import Delete, Objects, Op, OpFailure, Put, Scope
-from flanpy.model.wireguard import LINKS, WgDevice, WgPeer
+from flanpy.model.wireguard import LINKS, STALE_S, SeenPeer, WgDevice, WgPeer
 from flanpy.netlink import numbers
 from flanpy.netlink.blocking import BlockingSocket, NoAnswer, Request
 from flanpy.plan.render import render
@@ -27,14 +27,14 @@ from flanpy.plan.render import render
 READ_BACK_S: Final = 5.0
 """Seconds between two comparisons."""
 
-STALE_S: Final = 180
-"""Seconds after which a session is dead (REJECT_AFTER_TIME): until then a peer is where its packets come from."""
-
 _ABSENT: Final = frozenset({errno.ENODEV, errno.ENOENT, errno.EOPNOTSUPP, errno.ESRCH})
 
 
 class WireguardPart:
-    """Implements `kernel.composite.Part`. `on_moved` is called when somebody else changed a device or a peer."""
+    """Implements `kernel.composite.Part`. `on_moved` is called when somebody else changed a device or a peer.
+
+    `sessions` are the peers as they were last read, with handshakes and bytes, for people.
+    """
 
     handles: tuple[type[KernelObject], ...] = (WgDevice, WgPeer)
 
@@ -46,6 +46,7 @@ class WireguardPart:
         self._shared: dict[str, bytes] = {"": bytes(32)}
         self._endpoints: dict[Key, tuple[IPAddress, int]] = {}
         self._known: dict[Key, KernelObject] | None = None
+        self.sessions: tuple[SeenPeer, ...] = ()
 
     def learn(self, private: dict[str, bytes], shared: dict[str, bytes]) -> None:
         """Take the private keys by their public ones, and the pre-shared keys by their digests."""
@@ -58,10 +59,6 @@ class WireguardPart:
     async def read_back(self, scope: Scope) -> Objects:
         self._known = self._read([link for link in LINKS.values() if link in scope.links])
         return dict(self._known)
-
-    def seen(self, link: str) -> list[SeenPeer]:
-        """Return the peers of a device as they are, with handshakes and bytes, for people. Raises KernelError."""
-        return self._dump(link)[1]
 
     def private_key(self, link: str) -> bytes | None:
         """Return the private key of a device that stands; None where there is none. Raises KernelError."""
@@ -101,11 +98,14 @@ class WireguardPart:
 
     def _read(self, links: Iterable[str]) -> dict[Key, KernelObject]:
         found: dict[Key, KernelObject] = {}
+        sessions: list[SeenPeer] = []
         for link in links:
             device, peers = self._dump(link)
             if device is not None:
                 found[device.key] = device
                 found.update((seen.peer.key, self._as_written(seen)) for seen in peers)
+                sessions += peers
+        self.sessions = tuple(sessions)
         return found
 
     def _dump(self, link: str) -> tuple[WgDevice | None, list[SeenPeer]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import binascii
 from base64 import b64decode
 from dataclasses import dataclass
+from enum import Enum
 from hashlib import sha256
 from typing import Final
 
@@ -20,6 +21,9 @@ LINKS: Final = {Family.IPV4: "flannel-wg", Family.IPV6: "flannel-wg-v6"}
 
 OVERHEAD: Final = 80
 """Outer IPv6 + UDP + WireGuard's own header, in bytes: flannel takes it off whatever the underlay's family."""
+
+STALE_S: Final = 180
+"""Seconds after which a session is dead (REJECT_AFTER_TIME): until then a peer is where its packets come from."""
 
 KEY_BYTES: Final = 32
 _KEY_LETTERS: Final = 44
@@ -102,3 +106,33 @@ class WgPeer(OnLink):
     @property
     def destinations(self) -> tuple[IPNetwork, ...]:
         return self.allowed
+
+
+@dataclass(frozen=True, slots=True)
+class SeenPeer:
+    """A peer as dumped. `handshake` is the wall clock's second of the last one, 0 if there was none.
+
+    `has_endpoint` is False where the kernel knows no address to send to; `received` and `sent` are bytes since it was
+    made.
+    """
+
+    peer: WgPeer
+    has_endpoint: bool
+    handshake: int = 0
+    received: int = 0
+    sent: int = 0
+
+
+class SessionState(Enum):
+    """The life of a session: it lives, it died for want of traffic, there was none."""
+
+    UP = "up"
+    IDLE = "idle"
+    NONE = "none"
+
+
+def session_state(seen: SeenPeer, now: float) -> SessionState:
+    """Return it at this second of the wall clock. An idle pair has none, so that its age alone tells no fault."""
+    if not seen.handshake:
+        return SessionState.NONE
+    return SessionState.UP if now - seen.handshake <= STALE_S else SessionState.IDLE

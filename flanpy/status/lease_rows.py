@@ -5,8 +5,9 @@ Nothing here is kept: rows are made from the last pass when they are asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 from flanpy.api.leases import (
@@ -14,16 +15,19 @@ from flanpy.api.leases import (
     InvalidKeyDocument,
     PeerDocument,
     PeersDocument,
+    SessionDocument,
     SubnetDocument,
     SubnetsDocument,
 )
 from flanpy.api.status import PeerCountsDocument
 from flanpy.backend import choice
 from flanpy.backend.way import Way
-from flanpy.model.lease import BackendData, Lease, SubnetKey, VxlanData
+from flanpy.model.lease import BackendData, Lease, SubnetKey, VxlanData, WireguardData
 from flanpy.model.naming import HostNames
 from flanpy.model.objects import OwnLink, Route, TunnelPeer
+from flanpy.model.ops import Objects
 from flanpy.model.reach import PeerReach, ReachReport
+from flanpy.model.wireguard import SeenPeer, WgPeer, fingerprint, session_state
 from flanpy.reconcile.outcome import Pass
 
 
@@ -77,11 +81,51 @@ def subnets(last: Pass, remaining: Mapping[int, float]) -> SubnetsDocument:
     )
 
 
-def peers(last: Pass, report: ReachReport | None) -> PeersDocument:
-    """Return every admitted peer, and how probes reach it."""
+def peers(
+    last: Pass, report: ReachReport | None, sessions: Iterable[SeenPeer] = (), *, now: float = 0.0
+) -> PeersDocument:
+    """Return every admitted peer, how probes reach it, and its sessions as the kernel has them."""
+    by_key = defaultdict(list)
+    for seen in sessions:
+        by_key[seen.peer.public_key].append(seen)
+    wanted = last.decision.desired or {}
     reached = report.peers if report is not None else {}
     found = rows(last, only_peers=True)
-    return PeersDocument(tuple(_peer(row, reached.get(lease.key, _NEVER_PROBED)) for row, lease in found))
+    return PeersDocument(
+        tuple(
+            replace(
+                _peer(row, reached.get(lease.key, _NEVER_PROBED)),
+                wireguard=tuple(_session(seen, wanted, now) for seen in by_key.get(_key(lease), ())),
+            )
+            for row, lease in found
+        )
+    )
+
+
+def _key(lease: Lease) -> str:
+    """Return the public key in a lease, "" if it has none."""
+    said = (lease.record.backend_data, lease.record.backend_data6)
+    return next((one.public_key for one in said if isinstance(one, WireguardData)), "")
+
+
+def _session(seen: SeenPeer, wanted: Objects, now: float) -> SessionDocument:
+    peer = seen.peer
+    asked = wanted.get(peer.key)
+    return SessionDocument(
+        link=peer.link,
+        key=fingerprint(peer.public_key),
+        state=session_state(seen, now).value,
+        endpoint=_socket(peer) if seen.has_endpoint else None,
+        endpoint_wanted=_socket(asked) if isinstance(asked, WgPeer) else "",
+        handshake_at=seen.handshake or None,
+        received=seen.received,
+        sent=seen.sent,
+    )
+
+
+def _socket(peer: WgPeer) -> str:
+    host = f"[{peer.endpoint}]" if peer.endpoint.version == 6 else str(peer.endpoint)
+    return f"{host}:{peer.port}"
 
 
 def rows(last: Pass, *, only_peers: bool = False) -> Iterator[tuple[SubnetDocument, Lease]]:

@@ -46,7 +46,7 @@ from flanpy.model.ops import Objects
 from flanpy.model.problem import problem_of
 from flanpy.model.reach import Reach, ReachReport
 from flanpy.model.tuning import HostTuning
-from flanpy.model.wireguard import WgDevice, WireguardLink
+from flanpy.model.wireguard import SeenPeer, WgDevice, WireguardLink
 from flanpy.model.world import World
 from flanpy.plan.decision import Decision
 from flanpy.plan.host_names import own_name
@@ -175,10 +175,10 @@ def subnets(snapshot: StatusSnapshot, remaining: Mapping[int, float]) -> Subnets
     return lease_rows.subnets(last, remaining) if last is not None else SubnetsDocument(0, True, (), ())
 
 
-def peers(snapshot: StatusSnapshot) -> PeersDocument:
-    """`GET /v1/peers`: every admitted peer, what became of it here, and how probes reach it."""
+def peers(snapshot: StatusSnapshot, sessions: Iterable[SeenPeer] = (), *, now: float = 0.0) -> PeersDocument:
+    """`GET /v1/peers`: every admitted peer, what became of it here, how probes reach it, and its sessions."""
     last, reach = snapshot.inputs.last, snapshot.inputs.reach
-    return lease_rows.peers(last, reach) if last is not None else PeersDocument(())
+    return lease_rows.peers(last, reach, sessions, now=now) if last is not None else PeersDocument(())
 
 
 def events(happened: Iterable[Event], *, epoch: str = "") -> EventsDocument:

@@ -50,6 +50,29 @@ def test_peers_never_probed_say_so_without_figures(ctl: Ctl, daemon: StandIn) ->
     ]  # fmt: skip
 
 
+def test_peers_wide_has_the_sessions_of_an_encrypted_overlay(ctl: Ctl, daemon: StandIn) -> None:
+    session = {
+        "link": "flannel-wg",
+        "key": "hPGDGJ+3",
+        "state": "up",
+        "endpoint": "198.51.100.7:4000",
+        "endpoint_wanted": "192.0.2.12:51820",
+        "handshake_at": NOW - 20,
+        "received": 5_300,
+        "sent": 512,
+    }
+    silent = {**session, "endpoint": "192.0.2.12:51820", "handshake_at": None, "received": 0}
+    daemon.answers["peers"] = {
+        "peers": [peer(wireguard=[session]), peer(wireguard=[silent]), peer(wireguard=[])]
+    }
+    table = ctl("peers", "-o", "wide").out
+    for words in ("KEY", "ENDPOINT", "HANDSHAKE", "hPGDGJ+3", "20 s ago", "none", "5.3 kB", "512 B"):
+        assert words in table
+    assert "198.51.100.7:4000 (lease: 192.0.2.12:51820)" in table
+    daemon.answers["peers"] = PEERS
+    assert "HANDSHAKE" not in ctl("peers", "-o", "wide").out
+
+
 def test_peers_watch_prints_again_only_on_a_change(ctl: Ctl, daemon: StandIn) -> None:
     rounds = iter([PEERS, PEERS, {"peers": [peer()]}])
     daemon.answers["peers"] = lambda: next(rounds, {"peers": [peer()]})

@@ -17,6 +17,7 @@ from flanpy.daemon.data_plane import DataPlane
 from flanpy.daemon.leasing.store_metrics import store_counts
 from flanpy.daemon.looks.filter_counts import filter_counts
 from flanpy.daemon.names.counts import names_counts
+from flanpy.daemon.wireguard_side import session_counts
 from flanpy.docker.watcher import DockerReport
 from flanpy.model.address import Family
 from flanpy.model.cloud import AWS, CloudStatus, CloudTable
@@ -25,6 +26,7 @@ from flanpy.model.histogram import Histogram
 from flanpy.model.networks.view import Joined, NamedView
 from flanpy.model.ops import Put
 from flanpy.model.tuning import HostTuning, NeighbourTable
+from flanpy.model.wireguard import SeenPeer, WgPeer
 from flanpy.model.world import Policy
 from flanpy.names.resolver.answers import Outcome
 from flanpy.names.resolver.counts import ResolverCounts
@@ -77,6 +79,21 @@ def snapshot() -> StatusSnapshot:
     return board.snapshot
 
 
+SESSION = SeenPeer(
+    WgPeer(
+        "flannel-wg",
+        "hPGDGJ+3WeNBhZnEbLQhVg8sTYVEnZi8bGGLW6CN5zA=",
+        IPv4Address("192.0.2.12"),
+        51820,
+        (IPv4Network("10.50.12.0/24"),),
+    ),
+    has_endpoint=True,
+    handshake=int(NOW) - 20,
+    received=5000,
+    sent=7000,
+)
+
+
 def more_counts(directory: Path) -> Iterator[Metric]:
     """Those of the etcd session, and of a data plane that was chosen and did not start yet."""
     clock = FakeClock()
@@ -95,7 +112,13 @@ def more_counts(directory: Path) -> Iterator[Metric]:
     )
     asked = names_counts({"shop": 3}, 2, ResolverCounts().after(Outcome.OWN, 0.0002))
     return chain(
-        store_counts(STATS), plane.counts(), dropped, limit_counts(), cloud_counts(cloud, now=1.0), asked
+        store_counts(STATS),
+        plane.counts(),
+        dropped,
+        limit_counts(),
+        cloud_counts(cloud, now=1.0),
+        asked,
+        session_counts([SESSION], NOW),
     )
 
 

@@ -238,6 +238,7 @@ def test_peers_are_told_with_what_became_of_them_and_how_probes_reach_them() -> 
         "path_mtu": 1350,
         "path_mtu_wanted": 1450,
         "changed_at": NOW,
+        "wireguard": [],
     }
     assert (first["state"], first["reach"], first["loss"], first["changed_at"]) == (
         "failed",

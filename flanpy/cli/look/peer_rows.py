@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from flanpy.api.leases import PeerDocument, PeersDocument
+from flanpy.api.leases import PeerDocument, PeersDocument, SessionDocument
 from flanpy.api.reading import read
 from flanpy.cli.base.output import Table
 from flanpy.cli.base.wording import duration, natural
@@ -69,6 +69,11 @@ def table_of(peers: Iterable[PeerDocument], *, now: float, wide: bool = False) -
     titles = ("HOST", "SUBNET", "STATE", "REACH", "RTT", "LOSS", "PATH MTU", "CHANGED")
     more = ("NODE ID", "PUBLIC IP", "WAY", "UNDERLAY RTT", "UNDERLAY LOSS") if wide else ()
     cells = tuple(_cells(peer, now, wide=wide) for peer in rows)
+    if wide and any(peer.wireguard for peer in rows):
+        more = (*more, "KEY", "ENDPOINT", "HANDSHAKE", "RECEIVED", "SENT")
+        cells = tuple(
+            (*row[:-1], *_session(peer, now), row[-1]) for row, peer in zip(cells, rows, strict=True)
+        )
     drops = () if wide else ("CHANGED", "PATH MTU", "LOSS", "STATE")
     return Table((*titles, *more, "REASON"), cells, _styles(rows), drops)
 
@@ -94,6 +99,34 @@ def _cells(peer: PeerDocument, now: float, *, wide: bool) -> tuple[str, ...]:
             share(peer.underlay_loss),
         ]
     return (*cells, why(peer))
+
+
+def _session(peer: PeerDocument, now: float) -> tuple[str, ...]:
+    """The peer's key, where its packets come from, and the last handshake, of each device."""
+    seen = peer.wireguard
+    handshakes = [f"{duration(now - one.handshake_at)} ago" if one.handshake_at else "none" for one in seen]
+    return (
+        ",".join(dict.fromkeys(one.key for one in seen)),
+        ",".join(_endpoint(one) for one in seen),
+        ",".join(handshakes),
+        natural_bytes(sum(one.received for one in seen)) if seen else "",
+        natural_bytes(sum(one.sent for one in seen)) if seen else "",
+    )
+
+
+def _endpoint(one: SessionDocument) -> str:
+    """`192.0.2.12:51820`, with what the lease says where it is another."""
+    if one.endpoint == one.endpoint_wanted or not one.endpoint_wanted:
+        return one.endpoint or "none"
+    return f"{one.endpoint or 'none'} (lease: {one.endpoint_wanted})"
+
+
+def natural_bytes(count: int) -> str:
+    """`512 B`, `3.4 kB`, `1.2 GB`."""
+    size, units = float(count), ["B", "kB", "MB", "GB", "TB"]
+    while size >= 1000 and len(units) > 1:
+        size, units = size / 1000, units[1:]
+    return f"{size:.0f} {units[0]}" if units[0] == "B" or size >= 100 else f"{size:.1f} {units[0]}"
 
 
 def _styles(peers: tuple[PeerDocument, ...]) -> dict[int, str]:

@@ -21,6 +21,7 @@ from flanpy.config import ListenAddress, Settings, describe
 from flanpy.daemon.looks.probing import Probing
 from flanpy.daemon.serving.control_socket import ControlSocket
 from flanpy.errors import HostError
+from flanpy.model.wireguard import SeenPeer
 from flanpy.reconcile.loop import ReconcileLoop
 from flanpy.status import report
 from flanpy.status.board import StatusBoard
@@ -62,6 +63,7 @@ class Listeners:
     remaining: Callable[[Sequence[int]], Awaitable[Mapping[int, float]]]
     programmed: asyncio.Event
     probing: Probing | None = None
+    sessions: Callable[[], Iterable[SeenPeer]] = tuple
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -154,7 +156,7 @@ class Listeners:
             return [row._asdict() for row in describe(self.settings())]
 
         async def peers() -> Any:
-            return report.plain(report.peers(self.board.snapshot))
+            return report.plain(report.peers(self.board.snapshot, self.sessions(), now=self.clock.wall()))
 
         async def events(after: int) -> Any:
             ring = self.board.events
@@ -169,7 +171,7 @@ class Listeners:
 
         async def probe() -> Any:
             await self._probing().probe_now()
-            return report.plain(report.peers(self.board.snapshot))
+            return report.plain(report.peers(self.board.snapshot, self.sessions(), now=self.clock.wall()))
 
         return ControlRequests(
             status=status,
