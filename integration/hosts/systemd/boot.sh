@@ -27,8 +27,10 @@ INIT
 chmod 755 "$directory/root/lab-init"
 
 # seccomp off: runc's keyring; all capabilities: else a unit cannot have CAP_NET_ADMIN; VFS: else /proc/sys is read-only.
-# Docker's images go beside the overlay, on which no second one can stand.
+# Docker's images go beside the overlay, on which no second one can stand; from 29 on they are containerd's.
+mkdir -p "$directory/containerd"
 export SYSTEMD_NSPAWN_API_VFS_WRITABLE=yes SYSTEMD_SECCOMP=0
 exec systemd-nspawn --quiet --directory="$directory/root" --register=no --keep-unit --machine="$namespace" \
   --hostname="${namespace##*-}" --network-namespace-path="/run/netns/$namespace" --kill-signal=SIGRTMIN+3 --capability=all \
-  --resolv-conf=off --timezone=off --bind="$directory/docker:/var/lib/docker" /lab-init
+  --resolv-conf=off --timezone=off --bind="$directory/docker:/var/lib/docker" \
+  --bind="$directory/containerd:/var/lib/containerd" /lab-init
