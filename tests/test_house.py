@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.house import TREES, circle, measure, private_names
+from tests.house import TREES, bookish, circle, measure, private_names
 
 
 @pytest.mark.parametrize("tree", TREES)
@@ -28,3 +28,8 @@ def test_docstrings_begin_with_a_verb_or_with_the_thing_itself(tree: str) -> Non
 @pytest.mark.parametrize("tree", ["flanpy", "integration"])
 def test_names_are_words_of_the_field(tree: str) -> None:
     assert list(private_names(tree)) == []
+
+
+@pytest.mark.parametrize("tree", ["flanpy", "integration", "bench"])
+def test_prose_is_plain(tree: str) -> None:
+    assert list(bookish(tree)) == []

@@ -1,7 +1,7 @@
 """Named networks in Docker: what each of them is made of here, and the action that it needs. Pure.
 
 Each is an ordinary bridge network with the same subnet on every host, of which Docker gives out this host's slice. So
-containers start with etcd, flanpyd and flanpy-docker away. A network is made anew only if no container has it, as
+containers start with etcd, flanpyd and flanpy-docker away. A network is made again only if no container has it, as
 containers keep the address and the MTU that they were started with.
 """
 

@@ -18,8 +18,8 @@ from flanpy.model.ops import Objects, Op, Scope
 class Part(Kernel, Protocol):
     """A kernel for the objects of some types only.
 
-    `read_back` leaves out of the scope what is none of its business, and returns objects of its own types. Whoever
-    changes one of them behind its back, the part says so to a `MonitorSink` by `kernel_moved`. A KernelError from
+    `read_back` leaves out of the scope what is none of its business, and returns objects of its own types. A change
+    of one of them behind its back the part reports to a `MonitorSink` by `kernel_moved`. A KernelError from
     `read_back` or `apply` fails the whole pass, routes and all: for trouble of its own a part returns OpFailures.
     """
 

@@ -1,7 +1,7 @@
 """The table of all names: which addresses a name has for somebody who asks from certain networks. No I/O.
 
 Owns the ways in which a name may be written and the order of what it means. Names are compared without case, as DNS
-does. Whoever asks learns only of networks that they are on: a name of another network is none.
+does. A container that asks learns only of networks that it is on: a name of another network is none.
 """
 
 from __future__ import annotations

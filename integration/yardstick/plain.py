@@ -73,7 +73,7 @@ def _number(address: bytes) -> int:
 
 
 def forward(tun: int, sock: socket.socket, routes: Routes, own: bytes) -> None:
-    """For ever."""
+    """Forward packets without end."""
     port = sock.getsockname()[1]
     with selectors.DefaultSelector() as ends:
         ends.register(tun, selectors.EVENT_READ)

@@ -132,7 +132,7 @@ class Door:
         self._bridges: dict[int, tuple[float, str]] = {}
 
     def __call__(self, source: IPv4Address, link: int) -> Asker | None:
-        """Return the asker, None for whom nothing is answered."""
+        """Return the asker, None for one that gets no answer."""
         name = self._link(link)
         world = self._world()
         underlay = world.facts.underlay

@@ -53,7 +53,7 @@ SAVE_S: Final = 30.0
 """Seconds between two writes of the view to the disk at least: of 50,000 containers it has 4 MB. It is written at once
 when etcd is lost, as a start from then on has nothing else."""
 COUNT_S: Final = 2.0
-"""Seconds between two counts of names at least: a count has conditions judged anew."""
+"""Seconds between two counts of names at least: a count has conditions judged again."""
 CLOSE_PATIENCE: Final = 2.0
 _OFTEN_S, _RARELY_S = 5.0, 60.0
 
@@ -165,7 +165,7 @@ class NamesSide:
                 await news.wait(self._clock, _OFTEN_S, _RARELY_S)
 
     def _look(self, world: World) -> None:
-        """Judge anew what counts: the networks may be others, or the containers."""
+        """Judge again what counts: the networks may be others, or the containers."""
         ranges = _ranges(world)
         self._view.use(ranges)
         if world.named.networks:

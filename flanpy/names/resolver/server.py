@@ -1,4 +1,5 @@
-"""The resolver's sockets: UDP and TCP on one address, answered only to whom a link of this host's containers brings.
+"""The resolver's sockets: UDP and TCP on one address, answered only to packets that a link of this host's containers
+brings.
 
 Every datagram and connection tells by which link it came in (IP_PKTINFO): the address is no secret, and a neighbour on
 the underlay could route packets to it and name any source. In: questions. Out: answers, counts. Nothing here awaits a

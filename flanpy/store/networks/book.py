@@ -49,7 +49,7 @@ class Kept:
                 return replace(self, revision=max(self.revision, getattr(news, "revision", 0)))
 
     def is_rewound(self, news: News) -> bool:
-        """Report whether news is a listing of an etcd without the past that is known: its revisions begin anew."""
+        """Report whether news is a listing of an etcd without the past that is known: its revisions begin again."""
         return (
             isinstance(news, Snapshot)
             and self.listed

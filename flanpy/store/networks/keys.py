@@ -1,6 +1,6 @@
 """The keys of named networks: `<prefix>/networks/NAME` and `<prefix>/slices/NAME/10.96.3.0-24`.
 
-A slice's key and value are those of a flannel lease, bound to no etcd lease: Docker keeps the range on disk for ever,
+A slice's key and value are those of a flannel lease, bound to no etcd lease: Docker keeps the range on disk forever,
 and so is the slice its host's until that gives it back. flannel reads neither.
 """
 
