@@ -48,6 +48,7 @@ CREATE TABLE lease (
   id INTEGER PRIMARY KEY, granted INTEGER NOT NULL, remaining REAL NOT NULL, seal INTEGER NOT NULL);
 """
 _ROW: Final = "key, created, revision, version, lease, value, seal"
+_STATE_ROW: Final = "one, format, cluster_id, member_id, generation, revision, compacted, seal"
 _NUMBERS: Final = struct.Struct("<qqqq")
 _LEASE: Final = struct.Struct("<qqd")
 _STATE: Final = struct.Struct("<qqqqqq")
@@ -154,7 +155,12 @@ class Database:
     def state(self) -> StoreState:
         """Return what the file says of itself. Raises `Damaged` if that is not ours."""
         with self._damage_named():
-            row = self._connection.execute("SELECT * FROM state").fetchone()
+            try:
+                row = self._connection.execute(f"SELECT {_STATE_ROW} FROM state").fetchone()  # noqa: S608
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # no such table, or no such column
+                    raise self.damaged(f"its state is not flanpy-store's: {error}") from error
+                raise
         if row is None:
             raise self.damaged("it has no state")
         if row[1] != FORMAT:
