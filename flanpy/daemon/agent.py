@@ -112,6 +112,7 @@ class Agent:
             on_moved=lambda: self.kernel_moved(Moved.WIREGUARD),
             keyed=self._wireguard_keyed,
             unusable=lambda text: self._board.note(key_error=text),
+            ailing=lambda faults: self._board.note(sessions=faults),
         )
         extension = ExtensionPart(settings.run_dir)
         self._filter = FilterPart()

@@ -21,6 +21,8 @@ from flanpy.host.wireguard_key import KeyPair, key_pair
 from flanpy.kernel.wireguard_part import WireguardPart
 from flanpy.log import get_logger, protect
 from flanpy.model.network.network import NetworkConfig
+from flanpy.model.objects import Key
+from flanpy.model.sessions import Asking, SessionFaults, faults, follow
 from flanpy.model.wireguard import LINKS, SeenPeer, SessionState, digest, fingerprint, session_state, written
 from flanpy.model.world import Policy
 
@@ -36,7 +38,8 @@ AGAIN_S: Final = 5.0
 class WireguardSide:
     """`keyed` is called with our public key, `unusable` with one line for people, "" once all is well.
 
-    `on_moved` is called when somebody else changed a device or a peer.
+    `on_moved` is called when somebody else changed a device or a peer, `ailing` with the peers that ail, each time that
+    others do.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class WireguardSide:
         on_moved: Callable[[], None],
         keyed: Callable[[str], None],
         unusable: Callable[[str], None],
+        ailing: Callable[[SessionFaults], None],
     ) -> None:
         self._state_dir = state_dir
         self._clock = clock
@@ -54,6 +58,9 @@ class WireguardSide:
         self._tell = unusable
         self._wanted = asyncio.Event()
         self._told = ""
+        self._ailing = ailing
+        self._asking: Mapping[Key, Asking] = {}
+        self._faults = SessionFaults()
         self.part = WireguardPart(on_moved)
 
     def fit(self, policy: Policy, network: NetworkConfig) -> Policy:
@@ -66,7 +73,15 @@ class WireguardSide:
 
     def tasks(self) -> Mapping[str, Any]:
         """Return the tasks by name; each runs without end."""
-        return {"wireguard_key": self._run(), "wireguard": self.part.watch(self._clock)}
+        return {"wireguard_key": self._run(), "wireguard": self.part.watch(self._clock, self.look)}
+
+    def look(self) -> None:
+        """Follow the sessions as the part read them."""
+        self._asking = follow(self._asking, self.part.sessions, self._clock.monotonic())
+        found = faults(self._asking.values(), self.part.strayed(), self._clock.wall())
+        if found != self._faults:
+            self._faults = found
+            self._ailing(found)
 
     def counts(self) -> Iterator[Metric]:
         """Return the metrics of the peers as last read."""

@@ -64,14 +64,24 @@ class WireguardPart:
         """Return the private key of a device that stands; None where there is none. Raises KernelError."""
         return wireguard.read_private_key(self._bodies(link))
 
-    async def watch(self, clock: Clock) -> None:
-        """Compare again and again what stands with what was read or written last."""
+    def strayed(self) -> tuple[SeenPeer, ...]:
+        """Return the peers that were given another endpoint than they had when they were last read."""
+        return tuple(
+            seen
+            for seen in self.sessions
+            if (given := self._endpoints.get(seen.peer.key)) is not None
+            and given != (seen.peer.endpoint, seen.peer.port)
+        )
+
+    async def watch(self, clock: Clock, on_read: Callable[[], None] = lambda: None) -> None:
+        """Compare again and again what stands with what was read or written last; `on_read` is called each time."""
         while True:
             await clock.sleep(READ_BACK_S)
             known = self._known
             if known and self._read({_link(obj) for obj in known.values()}) != known:
                 self._known = None
                 self._on_moved()
+            on_read()
 
     async def apply(self, ops: Sequence[Op]) -> tuple[OpFailure, ...]:
         failures: list[OpFailure] = []

@@ -61,6 +61,8 @@ class ConditionType(Enum):
     """every named network that is defined for this host stands here, in Docker as well. Well where there is none."""
     ADDRESSES_UNIQUE = "AddressesUnique"
     """no container of a named network on this host has the IP address or MAC of another one."""
+    ENCRYPTED = "Encrypted"
+    """every WireGuard peer that is sent to has a session. False, and well, where the backend does not encrypt."""
     HOST_TUNED = "HostTuned"
     """no reverse-path filter drops what peers send."""
     CHECKSUM_OFFLOAD = "ChecksumOffload"

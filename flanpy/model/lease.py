@@ -109,6 +109,12 @@ class LeaseRecord:
         """Return the backend's data of one family."""
         return self.backend_data if family is Family.IPV4 else self.backend_data6
 
+    @property
+    def wireguard_key(self) -> str:
+        """Return the host's public key of WireGuard, "" if it has none."""
+        said = (self.backend_data, self.backend_data6)
+        return next((one.public_key for one in said if isinstance(one, WireguardData)), "")
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:

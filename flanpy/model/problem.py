@@ -277,6 +277,24 @@ _ALL: Final = (
         "Docker on each host took the same `--ip` or `--mac-address`; both containers lose packets to each other.",
         "Remove one of the two that `AddressesUnique` names, and run it with another address, or without one.",
     ),
+    Known(
+        "P42",
+        "a peer has no WireGuard session",
+        "This host sends, and the peer answers no handshake, or from another address than its lease says.",
+        "Open the UDP port that `Encrypted` names, both ways; `flanpyctl peers -o wide` has keys and endpoints.",
+    ),
+    Known(
+        "P43",
+        "this host's WireGuard key cannot be used",
+        "The file `wgkey` in the state directory is no key, or others may read or could have written it.",
+        "Correct it, `chmod 0600`; or move it away: flanpyd makes a new key within seconds, and peers learn it.",
+    ),
+    Known(
+        "P44",
+        "the clock was set back under WireGuard",
+        "Peers refuse a handshake that is older than the last one of this host: sessions end one by one.",
+        "Set the clock right; `flanpyctl peers -o wide` has the last handshakes.",
+    ),
 )
 
 UNKNOWN: Final = "P37"
@@ -314,6 +332,7 @@ OF_CONDITION: Final[Mapping[ConditionType, str]] = MappingProxyType(
         _C.HOST_TUNED: "P05",
         _C.NETWORKS_READY: "P40",
         _C.ADDRESSES_UNIQUE: "P41",
+        _C.ENCRYPTED: "P42",
         _C.CHECKSUM_OFFLOAD: "P07",
     }
 )
@@ -325,6 +344,8 @@ BY_REASON: Final[Mapping[tuple[ConditionType, str], str]] = MappingProxyType(
         (_C.PEERS_PROGRAMMED, "NoWay"): "P18",
         (_C.MTU_CONSISTENT, "TooNarrow"): "P22",
         (_C.BACKEND_READY, "TooNarrow"): "P22",
+        (_C.BACKEND_READY, "KeyUnusable"): "P43",
+        (_C.ENCRYPTED, "ClockSetBack"): "P44",
         (_C.RESTART_NEEDED, "OtherReserved"): "P29",
         (_C.PEER_LEASES_VALID, "KeptOut"): "P38",
         (_C.DOCKER_CONSISTENT, "EngineDropsUs"): "P01",

@@ -107,6 +107,12 @@ class WgPeer(OnLink):
     def destinations(self) -> tuple[IPNetwork, ...]:
         return self.allowed
 
+    @property
+    def socket(self) -> str:
+        """Return the endpoint as tools write it."""
+        host = f"[{self.endpoint}]" if self.endpoint.version == 6 else str(self.endpoint)
+        return f"{host}:{self.port}"
+
 
 @dataclass(frozen=True, slots=True)
 class SeenPeer:

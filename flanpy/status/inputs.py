@@ -17,6 +17,7 @@ from flanpy.model.network.network import NetworkConfig
 from flanpy.model.networks.names import NamesStatus, SharedAddress
 from flanpy.model.networks.view import KeptOut
 from flanpy.model.reach import ReachReport
+from flanpy.model.sessions import SessionFaults
 from flanpy.model.transit import Transit
 from flanpy.model.tuning import HostTuning
 from flanpy.reconcile.outcome import Pass
@@ -92,8 +93,9 @@ class Inputs:
     """Everything that conditions are judged by. `last` is the last pass, None before the first.
 
     What only a restart puts into effect comes from three sides: settings of this host, the network config, our lease.
-    `backend_error` says why the backend cannot begin, `key_error` why this host's WireGuard key cannot be used, and
-    `data_plane` what carries the packets of a backend that does so outside the kernel's own devices.
+    `backend_error` says why the backend cannot begin, `key_error` why this host's WireGuard key cannot be used,
+    `sessions` which of its peers ail, and `data_plane` what carries the packets of a backend that does so outside the
+    kernel's own devices.
     All texts are one line for people, empty when there is nothing to say; `listeners` is None before any is
     tried, `docker`, `tuning` and `transit` before the first look at them, `reach` before the first round of probes.
     `names` is None where no resolver is wanted.
@@ -133,6 +135,7 @@ class Inputs:
     data_plane: str = ""
     backend_error: str = ""
     key_error: str = ""
+    sessions: SessionFaults = field(default_factory=SessionFaults)
     last: Pass | None = None
     stopping: bool = False
 
@@ -179,5 +182,6 @@ class InputChanges(TypedDict, total=False):
     data_plane: str
     backend_error: str
     key_error: str
+    sessions: SessionFaults
     last: Pass | None
     stopping: bool

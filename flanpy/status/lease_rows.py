@@ -22,7 +22,7 @@ from flanpy.api.leases import (
 from flanpy.api.status import PeerCountsDocument
 from flanpy.backend import choice
 from flanpy.backend.way import Way
-from flanpy.model.lease import BackendData, Lease, SubnetKey, VxlanData, WireguardData
+from flanpy.model.lease import BackendData, Lease, SubnetKey, VxlanData
 from flanpy.model.naming import HostNames
 from flanpy.model.objects import OwnLink, Route, TunnelPeer
 from flanpy.model.ops import Objects
@@ -95,17 +95,13 @@ def peers(
         tuple(
             replace(
                 _peer(row, reached.get(lease.key, _NEVER_PROBED)),
-                wireguard=tuple(_session(seen, wanted, now) for seen in by_key.get(_key(lease), ())),
+                wireguard=tuple(
+                    _session(seen, wanted, now) for seen in by_key.get(lease.record.wireguard_key, ())
+                ),
             )
             for row, lease in found
         )
     )
-
-
-def _key(lease: Lease) -> str:
-    """Return the public key in a lease, "" if it has none."""
-    said = (lease.record.backend_data, lease.record.backend_data6)
-    return next((one.public_key for one in said if isinstance(one, WireguardData)), "")
 
 
 def _session(seen: SeenPeer, wanted: Objects, now: float) -> SessionDocument:
@@ -115,17 +111,12 @@ def _session(seen: SeenPeer, wanted: Objects, now: float) -> SessionDocument:
         link=peer.link,
         key=fingerprint(peer.public_key),
         state=session_state(seen, now).value,
-        endpoint=_socket(peer) if seen.has_endpoint else None,
-        endpoint_wanted=_socket(asked) if isinstance(asked, WgPeer) else "",
+        endpoint=peer.socket if seen.has_endpoint else None,
+        endpoint_wanted=asked.socket if isinstance(asked, WgPeer) else "",
         handshake_at=seen.handshake or None,
         received=seen.received,
         sent=seen.sent,
     )
-
-
-def _socket(peer: WgPeer) -> str:
-    host = f"[{peer.endpoint}]" if peer.endpoint.version == 6 else str(peer.endpoint)
-    return f"{host}:{peer.port}"
 
 
 def rows(last: Pass, *, only_peers: bool = False) -> Iterator[tuple[SubnetDocument, Lease]]:

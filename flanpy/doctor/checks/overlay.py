@@ -34,14 +34,39 @@ _PEERS = Problem("P14", "peers cannot be programmed into the kernel")
 _NO_WAY = Problem("P18", "the backend has no way to a peer from here")
 _GATEWAY = Problem("P18", "a peer that is reached directly does not answer on the link")
 
+_SESSIONS = Problem("P42", "a WireGuard peer that is sent to answers no handshake")
+_STRAYED = Problem("P42", "a WireGuard peer sends from another address than its lease says")
+_KEY = Problem("P43", "this host's WireGuard key cannot be used")
+_SET_BACK = Problem("P44", "this host's clock was set back, and WireGuard's peers refuse older handshakes")
+
 _RIVALS: Final = (
     "find who does that: NetworkManager and systemd-networkd must leave flannel links alone (unmanaged); "
     "'ip monitor' and flanpyctl events tell when"
 )
 
 
+_TOLD_ELSEWHERE: Final = frozenset({"TooNarrow", "KeyUnusable"})
+"""Reasons that P22 and P43 are about."""
+
+
+def key(facts: Facts) -> Iterator[Finding]:
+    """The key file, as the daemon reads it."""
+    yield from judged(facts, "BackendReady", _KEY, reasons=("KeyUnusable",))
+
+
+def sessions(facts: Facts) -> Iterator[Finding]:
+    """WireGuard's peers, as the daemon follows them."""
+    yield from judged(facts, "Encrypted", _SESSIONS, reasons=("HandshakeOverdue",))
+    yield from judged(facts, "Encrypted", _STRAYED, reasons=("EndpointDiffers",), severity=Severity.WARNING)
+
+
+def clock(facts: Facts) -> Iterator[Finding]:
+    """The clock that WireGuard's handshakes are dated by."""
+    yield from judged(facts, "Encrypted", _SET_BACK, reasons=("ClockSetBack",))
+
+
 def device(facts: Facts) -> Iterator[Finding]:
-    if facts.reason("BackendReady") != "TooNarrow":  # P22 tells of it
+    if facts.reason("BackendReady") not in _TOLD_ELSEWHERE:
         yield from judged(facts, "BackendReady", _BACKEND)
     if facts.condition("BackendReady") is None:
         missing = _missing(facts)

@@ -11,6 +11,7 @@ from flanpy.status.inputs import Inputs
 from flanpy.status.judge import (
     addresses,
     cloud,
+    encryption,
     firewall,
     foreign,
     host,
@@ -127,4 +128,5 @@ RULES: tuple[Callable[[Inputs, float], Condition], ...] = (
     names.served,
     networks.ready,
     addresses.unique,
+    encryption.encrypted,
 )

@@ -25,6 +25,7 @@ GRACE_S: Mapping[ConditionType, float] = MappingProxyType(
         _C.NAMES_SERVED: 5.0,  # at boot Docker starts after us
         _C.HOST_TUNED: 5.0,
         _C.ADDRESSES_UNIQUE: 3.0,  # a container that moves is told of by both hosts for a moment
+        _C.ENCRYPTED: 10.0,  # a peer that starts, or moves to another address
         _C.NETWORKS_READY: 15.0,  # Docker makes a new network some seconds after it is defined
     }
 )

@@ -444,6 +444,7 @@ CASES = [
     (C.NAMES_SERVED, naming(), F, "NoNames", BAD, "nobody tells"),
     (C.NAMES_SERVED, naming(told=True), T, "Serving", GOOD, "those last heard"),
     (C.NAMES_SERVED, naming(told=True, stale=False), T, "Serving", GOOD, "answers on 169.254.53.53:53"),
+    (C.ENCRYPTED, WELL, F, "NotAsked", GOOD, "does not encrypt"),
     (C.NETWORKS_READY, WELL, T, "NotAsked", GOOD, "no named network"),
     (C.ADDRESSES_UNIQUE, WELL, T, "Unique", GOOD, ""),
     (C.ADDRESSES_UNIQUE, replace(WELL, shared=(TWICE,)), F, "TakenTwice", BAD,
@@ -637,6 +638,7 @@ MAY_BE_UNKNOWN = {
     C.SUBNETS_AVAILABLE,
     C.HOST_TUNED,
     C.CHECKSUM_OFFLOAD,
+    C.ENCRYPTED,
 }
 """The overlay can do without Docker and without having been measured: not knowing of that is no trouble."""
 
