@@ -151,5 +151,35 @@ def test_bad_key_file_is_named_and_left_and_a_new_key_comes_only_when_it_is_move
     eventually(lambda: one.ping(two).ok, "they reach each other by the new key", deadline=30)
 
 
+def test_port_that_is_closed_is_named_with_its_peer_and_trace_names_the_tunnel(build_lab: BuildLab) -> None:
+    lab = build_lab(2)
+    _wireguard(lab)
+    one, two = lab.containers
+    host, peer = lab.hosts
+    eventually(lambda: one.ping(two).ok, "they reach each other", deadline=30)
+    assert (condition(host, "Encrypted")["status"], condition(host, "Encrypted")["reason"]) == (
+        "True",
+        "Encrypted",
+    )
+    traced = host.run(*flanpyctl(), "trace", str(two.address)).stdout
+    assert f"through flannel-wg, encrypted to {peer.name}" in traced
+
+    peer.run("nft", "add table inet closed { chain input { type filter hook input priority 0; }; }")
+    peer.run("nft", "add rule inet closed input udp dport 51820 drop")
+    peer.run("nft", "add chain inet closed output { type filter hook output priority 0; }")
+    peer.run("nft", "add rule inet closed output udp dport 51820 drop")
+    host.ip("link del flannel-wg")  # a session that lives would be one for three minutes
+    eventually(
+        lambda: condition(host, "Encrypted")["reason"] == "HandshakeOverdue", "it is named", deadline=90
+    )
+    found = condition(host, "Encrypted")
+    assert f"{peer.name} at {peer.address}:51820" in found["message"]
+    assert "UDP port 51820 " in found["cure"]
+
+    peer.run("nft", "delete table inet closed")
+    eventually(lambda: condition(host, "Encrypted")["reason"] == "Encrypted", "it is over", deadline=60)
+    assert one.ping(two).ok
+
+
 def _arrived(lab: Lab, mtu: int) -> bool:
     return all(host.subnet_file.mtu == mtu and moving_from(host) is None for host in lab.hosts)
