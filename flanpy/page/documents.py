@@ -17,6 +17,8 @@ MESH_NODES = 64
 EVENTS = 200
 """So many of the newest events are sent."""
 
+_COUNTERS = frozenset({"received", "sent"})
+
 
 def page_document(
     *,
@@ -40,13 +42,22 @@ def page_document(
         status = {**status, "own": {**steady, "expires_at": own_expires_at and round(own_expires_at)}}
     return {
         "status": status,
-        "peers": peers["peers"],
+        "peers": [_steady(peer) for peer in peers["peers"]],
         "subnets": subnets,
         "events": events["events"][-EVENTS:],
         "cluster": cluster,
         "mesh": _cut(mesh if mesh is not None else own_row(name_of(status), peers)),
         "day": day or {},
     }
+
+
+def _steady(peer: Document) -> Document:
+    """`peer` without the bytes of its sessions, which count up with every probe."""
+    sessions = peer.get("wireguard")
+    if not sessions:
+        return peer
+    kept = [{key: value for key, value in one.items() if key not in _COUNTERS} for one in sessions]
+    return {**peer, "wireguard": kept}
 
 
 def own_row(here: str, peers: Document) -> Document:

@@ -159,6 +159,28 @@ def test_drawer_shows_both_directions_their_day_the_containers_and_where_to_look
     browser.until("document.querySelector('#drawer').open", lambda is_open: not is_open)
 
 
+def test_drawer_shows_the_sessions_of_wireguard(browser: Browser, server: PageServer) -> None:
+    document = samples.encrypted(samples.with_day(samples.healthy()))
+    names = [peer["node_id"] for peer in document["peers"]]
+    server.show(document)
+    _opened(browser, server)
+    for name, parts in zip(
+        names,
+        (
+            ["a session lives", ":51820, last handshake"],
+            ["no session, for want of traffic", "at 198.51.100.7:4000, its lease says 10.99.1."],
+        ),
+        strict=True,
+    ):
+        browser.ask(f"import('./drawer.js').then((one) => one.openDrawer('h1', '{name}'))")
+        browser.until("document.querySelectorAll('#drawer .session').length", lambda found: found == 1)
+        said = browser.text("#drawer .session")
+        for part in [f"key key+{name}", *parts]:
+            assert part in said, (part, said)
+        browser.press("Escape")
+        browser.until("document.querySelector('#drawer').open", lambda is_open: not is_open)
+
+
 def test_strips_of_the_day_tell_the_worst_of_each_step(browser: Browser, server: PageServer) -> None:
     server.show(samples.with_day(samples.cut(samples.healthy(), "h1", "h3")))
     _opened(browser, server)

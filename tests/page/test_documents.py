@@ -55,3 +55,14 @@ def test_only_the_newest_events_are_sent() -> None:
     event = samples.healthy()["events"][0]
     events = [{**event, "number": number} for number in range(EVENTS + 50)]
     assert _made(events={"events": events})["events"] == events[50:]
+
+
+def test_bytes_of_sessions_change_no_document() -> None:
+    peers = samples.encrypted(samples.healthy())["peers"]
+    counted = [
+        {**peer, "wireguard": [{**one, "received": 9, "sent": 9} for one in peer["wireguard"]]}
+        for peer in peers
+    ]
+    documents = [_made(peers={"peers": rows})["peers"] for rows in (peers, counted)]
+    assert documents[0] == documents[1]
+    assert documents[0][0]["wireguard"][0]["key"] == f"key+{peers[0]['node_id']}"

@@ -280,6 +280,20 @@ def _device_and_data_plane() -> Row:
             ],
             [
                 graph(
+                    "WireGuard sessions",
+                    [query(of("flanpy_wireguard_peers"), "{{state}}")],
+                    "Peers by whether a session lives; an idle pair has none.",
+                    stacked=True,
+                ),
+                graph(
+                    "Encrypted bytes",
+                    [query(f"{rate('flanpy_wireguard_bytes_total', 'direction')} * 8", "{{direction}}")],
+                    "Of WireGuard's peers.",
+                    unit="bps",
+                ),
+            ],
+            [
+                graph(
                     "Room for neighbours",
                     [
                         query(of("flanpy_neighbours_limit"), "{{family}} limit"),

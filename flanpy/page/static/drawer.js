@@ -1,7 +1,7 @@
 // What is known of two hosts: both directions, now and over the last day, their containers, and where to look next.
 
 import { byId, copied, el, shellWord, svg } from "./dom.js";
-import { REACH, count, milliseconds, percent, stamp } from "./words.js";
+import { REACH, SESSION, ago, count, milliseconds, percent, stamp } from "./words.js";
 
 let mesh = null;
 let shown = null;
@@ -51,9 +51,18 @@ function host(name, other) {
   return el("section", { class: "of" },
     el("h3", {}, name, " ", el("span", { class: "reason" }, [self ? "this host" : "", about.address, about.subnet].filter(Boolean).join(" · "))),
     el("p", {}, containers(about)),
+    ...(about.sessions ?? []).map((one) => el("p", { class: `session ${one.state}` }, session(one))),
     el("p", { class: "hint" }, `On ${name}, follow a packet to ${other}:`),
     copied(`flanpyctl trace ${shellWord(other, mesh.about.get(other)?.subnet)}`),
     self ? null : page(name, about));
+}
+
+// This host's session with a peer: who it is by its key, and where its packets come from.
+function session(one) {
+  const strays = one.endpoint && one.endpoint_wanted && one.endpoint !== one.endpoint_wanted;
+  return [`WireGuard, key ${one.key}: ${SESSION[one.state] ?? one.state}`, `at ${one.endpoint ?? one.endpoint_wanted}`,
+    strays ? `its lease says ${one.endpoint_wanted}` : "",
+    one.handshake_at ? `last handshake ${ago(one.handshake_at)}` : ""].filter(Boolean).join(", ");
 }
 
 function containers(about) {

@@ -34,10 +34,11 @@ export function meshOf(page) {
 // What is known of each host: its addresses, and what it told of itself.
 function aboutHosts(page) {
   const told = page.mesh.told ?? {};
+  const sessions = new Map(page.peers.map((peer) => [hostName(peer), peer.wireguard ?? []]));
   return new Map(page.subnets.subnets.map((lease) => {
     const name = hostName(lease);
     const of = Object.hasOwn(told, name) ? told[name] : {};
-    return [name, { ...of, name, address: lease.public_ip || lease.public_ip6 || "", subnet: lease.subnet || lease.subnet6 || "" }];
+    return [name, { ...of, name, sessions: sessions.get(name) ?? [], address: lease.public_ip || lease.public_ip6 || "", subnet: lease.subnet || lease.subnet6 || "" }];
   }));
 }
 

@@ -8,6 +8,12 @@ export const REACH = {
   unknown: { text: "not measured", mark: "" },
 };
 
+export const SESSION = {
+  up: "a session lives",
+  idle: "no session, for want of traffic or of an answer",
+  none: "no session yet",
+};
+
 const KINDS = {
   started: "started",
   condition_raised: "condition raised",
