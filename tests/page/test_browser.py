@@ -209,6 +209,15 @@ def test_what_nobody_measured_is_hatched(browser: Browser, server: PageServer) -
     assert "repeating-linear-gradient" in browser.ask(style)
 
 
+def test_foot_names_the_store_with_its_version(browser: Browser, server: PageServer) -> None:
+    document = samples.healthy()
+    store = document["status"]["store"]
+    store.update(endpoint="https://192.0.2.9:2379", version="3.5.30", revision=7, stale=False, listed=False)
+    server.show(document)
+    _opened(browser, server)
+    assert "192.0.2.9:2379, 3.5.30, revision 7" in browser.text("#foot")
+
+
 def test_markup_in_etcd_is_shown_as_text(browser: Browser, server: PageServer) -> None:
     evil = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
     document = samples.cut(samples.healthy(), "h1", "h3", trouble=evil)

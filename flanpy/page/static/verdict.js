@@ -90,7 +90,8 @@ const showFoot = onChange((facts) => byId("foot").replaceChildren(...facts.map((
 
 function etcdText(store) {
   const where = (store.endpoint || "").replace(/^\w+:\/\//, "");
-  return store.stale ? `${store.listed ? "unusable" : "does not answer"}${store.outage_since ? ` for ${age(store.outage_since)}` : ""}` : `${where || "answers"}, revision ${store.revision}`;
+  if (store.stale) return `${store.listed ? "unusable" : "does not answer"}${store.outage_since ? ` for ${age(store.outage_since)}` : ""}`;
+  return [where || "answers", store.version, `revision ${store.revision}`].filter(Boolean).join(", ");
 }
 
 function leaseText(own) {
