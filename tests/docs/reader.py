@@ -74,7 +74,7 @@ class Reader:
         assert done.returncode == (block.code or 0), _told(page, block, place, done)
         assert shows(done.stdout, block.shows), f"{_told(page, block, place, done)}\nis not {block.shows!r}"
         if block.stands_for:
-            self._known[block.stands_for] = done.stdout.strip()
+            self._known[block.stands_for] = meant(block, done.stdout)
 
     def _run(self, text: str, place: str) -> subprocess.CompletedProcess[str]:
         if place == CHECKOUT:
@@ -83,7 +83,15 @@ class Reader:
                 timeout=BLOCK_DEADLINE_S, stdin=subprocess.DEVNULL,
             )  # fmt: skip
         script = f"cd /root\n{text}"
-        return self._hosts[place].run("sh", "-ec", script, check=False, timeout=BLOCK_DEADLINE_S)
+        # root's shell
+        return self._hosts[place].run("bash", "-ec", script, check=False, timeout=BLOCK_DEADLINE_S)
+
+
+def meant(block: Commands, printed: str) -> str:
+    """Return the text of what was printed that later blocks are to have."""
+    if not block.comes_after:
+        return printed.strip()
+    return printed.partition(block.comes_after)[2].split()[0]
 
 
 def shows(printed: str, sample: str) -> bool:

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.netns, pytest.mark.etcd, pytest.mark.
 
 DOCS = ROOT / "docs"
 PAGES = (
-    "tutorial/two-hosts",
+    "howto/own-etcd",
     "howto/monitoring",
     "howto/firewalls",
     "howto/troubleshoot",
@@ -28,7 +28,7 @@ PAGES = (
     "howto/etcd-tls-auth",
 )
 FIRST = DOCS / f"{PAGES[0]}.md"
-ELSEWHERE = ("tutorial/laptop", "howto/migrate-from-flannel")
+ELSEWHERE = ("tutorial/two-hosts", "tutorial/laptop", "howto/migrate-from-flannel")
 BEFORE: Mapping[str, Mapping[str, str]] = {
     # What a reader of this page has: a firewall that runs, which lets ssh and the other services of the host in.
     "howto/firewalls": {
@@ -83,6 +83,12 @@ def test_a_page_does_what_it_says_when_its_commands_are_typed(reader: Reader, pa
     reader.prepare(BEFORE.get(page, {}))
     reader.follow(DOCS / f"{page}.md")
     reader.prepare(AFTER.get(page, {}))
+
+
+@pytest.mark.parametrize("suite", ["", pytest.param("trixie", marks=pytest.mark.more_engines)])
+def test_two_commands_make_a_cluster_of_two_hosts(suite: str) -> None:
+    with reader_of_debian(suite) as reader:
+        reader.follow(DOCS / "tutorial/two-hosts.md")
 
 
 @pytest.mark.more_engines
