@@ -12,8 +12,10 @@ import pytest
 
 from flanpy.cluster.token import fresh
 from integration.hosts.systemd import SystemdHost, SystemdLab
+from integration.lab import Probe
 from tests.lab.overlay import eventually
 from tests.systemd.looks import DEADLINE_S
+from tests.systemd.tls_etcds import AUTHORITY, CLIENT_PORT, tls_etcds, urls
 
 pytestmark = [pytest.mark.lab, pytest.mark.netns, pytest.mark.etcd]
 
@@ -186,6 +188,34 @@ def test_certificates_are_renewed_by_the_unit_and_the_member_stays_the_same(clus
     assert {row["id"] for row in members(second).values()} == ids
 
 
+def test_store_moves_to_three_etcds_with_tls_and_back_while_packets_are_counted(cluster: SystemdLab) -> None:
+    first, second, third = hosts = cluster.hosts
+    if third.name not in members(first):
+        third.run("flanpyctl", "cluster", "join", "-", stdin=token_of(first))
+    before = {name: row["subnet"] for name, row in members(first).items()}
+    one, two = first.docker.container("c1"), second.docker.container("c1")
+    embedded = f"https://{first.address}:2379"
+    with tls_etcds(hosts, first.read("/etc/credstore/flanpyd.etcd-cafile")), Probe(one, two) as probe:
+        probe.wait_flowing()
+        told = first.run("flanpyctl", "store", "move", "--to", urls(hosts), "--cacert", AUTHORITY).stdout
+        assert told.startswith("moved "), told
+        for host in hosts:
+            wait_for_place(host, f"https://{third.address}:{CLIENT_PORT}")
+        first.run("systemctl", "stop", "flanpy-store")
+        second.run("systemctl", "restart", "flanpyd")
+        second.run("flanpyctl", "status", "--wait", "--timeout", "60")
+        listed = json.loads(third.run("flanpyctl", "subnets", "-o", "json").stdout)["subnets"]
+        assert {row["subnet"] for row in listed} == set(before.values())
+        first.run("systemctl", "start", "flanpy-store")
+        first.run("flanpyctl", "store", "move", "--to", embedded)
+        for host in hosts:
+            wait_for_place(host, embedded)
+        probe.mark()
+        report = probe.stop()
+    assert report.lost == 0, report
+    assert {name: row["subnet"] for name, row in members(second).items()} == before
+
+
 def test_promoted_member_serves_when_the_stores_host_is_gone_and_the_old_store_stays_off(
     cluster: SystemdLab,
 ) -> None:
@@ -201,11 +231,15 @@ def test_promoted_member_serves_when_the_stores_host_is_gone_and_the_old_store_s
     )
     one, three = second.docker.container("c1"), third.docker.run_container("c1", "--restart=always")
     eventually(lambda: three.ping(one).ok, lambda: third.journal("flanpyd"), deadline=DEADLINE_S)
-    first.stop()
-    second.run("flanpyctl", "store", "promote")
-    for host in (second, third):
-        wait_to_follow(host, second, deadline=60.0)
-    assert three.ping(one).ok
+    with Probe(three, one) as probe:
+        probe.wait_flowing()
+        first.stop()
+        second.run("flanpyctl", "store", "promote")
+        for host in (second, third):
+            wait_to_follow(host, second, deadline=60.0)
+        probe.mark()
+        report = probe.stop()
+    assert report.lost == 0, report
     assert {name: row["subnet"] for name, row in members(third).items()} == before
     third.run("flanpyctl", "cluster", "leave", "--force")
     third.run("flanpyctl", "cluster", "join", "-", stdin=token_of(second))
@@ -228,9 +262,14 @@ def refused_store(host: SystemdHost, *words: str) -> int:
 
 def wait_to_follow(host: SystemdHost, to: SystemdHost, *, deadline: float) -> None:
     """Wait until a host's flanpyd knows that the store is at another one."""
+    wait_for_place(host, f"https://{to.address}:", deadline=deadline)
+
+
+def wait_for_place(host: SystemdHost, endpoint: str, *, deadline: float = DEADLINE_S) -> None:
+    """Wait until a host's flanpyd knows that the store is at an endpoint."""
     path = "/var/lib/flanpy/store-place.json"
     eventually(
-        lambda: host.exists(path) and f"https://{to.address}:" in host.read(path),
+        lambda: host.exists(path) and endpoint in host.read(path),
         lambda: host.journal("flanpyd"),
         deadline=deadline,
     )
