@@ -33,7 +33,7 @@ engines: ## fetch newer Docker engines (Debian's 26.1 and 28.5, 60 MB each) to t
 	@sh integration/hosts/engines/fetch.sh
 
 test-engines: setup engines ## the tests on newer Docker engines and a booted Debian 13, and the long ones
-	@sh tests/run.sh $(PY) -m more_engines tests/engines tests/docker tests/package tests/docs tests/ansible $(PYTEST_ARGS)
+	@sh tests/run.sh $(PY) -m more_engines tests/engines tests/docker tests/package tests/docs tests/ansible tests/systemd $(PYTEST_ARGS)
 
 guest: ## build a kernel with WireGuard and ipip to the user's cache (User-Mode Linux; 13 minutes of a processor, once)
 	@sh integration/guest/build.sh
