@@ -129,8 +129,9 @@ def wire_docker(steps: Steps, host: Host, arguments: Namespace) -> None:
     if arguments.no_docker or not host.settings.docker.socket.exists():
         steps.note(f"{text}: left out", "keep")
         return
+    stood = _is_wired(host)
     if steps.dry:
-        steps.note(text, "would")
+        steps.note(text, "keep" if stood else "would")
         return
     from flanpy.cli.docker.docker import apply
 
@@ -143,21 +144,21 @@ def wire_docker(steps: Steps, host: Host, arguments: Namespace) -> None:
     except (CommandError, DockerError) as error:
         steps.note(f"{text}: not yet: {error}", "later")
         return
-    _tell_of_docker(steps, host, text)
+    if _is_wired(host):
+        steps.note(text, "keep" if stood else "done")
+    else:
+        steps.note(
+            f"{text}: not before containers are stopped: flanpyctl docker apply --restart always", "later"
+        )
 
 
-def _tell_of_docker(steps: Steps, host: Host, text: str) -> None:
+def _is_wired(host: Host) -> bool:
+    """Report whether Docker runs on this host's subnet."""
     from flanpy.cli.docker.docker import status
 
     asked = Namespace(**{**vars(host.arguments), "keep_ip_masq": False, "output": "json"})
     try:
         with redirect_stdout(StringIO()):
-            code = status(asked, Host(asked))
+            return status(asked, Host(asked)) is Exit.OK
     except FlanpyError:
-        code = Exit.UNHEALTHY
-    if code is Exit.OK:
-        steps.note(text, "done")
-    else:
-        steps.note(
-            f"{text}: not before containers are stopped: flanpyctl docker apply --restart always", "later"
-        )
+        return False
