@@ -78,6 +78,7 @@ def test_second_run_changes_nothing(cluster: SystemdLab) -> None:
     first, second, _ = cluster.hosts
     before = [host.unit("flanpyd", "MainPID") for host in (first, second)]
     assert verdicts(first, "init") == {"keep"}
+    assert verdicts(first, "init", "--dry-run") == {"keep"}
     said = first.run("flanpyctl", "cluster", "init").stdout
     assert not re.search(r"^(would|done) .*(key|certificate|network|runs|=)", said, re.MULTILINE), said
     again = second.run("flanpyctl", "cluster", "join", "-", stdin=token_of(first))

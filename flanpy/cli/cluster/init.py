@@ -68,7 +68,7 @@ def init(arguments: Namespace, host: Host) -> Exit:
     part = _authority(taken, known, endpoints, arguments, address)
     _certificates(taken, address)
     _store(taken, part, address)
-    if taken.dry:
+    if taken.dry and (known is None or not steps.runs("flanpy-store.service")):
         taken.note(f"network {config.network if config else 'of a range that is free here'}", "would")
     else:
         _records(taken, host, part, config, address)
