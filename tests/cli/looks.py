@@ -29,6 +29,7 @@ def peer(**more: Any) -> dict[str, Any]:
         "path_mtu": 1450,
         "path_mtu_wanted": 1450,
         "changed_at": NOW - 3700,
+        "wireguard": [],
         **more,
     }
 

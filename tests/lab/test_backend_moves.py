@@ -201,7 +201,7 @@ def test_change_to_a_backend_that_is_not_there_is_refused_by_name_and_changes_no
     _change(lab, "vxlan")
     _assert_moved(lab, "vxlan")
     before = [standing(lab, host) for host in lab.hosts]
-    for name, words in (("wireguard", "does not support yet: use 'vxlan'"), ("host_gw", "host-gw")):
+    for name, words in (("tencent-vpc", "must be one of"), ("host_gw", "host-gw")):
         _change(lab, name)
         for host in lab.hosts:
             eventually(
