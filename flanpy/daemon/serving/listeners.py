@@ -171,7 +171,7 @@ class Listeners:
 
         async def probe() -> Any:
             await self._probing().probe_now()
-            return report.plain(report.peers(self.board.snapshot, self.sessions(), now=self.clock.wall()))
+            return await peers()
 
         return ControlRequests(
             status=status,
