@@ -10,7 +10,8 @@ import pytest
 
 from integration.lab import ETCD_PREFIX, NETWORK, Container, Host, Lab, Stream, flanpyctl, unreached
 from integration.net.namespaces import in_namespace
-from tests.lab.backend_side import moving_from, rows
+from tests.guest.moves import assert_moves_from_vxlan_and_back, index_of
+from tests.lab.backend_side import rows
 from tests.lab.conftest import BuildLab
 from tests.lab.forged import COUNT, bare, listening
 from tests.lab.overlay import assert_settled, eventually, metric, standing
@@ -34,11 +35,6 @@ def _ipip(lab: Lab, **backend: object) -> None:
     assert_settled(lab)
 
 
-def _index(host: Host) -> int:
-    index: int = host.ip_json("link", "show", "dev", "flannel.ipip")[0]["ifindex"]
-    return index
-
-
 def test_two_hosts_are_one_overlay_and_every_harm_to_it_is_repaired(build_lab: BuildLab) -> None:
     lab = build_lab(2)
     _ipip(lab)
@@ -58,10 +54,10 @@ def test_two_hosts_are_one_overlay_and_every_harm_to_it_is_repaired(build_lab: B
         eventually(lambda: one.ping(two).ok, harm, deadline=30)
     with Stream(one, two) as stream:
         stream.wait_flowing()
-        before = _index(host)
+        before = index_of(host, "flannel.ipip")
         host.daemon.restart()
         assert_settled(lab)
-        assert (_index(host), stream.stop().whole) == (before, True)
+        assert (index_of(host, "flannel.ipip"), stream.stop().whole) == (before, True)
 
     host.daemon.stop()
     host.run(*flanpyctl(), "cleanup", "--yes", f"--subnet-file={host.daemon.subnet_path}")
@@ -77,7 +73,7 @@ def test_device_and_routes_that_flannel_left_are_taken_over_in_place_under_a_str
     one, two = lab.containers
     host, peer = lab.hosts
     host.daemon.stop()
-    before = _index(host)
+    before = index_of(host, "flannel.ipip")
     # as flannel leaves them: no mark, and proto boot
     subnet = peer.subnet_file.subnet.network
     host.ip(
@@ -88,25 +84,11 @@ def test_device_and_routes_that_flannel_left_are_taken_over_in_place_under_a_str
         stream.wait_flowing()
         host.daemon.up()
         assert_settled(lab)
-        assert (_index(host), stream.stop().whole) == (before, True)
+        assert (index_of(host, "flannel.ipip"), stream.stop().whole) == (before, True)
 
 
 def test_network_moves_from_vxlan_to_ipip_and_back_under_a_stream(build_lab: BuildLab) -> None:
-    lab = build_lab(2)
-    lab.configure()
-    lab.start_daemons()
-    lab.attach_containers()
-    assert_settled(lab)
-    one, two = lab.containers
-    with Stream(one, two) as stream:
-        stream.wait_flowing()
-        for name, mtu in (("ipip", 1480), ("vxlan", 1450)):
-            lab.configure({"Network": NETWORK, "Backend": {"Type": name}})
-            eventually(lambda mtu=mtu: _arrived(lab, mtu), name, deadline=60)  # type: ignore[misc]
-            assert_settled(lab, deadline=60)
-            stream.wait_flowing()
-        assert stream.stop().whole
-    assert not any(host.has_link("flannel.ipip") for host in lab.hosts)
+    assert_moves_from_vxlan_and_back(build_lab, "ipip", mtu=1480, link="flannel.ipip")
 
 
 def test_direct_routing_leaves_the_tunnel_to_hosts_behind_a_router(build_lab: BuildLab) -> None:
@@ -133,10 +115,6 @@ def test_packets_that_a_container_wraps_itself_end_at_its_host_and_are_counted(b
         eventually(lambda: _dropped(here) == 2 * COUNT, lambda: str(_dropped(here)), deadline=30)
         eventually(lambda: attacker.ping(victim).ok, "what is no forgery passes", deadline=30)
         assert ear.silent()
-
-
-def _arrived(lab: Lab, mtu: int) -> bool:
-    return all(host.subnet_file.mtu == mtu and moving_from(host) is None for host in lab.hosts)
 
 
 def _dropped(host: Host) -> float:

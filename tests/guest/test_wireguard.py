@@ -9,7 +9,8 @@ import pytest
 
 from integration.lab import ETCD_PREFIX, NETWORK, Host, Lab, Stream, flanpyctl, unreached
 from integration.truth import wireguard
-from tests.lab.backend_side import condition, moving_from, rows
+from tests.guest.moves import assert_moves_from_vxlan_and_back, index_of
+from tests.lab.backend_side import condition, rows
 from tests.lab.conftest import BuildLab
 from tests.lab.overlay import assert_settled, eventually, leases, standing
 
@@ -37,11 +38,6 @@ def _wireguard(lab: Lab, **backend: object) -> None:
 def _key(host: Host, link: str = "flannel-wg") -> str:
     (part, *_) = wireguard.dump(host.namespace, link)
     return str(part["WGDEVICE_A_PUBLIC_KEY"].decode())
-
-
-def _index(host: Host) -> int:
-    index: int = host.ip_json("link", "show", "dev", "flannel-wg")[0]["ifindex"]
-    return index
 
 
 def test_two_hosts_are_one_overlay_of_flannels_form(build_lab: BuildLab) -> None:
@@ -97,32 +93,17 @@ def test_every_harm_is_repaired_and_a_restart_disturbs_nothing(build_lab: BuildL
     assert _key(host) == key
     with Stream(one, two) as stream:
         stream.wait_flowing()
-        before = _index(host)
+        before = index_of(host, "flannel-wg")
         host.daemon.restart()
         assert_settled(lab, deadline=30)
         host.daemon.kill()
         host.daemon.up()
         assert_settled(lab, deadline=30)
-        assert (_index(host), _key(host), stream.stop().whole) == (before, key, True)
+        assert (index_of(host, "flannel-wg"), _key(host), stream.stop().whole) == (before, key, True)
 
 
 def test_network_moves_from_vxlan_to_wireguard_and_back_under_a_stream(build_lab: BuildLab) -> None:
-    lab = build_lab(2)
-    lab.configure()
-    lab.start_daemons()
-    lab.attach_containers()
-    assert_settled(lab)
-    one, two = lab.containers
-    with Stream(one, two) as stream:
-        stream.wait_flowing()
-        for name, mtu in (("wireguard", 1420), ("vxlan", 1450)):
-            lab.configure({"Network": NETWORK, "Backend": {"Type": name}})
-            eventually(lambda mtu=mtu: _arrived(lab, mtu), name, deadline=60)  # type: ignore[misc]
-            assert_settled(lab, deadline=60)
-            stream.wait_flowing()
-        found = stream.stop()
-    assert found.whole, found
-    assert not any(host.has_link("flannel-wg") for host in lab.hosts)
+    assert_moves_from_vxlan_and_back(build_lab, "wireguard", mtu=1420, link="flannel-wg")
 
 
 def test_bad_key_file_is_named_and_left_and_a_new_key_comes_only_when_it_is_moved_away(
@@ -179,7 +160,3 @@ def test_port_that_is_closed_is_named_with_its_peer_and_trace_names_the_tunnel(b
     peer.run("nft", "delete table inet closed")
     eventually(lambda: condition(host, "Encrypted")["reason"] == "Encrypted", "it is over", deadline=60)
     assert one.ping(two).ok
-
-
-def _arrived(lab: Lab, mtu: int) -> bool:
-    return all(host.subnet_file.mtu == mtu and moving_from(host) is None for host in lab.hosts)
