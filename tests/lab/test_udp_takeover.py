@@ -18,8 +18,11 @@ from tests.lab.udp_side import carried, filters, forwarders
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab]
 
 FLANNELD = Program((sys.executable, "-I", str(PROJECT_ROOT / "integration/yardstick/flanneld.py")))
-MAY_LOSE_THERE, MAY_LOSE_BACK = 5, 50
-"""On a machine that has CPU time. On a busy one, what is sent while the change waits for a CPU is lost besides."""
+MAY_LOSE_THERE, MAY_LOSE_BACK = 10, 50
+"""On a machine that has CPU time: a tenth of a second, of which 10 to 30 ms are used where the kernel is quick.
+
+What is sent while flanneld ends is lost besides, and on a busy machine what is sent while the change waits for a CPU.
+"""
 
 INTERVAL_MS = 10.0
 
@@ -49,12 +52,14 @@ def _daemon(lab: Lab, host: Host, program: Program) -> HostDaemon:
     )
 
 
-def _assert_lost(lost: int, most: int, change: Spell) -> None:
-    forgiven = round(1000 * change.stood_still / INTERVAL_MS)
+def _assert_lost(lost: int, most: int, change: Spell, ending: float = 0.0) -> None:
+    """Compare with what may be lost; `ending` is how long the other program took to end, in seconds."""
+    forgiven = round(1000 * (change.stood_still + ending) / INTERVAL_MS)
     print(
-        f"{lost} lost; the change took {change.seconds:.2f} s, {change.waited:.2f} s of it some program waited"
+        f"{lost} lost; the change took {change.seconds:.3f} s, in {change.waited:.3f} s of it some program waited,"
+        f" and the program before took {ending:.3f} s to end"
     )
-    assert lost <= most + forgiven, change
+    assert lost <= most + forgiven, (change, ending)
 
 
 def _take_over(lab: Lab, host: Host) -> None:
@@ -68,10 +73,11 @@ def _take_over(lab: Lab, host: Host) -> None:
         eventually(lambda: _waits(host), "its forwarder has loaded", deadline=30)
         assert "FastPath" not in _lease_of(lab, host)
         with spell() as change:
-            flanneld.stop()
+            with spell() as end:
+                flanneld.stop()
             host.daemon.wait_ready()
         _wait_whole(lab, host)
-        _assert_lost(_lost(running), MAY_LOSE_THERE, change)
+        _assert_lost(_lost(running), MAY_LOSE_THERE, change, end.seconds)
 
 
 def _go_back(lab: Lab, host: Host) -> None:
