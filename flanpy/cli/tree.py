@@ -19,6 +19,7 @@ from flanpy.cli.config.arguments import add_config, add_network, add_program
 from flanpy.cli.config.host_arguments import add_host
 from flanpy.cli.containers.arguments import add_attach, add_link
 from flanpy.cli.docker.arguments import add_docker
+from flanpy.cli.keys.arguments import add_keys
 from flanpy.cli.leave.arguments import add_cleanup, add_drain
 from flanpy.cli.look.arguments import (
     add_diff,
@@ -49,6 +50,7 @@ _COMMANDS: Final[tuple[Callable[[Tree], None], ...]] = (
     add_trace,
     add_events,
     add_top,
+    add_keys,
     add_diag,
     add_docker,
     add_attach,

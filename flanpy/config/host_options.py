@@ -166,6 +166,14 @@ HOST_OPTIONS: Final[tuple[Option, ...]] = (
         help="what carries packets of the udp backend: eBPF in the kernel, a process, or the best that can run here",
     ),
     Option(
+        name="wireguard-key-max-age",
+        field="wireguard_key_max_age",
+        kind=kinds.duration(low=0),
+        group="host",
+        own=True,
+        help="change this host's WireGuard key when it is older than this; 0: never by itself",
+    ),
+    Option(
         name="extension-command",
         field="extension_command",
         kind=kinds.COMMANDS,

@@ -12,7 +12,6 @@ import gc
 import signal
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -107,12 +106,14 @@ class Agent:
             note=lambda text: self._board.note(data_plane=text),
         )
         self._wireguard = WireguardSide(
-            settings.state_dir,
+            settings,
             clock=clock,
+            world=lambda: self._loop.world,
             on_moved=lambda: self.kernel_moved(Moved.WIREGUARD),
-            keyed=self._wireguard_keyed,
+            use=self._use_policy,
             unusable=lambda text: self._board.note(key_error=text),
             ailing=lambda faults: self._board.note(sessions=faults),
+            shared_by=lambda: not self._session.is_list,
         )
         extension = ExtensionPart(settings.run_dir)
         self._filter = FilterPart()
@@ -234,6 +235,8 @@ class Agent:
             programmed=self._programmed,
             probing=self._probing,
             sessions=lambda: self._wireguard.part.sessions,
+            keys=self._wireguard.rotation.document,
+            rotate=self._wireguard.rotation.rotate,
         )
         return {
             "monitor": self._watch_kernel(),
@@ -313,6 +316,7 @@ class Agent:
         self._prestartup.look(outcome.world)
         self._offload.pass_done(outcome)
         self._cloud.look(outcome.world, doubtful=self._peers_lost())
+        self._wireguard.rotation.pass_done(outcome)
         self._leasing.pass_done(outcome)
         self._networks.pass_done(outcome)
         self._names.pass_done(outcome)
@@ -333,13 +337,12 @@ class Agent:
     def _fit(self, policy: Policy, network: NetworkConfig) -> Policy:
         return self._wireguard.fit(self._data_plane.fit(policy, network), network)
 
-    def _wireguard_keyed(self, key: str) -> None:
-        self._loop.policy_changed(replace(self._loop.world.policy, wireguard_key=key))
+    def _use_policy(self, policy: Policy) -> None:
+        self._loop.policy_changed(policy)
         self._leasing.world_changed()
 
     def _refit_data_plane(self) -> None:
-        self._loop.policy_changed(self._data_plane.refit(self._loop.world.policy))
-        self._leasing.world_changed()
+        self._use_policy(self._data_plane.refit(self._loop.world.policy))
 
     def _note_subnet_file(self, text: str, error: str) -> None:
         self._board.note(subnet_file=text, subnet_file_error=error)

@@ -11,11 +11,12 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from flanpy.backend.wireguard import shared_key
 from flanpy.clock import Clock
+from flanpy.config import Settings
+from flanpy.daemon.wireguard_rotation import KeyRotation
 from flanpy.errors import ConfigError, FlanpyError, KernelError
 from flanpy.host.wireguard_key import KeyPair, key_pair
 from flanpy.kernel.wireguard_part import WireguardPart
@@ -24,7 +25,7 @@ from flanpy.model.network.network import NetworkConfig
 from flanpy.model.objects import Key
 from flanpy.model.sessions import Asking, SessionFaults, faults, follow
 from flanpy.model.wireguard import LINKS, SeenPeer, SessionState, digest, fingerprint, session_state, written
-from flanpy.model.world import Policy
+from flanpy.model.world import Policy, World
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -36,32 +37,36 @@ AGAIN_S: Final = 5.0
 
 
 class WireguardSide:
-    """`keyed` is called with our public key, `unusable` with one line for people, "" once all is well.
+    """`use` gets the policy that has our public key, `unusable` one line for people, "" once all is well.
 
     `on_moved` is called when somebody else changed a device or a peer, `ailing` with the peers that ail, each time that
-    others do.
+    others do. `shared_by` reports whether other hosts hear of what we write.
     """
 
     def __init__(
         self,
-        state_dir: Path,
+        settings: Settings,
         *,
         clock: Clock,
+        world: Callable[[], World],
         on_moved: Callable[[], None],
-        keyed: Callable[[str], None],
+        use: Callable[[Policy], None],
         unusable: Callable[[str], None],
         ailing: Callable[[SessionFaults], None],
+        shared_by: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._state_dir = state_dir
+        self._state_dir = settings.state_dir
         self._clock = clock
-        self._keyed = keyed
-        self._tell = unusable
         self._wanted = asyncio.Event()
+        self._tell = unusable
         self._told = ""
         self._ailing = ailing
         self._asking: Mapping[Key, Asking] = {}
         self._faults = SessionFaults()
         self.part = WireguardPart(on_moved)
+        self.rotation = KeyRotation(
+            settings, self.part, clock=clock, world=world, use=use, shared_by=shared_by
+        )
 
     def fit(self, policy: Policy, network: NetworkConfig) -> Policy:
         """Take the network's pre-shared key, and ask for our own; the policy stays as it is until that is here."""
@@ -73,7 +78,11 @@ class WireguardSide:
 
     def tasks(self) -> Mapping[str, Any]:
         """Return the tasks by name; each runs without end."""
-        return {"wireguard_key": self._run(), "wireguard": self.part.watch(self._clock, self.look)}
+        return {
+            "wireguard_key": self._run(),
+            "wireguard": self.part.watch(self._clock, self.look),
+            "wireguard_handover": self.part.handover.run(self._clock),
+        }
 
     def look(self) -> None:
         """Follow the sessions as the part read them."""
@@ -100,11 +109,9 @@ class WireguardSide:
         await self._wanted.wait()
         while (pair := await self._read()) is None:
             await self._clock.sleep(AGAIN_S)
-        protect(written(pair.private))
-        self.part.learn({pair.public: pair.private}, {})
         log.info("wireguard_key_read", key=fingerprint(pair.public))
-        self._keyed(pair.public)
-        await asyncio.Event().wait()
+        self.rotation.begin(pair)
+        await self.rotation.run()
 
     async def _read(self) -> KeyPair | None:
         try:

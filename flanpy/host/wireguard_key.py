@@ -1,4 +1,4 @@
-"""This host's WireGuard key: one file in the state directory, made once, checked at each start, never written over.
+"""This host's WireGuard key: one file in the state directory, checked at each start, and replaced on request only.
 
 Its form is flannel's: 44 characters of base64, of which one newline may follow. Blocks for as long as the disk does.
 """
@@ -54,6 +54,28 @@ def key_pair(state_dir: Path, standing: Callable[[], bytes | None] = lambda: Non
     if key is None or not any(key):
         raise _unusable(path, f"it has {len(text)} characters that are no key, which is 32 bytes in base64")
     return KeyPair(key)
+
+
+def replaced(state_dir: Path) -> KeyPair:
+    """Put a new key in the place of the one that stands, in one step. Raises HostError: what stands is then as it was.
+
+    A file that cannot be used is not written over.
+    """
+    key_pair(state_dir)
+    return _made(state_dir / NAME, clamped(os.urandom(32)))
+
+
+def put_back(state_dir: Path, pair: KeyPair) -> None:
+    """Put a former key in the place of the one that stands. Raises HostError."""
+    _made(state_dir / NAME, pair.private)
+
+
+def made_at(state_dir: Path) -> float | None:
+    """Return when the key came to the disk (wall clock, seconds), None if there is no file."""
+    try:
+        return (state_dir / NAME).lstat().st_mtime
+    except OSError:
+        return None
 
 
 def _made(path: Path, key: bytes) -> KeyPair:

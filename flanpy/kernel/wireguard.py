@@ -27,7 +27,7 @@ _HEADER: Final = struct.Struct("=BBH")  # genlmsghdr: command, version
 _GET_DEVICE, _SET_DEVICE, _VERSION = 0, 1, 1
 _IFNAME, _PRIVATE_KEY, _PUBLIC_KEY, _PORT, _PEERS = 2, 3, 4, 6, 8
 _PEER_KEY, _PSK, _FLAGS, _ENDPOINT, _KEEPALIVE, _HANDSHAKE, _RECEIVED, _SENT, _ALLOWED = range(1, 10)
-_REMOVE_ME, _REPLACE_ALLOWED = 1, 2
+_REMOVE_ME, _REPLACE_ALLOWED, _UPDATE_ONLY = 1, 2, 4
 _FAMILY, _ADDRESS, _LENGTH = 1, 2, 3
 _AF_INET, _AF_INET6 = 2, 10
 _ENDPOINT4, _ENDPOINT6 = struct.Struct("=H2s4s8x"), struct.Struct("=H2sI16sI")
@@ -40,13 +40,17 @@ PEERS_A_MESSAGE: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class PeerChange:
-    """A change to be written of a peer; `psk` None leaves it, and so does an `endpoint` of False."""
+    """A change to be written of a peer; `psk` None leaves it, and so does an `endpoint` of False.
+
+    `known`: the peer is changed if it is there, and not made.
+    """
 
     peer: WgPeer
     psk: bytes | None = None
     endpoint: bool = True
     allowed: bool = True
     remove: bool = False
+    known: bool = False
 
 
 def family_question() -> bytes:
@@ -158,8 +162,9 @@ def _peer(change: PeerChange) -> Iterable[bytes]:
         return
     if change.psk is not None:
         yield attribute(_PSK, change.psk)
-    if change.allowed:
-        yield attribute(_FLAGS, U32.pack(_REPLACE_ALLOWED))
+    flags = (_REPLACE_ALLOWED if change.allowed else 0) | (_UPDATE_ONLY if change.known else 0)
+    if flags:
+        yield attribute(_FLAGS, U32.pack(flags))
     if change.endpoint:
         yield attribute(_ENDPOINT, _endpoint(peer.endpoint, peer.port))
     yield attribute(_KEEPALIVE, U16.pack(peer.keepalive))

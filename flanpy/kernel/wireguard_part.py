@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Final
 
@@ -16,6 +17,7 @@ from flanpy.clock import Clock
 from flanpy.errors import KernelError
 from flanpy.kernel import wireguard
 from flanpy.kernel.wireguard import PeerChange
+from flanpy.kernel.wireguard_handover import Handover, taken_over
 from flanpy.model.address import IPAddress
 from flanpy.model.objects import KernelObject, Key
 from flanpy.model.ops import Delete, Objects, Op, OpFailure, Put, Scope
@@ -26,6 +28,9 @@ from flanpy.plan.render import render
 
 READ_BACK_S: Final = 5.0
 """Seconds between two comparisons."""
+
+_POKE_KEEPALIVE_S: Final = 25
+"""Any but 0: it is taken back in the same message."""
 
 _ABSENT: Final = frozenset({errno.ENODEV, errno.ENOENT, errno.EOPNOTSUPP, errno.ESRCH})
 
@@ -47,11 +52,16 @@ class WireguardPart:
         self._endpoints: dict[Key, tuple[IPAddress, int]] = {}
         self._known: dict[Key, KernelObject] | None = None
         self.sessions: tuple[SeenPeer, ...] = ()
+        self.handover = Handover(self)
 
     def learn(self, private: dict[str, bytes], shared: dict[str, bytes]) -> None:
         """Take the private keys by their public ones, and the pre-shared keys by their digests."""
         self._private.update(private)
         self._shared.update(shared)
+
+    def forget(self, public: str) -> None:
+        """Drop the private half of a key that no device is to have any more."""
+        self._private.pop(public, None)
 
     def close(self) -> None:
         self._netlink.close()
@@ -93,6 +103,7 @@ class WireguardPart:
             else:
                 failures += [failure for op in many if (failure := self._apply_device(link, op))]
         self._known = None if failures else self._with(ops)
+        self.handover.begin(taken_over(ops, self.sessions, time.time()))
         return tuple(failures)
 
     def _with(self, ops: Iterable[Op]) -> dict[Key, KernelObject]:
@@ -120,6 +131,30 @@ class WireguardPart:
 
     def _dump(self, link: str) -> tuple[WgDevice | None, list[SeenPeer]]:
         return wireguard.read_devices(link, self._bodies(link))
+
+    # for the hand-over (wireguard_handover.Peers)
+
+    def standing(self, link: str) -> tuple[WgDevice | None, list[SeenPeer]]:
+        """Return the device and its peers as they are now. Raises KernelError."""
+        return self._dump(link)
+
+    def poke(self, peers: Sequence[WgPeer]) -> None:
+        """Have each send an empty packet, and so begin a handshake. Raises KernelError."""
+        for peer in peers:
+            spans = (0, _POKE_KEEPALIVE_S, peer.keepalive)
+            steps = [replace(peer, keepalive=seconds) for seconds in spans]
+            self._write(
+                peer.link, [PeerChange(one, endpoint=False, allowed=False, known=True) for one in steps]
+            )
+
+    def make_again(self, peer: WgPeer) -> None:
+        """Remove the peer and add it, which forgets when it began its last handshake. Raises KernelError."""
+        again = PeerChange(replace(peer, keepalive=_POKE_KEEPALIVE_S), self._shared.get(peer.psk))
+        last = PeerChange(peer, endpoint=False, allowed=False, known=True)
+        self._write(peer.link, [PeerChange(peer, remove=True), again, last])
+
+    def _write(self, link: str, changes: Sequence[PeerChange]) -> None:
+        self._netlink.change(Request(self._family(), numbers.REQUEST, wireguard.peer_changes(link, changes)))
 
     def _bodies(self, link: str) -> list[bytes]:
         """List a device; nothing where there is none, or none of WireGuard, or no WireGuard at all."""
@@ -160,7 +195,11 @@ class WireguardPart:
                 f"cannot set the key of {link}: the private half of {op.obj.public_key} is not here"
             )
             return OpFailure(op, error)
-        return self._sent(op, wireguard.device_change(link, private=private, port=op.obj.port))
+        failure = self._sent(op, wireguard.device_change(link, private=private, port=op.obj.port))
+        former = op.previous
+        if failure is None and isinstance(former, WgDevice) and former.public_key != op.obj.public_key:
+            self.handover.own_changed()
+        return failure
 
     def _apply_peers(self, link: str, ops: Sequence[Op]) -> list[OpFailure]:
         """Write them with one message; if it is refused, one by one, so that one costs none of the others."""

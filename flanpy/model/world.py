@@ -32,7 +32,8 @@ class Policy:
     `blackhole`: packets to our subnet are dropped while no bridge has it, not sent back to their origin.
     `fast_path`: the in-kernel plane of the udp backend can run here and is not switched off.
     `allowed_networks`: the only ranges that the overlay may have here; empty while the operator named none.
-    `wireguard_key` is this host's public key, "" while it has none or may not use it.
+    `wireguard_key` is this host's public key, "" while it has none or may not use it. `wireguard_said` is the one that
+    the lease names until a device has the new one, "" for the same.
     `dns_address` is where containers of this host ask for names; None for nowhere.
     `fast_path_offered`: it is advertised to peers. `fast_path_quiet`: peers may not know yet, and get no packets by it.
     """
@@ -51,6 +52,7 @@ class Policy:
     host_name: str = ""
     dns_address: IPv4Address | None = None
     wireguard_key: str = ""
+    wireguard_said: str = ""
 
 
 @dataclass(frozen=True, slots=True)

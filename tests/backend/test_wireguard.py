@@ -301,3 +301,11 @@ def test_nothing_is_planned_or_told_without_a_key_of_our_own() -> None:
 
 def test_mtu_of_the_options_is_that_of_outgoing_packets() -> None:
     assert read_options({"mtu": 1400}).mtu == 1400
+
+
+def test_lease_names_the_former_key_until_a_device_has_the_new_one() -> None:
+    changing = replace(ONE, policy=replace(ONE.policy, wireguard_key=key(7), wireguard_said=key(0)))
+    record = BACKEND.advertise(changing)
+    assert record is not None
+    assert record.wireguard_key == key(0)
+    assert WgDevice("flannel-wg", key(7), 51820) in _objects(changing)

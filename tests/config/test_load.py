@@ -98,6 +98,7 @@ VALUES: list[tuple[str, str, str, Any]] = [
     ("dns-listen", "169.254.53.53:53", "dns_listen", ListenAddress(ip_address("169.254.53.53"), 53)),
     ("vxlan-tx-checksum", "on", "vxlan_tx_checksum", "on"),
     ("udp-plane", "user", "udp_plane", "user"),
+    ("wireguard-key-max-age", "90d", "wireguard_key_max_age", 90 * 86_400.0),
     ("extension-command", "/x/add --fast", "extension_command", ("/x/add --fast",)),
     ("allowed-network", "10.50.0.0/16,fd50::/48", "allowed_network",
      (IPv4Network("10.50.0.0/16"), IPv6Network("fd50::/48"))),

@@ -52,6 +52,8 @@ class Served:
             reload=self._reload,
             drain=self._reload,
             undrain=self._reload,
+            keys=self._reload,
+            rotate=self._reload,
             more_counts=lambda: (),
             remaining=self._remaining,
             programmed=self.programmed,

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from flanpy.config import Settings
 from flanpy.daemon.wireguard_side import WireguardSide
 from flanpy.model.sessions import SessionFaults
 from flanpy.model.wireguard import SeenPeer, WgPeer, written
+from flanpy.model.world import Policy, World
 from tests.fakes.clock import FakeClock
 
 pytestmark = pytest.mark.asyncio
@@ -28,6 +30,10 @@ NEW = SeenPeer(
 )
 
 
+def settings_in(state_dir: Path) -> Settings:
+    return replace(Settings(), state_dir=state_dir)
+
+
 class Followed:
     """A side without a device, and what it told."""
 
@@ -35,10 +41,11 @@ class Followed:
         self.clock = FakeClock()
         self.told: list[SessionFaults] = []
         self.side = WireguardSide(
-            state_dir,
+            settings_in(state_dir),
             clock=self.clock,
+            world=lambda: World(Policy("node-0")),
             on_moved=lambda: None,
-            keyed=lambda _key: None,
+            use=lambda _policy: None,
             unusable=lambda _text: None,
             ailing=self.told.append,
         )

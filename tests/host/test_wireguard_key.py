@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flanpy.errors import HostError
-from flanpy.host.wireguard_key import NAME, key_pair
+from flanpy.host.wireguard_key import NAME, key_pair, made_at, put_back, replaced
 from flanpy.model.wireguard import written
 
 
@@ -69,3 +69,24 @@ def test_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / NAME).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(HostError, match="cannot be used"):
         key_pair(tmp_path)
+
+
+def test_key_is_replaced_in_one_step_and_put_back(tmp_path: Path) -> None:
+    assert made_at(tmp_path) is None
+    first = key_pair(tmp_path)
+    second = replaced(tmp_path)
+    assert second != first
+    assert key_pair(tmp_path) == second
+    assert (tmp_path / NAME).stat().st_mode & 0o7777 == 0o600
+    assert made_at(tmp_path) == (tmp_path / NAME).stat().st_mtime
+    put_back(tmp_path, first)
+    assert key_pair(tmp_path) == first
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+
+
+def test_bad_key_is_not_replaced(tmp_path: Path) -> None:
+    file = tmp_path / NAME
+    file.write_text("too short")
+    with pytest.raises(HostError, match="cannot be used"):
+        replaced(tmp_path)
+    assert file.read_text() == "too short"

@@ -137,7 +137,8 @@ async def _runners() -> list[web.AppRunner]:
 
     control = ControlRequests(
         status=document, subnets=document, diff=document, config=document, reload=document, peers=document,
-        mesh=document, verdict=document, probe=document, drain=document, undrain=document, events=told,
+        mesh=document, verdict=document, probe=document, drain=document, undrain=document,
+        keys=document, rotate=document, events=told,
     )  # fmt: skip
     feed = Feed(lambda: board.snapshot, document)
     apps = [

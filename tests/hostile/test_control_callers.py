@@ -77,7 +77,7 @@ def _asked(path: Path, uid: int, groups: tuple[int, ...], *requests: str) -> lis
 
         control = ControlRequests(
             status=said, subnets=said, diff=said, config=said, reload=said, peers=said, mesh=said, verdict=said,
-            probe=said, drain=said, undrain=said, events=told,
+            probe=said, drain=said, undrain=said, keys=said, rotate=said, events=told,
         )  # fmt: skip
         runner = await serve_unix(control_app(control, Door(path)), path)
         try:

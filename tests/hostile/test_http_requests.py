@@ -75,7 +75,7 @@ def _control() -> ControlRequests:
 
     return ControlRequests(
         status=said, subnets=said, diff=said, config=said, reload=said, peers=said, mesh=said, verdict=said, probe=said,
-        drain=said, undrain=said, events=told,
+        drain=said, undrain=said, keys=said, rotate=said, events=told,
     )  # fmt: skip
 
 

@@ -26,7 +26,7 @@ GROUPS: Final = (
             "cleanup",
         ),
     ),
-    ("The whole network", ("cluster", "network", "networks", "names", "subnets", "store")),
+    ("The whole network", ("cluster", "network", "networks", "names", "keys", "subnets", "store")),
     ("Support", ("diag", "version", "completion", "help")),
 )
 

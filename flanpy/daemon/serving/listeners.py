@@ -59,6 +59,8 @@ class Listeners:
     reload: Action
     drain: Action
     undrain: Action
+    keys: Action
+    rotate: Action
     more_counts: Callable[[], Iterable[Metric]]
     remaining: Callable[[Sequence[int]], Awaitable[Mapping[int, float]]]
     programmed: asyncio.Event
@@ -186,6 +188,8 @@ class Listeners:
             probe=probe,
             drain=self.drain,
             undrain=self.undrain,
+            keys=self.keys,
+            rotate=self.rotate,
         )
 
     def _probing(self) -> Probing:

@@ -82,6 +82,10 @@ class ControlRequests:
     """Give the lease back and take no other one until `undrain`."""
     undrain: Answer
     """Take part again."""
+    keys: Answer
+    """This host's WireGuard key: its public half, since when it stands, and its file."""
+    rotate: Answer
+    """Put a new WireGuard key in force on this host; answers once the lease names it."""
     events: Callable[[int], Awaitable[Any]]
     """What happened after the event number `after`, oldest first."""
 
@@ -123,6 +127,8 @@ def control_app(control: ControlRequests, door: Door) -> web.Application:
     app.router.add_post("/v1/reload", _json(control.reload))
     app.router.add_post("/v1/drain", _json(control.drain))
     app.router.add_post("/v1/undrain", _json(control.undrain))
+    app.router.add_get("/v1/keys", _json(control.keys))
+    app.router.add_post("/v1/rotate", _json(control.rotate))
     return app
 
 

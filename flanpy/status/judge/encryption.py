@@ -22,7 +22,7 @@ _TOLD_BY_PROBES = frozenset({Trouble.PEER_DOWN, Trouble.NO_UNDERLAY})
 
 _CLOCK_CURE = (
     "set the clock right (timedatectl); until it has passed that moment peers refuse the handshakes that this host"
-    " begins"
+    " begins, unless it has a new key: flanpyctl keys rotate"
 )
 _ROAMING_CURE = (
     "let that host advertise the address that its packets come from (public-ip, iface); behind NAT set"

@@ -1,0 +1,1 @@
+"""`flanpyctl keys`: WireGuard's keys, seen and changed."""
