@@ -83,7 +83,7 @@ chaos: setup-lab ## random faults on five hosts for five minutes, judged; CHAOS_
 soak: setup-lab ## ten minutes among 1,000 peers that come and go: memory, files, threads stay flat; SOAK_ARGS='--minutes 20 --inside'
 	@$(PY) -m integration soak $(SOAK_ARGS)
 
-lock: ## write deploy/locks anew: every package at its version of constraints.txt, with the hashes of its files
+lock: ## write deploy/locks again: every package at its version of constraints.txt, with the hashes of its files
 	@sh deploy/locks/make.sh
 
 audit: ## ask for known vulnerabilities of what is locked; says so where the database is out of reach
@@ -111,7 +111,7 @@ checksums: ## SHA256SUMS of what is in dist, signed if SIGNING_KEY names an SSH 
 docs: venv ## the documentation as web pages: docs/_build/html/index.html; a warning fails it
 	@.venv/bin/sphinx-build -W --keep-going -q -b html docs docs/_build/html && echo docs/_build/html/index.html
 
-reference: venv ## write docs/reference anew from the code
+reference: venv ## write docs/reference again from the code
 	@$(PY) -m tests.monitoring.record && $(PY) -m docs.generate reference
 
 man: venv ## the manual pages, made from the code: build/man

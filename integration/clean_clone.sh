@@ -2,7 +2,7 @@
 # Run a command in a fresh clone of this checkout inside a bare Debian, as whoever has just cloned it on such a machine does: apt
 # installs there what is missing, not here. As root; the network is this machine's.
 #   sh clean_clone.sh SUITE COMMAND...      sh clean_clone.sh trixie make demo
-# The root stays in $FLANPY_CLEAN, else ~/.cache/flanpy/clean, so that a second command finds what the first installed; it is made anew
+# The root stays in $FLANPY_CLEAN, else ~/.cache/flanpy/clean, so that a second command finds what the first installed; it is made again
 # when it is gone. CA_CERTIFICATES names a file of authorities for pip, where the way to PyPI has one of its own.
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)

@@ -7,9 +7,7 @@ measurements hold the house's limits in `tests/test_house.py`.
 from __future__ import annotations
 
 import ast
-import io
 import re
-import tokenize
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
@@ -42,7 +40,9 @@ _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
-_BOOKISH: Final = re.compile(r"\b(anew|for ever|of late|shall|whither|whoever|whom)\b", re.IGNORECASE)
+_BOOKISH: Final = re.compile(
+    r"\b(anew|for ever|of late|shall|whither|whoever|(?<!reaches )whom)\b", re.IGNORECASE
+)
 _PRIVATE = {
     "ground",
     "snag",
@@ -110,30 +110,11 @@ def private_names(tree: str) -> Iterator[str]:
 
 
 def bookish(tree: str) -> Iterator[str]:
-    """Yield the comments and docstrings with a word that plain technical English does without."""
-    for path in modules(tree):
-        text = path.read_text()
-        prose = _lines_of_prose(text)
-        for number, line in enumerate(text.split("\n"), 1):
-            if number in prose and _BOOKISH.search(line):
+    """Yield the lines of modules and pages with a word that plain technical English does without."""
+    for path in (*modules(tree), *sorted((ROOT / tree).rglob("*.md"))):
+        for number, line in enumerate(path.read_text().split("\n"), 1):
+            if _BOOKISH.search(line):
                 yield f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
-
-
-def _lines_of_prose(text: str) -> set[int]:
-    """Return the numbers of the lines that hold a comment, or a string that is a statement of its own."""
-    found = {
-        token.start[0]
-        for token in tokenize.generate_tokens(io.StringIO(text).readline)
-        if token.type == tokenize.COMMENT
-    }
-    for node in ast.walk(ast.parse(text)):
-        if (
-            isinstance(node, ast.Expr)
-            and isinstance(node.value, ast.Constant)
-            and isinstance(node.value.value, str)
-        ):
-            found.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
-    return found
 
 
 def _defined(node: ast.AST) -> str:

@@ -30,6 +30,6 @@ def test_names_are_words_of_the_field(tree: str) -> None:
     assert list(private_names(tree)) == []
 
 
-@pytest.mark.parametrize("tree", ["flanpy", "integration", "bench"])
+@pytest.mark.parametrize("tree", ["flanpy", "integration", "bench", "docs", "deploy"])
 def test_prose_is_plain(tree: str) -> None:
     assert list(bookish(tree)) == []

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Write the locks anew from pyproject.toml and constraints.txt: each package at its version, with the hashes of its files as
+# Write the locks again from pyproject.toml and constraints.txt: each package at its version, with the hashes of its files as
 # the index has them. `make lock` runs this. uv asks the index; it is installed apart, into build/.
 #   run.txt     what the daemon and flanpyctl need          dev.txt    that, and what builds, judges and tests
 #   build.txt   what makes a wheel, and an editable one                       extra-NAME.txt   what that extra adds to run.txt

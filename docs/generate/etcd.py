@@ -121,7 +121,7 @@ def _keys() -> list[tuple[str, str, str]]:
         (
             markdown.code(f"{slices_prefix(_PREFIX, 'shop')}10.96.3.0-24"),
             "the host that has this slice of a named network, as a subnet's record without a backend",
-            "no: Docker keeps the range on disk for ever, and so the slice stays its host's",
+            "no: Docker keeps the range on disk forever, and so the slice stays its host's",
         ),
         (
             markdown.code(names_key(_PREFIX, "shop", "n1")),

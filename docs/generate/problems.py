@@ -13,7 +13,7 @@ from flanpy.doctor.checks.reach import problems
 from flanpy.model.problem import OF_CONDITION, OF_TROUBLE, PROBLEMS, Known
 
 _LEAD = """\
-What is known to go wrong with overlays like this one. Each problem has one id, for ever: `flanpyctl doctor`, conditions and the
+What is known to go wrong with overlays like this one. Each problem has one id, forever: `flanpyctl doctor`, conditions and the
 status page name it, and lead to its page here.
 """
 

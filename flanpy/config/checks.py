@@ -116,8 +116,8 @@ def _check_lease_list(settings: Settings) -> None:
         _check_readable(settings, "leases-cafile", cafile)
     if place.startswith("http://") and not is_loopback(urlsplit(place).hostname or ""):
         raise ConfigError(
-            f"{_named(settings, 'leases-from')} would come unprotected over the network, and whoever changes it on the"
-            " way leads all packets: use https://"
+            f"{_named(settings, 'leases-from')} would come unprotected over the network, and anyone on the"
+            " way could redirect all packets: use https://"
         )
     if "://" in place and not place.startswith(("http://", "https://")):
         raise ConfigError(f"{_named(settings, 'leases-from')} is neither a path nor an https:// URL")

@@ -79,7 +79,7 @@ _TRAFFIC_OPTIONS: Final[tuple[Option, ...]] = (
         kind=kinds.choice("auto", "off", "containers", "strangers"),
         group="filter",
         own=True,
-        help="drop encapsulated packets that containers send to hosts, or of all whom no lease names; auto: the latter "
+        help="drop encapsulated packets that containers send to hosts, or of senders without a lease; auto: the latter "
         "on hosts with a named network",
     ),
     Option(
@@ -138,7 +138,7 @@ _TRAFFIC_OPTIONS: Final[tuple[Option, ...]] = (
         group="page",
         own=True,
         credential=True,
-        help="file whose first line, 16 characters or more, whoever opens the status page must know",
+        help="file whose first line, 16 characters or more, that a user of the status page must know",
     ),
     Option(
         name="probe",

@@ -121,7 +121,7 @@ def _connect(docker: Docker, container: InspectedContainer, network: AttachNetwo
             _undo(docker, container, network, without=without)
         except DockerError as worse:
             raise DockerError(
-                f"{error}; container '{container.name}' has no network now, as {worse}: attach it again, or run it anew"
+                f"{error}; container '{container.name}' has no network now, as {worse}: attach it or run it again"
             ) from error
         raise
 

@@ -88,7 +88,7 @@ def replace(found: Found, content: bytes, *, backup: bool = True) -> None:
         if backup:
             _put(found.backup, NO_FILE if found.content is None else found.content, found)
         if _content(found.target) != found.content:
-            raise DockerError(f"'{found.path}' was changed by somebody else just now: run this again")
+            raise DockerError(f"'{found.path}' was changed by another program just now: run this again")
         _put(found.target, content, found)
     except OSError as cause:
         raise _error("write", found.path, cause, target=found.target) from cause

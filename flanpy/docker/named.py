@@ -40,7 +40,9 @@ class NamedStep:
         if self.refused:
             return f"network '{self.name}': {self.refused}"
         if self.step is NetworkStep.TAKEN:
-            return f"Docker has a network '{self.name}' of somebody else: remove it, or name ours otherwise"
+            return (
+                f"Docker has a network '{self.name}' that is not flanpy's: remove it, or name ours otherwise"
+            )
         if self.step is not NetworkStep.HELD:
             return ""
         more = f" and {len(self.holders) - 5} more" if len(self.holders) > 5 else ""
@@ -80,7 +82,7 @@ def plan_one(
         return NamedStep(name, NetworkStep.CREATE, target)
     found = str(present.get("Id", ""))
     if LABEL not in (present.get("Labels") or {}):
-        return NamedStep(name, NetworkStep.TAKEN, target, found, ("it was made by somebody else",), holders)
+        return NamedStep(name, NetworkStep.TAKEN, target, found, ("it is not flanpy's",), holders)
     wrong = tuple(_differences(present, target))
     if not bridged:
         wrong += (f"its bridge {joined.bridge} is gone, which only a restart of Docker brings back",)

@@ -88,7 +88,7 @@ def plan_network(wanted: Wanted, found: DockerFacts, holders: tuple[str, ...]) -
     if present is None:
         return NetworkPlan(NetworkStep.CREATE, target, notes=notes)
     if not present.ours:
-        return NetworkPlan(NetworkStep.TAKEN, target, ("it was made by somebody else",), holders, notes)
+        return NetworkPlan(NetworkStep.TAKEN, target, ("it is not flanpy's",), holders, notes)
     differences = tuple(_differences(present, target))
     if not differences:
         return NetworkPlan(NetworkStep.KEEP, target, notes=notes)

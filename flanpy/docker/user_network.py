@@ -49,7 +49,7 @@ def remove(socket: Path) -> bool:
         if own is None:
             return False
         if not own.ours:
-            raise DockerConflict(f"Docker's network '{own.name}' was made by somebody else: it stays")
+            raise DockerConflict(f"Docker's network '{own.name}' is not flanpy's: it stays")
         if holders := _holders(docker, own.id):
             raise DockerConflict(_held(holders))
         docker.remove(own.id)
@@ -69,9 +69,7 @@ def _holders(docker: Docker, network_id: str) -> tuple[str, ...]:
 
 def _refuse(planned: NetworkPlan) -> None:
     if planned.step is NetworkStep.TAKEN:
-        raise DockerConflict(
-            f"Docker has a network '{DOCKER_NETWORK}' that was made by somebody else: remove it"
-        )
+        raise DockerConflict(f"Docker has a network '{DOCKER_NETWORK}' that is not flanpy's: remove it")
     if planned.step is NetworkStep.HELD:
         raise DockerConflict(f"{'; '.join(planned.differences)}: {_held(planned.holders)}")
 

@@ -133,7 +133,7 @@ def _judge_network(look: DockerLook, found: DockerFacts, wanted: Wanted) -> Cond
     if own is None:
         return _bad("NetworkMissing", "Docker has no network of ours on this host's subnet", cure)
     if not own.ours:
-        text = f"Docker's network '{own.name}' was made by somebody else"
+        text = f"Docker's network '{own.name}' is not flanpy's"
         return _bad("NetworkTaken", text, f"remove it, then {cure}")
     if own.subnet != wanted.subnet:
         return _bad("BridgeDiffers", f"'{own.name}' is {own.subnet}, leased is {wanted.subnet}", cure)
@@ -204,5 +204,5 @@ def _judge_mtu(look: DockerLook, network: DockerNetwork, wanted: Wanted, cure: s
             f"the MTU of {plural(count, 'running container')} is over the overlay's {wanted.mtu} "
             f"({names} at {network.bridge}): it was fixed when they started"
         )
-        return _bad("MTUOfContainers", text, "start those containers anew")
+        return _bad("MTUOfContainers", text, "start those containers again")
     return _good("Consistent", f"{network.bridge} is {network.subnet} with MTU {network.mtu}")

@@ -28,7 +28,7 @@ class ConditionType(Enum):
     MASS_DELETE_HELD = "MassDeleteHeld"
     """no removal of many peers at once waits for a second listing to confirm it."""
     FOREIGN_CONFLICT = "ForeignConflict"
-    """no object of somebody else stands where one of ours should."""
+    """no foreign object stands where one of ours should."""
     FORWARDING_ENABLED = "ForwardingEnabled"
     """the host forwards packets, as soon as it has a bridge to forward for."""
     SUBNET_FILE_WRITTEN = "SubnetFileWritten"

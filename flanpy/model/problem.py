@@ -142,7 +142,7 @@ _ALL: Final = (
         "P19",
         "packets are larger than the way carries",
         "Small packets pass, large ones vanish.",
-        "Let ICMP pass, lower the MTU, or start containers anew that took the larger one.",
+        "Let ICMP pass, lower the MTU, or start containers again that took the larger one.",
     ),
     Known(
         "P20",

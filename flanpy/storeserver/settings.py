@@ -89,7 +89,10 @@ OPTIONS: Final = (
     StoreOption("key-file", "FILE", "", "its key, PEM"),
     StoreOption("trusted-ca-file", "FILE", "", "authority that must have signed a client's certificate, PEM"),
     StoreOption(
-        "users-file", "FILE", "", "users with passwords and prefixes, TOML; none: whoever TLS lets in"
+        "users-file",
+        "FILE",
+        "",
+        "users with passwords and prefixes, TOML; none: every client that TLS lets in",
     ),
     StoreOption(
         "listen-join-urls",

@@ -14,7 +14,7 @@ from flanpy.trace.seen import Direction, RouteAnswer, Seen
 SEE_DIFF: Final = "see 'flanpyctl diff' and 'flanpyctl status'"
 
 _FOREIGN_ROUTE: Final = (
-    "somebody else's route may be in the way: 'ip route get' names it, 'flanpyctl diff' what is wanted"
+    "a foreign route may be in the way: 'ip route get' names it, 'flanpyctl diff' what is wanted"
 )
 
 

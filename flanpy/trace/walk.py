@@ -227,7 +227,7 @@ def _translation(seen: Seen, passed: Passage) -> Iterator[Hop]:
         text = f"becomes that of this host on {seen.named_bridge}, by {passed.rewritten.where}"
         yield Hop(Place.SOURCE_ADDRESS, _PASSES, text, (passed.rewritten.rule,))
         return
-    foreign = "" if passed.rewritten.is_ours else "somebody else's rule: "
+    foreign = "" if passed.rewritten.is_ours else "a foreign rule: "
     yield Hop(
         Place.SOURCE_ADDRESS,
         _HARMS,

@@ -1,4 +1,4 @@
-"""The collection's certificates: issued once, and anew when there is a reason, which it names."""
+"""The collection's certificates: issued once, and again when there is a reason, which it names."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def test_host_whose_lease_is_not_in_the_etcd_given_is_left_with_flannel(flannel_
 def test_host_that_is_not_ready_in_time_is_given_back_to_flannel(flannel_hosts: Controller) -> None:
     one, other = flannel_hosts.lab.hosts
     first, second = one.docker.run_container("first"), other.docker.run_container("second")
-    # a link that the host does not have: flanpyd waits for it for ever
+    # a link that the host does not have: flanpyd waits for it forever
     failed = flannel_hosts.try_play("migrate_from_flannel", flanpyd_iface="eth7", flanpyd_wait=3)
     assert failed.code != 0
     assert "h1: flannel runs again, as h1: " in failed.text

@@ -59,7 +59,7 @@ class Site:
         return self.members[:2]
 
     def containers(self) -> list[Container]:
-        """One on each host, made anew."""
+        """One on each host, made again."""
         for host in self.hosts:
             host.docker.remove_containers()
         return [host.docker.run_container(f"on-{host.name}") for host in self.hosts]

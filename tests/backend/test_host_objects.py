@@ -1,4 +1,4 @@
-"""Recalled host objects are those that would be planned anew."""
+"""Recalled host objects are those that would be planned again."""
 
 from __future__ import annotations
 

@@ -80,7 +80,5 @@ def test_fix_with_yes_leaves_alone_what_somebody_else_made(
     ]
     fixed = doctor_fix.repair(findings, host, yes=True)
     assert [str(one) for one in fixed.done] == ["flanpyctl reload"]
-    assert capsys.readouterr().out == (
-        f"+ flanpyctl reload\nleft alone, for somebody else made it: {FOREIGN}\n"
-    )
+    assert capsys.readouterr().out == (f"+ flanpyctl reload\nleft alone, as it is foreign: {FOREIGN}\n")
     assert daemon.asked == ["POST reload"]

@@ -132,14 +132,14 @@ def test_events_follow_goes_on_where_it_was_over_a_restart_that_kept_the_events(
         def answer() -> dict[str, Any]:
             numbers = next(rounds, None)
             if numbers is None:
-                return {"epoch": "b", "events": [_row(1, NOW, text="anew")] if not asked else []}
+                return {"epoch": "b", "events": [_row(1, NOW, text="again")] if not asked else []}
             return {"epoch": "a", "events": [_row(number, NOW, text=str(number)) for number in numbers]}
 
         daemon.answers["events"] = answer
         with going_on(ctl, "events", "-f", "-o", "json") as lines:
             lines.wait(lambda seen: len(seen) == 4)
             asked.append("seen")
-    assert [json.loads(line)["text"] for line in lines.seen] == ["1", "2", "10003", "anew"]
+    assert [json.loads(line)["text"] for line in lines.seen] == ["1", "2", "10003", "again"]
 
 
 @pytest.mark.parametrize(("count", "numbers"), [("1", [4]), ("2", [3, 4]), ("0", [1, 3, 4])])

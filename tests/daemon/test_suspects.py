@@ -46,7 +46,7 @@ class Etcd:
         )  # fmt: skip
 
     async def begin(self, *, recalled: tuple[Lease, ...] = ()) -> None:
-        """Start anew, with what the disk has."""
+        """Start again, with what the disk has."""
         await self.end()
         self.suspects.recall(frozenset((one.key, one.record) for one in recalled))
         self._tasks = [asyncio.create_task(one) for one in (self.suspects.run(), self.suspects.remember())]

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.asyncio
 
 
 class Ward:
-    """A task that waits for ever, and tells when it was cancelled."""
+    """A task that waits forever, and tells when it was cancelled."""
 
     def __init__(self) -> None:
         self.started = asyncio.Event()

@@ -1,4 +1,4 @@
-"""The look at the host's tuning: published when it changes, at a calm pace, and what was of late."""
+"""The look at the host's tuning: published when it changes, at a calm pace, and what happened lately."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DEADLINE_S = 60.0
 
 def test_growth_is_that_of_the_last_while() -> None:
     window = GrowthWindow()
-    assert window.growth((100, 7), 0.0) == (0, 0), "what was before the first look was not of late"
+    assert window.growth((100, 7), 0.0) == (0, 0), "what was before the first look did not happen lately"
     assert window.growth((103, 7), 10.0) == (3, 0)
     assert window.growth((103, 8), LATELY_S) == (3, 1)
     assert window.growth((103, 8), 10.0 + LATELY_S) == (0, 1)

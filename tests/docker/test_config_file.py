@@ -112,7 +112,7 @@ def test_read_refuses_what_is_no_regular_file(tmp_path: Path, kind: str) -> None
 def test_replace_leaves_a_file_alone_that_somebody_changed_meanwhile(path: Path) -> None:
     found = config_file.read(path)
     path.write_bytes(b'{"edited": true}')
-    with pytest.raises(DockerError, match="somebody else"):
+    with pytest.raises(DockerError, match="another program"):
         config_file.replace(found, NEW)
     assert path.read_bytes() == b'{"edited": true}'
 

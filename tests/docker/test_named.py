@@ -86,7 +86,7 @@ def test_network_without_its_bridge_is_made_anew_or_asks_for_a_restart_of_docker
 def test_network_of_somebody_else_is_named_and_left() -> None:
     step = plan_one(ON_SHOP, document(Labels={}), (), bridged=True)
     assert step.step is NetworkStep.TAKEN
-    assert "somebody else" in step.trouble
+    assert "not flanpy" in step.trouble
 
 
 def test_network_that_is_defined_no_more_goes_unless_containers_have_it() -> None:

@@ -1,4 +1,4 @@
-"""Network mode on a real dockerd: made without a restart, kept, made anew only when nobody has it."""
+"""Network mode on a real dockerd: made without a restart, kept, made again only when nobody has it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_network_of_somebody_else_is_named_and_left(wired: Wired) -> None:
     wired.engine.docker("network", "create", "--subnet", "10.77.0.0/24", "flanpy")
     done = wired.ctl("apply", "--mode", "network")
     assert done.returncode == Exit.CONFLICT
-    assert "somebody else" in done.stderr
+    assert "not flanpy's" in done.stderr
     assert wired.ctl("rollback", "--mode", "network").returncode == Exit.CONFLICT
     assert wired.engine.inspect("network", "flanpy")["IPAM"]["Config"][0]["Subnet"] == "10.77.0.0/24"
 

@@ -69,7 +69,7 @@ CASES = [
      "stop the containers"),
     (look(running(default=bridge(mtu=1500))), ASKED, F, "MTUDiffers", "docker apply"),
     (look(running(default=bridge(mtu=1400))), ASKED, T, "Consistent", ""),
-    (look(over_mtu=("veth1", "veth2")), ASKED, F, "MTUOfContainers", "anew"),
+    (look(over_mtu=("veth1", "veth2")), ASKED, F, "MTUOfContainers", "again"),
     (look(running("28.5.2")), ASKED, T, "Consistent", ""),
     (look(running("28.5.2")), replace(ASKED, accepts=False), F, "EngineDropsUs", "iptables-forward-rules"),
     (look(running("28.5.2"), told_direct_routing=True), replace(ASKED, accepts=False), T, "Consistent", ""),

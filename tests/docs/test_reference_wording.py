@@ -12,7 +12,7 @@ from docs.generate.wording import sentence
     [
         ("how often peers\n are probed", "How often peers are probed."),
         ("etcd's addresses", "etcd's addresses."),
-        ("subnet.env is written anew", "subnet.env is written anew."),
+        ("subnet.env is written again", "subnet.env is written again."),
         ("dockerd's settings file", "dockerd's settings file."),
         ("systemds of hosts?", "Systemds of hosts?"),
         ("<name> of a host", "<name> of a host."),

@@ -1,4 +1,4 @@
-"""One guarded lab for the etcd faults of a module, built anew when a fault has left it broken."""
+"""One guarded lab for the etcd faults of a module, built again when a fault has left it broken."""
 
 from __future__ import annotations
 

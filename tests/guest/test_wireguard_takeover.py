@@ -121,7 +121,7 @@ def test_flannel_that_left_clean_is_followed_with_a_copy_of_its_key(build_lab: B
     )  # nothing to learn
     eventually(lambda: one.ping(two).ok, "they reach each other", deadline=30)
 
-    host.daemon.stop()  # and back: flanneld makes the device anew, with the key that it is given
+    host.daemon.stop()  # and back: flanneld makes the device again, with the key that it is given
     shutil.copy(host.daemon.state_dir / "wgkey", kept)
     host.ip("link del flannel-wg")
     host.ip(

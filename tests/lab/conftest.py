@@ -32,7 +32,7 @@ def _built(stack: ExitStack, *sizes: int, **options: Any) -> Lab:
 
 
 class SharedLab:
-    """Three hosts with flanpyd and a container each, for a whole module; built anew if a test left it broken."""
+    """Three hosts with flanpyd and a container each, for a whole module; built again if a test left it broken."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()

@@ -184,7 +184,7 @@ def test_p08_foreign_masquerade_goes_only_after_a_yes_of_a_person(lab: Lab) -> N
             assert "left alone" in left.stdout
             assert "MASQUERADE" in host.run("iptables", "-t", "nat", "-S", "POSTROUTING").stdout
         done = _doctor(host, "--fix", said="y\n" * 3)
-        assert "remove somebody else's rule with" in done.stdout
+        assert "remove a foreign rule with" in done.stdout
         assert "gone: P08" in done.stdout, done
         assert rule not in host.run("iptables", "-t", "nat", "-S", "POSTROUTING").stdout
         assert seen_as(container.namespace, other.address) == container.address

@@ -265,7 +265,7 @@ def test_p29_pinned_subnet_outlives_its_etcd_lease_and_unpinned_is_renewed(lab: 
     assert standing(lab, one) == device
 
 
-@pytest.mark.parametrize("how", ["its node id at another address", "deleted and made anew"])
+@pytest.mark.parametrize("how", ["its node id at another address", "deleted and made again"])
 def test_peers_raise_the_alarm_when_a_hosts_key_leads_elsewhere_while_it_answers(
     build_lab: BuildLab, how: str
 ) -> None:

@@ -87,7 +87,7 @@ def test_cluster_moves_to_three_etcds_and_back_without_a_lost_datagram() -> None
             etcd.api.delete_prefix(f"/coreos.com/network/subnets/{leases[lab.hosts[0].name]}")
             wait_until(
                 lambda: len(etcd.api.list("/coreos.com/network/subnets/")) == 3,
-                "its host writes it anew",
+                "its host writes it again",
                 deadline=60,
             )
             assert not any(stale(host) for host in lab.hosts)

@@ -41,7 +41,7 @@ PORT = 8285
 
 
 class UdpLab:
-    """Three hosts of one plane, kept for a module; built anew if a test left it broken."""
+    """Three hosts of one plane, kept for a module; built again if a test left it broken."""
 
     def __init__(self, plane: str) -> None:
         self.plane = plane

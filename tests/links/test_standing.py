@@ -191,12 +191,12 @@ def test_container_that_restarts_meanwhile_is_not_linked_in_its_former_namespace
 
 
 def test_one_link_that_cannot_be_restored_holds_up_no_other(two: Two) -> None:
-    with namespace("third") as third, namespace("anew") as anew:
+    with namespace("third") as third, namespace("again") as again:
         two.docker.runs("third", third.path)
         two.link()
         link(two.docker, ("third", "db"), None, two.directory)
-        two.docker.runs("web", anew.path)
-        anew.ip("address add 10.1.1.1/32 dev lo")
+        two.docker.runs("web", again.path)
+        again.ip("address add 10.1.1.1/32 dev lo")
         third.ip(f"link del {next(iter(devices(third)))}")
         found = restore(two.docker, two.directory)
         assert [state.step for state in found] == [LinkStep.FAILED, LinkStep.RESTORED]

@@ -72,7 +72,7 @@ def test_old_backend_is_kept_while_a_peer_advertises_it_and_a_breath_longer() ->
     idle = standing.after([ONE_NEW, TWO_NEW], 101.0)
     assert (idle.former, idle.pause(101.0)) == (standing.former, GRACE)
     assert idle.after([ONE_NEW, TWO_NEW], 101.0 + GRACE / 2) == idle
-    assert idle.after([ONE, TWO_NEW], 102.0) == standing  # it came back: its time starts anew
+    assert idle.after([ONE, TWO_NEW], 102.0) == standing  # it came back: its time starts again
     assert idle.after([ONE_NEW, TWO_NEW], 101.0 + GRACE) == Moving()
     assert idle.pause(102.0 + GRACE) == 0.0, "it is due"
     assert standing.pause(102.0) is None

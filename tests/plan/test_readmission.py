@@ -85,7 +85,7 @@ STRANGER = replace(lease(5), record=replace(lease(5).record, backend_type="udp")
 def test_refused_lease_that_goes_is_no_reason_to_judge_others() -> None:
     counting, judged_leases = _counting(admit_from(None, seen(ONE, TWIN)))
     after = admit_from(counting, seen(ONE))
-    assert type(after.judge) is type(counting.judge), "not all were judged anew"
+    assert type(after.judge) is type(counting.judge), "not all were judged again"
     assert (judged_leases, after.admission) == ([], admit(after.world))
 
 
@@ -117,7 +117,7 @@ def test_lease_as_old_as_another_is_put_in_the_order_of_keys_among_older_ones() 
 
 
 def test_one_of_many_refused_is_admitted_when_its_rival_goes_with_many_others() -> None:
-    """So many that comparing them all would cost more than judging all anew."""
+    """So many that comparing them all would cost more than judging all again."""
     others = [lease(number) for number in range(60, 120)]
     twins = [lease(number, mac="02:00:00:00:00:01") for number in range(10, 50)]
     judged = follow(seen(ONE, *others, *twins), seen(*twins))

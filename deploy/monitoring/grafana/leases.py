@@ -181,7 +181,7 @@ def _etcd_as_the_hosts_see_it() -> Row:
                 graph(
                     "Listings",
                     [query("sum by (reason) (increase(flanpy_store_listings_total[5m]))", "{{reason}}")],
-                    "A watch that had to list anew, by reason, within five minutes.",
+                    "A watch that had to list again, by reason, within five minutes.",
                 ),
                 graph(
                     "Tokens",

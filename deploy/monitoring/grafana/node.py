@@ -82,7 +82,7 @@ def _now() -> Row:
                 number(
                     "Short path MTU",
                     of("flanpy_peers_path_mtu_short"),
-                    "Peers to whom no full packet passes.",
+                    "Peers that no full packet reaches.",
                     steps=BAD_IF_ANY,
                 ),
             ],

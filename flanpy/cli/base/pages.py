@@ -9,7 +9,7 @@ from typing import Final
 
 GROUPS: Final = (
     ("Is it well?", ("status", "doctor", "top", "events")),
-    ("Who reaches whom?", ("peers", "ping", "trace")),
+    ("Which host reaches which?", ("peers", "ping", "trace")),
     (
         "This host",
         (

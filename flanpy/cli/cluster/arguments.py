@@ -176,7 +176,7 @@ watches end. For a host that is gone or must not come back; one that is there ru
         "renew this host's certificates, if they are due",
         "cluster renew\n cluster renew --force",
         about="""\
-Have the certificates of this host signed anew in the last third of their life. flanpy-renew.timer does it each day;
+Have the certificates of this host signed again in the last third of their life. flanpy-renew.timer does it each day;
 flanpyd is restarted for a new one, and packets go on. A host that was removed is refused.""",
     )
     add_force(renew, "renew also what is not due")

@@ -37,7 +37,7 @@ def wanted(scripts: Path) -> tuple[HostFile, ...]:
     """Return every file, for the programs `flanpyd` and `flanpyctl` in the directory `scripts`."""
     install = UNITS / "install.sh"
     if not install.is_file():
-        raise CommandError(Exit.FAILURE, f"{UNITS} has no install.sh: install flanpy anew, with pip or pipx")
+        raise CommandError(Exit.FAILURE, f"{UNITS} has no install.sh: install flanpy again, with pip or pipx")
     with TemporaryDirectory() as tree:
         subprocess.run(["/bin/sh", str(install), tree], check=True, timeout=_DEADLINE_S)  # noqa: S603, our own file
         return tuple(sorted(_of_tree(Path(tree), scripts), key=lambda one: one.place))

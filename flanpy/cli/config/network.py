@@ -139,7 +139,7 @@ def _refuse_if_left_outside(config: NetworkConfig, leased: list[SubnetKey]) -> N
         raise CommandError(
             Exit.REFUSED,
             f"the new config has no place for {plural(len(outside), 'subnet')} in use: {outside[0]}"
-            f"{' (and more)' if len(outside) > 1 else ''}; --force writes it, their hosts must then lease anew",
+            f"{' (and more)' if len(outside) > 1 else ''}; --force writes it, their hosts must then lease again",
         )
 
 

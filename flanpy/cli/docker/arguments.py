@@ -137,7 +137,7 @@ def _add_links(tree: Tree) -> None:
         "bring back the links of containers that started again",
         "docker links",
         about="""\
-Make the devices of 'flanpyctl link' again for containers that were started anew, and forget the links of those that
+Make the devices of 'flanpyctl link' again for containers that were started again, and forget the links of those that
 Docker has no more. flanpy-docker-links runs this with --follow as long as there are links. Needs root.""",
     )
     _add_settings(links)

@@ -139,11 +139,11 @@ def _network_lines(plan: NetworkPlan, *, done: bool) -> Iterator[str]:
         case NetworkStep.CREATE:
             yield f"the network '{name}' {'was' if done else 'would be'} created on {subnet}"
         case NetworkStep.RECREATE:
-            yield f"the network '{name}' {'was' if done else 'would be'} made anew on {subnet}"
+            yield f"the network '{name}' {'was' if done else 'would be'} made again on {subnet}"
         case NetworkStep.HELD:
-            yield f"the network '{name}' must be made anew, and is held by {', '.join(plan.holders)}"
+            yield f"the network '{name}' must be made again, and is held by {', '.join(plan.holders)}"
         case NetworkStep.TAKEN:
-            yield f"there is a network '{name}' of somebody else"
+            yield f"there is a network '{name}' that is not flanpy's"
     yield from plan.differences
 
 

@@ -81,8 +81,8 @@ def add_ping(tree: Tree) -> None:
         "ping\n ping web-7\n ping 10.50.7.3\n ping --all",
         about="""\
 Let the daemon probe all peers now, over the overlay and beneath it, and print what came back. With --all the agents'
-own probes are put together: who reaches whom, sender by row and receiver by column. Exit 5 if a pair of hosts is
-broken, naming it.""",
+own probes are put together: which host reaches which, sender by row and receiver by column. Exit 5 if a pair of hosts
+is broken, naming it.""",
     )
     ping.add_argument(
         "target",

@@ -27,7 +27,7 @@ exit code is 3.""",
         "--yes",
         action="store_true",
         default=False,
-        help="with --fix: do not ask, but leave alone what somebody else made",
+        help="with --fix: do not ask, but leave foreign objects alone",
     )
     doctor.add_argument(
         "--verbose",

@@ -48,7 +48,7 @@ def repair(findings: Iterable[Finding], host: Host, *, yes: bool) -> Fixed:
 
 def _is_wanted(repair: Repair, *, yes: bool) -> bool:
     if repair.removes and yes:
-        print(f"left alone, for somebody else made it: {_text(repair)}")
+        print(f"left alone, as it is foreign: {_text(repair)}")
         return False
     if not yes and not _is_agreed(repair):
         print(f"left alone: {_text(repair)}")
@@ -57,7 +57,7 @@ def _is_wanted(repair: Repair, *, yes: bool) -> bool:
 
 
 def _is_agreed(repair: Repair) -> bool:
-    what = "remove somebody else's rule with" if repair.removes else "run"
+    what = "remove a foreign rule with" if repair.removes else "run"
     try:
         return input(f"{what} '{_text(repair)}'? [y/N] ").strip().lower() in {"y", "yes"}
     except EOFError:

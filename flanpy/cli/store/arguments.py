@@ -33,7 +33,7 @@ embedded store makes one each day by itself, below its data directory.""",
         "store restore /root/store.db\n store restore --data-dir /srv/store /root/store.db",
         about="""\
 Check a backup and put it in the place of the embedded store's file, on the store's host, as root. The store must not
-run: systemctl stop flanpy-store. The file that is there is kept beside. Every host lists anew when the store is back,
+run: systemctl stop flanpy-store. The file that is there is kept beside. Every host lists again when the store is back,
 and writes its lease if the backup is older than that; packets go on meanwhile.""",
     )
     restore.add_argument("file", metavar="FILE", help="file that 'store backup' or the store itself wrote")

@@ -73,7 +73,7 @@ def _add_reserve(tree: Tree) -> None:
     reserve = tree.command(
         "reserve",
         "subnets.holding:reserve",
-        "keep a free subnet for a host, for ever",
+        "keep a free subnet for a host, forever",
         """subnets reserve 10.50.7.0/24 --public-ip 192.0.2.7
         subnets reserve 10.50.7.0/24 --public-ip 192.0.2.7 --node-id node-7""",
     )

@@ -92,7 +92,7 @@ def _wanted_record(arguments: Namespace) -> LeaseRecord:
         node_id=arguments.for_node,
     )
     if record == LeaseRecord(None):
-        raise UsageError("for whom? Give --public-ip, --public-ipv6 or --for-node of the host")
+        raise UsageError("for which host? Give --public-ip, --public-ipv6 or --for-node of the host")
     return record
 
 

@@ -66,4 +66,4 @@ class OffloadWatch:
 
 
 def _unsaved(error: HostError) -> None:
-    log.warning("offload_unsaved", error=error, action="a restart of flanpyd measures checksums anew")
+    log.warning("offload_unsaved", error=error, action="a restart of flanpyd measures checksums again")

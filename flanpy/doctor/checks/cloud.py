@@ -18,7 +18,7 @@ _TITLES: Final = {
     "TableNearlyFull": "the cloud provider's route table is nearly full",
     CloudFault.UNFIT.value: "the cloud provider drops what containers send: forwarding is off for this host",
     CloudFault.WRONG_TABLE.value: "routes stand in the wrong table",
-    "ForeignRoute": "somebody else's route stands at the cloud provider where ours should",
+    "ForeignRoute": "a foreign route stands at the cloud provider where ours should",
     CloudFault.THROTTLED.value: "the cloud provider throttles this host's calls",
     CloudFault.UNREACHABLE.value: "the cloud provider's API does not answer",
     CloudFault.SDK.value: "the cloud provider's SDK is not installed",

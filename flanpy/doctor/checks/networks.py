@@ -51,7 +51,7 @@ def ends(facts: Facts) -> Iterator[Finding]:
         yield _WIDER.found(
             *wide,
             cure="take the network from its containers (docker network disconnect), run flanpyctl"
-            " docker networks, which makes it anew, and connect them again",
+            " docker networks, which makes it again, and connect them again",
         )
     if foreign:
         cure = "take it out, unless it is meant: ip link set LINK nomaster"

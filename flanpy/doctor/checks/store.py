@@ -76,7 +76,7 @@ def versions(facts: Facts) -> Iterator[Finding]:
         ]
         cure = (
             f"update etcd to {etcd_versions.advice()}; until then give user {user}'s password "
-            "and certificate to nobody whom you would not make etcd's root"
+            "and certificate only to those who may be etcd's root"
         )
         problem, severity = _HOLES, Severity.WARNING
     else:
@@ -202,7 +202,7 @@ def reserved(facts: Facts) -> Iterator[Finding]:
         yield _RESERVED.found(
             *lines,
             line,
-            cure="drain this host and start it anew to move",
+            cure="drain this host and start it again to move",
             severity=Severity.WARNING,
             condition=judgement(facts, "RestartNeeded", "OtherReserved"),
         )

@@ -90,7 +90,7 @@ def restart(inputs: Inputs, _now: float) -> Condition:
     reserved = _reserved_beside(inputs)
     if reserved:
         message = f"{reserved[0]} is reserved for this host, which holds another subnet"
-        cure = "to move to it, drain this host and start flanpyd anew: flanpyctl drain"
+        cure = "to move to it, drain this host and start flanpyd again: flanpyctl drain"
         return bad(kind, "OtherReserved", message, cure, status=Status.TRUE, evidence=reserved)
     return good(kind, "None", "everything set is in force", status=Status.FALSE)
 

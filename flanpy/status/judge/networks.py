@@ -36,7 +36,7 @@ def ready(inputs: Inputs, _now: float) -> Condition:
     if refused := _refused(inputs.last):
         return bad(_KIND, "Refused", refused, "see the log; another program may hold the name or the VNI")
     if narrow := tuple(_narrow(world, networks)):
-        cure = "give the underlay more room, or make the network anew with a smaller --mtu"
+        cure = "give the underlay more room, or make the network again with a smaller --mtu"
         return bad(_KIND, "TooNarrow", narrow[0], cure, evidence=narrow)
     return _in_docker(inputs, world, networks)
 

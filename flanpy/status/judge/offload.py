@@ -47,7 +47,7 @@ def _corrupted(decided: Offload) -> Condition:
         cure = "set vxlan-tx-checksum to auto or off, and reload"
         return bad(_KIND, "CorruptedAndOn", text, cure, evidence=evidence)
     cure = (
-        "update driver and firmware of the network card, and boot: it is measured anew; "
+        "update driver and firmware of the network card, and boot: it is measured again; "
         "or keep it: vxlan-tx-checksum = off"
     )
     return bad(_KIND, OffloadReason.CORRUPTED.value, _said(decided), cure, evidence=evidence)

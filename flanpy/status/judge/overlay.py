@@ -153,8 +153,8 @@ def _moving(last: Pass, former: Former) -> str:
     names = HostNames.among(last.world.view.leases.values())
     named = ", ".join(names.of(user) or str(user.key) for user in users[:BRIEF])
     more = f" and {len(users) - BRIEF} more" if len(users) > BRIEF else ""
-    whom = f"for the leases of {named}{more}, which still say so" if users else "for packets under way"
-    return f"moving from {name}: it is kept {whom}"
+    users_of_it = f"for the leases of {named}{more}, which still say so" if users else "for packets under way"
+    return f"moving from {name}: it is kept {users_of_it}"
 
 
 def peers(inputs: Inputs, _now: float) -> Condition:

@@ -19,7 +19,7 @@ def neighbours(inputs: Inputs, _now: float) -> Condition:
         return _short(small[0], "TooSmall", f"{small[0].needed} peers are on this host's links")
     refusing = [table for table in tuning.neighbours if table.refused_lately]
     if refusing:
-        text = f"the kernel refused {refusing[0].refused_lately} neighbours of late"
+        text = f"the kernel refused {refusing[0].refused_lately} neighbours recently"
         return _short(refusing[0], "Overflowing", text)
     rooms = ", ".join(f"{table.family.name} {table.limit}" for table in tuning.neighbours)
     return good(kind, "Fit", f"room for neighbours: {rooms}")
@@ -59,7 +59,7 @@ def tuned(inputs: Inputs, _now: float) -> Condition:
     if ours:
         return _strict(tuning, ours, f"rp_filter is strict on {named(ours)}, which loosening did not change")
     if path.strict and path.drops_lately and not _all_reached(inputs):
-        text = f"rp_filter is strict on {named(path.strict)} and dropped {path.drops_lately} packets of late"
+        text = f"rp_filter is strict on {named(path.strict)} and dropped {path.drops_lately} packets recently"
         return _strict(tuning, list(path.strict), text)
     said = f"rp_filter is strict on {named(path.strict)}, and drops nothing of peers" if path.strict else ""
     return good(kind, "Tuned", said or "nothing is set against the overlay")

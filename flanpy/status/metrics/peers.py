@@ -91,7 +91,7 @@ def _aggregates(report: ReachReport) -> Iterator[Metric]:
         (((layer.value,), lost) for layer in Layer if (lost := _lost(layer, found)) is not None),
     )
     short = sum(bool(peer.mtu.wanted) and not peer.mtu.is_whole for peer in found)
-    yield gauge("flanpy_peers_path_mtu_short", "Peers to whom no full packet passes.", short)
+    yield gauge("flanpy_peers_path_mtu_short", "Peers that no full packet reaches.", short)
     yield _rtt(report)
 
 

@@ -153,7 +153,7 @@ class Assembler:
         if at in self._jumps:
             offset = self._labels[self._jumps[at]] - at - 1
             if offset < 0:
-                raise KernelError(f"a jump to {self._jumps[at]} leads back, which could be for ever")
+                raise KernelError(f"a jump to {self._jumps[at]} leads back, which could be forever")
         return _INSTRUCTION.pack(opcode, registers, offset, constant)
 
 

@@ -125,7 +125,7 @@ DOCKER_20 = DockerReport(
 DOCKER_28 = replace(DOCKER_20, needs_accepts=True)
 
 DOCKER_WIDE = DockerReport(
-    Condition(C.DOCKER_CONSISTENT, F, "MTUDiffers", "docker0 gives 1500", healthy=BAD, cure="make it anew")
+    Condition(C.DOCKER_CONSISTENT, F, "MTUDiffers", "docker0 gives 1500", healthy=BAD, cure="make it again")
 )
 
 

@@ -79,7 +79,7 @@ def held(etcd: FakeEtcd) -> list[KeyValue]:
 
 
 class Slices(RuleBasedStateMachine):
-    """Hosts that decide on old views, lose answers and start anew, while networks come and go."""
+    """Hosts that decide on old views, lose answers and start again, while networks come and go."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -100,7 +100,7 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 async def test_p24_session_leaves_no_channel_that_goes_on_connecting_when_tls_fails(
     strange: str, tmp_path: Path
 ) -> None:
-    """A call that somebody still refers to keeps its channel alive, and that dials once a second for ever."""
+    """A call that somebody still refers to keeps its channel alive, and that dials once a second forever."""
     make_certificates(tmp_path)
     with EtcdCluster.started(members=3, client_certs=True) as etcd:
         settings = etcd.settings(timeout=3.0)
