@@ -34,5 +34,8 @@ exec unshare --mount --pid --fork --kill-child sh -euc '
   mount -t tmpfs tmpfs run
   mkdir -m 755 run/lock run/netns
   cp -L /etc/resolv.conf /etc/hosts etc/
-  exec env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 chroot . sh -c "cd /flanpy && exec \"\$@\"" sh "$@"
+  # Not chroot: what enters the mounts of a process of ours (nsenter) finds itself in their root, which is the tree then.
+  pivot_root . .
+  umount --lazy .
+  exec env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 sh -c "cd /flanpy && exec \"\$@\"" sh "$@"
 ' sh "$tree" "$@"

@@ -34,7 +34,8 @@ missing_packages() {
 
 # A Docker of whatever version that is there already is used and left alone.
 missing_docker_packages() {
-  { command -v dockerd && command -v containerd && command -v runc && command -v docker; } >/dev/null || echo docker.io
+  { command -v dockerd && command -v containerd && command -v runc; } >/dev/null || echo docker.io
+  { ! command -v dockerd || command -v docker; } >/dev/null || echo docker-cli  # a package of its own since Debian 13
   { command -v iptables && command -v iptables-legacy; } >/dev/null || echo iptables
   busybox=$(command -v busybox) || { echo busybox-static; return; }  # the containers' image
   ldd "$busybox" >/dev/null 2>&1 && echo busybox-static  # ldd fails on a static program
@@ -171,7 +172,7 @@ usage() {
 [ "$(uname -s)" = Linux ] || die "this runs on Linux only"
 case ${1:-all} in
   -h | --help) usage "$(missing all)"; exit 0 ;;
-  all | lab) install_packages "${1:-all}" ;;
+  all | lab) install_packages "${1:-all}"; install_packages "${1:-all}" ;;  # docker.io may have come without its client
   venv) venv=${2:-$venv} ;;
   *) die "what is $1? There are all, lab and venv" ;;
 esac

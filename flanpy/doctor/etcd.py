@@ -117,12 +117,12 @@ def _connection(url: str, files: Mapping[str, str], deadline: float) -> http.cli
     host, port = place.hostname or "", place.port or 2379
     if place.scheme != "https":
         return http.client.HTTPConnection(host, port, timeout=deadline)
-    import ssl  # noqa: PLC0415, many a host has etcd without TLS
+    from flanpy.tls import client_context  # noqa: PLC0415, many a host has etcd without TLS
 
     tls_files.check(
         *(Path(files[name]) if files.get(name) else None for name in ("cafile", "certfile", "keyfile"))
     )
-    context = ssl.create_default_context(cafile=files.get("cafile") or None)
+    context = client_context(files.get("cafile") or None)
     if files.get("certfile"):
         context.load_cert_chain(files["certfile"], files.get("keyfile") or None)
     return http.client.HTTPSConnection(host, port, timeout=deadline, context=context)

@@ -41,9 +41,9 @@ def test_request_that_asks_for_more_gets_a_clients_certificate_with_our_name(hom
              "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "subjectAltName=IP:192.0.2.1"]  # fmt: skip
     request = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     signed = authority.sign(request, authority=home / "ca.crt", key=home / "ca.key", name="0123456789abcdef")
-    text = text_of(signed)
-    assert "Subject: O = flanpy, CN = 0123456789abcdef" in text
-    assert "Issuer: O = flanpy, CN = flanpy authority" in text
+    text = text_of(signed).replace(" = ", "=")  # OpenSSL 3.2 and newer write no blanks
+    assert "Subject: O=flanpy, CN=0123456789abcdef" in text
+    assert "Issuer: O=flanpy, CN=flanpy authority" in text
     assert "CA:FALSE" in text
     assert "TLS Web Server" not in text
     assert "192.0.2.1" not in text

@@ -119,7 +119,7 @@ def peer_leases(inputs: Inputs, _now: float) -> Condition:
 
 def _changed_hands(lines: Sequence[str]) -> Condition:
     cure = (
-        "if that host was not moved on purpose, another program writes its key in etcd: find out who, and give each host"
+        "if that host was not moved on purpose, another program writes its key in etcd: find it, and give each host"
         " an etcd user that may write its own key only"
     )
     return bad(ConditionType.PEER_LEASES_VALID, "ChangedHands", named(lines, "; "), cure, evidence=lines)

@@ -26,6 +26,7 @@ from flanpy.errors import ConfigError, FlanpyError, ListRefused, StoreUnavailabl
 from flanpy.files.news import FileNews
 from flanpy.store.endpoint import Endpoint
 from flanpy.store.listed.document import LARGEST_DOCUMENT
+from flanpy.tls import client_context
 
 ASK_AGAIN: Final = 30.0
 """Seconds between two looks: at a URL, and at a file that cannot be watched."""
@@ -175,7 +176,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 def _tls(ca_file: Path | None) -> ssl.SSLContext:
     try:
-        return ssl.create_default_context(cafile=ca_file)
+        return client_context(ca_file)
     except OSError as error:
         raise ConfigError(f"leases-cafile {ca_file} cannot be used: {error.strerror or error}") from error
 
