@@ -14,6 +14,7 @@ from flanpy.backend import bridged
 from flanpy.backend.filtering import filter_objects, guarded
 from flanpy.backend.registry import backend_for
 from flanpy.backend.udp import UdpPeerPlanner
+from flanpy.backend.wireguard import WireguardPeerPlanner
 from flanpy.backend.way import Way, Ways
 from flanpy.model.lease import Lease
 from flanpy.model.objects import KernelObject
@@ -40,10 +41,10 @@ class MovingPeerPlanner:
         return tuple(wanted.values())
 
     def peer(self, lease: Lease) -> Iterable[KernelObject]:
-        # A host sends in the new way as soon as our lease says so, and in the old until then; only a UDP tunnel
-        # refuses what comes from hosts that are not in its table.
+        # A host sends in the new way as soon as our lease says so, and in the old until then; only a UDP tunnel and
+        # WireGuard refuse what comes from hosts that they do not know.
         for planner in (self.current, self.former):
-            if isinstance(planner, UdpPeerPlanner):
+            if isinstance(planner, UdpPeerPlanner | WireguardPeerPlanner):
                 yield from planner.heard(lease)
         yield from self._of(lease).peer(lease)
 
@@ -64,11 +65,11 @@ def _planner(world: World) -> PeerPlanner | None:
     network = world.network
     current = backend_for(network.backend_type).planner(world) if network is not None else None
     then = former_world(world)
-    if current is None or then is None or then.network is None:
+    if then is None or then.network is None:
         return current
     former = backend_for(then.network.backend_type).planner(then)
-    if former is None:
-        return current
+    if current is None or former is None:
+        return current or former
     return MovingPeerPlanner(current, former, lease_type(then.network.backend_type))
 
 

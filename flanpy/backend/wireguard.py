@@ -9,8 +9,8 @@ No secret comes by here: the policy has our public key, a pre-shared key is its 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from ipaddress import ip_interface
 from itertools import chain
@@ -35,6 +35,9 @@ LOWEST_MTU = 576 + OVERHEAD
 
 LOWEST_MTU6 = LEAST_MTU + OVERHEAD
 _LONGEST_KEEPALIVE = 65_535
+
+GREETING_S = 25
+"""Keepalive of a peer whose session is to begin before its packets: the kernel sends the first one at once."""
 
 
 class Mode(Enum):
@@ -116,39 +119,59 @@ def _mode(given: object) -> Mode:
 
 @dataclass(frozen=True, slots=True)
 class WireguardPeerPlanner:
-    """Implements `plan.desired.PeerPlanner`. `own` is our public key: a lease with it is a copy of ours."""
+    """Implements `plan.desired.PeerPlanner`. `own` is our public key: a lease with it is a copy of ours.
+
+    `greets`: peers that announced their key know ours as well, so that sessions may begin before packets come.
+    """
 
     fixed: tuple[KernelObject, ...] = field(compare=False)
     families: tuple[Family, ...]
     options: WireguardOptions
     own: str
+    greets: bool = False
 
     def peer(self, lease: Lease) -> Iterator[KernelObject]:
-        devices = [(family,) for family in self.families]
-        for families in devices if self.options.mode is Mode.SEPARATE else [self.families]:
-            yield from self._on_device(lease, families)
+        for families in self._devices:
+            said = _data(lease, families)
+            known = self._known(lease, families, said) if said is not None else None
+            if known is not None:
+                yield known
+                yield from (Route(subnet, known.link) for subnet in known.allowed)
 
-    def _on_device(self, lease: Lease, families: tuple[Family, ...]) -> Iterator[KernelObject]:
-        """Yield the peer on the device of these families: one peer, whatever it has of them."""
-        subnets = [subnet for family in families if (subnet := lease.key.of(family)) is not None]
-        # flannel writes the data of one family where a peer has no address of the other
-        said = _data(lease, families)
-        public = self._endpoint(lease, families)
-        if not subnets or said is None or public is None or said.public_key == self.own:
+    def heard(self, lease: Lease) -> Iterator[WgPeer]:
+        """Yield what lets a peer send to us by WireGuard, though packets to it take another path."""
+        key = lease.record.announced_key
+        if not key or _data(lease, self.families) is not None:
             return
-        link = self.options.links[families[0]]
+        for families in self._devices:
+            known = self._known(lease, families, WireguardData(key))
+            if known is not None and self.greets and self.own < key and not known.keepalive:
+                known = replace(known, keepalive=GREETING_S)
+            if known is not None:
+                yield known
+
+    @property
+    def _devices(self) -> Iterable[tuple[Family, ...]]:
+        return [(one,) for one in self.families] if self.options.mode is Mode.SEPARATE else [self.families]
+
+    def _known(self, lease: Lease, families: tuple[Family, ...], said: WireguardData) -> WgPeer | None:
+        """Return the peer on the device of these families: one peer, whatever it has of them."""
+        subnets = tuple(subnet for family in families if (subnet := lease.key.of(family)) is not None)
+        # flannel writes the data of one family where a peer has no address of the other
+        public = self._endpoint(lease, families)
+        if not subnets or public is None or said.public_key == self.own:
+            return None
         # With one device flannel writes ListenPortV6 for a port that is not open: all hosts have ListenPort.
         port = said.port if self.options.mode is Mode.SEPARATE else None
-        yield WgPeer(
-            link,
+        return WgPeer(
+            self.options.links[families[0]],
             said.public_key,
             public,
             port or self.options.port(families[0]),
-            tuple(subnets),
+            subnets,
             self.options.psk,
             self.options.keepalive,
         )
-        yield from (Route(subnet, link) for subnet in subnets)
 
     def _endpoint(self, lease: Lease, families: tuple[Family, ...]) -> IPAddress | None:
         """Return the address that wrapped packets go to; in mode auto that of the first family that the peer has."""
@@ -231,7 +254,8 @@ class WireguardBackend:
         if not devices or not all(devices):
             return None
         fixed = {obj.key: obj for obj in chain.from_iterable(devices)}  # one device is planned once
-        return WireguardPeerPlanner(tuple(fixed.values()), families, options, key)
+        greets = world.former is not None and world.former.greets
+        return WireguardPeerPlanner(tuple(fixed.values()), families, options, key, greets)
 
     def narrow(self, world: World) -> Narrow | None:
         if world.network is None:

@@ -78,6 +78,7 @@ class LeaseRecord:
     `mesh_token`: the bearer may ask other hosts for their row of the mesh, as this node; told to nobody.
     `without_ipv6`: the node's packets have no room for the overlay's IPv6, so it has none of it, whatever stands here:
     flannel drops a lease that lacks the data of a family of its key.
+    `announced_key`: the node's public key of WireGuard beside another backend, while it moves to or from that one.
     """
 
     public_ip: IPv4Address | None
@@ -91,6 +92,7 @@ class LeaseRecord:
     leaving: bool = False
     mesh_token: str = field(default="", repr=False)
     without_ipv6: bool = False
+    announced_key: str = ""
 
     @property
     def owner(self) -> str:
@@ -113,7 +115,7 @@ class LeaseRecord:
     def wireguard_key(self) -> str:
         """Return the host's public key of WireGuard, "" if it has none."""
         said = (self.backend_data, self.backend_data6)
-        return next((one.public_key for one in said if isinstance(one, WireguardData)), "")
+        return next((one.public_key for one in said if isinstance(one, WireguardData)), self.announced_key)
 
 
 @dataclass(frozen=True, slots=True)

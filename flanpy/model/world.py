@@ -68,11 +68,12 @@ class Former:
     """The backend that the network had until its config was changed, while hosts move to the new one.
 
     `network` is that config, `record` our lease's content under it: peers that still advertise that backend are
-    reached, and reach us, by it.
+    reached, and reach us, by it. `greets`: all peers know our WireGuard key, so that sessions may begin ahead of packets.
     """
 
     network: NetworkConfig
     record: LeaseRecord
+    greets: bool = False
 
 
 @dataclass(frozen=True, slots=True)

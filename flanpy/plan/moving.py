@@ -7,6 +7,12 @@ Every host learns of the change at its own time. To keep both backends working a
 3. keeps the old one while any peer still advertises it, and a short time longer for packets in flight;
 4. keeps reaching a peer by the old backend while that peer's lease names a backend that our config does not name yet.
 
+WireGuard hears only whom it has a key of. So a host that moves to it does (2) in two steps: its lease announces the key
+beside the old backend, and names the new one `KNOWN` later; until then peers are reached by the old one, wherever they
+are. The session begins in between, by the host with the smaller key: if both begin at once, neither stands for 5 s. On
+the way back the lease announces the key until nobody sends by it any more. A host that cannot have the new backend
+stays at the first step, and is reached, and reaches the others, by the old one.
+
 Pure; time comes in as monotonic seconds.
 """
 
@@ -24,6 +30,12 @@ from flanpy.plan.admission import lease_type, lease_types
 GRACE = 2.0
 """Seconds that the old backend outlives the last lease that advertises it. A pass takes milliseconds."""
 
+KNOWN = 2.0
+"""Seconds from the announcement of our key to the lease that has others send by it. They read it in milliseconds."""
+
+GREETING = 1.0
+"""Seconds from the announcement of our key to the first handshake."""
+
 AHEAD = 2.0
 """Seconds that a peer's old lease is believed. Its host has read the same config from the same etcd as we will."""
 
@@ -33,12 +45,15 @@ class Moving:
     """This host's progress from one backend to the next. At rest there is no `former`.
 
     `stands`: the new backend's objects are in place, so our lease may advertise it. `idle_since`: the time since
-    which no peer advertises the former one.
+    which no peer advertises the former one. `placed`: it stands, and peers are to learn our key first; `known_since`: the time
+    since which they can.
     """
 
     former: Former | None = None
     stands: bool = True
     idle_since: float | None = None
+    placed: bool = False
+    known_since: float | None = None
 
     def begun(self, old: NetworkConfig | None, new: NetworkConfig, own: Lease | None) -> Moving:
         """Return the state after the config was changed from `old` to `new`."""
@@ -49,8 +64,35 @@ class Moving:
         if self.former is not None and not self.stands:
             # nobody was told of `old` yet: what we have to keep is still what came before it
             taken_back = self.former.network.backend_type == new.backend_type
-            return Moving() if taken_back else self
+            former = replace(self.former, greets=False)
+            return Moving() if taken_back else Moving(former, stands=False)
         return Moving(Former(old, own.record), stands=False)
+
+    def built(self, network: NetworkConfig) -> Moving:
+        """Return the state after the new backend's objects were put in place."""
+        return replace(self, placed=True) if _by_key(network) else replace(self, stands=True)
+
+    def key_known(self, own: Lease | None, now: float) -> Moving:
+        """Return the state after etcd showed our lease as this, at this time."""
+        if self.former is None or self.stands or not self.placed:
+            return self
+        if own is None or not own.record.announced_key:
+            return self
+        if self.known_since is None:
+            return replace(self, known_since=now)
+        if now >= self.known_since + KNOWN:
+            return replace(self, stands=True, placed=False, known_since=None)
+        if now >= self.known_since + GREETING and not self.former.greets:
+            return replace(self, former=replace(self.former, greets=True))
+        return self
+
+    def announces(self) -> bool:
+        """Report whether our lease has our key of WireGuard beside what another backend needs."""
+        return self.placed or (self.former is not None and _by_key(self.former.network))
+
+    def is_unready(self, network: NetworkConfig) -> bool:
+        """Report whether nothing may be sent by the new backend yet, to whomever."""
+        return self.former is not None and not self.stands and _by_key(network)
 
     def told(self, own: Lease | None) -> Moving:
         """Return the state after etcd reported our lease; its record replaces the former one if of the same backend."""
@@ -81,7 +123,10 @@ class Moving:
 
     def pause(self, now: float) -> float | None:
         """Return the seconds until the next check, None if only news can change anything."""
-        return None if self.idle_since is None else max(0.0, self.idle_since + GRACE - now)
+        due = [self.idle_since + GRACE] if self.idle_since is not None else []
+        if self.known_since is not None and self.former is not None:
+            due.append(self.known_since + (KNOWN if self.former.greets else GREETING))
+        return max(0.0, min(due) - now) if due else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +152,9 @@ class Ahead:
             return Ahead()
         kept = dict(self.leases)
         until = {key: at for key, at in self.until.items() if at > now}
+        if moving.is_unready(network):
+            types -= {network.backend_type}
+            until = dict.fromkeys(self.until, now + AHEAD)
         leases = step.now.leases
         for key in step.keys:
             was = step.before.leases.get(key)
@@ -129,6 +177,10 @@ class Ahead:
     def pause(self, now: float) -> float | None:
         """Return the seconds until the first expires, None if there is none."""
         return max(0.0, min(self.until.values()) - now) if self.until else None
+
+
+def _by_key(network: NetworkConfig) -> bool:
+    return network.backend_type == "wireguard"
 
 
 def _is_empty_reservation(lease: Lease) -> bool:

@@ -185,6 +185,7 @@ def _change(old: Lease, new: Lease) -> str:
         ("backend data", was.backend_data, now.backend_data),
         ("IPv6 backend data", was.backend_data6, now.backend_data6),
         ("without IPv6", was.without_ipv6, now.without_ipv6),
+        ("announced key", was.announced_key, now.announced_key),
         ("fast path", was.fast_path, now.fast_path),
         ("leaving", was.leaving, now.leaving),
     )

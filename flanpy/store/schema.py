@@ -31,7 +31,7 @@ from flanpy.model.lease import (
 )
 from flanpy.store.port import KeyValue
 from flanpy.store.unusable import Unusable, shown
-from flanpy.store.wireguard_data import wireguard_data
+from flanpy.store.wireguard_data import public_key, wireguard_data
 
 CONFIG: Final = "/config"
 SUBNETS: Final = "/subnets/"
@@ -78,6 +78,8 @@ class _Value(msgspec.Struct):
     """the proof by which the host asks others what they reach (`/v1/reachability`); random, flanpy only."""
     without_ipv6: bool = msgspec.field(name="WithoutIPv6", default=False)
     """the host's packets have no room for the overlay's IPv6, so that nobody sends it any; flanpy only."""
+    announced_key: str | None = msgspec.field(name="WireguardKey", default=None)
+    """the host's public key while it moves to Backend wireguard or back, so that it can be heard; flanpy only."""
 
 
 class _Vxlan(msgspec.Struct):
@@ -187,6 +189,8 @@ def encode_record(record: LeaseRecord) -> bytes:
         parts.append(f'"MeshToken":{_json_text(record.mesh_token)}')
     if record.without_ipv6:
         parts.append('"WithoutIPv6":true')
+    if record.announced_key:
+        parts.append(f'"WireguardKey":{_json_text(record.announced_key)}')
     return f"{{{','.join(parts)}}}".encode()
 
 
@@ -280,6 +284,7 @@ def _record(raw: bytes, key: SubnetKey, *, reserved: bool) -> LeaseRecord:
         value.leaving,
         _mesh_token(value.mesh_token),
         value.without_ipv6,
+        public_key("WireguardKey", value.announced_key) if value.announced_key else "",
     )
     _check_whole(record, key, reserved=reserved)
     return record

@@ -25,11 +25,15 @@ def wireguard_data(field: str, raw: bytes) -> WireguardData:
         data = _read(raw)
     except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError) as error:
         raise Unusable(f"{field} {shown(raw)} cannot be read: {shown(str(error), quoted=False)}") from error
-    key = key_of(data.public_key)
-    if key is None or not any(key):
-        raise Unusable(
-            f"PublicKey {shown(data.public_key)} of {field} is no key: 32 bytes in base64, not all zeros"
-        )
+    public_key("PublicKey", data.public_key, f" of {field}")
     if data.port is not None and not 0 <= data.port < 1 << 16:
         raise Unusable(f"Port {shown(str(data.port), quoted=False)} of {field} is no UDP port")
     return WireguardData(data.public_key, data.port or None)
+
+
+def public_key(field: str, text: str, of: str = "") -> str:
+    """Return the text of a public key if it is one; raises Unusable, which names the field and what it is of."""
+    key = key_of(text)
+    if key is None or not any(key):
+        raise Unusable(f"{field} {shown(text)}{of} is no key: 32 bytes in base64, not all zeros")
+    return text

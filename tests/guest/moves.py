@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from integration.lab import NETWORK, Host, Lab, Stream
+from integration.lab import NETWORK, Host, Lab, Probe, Stream
 from tests.lab.backend_side import moving_from
 from tests.lab.conftest import BuildLab
 from tests.lab.overlay import assert_settled, eventually
@@ -18,15 +18,16 @@ def assert_moves_from_vxlan_and_back(build_lab: BuildLab, backend: str, *, mtu: 
     lab.attach_containers()
     assert_settled(lab)
     one, two = lab.containers
-    with Stream(one, two) as stream:
+    with Stream(one, two) as stream, Probe(one, two) as there, Probe(two, one) as back:
         stream.wait_flowing()
         for name, room in ((backend, mtu), ("vxlan", 1450)):
             lab.configure({"Network": NETWORK, "Backend": {"Type": name}})
             eventually(partial(_arrived, lab, room), name, deadline=60)
             assert_settled(lab, deadline=60)
             stream.wait_flowing()
-        found = stream.stop()
+        found, *probed = stream.stop(), there.stop(), back.stop()
     assert found.whole, found
+    assert not [one for one in probed if one.lost], probed
     assert not any(host.has_link(link) for host in lab.hosts)
 
 

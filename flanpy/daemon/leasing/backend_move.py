@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from flanpy.backend.choice import former_world
 from flanpy.backend.cloud import stands
+from flanpy.backend.registry import backend_for
 from flanpy.clock import Clock
 from flanpy.daemon.host_files import device_failed
 from flanpy.log import get_logger
@@ -28,15 +29,23 @@ log = get_logger()
 
 
 class BackendMove:
-    """The state of the move. `view` returns all leases; `show` is called when their form is to change."""
+    """The state of the move. `view` returns all leases; `show` is called when their form is to change, `say` when our
+    lease is to say something else."""
 
     def __init__(
-        self, *, clock: Clock, loop: ReconcileLoop, view: Callable[[], LeaseView], show: Callable[[], None]
+        self,
+        *,
+        clock: Clock,
+        loop: ReconcileLoop,
+        view: Callable[[], LeaseView],
+        show: Callable[[], None],
+        say: Callable[[], None],
     ) -> None:
         self._clock = clock
         self._loop = loop
         self._view = view
         self._show = show
+        self._say = say
         self._network: NetworkConfig | None = None
         self._moving = Moving()
         self._ahead = Ahead()
@@ -55,15 +64,22 @@ class BackendMove:
         world = replace(self._loop.world, network=self._network, own=own, former=self._moving.former)
         return world if self._moving.stands else former_world(world) or world
 
+    def announced(self) -> str:
+        """Return the key of WireGuard that our lease is to announce beside another backend, "" for none."""
+        return self._loop.world.policy.wireguard_key if self._moving.announces() else ""
+
     def stood(self, outcome: Pass) -> bool:
-        """Report whether this pass completed the network's backend, so that our lease may advertise it."""
-        if self._moving.stands or outcome.world.network is not self._network:
+        """Report whether this pass completed the network's backend, so that our lease may say more of it."""
+        network = outcome.world.network
+        if self._moving.stands or self._moving.placed or network is None or network is not self._network:
+            return False
+        if backend_for(network.backend_type).planner(outcome.world) is None:
             return False
         if outcome.decision.desired is None or outcome.error or device_failed(outcome):
             return False
         if not stands(outcome.world):
             return False
-        self._moving = replace(self._moving, stands=True)
+        self._moving = self._moving.built(network)
         return True
 
     def shown(self, view: LeaseView) -> LeaseView:
@@ -76,6 +92,9 @@ class BackendMove:
         if network is None:
             return
         view = self._view()
+        before = self._moving
+        own = next((lease for lease in view.leases.values() if is_own(lease, self._loop.world)), None)
+        self._moving = before.key_known(own, now)
         ahead = self._ahead.after(step or Step(view, view, ()), network, self._moving, now)
         if ahead is not self._ahead:
             self._ahead = ahead
@@ -89,6 +108,8 @@ class BackendMove:
             self._loop.network_changed(network, self._moving.former)
         if former is not None and self._moving.former is None:
             log.info("backend_moved", backend=network.backend_type, previous=former.network.backend_type)
+        if self._moving.announces() != before.announces() or self._moving.stands != before.stands:
+            self._say()
         if self._pause() is not None:
             self._news.set()
 

@@ -100,7 +100,11 @@ class Leasing:
             terms=LeaseTerms(ttl=settings.subnet_lease_ttl, margin=settings.subnet_lease_renew_margin),
         )
         self._move = BackendMove(
-            clock=clock, loop=loop, view=lambda: self._leases.view, show=self._show_leases
+            clock=clock,
+            loop=loop,
+            view=lambda: self._leases.view,
+            show=self._show_leases,
+            say=self.world_changed,
         )
         self._ways = EtcdWays(lambda: session.endpoints, clock=clock, changed=self._etcd_moved)
         self._suspects = Suspects(
@@ -193,7 +197,7 @@ class Leasing:
         if network is None or not self._leases.view.in_sync:
             return
         world = self._move.advertised(self._published() or self._keeper.state.lease)
-        record = own_record(world, token=self._mesh_token)
+        record = own_record(world, token=self._mesh_token, announced=self._move.announced())
         if record is not None:
             self._keeper.want(network, record, guarded(world))
 

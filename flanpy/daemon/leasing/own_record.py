@@ -11,8 +11,10 @@ from flanpy.model.lease import Lease, LeaseRecord
 from flanpy.model.world import World
 
 
-def own_record(world: World, *, token: str) -> LeaseRecord | None:
+def own_record(world: World, *, token: str, announced: str = "") -> LeaseRecord | None:
     """Return the wanted content of our lease, None while the facts do not suffice; `token` is for a lease without one.
+
+    `announced` is our key of WireGuard, for a lease that does not have it as its backend's.
 
     A token stays as it stands in etcd, or a restart would write every lease again, and every peer read it.
     """
@@ -21,7 +23,12 @@ def own_record(world: World, *, token: str) -> LeaseRecord | None:
     if record is None:
         return None
     known = world.own.record.mesh_token.strip() if world.own is not None else ""
-    return replace(record, mesh_token=known or token, without_ipv6=choice.narrow(world) is not None)
+    return replace(
+        record,
+        mesh_token=known or token,
+        without_ipv6=choice.narrow(world) is not None,
+        announced_key="" if record.wireguard_key else announced,
+    )
 
 
 def own_lease(
