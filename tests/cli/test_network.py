@@ -18,6 +18,7 @@ from tests.cli.conftest import Ctl, Network
 pytestmark = pytest.mark.etcd
 
 VXLAN = '{"Network":"10.50.0.0/16","Backend":{"Type":"vxlan","VNI":7}}'
+VXLAN_TEXT = json.dumps(json.loads(VXLAN))
 LEASE = '{"PublicIP":"192.0.2.1","PublicIPv6":null,"BackendType":"host-gw"}'
 
 
@@ -214,3 +215,58 @@ def test_validate_exits_1_when_etcd_holds_a_broken_config(network: Network) -> N
 def test_command_exits_3_when_etcd_is_out_of_reach(words: list[str], ctl: Ctl) -> None:
     ended = ctl("network", *words, "--etcd-endpoints", "http://127.0.0.1:1")
     assert (ended.code, ended.out, ended.err.count("\n")) == (3, "", 1)
+
+
+def test_set_encrypt_keeps_the_backend_that_no_encrypt_goes_back_to(network: Network) -> None:
+    network.configure(VXLAN)
+    before = {"Type": "vxlan", "VNI": 7}
+    ended = network("network", "set", "--encrypt")
+    assert (ended.code, "Backend       wireguard" in ended.out) == (0, True)
+    written = {"Network": "10.50.0.0/16", "Backend": {"Type": "wireguard"}, "InClear": before}
+    assert json.loads(network.text("config") or "") == written
+    assert json.loads(network("network", "show", "-o", "json").out)["InClear"] == before
+    assert (network("network", "set", "--encrypt").code, network.text("config")) == (0, json.dumps(written))
+    assert network("network", "set", "--no-encrypt").code == 0
+    assert json.loads(network.text("config") or "") == json.loads(VXLAN)
+    assert (network("network", "set", "--no-encrypt").code, network.text("config")) == (0, VXLAN_TEXT)
+
+
+def test_no_encrypt_goes_to_another_backend_on_request_and_loses_no_option_of_wireguard(
+    network: Network,
+) -> None:
+    network.configure('{"network":"10.50.0.0/16","backend":{"type":"wireguard"}}')
+    assert network("network", "set", "--no-encrypt", "--backend", "host-gw").code == 0
+    assert json.loads(network.text("config") or "")["Backend"] == {"Type": "host-gw"}
+    custom = '{"Network":"10.50.0.0/16","Backend":{"Type":"wireguard","ListenPort":51000}}'
+    network.configure(custom)
+    refused = network("network", "set", "--no-encrypt")
+    assert (refused.code, refused.err.count("\n"), "ListenPort" in refused.err) == (7, 1, True)
+    assert network.text("config") == custom
+
+
+def test_init_encrypts_from_the_start(network: Network) -> None:
+    words = ("--encrypt", "--option", "VNI=7")
+    assert network("network", "init", "10.50.0.0/16", *words).code == 0
+    written = json.loads(network.text("config") or "")
+    assert (written["Backend"], written["InClear"]) == ({"Type": "wireguard"}, {"Type": "vxlan", "VNI": 7})
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ([], 2),
+        (["--encrypt", "--no-encrypt"], 2),
+        (["--encrypt", "network.json"], 2),
+        (["--encrypt", "--backend", "udp"], 2),
+        (["--no-encrypt", "--backend", "wireguard"], 2),
+        (["--encrypt"], 7),
+    ],
+)
+def test_set_with_what_it_cannot_encrypt_is_one_line_and_writes_nothing(
+    words: list[str], code: int, network: Network
+) -> None:
+    alloc = '{"Network":"10.50.0.0/16","Backend":{"Type":"alloc"}}'
+    network.configure(alloc)
+    ended = network("network", "set", *words)
+    assert ended.code == code, ended.err
+    assert network.text("config") == alloc

@@ -7,6 +7,11 @@ from typing import Final
 from flanpy.cli.base.output import FORMATS
 from flanpy.cli.base.parser import Parser, Tree, add_force, add_format
 
+_SET: Final = """\
+Replace the network config. Running hosts move to another backend one by one, and packets go on meanwhile. --encrypt moves
+them to Backend wireguard and keeps the present one in the config, --no-encrypt moves them back; status and peers name the
+hosts that are still in clear. Containers get an MTU of 1420 where vxlan gave 1450."""
+
 SHELLS: Final = ("bash", "zsh", "fish")
 
 
@@ -29,9 +34,13 @@ def add_network(tree: Tree) -> None:
         "set",
         "config.network:replace",
         "replace the network config",
-        "network set network.json\n network set - < network.json",
+        "network set network.json\n network set - < network.json\n network set --encrypt",
+        about=_SET,
     )
-    change.add_argument("file", metavar="FILE", help="JSON in flannel's format; - is standard input")
+    change.add_argument(
+        "file", metavar="FILE", nargs="?", default=None, help="JSON in flannel's format; - is standard input"
+    )
+    _add_encryption(change)
     add_force(change, "also if leased subnets do not fit it, hosts do not allow it, or it leads nowhere")
     validate = below.command(
         "validate",
@@ -45,6 +54,25 @@ def add_network(tree: Tree) -> None:
         nargs="?",
         default=None,
         help="JSON; - is standard input; without it what etcd has",
+    )
+
+
+def _add_encryption(change: Parser) -> None:
+    which = change.add_mutually_exclusive_group()
+    which.add_argument(
+        "--encrypt",
+        action="store_true",
+        default=False,
+        help="in place of FILE: the present network, by WireGuard",
+    )
+    which.add_argument(
+        "--no-encrypt",
+        action="store_true",
+        default=False,
+        help="in place of FILE: the present network, by the backend it had before",
+    )
+    change.add_argument(
+        "--backend", metavar="TYPE", default=None, help="with --no-encrypt: the backend to go to instead"
     )
 
 
@@ -69,6 +97,9 @@ def _add_network_init(tree: Tree) -> None:
     init.add_argument("--backend", metavar="TYPE", default="vxlan", help="backend type (default vxlan)")
     init.add_argument(
         "--option", metavar="KEY=VALUE", action="append", default=[], help="option of the backend; repeatable"
+    )
+    init.add_argument(
+        "--encrypt", action="store_true", default=False, help="encrypt what goes between hosts, by WireGuard"
     )
     add_force(init, "also a network that hosts do not allow without a setting of their own")
 

@@ -20,6 +20,7 @@ from flanpy.cli.base.host import Host
 from flanpy.cli.base.output import print_as
 from flanpy.cli.base.screen import next_step
 from flanpy.cli.base.wording import plural
+from flanpy.cli.config import encryption
 from flanpy.cli.config.border import refuse_disallowed, refuse_used, warnings
 from flanpy.errors import ConfigError, UsageError
 from flanpy.model.lease import SubnetKey
@@ -44,6 +45,8 @@ def show(arguments: Namespace, host: Host) -> Exit:
 def init(arguments: Namespace, host: Host) -> Exit:
     """Create the config unless there is one: CONFLICT then."""
     config = _checked(_initial(arguments))
+    if arguments.encrypt:
+        config = _checked(encryption.encrypted(config).text)
     _judge_border(config, host, force=arguments.force)
     key = config_key(host.effective.etcd.prefix)
 
@@ -96,12 +99,30 @@ def _options(arguments: Namespace) -> Iterator[tuple[str, object]]:
 
 def replace(arguments: Namespace, host: Host) -> Exit:
     """Replace the config. REFUSED if subnets would be left outside, CONFLICT if it changes meanwhile."""
-    config = _checked(_read(arguments.file))
+    config = _checked(_wanted(arguments, host))
     _judge_border(config, host, force=arguments.force)
     prefix = host.effective.etcd.prefix
     with_etcd(host.effective, lambda store: write(store, prefix, config, force=arguments.force))
     _print(config)
     return Exit.OK
+
+
+def _wanted(arguments: Namespace, host: Host) -> str:
+    """Return the text to write: a file's, or the present one, encrypted or not any more."""
+    changes = arguments.encrypt or arguments.no_encrypt
+    if changes == (arguments.file is not None):
+        raise UsageError("network set takes one of FILE, --encrypt and --no-encrypt")
+    if arguments.backend is not None and not arguments.no_encrypt:
+        raise UsageError("--backend goes with --no-encrypt: a FILE names its own")
+    if arguments.file is not None:
+        return _read(arguments.file)
+    present = parse_network_config(_stored(host))
+    changed = (
+        encryption.encrypted(present)
+        if arguments.encrypt
+        else encryption.in_clear(present, arguments.backend)
+    )
+    return changed.text
 
 
 def _judge_border(config: NetworkConfig, host: Host, *, force: bool) -> None:

@@ -40,6 +40,7 @@ def parse_network_config(text: str | bytes) -> NetworkConfig:
         **_pool_fields(pool, pool6),  # type: ignore[arg-type]
         enable_nftables=values.boolean("EnableNFTables", default=False),
         deliberate=values.boolean("Deliberate", default=False),
+        in_clear=_in_clear(values.get("InClear")),
         backend_type=backend_type,
         backend_options=MappingProxyType(options),
         warnings=tuple(values.warnings),
@@ -65,6 +66,8 @@ def render_network_config(config: NetworkConfig) -> str:
         document["EnableNFTables"] = True
     if config.deliberate:
         document["Deliberate"] = True
+    if config.in_clear is not None:
+        document["InClear"] = dict(config.in_clear)
     spelling = {name.lower(): name for name in BACKEND_OPTIONS.get(config.backend_type, ())}
     options = {spelling.get(name, name): value for name, value in config.backend_options.items()}
     document["Backend"] = {"Type": config.backend_type, **options}
@@ -127,6 +130,15 @@ def _backend(value: object, *, present: bool) -> tuple[str, dict[str, object]]:
         close = difflib.get_close_matches(name[:40], offered, n=1, cutoff=0.4)
         refuse("Backend.Type", given, f"must be one of {', '.join(offered)}", *close)
     return name, _as_written(name, options, value)
+
+
+def _in_clear(value: object) -> MappingProxyType[str, object] | None:
+    """Return the backend as it was written, without a judgement: nobody uses it before it is the Backend again."""
+    if value is None:
+        return None
+    if not isinstance(value, Spelled):
+        refuse("InClear", value, 'must be an object like {"Type": "vxlan"}')
+    return MappingProxyType({value.spelled[key]: item for key, item in value.items()})
 
 
 def _as_written(name: str, options: dict[str, object], given: dict[str, object]) -> dict[str, object]:

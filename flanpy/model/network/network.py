@@ -17,6 +17,7 @@ class NetworkConfig:
     `network`/`network6` are None when that family is off. `subnet_min`..`subnet_max` are the first and last
     *subnet base* that may be leased. `backend_type` is lower case ("udp" when no Backend is given), and
     `backend_options` holds its remaining keys in lower case with their JSON values, for the backend to judge.
+    `in_clear` is the Backend object that the network had before it was encrypted.
     `deliberate`: a backend that leads nowhere is meant (a field of our own, which flannel ignores).
     `warnings` are one line each: unknown keys and values that were adjusted. `text` is the JSON as it stood in etcd.
     """
@@ -31,6 +32,7 @@ class NetworkConfig:
     subnet_max6: IPv6Address | None = None
     enable_nftables: bool = False
     deliberate: bool = False
+    in_clear: Mapping[str, object] | None = None
     backend_type: str = "udp"
     backend_options: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
     warnings: tuple[str, ...] = ()
