@@ -14,15 +14,15 @@ from flanpy.backend import bridged
 from flanpy.backend.filtering import filter_objects, guarded
 from flanpy.backend.registry import backend_for
 from flanpy.backend.udp import UdpPeerPlanner
-from flanpy.backend.wireguard import WireguardPeerPlanner
 from flanpy.backend.way import Way, Ways
+from flanpy.backend.wireguard import WireguardPeerPlanner
 from flanpy.model.lease import Lease
 from flanpy.model.objects import KernelObject
 from flanpy.model.ops import Objects
 from flanpy.model.world import World
 from flanpy.plan.admission import lease_type
 from flanpy.plan.desired import PeerPlanner, plan_all
-from flanpy.plan.host_settings import blackholes, host_settings, resolver_address
+from flanpy.plan.host_settings import blackholes, host_settings, resolver_address, sealing_routes
 from flanpy.plan.ipv6_room import Narrow
 
 
@@ -87,6 +87,7 @@ def host_objects(world: World) -> tuple[KernelObject, ...]:
     return (
         *host_settings(world),
         *blackholes(world),
+        *sealing_routes(world),
         *resolver_address(world),
         *bridged.objects(world),
         *filter_objects(world, overlay_links(world)),

@@ -11,6 +11,7 @@ from flanpy.backend.vxlan import read_options
 from flanpy.model.address import Family
 from flanpy.model.bridge import BRIDGE
 from flanpy.model.cloud import CLOUDS
+from flanpy.model.encryption import Encryption
 from flanpy.model.lease import Lease, LeaseRecord
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.objects import KernelObject
@@ -19,11 +20,13 @@ from flanpy.model.packet_filter import (
     FilterMember,
     Flavour,
 )
+from flanpy.model.wireguard import LINKS
 from flanpy.model.world import World
 from flanpy.plan.desired import PeerPlanner
 from flanpy.plan.encapsulated import Encapsulation
 from flanpy.plan.overlay_ranges import Ranges
 from flanpy.plan.packet_filter import RuleInputs, choose, packet_filter
+from flanpy.plan.sealed import USUAL_PORTS, Sealed
 
 _ANY_LINK = frozenset({"alloc", "extension"})
 """Backends that leave the way of packets to others."""
@@ -52,8 +55,20 @@ def filter_objects(world: World, links: frozenset[str]) -> tuple[KernelObject, .
         named=bool(world.named.networks or world.facts.bridges),
         networks=world.named.networks,
         wrapped={one.family: one for one in _encapsulation(world, links, ranges)},
+        closed=tuple(_closed(world, ranges)),
     )
     return tuple(packet_filter(asked, ranges))
+
+
+def _closed(world: World, ranges: Iterable[Ranges]) -> Iterator[Sealed]:
+    """Yield what is kept from passing in clear, where this host requires that."""
+    underlay = world.facts.underlay
+    if world.policy.encryption is not Encryption.REQUIRED or underlay is None:
+        return
+    for one in ranges:
+        ports = sorted({*USUAL_PORTS, *_ports(world, one.family)[0]})
+        own = underlay.address if one.family is Family.IPV4 else underlay.address6
+        yield Sealed(one.family, one.network, tuple(ports), tuple(LINKS.values()), underlay.link, own)
 
 
 def filter_flavour(world: World) -> Flavour | None:

@@ -28,6 +28,7 @@ def checked(settings: Settings) -> Settings:
     _check_page(settings)
     _check_run_dir(settings)
     _check_lease_list(settings)
+    _check_encryption(settings)
     settings = _with_margin(settings)
     return dataclasses.replace(settings, warnings=(*settings.warnings, *_warnings(settings)))
 
@@ -121,6 +122,14 @@ def _check_lease_list(settings: Settings) -> None:
         )
     if "://" in place and not place.startswith(("http://", "https://")):
         raise ConfigError(f"{_named(settings, 'leases-from')} is neither a path nor an https:// URL")
+
+
+def _check_encryption(settings: Settings) -> None:
+    if settings.encryption == "required" and settings.filter.backend == "off":
+        raise ConfigError(
+            f"{_named(settings, 'encryption')} needs rules of the packet filter, and"
+            f" {_named(settings, 'filter-backend')} makes none: set it to auto"
+        )
 
 
 def _with_margin(settings: Settings) -> Settings:

@@ -174,6 +174,15 @@ HOST_OPTIONS: Final[tuple[Option, ...]] = (
         help="change this host's WireGuard key when it is older than this; 0: never by itself",
     ),
     Option(
+        name="encryption",
+        field="encryption",
+        kind=kinds.choice("off", "on", "required"),
+        group="host",
+        own=True,
+        help="whether packets between hosts are to be encrypted: on says so in condition Encrypted while they are not,"
+        " required refuses every other network and lets no packet of the overlay pass in clear",
+    ),
+    Option(
         name="extension-command",
         field="extension_command",
         kind=kinds.COMMANDS,

@@ -189,6 +189,7 @@ class Settings:
     allowed_network: tuple[IPv4Network | IPv6Network, ...] = ()
     udp_plane: str = "auto"
     wireguard_key_max_age: float = 0.0
+    encryption: str = "off"
     config: Path | None = None
     """The file that was read, None if there was none."""
     origins: Mapping[str, Origin] = field(default_factory=dict, compare=False)

@@ -7,6 +7,7 @@ from ipaddress import IPv4Address
 from flanpy.config import Settings
 from flanpy.host.node_id import advertised_name
 from flanpy.kernel.underlay import UnderlayChoice
+from flanpy.model.encryption import Encryption
 from flanpy.model.offload import OffloadChoice
 from flanpy.model.packet_filter import EncapsulationGuard, FilterChoice, FilterPolicy
 from flanpy.model.world import Policy
@@ -25,6 +26,7 @@ def policy_of(settings: Settings, node_id: str) -> Policy:
         blackhole=settings.filter.ip_blackhole_route,
         allowed_networks=settings.allowed_network,
         dns_address=_dns_address(settings),
+        encryption=Encryption(settings.encryption),
         host_name=advertised_name(settings.host_name, node_id=settings.node_id),
     )
 

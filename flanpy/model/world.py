@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv6Address
 from flanpy.model.address import IPNetwork
 from flanpy.model.border import EtcdAddress
 from flanpy.model.cloud import CloudHere
+from flanpy.model.encryption import Encryption
 from flanpy.model.facts import HostFacts
 from flanpy.model.lease import Lease, LeaseRecord, LeaseView, SubnetKey
 from flanpy.model.network.network import NetworkConfig
@@ -34,6 +35,7 @@ class Policy:
     `allowed_networks`: the only ranges that the overlay may have here; empty while the operator named none.
     `wireguard_key` is this host's public key, "" while it has none or may not use it. `wireguard_said` is the one that
     the lease names until a device has the new one, "" for the same.
+    `encryption` is whether packets between hosts may be in clear here.
     `dns_address` is where containers of this host ask for names; None for nowhere.
     `fast_path_offered`: it is advertised to peers. `fast_path_quiet`: peers may not know yet, and get no packets by it.
     """
@@ -53,6 +55,7 @@ class Policy:
     dns_address: IPv4Address | None = None
     wireguard_key: str = ""
     wireguard_said: str = ""
+    encryption: Encryption = Encryption.OFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,8 @@ class Former:
     """The backend that the network had until its config was changed, while hosts move to the new one.
 
     `network` is that config, `record` our lease's content under it: peers that still advertise that backend are
-    reached, and reach us, by it. `greets`: all peers know our WireGuard key, so that sessions may begin ahead of packets.
+    reached, and reach us, by it. `greets`: all peers know our WireGuard key, so that sessions may begin before packets
+    need them.
     """
 
     network: NetworkConfig

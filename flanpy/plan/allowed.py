@@ -11,6 +11,7 @@ from ipaddress import IPv4Network, IPv6Network
 from flanpy.errors import ConfigError
 from flanpy.model.address import IPNetwork, is_within
 from flanpy.model.border import PRIVATE
+from flanpy.model.encryption import ENCRYPTING, Encryption
 from flanpy.model.network.network import NetworkConfig
 
 _NEVER_UNNAMED: tuple[IPNetwork, ...] = (
@@ -49,6 +50,15 @@ def refuse_outside(
                 f"{name} of the network config is {range_}, which this host does not allow ({_names(allowed, first)}):"
                 f" correct it with flanpyctl network set, or if it is meant set allowed-network to {range_}"
             )
+
+
+def refuse_in_clear(network: NetworkConfig, encryption: Encryption) -> None:
+    """Raise ConfigError for a backend whose packets are in clear, on a host that requires them encrypted."""
+    if encryption is Encryption.REQUIRED and network.backend_type not in (ENCRYPTING, "alloc"):
+        raise ConfigError(
+            f"Backend.Type of the network config is {network.backend_type}, which sends in clear, and this host has"
+            " encryption=required: flanpyctl network set --encrypt, or set encryption to on or off here"
+        )
 
 
 def _within(range_: IPNetwork, allowed: Iterable[IPNetwork]) -> bool:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from ipaddress import IPv4Network
 
 from flanpy.model.address import Family, IPAddress, IPNetwork
+from flanpy.model.encryption import Encryption
 from flanpy.model.objects import Blackhole, HostSysctl, LinkSysctl, LocalRoute
 from flanpy.model.world import World
+from flanpy.plan.border import guarded, wins
 
 FORWARD4 = "net.ipv4.ip_forward"
 FORWARD6 = "net.ipv6.conf.all.forwarding"
@@ -21,6 +23,19 @@ def blackholes(world: World) -> tuple[Blackhole, ...]:
     if world.own is None or not world.policy.blackhole:
         return ()
     return tuple(map(Blackhole, world.own.key.subnets))
+
+
+def sealing_routes(world: World) -> tuple[Blackhole, ...]:
+    """Return the routes that hold the overlay's packets while no peer's route does, on a host that requires encryption.
+
+    Without them they take the default route, in clear. A range that holds one of the host's own ways would take that:
+    there the packet filter stands alone.
+    """
+    if world.network is None or world.policy.encryption is not Encryption.REQUIRED:
+        return ()
+    borders = guarded(world)
+    ranges = (world.network.range(family) for family in world.network.families)
+    return tuple(Blackhole(one) for one in ranges if one is not None and wins(one, borders) is None)
 
 
 def resolver_address(world: World) -> tuple[LocalRoute, ...]:

@@ -7,11 +7,11 @@ Every host learns of the change at its own time. To keep both backends working a
 3. keeps the old one while any peer still advertises it, and a short time longer for packets in flight;
 4. keeps reaching a peer by the old backend while that peer's lease names a backend that our config does not name yet.
 
-WireGuard hears only whom it has a key of. So a host that moves to it does (2) in two steps: its lease announces the key
-beside the old backend, and names the new one `KNOWN` later; until then peers are reached by the old one, wherever they
-are. The session begins in between, by the host with the smaller key: if both begin at once, neither stands for 5 s. On
-the way back the lease announces the key until nobody sends by it any more. A host that cannot have the new backend
-stays at the first step, and is reached, and reaches the others, by the old one.
+WireGuard drops the packets of a host whose key it does not have. So a host that moves to it takes two steps for (2):
+its lease announces the key beside the old backend, and names the new one `KNOWN` later. Until then all peers are
+reached by the old one. Sessions begin in between, from the host with the smaller key: if both hosts begin at once, no
+session stands for 5 s. On the way back the lease announces the key until nobody sends by it any more. A host that
+cannot have the new backend does not begin; it is reached, and reaches the others, by the old one.
 
 Pure; time comes in as monotonic seconds.
 """
@@ -45,8 +45,8 @@ class Moving:
     """This host's progress from one backend to the next. At rest there is no `former`.
 
     `stands`: the new backend's objects are in place, so our lease may advertise it. `idle_since`: the time since
-    which no peer advertises the former one. `placed`: it stands, and peers are to learn our key first; `known_since`: the time
-    since which they can.
+    which no peer advertises the former one. `placed`: it stands, and peers are to learn our key first; `known_since`:
+    the time since which they can.
     """
 
     former: Former | None = None

@@ -16,6 +16,7 @@
 - `apart`: nothing passes between named networks and the flat overlay, by the same chain.
 - `networks`: nothing passes from one named network into another by IPv6, which Docker up to 26 filters only where its
   settings say so (`ip6tables`).
+- `sealed`: with encryption=required nothing of the overlay passes in clear.
 - `mark`: Docker's nftables rules accept by mark only (`bridge-accept-fwmark`).
 
 An accept in a table of our own does not overrule a drop elsewhere, so plain nftables has neither `forward` nor `raw`.
@@ -57,6 +58,7 @@ from flanpy.plan.encapsulated import (
 from flanpy.plan.linked_networks import LinkedBridges, accepted, masqueraded, reaching, subnet_of
 from flanpy.plan.linked_networks import linked as linked_networks
 from flanpy.plan.overlay_ranges import Ranges
+from flanpy.plan.sealed import Sealed, sealed
 
 FORWARD = "FLANPY-FORWARD"
 GUARD = "FLANPY-GUARD"
@@ -108,7 +110,7 @@ class RuleInputs:
     """The inputs of the rules, beside the ranges. `sets`: nftables can be used, for any `flavour`.
 
     `guarded`: the bridge of network mode is here. `named`: named networks are, or were. `networks` are the named ones
-    of this host. `wrapped`: the encapsulated packets, by family.
+    of this host. `wrapped`: the encapsulated packets, by family. `closed`: what is kept from passing in clear.
     """
 
     policy: FilterPolicy
@@ -119,6 +121,7 @@ class RuleInputs:
     named: bool
     networks: tuple[Joined, ...]
     wrapped: Mapping[Family, Encapsulation]
+    closed: tuple[Sealed, ...] = ()
 
     def masqueraded(self, family: Family) -> bool:
         """Report whether packets may be masqueraded: by us, or by others' rules that might do so."""
@@ -142,6 +145,8 @@ class RuleInputs:
 def packet_filter(asked: RuleInputs, ranges: Iterable[Ranges]) -> Iterator[FilterObject]:
     """Return the chains and jumps that should stand."""
     families = set()
+    for closed in asked.closed:
+        yield from sealed(closed, asked.flavour, sets=asked.sets)
     for one in ranges:
         families.add(one.family)
         if asked.flavour is Flavour.NFT:

@@ -9,7 +9,7 @@ flannel every peer).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from json import dumps, loads
@@ -179,19 +179,17 @@ def encode_record(record: LeaseRecord) -> bytes:
         parts.append(f'"BackendV6Data":{_data_json(record.backend_data6)}')
     if record.node_id:
         parts.append(f'"NodeID":{_json_text(record.node_id)}')
-    if record.fast_path:
-        parts.append('"FastPath":true')
-    if record.host_name:
-        parts.append(f'"HostName":{_json_text(record.host_name)}')
-    if record.leaving:
-        parts.append('"Leaving":true')
-    if record.mesh_token:
-        parts.append(f'"MeshToken":{_json_text(record.mesh_token)}')
-    if record.without_ipv6:
-        parts.append('"WithoutIPv6":true')
-    if record.announced_key:
-        parts.append(f'"WireguardKey":{_json_text(record.announced_key)}')
+    parts += [f'"{name}":{text}' for name, text in _our_fields(record) if text]
     return f"{{{','.join(parts)}}}".encode()
+
+
+def _our_fields(record: LeaseRecord) -> Iterator[tuple[str, str]]:
+    yield "FastPath", "true" if record.fast_path else ""
+    yield "HostName", _json_text(record.host_name) if record.host_name else ""
+    yield "Leaving", "true" if record.leaving else ""
+    yield "MeshToken", _json_text(record.mesh_token) if record.mesh_token else ""
+    yield "WithoutIPv6", "true" if record.without_ipv6 else ""
+    yield "WireguardKey", _json_text(record.announced_key) if record.announced_key else ""
 
 
 def _ip6_json(address: IPv6Address | None) -> str:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from argparse import Namespace
 
 import pytest
 
+from flanpy.cli.base.exits import CommandError, Exit
+from flanpy.cli.cluster import ranges
 from flanpy.cluster.token import fresh
+from flanpy.kernel.wireguard_asked import has_wireguard
+from flanpy.store.port import KeyValue
 from integration.net.claim import PROJECT_ROOT
 
 TOKEN = fresh(("192.0.2.1:2378",), "ab" * 32).text()
@@ -67,3 +72,32 @@ def test_words_that_cannot_be_used_are_one_line_and_wrong_usage(
     assert says in told
     assert told.count("\n") == 1
     assert TOKEN not in told
+
+
+def test_encrypted_network_is_refused_where_the_kernel_cannot_and_begins_with_it_where_it_can() -> None:
+    """Asks the kernel that the test runs on; the guest of tests/guest has WireGuard."""
+    asked = Namespace(network="10.50.0.0/16", backend="host-gw", encrypt=True)
+    if has_wireguard():
+        config = ranges.wanted(asked)
+        assert config is not None
+        assert (config.backend_type, config.in_clear) == ("wireguard", {"Type": "host-gw"})
+    else:
+        with pytest.raises(
+            CommandError, match="--encrypt needs WireGuard, which this kernel does not have"
+        ) as told:
+            ranges.wanted(asked)
+        assert (told.value.code, str(told.value).count("\n")) == (Exit.REFUSED, 0)
+    asked.encrypt = False
+    plain = ranges.wanted(asked)
+    assert plain is not None
+    assert plain.backend_type == "host-gw"
+
+
+def test_cluster_whose_network_is_in_clear_is_not_called_encrypted() -> None:
+    there = KeyValue("/config", b'{"Network":"10.50.0.0/16","Backend":{"Type":"vxlan"}}', 1, 1, 1, 0)
+    ranges.refuse_another(None, there, encrypt=False)
+    with pytest.raises(CommandError, match="network set --encrypt") as told:
+        ranges.refuse_another(None, there, encrypt=True)
+    assert told.value.code == Exit.CONFLICT
+    encrypted = KeyValue("/config", b'{"Network":"10.50.0.0/16","Backend":{"Type":"wireguard"}}', 1, 1, 1, 0)
+    ranges.refuse_another(None, encrypted, encrypt=True)

@@ -99,6 +99,7 @@ VALUES: list[tuple[str, str, str, Any]] = [
     ("vxlan-tx-checksum", "on", "vxlan_tx_checksum", "on"),
     ("udp-plane", "user", "udp_plane", "user"),
     ("wireguard-key-max-age", "90d", "wireguard_key_max_age", 90 * 86_400.0),
+    ("encryption", "Required", "encryption", "required"),
     ("extension-command", "/x/add --fast", "extension_command", ("/x/add --fast",)),
     ("allowed-network", "10.50.0.0/16,fd50::/48", "allowed_network",
      (IPv4Network("10.50.0.0/16"), IPv6Network("fd50::/48"))),
@@ -375,6 +376,10 @@ def test_error_never_shows_a_password(argv: list[str]) -> None:
         (["--etcd-cafile=/nope", "--etcd-endpoints=https://a"], ["/nope", "No such file"]),
         (["--etcd-cafile=/", "--etcd-endpoints=https://a"], ["etcd-cafile /", "directory"]),
         (["--etcd-cafile=/dev/null", "--etcd-endpoints=https://a"], ["/dev/null", "empty"]),
+        (
+            ["--encryption=required", "--filter-backend=off"],
+            ["encryption required (flag --encryption)", "filter-backend off", "set it to auto"],
+        ),
         (["--leases-cafile=/c"], ["leases-cafile /c", "https:// URL in leases-from"]),
         (["--leases-from=https://h/x", "--leases-cafile=/nope"], ["leases-cafile /nope", "No such file"]),
         (["--leases-from=http://192.0.2.1/x"], ["leases-from http://192.0.2.1/x", "unprotected", "https://"]),

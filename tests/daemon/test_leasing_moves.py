@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from flanpy.model.condition import ConditionType
-from flanpy.plan.moving import AHEAD, GRACE
+from flanpy.model.encryption import Encryption
+from flanpy.model.objects import Blackhole
+from flanpy.plan.moving import AHEAD, GRACE, KNOWN
 from tests.daemon.rig import NETWORK, NODE, PREFIX, Rig, make, running
 from tests.states import lease
 
@@ -136,3 +139,55 @@ async def test_p15_restart_half_way_goes_on_with_the_move(rig: Rig, tmp_path: Pa
         again.put_lease(1, "host-gw")
         await again.clock.advance(2 * GRACE)
         assert _links(again) == []
+
+
+WIREGUARD = json.dumps({**json.loads(NETWORK), "Backend": {"Type": "wireguard"}})
+KEY = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
+
+
+def _announced(rig: Rig) -> tuple[str, str]:
+    """Return backend and announced key of our lease in etcd."""
+    values = (json.loads(kv.value) for kv in rig.etcd.find(f"{PREFIX}/subnets/"))
+    mine = next(value for value in values if value.get("NodeID") == NODE)
+    return mine["BackendType"], mine.get("WireguardKey", "")
+
+
+async def test_lease_announces_the_key_before_others_send_by_it_and_until_nobody_does(rig: Rig) -> None:
+    rig.configure()
+    rig.put_lease(1, "vxlan")
+    rig.loop.policy_changed(replace(rig.loop.world.policy, wireguard_key=KEY))
+    async with running(rig):
+        rig.configure(WIREGUARD)
+        await rig.clock.advance(KNOWN / 2)
+        assert _announced(rig) == ("vxlan", KEY)
+        await rig.clock.advance(KNOWN)
+        assert _announced(rig) == ("wireguard", "")
+        rig.configure()
+        await rig.clock.advance(SOON)
+        assert _announced(rig) == ("vxlan", KEY)
+        await rig.clock.advance(GRACE + 1)
+        assert _announced(rig) == ("vxlan", "")
+
+
+async def test_host_without_a_key_stays_on_the_backend_that_it_has(rig: Rig) -> None:
+    rig.configure()
+    rig.put_lease(1, "vxlan")
+    async with running(rig):
+        rig.configure(WIREGUARD)
+        await rig.clock.advance(10 * KNOWN)
+        assert _announced(rig) == ("vxlan", "")
+        assert _links(rig) == ["flannel.1"]
+
+
+async def test_required_encryption_refuses_a_network_in_clear_and_keeps_the_one_in_force(rig: Rig) -> None:
+    policy = replace(rig.loop.world.policy, wireguard_key=KEY, encryption=Encryption.REQUIRED)
+    rig.loop.policy_changed(policy)
+    rig.configure(WIREGUARD)
+    async with running(rig):
+        await rig.clock.advance(SOON)
+        rig.configure()
+        await rig.clock.advance(SOON)
+        assert "encryption=required" in rig.condition(ConditionType.NETWORK_CONFIG_VALID).message
+        assert _announced(rig) == ("wireguard", "")
+        routes = [obj for obj in rig.kernel.objects.values() if isinstance(obj, Blackhole)]
+        assert [str(route.destination) for route in routes] == ["10.50.0.0/16"]

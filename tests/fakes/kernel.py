@@ -17,6 +17,7 @@ from flanpy.model.address import IPInterface
 from flanpy.model.ipip import IpipLink
 from flanpy.model.objects import (
     Address,
+    Blackhole,
     BridgePort,
     FdbEntry,
     FloodEntry,
@@ -35,6 +36,7 @@ from flanpy.model.objects import (
 )
 from flanpy.model.ops import Delete, Objects, Op, Put, Scope
 from flanpy.model.put_order import LINK_ALIAS
+from flanpy.model.wireguard import WgDevice, WgPeer, WireguardLink
 
 HOST_LINKS: Mapping[str, tuple[IPInterface, ...]] = {
     "eth0": (IPv4Interface("172.16.0.1/16"), IPv6Interface("fd16::1/64"))
@@ -133,6 +135,9 @@ class FakeKernel:
             return 0
         if isinstance(obj, VxlanLink):
             return self._put_link(obj, op.previous)
+        if isinstance(obj, WireguardLink | WgDevice | WgPeer | Blackhole):
+            self.objects[obj.key] = obj
+            return 0
         if isinstance(obj, IpipLink):
             return self._put_ipip(obj, op.previous)
         if isinstance(obj, _ON_LINK):
@@ -200,7 +205,7 @@ class FakeKernel:
     def _delete(self, obj: KernelObject) -> None:
         del self.objects[obj.key]
         match obj:
-            case VxlanLink(name=name) | IpipLink(name=name) | OtherLink(name=name):
+            case VxlanLink(name=name) | IpipLink(name=name) | WireguardLink(name=name) | OtherLink(name=name):
                 self._drop(self._on(name))
                 for key in [k for k, other in self.settings.items() if getattr(other, "link", None) == name]:
                     del self.settings[key]
@@ -243,8 +248,9 @@ class FakeKernel:
                 default = HostSysctl(name, "0")
         return self.settings.get(setting.key, default)
 
-    def _links(self) -> list[VxlanLink | IpipLink | OtherLink]:
-        return [obj for obj in self.objects.values() if isinstance(obj, VxlanLink | IpipLink | OtherLink)]
+    def _links(self) -> list[VxlanLink | IpipLink | WireguardLink | OtherLink]:
+        kinds = VxlanLink | IpipLink | WireguardLink | OtherLink
+        return [obj for obj in self.objects.values() if isinstance(obj, kinds)]
 
     def _exists(self, link: str) -> bool:
         return link in self.host_links or ("link", link) in self.objects
@@ -265,9 +271,9 @@ def _version(obj: Address | Neighbour | Route) -> int:
 
 def _is_read(obj: KernelObject, links: set[str]) -> bool:
     match obj:
-        case Route() | OtherRoute():
+        case Route() | OtherRoute() | Blackhole():
             return True
-        case VxlanLink() | IpipLink() | OtherLink():
+        case VxlanLink() | IpipLink() | WireguardLink() | OtherLink():
             return obj.name in links
         case _:
             return getattr(obj, "link", None) in links

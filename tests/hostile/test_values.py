@@ -50,6 +50,7 @@ NAMES = (
     "FastPath",
     "MeshToken",
     "WithoutIPv6",
+    "WireguardKey",
     "Else",
 )
 KEYS = ("10.50.7.0-24", "10.50.7.0-24&fd50::-64", "fd50::-64", "../../../etc/passwd", "10.50.7.0-24\n")

@@ -106,10 +106,11 @@ def inner_packets(payload: bytes) -> Iterator[Inner]:
 
 
 class Capture:
-    """Collects what a link receives while the block runs, up to `most` frames."""
+    """Collects what a link receives while the block runs, with `sent` what it sends; up to `most` frames."""
 
-    def __init__(self, namespace: str, link: str, *, most: int = 3000) -> None:
+    def __init__(self, namespace: str, link: str, *, most: int = 3000, sent: bool = False) -> None:
         self._most = most
+        self._sent = sent
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._read, name="capture", daemon=True)
         self._socket = in_namespace(namespace, lambda: _tap(link))
@@ -138,7 +139,7 @@ class Capture:
                 frame, told = self._socket.recvfrom(1 << 17)
             except TimeoutError:
                 continue
-            if told[2] != socket.PACKET_OUTGOING and len(self.frames) < self._most:
+            if (told[2] == socket.PACKET_OUTGOING) is self._sent and len(self.frames) < self._most:
                 self.frames.append(frame)
 
 

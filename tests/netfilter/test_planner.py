@@ -10,6 +10,7 @@ import pytest
 
 from flanpy.model.address import Family
 from flanpy.model.bridge import BRIDGE
+from flanpy.model.encryption import Encryption
 from flanpy.model.facts import HostRoute
 from flanpy.model.networks.view import Joined, NamedView
 from flanpy.model.ops import Put
@@ -55,6 +56,12 @@ def moving(to: str = "udp") -> World:
     assert before.network is not None
     assert before.own is not None
     return replace(after, former=Former(before.network, before.own.record))
+
+
+def sealed_world() -> World:
+    """A world of WireGuard whose host requires encryption; its underlay is outside the overlay."""
+    base = as_backend("wireguard", crowd(2))
+    return replace(base, policy=replace(base.policy, wireguard_key="a key", encryption=Encryption.REQUIRED))
 
 
 CASES: dict[str, tuple[FilterFacts, World, FilterPolicy]] = {
@@ -114,6 +121,8 @@ CASES: dict[str, tuple[FilterFacts, World, FilterPolicy]] = {
         with_named(crowd(2), subnet6="fd00:96::/64"),
         FilterPolicy(),
     ),
+    "encryption required": (facts(IPT, OLD), sealed_world(), FilterPolicy()),
+    "encryption required, iptables-legacy": (facts(LEGACY, OLD), sealed_world(), FilterPolicy()),
     "encapsulation guard off": (facts(IPT), crowd(2), FilterPolicy(encapsulation=EncapsulationGuard.OFF)),
 }
 

@@ -13,7 +13,7 @@ from flanpy.model.network.network import NetworkConfig
 from flanpy.model.objects import FdbEntry, Route, VxlanLink
 from flanpy.model.ops import Delete, Put
 from flanpy.model.world import Former
-from flanpy.plan.moving import AHEAD, GRACE, Ahead, Moving, Step
+from flanpy.plan.moving import AHEAD, GRACE, GREETING, KNOWN, Ahead, Moving, Step
 from tests.plan.pipeline import Run, agree, desired_of
 from tests.states import V4, WORLDS, as_backend, crowd, lease, moving, of_backend, options, view
 
@@ -240,3 +240,56 @@ def test_half_done_move_is_finished_by_a_daemon_that_knows_nothing_of_it() -> No
             restarted = Run(found.standing)
             restarted.step(NEW)
             assert not [obj for obj in restarted.standing.objects.values() if isinstance(obj, VxlanLink)]
+
+
+WIREGUARD = _of("wireguard")
+OUR_KEY = replace(OWN, record=replace(OWN.record, announced_key="our key"))
+
+
+def _told(moving: Moving, *moments: float) -> Moving:
+    for moment in moments:
+        moving = moving.key_known(OUR_KEY, moment)
+    return moving
+
+
+def test_move_to_wireguard_lets_peers_know_the_key_before_they_send_by_it() -> None:
+    begun = Moving().begun(V4, WIREGUARD, OWN)
+    assert (begun.announces(), begun.is_unready(WIREGUARD)) == (False, True)
+    placed = begun.built(WIREGUARD)
+    assert (placed.stands, placed.announces(), placed.pause(10.0)) == (False, True, None)
+    assert placed.key_known(OWN, 10.0) == placed, "etcd does not show it yet"
+    known = _told(placed, 10.0)
+    assert (known.stands, known.pause(10.0)) == (False, GREETING)
+    greeting = _told(known, 10.0 + GREETING)
+    assert greeting.former is not None
+    assert (greeting.stands, greeting.former.greets) == (False, True)
+    assert greeting.pause(10.0 + GREETING) == KNOWN - GREETING
+    there = _told(greeting, 10.0 + KNOWN)
+    assert (there.stands, there.announces(), there.is_unready(WIREGUARD)) == (True, False, False)
+
+
+def test_move_from_wireguard_announces_the_key_until_nobody_sends_by_it() -> None:
+    back = Moving().begun(WIREGUARD, V4, OWN).built(V4)
+    assert (back.stands, back.announces()) == (True, True)
+    idle = back.after([ONE, TWO], 10.0)
+    assert idle.announces()
+    assert not idle.after([ONE, TWO], 10.0 + GRACE).announces()
+
+
+def test_move_to_wireguard_that_is_changed_meanwhile_begins_anew_from_what_peers_know() -> None:
+    known = _told(Moving().begun(V4, WIREGUARD, OWN).built(WIREGUARD), 10.0, 10.0 + GREETING)
+    assert known.begun(WIREGUARD, V4, OWN) == Moving()
+    assert known.begun(WIREGUARD, _of("host-gw"), OWN) == ON_THE_WAY
+
+
+def test_host_that_has_no_wireguard_yet_reaches_a_peer_that_has_it_by_the_old_backend() -> None:
+    """A kernel without the module, or a key file that is no key: however long it takes."""
+    before, after = view([OWN, ONE]), view([OWN, of_backend("wireguard", ONE)])
+    begun = Moving().begun(V4, WIREGUARD, OWN)
+    ahead = Ahead().after(_step(before, after), WIREGUARD, begun, 10.0)
+    for moment in (10.0, 11.0, 99.0):
+        ahead = ahead.after(_step(after, after), WIREGUARD, begun, moment)
+        assert ahead.shown(after).leases == before.leases
+        assert ahead.pause(moment) == AHEAD
+    ready = replace(begun, stands=True)
+    assert ahead.after(_step(after, after), WIREGUARD, ready, 99.1).shown(after) is after

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
@@ -96,11 +97,12 @@ def test_host_name_that_is_none_is_not_shown_and_costs_the_host_nothing(name: st
 
 def test_token_of_a_lease_stands_last_and_is_no_part_of_what_is_shown_of_it() -> None:
     record = LeaseRecord(
-        IPv4Address("10.9.0.1"), node_id="n-1", leaving=True, mesh_token="0f" * 16, without_ipv6=True
-    )
+        IPv4Address("10.9.0.1"), node_id="n-1", leaving=True, mesh_token="0f" * 16, without_ipv6=True,
+        announced_key=b64encode(bytes(range(32))).decode(),
+    )  # fmt: skip
     value = encode_record(record)
     assert record_of(value) == record
-    assert list(json.loads(value))[-3:] == ["Leaving", "MeshToken", "WithoutIPv6"]
+    assert list(json.loads(value))[-4:] == ["Leaving", "MeshToken", "WithoutIPv6", "WireguardKey"]
     assert record.mesh_token not in f"{record} {record!r} {record.owner}"
 
 

@@ -43,7 +43,7 @@ def _add_init(below: Tree) -> None:
         "init",
         "cluster.init:init",
         "make this host the first one of a cluster",
-        "cluster init\n cluster init 10.50.0.0/16 --backend host-gw --yes\n"
+        "cluster init\n cluster init --encrypt\n cluster init 10.50.0.0/16 --backend host-gw --yes\n"
         " cluster init --etcd http://192.0.2.1:2379",
         about=_INIT,
     )
@@ -56,6 +56,12 @@ def _add_init(below: Tree) -> None:
     )
     init.add_argument(
         "--backend", metavar="TYPE", default="vxlan", help="backend of the network (default vxlan)"
+    )
+    init.add_argument(
+        "--encrypt",
+        action="store_true",
+        default=False,
+        help="encrypt what goes between hosts, by WireGuard; every host's kernel needs it",
     )
     init.add_argument(
         "--address",

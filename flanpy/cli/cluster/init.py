@@ -172,7 +172,7 @@ def _records(taken: Steps, host: Host, part: Belonging, config: NetworkConfig | 
     )
     _place(taken, settings, part)
     found = with_etcd(settings, lambda store: store.get(key))
-    ranges.refuse_another(config, found)
+    ranges.refuse_another(config, found, encrypt=host.arguments.encrypt)
     fresh = ranges.chosen(config, host, settings) if found is None else None
 
     async def create(store: Store) -> None:

@@ -50,7 +50,7 @@ def init(arguments: Namespace, host: Host, known: Belonging | None) -> Exit:
     settings = _reaching(arguments, host, urls)
     key = config_key(settings.etcd.prefix)
     found = with_etcd(settings, lambda store: store.get(key))
-    ranges.refuse_another(config, found)
+    ranges.refuse_another(config, found, encrypt=arguments.encrypt)
     fresh = ranges.chosen(config, host, settings) if found is None else None
     taken = Steps(dry=arguments.dry_run, tells=arguments.output == "table")
     taken.note(f"etcd at {', '.join(urls)} answers, and no store is set up", "keep")

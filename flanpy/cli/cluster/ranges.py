@@ -14,9 +14,12 @@ from flanpy.backend.registry import validate_network
 from flanpy.cli.base.exits import CommandError, Exit
 from flanpy.cli.base.host import Host
 from flanpy.cli.config.border import refuse_disallowed, refuse_used
+from flanpy.cli.config.encryption import encrypted
 from flanpy.config.settings import Settings
 from flanpy.errors import HostError
+from flanpy.kernel.wireguard_asked import has_wireguard
 from flanpy.model.address import IPAddress
+from flanpy.model.encryption import ENCRYPTING
 from flanpy.model.network.config import parse_network_config
 from flanpy.model.network.network import NetworkConfig
 from flanpy.store.port import KeyValue
@@ -28,11 +31,20 @@ _CHOICES: Final = (
 
 
 def wanted(arguments: Namespace) -> NetworkConfig | None:
-    """Return the network that was asked for; None if the range is left to us. Raises `ConfigError`."""
+    """Return the network that was asked for; None if the range is left to us. Raises `ConfigError`.
+
+    REFUSED if it is to be encrypted and this kernel cannot.
+    """
+    if arguments.encrypt and not has_wireguard():
+        raise CommandError(
+            Exit.REFUSED,
+            "--encrypt needs WireGuard, which this kernel does not have: boot one that has the module wireguard (5.6 or"
+            " newer, on every host), or leave --encrypt out",
+        )
     if arguments.network is None:
-        _network(_CHOICES[0], arguments.backend)  # a wrong backend is told before anything is done
+        _network(_CHOICES[0], arguments)  # a wrong backend is told before anything is done
         return None
-    return _network(arguments.network, arguments.backend)
+    return _network(arguments.network, arguments)
 
 
 def chosen(config: NetworkConfig | None, host: Host, settings: Settings) -> NetworkConfig:
@@ -43,7 +55,7 @@ def chosen(config: NetworkConfig | None, host: Host, settings: Settings) -> Netw
         return config
     resolvers = _resolvers()
     for text in _CHOICES:
-        candidate = _network(text, host.arguments.backend)
+        candidate = _network(text, host.arguments)
         assert candidate.network is not None
         if any(one in candidate.network for one in resolvers):
             continue
@@ -54,11 +66,19 @@ def chosen(config: NetworkConfig | None, host: Host, settings: Settings) -> Netw
     raise CommandError(Exit.REFUSED, "no range is free here: name one, flanpyctl cluster init RANGE")
 
 
-def refuse_another(config: NetworkConfig | None, found: KeyValue | None) -> None:
-    """CONFLICT if the store has another network than the one that was asked for."""
-    if config is None or found is None:
+def refuse_another(config: NetworkConfig | None, found: KeyValue | None, *, encrypt: bool) -> None:
+    """CONFLICT if the store has another network than the one that was asked for, or one in clear."""
+    if found is None or (config is None and not encrypt):
         return
     there = parse_network_config(found.value)
+    if encrypt and there.backend_type != ENCRYPTING:
+        raise CommandError(
+            Exit.CONFLICT,
+            f"the cluster's network is {there.network} with {there.backend_type}, in clear, already: encrypt it with"
+            " 'flanpyctl network set --encrypt'",
+        )
+    if config is None:
+        return
     asked = (config.network, config.network6, config.backend_type)
     if (there.network, there.network6, there.backend_type) != asked:
         raise CommandError(
@@ -73,8 +93,10 @@ def network_of(found: KeyValue | None) -> object:
     return parse_network_config(found.value).network if found else ""
 
 
-def _network(text: str, backend: str) -> NetworkConfig:
-    config = parse_network_config(json.dumps({"Network": text, "Backend": {"Type": backend}}))
+def _network(text: str, arguments: Namespace) -> NetworkConfig:
+    config = parse_network_config(json.dumps({"Network": text, "Backend": {"Type": arguments.backend}}))
+    if arguments.encrypt:
+        config = encrypted(config)
     validate_network(config)
     return config
 

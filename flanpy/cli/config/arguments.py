@@ -8,9 +8,9 @@ from flanpy.cli.base.output import FORMATS
 from flanpy.cli.base.parser import Parser, Tree, add_force, add_format
 
 _SET: Final = """\
-Replace the network config. Running hosts move to another backend one by one, and packets go on meanwhile. --encrypt moves
-them to Backend wireguard and keeps the present one in the config, --no-encrypt moves them back; status and peers name the
-hosts that are still in clear. Containers get an MTU of 1420 where vxlan gave 1450."""
+Replace the network config. Running hosts move to another backend one by one, and packets go on meanwhile. --encrypt
+moves them to Backend wireguard and keeps the present one in the config, --no-encrypt moves them back; status and peers
+name the hosts that are still in clear. Containers get an MTU of 1420 where vxlan gave 1450."""
 
 SHELLS: Final = ("bash", "zsh", "fish")
 

@@ -21,8 +21,9 @@ from flanpy.errors import ConfigError, FlanpyError
 from flanpy.host import subnet_env
 from flanpy.host.absent import Absent
 from flanpy.model.address import IPAddress, IPNetwork
+from flanpy.model.encryption import Encryption
 from flanpy.model.network.network import NetworkConfig
-from flanpy.plan.allowed import ranges, refuse_outside
+from flanpy.plan.allowed import ranges, refuse_in_clear, refuse_outside
 from flanpy.store.session.settings import parse_endpoints
 
 _OURS: Final = ("flannel", "flanpy")
@@ -33,6 +34,7 @@ def refuse_disallowed(config: NetworkConfig, settings: Settings) -> None:
     """REFUSED for a network that hosts with these settings do not obey."""
     try:
         refuse_outside(config, settings.allowed_network)
+        refuse_in_clear(config, Encryption(settings.encryption))
     except ConfigError as error:
         raise CommandError(Exit.REFUSED, f"{error}; --force writes it all the same") from error
 

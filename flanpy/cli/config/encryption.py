@@ -10,11 +10,11 @@ from typing import Final
 
 from flanpy.cli.base.exits import CommandError, Exit
 from flanpy.errors import UsageError
+from flanpy.model.encryption import ENCRYPTING
 from flanpy.model.network.config import parse_network_config
 from flanpy.model.network.fields import BACKEND_OPTIONS
 from flanpy.model.network.network import NetworkConfig
 
-ENCRYPTING: Final = "wireguard"
 _USUAL: Final = "vxlan"
 _CARRIES_NOTHING: Final = frozenset({"alloc"})
 

@@ -17,7 +17,7 @@ from flanpy.model.address import IPNetwork
 from flanpy.model.network.config import parse_network_config
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.world import Policy
-from flanpy.plan.allowed import believed, refuse_outside
+from flanpy.plan.allowed import believed, refuse_in_clear, refuse_outside
 from flanpy.status.inputs import StatusSink
 from flanpy.store.own.allocation import excluded
 from flanpy.store.own.own_lease import LeaseSource, OwnLeaseState
@@ -142,6 +142,7 @@ class NetworkWatch:
             validate_network(network)
             refuse_unless_allowed(network, self._policy())
             self._refuse_outside(network)
+            refuse_in_clear(network, self._policy().encryption)
         except ConfigError as error:
             self._refuse(str(error))
             return None

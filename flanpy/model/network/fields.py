@@ -75,8 +75,8 @@ FIELDS: Mapping[str, str] = MappingProxyType(
         "IPv6SubnetMax": "last IPv6 subnet that may be leased (default the last)",
         "Deliberate": "a Backend that leads nowhere (alloc) is meant, so that running hosts obey it (flanpy's own;"
         " network set --force writes it)",
-        "InClear": "the Backend before the network was encrypted, for network set --no-encrypt (flanpy's own; network set"
-        " --encrypt writes it)",
+        "InClear": "the Backend before the network was encrypted, for network set --no-encrypt (flanpy's own; network"
+        " set --encrypt writes it)",
         "Backend": "how packets go between hosts: an object with Type and that backend's options (default udp)",
     }
 )

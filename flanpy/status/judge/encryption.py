@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from flanpy.model.condition import Condition, ConditionType, Status
+from flanpy.model.encryption import Encryption
 from flanpy.model.lease import Lease
 from flanpy.model.naming import HostNames
 from flanpy.model.ops import Objects
@@ -37,7 +38,7 @@ def encrypted(inputs: Inputs, _now: float) -> Condition:
         return unmeasured(_KIND, "NotPlanned", "lease, network config or underlay are not there yet")
     wanted = last.decision.desired
     if not any(("wgdevice", link) in wanted for link in LINKS.values()):
-        return good(_KIND, "NotAsked", "the backend does not encrypt", status=Status.FALSE)
+        return _in_clear(last)
     if trouble := _ailing(inputs, last, wanted):
         return trouble
     plain = [lease for lease in last.admission.peers if lease.record.backend_type != "wireguard"]
@@ -46,6 +47,18 @@ def encrypted(inputs: Inputs, _now: float) -> Condition:
         message = f"in clear to {names}: their leases say another backend than wireguard"
         return good(_KIND, "Mixed", message, status=Status.FALSE)
     return good(_KIND, "Encrypted", "every WireGuard peer that is sent to has a session")
+
+
+def _in_clear(last: Pass) -> Condition:
+    """Judge a backend that does not encrypt by whether this host wants one that does."""
+    if last.world.policy.encryption is Encryption.OFF:
+        return good(_KIND, "NotAsked", "the backend does not encrypt", status=Status.FALSE)
+    name = last.world.network.backend_type if last.world.network is not None else "alloc"
+    message = (
+        f"packets to other hosts go in clear: encryption is {last.world.policy.encryption.value} here,"
+        f" and the network's backend is {name}"
+    )
+    return bad(_KIND, "InClear", message, "flanpyctl network set --encrypt; every host needs WireGuard")
 
 
 def _ailing(inputs: Inputs, last: Pass, wanted: Objects) -> Condition | None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from flanpy.model.condition import Condition, Status
+from flanpy.model.encryption import Encryption
 from flanpy.model.lease import Lease, WireguardData
 from flanpy.model.reach import Diagnosis, PeerReach, Reach, ReachReport, Trouble
 from flanpy.model.sessions import SessionFaults
@@ -120,8 +121,18 @@ def test_peers_that_still_hear_in_clear_are_named() -> None:
     assert "in clear to node-2:" in found.message
 
 
+@pytest.mark.parametrize("asked", [Encryption.ON, Encryption.REQUIRED])
+def test_network_in_clear_is_a_fault_where_the_host_is_to_encrypt(asked: Encryption) -> None:
+    clear = crowd(2)
+    assert _judged(clear).healthy
+    found = _judged(replace(clear, policy=replace(clear.policy, encryption=asked)))
+    assert (found.reason, found.healthy) == ("InClear", False)
+    assert f"encryption is {asked.value} here, and the network's backend is vxlan" in found.message
+    assert "network set --encrypt" in found.cure
+
+
 def test_every_reason_has_a_test() -> None:
     written_down = set(re.findall(r'(?:good|bad|unmeasured)\(_KIND, "(\w+)"', inspect.getsource(encryption)))
     assert written_down == {
-        "NotPlanned", "NotAsked", "Encrypted", "Mixed", "HandshakeOverdue", "EndpointDiffers", "ClockSetBack",
+        "NotPlanned", "NotAsked", "InClear", "Encrypted", "Mixed", "HandshakeOverdue", "EndpointDiffers", "ClockSetBack",
     }  # fmt: skip
