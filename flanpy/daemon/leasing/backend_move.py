@@ -66,7 +66,8 @@ class BackendMove:
 
     def announced(self) -> str:
         """Return the key of WireGuard that our lease is to announce beside another backend, "" for none."""
-        return self._loop.world.policy.wireguard_key if self._moving.announces() else ""
+        policy = self._loop.world.policy
+        return (policy.wireguard_said or policy.wireguard_key) if self._moving.announces() else ""
 
     def stood(self, outcome: Pass) -> bool:
         """Report whether this pass completed the network's backend, so that our lease may say more of it."""
