@@ -13,6 +13,7 @@ from flanpy.errors import UsageError
 from flanpy.model.encryption import ENCRYPTING
 from flanpy.model.network.config import parse_network_config
 from flanpy.model.network.fields import BACKEND_OPTIONS
+from flanpy.model.network.json import Spelled, json_object
 from flanpy.model.network.network import NetworkConfig
 
 _USUAL: Final = "vxlan"
@@ -50,15 +51,19 @@ def in_clear(config: NetworkConfig, backend: str | None) -> NetworkConfig:
 
 
 def _fields(config: NetworkConfig) -> dict[str, object]:
-    """Return the fields of the text by their names in lower case, as flannel matches them."""
-    return {name.lower(): value for name, value in json.loads(config.text).items()}
+    """Return the fields of the text by their names in lower case, as flannel matches them; values as written."""
+    return {name: _written(value) for name, value in json_object(config.text).items()}
+
+
+def _written(value: object) -> object:
+    if isinstance(value, Spelled):
+        return {value.spelled[name]: _written(item) for name, item in value.items()}
+    return value
 
 
 def _with(config: NetworkConfig, fields: dict[str, object]) -> NetworkConfig:
     """Return the config with these fields in place of its backends; what else was written stays as it was."""
-    kept = {
-        name: value
-        for name, value in json.loads(config.text).items()
-        if name.lower() not in ("backend", "inclear")
-    }
+    document = _written(json_object(config.text))
+    assert isinstance(document, dict)
+    kept = {name: value for name, value in document.items() if name.lower() not in ("backend", "inclear")}
     return parse_network_config(json.dumps({**kept, **fields}, ensure_ascii=False))
