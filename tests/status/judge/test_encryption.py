@@ -134,5 +134,6 @@ def test_network_in_clear_is_a_fault_where_the_host_is_to_encrypt(asked: Encrypt
 def test_every_reason_has_a_test() -> None:
     written_down = set(re.findall(r'(?:good|bad|unmeasured)\(_KIND, "(\w+)"', inspect.getsource(encryption)))
     assert written_down == {
-        "NotPlanned", "NotAsked", "InClear", "Encrypted", "Mixed", "HandshakeOverdue", "EndpointDiffers", "ClockSetBack",
+        "NotPlanned", "NotAsked", "InClear", "Encrypted", "Mixed", "HandshakeOverdue", "EndpointDiffers",
+        "ClockSetBack",
     }  # fmt: skip
