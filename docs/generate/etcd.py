@@ -8,14 +8,18 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from docs.generate import markdown
 from docs.generate.source import members
 from flanpy.backend.registry import BACKENDS
+from flanpy.daemon.rotation_turns import TURN_S
 from flanpy.model.address import Mac
 from flanpy.model.lease import LeaseRecord, RawData, SubnetKey, VxlanData, WireguardData
 from flanpy.model.network.config import parse_network_config, render_network_config
 from flanpy.model.network.fields import BACKEND_OPTIONS, FIELDS, OPTIONS
 from flanpy.model.networks.names import FLAT
+from flanpy.model.revocation import Revocation
 from flanpy.names.publish import TTL_S
 from flanpy.names.records import names_key
 from flanpy.store.networks.keys import network_key, slices_prefix
+from flanpy.store.revocations import revoked_key
+from flanpy.store.rotation import done_key, request_key, turn_key
 from flanpy.store.schema import WIRE_NAMES, config_key, encode_record, subnets_prefix
 
 _LEAD = """\
@@ -122,6 +126,26 @@ def _keys() -> list[tuple[str, str, str]]:
             markdown.code(f"{slices_prefix(_PREFIX, 'shop')}10.96.3.0-24"),
             "the host that has this slice of a named network, as a subnet's record without a backend",
             "no: Docker keeps the range on disk forever, and so the slice stays its host's",
+        ),
+        (
+            markdown.code(revoked_key(_PREFIX, Revocation("n1"))),
+            "a host that was shut out, by its node id and the WireGuard keys it had, written by `flanpyctl keys revoke`",
+            "no: it stays until `flanpyctl keys allow`",
+        ),
+        (
+            markdown.code(request_key(_PREFIX)),
+            "the last `flanpyctl keys rotate --all`: every host changes its WireGuard key once for it",
+            "no",
+        ),
+        (
+            markdown.code(turn_key(_PREFIX)),
+            "the host whose turn it is",
+            f"yes, of {TURN_S} seconds",
+        ),
+        (
+            markdown.code(done_key(_PREFIX, "n1")),
+            "the last request that a host has carried out",
+            "no",
         ),
         (
             markdown.code(names_key(_PREFIX, "shop", "n1")),

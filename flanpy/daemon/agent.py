@@ -24,6 +24,7 @@ from flanpy.daemon.data_plane import DataPlane
 from flanpy.daemon.event_memory import EventMemory
 from flanpy.daemon.extension_side import PreStartup
 from flanpy.daemon.host_files import SubnetFile
+from flanpy.daemon.keys_side import KeysSide
 from flanpy.daemon.latest import Latest
 from flanpy.daemon.leasing.leasing import Leasing
 from flanpy.daemon.leasing.store_metrics import store_counts
@@ -144,6 +145,15 @@ class Agent:
             board=self._board,
             latest=self._latest,
         )
+        self._keys = KeysSide(
+            self._session,
+            settings,
+            node_id,
+            clock=clock,
+            loop=self._loop,
+            rotation=self._wireguard.rotation,
+            shut_out=self._leasing.shut_out,
+        )
         self._cloud = CloudSide(
             settings,
             self._session,
@@ -235,7 +245,7 @@ class Agent:
             programmed=self._programmed,
             probing=self._probing,
             sessions=lambda: self._wireguard.part.sessions,
-            keys=self._wireguard.rotation.document,
+            keys=self._keys.document,
             rotate=self._wireguard.rotation.rotate,
         )
         return {
@@ -245,6 +255,7 @@ class Agent:
             "packet_filter": self._filter.watch(self._clock, lambda: self._settings().filter.iptables_resync),
             **self._session.tasks(),
             **self._leasing.tasks(),
+            **self._keys.tasks(),
             **self._networks.tasks(),
             **self._names.tasks(),
             "listeners": listeners.run(),

@@ -15,6 +15,7 @@ from flanpy.model.network.network import NetworkConfig
 from flanpy.model.networks.view import NamedView
 from flanpy.model.offload import Corruption, OffloadChoice
 from flanpy.model.packet_filter import FilterFacts, FilterPolicy
+from flanpy.model.revocation import Revocation
 
 Claim = tuple[SubnetKey, LeaseRecord]
 """A lease by what it says: written again with the same value it is the same claim."""
@@ -91,6 +92,7 @@ class World:
     `docker_waits`: Docker's settings are such that it makes no bridge before the host forwards.
     route here, because etcd was lost when they had one. `corruption` is what peers told of packets whose checksum was
     left to the network card. `named` are the named networks that this host is on.
+    `revoked` are hosts that an operator shut out.
     """
 
     policy: Policy
@@ -108,3 +110,4 @@ class World:
     docker_waits: bool = False
     corruption: Corruption | None = None
     named: NamedView = field(default_factory=NamedView)
+    revoked: tuple[Revocation, ...] = ()

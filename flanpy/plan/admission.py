@@ -21,7 +21,7 @@ from flanpy.model.lease import Lease, LeaseRecord, SubnetKey, VxlanData, Wiregua
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.world import Former, World
 from flanpy.plan.border import guarded, holds
-from flanpy.plan.refusal import Reason, Rejected, overlap, same_mac, withheld
+from flanpy.plan.refusal import Reason, Rejected, overlap, revoked, same_mac, withheld
 from flanpy.plan.space import Space, Vtep, numbers
 
 _NO_TYPE = frozenset({"udp", "alloc"})
@@ -214,6 +214,9 @@ class Judge:
                 Reason.OTHER_BACKEND,
                 f"lease {lease.key} of {lease.record.owner} is of backend {theirs}, the network's is {self._type}",
             )
+        for one in self._world.revoked:
+            if one.bars(record):
+                return revoked(lease, one)
         if (lease.key, record) in self._world.withheld:
             return withheld(lease)
         for address, here in (

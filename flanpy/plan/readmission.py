@@ -67,6 +67,7 @@ def _same_measures(old: World, new: World) -> bool:
         and old.former == new.former
         and old.policy == new.policy
         and old.withheld == new.withheld
+        and old.revoked == new.revoked
         and (old.own is new.own or _identity(old.own) == _identity(new.own))
         and (old.facts is new.facts or own_addresses(old) == own_addresses(new))
         and same_borders(old, new)

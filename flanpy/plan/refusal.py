@@ -11,6 +11,7 @@ from typing import Final
 
 from flanpy.model.address import IPNetwork, Mac
 from flanpy.model.lease import Lease
+from flanpy.model.revocation import Revocation
 from flanpy.model.world import World
 from flanpy.plan.space import Vtep
 
@@ -32,6 +33,7 @@ class Reason(Enum):
     PUBLIC_IP_INSIDE_SUBNET = "PublicIPInsideSubnet"
     TAKES_WAY = "TakesWay"
     WITHHELD = "Withheld"
+    REVOKED = "Revoked"
 
 
 _MAC_BYTES: Final = 6
@@ -55,6 +57,15 @@ def withheld(lease: Lease) -> tuple[Reason, str]:
         f"subnet {lease.key} of {lease.record.owner} is withheld: etcd fell silent when it got its route, so the way to"
         " etcd may lead through it; see what this host's packets to etcd pass (translated addresses, tunnels), then"
         " change or release the lease"
+    )
+
+
+def revoked(lease: Lease, one: Revocation) -> tuple[Reason, str]:
+    """Word the refusal of a lease of a host that was shut out, or with a key of it."""
+    by_node = bool(one.node_id) and lease.record.node_id == one.node_id
+    how = "was revoked" if by_node else f"has a WireGuard key of {one.name}, which was revoked"
+    return Reason.REVOKED, (
+        f"lease {lease.key} of {lease.record.owner} is refused: that host {how}; flanpyctl keys allow takes it back"
     )
 
 

@@ -34,6 +34,7 @@ from flanpy.model.objects import KernelObject, Key, Setting
 from flanpy.model.offload import Corruption
 from flanpy.model.ops import Objects, Scope
 from flanpy.model.packet_filter import FilterFacts
+from flanpy.model.revocation import Revocation
 from flanpy.model.world import Claim, Former, Policy, Printed, World
 from flanpy.outage import Transition
 from flanpy.plan.admission import Admission, admit
@@ -152,6 +153,10 @@ class ReconcileLoop:
         """Take the named networks that this host is on."""
         if named != self._world.named:
             self._take(replace(self._world, named=named))
+
+    def revoked_changed(self, revoked: tuple[Revocation, ...]) -> None:
+        """Take the hosts that an operator shut out."""
+        self._take(replace(self._world, revoked=revoked))
 
     def filter_changed(self, facts: FilterFacts) -> None:
         self._take(replace(self._world, filter=facts))

@@ -94,6 +94,7 @@ class Inputs:
 
     What only a restart puts into effect comes from three sides: settings of this host, the network config, our lease.
     `backend_error` says why the backend cannot begin, `key_error` why this host's WireGuard key cannot be used,
+    `shut_out` whether an operator revoked this host,
     `sessions` which of its peers ail, and `data_plane` what carries the packets of a backend that does so outside the
     kernel's own devices.
     All texts are one line for people, empty when there is nothing to say; `listeners` is None before any is
@@ -135,6 +136,7 @@ class Inputs:
     data_plane: str = ""
     backend_error: str = ""
     key_error: str = ""
+    shut_out: bool = False
     sessions: SessionFaults = field(default_factory=SessionFaults)
     last: Pass | None = None
     stopping: bool = False
@@ -182,6 +184,7 @@ class InputChanges(TypedDict, total=False):
     data_plane: str
     backend_error: str
     key_error: str
+    shut_out: bool
     sessions: SessionFaults
     last: Pass | None
     stopping: bool

@@ -16,13 +16,14 @@ from typing import Any
 import pytest
 
 from flanpy.files import atomic
-from flanpy.host import drain_file, state_file, subnet_env, tunnel_file
+from flanpy.host import drain_file, state_file, subnet_env, tunnel_file, wireguard_key
 from flanpy.host.absent import Absent
 from flanpy.host.drain_file import Drained
 from flanpy.host.extension import ExtensionPart
 from flanpy.host.node_id import node_id
 from flanpy.host.state_file import SavedLease
 from flanpy.host.subnet_env import SubnetEnv
+from flanpy.host.wireguard_key import KeyPair
 from flanpy.model.lease import SubnetKey
 from flanpy.model.objects import ExtensionPeer, TunnelPeer
 from flanpy.model.ops import Put, Scope
@@ -110,6 +111,12 @@ FILES: dict[str, tuple[Write, Read]] = {
     "drained.json": (
         lambda directory, number: drain_file.mark(directory, Drained(_lease(number).key, float(number))),
         lambda directory: drain_file.load(directory) or Absent(),
+    ),
+    "wgkey": (
+        lambda directory, number: wireguard_key.put_back(directory, KeyPair(bytes([number] * 32))),
+        lambda directory: (
+            wireguard_key.key_pair(directory).private if wireguard_key.made_at(directory) else Absent()
+        ),
     ),
     "extension.json": (
         lambda directory, number: asyncio.run(ExtensionPart(directory).apply([Put(_peer(number))])),

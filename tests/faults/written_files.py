@@ -29,6 +29,7 @@ from flanpy.host import (
     state_file,
     subnet_env,
     tunnel_file,
+    wireguard_key,
 )
 from flanpy.host.drain_file import Drained
 from flanpy.host.extension import ExtensionPart
@@ -36,6 +37,7 @@ from flanpy.host.lock import RunLock
 from flanpy.host.offload_file import OffloadFile
 from flanpy.host.state_file import SavedLease
 from flanpy.host.subnet_env import SubnetEnv
+from flanpy.host.wireguard_key import KeyPair
 from flanpy.model.cloud import CloudHere
 from flanpy.model.event import Event, EventKind, History
 from flanpy.model.lease import SubnetKey
@@ -95,7 +97,6 @@ OTHERWISE = frozenset({
     "units and their settings",  # by files/atomic.py
     "the cluster's keys and certificates",  # by files/atomic.py, and again by a second run: test_cluster.py
     "the links of containers",  # by files/atomic.py; tests/links
-    "wgkey",  # made once, by files/atomic.py: test_wireguard_key.py
     "flanpyd.sock",  # test_process_host: a run directory that is read-only or full
 })  # fmt: skip
 """What has no row in FILES."""
@@ -175,6 +176,10 @@ def _store_place(directory: Path, number: int) -> None:
     )
 
 
+def _wgkey(directory: Path, number: int) -> None:
+    wireguard_key.put_back(directory, KeyPair(bytes([number] * 32)))
+
+
 def _events(directory: Path, number: int) -> object:
     event = Event(number, 1.0, EventKind.PEER_JOINED, "web-2")
     return events_file.save(directory, History("e", number, (event,)), node_id="n1")
@@ -197,6 +202,7 @@ def _lock(directory: Path, number: int) -> object:
 
 
 FILES = {
+    "wgkey": Written(_wgkey),
     "subnet.env": Written(lambda directory, n: subnet_env.write(directory / "subnet.env", _env(n))),
     "lease.json": Written(lambda directory, n: state_file.save(directory, _lease(n))),
     "tunnel.json": Written(_tunnel),

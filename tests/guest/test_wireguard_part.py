@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
@@ -172,6 +173,50 @@ def test_thousand_peers_stand_after_one_apply_and_one_refusal_costs_no_other(
     stranger = WgDevice(LINK, many[0].public_key, 51820)
     (failure,) = one.apply(Put(stranger), Put(LinkUp(LINK)))
     assert "the private half of" in failure
+
+
+def _crowd(first: int) -> list[WgPeer]:
+    return [
+        WgPeer(
+            LINK,
+            written((first + number).to_bytes(2, "big") * 16),
+            IPv4Address("192.0.2.2"),
+            51820,
+            (IPv4Network(f"10.{51 + number // 256}.{number % 256}.0/24"),),
+        )
+        for number in range(1, 1001)
+    ]
+
+
+def test_thousand_peers_one_new_key_and_an_idle_reading_take_this_long(sides: tuple[Side, Side]) -> None:
+    one, _ = sides
+    peers, others = _crowd(0), _crowd(5000)
+    assert one.apply(*map(Put, one.objects)) == []
+
+    async def work() -> dict[str, float]:
+        part, took = WireguardPart(), {}
+        part.learn({pair.public: pair.private for pair in PAIRS}, {})
+        steps: list[tuple[str, list[Op]]] = [
+            ("a thousand", [Put(peer) for peer in peers]),
+            ("one new key", [Put(others[7]), Delete(peers[7])]),
+        ]
+        try:
+            for name, ops in steps:
+                began = time.perf_counter()
+                assert await part.apply(ops) == ()
+                took[name] = time.perf_counter() - began
+            began = time.perf_counter()
+            found = await part.read_back(Scope(frozenset({LINK})))
+            took["reading back"] = time.perf_counter() - began
+        finally:
+            part.close()
+        wanted = {peer.key: peer for peer in [*peers[:7], others[7], *peers[8:]]}
+        assert {key: found[key] for key in found if key in wanted} == wanted
+        assert peers[7].key not in found
+        return took
+
+    took = one.here.do(lambda: asyncio.run(work()))
+    print({name: f"{seconds * 1000:.1f} ms" for name, seconds in took.items()})
 
 
 def test_what_is_no_wireguard_device_is_left_alone(sides: tuple[Side, Side]) -> None:

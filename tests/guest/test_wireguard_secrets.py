@@ -16,11 +16,13 @@ from tests.lab.overlay import assert_settled
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab, pytest.mark.guest]
 
 PSK = b64encode(bytes(range(101, 133))).decode()
-RESOURCES = ("status", "peers", "subnets", "events", "diff", "verdict", "mesh")
+RESOURCES = ("status", "peers", "subnets", "events", "diff", "verdict", "mesh", "keys")
 COMMANDS = (
     ("status",),
     ("status", "-o", "json"),
     ("peers", "-o", "json"),
+    ("keys",),
+    ("keys", "-o", "json"),
     ("subnets", "-o", "json"),
     ("network", "show"),
     ("network", "validate"),
@@ -66,16 +68,20 @@ def test_no_secret_of_wireguard_is_told_anywhere(build_lab: BuildLab, tmp_path: 
     assert_settled(lab, deadline=30)
     bad = {"Network": NETWORK, "Backend": {"Type": "wiregard", "PSK": PSK}}
     lab.configure(bad)  # refused, and said so
-    private = (host.daemon.state_dir / "wgkey").read_text().strip()
+    file = host.daemon.state_dir / "wgkey"
+    former = file.read_text().strip()
+    host.run(*flanpyctl(), "keys", "rotate")
+    private = file.read_text().strip()
+    assert private != former
     texts = _texts(host, tmp_path / "diag.tar.gz")
     assert len(texts) > 20, sorted(texts)
-    secrets = {form for key in (private, PSK) for form in _forms(key)}
+    secrets = {form for key in (former, private, PSK) for form in _forms(key)}
     assert {where for where, text in texts.items() if any(form in text for form in secrets)} == set()
     kept = {entry.key: entry.value for entry in lab.etcd.api.list(ETCD_PREFIX)}
     assert {key for key, value in kept.items() if PSK in value} == {
         f"{ETCD_PREFIX}/config"
     }  # the search sees
-    assert not any(private in value for value in kept.values())
+    assert not any(key in value for value in kept.values() for key in (former, private))
     assert _of_others(host) == []
 
 

@@ -93,6 +93,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "keys": "",
     "keys ls": "",
     "keys rotate": "",
+    "keys revoke": "h9 --force",
+    "keys allow": "h9",
     "ping": "",
     "trace": "10.50.9.2",
     "events": "",

@@ -21,6 +21,9 @@ def ls(arguments: Namespace, host: Host) -> Exit:
         print_as(arguments.output, {**own, "peers": rows})
         return Exit.OK
     now = time.time()
+    for one in own.get("revoked", ()):
+        since = duration(max(0.0, now - one["at"])) if one.get("at") else "unknown"
+        print(printable(f"revoked     {one['name']}, {since} ago; to take it back: flanpyctl keys allow"))
     if not own.get("key"):
         print("no WireGuard key is in use here: the network's backend does not ask for one")
         return Exit.OK

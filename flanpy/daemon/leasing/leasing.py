@@ -27,7 +27,9 @@ from flanpy.daemon.leasing.network_watch import NetworkWatch
 from flanpy.daemon.leasing.own_record import own_lease, own_record
 from flanpy.daemon.leasing.suspects import Suspects
 from flanpy.daemon.leasing.takeovers import Takeovers
-from flanpy.errors import StoreError
+from flanpy.errors import HostError, StoreError
+from flanpy.host import drain_file
+from flanpy.log import get_logger
 from flanpy.model.address import IPAddress
 from flanpy.model.border import EtcdAddress, KnownBorder
 from flanpy.model.lease import Lease
@@ -43,6 +45,8 @@ from flanpy.store.own.keeper import LeaseKeeper
 from flanpy.store.own.own_lease import LeaseSource, LeaseTerms, OwnLeaseState
 from flanpy.store.port import StoreSession
 from flanpy.store.schema import config_key, subnets_prefix
+
+log = get_logger()
 
 RELIST_INTERVAL = 600.0
 """Seconds between two listings made for no reason but to be sure."""
@@ -122,6 +126,7 @@ class Leasing:
             note=lambda lines: board.note(changed_hands=lines),
         )
         self._drained = False
+        self._shut_out = False
         self._draining = Draining(self._keeper, settings.state_dir, clock=clock)
 
     @property
@@ -166,9 +171,24 @@ class Leasing:
         return await self._draining.drain()
 
     async def undrain(self) -> dict[str, Any]:
-        """Take part again; a cleanup may have taken away what stood before."""
+        """Take part again; a cleanup may have taken away what stood before. Raises HostError for a revoked host."""
+        if self._shut_out:
+            raise HostError("this host was revoked: flanpyctl keys allow, on another host, takes it back")
         self._loop.look_again("undrain")
         return await self._draining.undrain()
+
+    async def shut_out(self, out: bool) -> None:
+        """Give the lease back and stay out while an operator says so; take part again after, unless drained."""
+        self._shut_out = out
+        self._board.note(shut_out=out)
+        if out:
+            try:
+                await self._keeper.release()
+            except StoreError as error:
+                log.warning("revoked_lease_kept", error=error)
+        elif drain_file.load(self._settings.state_dir) is None:
+            self._loop.look_again("allowed")
+            self._keeper.resume()
 
     def save_again(self) -> None:
         """Write the lease to disk if that failed the last time, and look whether etcd answers."""

@@ -99,7 +99,8 @@ def _overdue(overdue: Iterable[WgPeer], hosts: Mapping[str, str], wanted: Object
     )
     cure = (
         f"open UDP port {named([str(port) for port in ports])} between the hosts in both directions (firewall,"
-        " security group); if it is open, compare the keys of both: flanpyctl peers -o wide"
+        " security group); if it is open, compare the keys of both (flanpyctl peers -o wide) and the PSK that each has"
+        " (flanpyctl network show -o json)"
     )
     message = f"no WireGuard session, though packets wait for one: {named(lines, '; ')}"
     return bad(_KIND, "HandshakeOverdue", message, cure, evidence=lines)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.reach import Trouble
-from flanpy.plan.refusal import BORDER
+from flanpy.plan.refusal import BORDER, Reason
 from flanpy.status.inputs import Inputs, OwnSource
 from flanpy.status.judge.verdict import BRIEF, bad, good, named, unknown
 
@@ -62,6 +62,9 @@ def network(inputs: Inputs, _now: float) -> Condition:
 
 def lease(inputs: Inputs, now: float) -> Condition:
     kind, own = ConditionType.LEASE_VALID, inputs.own
+    if inputs.shut_out:
+        cure = "on another host: flanpyctl keys allow NODE, once it is known to be clean"
+        return bad(kind, "Revoked", "this host was revoked: peers refuse it, and it takes no lease", cure)
     if own.drained:
         cure = "flanpyctl drain --undo takes part again"
         return bad(kind, "Drained", "this host was drained: it takes no part in the overlay", cure)
@@ -103,9 +106,14 @@ def peer_leases(inputs: Inputs, _now: float) -> Condition:
     if last is None:
         return good(kind, "None", "no leases yet")
     kept_out = [r for r in last.admission.rejected if r.reason in BORDER]
-    offences = [f"{r.lease.key}: {r.message}" for r in kept_out]
+    shut_out = [r for r in last.admission.rejected if r.reason is Reason.REVOKED]
+    offences = [f"{r.lease.key}: {r.message}" for r in (*shut_out, *kept_out)]
     offences += [f"{i.key}: {i.reason}" for i in last.world.view.invalid]
-    offences += [f"{r.lease.key}: {r.message}" for r in last.admission.rejected if r.reason not in BORDER]
+    offences += [
+        f"{r.lease.key}: {r.message}"
+        for r in last.admission.rejected
+        if r.reason not in {*BORDER, Reason.REVOKED}
+    ]
     if not offences and inputs.changed_hands:
         return _changed_hands(inputs.changed_hands)
     offences += inputs.changed_hands
@@ -114,6 +122,9 @@ def peer_leases(inputs: Inputs, _now: float) -> Condition:
     more = f" and {len(offences) - BRIEF} more" if len(offences) > BRIEF else ""
     cure = "see flanpyctl subnets; flanpyctl subnets release removes a key"
     message = "; ".join(offences[:BRIEF]) + more
+    if shut_out:
+        cure = "find out who writes that lease; flanpyctl keys allow takes the host back"
+        return bad(kind, "Revoked", message, cure)
     return bad(kind, "KeptOut", message, cure) if kept_out else bad(kind, "Unusable", message, cure)
 
 

@@ -44,6 +44,7 @@ from flanpy.model.packet_filter import (
     Flavour,
 )
 from flanpy.model.reach import Diagnosis, PathMtu, PeerReach, Reach, ReachReport, Trouble
+from flanpy.model.revocation import Revocation
 from flanpy.model.rules import HostRule, TableRoute
 from flanpy.model.transit import Harm, Obstacle, Transit
 from flanpy.model.tuning import HostTuning, NeighbourTable, ReversePath
@@ -101,6 +102,7 @@ FORWARD = HostSysctl("net.ipv4.ip_forward", "1")
 JUNK = InvalidLease("/coreos.com/network/subnets/junk", "no subnet")
 JUNKED = replace(TWO_PEERS, view=view([OWN], invalid=(JUNK,)))
 WITHHELD = replace(TWO_PEERS, withheld=frozenset({(lease(1).key, lease(1).record)}))
+REVOKED = replace(TWO_PEERS, revoked=(Revocation(lease(1).record.node_id),))
 UNLISTED = replace(TWO_PEERS, view=LeaseView())  # the subnet is from disk
 DENIED = StoreStatus(error="permission denied", answers=True)
 KEPT = Difference(deletes=(Delete(ROUTE),))  # what stood before a restart, and no gate lets go
@@ -284,6 +286,7 @@ CASES = [
     (C.LEASE_VALID, BLANK, F, "NotHeld", BAD, "no subnet"),
     (C.LEASE_VALID, own(lease=None, waiting="none is free"), F, "NotHeld", BAD, "none is free"),
     (C.LEASE_VALID, own(lease=None, drained=True), F, "Drained", BAD, "takes no part"),
+    (C.LEASE_VALID, replace(own(lease=None, drained=True), shut_out=True), F, "Revoked", BAD, "was revoked"),
     (C.LEASE_VALID, own(yielded=True), F, "Lost", BAD, "10.50.10.0-24"),
     (C.LEASE_VALID, own(missing="key of 10.50.10.0-24", waiting="no space"), F, "KeyMissing", BAD, "10.50.10.0-24"),
     (C.LEASE_VALID, own(expires_at=NOW), F, "Expired", BAD, "10.50.10.0-24"),
@@ -326,6 +329,7 @@ CASES = [
      "1 of 2 peers cannot be reached: node-3: 198.51.100.3 is behind gateway 192.0.2.1 on eth0"),
     (C.PEER_LEASES_VALID, BLANK, T, "None", GOOD, ""),
     (C.PEER_LEASES_VALID, last(world=JUNKED), F, "Unusable", BAD, "junk"),
+    (C.PEER_LEASES_VALID, last(world=REVOKED), F, "Revoked", BAD, "10.50.11.0-24"),
     (C.PEER_LEASES_VALID, last(world=WITHHELD), F, "KeptOut", BAD, "is withheld"),
     (C.PEER_LEASES_VALID, last(world=world(V4, lease(1), STRAY)), F, "Unusable", BAD, str(STRAY.key)),
     (C.PEER_LEASES_VALID, last(world=world(V4, lease(1), lease(2, mac="02:00:00:00:00:01"))), F, "Unusable", BAD,
