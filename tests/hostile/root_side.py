@@ -90,7 +90,6 @@ COMMANDS: Final[Mapping[str, str]] = {
     "reload": "",
     "doctor": "--fix --yes",
     "peers": "",
-    "keys": "",
     "keys ls": "",
     "keys rotate": "",
     "keys revoke": "h9 --force",
