@@ -21,6 +21,11 @@ of the last handshake. No command shows a private key.""",
     below = tree.under(keys, required=False)
     listing = below.command("ls", "keys.listing:ls", "list the keys", "keys ls -o json")
     add_format(listing, *FORMATS)
+    _add_rotate(below)
+    _add_revocation(below)
+
+
+def _add_rotate(below: Tree) -> None:
     rotate = below.command(
         "rotate",
         "keys.rotation:rotate",
@@ -41,6 +46,9 @@ changes its own, one after another; a host that is away does so when it is back.
         default=None,
         help="with --all: how long to wait for all (default 30, and 10 for each host)",
     )
+
+
+def _add_revocation(below: Tree) -> None:
     revoke = below.command(
         "revoke",
         "keys.revocation:revoke",

@@ -24,21 +24,7 @@ def revoke(arguments: Namespace, host: Host) -> Exit:
 
     async def run(store: Store) -> str:
         table = await Holdings.read(store, prefix, own=host.node_id)
-        rows = [row for row in table.listing.rows if row.answers_to(arguments.node)]
-        if len({(row.node_id, row.host) for row in rows}) > 1:
-            names = ", ".join(sorted(row.host or row.name for row in rows))
-            raise CommandError(
-                Exit.CONFLICT, f"{arguments.node!r} names several hosts ({names}): give a node id"
-            )
-        if any(row.own for row in rows) and not arguments.force:
-            raise CommandError(
-                Exit.REFUSED, "that is this host: drain takes it out; --force revokes it all the same"
-            )
-        if not rows and not arguments.force:
-            raise CommandError(
-                Exit.NOT_FOUND,
-                f"no host {arguments.node!r} has a lease: see 'flanpyctl subnets'; --force takes it for a node id",
-            )
+        rows = _rows(table, arguments.node, force=arguments.force)
         one = _revocation(table, rows, arguments.node)
         seen = [table.seen(row.key) for row in rows]
         changes: tuple[Operation, ...] = (
@@ -53,12 +39,27 @@ def revoke(arguments: Namespace, host: Host) -> Exit:
 
     name = with_etcd(host.effective, run)
     print(printable(f"{name} is revoked: every host that hears etcd refuses it"))
-    print(
-        printable(
-            f"its right to write in etcd is another matter; to take it back: flanpyctl keys allow {name}"
-        )
-    )
+    cure = f"flanpyctl keys allow {name}"
+    print(printable(f"its right to write in etcd is another matter; to take it back: {cure}"))
     return Exit.OK
+
+
+def _rows(table: Holdings, word: str, *, force: bool) -> list[SubnetRow]:
+    """Return the leases of the one host that is meant. Raises CommandError where it may not be."""
+    rows = [row for row in table.listing.rows if row.answers_to(word)]
+    if len({(row.node_id, row.host) for row in rows}) > 1:
+        names = ", ".join(sorted(row.host or row.name for row in rows))
+        raise CommandError(Exit.CONFLICT, f"{word!r} names several hosts ({names}): give a node id")
+    if any(row.own for row in rows) and not force:
+        raise CommandError(
+            Exit.REFUSED, "that is this host: drain takes it out; --force revokes it all the same"
+        )
+    if not rows and not force:
+        raise CommandError(
+            Exit.NOT_FOUND,
+            f"no host {word!r} has a lease: see 'flanpyctl subnets'; --force takes it for a node id",
+        )
+    return rows
 
 
 def _revocation(table: Holdings, rows: list[SubnetRow], word: str) -> Revocation:
