@@ -19,6 +19,8 @@ from flanpy.docker.config_file import Found
 from flanpy.docker.effective import goal
 from flanpy.docker.facts import DockerFacts
 from flanpy.docker.merge import OWNED, Merged
+from flanpy.docker.name_servers import KEY as DNS
+from flanpy.docker.name_servers import NameServers
 from flanpy.docker.restart import Choice, How, RestartPolicy, choose, restart, stopped_by, wait_for
 from flanpy.docker.verdict import Silence
 from flanpy.docker.wanted import Wanted
@@ -39,6 +41,7 @@ class DockerTarget:
     policy: RestartPolicy
     how: How
     keep_masquerade: bool = False
+    servers: NameServers = merge.NOBODY
     before_start: bool = False
     """Docker is about to start and waits for us: it is not asked anything."""
 
@@ -56,6 +59,8 @@ class BipPlan:
     notes: tuple[str, ...] = ()
     pid: int | None = None
     keep_masquerade: bool = False
+    for_bridge: bool = True
+    """The bridge waits for a restart; else only `dns` does, which live-restore does not make void."""
 
     @property
     def writes(self) -> bool:
@@ -92,7 +97,9 @@ def plan(place: DockerTarget, wanted: Wanted) -> BipPlan:
     how = dockerd.started(dockerd.running_pid(settings))
     aim = goal(settings, how.flags, how.where, wanted)
     keep = place.keep_masquerade or aim.keep_masquerade
-    merged = merge.merge(found.content, wanted, name=str(place.file), keep_masquerade=keep)
+    merged = merge.merge(
+        found.content, wanted, name=str(place.file), keep_masquerade=keep, servers=place.servers
+    )
     dockerd.refuse_outside(how, wanted.subnet)
     planned = _planned(
         place,
@@ -111,7 +118,7 @@ def apply(place: DockerTarget, wanted: Wanted) -> Outcome:
         before = config_file.read_backup(planned.file)
         try:
             if planned.writes:
-                keeps = merge.still_backs_up(before, planned.file.content)
+                keeps = merge.still_backs_up(before, planned.file.content, place.servers)
                 config_file.replace(planned.file, planned.content, backup=not keeps)
             return _restarted(
                 place,
@@ -129,7 +136,7 @@ def rollback_plan(place: DockerTarget) -> BipPlan:
     backup = config_file.read_backup(found)
     if backup is None:
         raise DockerError(f"there is no backup '{found.backup}': nothing was changed, or it was put back")
-    merged = merge.revert(found.content, backup, name=str(place.file))
+    merged = merge.revert(found.content, backup, name=str(place.file), servers=place.servers)
     if any(change.key == "bip" and change.new is None for change in merged.changes):
         merged = replace(merged, notes=(*merged.notes, _KEEPS))
     return _planned(place, found, merged, lambda _: bool(merged.changes))
@@ -199,7 +206,9 @@ def _planned(
     dockerd.refuse_conflicts(how, [key for key in OWNED if key in settings], place.file)
     unknown = dockerd.refuse_unusable(how, merged.content) if merged.content != found.content else ""
     docker, stops = (None, ()) if place.before_start else ask(place.socket, pid, subnet)
-    choice = choose(docker, place.policy, needed=docker is not None and differs(docker))
+    for_bridge = docker is not None and differs(docker)
+    needed = for_bridge or _waits_for_servers(place, merged, pid)
+    choice = choose(docker, place.policy, needed=needed, for_bridge=for_bridge)
     return BipPlan(
         file=found,
         content=merged.content,
@@ -209,7 +218,18 @@ def _planned(
         stops=stops,
         notes=(*merged.notes, *filter(None, [unknown])),
         pid=pid,
+        for_bridge=for_bridge,
     )
+
+
+def _waits_for_servers(place: DockerTarget, merged: Merged, pid: int | None) -> bool:
+    """Report whether Docker has not read the `dns` that is asked for. Its API does not tell, so the times decide."""
+    if not place.servers.asked_for or pid is None:
+        return False
+    if any(change.key == DNS for change in merged.changes):
+        return True
+    began, changed = dockerd.started_at(pid), config_file.changed_at(place.file)
+    return began is not None and changed is not None and changed > began
 
 
 def _restarted(place: DockerTarget, planned: BipPlan, good: Callable[[DockerFacts], bool]) -> Outcome:

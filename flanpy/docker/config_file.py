@@ -77,6 +77,13 @@ def read(path: Path) -> Found:
     return Found(path, target, content, stat.S_IMODE(status.st_mode), (status.st_uid, status.st_gid))
 
 
+def changed_at(path: Path) -> float | None:
+    """Return when the file was last written, in seconds of the wall clock; None if there is none."""
+    with suppress(OSError):
+        return path.stat().st_mtime
+    return None
+
+
 def replace(found: Found, content: bytes, *, backup: bool = True) -> None:
     """Keep `found` as the backup if asked to, then put `content` in its place.
 

@@ -85,8 +85,8 @@ def names_unasked(settings: Mapping[str, Any], flags: Sequence[str], resolver: s
     named = [*(servers if isinstance(servers, list) else ()), *_values(flags, "dns")]
     if resolver in named:
         return ()
-    cure = f'put "dns": ["{resolver}", ...] with two servers of your own into daemon.json, or start them with --dns'
-    return (f"containers do not ask {resolver} for names of other hosts: {cure} {resolver}",)
+    cure = "run 'flanpyctl docker apply --dns' (in bip mode), put it first in dns of daemon.json, or start them with"
+    return (f"containers do not ask {resolver} for names of other hosts: {cure} --dns {resolver}",)
 
 
 def _without_rules(why: str, wanted: Wanted) -> str:

@@ -13,6 +13,8 @@ from typing import Any, Final
 
 from flanpy.docker import json_text
 from flanpy.docker.json_text import Member
+from flanpy.docker.name_servers import KEY as DNS
+from flanpy.docker.name_servers import NameServers
 from flanpy.docker.wanted import Wanted
 from flanpy.errors import DockerConflict, DockerError
 from flanpy.model.packet_filter import OVERLAY_MARK
@@ -23,9 +25,12 @@ BY_MARK: Final = {
 }
 """What Docker's nftables rules (29.0 on) need to pass overlay packets: no accept of others outdoes their drops."""
 
-OWNED: Final = ("bip", "mtu", "ip-masq", *BY_MARK)
+OWNED: Final = ("bip", "mtu", "ip-masq", *BY_MARK, DNS)
 """Keys that we may write. `ip-masq` is written only where Docker would do otherwise without it, `BY_MARK` only beside
-`firewall-backend: nftables`."""
+`firewall-backend: nftables`, `dns` only where the operator asks for it."""
+
+NOBODY: Final = NameServers()
+"""No resolver: `dns` is the operator's alone."""
 
 _WIDE: Final = ((codecs.BOM_UTF32_LE, "UTF-32"), (codecs.BOM_UTF32_BE, "UTF-32"),
                 (codecs.BOM_UTF16_LE, "UTF-16"), (codecs.BOM_UTF16_BE, "UTF-16"))  # fmt: skip
@@ -49,36 +54,59 @@ class Merged:
     notes: tuple[str, ...] = ()
 
 
-def merge(content: bytes | None, wanted: Wanted, *, name: str, keep_masquerade: bool = False) -> Merged:
+def merge(
+    content: bytes | None,
+    wanted: Wanted,
+    *,
+    name: str,
+    keep_masquerade: bool = False,
+    servers: NameServers = NOBODY,
+) -> Merged:
     """Return what `content` (None: no such file) must become. Raises DockerError where it must not be touched.
 
     Content that is right already comes back byte for byte, but for a byte-order mark.
     """
     text, notes = _decoded(content, name)
     members = json_text.read_object(text, name)
-    _refuse(members, wanted, name)
-    changes = tuple(_changes(members, wanted, keep_masquerade=keep_masquerade))
+    _refuse(members, wanted, name, servers)
+    changes = tuple(_changes(members, wanted, servers, keep_masquerade=keep_masquerade))
     for change in changes:
-        text = _changed(text, change, name)
+        notes += servers.notes(change.new) if change.key == DNS else ()
     notes += tuple(_wrong_types(changes))
-    return Merged(text.encode(), changes, notes)
+    return Merged(_with(text, changes, name).encode(), changes, notes)
 
 
-def revert(content: bytes | None, backup: bytes, *, name: str) -> Merged:
+def revert(content: bytes | None, backup: bytes, *, name: str, servers: NameServers = NOBODY) -> Merged:
     """Return `content` with our keys as they are in `backup`; `backup` itself if nothing else differs."""
     before, now = settings_in(backup, f"{name} of before"), settings_in(content, name)
+    ours = _ours(now, servers)
+    former = {**before, DNS: servers.former(now, before)}
     changes = tuple(
-        KeyChange(key, now.get(key), before.get(key)) for key in _ours(now) if now.get(key) != before.get(key)
+        KeyChange(key, now.get(key), former.get(key)) for key in ours if now.get(key) != former.get(key)
     )
-    if _others(before) == _others(now):
+    same_dns = DNS not in ours or former.get(DNS) == before.get(DNS)
+    if _others(before, ours) == _others(now, ours) and same_dns:
         return Merged(backup, changes)
     text, notes = _decoded(content, name)
-    for change in changes:
-        text = _changed(text, change, name)
-    return Merged(text.encode(), changes, (*notes, "other keys were changed since: they stay"))
+    return Merged(
+        _with(text, changes, name).encode(), changes, (*notes, "other keys were changed since: they stay")
+    )
 
 
-def still_backs_up(backup: bytes | None, content: bytes | None) -> bool:
+def forget_servers(content: bytes | None, backup: bytes | None, *, name: str, servers: NameServers) -> Merged:
+    """Return `content` with `dns` as it was in `backup`; without a backup we did not write it. All other keys stay."""
+    now = settings_in(content, name)
+    if content is None or backup is None or not servers.are_in(now):
+        return Merged(content or b"")
+    former = servers.former(now, settings_in(backup, f"{name} of before"))
+    if former == now[DNS]:
+        return Merged(content)
+    text, notes = _decoded(content, name)
+    change = KeyChange(DNS, now[DNS], former)
+    return Merged(_changed(text, change, name).encode(), (change,), notes)
+
+
+def still_backs_up(backup: bytes | None, content: bytes | None, servers: NameServers = NOBODY) -> bool:
     """Report whether `backup` is the file as it was before us: our keys are in the file, and all others are as then."""
     if backup is None:
         return False
@@ -86,15 +114,25 @@ def still_backs_up(backup: bytes | None, content: bytes | None) -> bool:
         before, now = settings_in(backup, "backup"), settings_in(content, "file")
     except DockerError:
         return False
-    return "bip" in now and _others(before) == _others(now)
+    ours = _ours(now, servers)
+    return "bip" in now and _others(before, ours) == _others(now, ours)
 
 
-def _others(settings: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in settings.items() if key not in _ours(settings)}
+def _others(settings: dict[str, Any], ours: tuple[str, ...]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key not in ours}
 
 
-def _ours(settings: dict[str, Any]) -> tuple[str, ...]:
-    return OWNED if _accepts_by_mark(settings) else tuple(key for key in OWNED if key not in BY_MARK)
+def _ours(settings: dict[str, Any], servers: NameServers) -> tuple[str, ...]:
+    not_ours = (() if _accepts_by_mark(settings) else tuple(BY_MARK)) + (
+        () if servers.are_in(settings) else (DNS,)
+    )
+    return tuple(key for key in OWNED if key not in not_ours)
+
+
+def _with(text: str, changes: tuple[KeyChange, ...], name: str) -> str:
+    for change in changes:
+        text = _changed(text, change, name)
+    return text
 
 
 def settings_in(content: bytes | None, name: str) -> dict[str, Any]:
@@ -125,12 +163,13 @@ def _decoded(content: bytes | None, name: str) -> tuple[str, tuple[str, ...]]:
         ) from cause
 
 
-def _refuse(members: tuple[Member, ...], wanted: Wanted, name: str) -> None:
+def _refuse(members: tuple[Member, ...], wanted: Wanted, name: str, servers: NameServers) -> None:
+    ours = tuple(key for key in OWNED if key != DNS or servers.asked_for)
     found = {member.key: member.value for member in members}
     for key, count in Counter(member.key for member in members).items():
-        if count > 1 and key in OWNED:
+        if count > 1 and key in ours:
             raise DockerError(f"'{name}' has the key '{key}' {count} times: leave one")
-        if key not in OWNED and key.lower() in OWNED:
+        if key not in ours and key.lower() in ours:
             raise DockerError(
                 f"'{name}' has the key '{key}', which dockerd does not know: write '{key.lower()}'"
             )
@@ -177,13 +216,17 @@ def lies_in(text: str, subnet: IPv4Network) -> bool:
     return isinstance(part, IPv4Network) and part.subnet_of(subnet)
 
 
-def _changes(members: tuple[Member, ...], wanted: Wanted, *, keep_masquerade: bool) -> list[KeyChange]:
+def _changes(
+    members: tuple[Member, ...], wanted: Wanted, servers: NameServers, *, keep_masquerade: bool
+) -> list[KeyChange]:
     found = {member.key: member.value for member in members}
     target: dict[str, Any] = {"bip": str(wanted.bridge_address), "mtu": wanted.mtu}
     if not keep_masquerade and found.get("ip-masq", True) is not wanted.masquerade:
         target["ip-masq"] = wanted.masquerade
     if _accepts_by_mark(found):
         target |= BY_MARK
+    if servers.asked_for:
+        target[DNS] = servers.target(found)
     return [
         KeyChange(key, found.get(key), value)
         for key, value in target.items()

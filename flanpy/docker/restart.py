@@ -48,15 +48,20 @@ class How:
     timeout: float
 
 
-def choose(found: DockerFacts | None, policy: RestartPolicy, *, needed: bool) -> Choice:
-    """Pure. With live-restore and a container running Docker keeps its old network: a restart would be for nothing."""
+def choose(
+    found: DockerFacts | None, policy: RestartPolicy, *, needed: bool, for_bridge: bool = True
+) -> Choice:
+    """Pure. With live-restore and a container running Docker keeps its old network: a restart would be for nothing.
+
+    It is not where the bridge is right already, and only other settings wait for it.
+    """
     if found is None:
         return Choice.NOT_RUNNING
     if not needed:
         return Choice.NOT_NEEDED
     if policy is RestartPolicy.NEVER:
         return Choice.BY_POLICY
-    if found.live_restore and found.running:
+    if for_bridge and found.live_restore and found.running:
         return Choice.VOID
     if policy is RestartPolicy.IF_IDLE and found.running:
         return Choice.BY_POLICY

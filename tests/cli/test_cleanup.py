@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from flanpy.cli.base.exits import Exit
 from flanpy.host import lock, state_file, subnet_env
 from flanpy.model.lease import SubnetKey
 from tests.cli.conftest import Ctl, Ended
@@ -207,3 +208,22 @@ def test_cleanup_exits_7_without_a_terminal_to_ask_on(host: Host, monkeypatch: p
     assert ended.code == 7
     assert "--yes" in ended.err
     assert host.picture() == before
+
+
+def test_cleanup_takes_the_resolver_out_of_dockers_file_and_leaves_the_rest_of_it(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = host.ctl.run_dir / "docker" / "daemon.json"
+    file.parent.mkdir()
+    ours = {"debug": True, "bip": "10.50.1.1/24", "dns": ["169.254.53.53", "192.0.2.1"]}
+    file.write_text(json.dumps(ours))
+    monkeypatch.setenv("FLANPYD_DOCKER_CONFIG_FILE", str(file))
+    line = f"take 169.254.53.53 out of dns in {file}"
+    assert line not in host("--dry-run").out, "without a backup it is the operator's own"
+    file.with_name("daemon.json.flanpy-backup").write_text('{"debug": true}')
+    assert line in host("--dry-run").out.splitlines()
+    assert json.loads(file.read_text()) == ours
+    done = host("--yes")
+    assert (done.code, "once it is restarted" in done.out) == (Exit.OK, True), done.err
+    assert json.loads(file.read_text()) == {"debug": True, "bip": "10.50.1.1/24"}
+    assert "nothing of ours" in host("--yes").out

@@ -58,10 +58,17 @@ class Wired:
         """Write subnet.env."""
         self.subnet_file.write_text(SUBNET_ENV.format(mtu=mtu, ipmasq=str(ipmasq).lower()))
 
-    def ctl(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def ctl(self, *words: str, dns_listen: str = "off") -> subprocess.CompletedProcess[str]:
         """`flanpyctl docker WORDS` on the host."""
+        settings = ("env", f"FLANPYD_DNS_LISTEN={dns_listen}")
         return self.host.run(
-            *flanpyctl(), "docker", *words, f"--subnet-file={self.subnet_file}", check=False, timeout=110
+            *settings,
+            *flanpyctl(),
+            "docker",
+            *words,
+            f"--subnet-file={self.subnet_file}",
+            check=False,
+            timeout=110,
         )
 
     @property

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flanpy.docker import json_text
-from flanpy.docker.merge import OWNED, merge, revert, settings_in, still_backs_up
+from flanpy.docker.merge import OWNED, forget_servers, merge, revert, settings_in, still_backs_up
+from flanpy.docker.name_servers import NameServers
 from flanpy.errors import DockerConflict, DockerError
 from tests.docker.values import BIP, WANTED
 
@@ -303,6 +304,69 @@ def test_backup_is_replaced_when_others_edited_the_file_since_and_kept_otherwise
     assert not still_backs_up(None, ours)
     assert not still_backs_up(None, b'{"bip": "10.50.3.1/24"}')
     assert not still_backs_up(b"junk", ours)
+
+
+RESOLVER = "169.254.53.53"
+SERVERS = NameServers(RESOLVER, ("192.0.2.1", "192.0.2.2"), asked_for=True)
+
+
+@pytest.mark.parametrize(
+    ("stands", "becomes"),
+    [
+        (None, [RESOLVER, "192.0.2.1", "192.0.2.2"]),
+        ([], [RESOLVER, "192.0.2.1", "192.0.2.2"]),
+        (["10.1.1.1"], [RESOLVER, "10.1.1.1"]),
+        (["10.1.1.1", RESOLVER], [RESOLVER, "10.1.1.1"]),
+        ([RESOLVER, "10.1.1.1"], [RESOLVER, "10.1.1.1"]),
+        ("10.1.1.1", [RESOLVER, "192.0.2.1", "192.0.2.2"]),
+    ],
+)
+def test_resolver_comes_first_and_what_stands_stays_behind_it(stands: Any, becomes: list[str]) -> None:
+    before = json.dumps({"debug": True} if stands is None else {"dns": stands, "debug": True})
+    after = merged(before, servers=SERVERS)
+    assert json.loads(after) == {"debug": True, **OURS, "dns": becomes}
+    assert merged(after, servers=SERVERS) == after
+    assert merged(after) == after, "an apply that is not asked for it leaves it as it is"
+
+
+def test_resolver_that_is_not_asked_for_is_not_written_and_others_dns_is_theirs() -> None:
+    known = NameServers(RESOLVER)
+    for before in ('{"a": 1}', '{"dns": ["10.1.1.1"]}', '{"DNS": 1, "dns": 2, "dns": 3}'):
+        after = merged(before, servers=known)
+        assert after.startswith(before[:-1])
+        assert still_backs_up(before.encode(), after.encode(), known)
+        edited = after.replace("10.1.1.1", "10.1.1.2").encode()
+        assert json.loads(revert(edited, before.encode(), name=NAME, servers=known).content) == json.loads(
+            before.replace("10.1.1.1", "10.1.1.2")
+        )
+
+
+def test_new_name_servers_are_told_with_what_nobody_expects_of_them() -> None:
+    content = b'{"dns": ["10.1.1.1", "10.1.1.2", "10.1.1.3"]}'
+    notes = merge(content, WANTED, name=NAME, servers=SERVERS).notes
+    assert "it does not ask 10.1.1.3 any more" in notes[1]
+    alone = merge(b"{}", WANTED, name=NAME, servers=replace(SERVERS, behind=())).notes
+    assert f"no server is named after {RESOLVER}" in alone[1]
+
+
+@pytest.mark.parametrize("before", ['{"a": 1}', '{"a": 1, "dns": ["10.1.1.1"]}', '{"dns": []}'])
+def test_name_servers_are_taken_back_with_our_other_keys_and_by_themselves(before: str) -> None:
+    after, known = merged(before, servers=SERVERS).encode(), NameServers(RESOLVER)
+    assert still_backs_up(before.encode(), after, known)
+    assert revert(after, before.encode(), name=NAME, servers=known).content == before.encode()
+    alone = forget_servers(after, before.encode(), name=NAME, servers=known).content
+    assert json.loads(alone) == {**json.loads(before), **OURS}
+    assert forget_servers(alone, before.encode(), name=NAME, servers=known).changes == ()
+    assert forget_servers(after, None, name=NAME, servers=known).changes == (), "not of apply's hand"
+
+
+def test_name_servers_that_others_added_since_stay() -> None:
+    before = '{"dns": ["10.1.1.1"]}'
+    since = merged(before, servers=SERVERS).replace('"10.1.1.1"', '"10.1.1.1", "10.1.1.9"').encode()
+    known = NameServers(RESOLVER)
+    assert json.loads(revert(since, before.encode(), name=NAME, servers=known).content) == {
+        "dns": ["10.1.1.1", "10.1.1.9"]
+    }
 
 
 @given(st.text(alphabet=string.printable, max_size=40))

@@ -107,6 +107,63 @@ def test_apply_without_a_running_docker_writes_what_it_will_start_with_through_a
     assert json.loads(elsewhere.read_text())["mtu"] == 1450
 
 
+RESOLVER = "169.254.53.53"
+
+
+@pytest.mark.parametrize(
+    ("listen", "mode", "words"),
+    [
+        ("off", "bip", "dns-listen is off"),
+        (f"{RESOLVER}:5353", "bip", "asks port 53 only"),
+        (f"{RESOLVER}:53", "network", "network mode leaves alone"),
+    ],
+)
+def test_apply_refuses_dns_that_docker_could_not_ask(
+    wired: Wired, listen: str, mode: str, words: str
+) -> None:
+    before = wired.file
+    done = wired.ctl("apply", "--dns", "--mode", mode, dns_listen=listen)
+    assert (done.returncode, len(done.stderr.splitlines())) == (Exit.REFUSED, 1), done.stderr
+    assert words in done.stderr
+    assert wired.file == before
+
+
+def test_apply_has_containers_ask_the_resolver_and_rollback_takes_it_back(wired: Wired) -> None:
+    before, listen = wired.file, f"{RESOLVER}:53"
+    wired.host.path("/etc/resolv.conf").write_text("nameserver 127.0.0.1\nnameserver 192.0.2.1\n")
+    assert wired.ctl("apply", "--restart", "always").returncode == Exit.OK
+    left = wired.ctl("apply", "--dns", dns_listen=listen)
+    assert "must be restarted" in left.stdout
+    assert json.loads(wired.file)["dns"] == [RESOLVER, "192.0.2.1"]
+    again = wired.ctl("plan", "--dns", dns_listen=listen)
+    assert "must be restarted" in again.stdout, "Docker has not read the file yet"
+    assert (
+        "Docker was restarted" in wired.ctl("apply", "--dns", "--restart", "always", dns_listen=listen).stdout
+    )
+    told = wired.engine.run_container("web").exec("cat", "/etc/resolv.conf").stdout
+    assert re.findall(r"^nameserver (\S+)$", told, re.MULTILINE) == [RESOLVER, "192.0.2.1"]
+    assert (
+        "no restart is needed" in wired.ctl("apply", "--dns", "--restart", "always", dns_listen=listen).stdout
+    )
+    assert "no restart is needed" in wired.ctl("apply").stdout
+    assert json.loads(wired.file)["dns"] == [RESOLVER, "192.0.2.1"]
+    assert wired.ctl("rollback", "--restart", "always").returncode == Exit.OK
+    assert wired.file == before
+
+
+def test_apply_of_name_servers_alone_restarts_a_docker_with_live_restore_under_its_containers(
+    wired: Wired,
+) -> None:
+    wired.engine.configure({"bip": ASIDE, "live-restore": True})
+    wired.engine.restart()
+    assert wired.ctl("apply", "--restart", "always").returncode == Exit.OK
+    web = wired.engine.run_container("web")
+    number = web.inspect()["State"]["Pid"]
+    done = wired.ctl("apply", "--dns", "--restart", "always", dns_listen=f"{RESOLVER}:53")
+    assert (done.returncode, "Docker was restarted" in done.stdout) == (Exit.OK, True), done.stdout
+    assert web.inspect()["State"]["Pid"] == number
+
+
 def test_apply_refuses_a_flag_that_would_keep_docker_from_starting(wired: Wired) -> None:
     wired.engine.daemon_json_path.write_text("{}")
     wired.host.path("/etc/default/docker").write_text("DOCKER_OPTS=--mtu=1400\n")

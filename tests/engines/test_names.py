@@ -13,6 +13,7 @@ import pytest
 
 from integration.hosts.engines import DockerHost, DockerLab, EngineContainer
 from integration.hosts.engines.names import RESOLVER, NamesProgram
+from integration.lab import flanpyctl
 from integration.net.child import Child
 from integration.net.namespaces import run_in
 from integration.traffic.pairs import Probe
@@ -392,3 +393,19 @@ def test_network_that_docker_refuses_is_one_clear_line_and_holds_up_no_other(lab
     assert there.flanpyctl("docker", "networks").returncode == 0
     for name in ("aside", "beyond"):
         here.flanpyctl("networks", "rm", name)
+
+
+def test_every_container_finds_names_once_docker_apply_has_put_the_resolver_into_daemon_json(
+    lab: DockerLab,
+) -> None:
+    here, there = lab.hosts
+    here.engine.remove_containers()
+    listen = ("env", f"FLANPYD_DNS_LISTEN={RESOLVER}:53")
+    here.run(*listen, *flanpyctl(), "docker", "apply", "--dns", "--restart", "always", timeout=110)
+    far = EngineContainer(there.engine, "db")
+    plain = here.engine.run_container("plain", "--network", "shop")
+    found(plain, "db", deadline=30.0)
+    assert plain.exec("ping", "-c", "1", "-W", "5", "db").returncode == 0
+    assert asked(plain, "outside.example") == ["192.0.2.80"]
+    assert far.address("shop") in asked(plain, "db")
+    plain.remove()

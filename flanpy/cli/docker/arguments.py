@@ -37,6 +37,13 @@ def add_docker(tree: Tree) -> None:
                 default=False,
                 help="leave Docker's ip-masq as it is; without this it is the opposite of flanpyd's",
             )
+        if name in {"plan", "apply"}:
+            parser.add_argument(
+                "--dns",
+                action="store_true",
+                default=False,
+                help="have all containers ask flanpyd for names (dns-listen): put it first in dns of daemon.json",
+            )
         if name == "apply":
             parser.add_argument(
                 "--before-start",
@@ -64,10 +71,12 @@ _APPLY: Final = (
     """docker apply
     docker apply --restart if-idle
     docker apply --docker-restart-command 'service docker restart'
+    docker apply --dns
     docker apply --mode network""",
     """\
 bip mode (the default): put bip, mtu and, if Docker would do otherwise, ip-masq into daemon.json, restart Docker if
 --restart allows it, and verify what it then runs; if it does not come up so, the old file is put back.
+With --dns also dns: flanpyd's resolver first, behind it the servers that stand there, else two of the host's.
 network mode: create and keep the network 'flanpy' on the subnet; Docker is not restarted.""",
 )
 _STATUS: Final = (

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from flanpy.cli.base.exits import CommandError, Exit
 from flanpy.cli.base.host import Host
 from flanpy.cli.base.screen import next_step
+from flanpy.cli.docker.servers import name_servers, refuse_without_file
 from flanpy.docker.verdict import Mode
 from flanpy.docker.wanted import Wanted, wanted
 from flanpy.errors import DockerUnreachable
@@ -34,12 +35,14 @@ def plan(arguments: Namespace, host: Host) -> Exit:
 
     asked = _wanted(host)
     if _mode(host) is Mode.NETWORK:
+        refuse_without_file(arguments)
         network = user_network.plan(host.effective.docker.socket, asked)
         text.show_network(arguments.output, _warned(network, host, asked))
     else:
-        text.show_plan(arguments.output, _warned(bip.plan(_place(arguments, host), asked), host, asked))
+        planned = bip.plan(_place(arguments, host), asked)
+        text.show_plan(arguments.output, _warned(planned, host, asked, asks=arguments.dns))
     if arguments.output == "table":
-        next_step("Next: flanpyctl docker apply")
+        next_step(f"Next: flanpyctl docker apply{' --dns' if arguments.dns else ''}")
     return Exit.OK
 
 
@@ -51,6 +54,7 @@ def apply(arguments: Namespace, host: Host) -> Exit:
 
     asked = _wanted(host)
     if _mode(host) is Mode.NETWORK:
+        refuse_without_file(arguments)
         if arguments.before_start:
             print("nothing to do before Docker runs")
             return Exit.OK
@@ -105,12 +109,12 @@ def status(arguments: Namespace, host: Host) -> Exit:
     return Exit.OK
 
 
-def _warned(plan: _Plan, host: Host, asked: Wanted) -> _Plan:
-    """Return the plan with what it warns of besides."""
-    return replace(plan, notes=(*plan.notes, *_remarks(host, asked)))
+def _warned(plan: _Plan, host: Host, asked: Wanted, *, asks: bool = False) -> _Plan:
+    """Return the plan with what it warns of besides; with `asks` it has containers ask for names."""
+    return replace(plan, notes=(*plan.notes, *_remarks(host, asked, asks=asks)))
 
 
-def _remarks(host: Host, asked: Wanted) -> tuple[str, ...]:
+def _remarks(host: Host, asked: Wanted, *, asks: bool = False) -> tuple[str, ...]:
     """Return a line for each pool from which Docker may take a peer's subnet, and for names that nobody asks for."""
     from flanpy.docker import dockerd
     from flanpy.docker.effective import names_unasked, pools_within
@@ -119,7 +123,7 @@ def _remarks(host: Host, asked: Wanted) -> tuple[str, ...]:
     settings = told_settings(host.effective.docker.config_file)
     flags = dockerd.started(dockerd.running_pid(settings)).flags
     listen = host.effective.dns_listen
-    unasked = names_unasked(settings, flags, str(listen.host)) if listen is not None else ()
+    unasked = names_unasked(settings, flags, str(listen.host)) if listen is not None and not asks else ()
     return (*pools_within(settings, flags, asked.network), *unasked)
 
 
@@ -149,5 +153,6 @@ def _place(arguments: Namespace, host: Host) -> DockerTarget:
         policy=RestartPolicy(options.restart),
         how=How(options.restart_command, options.restart_timeout),
         keep_masquerade=getattr(arguments, "keep_ip_masq", False),
+        servers=name_servers(host, asked_for=getattr(arguments, "dns", False)),
         before_start=getattr(arguments, "before_start", False),
     )

@@ -95,8 +95,9 @@ def _restart_lines(plan: BipPlan) -> Iterator[str]:
         yield f"a restart stops {plural(len(plan.stops), 'container')}: {_names(plan.stops)}"
     if plan.docker is not None and plan.docker.live_restore and plan.choice is Choice.BY_POLICY:
         running = plan.docker.running
+        void = f": a restart would be void while {plural(running, 'container')} run"
         yield "live-restore is on" + (
-            f": a restart would be void while {plural(running, 'container')} run" if running else ""
+            void if running and plan.for_bridge else ": a restart stops no container" if running else ""
         )
 
 

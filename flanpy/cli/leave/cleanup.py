@@ -24,6 +24,7 @@ from flanpy.cli.base.host import Host
 from flanpy.cli.base.wording import plural
 from flanpy.cli.leave.cloud_routes import CloudLeft, cloud_left
 from flanpy.cli.leave.container_links import links_left, remove_links
+from flanpy.cli.leave.docker_servers import remove_resolver, resolver_left
 from flanpy.cluster import copy, place
 from flanpy.errors import AlreadyRunning, KernelError
 from flanpy.files.atomic import host_error
@@ -103,10 +104,11 @@ def cleanup(arguments: Namespace, host: Host) -> Exit:
         cloud = CloudLeft() if in_use else cloud_left(host)
         remains = found(host, in_use=in_use, keep_subnet_file=arguments.keep_subnet_file)
         remains = _told(cloud.problems, remains)
-        linked = links_left()
+        linked, named = links_left(), resolver_left(host)
         lines = [
             *cloud.lines,
             *linked,
+            *named,
             *remains.lines,
             *(["flanpyctl subnets release own"] if arguments.release else []),
         ]
@@ -119,7 +121,7 @@ def cleanup(arguments: Namespace, host: Host) -> Exit:
             return Exit.OK
         _ask(arguments, len(lines))
         stay = cloud.remove(host)
-        held_links = remove_links(host, linked)
+        held_back = remove_links(host, linked) + remove_resolver(host, named)
         remains = _told(stay, remains)
         _remove(remains, host)
         if arguments.release:
@@ -127,7 +129,7 @@ def cleanup(arguments: Namespace, host: Host) -> Exit:
     finally:
         if held is not None:
             held.release()
-    gone = len(cloud.lines) - len(stay) + len(linked) - held_links + len(remains.lines)
+    gone = len(cloud.lines) - len(stay) + len(linked) + len(named) - held_back + len(remains.lines)
     print(f"removed: {plural(gone, 'object')}")
     return Exit.OK
 
