@@ -7,6 +7,7 @@ left out: nobody asks another host for it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from ipaddress import ip_address
 from typing import Any, Final
 
@@ -42,8 +43,17 @@ def container_names(inspected: Mapping[str, Any]) -> dict[str, NamedContainer]:
             continue
         aliases = dict.fromkeys(str(one) for one in end.get("Aliases") or () if not id_.startswith(str(one)))
         aliases.pop(name, None)
-        found[str(network)] = NamedContainer(name, addresses, tuple(aliases)[:MOST_ALIASES], _mac(end))
+        made = _milliseconds(inspected.get("Created"))
+        found[str(network)] = NamedContainer(name, addresses, tuple(aliases)[:MOST_ALIASES], _mac(end), made)
     return found
+
+
+def _milliseconds(created: Any) -> int:
+    """Return the time of a document in ms, 0 for none: Docker writes nanoseconds and UTC."""
+    try:
+        return max(0, int(datetime.fromisoformat(created).timestamp() * 1000))
+    except (TypeError, ValueError, OverflowError):
+        return 0
 
 
 def _mac(end: Mapping[str, Any]) -> Mac | None:

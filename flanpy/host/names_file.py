@@ -14,7 +14,12 @@ from typing import Any, Final
 from flanpy.errors import MALFORMED
 from flanpy.files import atomic
 from flanpy.log import get_logger
-from flanpy.model.networks.names import NamedContainer, containers_as_json, read_containers
+from flanpy.model.networks.names import (
+    NamedContainer,
+    containers_as_json,
+    creation_as_json,
+    read_containers,
+)
 
 log = get_logger()
 
@@ -30,15 +35,22 @@ def path_of(run_dir: Path) -> Path:
 
 def save(path: Path, networks: Mapping[str, tuple[NamedContainer, ...]]) -> bool:
     """Write what Docker has, by network, if it differs. Raises HostError; the old file then stands."""
-    document = {"Networks": {name: containers_as_json(boxes) for name, boxes in networks.items()}}
+    document = {
+        "Networks": {name: containers_as_json(boxes) for name, boxes in networks.items()},
+        "Created": {name: creation_as_json(boxes) for name, boxes in networks.items()},
+    }
     return atomic.write(path, json.dumps(document).encode() + b"\n")
 
 
 def load(path: Path) -> Mapping[str, tuple[NamedContainer, ...]] | None:
     """Read it; None if there is none, or it cannot be used."""
     try:
-        networks: dict[str, Any] = json.loads(atomic.read(path, _LARGEST))["Networks"]
-        return {str(name): read_containers(boxes) for name, boxes in [*networks.items()][:_MOST_NETWORKS]}
+        document: dict[str, Any] = json.loads(atomic.read(path, _LARGEST))
+        networks, created = document["Networks"], document.get("Created", {})
+        return {
+            str(name): read_containers(boxes, created.get(name))
+            for name, boxes in [*networks.items()][:_MOST_NETWORKS]
+        }
     except FileNotFoundError:
         return None
     except (OSError, *MALFORMED) as error:

@@ -13,7 +13,7 @@ from typing import Final
 from flanpy.errors import MALFORMED
 from flanpy.files import atomic
 from flanpy.log import get_logger
-from flanpy.model.networks.names import ToldNames, containers_as_json, read_containers
+from flanpy.model.networks.names import ToldNames, containers_as_json, creation_as_json, read_containers
 
 log = get_logger()
 
@@ -23,8 +23,12 @@ _LARGEST: Final = 1 << 26
 
 def save(state_dir: Path, node_id: str, told: Iterable[ToldNames]) -> bool:
     """Write the names of all hosts if they differ. Raises HostError; the old file then stands."""
-    rows = [[one.network, one.node_id, one.host, containers_as_json(one.containers)] for one in told]
-    document = {"NodeID": node_id, "Names": rows}
+    known = tuple(told)
+    document = {
+        "NodeID": node_id,
+        "Names": [[one.network, one.node_id, one.host, containers_as_json(one.containers)] for one in known],
+        "Created": [creation_as_json(one.containers) for one in known],
+    }
     return atomic.write(state_dir / FILE_NAME, json.dumps(document).encode() + b"\n", mode=0o600)
 
 
@@ -35,9 +39,11 @@ def load(state_dir: Path, node_id: str) -> tuple[ToldNames, ...]:
         found = json.loads(atomic.read(path, _LARGEST))
         if found["NodeID"] != node_id:
             return ()
+        rows = found["Names"]
+        created = found.get("Created", [()] * len(rows))
         return tuple(
-            ToldNames(str(network), str(node), str(host), read_containers(boxes))
-            for network, node, host, boxes in found["Names"]
+            ToldNames(str(network), str(node), str(host), read_containers(boxes, times))
+            for (network, node, host, boxes), times in zip(rows, created, strict=True)
         )
     except FileNotFoundError:
         return ()

@@ -10,7 +10,7 @@ import json
 from typing import Any, Final
 
 from flanpy.errors import MALFORMED, ConfigError
-from flanpy.model.networks.names import ToldNames, containers_as_json, read_containers
+from flanpy.model.networks.names import ToldNames, containers_as_json, creation_as_json, read_containers
 from flanpy.model.quoting import quoted
 
 LARGEST: Final = 1 << 20
@@ -40,7 +40,7 @@ def encode_names(told: ToldNames) -> bytes:
     """Return the value of a record; one that would be too large has half of its containers, or fewer."""
     boxes = told.containers
     while True:
-        document = {"Host": told.host, "C": containers_as_json(boxes)}
+        document = {"Host": told.host, "C": containers_as_json(boxes), "T": creation_as_json(boxes)}
         value = json.dumps(document, separators=(",", ":")).encode()
         if len(value) <= LARGEST or not boxes:
             return value
@@ -56,7 +56,7 @@ def decode_names(network: str, node_id: str, value: bytes) -> ToldNames:
         host = found.get("Host", "")
         if not isinstance(host, str) or len(host) > _LONGEST_HOST or not host.isprintable():
             raise ValueError("Host is no name")
-        return ToldNames(network, node_id, host, read_containers(found["C"]))
+        return ToldNames(network, node_id, host, read_containers(found["C"], found.get("T")))
     except MALFORMED as error:
         raise ConfigError(
             f"names of {quoted(node_id)} on network {quoted(network)} cannot be read: {quoted(str(error))}"

@@ -6,8 +6,9 @@ does. A container that asks learns only of networks that it is on: a name of ano
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TypeVar
@@ -106,13 +107,13 @@ class NameTable:
             return self._whole(name.removesuffix(_SUFFIX), asker)
         for network in asker.networks:
             if network != FLAT and (holders := self._by_name.get(network, {}).get(name)):
-                return self._ordered(holders)
+                return self._ordered(name, holders)
         return self._of_network(name, asker)
 
     def reverse(self, address: IPAddress, asker: Asker) -> str | None:
         """Return the whole name of an address, None if the asker may not know it."""
         known = [one for one in self._by_address.get(address, ()) if one.told.network in asker.networks]
-        for one in sorted(known, key=_in_order):
+        for one in sorted(known, key=lambda one: (one.told.network, _by_age(one))):
             if is_askable(name := one.container.name):
                 return f"{name}.{one.told.host if one.told.network == FLAT else one.told.network}{_SUFFIX}"
         return None
@@ -125,7 +126,7 @@ class NameTable:
         networks = {network.lower(): network for network in asker.networks if network != FLAT}
         for left, right in _splits(name):
             if holders := self._by_name.get(networks.get(right, ""), {}).get(left):
-                return self._ordered(holders)
+                return self._ordered(left, holders)
         return None
 
     def _of_host(self, name: str, asker: Asker) -> tuple[IPAddress, ...] | None:
@@ -137,17 +138,22 @@ class NameTable:
             hosts = ((one, one.told.host.lower()) for one in known)
             here = [one for one, host in hosts if right in {host, host.partition(".")[0]}]
             if here:
-                return self._ordered(here)
+                return self._ordered(left, here)
         return None
 
-    def _ordered(self, found: Iterable[_Entry]) -> tuple[IPAddress, ...]:
-        """Return own addresses, then those of other hosts in a new order each time, which shares the load."""
-        own: list[IPAddress] = []
-        others: list[IPAddress] = []
-        for one in found:
-            (own if one.told.node_id == self._node_id else others).extend(one.container.addresses)
-        random.shuffle(others)
-        return tuple(dict.fromkeys((*own, *others)))
+    def _ordered(self, name: str, found: _Entries) -> tuple[IPAddress, ...]:
+        """Return own addresses, then those of other hosts.
+
+        An alias is many containers' by intent: they come in a new order each time, which shares the load. Where a
+        container's own name is another's, too, the older comes first, so that an asker stays with one of them.
+        """
+        own = [one for one in found if one.told.node_id == self._node_id]
+        others = [one for one in found if one.told.node_id != self._node_id]
+        if all(one.container.name.lower() == name for one in others):
+            others.sort(key=_by_age)
+        else:
+            random.shuffle(others)
+        return tuple(dict.fromkeys(address for one in (*own, *others) for address in one.container.addresses))
 
 
 def _names_of(container: NamedContainer) -> dict[str, None]:
@@ -175,8 +181,9 @@ def _take_away(known: dict[_K, _Entries], key: _K, told: ToldNames) -> None:
         known.pop(key, None)
 
 
-def _in_order(one: _Entry) -> tuple[str, str, str]:
-    return one.told.network, one.told.node_id, one.container.name
+def _by_age(one: _Entry) -> tuple[float, str, str]:
+    """Order by age, the older first; whose age is unknown comes last."""
+    return one.container.created or math.inf, one.told.node_id, one.container.name
 
 
 def is_ours(name: str) -> bool:

@@ -50,6 +50,21 @@ def test_names_of_a_container_are_its_own_and_its_aliases_without_the_short_id()
     }
 
 
+@pytest.mark.parametrize(
+    ("created", "ms"),
+    [
+        ("2026-12-01T00:00:00.123456789Z", 1_796_083_200_123),
+        ("0001-01-01T00:00:00Z", 0),
+        ("", 0),
+        (None, 0),
+        (7, 0),
+    ],
+)
+def test_age_of_a_container_is_when_docker_made_it(created: object, ms: int) -> None:
+    document = {**inspected("web", shop=end("10.96.1.2")), "Created": created}
+    assert container_names(document)["shop"].created == ms
+
+
 def test_container_without_networks_has_no_names() -> None:
     assert container_names({"Id": ID, "Name": "/a"}) == {}
     assert container_names({"Id": ID, "Name": "/a", "NetworkSettings": {"Networks": None}}) == {}

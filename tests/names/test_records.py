@@ -50,6 +50,26 @@ def test_broken_record_is_one_line(value: bytes) -> None:
     assert len(str(caught.value)) < 300
 
 
+def test_record_of_before_has_no_times_and_one_with_times_is_read_by_versions_of_before() -> None:
+    told = ToldNames("shop", "n1", "h1", (box("web", "10.96.1.2", aliases=("a",), created=1_800_000_000),))
+    written = json.loads(encode_names(told))
+    assert [len(one) for one in written["C"]] == [4], "what a version of before takes"
+    assert written["T"] == [1_800_000_000]
+    broken: tuple[dict[str, object], ...] = (
+        {},
+        {"T": []},
+        {"T": 7},
+        {"T": ["x"]},
+        {"T": [-1]},
+        {"T": [True]},
+        {"T": [1 << 99]},
+    )
+    for odd in broken:
+        document = {"Host": written["Host"], "C": written["C"], **odd}
+        (read,) = decode_names("shop", "n1", json.dumps(document).encode()).containers
+        assert (read.name, read.created) == ("web", 0), odd
+
+
 def test_record_of_too_many_containers_is_cut_off() -> None:
     told = ToldNames("shop", "n1", "h1", tuple(box(f"c{i}", "10.96.1.2") for i in range(MOST_CONTAINERS + 5)))
     assert len(decode_names("shop", "n1", encode_names(told)).containers) == MOST_CONTAINERS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from ipaddress import IPv4Address
 from typing import Final
 
@@ -43,6 +43,14 @@ class Served:
         return self.resolver.counts.questions.get(outcome, 0)
 
 
+async def free_port(made: Resolver) -> int:
+    """Listen on a port that is free for both protocols; the kernel chooses one that is free for UDP."""
+    for _ in range(20):
+        with suppress(HostError):
+            return await made.open(HERE, 0)
+    return await made.open(HERE, 0)
+
+
 @asynccontextmanager
 async def serving(
     *upstreams: Upstream, asker: Asker | None = SHOP, names: NameTable | None = None
@@ -55,7 +63,7 @@ async def serving(
         return asker
 
     made = Resolver(names or table(), judge, lambda: upstreams, clock=SystemClock())
-    port = await made.open(HERE, 0)
+    port = await free_port(made)
     try:
         yield Served(made, port)
         assert set(seen) <= {LOOPBACK}

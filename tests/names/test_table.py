@@ -14,8 +14,8 @@ from flanpy.names.table import Asker, NameTable, reverse_address
 SHOP, BOTH, FLAT_ONLY = Asker(("shop",)), Asker(("lab", "shop")), Asker((FLAT,))
 
 
-def box(name: str, *addresses: str, aliases: tuple[str, ...] = ()) -> NamedContainer:
-    return NamedContainer(name, tuple(map(ip_address, addresses)), aliases)
+def box(name: str, *addresses: str, aliases: tuple[str, ...] = (), created: int = 0) -> NamedContainer:
+    return NamedContainer(name, tuple(map(ip_address, addresses)), aliases, created=created)
 
 
 def table() -> NameTable:
@@ -53,6 +53,35 @@ def test_name_with_dots_is_found_as_it_stands_and_with_its_network() -> None:
 def test_addresses_of_the_own_host_come_first() -> None:
     for _ in range(20):
         assert found("svc", SHOP) == ["10.96.1.2", "fd96::2", "10.96.2.2"]
+
+
+def test_older_of_two_containers_of_one_name_or_address_comes_first() -> None:
+    made = NameTable("n1")
+    for node, address, created in (
+        ("n2", "10.96.2.2", 0),
+        ("n3", "10.96.3.2", 900),
+        ("n4", "10.96.4.2", 100),
+    ):
+        boxes = (box("db", address, created=created), box(f"on-{node}", "10.96.7.7", created=created))
+        made.put(ToldNames("shop", node, node, boxes))
+    for _ in range(20):
+        addresses = made.find("DB", SHOP) or ()
+        assert [str(one) for one in addresses] == ["10.96.4.2", "10.96.3.2", "10.96.2.2"]
+        assert made.find("db.shop.flanpy.internal", SHOP) == addresses
+    assert made.reverse(ip_address("10.96.7.7"), SHOP) == "on-n4.shop.flanpy.internal"
+    made.drop("shop", "n4")
+    assert made.reverse(ip_address("10.96.7.7"), SHOP) == "on-n3.shop.flanpy.internal"
+    made.put(ToldNames("shop", "n1", "h1", (box("db", "10.96.1.2", created=999),)))
+    addresses = made.find("db", SHOP) or ()
+    assert str(addresses[0]) == "10.96.1.2", "the own host's comes before any"
+
+
+def test_alias_of_many_containers_is_shared_among_them() -> None:
+    made = NameTable("n1")
+    for number in range(2, 6):
+        boxes = (box(f"c{number}", f"10.96.{number}.2", aliases=("svc",), created=number),)
+        made.put(ToldNames("shop", f"n{number}", "", boxes))
+    assert len({made.find("svc", SHOP) for _ in range(200)}) > 1
 
 
 def test_asker_learns_of_own_networks_only_and_looks_in_them_in_order() -> None:
@@ -116,6 +145,7 @@ BOXES = st.builds(
     NAMES,
     st.lists(ADDRESSES, max_size=2).map(tuple),
     st.lists(NAMES, max_size=2).map(tuple),
+    created=st.sampled_from([0, 1, 1_800_000_000]),
 )
 TOLD = st.builds(
     ToldNames,

@@ -24,6 +24,8 @@ LONGEST_NAME: Final = 253 - len(f".{ZONE}")
 
 LONGEST_LABEL: Final = 63
 _LONGEST_WORD: Final = 255
+_LATEST_MS: Final = 1 << 48
+"""A time beyond which none is one; far enough for every clock, and small in memory."""
 MOST_ALIASES: Final = 32
 MOST_ADDRESSES: Final = 8
 MOST_CONTAINERS: Final = 4096
@@ -32,12 +34,16 @@ MOST_CONTAINERS: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class NamedContainer:
-    """A running container on one network: its name, its addresses there, and the further names it has there."""
+    """A running container on one network: its name, its addresses there, and the further names it has there.
+
+    `created` is when Docker made it, in ms of its host's clock; 0 where a host of before does not tell.
+    """
 
     name: str
     addresses: tuple[IPAddress, ...]
     aliases: tuple[str, ...] = ()
     mac: Mac | None = None
+    created: int = 0
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -53,19 +59,31 @@ def containers_as_json(containers: Iterable[NamedContainer]) -> list[list[Any]]:
     ]
 
 
-def read_containers(found: Any) -> tuple[NamedContainer, ...]:
-    """Read what `containers_as_json` wrote; raises one of `errors.MALFORMED` for anything else."""
+def creation_as_json(containers: Iterable[NamedContainer]) -> list[int]:
+    """Return when each was created. Beside the containers: a version of before reads those without it."""
+    return [one.created for one in containers]
+
+
+def read_containers(found: Any, created: Any = ()) -> tuple[NamedContainer, ...]:
+    """Read what `containers_as_json` and `creation_as_json` wrote; raises one of `errors.MALFORMED` for anything else.
+
+    Times that are missing or are none are unknown.
+    """
     if not isinstance(found, list):
         raise TypeError("the containers are no list")
-    return tuple(_container(*one) for one in found[:MOST_CONTAINERS])
+    times = created if isinstance(created, list) and len(created) == len(found) else [0] * len(found)
+    return tuple(
+        _container(*one, time=time) for one, time in zip(found[:MOST_CONTAINERS], times, strict=False)
+    )
 
 
-def _container(name: Any, addresses: Any, aliases: Any, mac: Any = "") -> NamedContainer:
+def _container(name: Any, addresses: Any, aliases: Any, mac: Any = "", *, time: Any) -> NamedContainer:
     return NamedContainer(
         _word(name),
         tuple(ip_address(_word(one)) for one in addresses[:MOST_ADDRESSES]),
         tuple(intern(_word(one)) for one in aliases[:MOST_ALIASES]),  # a service has one on each host
         Mac.parse(_word(mac)) if mac else None,
+        time if type(time) is int and 0 < time <= _LATEST_MS else 0,
     )
 
 

@@ -76,7 +76,7 @@ class Resolver:
             self._drop_udp()
             raise HostError(
                 f"cannot listen on {address}:{port} for names: {error.strerror or error}; see who has the port with"
-                " 'ss -lunp', or set another dns-address"
+                " 'ss -lunp', or set another dns-listen"
             ) from error
         asyncio.get_running_loop().add_reader(self._udp.fileno(), self._readable, self._udp)
         self._tcp = await asyncio.start_server(self._connected, sock=listener, limit=_LARGEST, backlog=128)
