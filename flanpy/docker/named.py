@@ -35,21 +35,25 @@ class NamedStep:
     refused: str = ""
 
     @property
-    def trouble(self) -> str:
-        """Return why the network is not as it should be, with the cure; "" if it is, or will be."""
+    def fault(self) -> str:
+        """Return why the network is not as it should be, "" if it is, or will be."""
         if self.refused:
-            return f"network '{self.name}': {self.refused}"
+            return self.refused
         if self.step is NetworkStep.TAKEN:
-            return (
-                f"Docker has a network '{self.name}' that is not flanpy's: remove it, or name ours otherwise"
-            )
+            return "Docker has a network of this name that is not flanpy's: remove it, or name ours otherwise"
         if self.step is not NetworkStep.HELD:
             return ""
         more = f" and {len(self.holders) - 5} more" if len(self.holders) > 5 else ""
-        return (
-            f"network '{self.name}': {'; '.join(self.differences)}; held by {', '.join(self.holders[:5])}{more}: remove"
-            " or disconnect them, then run flanpyctl docker networks"
-        )
+        return f"{'; '.join(self.differences)}; held by {', '.join(self.holders[:5])}{more}"
+
+    @property
+    def trouble(self) -> str:
+        """Return the fault with the network's name and the cure, "" for none."""
+        if not self.fault:
+            return ""
+        held = self.step is NetworkStep.HELD and not self.refused
+        cure = ": remove or disconnect them, then run flanpyctl docker networks" if held else ""
+        return f"network '{self.name}': {self.fault}{cure}"
 
 
 def recipe(joined: Joined) -> Recipe:

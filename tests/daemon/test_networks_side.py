@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from flanpy.daemon.networks.side import NetworksSide
-from flanpy.host import networks_file
+from flanpy.host import docker_refusals_file, networks_file
 from flanpy.model.lease import LeaseRecord
 from flanpy.model.networks.definition import render_definition
 from flanpy.model.objects import BridgePort, FloodEntry, VxlanLink
@@ -211,3 +211,21 @@ async def test_drained_host_gives_its_slices_back_and_has_the_same_ones_afterwar
     told = [(event.kind.value, event.what, event.times) for event in rig.board.events.after()]
     assert ("network_joined", "shop", 2) in told
     assert ("network_left", "shop", 1) in told
+
+
+@pytest.mark.asyncio
+async def test_words_of_docker_that_roots_side_wrote_are_told_until_they_are_gone(
+    tmp_path: Path,
+) -> None:
+    rig = make(tmp_path)
+    rig.configure()
+    path = docker_refusals_file.path_of(rig.settings.run_dir)
+    docker_refusals_file.save(path, {"shop": "Docker refused: Pool overlaps"})
+    async with joined(rig) as side:
+
+        def told() -> dict[str, str]:
+            return dict(rig.board.snapshot.inputs.kept_out.by_docker)
+
+        await settled(rig, side, lambda: told() == {"shop": "Docker refused: Pool overlaps"})
+        docker_refusals_file.save(path, {})
+        await settled(rig, side, lambda: told() == {})

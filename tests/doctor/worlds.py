@@ -311,6 +311,7 @@ PROBLEMS: tuple[tuple[str, str, Change], ...] = (
     ("P40", "a range is this host's own", bad(_C.NETWORKS_READY, "KeptOut")),
     ("P40", "a network is full", bad(_C.NETWORKS_READY, "NoSlice")),
     ("P40", "Docker lacks a network", bad(_C.NETWORKS_READY, "NotInDocker")),
+    ("P40", "Docker refuses a network", bad(_C.NETWORKS_READY, "RefusedByDocker")),
     ("P41", "an address is taken twice", bad(_C.ADDRESSES_UNIQUE, "TakenTwice")),
     ("P42", "a peer answers no handshake", bad(_C.ENCRYPTED, "HandshakeOverdue")),
     ("P42", "a peer sends from elsewhere", bad(_C.ENCRYPTED, "EndpointDiffers")),

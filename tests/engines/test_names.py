@@ -20,6 +20,7 @@ from integration.net.namespaces import run_in
 from integration.traffic.pairs import Probe
 from tests.docker_logs import standing
 from tests.engines.named_hosts import in_docker
+from tests.engines.named_hosts import ready as networks_ready
 from tests.engines.overlay_hosts import ENGINES
 from tests.lab.overlay import eventually
 
@@ -399,8 +400,19 @@ def test_network_that_docker_refuses_is_one_clear_line_and_holds_up_no_other(lab
     assert (refused.returncode, len(refused.stderr.splitlines())) == (6, 1), refused.stderr
     assert "network 'aside': " in refused.stderr
     assert "overlap" in refused.stderr
+    eventually(
+        lambda: "network 'aside': Docker " in networks_ready(there)["message"],
+        lambda: networks_ready(there),
+        deadline=DEADLINE_S,
+    )
+    told_of = networks_ready(there)
+    assert (told_of["reason"], told_of["healthy"]) == ("RefusedByDocker", False)
+    assert "overlap" in told_of["message"]
     there.engine.docker("network", "rm", "foreign")
     assert there.flanpyctl("docker", "networks").returncode == 0
+    eventually(
+        lambda: networks_ready(there)["reason"] == "Ready", lambda: networks_ready(there), deadline=DEADLINE_S
+    )
     for name in ("aside", "beyond"):
         here.flanpyctl("networks", "rm", name)
 

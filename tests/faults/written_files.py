@@ -20,6 +20,7 @@ from flanpy.cluster.place import Place
 from flanpy.docker import config_file
 from flanpy.host import (
     cloud_file,
+    docker_refusals_file,
     drain_file,
     events_file,
     names_file,
@@ -54,6 +55,7 @@ WRITERS = {
     "flanpy/host/events_file.py": "events.json",
     "flanpy/host/extension.py": "extension.json",
     "flanpy/host/lock.py": "flanpyd.lock",
+    "flanpy/host/docker_refusals_file.py": "docker-refusals.json",
     "flanpy/host/names_file.py": "names.json",
     "flanpy/host/names_view_file.py": "names-view.json",
     "flanpy/host/networks_file.py": "networks.json",
@@ -162,6 +164,10 @@ def _names(directory: Path, number: int) -> object:
     return names_file.save(directory / "names.json", {"shop": (box(f"c{number}", "10.96.1.2"),)})
 
 
+def _docker_refusals(directory: Path, number: int) -> object:
+    return docker_refusals_file.save(directory / "docker-refusals.json", {"shop": f"no {number}"})
+
+
 def _names_view(directory: Path, number: int) -> object:
     return names_view_file.save(directory, "n1", (ToldNames("shop", f"n{number}"),))
 
@@ -209,6 +215,7 @@ FILES = {
     "extension.json": Written(_extension, silent=frozenset({"full", "read-only"})),
     "cloud.json": Written(_cloud),
     "events.json": Written(_events),
+    "docker-refusals.json": Written(_docker_refusals),
     "names.json": Written(_names),
     "names-view.json": Written(_names_view),
     "networks.json": Written(_networks),

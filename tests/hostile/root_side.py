@@ -40,7 +40,7 @@ SERVICE_FILES: Final = {
 DIRECTORIES: Final = {"subnet": "/run/flannel", "run": "/run/flanpy", "state": "/var/lib/flanpy"}
 
 OF_ROOT: Final = frozenset({
-    "daemon.json", "docker_opts.env", "names.json", "diag.tar.gz", "/proc/sys",
+    "daemon.json", "docker_opts.env", "names.json", "docker-refusals.json", "diag.tar.gz", "/proc/sys",
     "whatever is written as a whole", "removes what the others wrote",
     "the links of containers",
     "the embedded store's", "units and their settings", "the cluster's keys and certificates",

@@ -5,6 +5,7 @@ In: networks.json, which flanpyd keeps. Owns the wording of what was done.
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from typing import Any
 
@@ -12,7 +13,8 @@ from flanpy.cli.base.exits import CommandError, Exit
 from flanpy.cli.base.host import Host
 from flanpy.cli.base.output import Table, print_as, print_table, printable
 from flanpy.docker.named import NamedStep
-from flanpy.host import networks_file
+from flanpy.errors import HostError
+from flanpy.host import docker_refusals_file, networks_file
 
 
 def networks(arguments: Namespace, host: Host) -> Exit:
@@ -26,10 +28,21 @@ def networks(arguments: Namespace, host: Host) -> Exit:
             Exit.NOT_FOUND, f"there is no usable {state_dir / networks_file.FILE_NAME}: is flanpyd running?"
         )
     steps = ensure(host.effective.docker.socket, saved.networks, dry_run=arguments.dry_run)
+    if not arguments.dry_run:
+        _tell_daemon(host, steps)
     _print(arguments.output, steps)
     if trouble := [step.trouble for step in steps if step.trouble]:
         raise CommandError(Exit.CONFLICT, printable("; ".join(trouble)))
     return Exit.OK
+
+
+def _tell_daemon(host: Host, steps: tuple[NamedStep, ...]) -> None:
+    """Let flanpyd's condition name what Docker said. Docker's networks stand, whether that can be written or not."""
+    refused = {step.name: printable(step.fault) for step in steps if step.fault}
+    try:
+        docker_refusals_file.save(docker_refusals_file.path_of(host.effective.run_dir), refused)
+    except HostError as error:
+        print(printable(f"flanpyd is not told of this: {error}"), file=sys.stderr)
 
 
 def _print(form: str, steps: tuple[NamedStep, ...]) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from flanpy.clock import Clock, set_within
 from flanpy.config import Settings
+from flanpy.daemon.networks import refused
 from flanpy.errors import HostError, StoreError
 from flanpy.host import networks_file
 from flanpy.host.disk_work import DiskWork
@@ -74,6 +75,7 @@ class NetworksSide:
     ) -> None:
         self._store = store
         self._state_dir = settings.state_dir
+        self._run_dir = settings.run_dir
         self._node_id = node_id
         self._labels = settings.host_label
         self._clock = clock
@@ -105,6 +107,7 @@ class NetworksSide:
             "networks_watch": self._follow(self._definitions, definitions=True),
             "slices_watch": self._follow(self._slices, definitions=False),
             "slice_keeper": self._keep(),
+            "docker_refusals": refused.follow(self._run_dir, self._clock, self._refused_by_docker),
         }
 
     def recall(self) -> None:
@@ -162,12 +165,15 @@ class NetworksSide:
         view = joined(self._book, self._node_id, self._called)
         if self._drained:  # its devices part at once; whose containers still run is Docker's matter
             view = replace(view, networks=())
-        refused = refusals(view.networks, self._loop.world)
-        self._tell(replace(self._kept_out, refused={**self._book.invalid, **refused}))
-        for name, reason in self._refused.news({**self._book.invalid, **refused}):
+        kept_out = refusals(view.networks, self._loop.world)
+        self._tell(replace(self._kept_out, refused={**self._book.invalid, **kept_out}))
+        for name, reason in self._refused.news({**self._book.invalid, **kept_out}):
             log.warning("network_refused", network=name, reason=reason)
-        kept = tuple(one for one in view.networks if one.network.name not in refused)
+        kept = tuple(one for one in view.networks if one.network.name not in kept_out)
         self._loop.named_changed(replace(view, networks=kept))
+
+    def _refused_by_docker(self, found: Mapping[str, str]) -> None:
+        self._tell(replace(self._kept_out, by_docker=found))
 
     def _tell(self, kept_out: KeptOut) -> None:
         if kept_out != self._kept_out:

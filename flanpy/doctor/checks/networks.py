@@ -15,6 +15,7 @@ _TITLES: Final = {
     "Refused": "the kernel refuses what a named network needs",
     "TooNarrow": "a named network is wider than the underlay",
     "NotInDocker": "Docker lacks a named network",
+    "RefusedByDocker": "Docker refuses a named network",
 }
 _WIDER: Final = Problem("P40", "containers send larger packets than their named network carries")
 _FOREIGN: Final = Problem("P40", "what comes by another link reaches all hosts of a named network")

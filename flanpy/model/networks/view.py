@@ -48,8 +48,10 @@ class NamedView:
 class KeptOut:
     """Why this host is not on networks that are defined for it, by their names.
 
-    `refused`: the definition cannot be used here. `without`: no slice is to be had.
+    `refused`: the definition cannot be used here. `without`: no slice is to be had. `by_docker`: this host is on it,
+    and Docker has not made it, or not as it should be; in the words of root's side, which asked Docker.
     """
 
     refused: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     without: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    by_docker: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

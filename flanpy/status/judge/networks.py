@@ -18,6 +18,8 @@ from flanpy.status.judge.verdict import bad, good, named, unmeasured
 _KIND = ConditionType.NETWORKS_READY
 _MAKE = "flanpyctl docker networks; systemctl enable --now flanpy-docker-networks.path does so by itself"
 
+_AGAIN = "free what Docker names, then: flanpyctl docker networks"
+
 
 def ready(inputs: Inputs, _now: float) -> Condition:
     """Judge the named networks; names the first fault: kept out, without a slice, not made, too wide."""
@@ -42,12 +44,19 @@ def ready(inputs: Inputs, _now: float) -> Condition:
 
 
 def _in_docker(inputs: Inputs, world: World, networks: tuple[Joined, ...]) -> Condition:
+    if found := {one.network.name: by_docker for one in networks if (by_docker := _by_docker(inputs, one))}:
+        return bad(_KIND, "RefusedByDocker", _first(found), _AGAIN)
     missing = [one.network.name for one in networks if one.bridge not in world.facts.bridges]
     if missing and inputs.docker is not None and inputs.docker.found is not None:
         return bad(_KIND, "NotInDocker", f"Docker does not have {named(missing)}", _MAKE)
     if missing:
         return good(_KIND, "NoDocker", f"Docker does not run: {named(missing)} will be there when it does")
     return good(_KIND, "Ready", f"{plural(len(networks), 'named network')} of this host")
+
+
+def _by_docker(inputs: Inputs, joined: Joined) -> str:
+    """Return why Docker has not this network as it should be, "" if it has."""
+    return inputs.kept_out.by_docker.get(joined.network.name, "")
 
 
 def _first(reasons: Mapping[str, str]) -> str:

@@ -37,6 +37,22 @@ CASES = [
     (last(world=WIDE), "TooNarrow", False, "network 'shop' has MTU 1451, and eth0 has room for 1450"),
     (last(world=MADE, failures=(LOST,)), "Refused", False, "fv-10001: no such device"),
     (replace(last(world=MADE), kept_out=KeptOut({"lab": "subnet"}, {})), "KeptOut", False, "'lab': subnet"),
+    (
+        replace(
+            last(world=NAMED),
+            docker=RUNS,
+            kept_out=KeptOut(by_docker={"shop": "Docker refused: no", "old": "x"}),
+        ),
+        "RefusedByDocker",
+        False,
+        "network 'shop': Docker refused: no",
+    ),
+    (
+        replace(last(world=MADE), kept_out=KeptOut(by_docker={"old": "of a network that is gone"})),
+        "Ready",
+        True,
+        "",
+    ),
     (replace(last(), kept_out=KeptOut({}, {"lab": "none", "web": "none"})), "NoSlice", False, "and 1 more"),
 ]
 
