@@ -26,7 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     names = _names(arguments.only)
     path: Path = arguments.results / "latest.json"
     if arguments.show or arguments.docs:
-        return _show(path, write_docs=arguments.docs)
+        only = names if arguments.only else []
+        return _show(path, write_docs=arguments.docs, only=only)
     if os.geteuid() != 0:
         sys.stderr.write("bench: needs root, for network namespaces: run it with sudo\n")
         return 2
@@ -59,7 +60,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", metavar="PART,...", default="", help=f"some of {choices}")
     parser.add_argument("--quick", action="store_true", help="few runs of each: minutes, and rough figures")
     parser.add_argument("--show", action="store_true", help="print the figures taken last, measure nothing")
-    parser.add_argument("--docs", action="store_true", help="the same, and write docs/benchmarks.md")
+    parser.add_argument(
+        "--docs",
+        action="store_true",
+        help="the same, and write docs/benchmarks.md; with --only these sections",
+    )
     parser.add_argument("--results", type=Path, default=record.RESULTS, help="directory (bench/results)")
     return parser
 
@@ -77,14 +82,17 @@ def _keep(path: Path, taken: dict[str, Any]) -> None:
     record.save(path, record.merged(record.load(path), taken, list(parts.TITLES)))
 
 
-def _show(path: Path, *, write_docs: bool) -> int:
+def _show(path: Path, *, write_docs: bool, only: Sequence[str] = ()) -> int:
     found = record.load(path)
     if found is None:
         sys.stderr.write(f"bench: no figures at {path} yet\n")
         return 1
     _print(record.figures_of(found))
     _plot(found, path.with_suffix(".png"))
-    if write_docs:
+    if write_docs and only:
+        page = DOCS / "benchmarks.md"
+        page.write_text(document.refreshed(page.read_text(), found, parts.TITLES, only))
+    elif write_docs:
         (DOCS / "benchmarks.md").write_text(document.markdown(found, parts.TITLES))
         (DOCS / "measured-modes.md").write_text(document.measured_modes(found, modes.NAMES))
         shutil.copyfile(path.with_suffix(".png"), DOCS / "benchmarks.png")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import groupby
-from typing import Any
+from typing import Any, Final
 
 from bench.figures import Figure
 from bench.record import figures_of
@@ -33,6 +33,47 @@ Written by `python -m bench --docs` from the figures of `bench/results/latest.js
 ```
 ::::
 """
+
+
+_BUSY: Final = 1.0
+"""The load for each core from which a run shared the machine."""
+
+
+def refreshed(page: str, found: Mapping[str, Any], titles: Mapping[str, str], parts: Iterable[str]) -> str:
+    """Return the page with the sections of these parts taken from `found`, each saying how it was taken.
+
+    All other sections stay as they stand: they are of another run.
+    """
+    wanted = set(parts)
+    for part, group in groupby(figures_of(dict(found)), key=lambda each: each.part):
+        if part in wanted:
+            lines = [f"## {titles[part]}", "", _how(found), "", *_section(list(group))]
+            page = _with_section(page, part, "\n".join(lines) + "\n", list(titles.items()))
+    return page
+
+
+def _with_section(page: str, part: str, section: str, titles: list[tuple[str, str]]) -> str:
+    """Put a section in its place, before the next one that the page has."""
+    order = [title for _, title in titles]
+    own = order.index(dict(titles)[part])
+    head, *blocks = page.split("\n## ")
+    kept = [block for block in blocks if block.partition("\n")[0] != order[own]]
+    later = set(order[own + 1 :])
+    at = next((n for n, block in enumerate(kept) if block.partition("\n")[0] in later), len(kept))
+    kept.insert(at, section.removeprefix("## "))
+    return "\n## ".join([head, *kept])
+
+
+def _how(found: Mapping[str, Any]) -> str:
+    """Return when and on what a section's run was, that others shared the machine if they did."""
+    about = found["machine"]
+    quick = ", quick" if found["quick"] else ""
+    busy = about["load"] > _BUSY * about["cores"]
+    load = f"; other programs shared the machine (load {about['load']:.1f})" if busy else ""
+    return (
+        f"A run of its own{quick}, {found['taken_at'][:10]}: {about['cores']} cores of {about['cpu']}, Linux"
+        f" {about['kernel']}, Python {about['python']}, flanpy {about['commit']}{load}."
+    )
 
 
 def markdown(found: Mapping[str, Any], titles: Mapping[str, str]) -> str:

@@ -164,3 +164,20 @@ def test_page_has_a_table_for_each_part_and_says_where_and_when() -> None:
     ]  # fmt: skip
     assert "| exec to ready | 0.80 s | 0.75 .. 0.85 | ≤ 1.40 s | met | 1.2 s |" in page
     assert page.count("A start.") == 1
+
+
+def test_section_of_a_run_of_its_own_takes_its_place_and_leaves_the_others_as_they_stand() -> None:
+    about = {"cores": 2, "cpu": "X", "kernel": "6.1", "python": "3.11", "commit": "abc", "load": 5.0}
+    found = {**record.document([FAST, PLAIN], about, quick=True), "taken_at": "2026-01-02T03:04:05Z"}
+    head, path, modes = "head\n", "Traffic between containers on two hosts", parts.TITLES["modes"]
+    page = f"{head}\n## {path}\n\nold\n\n## {modes}\n\nlast\n"
+    once = document.refreshed(page, found, parts.TITLES, ["start"])
+    assert [line for line in once.splitlines() if line.startswith("## ")] == [
+        "## Starting", f"## {path}", f"## {modes}",
+    ]  # fmt: skip
+    assert once.startswith(head)
+    assert once.endswith(page.removeprefix(head))
+    assert "A run of its own, quick, 2026-01-02: 2 cores of X" in once
+    assert "other programs shared the machine (load 5.0)" in once
+    assert document.refreshed(once, found, parts.TITLES, ["start"]) == once
+    assert "old" not in document.refreshed(page, found, parts.TITLES, ["path"])
