@@ -1,4 +1,4 @@
-"""What Docker said to the named networks that it did not take: root's file, followed for the condition."""
+"""Docker's words to the named networks that it did not take: root's file, followed for the condition."""
 
 from __future__ import annotations
 
