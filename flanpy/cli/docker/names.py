@@ -15,6 +15,8 @@ from typing import Any
 from flanpy.cli.base.exits import CommandError, Exit
 from flanpy.cli.base.host import Host
 from flanpy.cli.base.output import Table, print_as, print_table, printable
+from flanpy.docker import dockerd
+from flanpy.docker.local import told_settings
 from flanpy.docker.names import Names
 from flanpy.host import names_file
 
@@ -30,6 +32,7 @@ def names(arguments: Namespace, host: Host) -> Exit:
     docker = host.effective.docker
     follower = NamesFollower(docker.socket, docker.config_file, partial(_save, path), SystemClock())
     if arguments.follow:
+        tell_nothing_yet(path, docker.config_file)
         asyncio.run(follower.run(_Teller(docker.socket)))
     try:
         follower.socket_of_running()
@@ -41,6 +44,12 @@ def names(arguments: Namespace, host: Host) -> Exit:
         names_file.save(path, found)
     _print(arguments.output, found)
     return Exit.OK
+
+
+def tell_nothing_yet(path: Path, config_file: Path) -> None:
+    """Tell of no containers where nobody has told of any since the boot and no Docker runs, which has none then."""
+    if not path.exists() and dockerd.pid_by_file(told_settings(config_file)) is None:
+        names_file.save(path, {})
 
 
 def _save(path: Path, found: Names) -> None:
