@@ -1,4 +1,4 @@
-"""What `flanpyctl docker names --follow` begins with."""
+"""The beginning of `flanpyctl docker names --follow`: no containers where no Docker runs."""
 
 from __future__ import annotations
 
