@@ -24,7 +24,7 @@ from flanpy.names.resolver.counts import ResolverCounts
 from flanpy.names.resolver.upstreams import Upstream, ask
 from flanpy.names.table import Asker, NameTable
 
-_IP_PKTINFO, _IP_FREEBIND, _IP_PKTOPTIONS = 8, 15, 9
+_IP_PKTINFO, _IP_FREEBIND, _IP_PKTOPTIONS, _IP_TRANSPARENT = 8, 15, 9, 19
 """Of linux/in.h; Python's socket module has not all of them."""
 _PKTINFO: Final = struct.Struct("@i4s4s")
 _CMSG: Final = struct.Struct("@Nii")
@@ -212,6 +212,10 @@ def _socket(kind: int, address: IPv4Address, port: int) -> socket.socket:
     try:
         opened.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
         opened.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
+        with suppress(PermissionError):  # CAP_NET_ADMIN, which flanpyd has
+            # The address is a route of the main table. Once a host has policy rules, the kernel looks for the source of
+            # an answer in the table `local` alone (fib_unmerge, __ip_dev_find), and would refuse to send it.
+            opened.setsockopt(socket.IPPROTO_IP, _IP_TRANSPARENT, 1)
         if kind == socket.SOCK_STREAM:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         opened.bind((str(address), port))
