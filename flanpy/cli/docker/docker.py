@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from flanpy.cli.base.exits import CommandError, Exit
 from flanpy.cli.base.host import Host
+from flanpy.cli.base.name_servers import name_servers, refuse_without_file
 from flanpy.cli.base.screen import next_step
-from flanpy.cli.docker.servers import name_servers, refuse_without_file
 from flanpy.docker.verdict import Mode
 from flanpy.docker.wanted import Wanted, wanted
 from flanpy.errors import DockerUnreachable

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 from flanpy.cli.base.host import Host
+from flanpy.cli.base.name_servers import name_servers
 from flanpy.cli.base.output import printable
-from flanpy.cli.docker.servers import name_servers
 from flanpy.docker import servers_left
 from flanpy.errors import DockerError
 
