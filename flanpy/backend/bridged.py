@@ -2,21 +2,26 @@
 
 A named network is one layer 2 on all hosts. Its frames stay within the bridge, so no route, neighbour or filter rule
 belongs to it; the device learns where addresses are, and floods what it has not learned to every other member. Docker
-makes the bridge; until it is here the device stands beside, and joins it as soon as it comes.
+makes the bridge; until it is here the device stands beside, and joins it as soon as it comes. On a network of WireGuard
+the wrapped packets go through its tunnel, between the overlay addresses of the hosts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address
 
 from flanpy.backend.vxlan import DEFAULT_PORT, VxlanOptions, read_options
-from flanpy.model.address import IPAddress, Mac
-from flanpy.model.facts import Underlay
+from flanpy.model.address import Family, IPAddress, Mac
+from flanpy.model.encryption import ENCRYPTING
+from flanpy.model.lease import SubnetKey
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.networks.announcement import Segment
 from flanpy.model.networks.definition import NamedNetwork
 from flanpy.model.networks.view import Joined
 from flanpy.model.objects import BridgePort, FloodEntry, KernelObject, LinkFeature, LinkUp, VxlanLink
+from flanpy.model.wireguard import LINKS
 from flanpy.model.world import World
 from flanpy.plan.offload import checksum_offload
 
@@ -28,33 +33,70 @@ def links(world: World) -> frozenset[str]:
 
 def objects(world: World) -> Iterator[KernelObject]:
     """Yield the objects of every named network; none while there is no underlay."""
-    underlay, local = world.facts.underlay, _local(world)
-    if underlay is None or world.network is None or local is None:
+    outer = _outer(world)
+    if outer is None or world.network is None:
         return
     for joined in world.named.networks:
-        yield from _network(world, world.network, joined, underlay, local)
+        yield from _network(world, world.network, joined, outer)
 
 
 def segment(world: World, link: str) -> Segment | None:
     """Return the way to the other members of the network whose device this is, None if this host is not on it."""
-    local = _local(world)
+    outer = _outer(world)
     joined = next((one for one in world.named.networks if one.port == link), None)
-    if joined is None or local is None or world.network is None:
+    if joined is None or outer is None or world.network is None:
         return None
     return Segment(
-        joined.network.vni, port(joined.network, world.network), local, tuple(_others(world, joined, local))
+        joined.network.vni,
+        port(joined.network, world.network),
+        outer.local,
+        tuple(_others(world, joined, outer)),
     )
 
 
-def _local(world: World) -> IPAddress | None:
-    underlay = world.facts.underlay
-    return None if underlay is None else underlay.address or underlay.address6
+@dataclass(frozen=True, slots=True)
+class Outer:
+    """The way of the wrapped packets: link, our address, and whether it is WireGuard's, between overlay addresses."""
+
+    link: str
+    local: IPAddress
+    encrypted: bool = False
 
 
-def _others(world: World, joined: Joined, local: IPAddress) -> Iterator[IPAddress]:
-    for member in joined.members:
-        if member.version == local.version and member not in world.facts.addresses:
-            yield member
+def is_encrypted(world: World) -> bool:
+    """Report whether named networks go through the overlay's own tunnel: every host is in it, and it encrypts."""
+    network, own = world.network, world.own
+    if network is None or own is None or own.key.subnet is None:
+        return False
+    return network.backend_type == ENCRYPTING and world.former is None
+
+
+def overlay_address(key: SubnetKey) -> IPAddress | None:
+    """Return the address that a host's WireGuard device has."""
+    return key.subnet.network_address if key.subnet is not None else None
+
+
+def _outer(world: World) -> Outer | None:
+    underlay, own = world.facts.underlay, world.own
+    if underlay is None:
+        return None
+    inner = overlay_address(own.key) if own is not None and is_encrypted(world) else None
+    if inner is not None:
+        return Outer(LINKS[Family.IPV4], inner, encrypted=True)
+    local = underlay.address or underlay.address6
+    return Outer(underlay.link, local) if local is not None else None
+
+
+def _others(world: World, joined: Joined, outer: Outer) -> Iterator[IPAddress]:
+    others = [member for member in joined.members if member not in world.facts.addresses]
+    if not outer.encrypted:
+        yield from (member for member in others if member.version == outer.local.version)
+        return
+    hosts: dict[IPAddress | None, SubnetKey] = {
+        lease.record.public_ip: lease.key for lease in world.view.leases.values()
+    }
+    found = (overlay_address(hosts[member]) for member in others if member in hosts)
+    yield from sorted(address for address in found if isinstance(address, IPv4Address))
 
 
 def port(network: NamedNetwork, flat: NetworkConfig) -> int:
@@ -73,16 +115,14 @@ def vxlan_options(network: NetworkConfig) -> VxlanOptions | None:
     return read_options(network.backend_options) if network.backend_type == "vxlan" else None
 
 
-def _network(
-    world: World, flat: NetworkConfig, joined: Joined, underlay: Underlay, local: IPAddress
-) -> Iterator[KernelObject]:
+def _network(world: World, flat: NetworkConfig, joined: Joined, outer: Outer) -> Iterator[KernelObject]:
     name, udp_port, options = joined.port, port(joined.network, flat), vxlan_options(flat)
     yield VxlanLink(
         name=name,
         vni=joined.network.vni,
         port=udp_port,
-        parent=underlay.link,
-        local=local,
+        parent=outer.link,
+        local=outer.local,
         mac=_mac(world.policy.node_id, joined.network.vni),
         mtu=joined.network.mtu,
         learning=True,
@@ -93,7 +133,7 @@ def _network(
     if joined.bridge in world.facts.bridges:
         yield BridgePort(name, joined.bridge)
     yield LinkUp(name)
-    for member in _others(world, joined, local):
+    for member in _others(world, joined, outer):
         yield FloodEntry(name, member)
 
 

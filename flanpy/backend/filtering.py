@@ -151,7 +151,8 @@ def _encapsulation(world: World, links: frozenset[str], ranges: Iterable[Ranges]
     for one in ranges:
         ports, vxlan = _ports(world, one.family)
         ipip = _has_ipip(world, one.family)
-        yield Encapsulation(one, ports, vxlan, tuple(sorted(links)), underlay.link, ipip)
+        tunnel = LINKS[Family.IPV4] if one.family is Family.IPV4 and bridged.is_encrypted(world) else ""
+        yield Encapsulation(one, ports, vxlan, tuple(sorted(links)), underlay.link, ipip, tunnel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +162,7 @@ class GuardedPeerPlanner:
     inner: PeerPlanner
     families: tuple[Family, ...]
     own: tuple[FilterMember, ...] = field(compare=False)
+    tunnel: bool = False
 
     @property
     def fixed(self) -> tuple[KernelObject, ...]:
@@ -169,6 +171,9 @@ class GuardedPeerPlanner:
     def peer(self, lease: Lease) -> Iterator[KernelObject]:
         yield from self.inner.peer(lease)
         yield from _members(lease.record, self.families)
+        inner = bridged.overlay_address(lease.key) if self.tunnel else None
+        if inner is not None:
+            yield FilterMember(inner)
 
     def unreached(self, lease: Lease) -> bool:
         return self.inner.unreached(lease)
@@ -191,7 +196,8 @@ def guarded(world: World, planner: PeerPlanner) -> PeerPlanner:
         family for family in network.families if _ports(world, family)[0] or _has_ipip(world, family)
     )
     here = (*_members(own.record, families), *_remembered(world, families))
-    return GuardedPeerPlanner(planner, families, here) if families else planner
+    tunnel = bool(world.named.networks) and bridged.is_encrypted(world)
+    return GuardedPeerPlanner(planner, families, here, tunnel) if families else planner
 
 
 def _remembered(world: World, families: Iterable[Family]) -> Iterator[FilterMember]:

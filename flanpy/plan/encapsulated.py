@@ -64,6 +64,7 @@ class Encapsulation:
 
     `ports` are the UDP ports, `vxlan` those of them at which the kernel itself listens without checking the sender;
     the UDP tunnel knows its peers. `ipip`: there are packets of protocol 4 as well, whose sender nobody checks either.
+    `tunnel` is the link by which they come from overlay addresses of hosts, encrypted; "" if they do not.
     `links` are the overlay's links, `underlay` is the link by which the packets
     arrive.
     """
@@ -74,6 +75,7 @@ class Encapsulation:
     links: tuple[str, ...]
     underlay: str
     ipip: bool = False
+    tunnel: str = ""
 
     @property
     def family(self) -> Family:
@@ -92,6 +94,7 @@ class Encapsulation:
         rules = (
             Rule(_RETURN, source=network, not_source=True, in_link=underlay),
             Rule(_RETURN, in_link=underlay, from_member=True),
+            *((Rule(_RETURN, in_link=self.tunnel, from_member=True),) if self.tunnel else ()),
             *(replace(_WRAPPED, in_link=link) for link in dict.fromkeys((*_BRIDGES, *self.links))),
             replace(self._elsewhere, no_way_back=True),
             Rule(_RETURN, from_member=True),

@@ -13,14 +13,14 @@ from flanpy.model.bridge import is_named_port
 from flanpy.model.networks.view import Joined, NamedView
 from flanpy.model.objects import BridgePort, FloodEntry, LinkUp, VxlanLink
 from flanpy.model.ops import OpFailure, Put
-from flanpy.model.world import World
+from flanpy.model.world import Former, World
 from flanpy.plan.admission import admit
 from flanpy.plan.decision import decide
 from flanpy.plan.ownership import Observed, is_of_named_network
 from flanpy.plan.render import describe, render
 from flanpy.reconcile.outcome import Pass
 from tests.model.test_named_networks import SHOP
-from tests.states import crowd
+from tests.states import as_backend, crowd
 
 MEMBERS = (IPv4Address("192.0.2.77"), IPv4Address("192.0.2.78"))
 ON_SHOP = Joined(SHOP, IPv4Network("10.96.3.0/24"), (*MEMBERS, IPv6Address("2001:db8::9")))
@@ -128,3 +128,33 @@ def test_failed_device_of_a_named_network_keeps_no_host_from_its_peers() -> None
     for failure, keeps in ((named, False), (flat, True)):
         one = replace(outcome, failures=(failure,))
         assert (one.kept_from_peers, device_failed(one)) == (keeps, keeps)
+
+
+def tunnelled(world: World) -> World:
+    """The members are hosts of the overlay, whose backend is wireguard."""
+    made = as_backend("wireguard", world)
+    here = replace(made, policy=replace(made.policy, wireguard_key="a key"))
+    publics = tuple(lease.record.public_ip for lease in here.view.leases.values() if lease.record.public_ip)
+    mine = replace(ON_SHOP, members=(*publics, IPv4Address("192.0.2.99")))  # the last is not in the overlay
+    return replace(here, named=NamedView((mine,)))
+
+
+def test_named_network_goes_through_the_tunnel_of_wireguard_between_overlay_addresses() -> None:
+    world = tunnelled(crowd(2))
+    found = list(objects(world))
+    (link,) = [obj for obj in found if isinstance(obj, VxlanLink)]
+    assert (link.parent, link.local) == ("flannel-wg", IPv4Address("10.50.10.0"))
+    others = [obj.destination for obj in found if isinstance(obj, FloodEntry)]
+    assert others == [IPv4Address("10.50.11.0"), IPv4Address("10.50.12.0")]
+    told = segment(world, ON_SHOP.port)
+    assert told is not None
+    assert (told.local, list(told.members)) == (link.local, others)
+
+
+def test_named_network_stays_on_the_underlay_while_hosts_move_to_or_from_wireguard() -> None:
+    before, after = crowd(2), tunnelled(crowd(2))
+    assert before.network is not None
+    assert before.own is not None
+    on_the_way = replace(after, former=Former(before.network, before.own.record))
+    (link,) = [obj for obj in objects(on_the_way) if isinstance(obj, VxlanLink)]
+    assert link.parent == "eth0"

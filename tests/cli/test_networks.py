@@ -390,3 +390,13 @@ def test_bad_link_is_refused_in_one_line(
     assert (ended.code, len(ended.err.splitlines())) == (code, 1), ended.err
     assert said in ended.err
     assert (network.text("networks/billing"), network.text("networks/shop")) == before
+
+
+def test_network_that_is_to_be_encrypted_needs_an_overlay_that_is(network: Network) -> None:
+    network.configure(VXLAN)
+    ended = network("networks", "create", "shop", "10.196.0.0/16", "--encrypted")
+    assert (ended.code, ended.err.count("\n")) == (Exit.REFUSED, 1)
+    assert "network set --encrypt first" in ended.err
+    assert network("networks", "show", "shop").code == Exit.NOT_FOUND
+    assert network("network", "set", "--encrypt").code == Exit.OK
+    assert create(network, "shop", "10.196.0.0/16", "--encrypted")["name"] == "shop"

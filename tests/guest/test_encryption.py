@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from integration.lab import ETCD_PREFIX, NETWORK, Host, Lab
+from integration.lab import ETCD_PREFIX, NETWORK, Host, Lab, flanpyctl
 from integration.net.namespaces import in_namespace
 from tests.lab.backend_side import condition
 from tests.lab.conftest import BuildLab
@@ -32,6 +32,25 @@ def _in_clear(frame: bytes) -> bool:
         else set()
     )
     return bool(ports & {8472, 8285}) or protocol == socket.IPPROTO_IPIP or OVERLAY in (ip[12:14], ip[16:18])
+
+
+def _named_networks_go_by_the_tunnel(lab: Lab) -> None:
+    """A named network between two hosts that are on it by a bridge as Docker makes it: all of it is in WireGuard."""
+    host, peer = lab.hosts
+    host.run(*flanpyctl(), "networks", "create", "shop", "10.96.0.0/16")
+    for number, one in enumerate(lab.hosts, start=1):
+        one.ip(
+            "link add fb-10001 mtu 1370 type bridge",
+            f"addr add 10.96.0.{number}/16 dev fb-10001",
+            "link set fb-10001 up",
+        )
+    eventually(lambda: host.ping("10.96.0.2").ok, "the named network carries", deadline=30)
+    with Capture(host.namespace, UNDERLAY, sent=True) as wire:
+        assert host.ping("10.96.0.2", size=1370 - 28).ok
+        assert not host.ping("10.96.0.2", size=1370 - 27).ok
+    assert any(_encrypted(frame) for frame in wire.frames)
+    assert [frame for frame in wire.frames if _in_clear(frame) or b"\x0a\x60\x00" in frame] == []
+    host.run(*flanpyctl(), "networks", "rm", "shop")
 
 
 def _encrypted(frame: bytes) -> bool:
@@ -76,6 +95,7 @@ def test_nothing_leaves_or_enters_in_clear_on_a_host_that_requires_encryption(bu
     host, peer = lab.hosts
     assert condition(host, "Encrypted")["reason"] == "Encrypted"
     assert condition(host, "FirewallReady")["status"] == "True", condition(host, "FirewallReady")
+    _named_networks_go_by_the_tunnel(lab)
     peer.daemon.restart("--encryption=off")
     with Capture(host.namespace, UNDERLAY, sent=True) as wire:
         assert one.ping(two).ok

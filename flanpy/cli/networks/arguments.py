@@ -102,6 +102,12 @@ what this host uses.""",
     create.add_argument(
         "--internal", action="store_true", default=False, help="containers reach nothing outside the network"
     )
+    create.add_argument(
+        "--encrypted",
+        action="store_true",
+        default=False,
+        help="only if the overlay is encrypted, through whose WireGuard the network then goes",
+    )
     add_force(create, "define it even if the subnet overlaps what this host uses")
     add_format(create, *FORMATS)
 

@@ -27,6 +27,7 @@ from flanpy.cli.networks.networks import read_book, row
 from flanpy.errors import ConfigError
 from flanpy.host import subnet_env
 from flanpy.host.absent import Absent
+from flanpy.model.encryption import ENCRYPTING
 from flanpy.model.lease import LeaseView
 from flanpy.model.network.config import parse_network_config
 from flanpy.model.network.network import NetworkConfig
@@ -77,7 +78,9 @@ def create(arguments: Namespace, host: Host) -> Exit:
     prefix = host.effective.etcd.prefix
     known = with_etcd(
         host.effective,
-        lambda store: define(store, prefix, asked, arguments.vni, _mtu(arguments, host)),
+        lambda store: define(
+            store, prefix, asked, arguments.vni, _mtu(arguments, host), encrypted=arguments.encrypted
+        ),
     )
     if arguments.output == "table":
         network = known.network
@@ -124,7 +127,13 @@ def _mtu(arguments: Namespace, host: Host) -> tuple[int, bool]:
 
 
 async def define(
-    store: KeyStore, prefix: str, asked: NamedNetwork, vni: int | None, mtu: tuple[int, bool]
+    store: KeyStore,
+    prefix: str,
+    asked: NamedNetwork,
+    vni: int | None,
+    mtu: tuple[int, bool],
+    *,
+    encrypted: bool = False,
 ) -> Known:
     """Write the definition, with a free VNI if none is asked for. Raises CommandError."""
     key = network_key(prefix, asked.name)
@@ -136,7 +145,10 @@ async def define(
                 Exit.CONFLICT,
                 f"there is a network '{asked.name}': see 'flanpyctl networks show {asked.name}'",
             )
-        network = _complete(asked, book, _config(flat, prefix), vni, mtu)
+        config = _config(flat, prefix)
+        if encrypted:
+            _refuse_in_clear(asked, config)
+        network = _complete(asked, book, config, vni, mtu)
         value = render_definition(network)
         done = await store.txn(Txn(_guard(prefix, book, flat), (PutKey(key, value),)))
         if done.succeeded:
@@ -164,6 +176,17 @@ def _complete(
     except ConfigError as error:
         raise CommandError(Exit.REFUSED, str(error)) from error
     return network
+
+
+def _refuse_in_clear(asked: NamedNetwork, config: NetworkConfig) -> None:
+    if config.backend_type != ENCRYPTING:
+        raise CommandError(
+            Exit.REFUSED,
+            printable(
+                f"network '{asked.name}' would be in clear: a named network goes through the overlay's WireGuard, and the"
+                f" overlay's backend is {config.backend_type}: flanpyctl network set --encrypt first"
+            ),
+        )
 
 
 def _refuse_port(network: NamedNetwork, config: NetworkConfig) -> None:
