@@ -36,7 +36,7 @@ def _in_clear(frame: bytes) -> bool:
 
 def _named_networks_go_by_the_tunnel(lab: Lab) -> None:
     """A named network between two hosts that are on it by a bridge as Docker makes it: all of it is in WireGuard."""
-    host, peer = lab.hosts
+    host = lab.hosts[0]
     host.run(*flanpyctl(), "networks", "create", "shop", "10.96.0.0/16")
     for number, one in enumerate(lab.hosts, start=1):
         one.ip(

@@ -183,8 +183,8 @@ def _refuse_in_clear(asked: NamedNetwork, config: NetworkConfig) -> None:
         raise CommandError(
             Exit.REFUSED,
             printable(
-                f"network '{asked.name}' would be in clear: a named network goes through the overlay's WireGuard, and the"
-                f" overlay's backend is {config.backend_type}: flanpyctl network set --encrypt first"
+                f"network '{asked.name}' would be in clear: a named network goes through the overlay's WireGuard, and"
+                f" the overlay's backend is {config.backend_type}: flanpyctl network set --encrypt first"
             ),
         )
 
