@@ -6,10 +6,12 @@ from dataclasses import fields, replace
 from operator import is_not
 
 from flanpy.backend import choice
+from flanpy.backend.bridged import is_encrypted
 from flanpy.model.lease import LeaseView
 from flanpy.model.objects import KernelObject
 from flanpy.model.world import World
 
+_NOBODY = LeaseView()
 _INPUTS = tuple(each.name for each in fields(World) if each.name != "view")
 
 
@@ -25,9 +27,10 @@ class HostObjects:
 
     def of(self, world: World) -> tuple[KernelObject, ...]:
         """Return the objects of this world. The network must be known."""
-        inputs = tuple(getattr(world, name) for name in _INPUTS)
+        # Without the leases, so that nothing that is recalled depends on them, save for ends within the overlay.
+        view = world.view if world.named.networks and is_encrypted(world) else _NOBODY
+        inputs = (*(getattr(world, name) for name in _INPUTS), view)
         if not self._inputs or any(map(is_not, inputs, self._inputs)):
-            # Without the leases, so that nothing that is recalled depends on them.
-            self._objects = choice.host_objects(replace(world, view=LeaseView()))
+            self._objects = choice.host_objects(replace(world, view=view))
             self._inputs = inputs
         return self._objects

@@ -7,9 +7,11 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
 from flanpy.backend import choice
 from flanpy.backend.bridged import objects, segment
+from flanpy.backend.host_objects import HostObjects
 from flanpy.daemon.host_files import device_failed
 from flanpy.errors import KernelError
 from flanpy.model.bridge import is_named_port
+from flanpy.model.lease import LeaseView
 from flanpy.model.networks.view import Joined, NamedView
 from flanpy.model.objects import BridgePort, FloodEntry, LinkUp, VxlanLink
 from flanpy.model.ops import OpFailure, Put
@@ -158,3 +160,13 @@ def test_named_network_stays_on_the_underlay_while_hosts_move_to_or_from_wiregua
     on_the_way = replace(after, former=Former(before.network, before.own.record))
     (link,) = [obj for obj in objects(on_the_way) if isinstance(obj, VxlanLink)]
     assert link.parent == "eth0"
+
+
+def test_recalled_objects_follow_the_hosts_of_a_named_network_in_the_tunnel() -> None:
+    world = tunnelled(crowd(2))
+    recalled = HostObjects()
+    empty = recalled.of(replace(world, view=LeaseView()))
+    assert not [obj for obj in empty if isinstance(obj, FloodEntry)]
+    there = recalled.of(world)
+    assert len([obj for obj in there if isinstance(obj, FloodEntry)]) == 2
+    assert recalled.of(replace(world)) is there
