@@ -28,7 +28,7 @@ class HostObjects:
     def of(self, world: World) -> tuple[KernelObject, ...]:
         """Return the objects of this world. The network must be known."""
         # Without the leases, so that nothing that is recalled depends on them, save for ends within the overlay.
-        view = world.view if world.named.networks and is_encrypted(world) else _NOBODY
+        view = world.view if is_encrypted(world) and world.named.networks else _NOBODY
         inputs = (*(getattr(world, name) for name in _INPUTS), view)
         if not self._inputs or any(map(is_not, inputs, self._inputs)):
             self._objects = choice.host_objects(replace(world, view=view))
