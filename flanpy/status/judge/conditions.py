@@ -12,6 +12,7 @@ from flanpy.status.judge import (
     addresses,
     cloud,
     encryption,
+    fast_path,
     firewall,
     foreign,
     host,
@@ -129,4 +130,5 @@ RULES: tuple[Callable[[Inputs, float], Condition], ...] = (
     networks.ready,
     addresses.unique,
     encryption.encrypted,
+    fast_path.carries,
 )
