@@ -239,7 +239,6 @@ def test_peers_are_told_with_what_became_of_them_and_how_probes_reach_them() -> 
         "path_mtu_wanted": 1450,
         "changed_at": NOW,
         "wireguard": [],
-        "fast_path": None,
     }
     assert (first["state"], first["reach"], first["loss"], first["changed_at"]) == (
         "failed",
