@@ -36,7 +36,6 @@ from flanpy.daemon.looks.own_addresses import OwnAddresses
 from flanpy.daemon.looks.probing import Probing
 from flanpy.daemon.looks.transit_watch import TransitWatch
 from flanpy.daemon.looks.tuning_watch import TuningWatch
-from flanpy.daemon.looks.underlay_log import log_underlay
 from flanpy.daemon.names.side import NamesSide
 from flanpy.daemon.networks.announcing import announcer
 from flanpy.daemon.networks.side import NetworksSide
@@ -271,7 +270,9 @@ class Agent:
             **self._wireguard.tasks(),
             **self._cloud.tasks(),
             "tuning": TuningWatch(
-                clock=self._clock, last=lambda: self._latest.last, note=self._tuning_changed
+                clock=self._clock,
+                last=lambda: self._latest.last,
+                note=self._tuning_changed,
             ).run(),
             "transit": TransitWatch(
                 clock=self._clock,
@@ -297,7 +298,7 @@ class Agent:
     def facts_changed(self, facts: HostFacts) -> None:
         before = self._loop.world.facts
         if before.underlay != facts.underlay or before.problem != facts.problem:
-            log_underlay(facts)
+            _log_underlay(facts)
         self._loop.facts_changed(facts)
         if before.addresses != facts.addresses:
             self._session.addresses_changed(before.addresses - facts.addresses)
@@ -411,3 +412,12 @@ class Agent:
         self._loop.set_interval(settings.resync_interval)
         self._offload.use(settings.vxlan_tx_checksum)
         self._leasing.use_margin(settings.subnet_lease_renew_margin)
+
+
+def _log_underlay(facts: HostFacts) -> None:
+    underlay = facts.underlay
+    if underlay is None:
+        log.warning("underlay_lost", reason=facts.problem)
+        return
+    address = underlay.address or underlay.address6
+    log.info("underlay_chosen", link=underlay.link, address=address, mtu=underlay.mtu, reason=underlay.reason)
