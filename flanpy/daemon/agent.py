@@ -29,6 +29,7 @@ from flanpy.daemon.latest import Latest
 from flanpy.daemon.leasing.leasing import Leasing
 from flanpy.daemon.leasing.store_metrics import store_counts
 from flanpy.daemon.looks.docker_side import docker_watcher
+from flanpy.daemon.looks.fast_path_counts import fast_path_counts
 from flanpy.daemon.looks.fast_path_watch import FastPathWatch
 from flanpy.daemon.looks.filter_counts import filter_counts
 from flanpy.daemon.looks.offload_watch import OffloadWatch
@@ -57,6 +58,7 @@ from flanpy.log import get_logger
 from flanpy.model.cloud import CloudHere
 from flanpy.model.condition import ConditionType
 from flanpy.model.facts import HostFacts
+from flanpy.model.fast_path import FastPathChoice
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.packet_filter import FilterFacts
 from flanpy.model.reach import ReachReport
@@ -189,7 +191,12 @@ class Agent:
             publish=self._probed,
             corrupted=self._offload.corrupted,
         )
-        self._fast_path = FastPathWatch(self._settings, clock=clock, latest=self._latest, board=self._board)
+        self._fast_path = FastPathWatch(
+            lambda: FastPathChoice(self._settings().container_fast_path),
+            clock=clock,
+            last=lambda: self._latest.last,
+            note=lambda state: self._board.note(fast_path=state),
+        )
         self._prestartup = PreStartup(
             extension, clock=clock, printed=self._printed, failed=self._note_backend_error
         )
@@ -242,7 +249,7 @@ class Agent:
                 self._cloud.counts(),
                 self._names.counts(),
                 self._wireguard.counts(),
-                self._fast_path.metrics(),
+                fast_path_counts(self._fast_path.counts()),
             ),
             remaining=self._leasing.remaining,
             programmed=self._programmed,

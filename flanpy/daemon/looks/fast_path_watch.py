@@ -9,16 +9,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network
 from typing import TYPE_CHECKING, Final, Never
 
 from flanpy.children import DIRECTORY, command_of
 from flanpy.clock import Clock
-from flanpy.config import Settings
-from flanpy.daemon.latest import Latest
-from flanpy.daemon.looks.fast_path_counts import fast_path_counts
 from flanpy.errors import MALFORMED, KernelError
 from flanpy.kernel.sysctl import ProcSysctls, Sysctls
 from flanpy.log import get_logger
@@ -26,12 +23,9 @@ from flanpy.model.fast_path import FastCounts, FastPathChoice, FastPathState, Fa
 from flanpy.model.objects import VxlanLink
 from flanpy.netfilter.look import Looker
 from flanpy.reconcile.outcome import Pass
-from flanpy.status.inputs import StatusSink
 from flanpy.udp.bpf.netlink import TrafficControl
 
 if TYPE_CHECKING:
-    from prometheus_client.metrics_core import Metric
-
     from flanpy.fastpath.carrier import Carrier
     from flanpy.fastpath.host_links import TunnelLinks
 
@@ -57,21 +51,21 @@ _OFF: Final = FastPathState(False, FastReason.OFF, "container-fast-path is off")
 
 
 class FastPathWatch:
-    """`board` is told each state that differs from the one before."""
+    """`last` gives the last pass, `note` takes each state that differs from the one before."""
 
     def __init__(
         self,
-        settings: Callable[[], Settings],
+        choice: Callable[[], FastPathChoice],
         *,
         clock: Clock,
-        latest: Latest,
-        board: StatusSink,
+        last: Callable[[], Pass | None],
+        note: Callable[[FastPathState], None],
         sysctls: Sysctls | None = None,
     ) -> None:
-        self._settings = settings
+        self._choice = choice
         self._clock = clock
-        self._latest = latest
-        self._board = board
+        self._last = last
+        self._note = note
         self._sysctls = sysctls or ProcSysctls()
         self._looker = Looker()
         self._carrier: Carrier | None = None
@@ -100,13 +94,6 @@ class FastPathWatch:
             return self._carrier.counts() if self._carrier is not None else {}
         return {}
 
-    def metrics(self) -> Iterator[Metric]:
-        """Return the same as metric families."""
-        return fast_path_counts(self.counts())
-
-    def _choice(self) -> FastPathChoice:
-        return FastPathChoice(self._settings().container_fast_path)
-
     def _step(self) -> FastPathState:
         if self._choice() is FastPathChoice.OFF:
             with suppress(KernelError):  # what cannot be taken away carries nothing without a word
@@ -131,7 +118,7 @@ class FastPathWatch:
 
     def _judge(self) -> tuple[FastPathState, TunnelLinks | None]:
         """Raises KernelError where the kernel does not bear it."""
-        last = self._latest.last
+        last = self._last()
         if last is None or last.decision.desired is None:
             return _no(FastReason.NOT_PLANNED, "lease, network config or underlay are not there yet"), None
         tunnel = tunnel_of(last)
@@ -179,7 +166,7 @@ class FastPathWatch:
 
     def _is_new(self, links: TunnelLinks) -> bool:
         """Report whether anything changed since the last word that may change what becomes of a packet."""
-        last = self._latest.last
+        last = self._last()
         seen = (links, self._looker.signature(), last.world if last is not None else None)
         changed, self._seen = seen != self._seen, seen
         return changed
@@ -206,7 +193,7 @@ class FastPathWatch:
             if self._said is None or (self._said.on, self._said.reason) != (state.on, state.reason):
                 log.info("fast_path_changed", value="on" if state.on else "off", reason=state.why)
             self._said = state
-            self._board.note(fast_path=state)
+            self._note(state)
 
     def _close(self) -> None:
         """Withhold the word: programs that no daemon looks after carry nothing."""
