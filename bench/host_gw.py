@@ -13,7 +13,7 @@ from integration.lab import Lab
 
 def measure(run: Run) -> Iterable[Figure]:
     turns, seconds = run.pick(9, 2), run.pick(2.0, 1.0)
-    with daemons({"Type": "host-gw"}) as overlay, daemons({"Type": "alloc"}, complete=route_by_hand) as bare:
+    with daemons({"Type": "host-gw"}) as overlay, daemons({"Type": "alloc"}, complete=_route_by_hand) as bare:
         for slug, text, unit in (("tcp", "TCP throughput", "Gbit/s"), ("udp", "64-byte datagrams", "k/s")):
             scale = 8e-9 if slug == "tcp" else 1e-3
             over, plain = alternated(
@@ -33,7 +33,6 @@ def _rate(lane: Lane, protocol: str, seconds: float, scale: float) -> float:
     return lane.between_containers.rate(protocol, seconds) * scale
 
 
-def route_by_hand(lab: Lab) -> None:
-    """Join the bridges of two hosts without an overlay."""
+def _route_by_hand(lab: Lab) -> None:
     for host, other in zip(lab.hosts, reversed(lab.hosts), strict=True):
         host.ip(f"route replace {other.subnet_file.subnet.network} via {other.address}")

@@ -1,4 +1,4 @@
-"""`path_end (tcp|udp|rr|paced) (receive|send) ADDRESS PORT SECONDS [RATE]`: one end of a flood.
+"""`path_end (tcp|udp|paced) (receive|send) ADDRESS PORT SECONDS [RATE]`: one end of a flood.
 
 A receiver prints what came a second. `paced` sends RATE datagrams a second, and both ends print their count.
 
@@ -109,41 +109,6 @@ def send_tcp(address: str, port: int, seconds: float) -> None:
             return
 
 
-def receive_rr(address: str, port: int, seconds: float) -> dict[str, float]:
-    """Answer a byte with a byte; answers a second from after the warm-up to the end of the time."""
-    with socket.create_server((address, port)) as listener:
-        print("listening", flush=True)
-        connection, _peer = listener.accept()
-        with connection:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            _answer_for(connection, WARM_UP_S)
-            began = time.monotonic()
-            answered = _answer_for(connection, seconds)
-            return {"per_second": answered / (time.monotonic() - began)}
-
-
-def _answer_for(connection: socket.socket, seconds: float) -> int:
-    answered, end = 0, time.monotonic() + seconds
-    while time.monotonic() < end and (said := connection.recv(1)):
-        connection.sendall(said)
-        answered += 1
-    return answered
-
-
-def send_rr(address: str, port: int, seconds: float) -> None:
-    """Ask a byte and wait for its answer, until the receiver hangs up."""
-    with socket.create_connection((address, port), timeout=10) as connection:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        end = time.monotonic() + seconds + WARM_UP_S + 5
-        try:
-            while time.monotonic() < end:
-                connection.sendall(b"?")
-                if not connection.recv(1):
-                    return
-        except (BrokenPipeError, ConnectionResetError):
-            return
-
-
 def receive_udp(address: str, port: int, seconds: float) -> dict[str, float]:
     """Datagrams a second from after the warm-up to the end of the time."""
     batch = Datagrams()
@@ -204,10 +169,6 @@ def send_paced(address: str, port: int, seconds: float, rate: float) -> dict[str
     return {"count": sent}
 
 
-SENDERS = {"tcp": send_tcp, "udp": send_udp, "rr": send_rr}
-RECEIVERS = {"tcp": receive_tcp, "udp": receive_udp, "rr": receive_rr}
-
-
 def main() -> None:
     protocol, role, address, port, seconds = sys.argv[1:6]
     if protocol == "paced":
@@ -219,9 +180,10 @@ def main() -> None:
         )
         print(json.dumps(said), flush=True)
     elif role == "send":
-        SENDERS[protocol](address, int(port), float(seconds))
+        (send_tcp if protocol == "tcp" else send_udp)(address, int(port), float(seconds))
     else:
-        print(json.dumps(RECEIVERS[protocol](address, int(port), float(seconds))), flush=True)
+        receive = receive_tcp if protocol == "tcp" else receive_udp
+        print(json.dumps(receive(address, int(port), float(seconds))), flush=True)
 
 
 if __name__ == "__main__":

@@ -76,24 +76,11 @@ class SessionDocument:
 
 
 @dataclass(frozen=True, slots=True)
-class FastPathDocument:
-    """Packets of a peer that went past this host's stack (`fast`) and through it (`slow`), since the fast path began.
-
-    Joined packets count as one.
-    """
-
-    fast_sent: int
-    fast_received: int
-    slow_sent: int
-    slow_received: int
-
-
-@dataclass(frozen=True, slots=True)
 class PeerDocument:
     """An admitted peer and how probes reach it.
 
     Times are milliseconds, losses shares from 0 to 1, both null while unknown; MTUs bytes, 0 while unknown;
-    `changed_at` is wall time in seconds. `fast_path` is null where no fast path counts packets.
+    `changed_at` is wall time in seconds.
     """
 
     node_id: str
@@ -116,7 +103,6 @@ class PeerDocument:
     path_mtu_wanted: int
     changed_at: float | None
     wireguard: tuple[SessionDocument, ...] = ()
-    fast_path: FastPathDocument | None = None
 
 
 @dataclass(frozen=True, slots=True)

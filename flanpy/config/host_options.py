@@ -158,16 +158,6 @@ HOST_OPTIONS: Final[tuple[Option, ...]] = (
         help="leave checksums of VXLAN packets to the network card; auto: unless kernel, driver or peers say it errs",
     ),
     Option(
-        name="container-fast-path",
-        field="container_fast_path",
-        kind=kinds.AUTO_SWITCH,
-        group="host",
-        own=True,
-        reloadable=True,
-        help="carry containers' flows over VXLAN past this host's stack, by eBPF, while that lets them pass; auto:"
-        " unless somebody wants to see the packets",
-    ),
-    Option(
         name="udp-plane",
         field="udp_plane",
         kind=kinds.choice("auto", "kernel", "user"),

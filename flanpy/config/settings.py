@@ -188,7 +188,6 @@ class Settings:
     extension_command: tuple[str, ...] = ()
     allowed_network: tuple[IPv4Network | IPv6Network, ...] = ()
     udp_plane: str = "auto"
-    container_fast_path: str = "off"
     wireguard_key_max_age: float = 0.0
     encryption: str = "off"
     config: Path | None = None

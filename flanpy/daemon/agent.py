@@ -29,8 +29,6 @@ from flanpy.daemon.latest import Latest
 from flanpy.daemon.leasing.leasing import Leasing
 from flanpy.daemon.leasing.store_metrics import store_counts
 from flanpy.daemon.looks.docker_side import docker_watcher
-from flanpy.daemon.looks.fast_path_counts import fast_path_counts
-from flanpy.daemon.looks.fast_path_watch import FastPathWatch
 from flanpy.daemon.looks.filter_counts import filter_counts
 from flanpy.daemon.looks.offload_watch import OffloadWatch
 from flanpy.daemon.looks.own_addresses import OwnAddresses
@@ -58,7 +56,6 @@ from flanpy.log import get_logger
 from flanpy.model.cloud import CloudHere
 from flanpy.model.condition import ConditionType
 from flanpy.model.facts import HostFacts
-from flanpy.model.fast_path import FastPathChoice
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.packet_filter import FilterFacts
 from flanpy.model.reach import ReachReport
@@ -191,12 +188,6 @@ class Agent:
             publish=self._probed,
             corrupted=self._offload.corrupted,
         )
-        self._fast_path = FastPathWatch(
-            lambda: FastPathChoice(self._settings().container_fast_path),
-            clock=clock,
-            last=lambda: self._latest.last,
-            note=lambda state: self._board.note(fast_path=state),
-        )
         self._prestartup = PreStartup(
             extension, clock=clock, printed=self._printed, failed=self._note_backend_error
         )
@@ -249,14 +240,12 @@ class Agent:
                 self._cloud.counts(),
                 self._names.counts(),
                 self._wireguard.counts(),
-                fast_path_counts(self._fast_path.counts()),
             ),
             remaining=self._leasing.remaining,
             programmed=self._programmed,
             probing=self._probing,
             sessions=lambda: self._wireguard.part.sessions,
             keys=self._keys.document,
-            carried=self._fast_path.counts,
             rotate=self._wireguard.rotation.rotate,
         )
         return {
@@ -288,7 +277,6 @@ class Agent:
                 note=lambda transit: self._board.note(transit=transit),
                 own_writes=self._filter.own_writes,
             ).run(),
-            "fast_path": self._fast_path.run(),
             "probes": self._probing.run(),
             "mesh": self._probing.serve(),
             "docker": docker_watcher(self._settings(), self._clock, self._note_docker).run(),

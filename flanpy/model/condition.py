@@ -68,9 +68,6 @@ class ConditionType(Enum):
     CHECKSUM_OFFLOAD = "ChecksumOffload"
     """no peer found packets corrupted whose checksum was left to this host's network card. False, and well, where the
     offload is off for another reason."""
-    FAST_PATH = "FastPath"
-    """containers' flows are carried past this host's stack. False, and well, where nobody asks for it, or where that is
-    not safe now."""
 
 
 class Status(Enum):

@@ -11,7 +11,6 @@ from typing import Protocol, TypedDict, Unpack
 from flanpy.backend import choice
 from flanpy.docker.watcher import DockerReport
 from flanpy.model.cloud import CloudStatus
-from flanpy.model.fast_path import FastPathState
 from flanpy.model.histogram import Histogram
 from flanpy.model.lease import Lease
 from flanpy.model.network.network import NetworkConfig
@@ -99,8 +98,7 @@ class Inputs:
     `sessions` which of its peers ail, and `data_plane` what carries the packets of a backend that does so outside the
     kernel's own devices.
     All texts are one line for people, empty when there is nothing to say; `listeners` is None before any is
-    tried, `docker`, `tuning`, `transit` and `fast_path` before the first look at them, `reach` before the first round
-    of probes.
+    tried, `docker`, `tuning` and `transit` before the first look at them, `reach` before the first round of probes.
     `names` is None where no resolver is wanted.
     `known_names` counts names of containers, by network.
     `cloud` is None while no backend asks a provider for routes. `kept_out` tells of named networks, `containers` how
@@ -127,7 +125,6 @@ class Inputs:
     reach: ReachReport | None = None
     tuning: HostTuning | None = None
     transit: Transit | None = None
-    fast_path: FastPathState | None = None
     pools: tuple[Usage | None, ...] = ()
     cloud: CloudStatus | None = None
     names: NamesStatus | None = None
@@ -177,7 +174,6 @@ class InputChanges(TypedDict, total=False):
     reach: ReachReport | None
     tuning: HostTuning | None
     transit: Transit | None
-    fast_path: FastPathState | None
     cloud: CloudStatus | None
     names: NamesStatus | None
     known_names: Mapping[str, int]

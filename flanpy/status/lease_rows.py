@@ -8,13 +8,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from ipaddress import IPv4Address
-from types import MappingProxyType
 from typing import Final
 
 from flanpy.api.leases import (
     ExpiringSubnetDocument,
-    FastPathDocument,
     InvalidKeyDocument,
     PeerDocument,
     PeersDocument,
@@ -25,7 +22,6 @@ from flanpy.api.leases import (
 from flanpy.api.status import PeerCountsDocument
 from flanpy.backend import choice
 from flanpy.backend.way import Way
-from flanpy.model.fast_path import FastCounts
 from flanpy.model.lease import BackendData, Lease, SubnetKey, VxlanData
 from flanpy.model.naming import HostNames
 from flanpy.model.objects import OwnLink, Route, TunnelPeer
@@ -33,8 +29,6 @@ from flanpy.model.ops import Objects
 from flanpy.model.reach import PeerReach, ReachReport
 from flanpy.model.wireguard import SeenPeer, WgPeer, fingerprint, session_state
 from flanpy.reconcile.outcome import Pass
-
-_NOTHING_CARRIED: Final[Mapping[IPv4Address, FastCounts]] = MappingProxyType({})
 
 
 def peer_counts(last: Pass | None) -> PeerCountsDocument:
@@ -88,14 +82,9 @@ def subnets(last: Pass, remaining: Mapping[int, float]) -> SubnetsDocument:
 
 
 def peers(
-    last: Pass,
-    report: ReachReport | None,
-    sessions: Iterable[SeenPeer] = (),
-    *,
-    carried: Mapping[IPv4Address, FastCounts] = _NOTHING_CARRIED,
-    now: float = 0.0,
+    last: Pass, report: ReachReport | None, sessions: Iterable[SeenPeer] = (), *, now: float = 0.0
 ) -> PeersDocument:
-    """Return every admitted peer, how probes reach it, its sessions and its packets as the kernel counts them."""
+    """Return every admitted peer, how probes reach it, and its sessions as the kernel has them."""
     by_key = defaultdict(list)
     for seen in sessions:
         by_key[seen.peer.public_key].append(seen)
@@ -109,17 +98,10 @@ def peers(
                 wireguard=tuple(
                     _session(seen, wanted, now) for seen in by_key.get(lease.record.wireguard_key, ())
                 ),
-                fast_path=_carried(carried.get(lease.record.public_ip) if lease.record.public_ip else None),
             )
             for row, lease in found
         )
     )
-
-
-def _carried(counts: FastCounts | None) -> FastPathDocument | None:
-    if counts is None:
-        return None
-    return FastPathDocument(counts.fast_out[0], counts.fast_in[0], counts.slow_out[0], counts.slow_in[0])
 
 
 def _session(seen: SeenPeer, wanted: Objects, now: float) -> SessionDocument:

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address
-from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -41,7 +39,6 @@ from flanpy.backend import choice
 from flanpy.docker.facts import DockerNetwork
 from flanpy.model.condition import Condition
 from flanpy.model.event import Event
-from flanpy.model.fast_path import FastCounts
 from flanpy.model.ipip import IpipLink
 from flanpy.model.network.config import without_secrets
 from flanpy.model.objects import OwnLink, TunLink, TunnelEnd, VxlanLink
@@ -178,18 +175,10 @@ def subnets(snapshot: StatusSnapshot, remaining: Mapping[int, float]) -> Subnets
     return lease_rows.subnets(last, remaining) if last is not None else SubnetsDocument(0, True, (), ())
 
 
-def peers(
-    snapshot: StatusSnapshot,
-    sessions: Iterable[SeenPeer] = (),
-    *,
-    carried: Mapping[IPv4Address, FastCounts] = MappingProxyType({}),
-    now: float = 0.0,
-) -> PeersDocument:
-    """`GET /v1/peers`: every admitted peer, what became of it here, how probes reach it, its sessions, its packets."""
+def peers(snapshot: StatusSnapshot, sessions: Iterable[SeenPeer] = (), *, now: float = 0.0) -> PeersDocument:
+    """`GET /v1/peers`: every admitted peer, what became of it here, how probes reach it, and its sessions."""
     last, reach = snapshot.inputs.last, snapshot.inputs.reach
-    if last is None:
-        return PeersDocument(())
-    return lease_rows.peers(last, reach, sessions, carried=carried, now=now)
+    return lease_rows.peers(last, reach, sessions, now=now) if last is not None else PeersDocument(())
 
 
 def events(happened: Iterable[Event], *, epoch: str = "") -> EventsDocument:

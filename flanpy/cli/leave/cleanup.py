@@ -27,7 +27,6 @@ from flanpy.cli.leave.container_links import links_left, remove_links
 from flanpy.cli.leave.docker_servers import remove_resolver, resolver_left
 from flanpy.cluster import copy, place
 from flanpy.errors import AlreadyRunning, KernelError
-from flanpy.fastpath.leftovers import lines_left, remove_left
 from flanpy.files.atomic import host_error
 from flanpy.host import (
     cloud_file,
@@ -75,12 +74,11 @@ class Remains:
     ops: tuple[Op, ...]
     files: tuple[Path, ...]
     left: ExtensionLeft
-    fast_path: tuple[str, ...] = ()
 
     @property
     def lines(self) -> list[str]:
         """As shell lines."""
-        return [*self.fast_path, *map(_line, self.ops), *(f"rm {path}" for path in self.files)]
+        return [*map(_line, self.ops), *(f"rm {path}" for path in self.files)]
 
     @property
     def remarks(self) -> list[str]:
@@ -170,7 +168,7 @@ def _remains(host: Host, files: tuple[Path, ...]) -> Remains:
     memory = host.settings.run_dir / extension.FILE_NAME
     if left.found and memory not in files:  # a daemon that runs must not have a later cleanup do it again
         files += (memory,)
-    return Remains(_with_kernel(left, _kernel_ops), files, left, lines_left())
+    return Remains(_with_kernel(left, _kernel_ops), files, left)
 
 
 def _tell_refused(remains: Remains) -> None:
@@ -251,8 +249,6 @@ def _ask(arguments: Namespace, count: int) -> None:
 
 
 def _remove(remains: Remains, host: Host) -> None:
-    if remains.fast_path:
-        remove_left()
     _with_kernel(remains.left, lambda kernel: _apply(kernel, remains.ops))
     for path in remains.files:
         try:

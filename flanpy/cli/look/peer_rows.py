@@ -74,9 +74,6 @@ def table_of(peers: Iterable[PeerDocument], *, now: float, wide: bool = False) -
         cells = tuple(
             (*row[:-1], *_session(peer, now), row[-1]) for row, peer in zip(cells, rows, strict=True)
         )
-    if wide and any(peer.fast_path for peer in rows):
-        more = (*more, "FAST", "SLOW")
-        cells = tuple((*row[:-1], *_carried(peer), row[-1]) for row, peer in zip(cells, rows, strict=True))
     drops = () if wide else ("CHANGED", "PATH MTU", "LOSS", "STATE")
     return Table((*titles, *more, "REASON"), cells, _styles(rows), drops)
 
@@ -102,14 +99,6 @@ def _cells(peer: PeerDocument, now: float, *, wide: bool) -> tuple[str, ...]:
             share(peer.underlay_loss),
         ]
     return (*cells, why(peer))
-
-
-def _carried(peer: PeerDocument) -> tuple[str, str]:
-    """The packets that went past this host's stack and through it, sent and received."""
-    seen = peer.fast_path
-    if seen is None:
-        return "", ""
-    return f"{seen.fast_sent}/{seen.fast_received}", f"{seen.slow_sent}/{seen.slow_received}"
 
 
 def _session(peer: PeerDocument, now: float) -> tuple[str, ...]:

@@ -11,7 +11,6 @@ import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,6 @@ from flanpy.config import ListenAddress, Settings, describe
 from flanpy.daemon.looks.probing import Probing
 from flanpy.daemon.serving.control_socket import ControlSocket
 from flanpy.errors import HostError
-from flanpy.model.fast_path import FastCounts
 from flanpy.model.wireguard import SeenPeer
 from flanpy.reconcile.loop import ReconcileLoop
 from flanpy.status import report
@@ -68,7 +66,6 @@ class Listeners:
     programmed: asyncio.Event
     probing: Probing | None = None
     sessions: Callable[[], Iterable[SeenPeer]] = tuple
-    carried: Callable[[], Mapping[IPv4Address, FastCounts]] = dict
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -161,10 +158,7 @@ class Listeners:
             return [row._asdict() for row in describe(self.settings())]
 
         async def peers() -> Any:
-            found = report.peers(
-                self.board.snapshot, self.sessions(), carried=self.carried(), now=self.clock.wall()
-            )
-            return report.plain(found)
+            return report.plain(report.peers(self.board.snapshot, self.sessions(), now=self.clock.wall()))
 
         async def events(after: int) -> Any:
             ring = self.board.events

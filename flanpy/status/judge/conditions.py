@@ -12,7 +12,6 @@ from flanpy.status.judge import (
     addresses,
     cloud,
     encryption,
-    fast_path,
     firewall,
     foreign,
     host,
@@ -130,5 +129,4 @@ RULES: tuple[Callable[[Inputs, float], Condition], ...] = (
     networks.ready,
     addresses.unique,
     encryption.encrypted,
-    fast_path.carries,
 )

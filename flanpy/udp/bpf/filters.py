@@ -7,7 +7,7 @@ filter if nobody else's is left on it. Must not: know what the programs do.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from flanpy.errors import KernelError
@@ -31,21 +31,20 @@ class FilterPlace:
 
 
 class Filters:
-    """Every call raises KernelError when the kernel refuses. `names` tell one plane's filters from another's."""
+    """Every call raises KernelError when the kernel refuses."""
 
-    def __init__(self, control: TrafficControl, names: Mapping[int, str] = NAMES) -> None:
+    def __init__(self, control: TrafficControl) -> None:
         self._control = control
-        self._names = names
 
     def put(self, place: FilterPlace, program: int) -> Filter:
         """Attach a loaded program, by descriptor; ours that stands there is replaced in one step."""
         self._ready(place)
         there = self._control.filters(place.link.index, place.parent)
-        ours = [one for one in there if self._is_ours(one) and not one.chain]
+        ours = [one for one in there if _is_ours(one) and not one.chain]
         priority = ours[0].priority if ours else _free_priority(there)
         handle = ours[0].handle if ours else _HANDLE
         wanted = Filter(
-            place.link.index, place.parent, priority, handle, kind="bpf", name=self._names[place.parent]
+            place.link.index, place.parent, priority, handle, kind="bpf", name=NAMES[place.parent]
         )
         self._control.put(wanted, program)
         return wanted
@@ -67,7 +66,7 @@ class Filters:
     def stands(self, place: FilterPlace, program_id: int) -> bool:
         """Report whether exactly this program is attached there under our name."""
         there = self._control.filters(place.link.index, place.parent)
-        return any(self._is_ours(one) and one.program == program_id for one in there)
+        return any(_is_ours(one) and one.program == program_id for one in there)
 
     def ours(self) -> Iterator[Filter]:
         """Return all filters of ours on all links, from any process."""
@@ -78,10 +77,7 @@ class Filters:
     def _ours_on(self, link: int) -> Iterator[Filter]:
         """An `ingress` qdisc has one list of filters and gives it for both parents."""
         yield from {
-            one: None
-            for parent in self._names
-            for one in self._control.filters(link, parent)
-            if self._is_ours(one)
+            one: None for parent in NAMES for one in self._control.filters(link, parent) if _is_ours(one)
         }
 
     def remove(self, *, but: frozenset[tuple[int, int]] = frozenset()) -> None:
@@ -95,18 +91,19 @@ class Filters:
             self._control.delete(one)
             self._leave(one.link)
 
-    def _is_ours(self, one: Filter) -> bool:
-        return one.kind == "bpf" and one.name == self._names.get(one.parent)
-
     def _leave(self, link: int) -> None:
         """Take the clsact qdisc away if nothing is left on it."""
         ours = any(qdisc.kind == "clsact" for qdisc in self._control.qdiscs() if qdisc.link == link)
-        if ours and not any(self._control.filters(link, parent) for parent in self._names):
+        if ours and not any(self._control.filters(link, parent) for parent in NAMES):
             try:
                 self._control.delete_clsact(link)
             except KernelError as error:
                 if error.errno not in {errno.ENOENT, errno.ENODEV, errno.EINVAL}:  # gone, or the link has
                     raise
+
+
+def _is_ours(one: Filter) -> bool:
+    return one.kind == "bpf" and one.name == NAMES.get(one.parent)
 
 
 def _free_priority(there: list[Filter]) -> int:

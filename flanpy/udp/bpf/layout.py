@@ -34,8 +34,6 @@ class Skb(IntEnum):
     PACKET_TYPE = 4
     PROTOCOL = 16
     VLAN_PRESENT = 20
-    LINK = 40
-    TC_INDEX = 44
     DATA = 76
     DATA_END = 80
     GSO_SIZE = 176
@@ -67,16 +65,12 @@ class Udp(IntEnum):
 
 class Helper(IntEnum):
     MAP_LOOKUP = 1
-    MAP_UPDATE = 2
-    MAP_DELETE = 3
-    TIME = 5
     RANDOM = 7
     REDIRECT = 23
     PULL_DATA = 39
     CHANGE_HEAD = 43
     ADJUST_ROOM = 50
     REDIRECT_NEIGH = 152
-    REDIRECT_PEER = 155
 
 
 class FilterVerdict(IntEnum):
@@ -94,7 +88,6 @@ class Room(IntEnum):
     FIXED_GSO = 1 << 0
     OUTER_IPV4 = 1 << 1
     OUTER_UDP = 1 << 4
-    OUTER_ETHERNET = 1 << 6
 
 
 class Counter(IntEnum):

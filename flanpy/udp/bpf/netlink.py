@@ -107,14 +107,6 @@ class TrafficControl:
                 found.append(Qdisc(link, text(found_here.get(_KIND, b"")), shared))
         return found
 
-    def queues(self) -> list[tuple[int, str]]:
-        """The kinds of all qdiscs, each with the index of its link."""
-        found = []
-        for answer in self._netlink.dump(_GETQDISC, _TC.pack(0, 0, 0, 0, 0)):
-            _, link, *_ = _TC.unpack_from(answer.body)
-            found.append((link, text(attributes(answer.body, _TC.size, len(answer.body)).get(_KIND, b""))))
-        return found
-
     def filters(self, link: int, parent: int) -> list[Filter]:
         """All filters in one direction of a link, of whatever kind."""
         request = _TC.pack(0, link, 0, parent, 0)

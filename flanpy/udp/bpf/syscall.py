@@ -11,14 +11,14 @@ import os
 import platform
 import resource
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from enum import IntEnum
 from pathlib import Path
 
 from flanpy.errors import KernelError
 
-MAP_ARRAY, MAP_PERCPU_ARRAY, MAP_LRU_HASH, MAP_LRU_PERCPU_HASH, MAP_LPM_TRIE = 2, 6, 9, 10, 11
+MAP_LPM_TRIE, MAP_PERCPU_ARRAY = 11, 6
 NO_PREALLOC = 1
 PROG_SCHED_CLS = 3
 
@@ -37,7 +37,6 @@ class _Command(IntEnum):
     MAP_LOOKUP_ELEM = 1
     MAP_UPDATE_ELEM = 2
     MAP_DELETE_ELEM = 3
-    MAP_GET_NEXT_KEY = 4
     PROG_LOAD = 5
     PROG_TEST_RUN = 10
     OBJ_GET_INFO_BY_FD = 15
@@ -194,22 +193,6 @@ def lookup(descriptor: int, key: bytes, size: int) -> bytes | None:
     except OSError as error:
         raise KernelError("cannot read a BPF map", errno=error.errno or 0) from error
     return value.raw
-
-
-def keys(descriptor: int, size: int) -> Iterator[bytes]:
-    """Return the keys of a hash map; one that goes meanwhile may begin the list again. Raises KernelError."""
-    known: Pointer | None = None
-    while True:
-        following = Pointer(size)
-        attributes = struct.pack("=I4xQQQ", descriptor, known.address if known else 0, following.address, 0)
-        try:
-            _call(_Command.MAP_GET_NEXT_KEY, attributes)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise KernelError("cannot list a BPF map", errno=error.errno or 0) from error
-        yield following.raw
-        known = following
 
 
 def possible_cpus() -> int:

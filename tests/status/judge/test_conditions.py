@@ -28,7 +28,6 @@ from flanpy.model.cloud import (
 )
 from flanpy.model.condition import Condition, ConditionType, Status
 from flanpy.model.facts import HostFacts, HostRoute
-from flanpy.model.fast_path import FastPathState, FastReason
 from flanpy.model.lease import InvalidLease, LeaseView, SubnetKey
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.networks.names import NamesStatus, SharedAddress
@@ -270,11 +269,6 @@ BLOCKED = peer(2, Reach.UNREACHABLE, Trouble.PORT_BLOCKED)
 ALONE = peer(1, Reach.UNREACHABLE, Trouble.NO_UNDERLAY)
 ROOMY = NeighbourTable(Family.IPV4, limit=1024, needed=1024, refused=9)
 
-
-def carried(reason: FastReason, *, asked: bool = False) -> Inputs:
-    return Inputs(fast_path=FastPathState(reason is FastReason.CARRIES, reason, "said", asked))
-
-
 CASES = [
     (C.DATASTORE_REACHABLE, BLANK, U, "NotContacted", BAD, "since start"),
     (C.DATASTORE_REACHABLE, replace(BLANK, store=StoreStatus(error="refused")), F, "Unreachable", BAD, "refused"),
@@ -448,17 +442,6 @@ CASES = [
     (C.CHECKSUM_OFFLOAD, offloaded(OffloadChoice.ON, drivers=VMWARE), T, "Set", GOOD, "on: vxlan-tx-checksum is on"),
     (C.CHECKSUM_OFFLOAD, offloaded(OffloadChoice.OFF, corruption=SEEN, drivers=CARD), F, "Set", GOOD, "off: vxlan-tx"),
     (C.CHECKSUM_OFFLOAD, last(failures=(refused(FEATURE, errno.EPERM),)), F, "Refused", BAD, "cannot be switched on"),
-    (C.FAST_PATH, BLANK, U, "NotPlanned", GOOD, ""),
-    *(
-        (C.FAST_PATH, carried(reason), T if reason is FastReason.CARRIES else F, reason.value, GOOD, "said")
-        for reason in FastReason
-        if reason is not FastReason.NOT_PLANNED
-    ),
-    (C.FAST_PATH, carried(FastReason.WATCHED, asked=True), F, "Watched", GOOD, "said"),
-    *(
-        (C.FAST_PATH, carried(reason, asked=True), F, reason.value, BAD, "said")
-        for reason in (FastReason.REFUSED, FastReason.RULES, FastReason.SHAPED, FastReason.NO_VXLAN)
-    ),
     (C.BACKEND_READY, last(failures=(refused(FEATURE, errno.EPERM),)), T, "Programmed", GOOD, ""),
     (C.NAMES_SERVED, WELL, T, "NotAsked", GOOD, ""),
     (C.NAMES_SERVED, naming(error="cannot listen"), F, "NotListening", BAD, "cannot listen"),
@@ -543,7 +526,7 @@ def test_table_above_has_every_reason_of_every_condition() -> None:
         "Reserved", "Leased", "Consistent", "NoPermission", "ProbesFailed", "Unreachable", "Lossy", "TooSmall",
         "Overflowing", "TrafficDropped", "SourceHidden", "TableNearlyFull", *(fault.value for fault in CloudFault),
     }  # fmt: skip
-    written |= {reason.value for reason in (*OffloadReason, *FastReason)}
+    written |= {reason.value for reason in OffloadReason}
     assert written == {case[3] for case in CASES}
     assert {case[0] for case in CASES} == set(ConditionType)
 
@@ -660,7 +643,6 @@ MAY_BE_UNKNOWN = {
     C.HOST_TUNED,
     C.CHECKSUM_OFFLOAD,
     C.ENCRYPTED,
-    C.FAST_PATH,
 }
 """The overlay can do without Docker and without having been measured: not knowing of that is no trouble."""
 

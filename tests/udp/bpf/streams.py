@@ -7,25 +7,11 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import closing
-from ipaddress import IPv4Address
-from typing import Protocol
 
 from tests.netns import Namespace
 from tests.udp.bpf.hosts import Host
 
 _DEADLINE_S = 60
-
-
-class WithContainer(Protocol):
-    """A host with a container in a namespace of its own, and that one's address."""
-
-    @property
-    def container(self) -> Namespace: ...
-
-    @property
-    def inside(self) -> IPv4Address: ...
-
-
 _PORT = 7000
 
 
@@ -38,7 +24,7 @@ def _listener(at: Namespace) -> socket.socket:
     return at.do(opened)
 
 
-def stream_hashes(source: WithContainer, target: WithContainer, size: int) -> tuple[str, str]:
+def stream_hashes(source: Host, target: Host, size: int) -> tuple[str, str]:
     """Hashes of what one container sent to another by TCP, and of what arrived."""
     arrived = hashlib.sha256()
 

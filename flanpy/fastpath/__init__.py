@@ -1,1 +1,0 @@
-"""The container fast path: eBPF programs that carry a flow past the host's stack while the stack would let it pass."""
