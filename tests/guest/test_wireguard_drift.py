@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from integration.lab import NETWORK, Host, Stream
+from integration.lab import Host, Stream
 from integration.net.namespaces import in_namespace
 from integration.truth import wireguard
+from tests.guest.cluster import encrypted_hosts
 from tests.lab.backend_side import condition
 from tests.lab.conftest import BuildLab
 from tests.lab.overlay import assert_settled, eventually
@@ -47,13 +48,8 @@ def _harms(host: Host) -> dict[str, dict[str, Any]]:
 
 
 def test_harms_to_keys_ports_and_peers_are_read_back_and_repaired(build_lab: BuildLab) -> None:
-    lab = build_lab(2)
-    lab.configure({"Network": NETWORK, "Backend": {"Type": "wireguard"}})
-    lab.start_daemons()
-    lab.attach_containers()
-    assert_settled(lab, deadline=30)
+    lab = encrypted_hosts(build_lab, 2)
     one, two = lab.containers
-    eventually(lambda: one.ping(two).ok, "they reach each other", deadline=30)
     host = lab.hosts[0]
     for name, change in _harms(host).items():
         _set(host, **change)  # raises unless the kernel took it
@@ -62,11 +58,7 @@ def test_harms_to_keys_ports_and_peers_are_read_back_and_repaired(build_lab: Bui
 
 
 def test_etcd_that_is_away_disturbs_nothing(build_lab: BuildLab) -> None:
-    lab = build_lab(2)
-    lab.configure({"Network": NETWORK, "Backend": {"Type": "wireguard"}})
-    lab.start_daemons()
-    lab.attach_containers()
-    assert_settled(lab, deadline=30)
+    lab = encrypted_hosts(build_lab, 2)
     with Stream(*lab.containers) as stream:
         stream.wait_flowing()
         lab.etcd.kill()

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab, pytest.mark.
 
 FIRST, SECOND = (b64encode(bytes(range(start, start + 32))).decode() for start in (1, 101))
 APART_S = float(os.environ.get("FLANPY_PSK_APART_S", "3"))
-"""How long one host takes the new key after the other: 60 s are free, as the next handshake is due after 120."""
+"""Seconds from one host's taking the new key to the other's: 60 s are free, as the next handshake is due after 120."""
 
 
 def _config(psk: str) -> dict[str, object]:

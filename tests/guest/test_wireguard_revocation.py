@@ -9,8 +9,9 @@ from functools import partial
 import pytest
 
 from flanpy.host.wireguard_key import key_pair
-from integration.lab import ETCD_PREFIX, NETWORK, Host, Lab, Probe, flanpyctl
+from integration.lab import ETCD_PREFIX, Host, Probe, flanpyctl
 from integration.truth import wireguard
+from tests.guest.cluster import encrypted_hosts
 from tests.lab.backend_side import condition
 from tests.lab.conftest import BuildLab
 from tests.lab.overlay import assert_settled, eventually
@@ -28,21 +29,11 @@ def _refuses(host: Host) -> bool:
     return bool(condition(host, "PeerLeasesValid")["reason"] == "Revoked")
 
 
-def _cluster(build_lab: BuildLab) -> Lab:
-    lab = build_lab(3)
-    lab.configure({"Network": NETWORK, "Backend": {"Type": "wireguard"}})
-    lab.start_daemons()
-    lab.attach_containers()
-    assert_settled(lab, deadline=30)
-    return lab
-
-
 def test_revoked_host_is_removed_by_every_peer_stays_out_and_comes_back_when_allowed(
     build_lab: BuildLab,
 ) -> None:
-    lab = _cluster(build_lab)
+    lab = encrypted_hosts(build_lab, 3)
     (one, two, three), (near, _, far) = lab.hosts, lab.containers
-    eventually(lambda: near.ping(far).ok, "they reach each other", deadline=30)
     key = key_pair(three.daemon.state_dir).public
     (entry,) = (e for e in lab.etcd.api.list(f"{ETCD_PREFIX}/subnets/") if f'"{three.name}"' in e.value)
 
@@ -71,7 +62,7 @@ def test_revoked_host_is_removed_by_every_peer_stays_out_and_comes_back_when_all
 
 
 def test_all_keys_change_one_after_another_and_a_host_that_was_away_follows(build_lab: BuildLab) -> None:
-    lab = _cluster(build_lab)
+    lab = encrypted_hosts(build_lab, 3)
     (one, two, three), (near, middle, far) = lab.hosts, lab.containers
     eventually(lambda: near.ping(far).ok and near.ping(middle).ok, "they reach each other", deadline=30)
     before = {host.name: key_pair(host.daemon.state_dir).public for host in lab.hosts}

@@ -14,29 +14,19 @@ from flanpy.cli.base.control import Control
 from flanpy.errors import FlanpyError
 from flanpy.host.wireguard_key import key_pair, replaced
 from flanpy.model.wireguard import written
-from integration.lab import ETCD_PREFIX, NETWORK, Host, Lab, Probe
+from integration.lab import ETCD_PREFIX, Host, Lab, Probe
 from integration.net.namespaces import in_namespace
 from integration.truth import wireguard
+from tests.guest.cluster import encrypted_hosts
 from tests.lab.backend_side import condition
 from tests.lab.conftest import BuildLab
-from tests.lab.overlay import assert_settled, eventually
+from tests.lab.overlay import eventually
 
 pytestmark = [pytest.mark.netns, pytest.mark.etcd, pytest.mark.lab, pytest.mark.guest]
 
 BOTH_WAYS, ONE_WAY = 50, 25
 KILLED_AFTER_MS = (3, 10, 30)
 DAY_S = 86_400
-
-
-def _cluster(build_lab: BuildLab) -> Lab:
-    lab = build_lab(2)
-    lab.configure({"Network": NETWORK, "Backend": {"Type": "wireguard"}})
-    lab.start_daemons()
-    lab.attach_containers()
-    assert_settled(lab, deadline=30)
-    one, two = lab.containers
-    eventually(lambda: one.ping(two).ok, "they reach each other", deadline=30)
-    return lab
 
 
 def _rotate(host: Host) -> None:
@@ -69,7 +59,7 @@ def _knows_one_key(lab: Lab, host: Host, *, but: str) -> bool:
 
 
 def test_keys_change_under_traffic_and_nothing_is_lost(build_lab: BuildLab) -> None:
-    lab = _cluster(build_lab)
+    lab = encrypted_hosts(build_lab, 2)
     one, two = lab.containers
     with Probe(one, two, interval_ms=10) as there, Probe(two, one, interval_ms=10) as back:
         there.wait_flowing()
@@ -115,7 +105,7 @@ def _asked(host: Host) -> threading.Thread:
 
 
 def test_half_done_change_ends_with_one_key_everywhere(build_lab: BuildLab) -> None:
-    lab = _cluster(build_lab)
+    lab = encrypted_hosts(build_lab, 2)
     one, two = lab.containers
     host = lab.hosts[0]
     for in_device in (False, True):  # killed after the disk has it, and after the device has
@@ -139,7 +129,7 @@ def test_half_done_change_ends_with_one_key_everywhere(build_lab: BuildLab) -> N
 
 
 def test_clock_that_was_set_back_is_named_and_a_new_key_heals_it(build_lab: BuildLab) -> None:
-    lab = _cluster(build_lab)
+    lab = encrypted_hosts(build_lab, 2)
     one, two = lab.containers
     host = lab.hosts[0]
     true = time.clock_gettime(time.CLOCK_REALTIME) - time.monotonic()
