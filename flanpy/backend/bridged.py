@@ -8,7 +8,7 @@ the wrapped packets go through its tunnel, between the overlay addresses of the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
@@ -56,11 +56,14 @@ def segment(world: World, link: str) -> Segment | None:
 
 @dataclass(frozen=True, slots=True)
 class Outer:
-    """The way of the wrapped packets: link, our address, and whether it is WireGuard's, between overlay addresses."""
+    """The way of the wrapped packets: link and our address.
+
+    `inner`: through WireGuard, the overlay addresses of hosts by their public ones; None beneath the overlay.
+    """
 
     link: str
     local: IPAddress
-    encrypted: bool = False
+    inner: Mapping[IPAddress | None, IPAddress | None] | None = None
 
 
 def is_encrypted(world: World) -> bool:
@@ -82,20 +85,21 @@ def _outer(world: World) -> Outer | None:
         return None
     inner = overlay_address(own.key) if own is not None and is_encrypted(world) else None
     if inner is not None:
-        return Outer(LINKS[Family.IPV4], inner, encrypted=True)
+        leases = world.view.leases.values()
+        hosts: dict[IPAddress | None, IPAddress | None] = {
+            lease.record.public_ip: overlay_address(lease.key) for lease in leases
+        }
+        return Outer(LINKS[Family.IPV4], inner, hosts)
     local = underlay.address or underlay.address6
     return Outer(underlay.link, local) if local is not None else None
 
 
 def _others(world: World, joined: Joined, outer: Outer) -> Iterator[IPAddress]:
     others = [member for member in joined.members if member not in world.facts.addresses]
-    if not outer.encrypted:
+    if outer.inner is None:
         yield from (member for member in others if member.version == outer.local.version)
         return
-    hosts: dict[IPAddress | None, SubnetKey] = {
-        lease.record.public_ip: lease.key for lease in world.view.leases.values()
-    }
-    found = (overlay_address(hosts[member]) for member in others if member in hosts)
+    found = map(outer.inner.get, others)
     yield from sorted(address for address in found if isinstance(address, IPv4Address))
 
 
