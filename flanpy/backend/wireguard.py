@@ -229,8 +229,7 @@ class WireguardBackend:
 
     def advertise(self, world: World) -> LeaseRecord | None:
         """Return the record of this host; None as long as there is no usable key."""
-        public = public_addresses(world)
-        key = world.policy.wireguard_said or world.policy.wireguard_key
+        public, key = public_addresses(world), world.policy.advertised_key
         if public is None or world.network is None or not key:
             return None
         options = read_options(world.network.backend_options)

@@ -20,6 +20,7 @@ from flanpy.host import wireguard_key
 from flanpy.host.wireguard_key import KeyPair
 from flanpy.kernel.wireguard_part import WireguardPart
 from flanpy.log import get_logger, protect
+from flanpy.model.encryption import ENCRYPTING
 from flanpy.model.wireguard import WgDevice, fingerprint, written
 from flanpy.model.world import Policy, World
 from flanpy.reconcile.outcome import Pass
@@ -125,7 +126,7 @@ class KeyRotation:
 
     def _ready(self) -> KeyPair:
         world, pair = self._world(), self._pair
-        if pair is None or world.network is None or world.network.backend_type != "wireguard":
+        if pair is None or world.network is None or world.network.backend_type != ENCRYPTING:
             backend = world.network.backend_type if world.network is not None else "not known yet"
             raise HostError(f"there is no WireGuard key to change: the network's backend is {backend}")
         if world.former is not None:

@@ -101,9 +101,8 @@ class Handover:
             self._take(now)
             late = [one for one in self._awaited.values() if one.due <= now]
             for link in sorted({one.peer.link for one in late}):
-                with suppress(
-                    KernelError
-                ):  # the device is gone, and what stands in its place has no old sessions
+                # Else the device is gone, and what stands in its place has no old sessions.
+                with suppress(KernelError):
                     self._look(link, [one for one in late if one.peer.link == link], now)
             for one in late:
                 if one.due <= now:

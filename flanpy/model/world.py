@@ -58,6 +58,11 @@ class Policy:
     wireguard_said: str = ""
     encryption: Encryption = Encryption.OFF
 
+    @property
+    def advertised_key(self) -> str:
+        """Return the public key of WireGuard that our lease names, "" for none."""
+        return self.wireguard_said or self.wireguard_key
+
 
 @dataclass(frozen=True, slots=True)
 class Printed:

@@ -12,6 +12,7 @@ from flanpy.errors import ConfigError
 from flanpy.model.address import IPNetwork, is_within
 from flanpy.model.border import PRIVATE
 from flanpy.model.encryption import ENCRYPTING, Encryption
+from flanpy.model.network.fields import PACKETLESS
 from flanpy.model.network.network import NetworkConfig
 
 _NEVER_UNNAMED: tuple[IPNetwork, ...] = (
@@ -54,7 +55,7 @@ def refuse_outside(
 
 def refuse_in_clear(network: NetworkConfig, encryption: Encryption) -> None:
     """Raise ConfigError for a backend whose packets are in clear, on a host that requires them encrypted."""
-    if encryption is Encryption.REQUIRED and network.backend_type not in (ENCRYPTING, "alloc"):
+    if encryption is Encryption.REQUIRED and network.backend_type not in {ENCRYPTING, *PACKETLESS}:
         raise ConfigError(
             f"Backend.Type of the network config is {network.backend_type}, which sends in clear, and this host has"
             " encryption=required: flanpyctl network set --encrypt, or set encryption to on or off here"

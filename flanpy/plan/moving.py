@@ -22,6 +22,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+from flanpy.model.encryption import ENCRYPTING
 from flanpy.model.lease import Lease, LeaseView
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.world import Former
@@ -72,9 +73,14 @@ class Moving:
         """Return the state after the new backend's objects were put in place."""
         return replace(self, placed=True) if _by_key(network) else replace(self, stands=True)
 
+    @property
+    def awaits_key(self) -> bool:
+        """Report whether peers are to learn our key before anything else."""
+        return self.former is not None and self.placed and not self.stands
+
     def key_known(self, own: Lease | None, now: float) -> Moving:
         """Return the state after etcd showed our lease as this, at this time."""
-        if self.former is None or self.stands or not self.placed:
+        if self.former is None or not self.awaits_key:
             return self
         if own is None or not own.record.announced_key:
             return self
@@ -180,7 +186,7 @@ class Ahead:
 
 
 def _by_key(network: NetworkConfig) -> bool:
-    return network.backend_type == "wireguard"
+    return network.backend_type == ENCRYPTING
 
 
 def _is_empty_reservation(lease: Lease) -> bool:

@@ -12,14 +12,12 @@ from flanpy.backend.wireguard import read_options as wireguard_options
 from flanpy.model.address import Family, IPAddress, IPNetwork
 from flanpy.model.lease import Lease, SubnetKey
 from flanpy.model.naming import HostNames
+from flanpy.model.network.fields import PACKETLESS
 from flanpy.model.network.network import NetworkConfig
 from flanpy.model.world import World
 
 TUNNELS = frozenset({"vxlan", "", "udp", "ipip", "wireguard"})
 """Backends whose hosts have the first address of their subnet on the tunnel's device; "" is udp in a lease."""
-
-PACKETLESS = frozenset({"alloc"})
-"""Backends that carry nothing: there is no overlay to probe."""
 
 
 @dataclass(frozen=True, slots=True)

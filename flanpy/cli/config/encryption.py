@@ -12,19 +12,18 @@ from flanpy.cli.base.exits import CommandError, Exit
 from flanpy.errors import UsageError
 from flanpy.model.encryption import ENCRYPTING
 from flanpy.model.network.config import parse_network_config
-from flanpy.model.network.fields import BACKEND_OPTIONS
+from flanpy.model.network.fields import BACKEND_OPTIONS, PACKETLESS
 from flanpy.model.network.json import Spelled, json_object
 from flanpy.model.network.network import NetworkConfig
 
 _USUAL: Final = "vxlan"
-_CARRIES_NOTHING: Final = frozenset({"alloc"})
 
 
 def encrypted(config: NetworkConfig) -> NetworkConfig:
     """Return the config with Backend wireguard and the present backend kept; itself if it encrypts. May be REFUSED."""
     if config.backend_type == ENCRYPTING:
         return config
-    if config.backend_type in _CARRIES_NOTHING:
+    if config.backend_type in PACKETLESS:
         raise CommandError(
             Exit.REFUSED, f"Backend {config.backend_type} carries no packets: nothing to encrypt"
         )

@@ -66,8 +66,7 @@ class BackendMove:
 
     def announced(self) -> str:
         """Return the key of WireGuard that our lease is to announce beside another backend, "" for none."""
-        policy = self._loop.world.policy
-        return (policy.wireguard_said or policy.wireguard_key) if self._moving.announces() else ""
+        return self._loop.world.policy.advertised_key if self._moving.announces() else ""
 
     def stood(self, outcome: Pass) -> bool:
         """Report whether this pass completed the network's backend, so that our lease may say more of it."""
@@ -94,8 +93,9 @@ class BackendMove:
             return
         view = self._view()
         before = self._moving
-        own = next((lease for lease in view.leases.values() if is_own(lease, self._loop.world)), None)
-        self._moving = before.key_known(own, now)
+        if before.awaits_key:
+            own = next((lease for lease in view.leases.values() if is_own(lease, self._loop.world)), None)
+            self._moving = before.key_known(own, now)
         ahead = self._ahead.after(step or Step(view, view, ()), network, self._moving, now)
         if ahead is not self._ahead:
             self._ahead = ahead

@@ -31,6 +31,9 @@ BACKEND_OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """flannel's backends and the spelling of their options."""
 
+PACKETLESS = frozenset({"alloc"})
+"""Backends whose hosts send each other no packets."""
+
 SECRET_OPTIONS = frozenset({"psk"})
 """Options of backends, in lower case, whose values only `network show -o json` shows, for root to edit."""
 
